@@ -1,0 +1,1 @@
+"""Visual reasoning on CLEVR with FiLM: the world, its questions, and the network that answers them."""

@@ -1,0 +1,1 @@
+"""CLEVR's files: found, read, checked and written."""

@@ -1,0 +1,143 @@
+"""Where the files of a split lie: CLEVR's own layouts and the ones found in the wild."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from clevr.data.errors import DataNotFoundError
+from clevr.data.storage import Storage, open_storage
+
+HOW_TO_GET = (
+    "Get CLEVR v1.0 or CoGenT from https://cs.stanford.edu/people/jcjohns/clevr/ and give the unpacked "
+    "folder, or make a set with: clevr-film generate --split train --scenes 100 --out DIR"
+)
+LAYOUTS = """\
+  images/{split}/, scenes/CLEVR_{split}_scenes.json, questions/CLEVR_{split}_questions.json
+  {split}/images/, {split}/CLEVR_scenes.json, {split}/CLEVR_questions.json
+  images/, CLEVR_scenes.json, CLEVR_questions.json  (split "new": what CLEVR's generator writes)"""
+
+
+@dataclass(frozen=True)
+class SplitFiles:
+    """The files of one split. A part that does not exist is None: no scenes in the test split, for one."""
+
+    storage: Storage
+    split: str
+    questions: str | None
+    scenes: str | None
+    images: str | None
+    """The folder of the pictures."""
+
+
+def questions_name(split: str) -> str:
+    """Path of a split's questions in CLEVR's layout."""
+    return f"questions/CLEVR_{split}_questions.json"
+
+
+def scenes_name(split: str) -> str:
+    """Path of a split's scenes in CLEVR's layout."""
+    return f"scenes/CLEVR_{split}_scenes.json"
+
+
+def images_name(split: str) -> str:
+    """Folder of a split's pictures in CLEVR's layout."""
+    return f"images/{split}"
+
+
+def image_filename(split: str, index: int) -> str:
+    """Name of a picture in CLEVR's layout: ``CLEVR_train_000012.png``."""
+    return f"CLEVR_{split}_{index:06d}.png"
+
+
+def find_split(root: str | Path, split: str, *, humans: bool = False) -> SplitFiles:
+    """Find the files of a split below a folder or inside a zip.
+
+    Args:
+        root: folder or zip; one folder around the data (``CLEVR_v1.0/``) is looked into.
+        split: ``train``, ``val``, ``test``, CoGenT's ``trainA``, ``valA``, ``valB``, ``testA``, ``testB``, or
+            ``new``, as the reference generator calls what it makes.
+        humans: take the questions of CLEVR-Humans, ``CLEVR-Humans-<split>.json``, which lies in the root,
+            in ``questions/`` or ``CLEVR-Humans/`` there, or in ``CLEVR-Humans/`` beside it.
+    Raises:
+        DataNotFoundError: there is no such split; says where was looked for what, and which splits there are.
+    """
+    storage = open_storage(root)
+    found = next(_matches(storage, split), None)
+    if found is None:
+        there = ", ".join(list_splits(root)) or "none"
+        raise DataNotFoundError(
+            f"no split {split!r} in {storage.label('')}; splits there: {there}. Looked for one of:\n"
+            f"{LAYOUTS.format(split=split)}\n{HOW_TO_GET}"
+        )
+    return _with_humans(found) if humans else found
+
+
+def list_splits(root: str | Path) -> list[str]:
+    """Names of the splits that have questions or scenes below a folder or inside a zip."""
+    storage = open_storage(root)
+    names: set[str] = set()
+    for prefix in _prefixes(storage):
+        for kind in ("questions", "scenes"):
+            for name in storage.files(f"{prefix}{kind}"):
+                match = re.fullmatch(rf"CLEVR_(\w+)_{kind}\.json", name)
+                names.update(match.groups() if match else ())
+        folders = storage.folders(prefix.rstrip("/"))
+        names.update(folder for folder in folders if _wild(storage, prefix + folder))
+        if _wild(storage, prefix.rstrip("/")):
+            names.add("new")
+    return sorted(names)
+
+
+def _matches(storage: Storage, split: str) -> Iterator[SplitFiles]:
+    for prefix in _prefixes(storage):
+        own = (questions_name(split), scenes_name(split), images_name(split))
+        yield from _existing(storage, split, *(prefix + name for name in own))
+        for folder in [f"{prefix}{split}/"] + ([prefix] if split == "new" else []):
+            wild = ("CLEVR_questions.json", "CLEVR_scenes.json", "images")
+            yield from _existing(storage, split, *(folder + name for name in wild))
+
+
+def _existing(storage: Storage, split: str, questions: str, scenes: str, images: str) -> Iterator[SplitFiles]:
+    """The split, if it has questions or scenes."""
+    has_questions, has_scenes = _exists(storage, questions), _exists(storage, scenes)
+    if has_questions or has_scenes:
+        has_images = bool(storage.files(images))
+        yield SplitFiles(
+            storage, split, questions if has_questions else None, scenes if has_scenes else None,
+            images if has_images else None,
+        )
+
+
+def _with_humans(files: SplitFiles) -> SplitFiles:
+    name = f"CLEVR-Humans-{files.split}.json"
+    storage = files.storage
+    for prefix in _prefixes(storage):
+        for folder in ("", "questions/", "CLEVR-Humans/"):
+            path = f"{prefix}{folder}{name}"
+            if _exists(storage, path):
+                return SplitFiles(storage, files.split, path, files.scenes, files.images)
+    beside = Path("..") / "CLEVR-Humans" / name
+    if storage.root.is_dir() and (storage.root / beside).is_file():
+        return SplitFiles(storage, files.split, beside.as_posix(), files.scenes, files.images)
+    raise DataNotFoundError(
+        f"no {name} for {storage.label('')}; looked in it, in questions/ and CLEVR-Humans/ there, and in "
+        "CLEVR-Humans/ beside it. Get CLEVR-Humans.zip from https://cs.stanford.edu/people/jcjohns/iep/"
+    )
+
+
+def _prefixes(storage: Storage) -> list[str]:
+    """The root, and the one folder that everything is packed in, if there is only one."""
+    folders = [name for name in storage.folders() if not name.startswith(".")]
+    return ["", f"{folders[0]}/"] if len(folders) == 1 else [""]
+
+
+def _wild(storage: Storage, folder: str) -> bool:
+    return bool({"CLEVR_questions.json", "CLEVR_scenes.json"} & set(storage.files(folder)))
+
+
+def _exists(storage: Storage, path: str) -> bool:
+    folder, _, name = path.rpartition("/")
+    return name in storage.files(folder)

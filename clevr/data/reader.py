@@ -1,0 +1,150 @@
+"""One split of a data set in CLEVR's format: its questions, scenes and pictures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from clevr.data.errors import DataError, DataNotFoundError
+from clevr.data.json_records import JsonRecords
+from clevr.data.layout import HOW_TO_GET, SplitFiles, find_split
+from clevr.data.records import parse_questions, parse_scenes
+from clevr.data.storage import DAMAGED_ZIP, FolderStorage
+from clevr.data.table import QuestionTable
+from clevr.questions.question import Question
+from clevr.world.scene import Scene
+
+
+class ClevrSplit:
+    """Questions, scenes and pictures of one split; what a record holds is checked when it is read.
+
+    Args:
+        files: where they lie, from :func:`clevr.data.layout.find_split`.
+    """
+
+    def __init__(self, files: SplitFiles) -> None:
+        self.files = files
+
+    @classmethod
+    def open(cls, root: str | Path, split: str, *, humans: bool = False) -> ClevrSplit:
+        """A split below a folder or in a zip; arguments and errors as of :func:`find_split`."""
+        return cls(find_split(root, split, humans=humans))
+
+    def __repr__(self) -> str:
+        return f"ClevrSplit({self.files.storage.label('')!r}, {self.files.split!r})"
+
+    def questions(self) -> Iterator[Question]:
+        """The questions in the file's order, read as they are asked for.
+
+        Raises:
+            DataNotFoundError: the split has no questions.
+            DataError: while iterating; a record is malformed, or its picture is not there.
+        """
+        path = self._required(self.files.questions, "questions")
+        file = self.files.storage.label(path)
+        questions = parse_questions(self._records(path, "questions"), file)
+        return self._with_pictures(questions, file) if self.files.images else questions
+
+    def scenes(self) -> Iterator[Scene]:
+        """The scenes in the file's order, read as they are asked for.
+
+        Raises:
+            DataNotFoundError: the split has no scenes, as the test split of CLEVR.
+            DataError: while iterating; a record is malformed.
+        """
+        path = self._required(self.files.scenes, "scenes")
+        return parse_scenes(self._records(path, "scenes"), self.files.storage.label(path))
+
+    def info(self) -> dict[str, Any]:
+        """The info block of the questions, or else of the scenes."""
+        path = self._required(self.files.questions or self.files.scenes, "questions")
+        records = self._records(path, "questions" if self.files.questions else "scenes")
+        for _ in records:
+            if "info" in records.others:
+                break
+        info = records.others.get("info", {})
+        return info if isinstance(info, dict) else {}
+
+    def table(self, cache: Path | None = None) -> QuestionTable:
+        """All questions as arrays.
+
+        Args:
+            cache: folder to keep them in, so that the next call need not read the JSON; made again when the
+                file has changed.
+        Raises:
+            DataNotFoundError: as :meth:`questions`.
+            DataError: as :meth:`questions`.
+        """
+        path = self._required(self.files.questions, "questions")
+        if cache is None:
+            return QuestionTable.from_questions(self.questions())
+        signature = f"{self.files.storage.label(path)} {self.files.storage.signature(path)}"
+        file = cache / (re.sub(r"\W+", "-", Path(path).stem) + ".npz")
+        table = QuestionTable.load(file, signature)
+        if table is None:
+            table = QuestionTable.from_questions(self.questions())
+            table.save(file, signature)
+        return table
+
+    @cached_property
+    def pictures(self) -> frozenset[str]:
+        """File names in the folder of the pictures; empty if there is no such folder."""
+        return frozenset(self.files.storage.files(self.files.images) if self.files.images else ())
+
+    def load_picture(self, filename: str) -> Image.Image:
+        """Decode a picture to RGB.
+
+        Raises:
+            DataNotFoundError: it is not there.
+            DataError: it cannot be decoded.
+        """
+        folder = self._required(self.files.images, "pictures")
+        path = f"{folder}/{filename}"
+        label = self.files.storage.label(path)
+        try:
+            with self.files.storage.open(path) as stream, Image.open(stream) as picture:
+                return picture.convert("RGB")
+        except FileNotFoundError:
+            raise DataNotFoundError(f"{label} does not exist; {HOW_TO_GET}") from None
+        except (OSError, SyntaxError, ValueError, *DAMAGED_ZIP) as error:
+            raise DataError(label, "", f"not a whole picture ({error}); get or make it again") from None
+
+    def _records(self, path: str, key: str) -> JsonRecords:
+        return JsonRecords(lambda: self.files.storage.open(path), self.files.storage.label(path), key)
+
+    def _with_pictures(self, questions: Iterable[Question], file: str) -> Iterator[Question]:
+        for number, question in enumerate(questions):
+            if question.image_filename not in self.pictures:
+                folder = self.files.storage.label(self.files.images or "")
+                problem = f"asks about {question.image_filename}, which is not in {folder}; get that picture"
+                raise DataError(file, f"record {number} of 'questions'", problem)
+            yield question
+
+    def _required(self, part: str | None, what: str) -> str:
+        if part is None:
+            where = self.files.storage.label("")
+            raise DataNotFoundError(f"the split {self.files.split!r} of {where} has no {what}. {HOW_TO_GET}")
+        return part
+
+
+def read_questions(file: str | Path, *, text_only: bool = False) -> Iterator[Question]:
+    """The questions of one JSON file, whatever lies around it.
+
+    Args:
+        file: ``{"questions": [...]}`` or a bare list of records.
+        text_only: the questions belong to no picture.
+    Raises:
+        DataNotFoundError: there is no such file.
+        DataError: while iterating; a record is malformed.
+    """
+    path = Path(file)
+    if not path.is_file():
+        raise DataNotFoundError(f"{path} does not exist; expected a JSON file of questions")
+    storage = FolderStorage(path.parent)
+    records = JsonRecords(lambda: storage.open(path.name), str(path), "questions")
+    return parse_questions(records, str(path), text_only=text_only)

@@ -1,0 +1,1 @@
+FAMILY_WEIGHTS = (1.0,) * 90

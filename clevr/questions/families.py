@@ -1,0 +1,93 @@
+"""The 90 question families of CLEVR v1.0 and their numbers.
+
+A family is what is asked (its last function) about one or two descriptions of things. The notation
+of a description, read from left to right as the text names it:
+
+======= ==========================================================================
+``x``    things told by their attributes: *the small red cube*
+``rx``   things related to one such thing; ``rrx`` and ``rrrx`` follow more relations
+``b``    things that stand in two relations at once: *both left of ... and behind ...*
+``s``    other things of the same size, colour, material or shape as one thing
+``s+``   such other things, told by attributes besides: *another red cube of the same size as ...*
+``x|rx`` the union of two descriptions: *either ... or ...*
+======= ==========================================================================
+
+CLEVR's files hold only the number. Its order is that of the public generator's template files as
+the authors read them (compare_integer, comparison, three_hop, single_and, same_relate, single_or,
+one_hop, two_hop, zero_hop); see https://github.com/facebookresearch/clevr-dataset-gen/issues/14.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePath
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One family of questions."""
+
+    index: int
+    group: str
+    asks: str
+    """The last function of its programs."""
+    about: tuple[str, ...]
+    """One description, or the two that are compared."""
+    attribute: str = ""
+    """``s``, ``s+``: what is the same; a union: the attribute told of it as a whole."""
+
+
+_A = ("size", "color", "material", "shape")
+_HOPS = ("count", "exist", "query_size", "query_color", "query_material", "query_shape")
+
+
+def _rows() -> list[tuple[str, str, str, str]]:
+    """Group, last function, descriptions and attribute, in the order of the family numbers."""
+    integer = ("equal_integer", "less_than", "greater_than")
+    three_hop = (*_HOPS[:3], "query_shape", "query_color", "query_material")
+    zero_hop = ("count", "exist", "query_shape", "query_material", "query_color", "query_size")
+    return [
+        *(("compare_integer", ask, about, "") for about in ("x x", "rx x", "rx rx") for ask in integer),
+        *(("comparison", f"equal_{a}", "x x", "") for a in _A),
+        *(("comparison", f"equal_{a}", about, "") for a in _A for about in ("rx x", "x rx", "rx rx")),
+        *(("three_hop", ask, "rrrx", "") for ask in three_hop),
+        *(("single_and", ask, "b", "") for ask in ("count", *(f"query_{a}" for a in _A))),
+        *(("same_relate", ask, "s", a) for ask in ("exist", "count") for a in _A),
+        *(("same_relate", ask, "s+", a) for ask in ("exist", "count") for a in _A),
+        *(("same_relate", f"query_{b}", "s+", a) for a in _A for b in _A if b != a),
+        ("single_or", "count", "x|x", ""),
+        ("single_or", "count", "x|x", "size"),
+        ("single_or", "count", "x|x", "color"),
+        ("single_or", "count", "rx|rx", ""),
+        ("single_or", "count", "x|x", "material"),
+        ("single_or", "count", "x|x", "shape"),
+        ("single_or", "count", "rx|x", ""),
+        ("single_or", "count", "x|rx", ""),
+        *(("one_hop", ask, "rx", "") for ask in _HOPS),
+        *(("two_hop", ask, "rrx", "") for ask in _HOPS),
+        *(("zero_hop", ask, "x", "") for ask in zero_hop),
+    ]
+
+
+FAMILIES = tuple(
+    Family(index, group, ask, tuple(about.split()), attribute)
+    for index, (group, ask, about, attribute) in enumerate(_rows())
+)
+"""All 90 families; ``FAMILIES[i]`` has CLEVR's ``question_family_index`` *i*."""
+
+GROUPS = tuple(dict.fromkeys(family.group for family in FAMILIES))
+"""The nine groups."""
+
+
+def global_family_index(template_filename: str, index: int) -> int:
+    """CLEVR v1.0's number of the family that the public generator counts within a template file.
+
+    Raises:
+        ValueError: there is no such group, or it has no such family.
+    """
+    members = [family.index for family in FAMILIES if family.group == PurePath(template_filename).stem]
+    if not members:
+        raise ValueError(f"unknown group of families {template_filename!r}; expected one of {GROUPS}")
+    if not 0 <= index < len(members):
+        raise ValueError(f"{template_filename} has {len(members)} families, no number {index}")
+    return members[index]

@@ -1,0 +1,189 @@
+"""The functional programs of CLEVR: their functions, their types and their checks.
+
+A program is a sequence of nodes; each node names a function, the earlier nodes it reads and the
+literal values it takes. The catalogue is that of CLEVR v1.0 (Johnson et al., CVPR 2017,
+https://arxiv.org/abs/1612.06890, supplementary material A).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from clevr.world.scene import COLORS, MATERIALS, RELATIONS, SHAPES, SIZES
+
+ATTRIBUTES = ("size", "color", "material", "shape")
+"""In the order in which CLEVR filters by them and in which a phrase names them."""
+
+VALUES = {"size": SIZES, "color": COLORS, "material": MATERIALS, "shape": SHAPES}
+"""The values of each attribute."""
+
+QUESTION_TYPES = ("count", "exist", "compare integer", "query", "compare attribute")
+"""The five types by which CLEVR's papers report accuracy."""
+
+
+class ProgramError(ValueError):
+    """A program that is no program of CLEVR; the message names node and function."""
+
+
+class IllPosedError(ProgramError):
+    """A sound program that has no answer in this scene: a ``unique`` without exactly one object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One step of a program."""
+
+    function: str
+    inputs: tuple[int, ...] = ()
+    """Positions of the nodes whose outputs this one reads; all lie before it."""
+    value_inputs: tuple[str, ...] = ()
+    """Literal values, such as the colour of a ``filter_color``."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The node as CLEVR v1.0's question files write it."""
+        return {
+            "function": self.function,
+            "inputs": list(self.inputs),
+            "value_inputs": list(self.value_inputs),
+        }
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Node:
+        """Read a node; the older keys ``type`` and ``side_inputs`` do too, further keys are ignored.
+
+        Raises:
+            ProgramError: the record names no function, or its inputs are no lists.
+        """
+        function = record.get("function", record.get("type"))
+        inputs = record.get("inputs", [])
+        values = record.get("value_inputs", record.get("side_inputs", []))
+        if not isinstance(function, str):
+            raise ProgramError(f"a program node must name its 'function' (or 'type'), got {dict(record)!r}")
+        if not (isinstance(inputs, list | tuple) and isinstance(values, list | tuple)):
+            raise ProgramError(f"the inputs of {function} must be lists, got {inputs!r} and {values!r}")
+        return cls(function, tuple(inputs), tuple(values))
+
+
+Program = Sequence[Node]
+
+
+class Signature(NamedTuple):
+    """What a function reads, which literal value it takes and what it gives."""
+
+    inputs: tuple[str, ...]
+    output: str
+    values: tuple[str, ...] | None = None
+    """The literals it chooses from; ``None`` for a function without a literal."""
+
+
+def _catalogue() -> dict[str, Signature]:
+    functions = {
+        "scene": Signature((), "set"),
+        "unique": Signature(("set",), "object"),
+        "relate": Signature(("object",), "set", RELATIONS),
+        "union": Signature(("set", "set"), "set"),
+        "intersect": Signature(("set", "set"), "set"),
+        "count": Signature(("set",), "integer"),
+        "exist": Signature(("set",), "boolean"),
+        "equal_integer": Signature(("integer", "integer"), "boolean"),
+        "less_than": Signature(("integer", "integer"), "boolean"),
+        "greater_than": Signature(("integer", "integer"), "boolean"),
+    }
+    for attribute, values in VALUES.items():
+        functions[f"filter_{attribute}"] = Signature(("set",), "set", values)
+        functions[f"query_{attribute}"] = Signature(("object",), attribute)
+        functions[f"same_{attribute}"] = Signature(("object",), "set")
+        functions[f"equal_{attribute}"] = Signature((attribute, attribute), "boolean")
+    return functions
+
+
+CATALOGUE = _catalogue()
+"""Every function of CLEVR v1.0 by its name."""
+
+
+def check_node(program: Program, position: int) -> Signature:
+    """The signature of one node, after all that can be told without a scene is checked.
+
+    Raises:
+        ProgramError: an unknown function, a wrong number or type of inputs, an input that is not an
+            earlier node, a value that the function does not know.
+    """
+    node = program[position]
+    where = f"node {position} ({node.function})"
+    signature = CATALOGUE.get(node.function)
+    if signature is None:
+        raise ProgramError(
+            f"node {position}: unknown function {node.function!r}; CLEVR has {', '.join(CATALOGUE)}"
+        )
+    if len(node.inputs) != len(signature.inputs):
+        raise ProgramError(f"{where}: expected {len(signature.inputs)} inputs, got {list(node.inputs)!r}")
+    for number, expected in zip(node.inputs, signature.inputs, strict=True):
+        if type(number) is not int or not 0 <= number < position:
+            raise ProgramError(f"{where}: input {number!r} is not the number of an earlier node")
+        source = program[number].function
+        given = CATALOGUE[source].output
+        if given != expected:
+            raise ProgramError(
+                f"{where}: expected {expected} as input, but node {number} ({source}) gives {given}"
+            )
+    allowed = signature.values
+    if len(node.value_inputs) != (allowed is not None):
+        expected = "no literal value" if allowed is None else "one literal value"
+        raise ProgramError(f"{where}: expected {expected}, got {list(node.value_inputs)!r}")
+    if allowed is not None and node.value_inputs[0] not in allowed:
+        raise ProgramError(f"{where}: unknown value {node.value_inputs[0]!r}; expected one of {allowed}")
+    return signature
+
+
+def check_program(program: Program) -> None:
+    """Check all of a program that can be told without a scene.
+
+    Raises:
+        ProgramError: the program is empty, or a node is at fault (see :func:`check_node`), or the
+            last node gives objects instead of an answer.
+    """
+    if not program:
+        raise ProgramError("the program is empty: expected at least one node")
+    output = [check_node(program, position) for position in range(len(program))][-1].output
+    if output in ("set", "object"):
+        last = f"node {len(program) - 1} ({program[-1].function})"
+        raise ProgramError(f"{last}: the last node must give an answer, it gives {output}")
+
+
+def question_type(program: Program) -> str:
+    """One of :data:`QUESTION_TYPES`: the kind of answer that the last node computes.
+
+    Raises:
+        ProgramError: the program is empty or its last function gives no answer.
+    """
+    function = program[-1].function if program else None
+    if function in ("count", "exist"):
+        return function
+    if function in ("equal_integer", "less_than", "greater_than"):
+        return "compare integer"
+    family, _, attribute = (function or "").partition("_")
+    if attribute in ATTRIBUTES and family in ("query", "equal"):
+        return "query" if family == "query" else "compare attribute"
+    raise ProgramError(f"a question ends in a function that gives an answer, got {function!r}")
+
+
+def num_hops(program: Program) -> int:
+    """The number of spatial relations that a question follows."""
+    return sum(node.function == "relate" for node in program)
+
+
+Tree = tuple[Any, ...]
+
+
+def program_tree(program: Program) -> Tree:
+    """The program as nested tuples ``(function, values, *inputs)``, free of the order of its nodes.
+
+    Two programs that compute the same in another node order, as CLEVR's own files hold them, have
+    equal trees.
+    """
+    trees: list[Tree] = []
+    for node in program:
+        trees.append((node.function, node.value_inputs, *(trees[number] for number in node.inputs)))
+    return trees[-1]

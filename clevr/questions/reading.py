@@ -1,0 +1,130 @@
+"""Reads a text back into the meanings it may have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from clevr.questions import wording
+from clevr.questions.grammar import PHRASES, SENTENCES, Rule, Variant
+from clevr.questions.meaning import NOTHING_TOLD, Both, Description, Either, Meaning, Related, Same, Things
+from clevr.questions.programs import ATTRIBUTES, VALUES
+from clevr.questions.tokens import tokenize
+from clevr.world.scene import RELATIONS
+
+
+def parse(text: str) -> tuple[Meaning, ...]:
+    """Every meaning that one of the 90 families gives to a text; none for what is no such question.
+
+    The text may leave out the mark at its end and write any letter small or large.
+    """
+    reader = _Reader([word.lower() for word in tokenize(text)])
+    found: dict[Meaning, None] = {}
+    for asks, rules in SENTENCES.items():
+        for about in reader.sentences(rules):
+            meaning = Meaning(asks, about)
+            if meaning.families():
+                found[meaning] = None
+    return tuple(found)
+
+
+_VALUE = {word: value for value, words in wording.WORDS.items() for word in words}
+_VALUE |= {color: color for color in VALUES["color"]}
+_NOUN: dict[str, str | None] = {word: shape for shape in VALUES["shape"] for word in wording.WORDS[shape]}
+_NOUN |= dict.fromkeys(wording.WORDS["thing"])
+_NOUNS = {f"{word}s": shape for word, shape in _NOUN.items()}
+_RELATIONS = [(spelt.split(), relation) for relation in RELATIONS for spelt in wording.WORDS[relation]]
+
+
+class _Reader:
+    """Reads one text; what a phrase gives at a place is found once and kept."""
+
+    def __init__(self, words: list[str]) -> None:
+        self.words = words
+        self._phrases: dict[tuple[str, int], list[tuple[int, Things]]] = {}
+
+    def sentences(self, rules: tuple[Rule, ...]) -> Iterator[tuple[Things, ...]]:
+        """What the whole text is about, by each rule that fits it."""
+        for rule in rules:
+            for variant in rule.variants:
+                for end, slots in self._match(variant, 0):
+                    if end == len(self.words):
+                        yield _assemble(rule, slots)
+
+    def _phrase(self, form: str, start: int) -> list[tuple[int, Things]]:
+        if (form, start) not in self._phrases:
+            self._phrases[form, start] = [
+                (end, _assemble(rule, slots)[0])
+                for rule in PHRASES[form]
+                for variant in rule.variants
+                for end, slots in self._match(variant, start)
+            ]
+        return self._phrases[form, start]
+
+    def _match(self, variant: Variant, start: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        if not variant:
+            yield start, {}
+            return
+        piece, rest = variant[0], variant[1:]
+        if piece[0] != "{":
+            if self._word(start) == piece:
+                yield from self._match(rest, start + 1)
+            return
+        slot = piece[1:-1]
+        for middle, value in self._slot(slot, start):
+            for end, slots in self._match(rest, middle):
+                yield end, {slot: value, **slots}
+
+    def _slot(self, slot: str, start: int) -> list[tuple[int, Any]]:
+        word = self._word(start)
+        match slot:
+            case "noun" | "nouns":
+                return self._description(start, _NOUN if slot == "noun" else _NOUNS)
+            case "relation" | "relation2":
+                return [
+                    (start + len(words), relation)
+                    for words, relation in _RELATIONS
+                    if self.words[start : start + len(words)] == words
+                ]
+            case "attribute":
+                return [(start + 1, word)] if word in ATTRIBUTES else []
+            case "other":
+                return [(start + (word == "other"), word)]
+            case "another":
+                return [(start + 1, word)] if word in ("another", "a") else []
+            case "landmark" | "landmark2":
+                return self._phrase("the", start)
+        return self._phrase(slot.split()[0], start)
+
+    def _description(self, start: int, nouns: dict[str, str | None]) -> list[tuple[int, Description]]:
+        told: list[str | None] = []
+        for attribute in ATTRIBUTES[:-1]:
+            value = _VALUE.get(self._word(start))
+            told.append(value if value in VALUES[attribute] else None)
+            start += told[-1] is not None
+        size, color, material = told
+        word = self._word(start)
+        return [(start + 1, (size, color, material, nouns[word]))] if word in nouns else []
+
+    def _word(self, place: int) -> str:
+        return self.words[place] if place < len(self.words) else ""
+
+
+def _assemble(rule: Rule, slots: dict[str, Any]) -> tuple[Things, ...]:
+    """The things that the filled slots of a rule speak of: the reverse of filling them."""
+    whole = [slots[slot] for slot in ("the", "a", "some", "the 2", "some 2") if slot in slots]
+    if whole and rule.kind != "either":
+        return tuple(whole)
+    description = slots.get("noun", slots.get("nouns", NOTHING_TOLD))
+    landmark: Any = slots.get("landmark", slots.get("a landmark"))
+    match rule.kind:
+        case "either":
+            return (Things(description, Either(*whole)),)
+        case "related":
+            return (Things(description, Related(slots["relation"], landmark)),)
+        case "both":
+            second = Related(slots["relation2"], slots["landmark2"])
+            return (Things(description, Both(Related(slots["relation"], landmark), second)),)
+        case "same":
+            return (Things(description, Same(rule.attribute or slots["attribute"], landmark)),)
+    return (Things(description),)

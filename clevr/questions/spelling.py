@@ -1,0 +1,95 @@
+"""Spells a meaning as text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+from clevr.questions import wording
+from clevr.questions.grammar import PHRASES, SENTENCES, Rule
+from clevr.questions.meaning import NOTHING_TOLD, Both, Description, Either, Meaning, Related, Same, Things
+
+Pick = Callable[[Sequence[Any]], Any]
+"""Picks one element of a sequence."""
+
+
+def spell(meaning: Meaning, pick: Pick) -> str:
+    """One text of a meaning; its pattern, its optional words and its synonyms are chosen by ``pick``."""
+    words = _write(SENTENCES[meaning.asks], meaning.about, pick)
+    text = " ".join(words).replace(" ;", ";")
+    return f"{text[0].upper()}{text[1:]}?"
+
+
+def _write(rules: tuple[Rule, ...], about: tuple[Things, ...], pick: Pick) -> list[str]:
+    things = about[0]
+    same = things.source.attribute if isinstance(things.source, Same) else ""
+    fitting = _fitting(rules, kind_of(things), same, things.description == NOTHING_TOLD)
+    words: list[str] = []
+    for piece in pick(pick(fitting).variants):
+        if piece[0] == "{":
+            words += _fill(piece, about, pick)
+        else:
+            words.append(piece)
+    return words
+
+
+@cache
+def _fitting(rules: tuple[Rule, ...], kind: str, same: str, nothing_told: bool) -> tuple[Rule, ...]:
+    return tuple(
+        rule
+        for rule in rules
+        if rule.kind in ("any", kind)
+        and rule.attribute in (None, same)
+        and (nothing_told or not rule.nothing_told)
+    )
+
+
+def kind_of(things: Things) -> str:
+    """Where things come from, in the words of the patterns: plain, related, both, same or either."""
+    return type(things.source).__name__.lower() if things.source else "plain"
+
+
+def _fill(slot: str, about: tuple[Things, ...], pick: Pick) -> list[str]:
+    things, source = about[0], about[0].source
+    match slot, source:
+        case "{noun}" | "{nouns}", _:
+            return _describe(things.description, slot == "{nouns}", pick)
+        case "{the}" | "{a}" | "{some}", _:
+            return _phrase(slot[1:-1], source.first if isinstance(source, Either) else things, pick)
+        case "{the 2}" | "{some 2}", _:
+            return _phrase(slot[1:-3], source.second if isinstance(source, Either) else about[1], pick)
+        case "{relation}", Related(relation, _) | Both(Related(relation, _), _):
+            return [pick(wording.WORDS[relation])]
+        case "{relation2}", Both(_, Related(relation, _)):
+            return [pick(wording.WORDS[relation])]
+        case "{landmark}", Related(_, to) | Both(Related(_, to), _) | Same(_, to):
+            return _phrase("the", to, pick)
+        case "{a landmark}", Related(_, to):
+            return _phrase("a", to, pick)
+        case "{landmark2}", Both(_, Related(_, to)):
+            return _phrase("the", to, pick)
+        case "{attribute}", Same(attribute, _):
+            return [attribute]
+        case "{other}", Same(_, to):
+            return [] if _exclude(things, to) else ["other"]
+        case "{another}", Same(_, to):
+            return ["a"] if _exclude(things, to) else ["another"]
+    raise ValueError(f"a pattern for {kind_of(things)} things has no use for the slot {slot}")
+
+
+def _phrase(form: str, things: Things, pick: Pick) -> list[str]:
+    return _write(PHRASES[form], (things,), pick)
+
+
+def _exclude(things: Things, others: Things) -> bool:
+    """Whether no object fits both descriptions, so that *other* would go without saying."""
+    pairs = zip(things.description, others.description, strict=True)
+    return any(mine and theirs and mine != theirs for mine, theirs in pairs)
+
+
+def _describe(description: Description, plural: bool, pick: Pick) -> list[str]:
+    *adjectives, shape = description
+    words = [pick(wording.WORDS.get(value, (value,))) for value in adjectives if value]
+    noun = pick(wording.WORDS[shape or "thing"])
+    return [*words, f"{noun}s" if plural else noun]

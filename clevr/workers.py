@@ -1,0 +1,83 @@
+"""Spread a list of jobs over processes that end when their parent does."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import TypeVar
+
+from fewshot_film.run.errors import ProcessLostError
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_jobs(function: Callable[[Job], Result], jobs: Sequence[Job], num_workers: int) -> Iterator[Result]:
+    """Results of ``function`` over the jobs, as they come, each computed with one thread.
+
+    One worker is this process itself. More are started afresh (spawned), so they inherit no locks and no
+    state of torch or CUDA; ``function`` and the jobs travel to them by pickle.
+
+    Args:
+        function: a function of a module, or a :func:`functools.partial` of one.
+        jobs: its arguments.
+        num_workers: processes to compute with.
+    Raises:
+        ProcessLostError: a worker was killed, by the system for want of memory for example.
+    """
+    if min(num_workers, len(jobs)) <= 1:
+        with _one_thread():
+            yield from map(function, jobs)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(num_workers, len(jobs)), context, _prepare_worker) as pool:
+        futures = [pool.submit(function, job) for job in jobs]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BrokenProcessPool:
+            raise ProcessLostError(
+                "a worker process ended in the middle, perhaps for want of memory; run the same command again, "
+                "with fewer --workers if it repeats"
+            ) from None
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _prepare_worker() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair: it ends the jobs in order
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Wait for the parent's end; a parent that is killed cannot tell its workers to stop."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,3 @@
+"""Few-shot image classification with FiLM adaptation."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,104 @@
+"""Steps that several commands share."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from fewshot_film.config.commands import EpisodesConfig, PretrainConfig, TrainConfig, ValidationConfig
+from fewshot_film.data import ImageSet, decode, open_source
+from fewshot_film.config.data import DataConfig
+from fewshot_film.episodes import EpisodeSampler, MetaDatasetSampler
+from fewshot_film.episodes.augmented import Episodes
+from fewshot_film.config.learners import BackboneConfig
+from fewshot_film.learners.evaluation import evaluate
+from fewshot_film.learners.learner import Learner
+from fewshot_film.learners.saving import save_learner
+from fewshot_film.learners.simple_cnaps import SimpleCNAPS
+from fewshot_film.run.config import plain
+from fewshot_film.run.loop import TrainResult
+from fewshot_film.run.seeding import derived_seed
+
+MAY_DIFFER = ("out", "data.root", "data.cache")
+"""Settings that a resumed run may change: where things lie, not what they are."""
+
+
+def open_images(data: DataConfig, split: str | None, backbone: BackboneConfig) -> ImageSet:
+    """The pictures of one split, decoded at the size and in the colours that the backbone reads."""
+    source = open_source(data.source, data.root or None, split or None)
+    images = decode(source, backbone.image_size, backbone.channels, data.cache or None)
+    return images.with_rotations() if data.rotations else images
+
+
+def episode_sampler(images: ImageSet, config: EpisodesConfig, seed: int) -> Episodes:
+    """Training episodes as asked for."""
+    if config.sampler == "meta-dataset":
+        return MetaDatasetSampler(images, seed=seed)
+    return EpisodeSampler(images, config.way, config.shot, config.query, seed=seed)
+
+
+def validation(
+    images: ImageSet, config: ValidationConfig, seed: int, learner_of: Callable[[nn.Module], Learner]
+) -> Callable[[nn.Module], Mapping[str, float]]:
+    """What the training loop calls to validate: mean accuracy on always the same episodes."""
+    sampler = EpisodeSampler(images, config.way, config.shot, config.query, seed=seed, split="val")
+
+    def validate(module: nn.Module) -> Mapping[str, float]:
+        device = next(module.parameters()).device
+        values = evaluate(learner_of(module), sampler, config.episodes, device=device)
+        return {"accuracy": float(np.mean(values))}
+
+    return validate
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Fresh weights inside the block are a function of the seed; torch's global generator is left as it was."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(derived_seed(seed, "weights"))
+        yield
+
+
+def save_trained(
+    learner: SimpleCNAPS, config: PretrainConfig | TrainConfig, result: TrainResult, images: ImageSet
+) -> Path:
+    """Save a finished run's model to OUT/model, with what it was trained on; returns the folder."""
+    folder = Path(config.out) / "model"
+    classes = hashlib.sha256("\n".join(images.class_names).encode()).hexdigest()
+    training = {
+        "settings": plain(config),
+        "classes": len(images.class_names),
+        "classes_sha256": classes,
+        "steps": result.step,
+        "best_step": result.best_step,
+        "validation_accuracy": result.best,
+        "seconds": round(result.seconds, 1),
+    }
+    save_learner(folder, learner, training, _card(learner, config, result, images))
+    return folder
+
+
+def _card(
+    learner: SimpleCNAPS, config: PretrainConfig | TrainConfig, result: TrainResult, images: ImageSet
+) -> str:
+    backbone = learner.config.backbone
+    best = "" if result.best is None else f", {100 * result.best:.1f} % at step {result.best_step}, which is kept"
+    rotated = ", rotations counted as classes" if config.data.rotations else ""
+    validation = config.validation
+    return f"""# Simple CNAPS, adaptation: {learner.config.adaptation}
+
+- Trained on: {config.data.source}, {len(images.class_names)} classes of its training split{rotated}.
+- Network: {backbone.name}, width {backbone.width}, pictures of {backbone.image_size} x {backbone.image_size} pixels
+  with {backbone.channels} channel(s); {sum(p.numel() for p in learner.parameters()):,} parameters.
+- Training: {result.step} steps, {result.seconds / 60:.0f} minutes.
+- Validation: {validation.episodes} episodes of {validation.way} classes with {validation.shot} picture(s) each{best}.
+- Limits: made for pictures like those it was trained on; nothing is known of it on others until measured.
+
+Load it with `fewshot_film.learners.load_learner(folder)`; `config.json` has every setting of its training.
+"""

@@ -1,0 +1,57 @@
+"""``fewshot-film pretrain``: a backbone trained by classification of all training classes."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+from torch import nn
+
+from fewshot_film.commands.common import MAY_DIFFER, open_images, save_trained, seeded, validation
+from fewshot_film.config.commands import PretrainConfig
+from fewshot_film.data.batches import LabelledBatches
+from fewshot_film.learners.backbone import build_backbone
+from fewshot_film.config.learners import SimpleCNAPSConfig
+from fewshot_film.learners.learner import Learner
+from fewshot_film.learners.prototypes import Prototypes
+from fewshot_film.learners.simple_cnaps import SimpleCNAPS
+from fewshot_film.learners.training import Pretraining
+from fewshot_film.run.checkpoint import load_weights
+from fewshot_film.run.loop import train
+
+log = logging.getLogger(__name__)
+
+
+def run(config: PretrainConfig) -> None:
+    """Pre-train and write the model: the backbone under a Mahalanobis classifier, without FiLM."""
+    train_images = open_images(config.data, "train", config.backbone)
+    val_images = open_images(config.data, "val", config.backbone)
+    log.info("training classes: %s; validation classes: %s", train_images, val_images)
+    with seeded(config.loop.seed):
+        module = Pretraining(
+            build_backbone(config.backbone),
+            len(train_images.class_names),
+            config.classifier,
+            config.label_smoothing,
+        )
+    result = train(
+        module,
+        LabelledBatches(train_images, config.batch_size, config.augment, config.loop.seed),
+        config.loop,
+        run_dir=Path(config.out),
+        validate=validation(val_images, config.validation, config.loop.seed, _frozen_features),
+        config=config,
+        resume=config.resume,
+        may_differ=MAY_DIFFER,
+    )
+    if result.best_checkpoint is not None:
+        load_weights(module, result.best_checkpoint)
+    learner = SimpleCNAPS(SimpleCNAPSConfig(backbone=replace(config.backbone, weights=""), adaptation="none"))
+    learner.backbone.load_state_dict(module.backbone.state_dict())
+    log.info("saved %s", save_trained(learner, config, result, train_images))
+
+
+def _frozen_features(module: nn.Module) -> Learner:
+    return Prototypes(cast(Pretraining, module).backbone)

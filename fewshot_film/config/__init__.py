@@ -1,0 +1,4 @@
+"""Settings of the few-shot rooms as frozen dataclasses: what YAML files and flags can say.
+
+Free of torch, so that a command line starts at once; the rooms import their settings from here.
+"""

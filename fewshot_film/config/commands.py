@@ -1,0 +1,134 @@
+"""Settings of the commands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from fewshot_film.config.data import AugmentConfig, DataConfig
+from fewshot_film.config.learners import BackboneConfig, SimpleCNAPSConfig
+from fewshot_film.run.config import LoopConfig
+
+
+@dataclass(frozen=True)
+class EpisodesConfig:
+    """How episodes are drawn."""
+
+    sampler: Literal["fixed", "meta-dataset"] = "fixed"
+    """``fixed``: way, shot and query as given; ``meta-dataset``: drawn by the rules of Meta-Dataset."""
+    way: tuple[int, ...] = (5,)
+    """Classes in an episode; of several numbers one is drawn for each episode."""
+    shot: tuple[int, ...] = (1,)
+    """Support pictures a class; of several numbers one is drawn for each episode."""
+    query: int = 10
+    """Query pictures a class."""
+
+
+@dataclass(frozen=True)
+class ValidationConfig:
+    """The episodes that decide which checkpoint is best."""
+
+    way: int = 5
+    """Classes in an episode."""
+    shot: int = 1
+    """Support pictures a class."""
+    query: int = 10
+    """Query pictures a class."""
+    episodes: int = 200
+    """How many; the same ones at every validation."""
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Train a backbone by classifying all training classes."""
+
+    out: str
+    """Run folder; the trained backbone lies in OUT/model."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """Where pictures come from."""
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    """The network to train."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    """Random variation of the pictures."""
+    batch_size: int = 128
+    """Pictures in a micro-batch."""
+    classifier: Literal["cosine", "linear"] = "cosine"
+    """Classifier over the training classes, thrown away afterwards; ``linear`` is the paper's."""
+    label_smoothing: float = 0.0
+    """Share of the target that is spread over all classes."""
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    """Validation by nearest class mean on episodes of the validation classes."""
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    """The training loop."""
+    resume: bool = False
+    """Go on from OUT/last.ckpt if there is one."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Meta-train Simple CNAPS on episodes of the training classes."""
+
+    out: str
+    """Run folder; the trained model lies in OUT/model."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """Where pictures come from."""
+    learner: SimpleCNAPSConfig = field(default_factory=SimpleCNAPSConfig)
+    """The model; ``learner.backbone.weights`` names the pre-trained backbone."""
+    episodes: EpisodesConfig = field(default_factory=EpisodesConfig)
+    """Training episodes."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    """Random variation of the episodes' pictures."""
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    """Episodes of the validation classes."""
+    loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(steps=6875, accumulate=16, learning_rate=5e-4, validate_every=500)
+    )
+    """The training loop; the defaults are the paper's 110,000 episodes, 16 a step."""
+    resume: bool = False
+    """Go on from OUT/last.ckpt if there is one."""
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Accuracy of a model on episodes of unseen classes, with 95 % intervals."""
+
+    model: str
+    """Folder of a model made by ``train`` (RUN/model), or by ``pretrain``."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """Where pictures come from."""
+    split: str = "test"
+    """Part of the source's classes; empty for all of them."""
+    sampler: Literal["fixed", "meta-dataset"] = "fixed"
+    """``fixed``: every way with every shot; ``meta-dataset``: drawn by the rules of Meta-Dataset."""
+    ways: tuple[int, ...] = (5,)
+    """Numbers of classes; one row of the table for each way and shot."""
+    shots: tuple[int, ...] = (1, 5)
+    """Numbers of support pictures a class."""
+    query: int = 10
+    """Query pictures a class."""
+    episodes: int = 600
+    """Episodes for each row."""
+    seed: int = 0
+    """Seed of the episodes."""
+    processes: int = 0
+    """Processes to spread the episodes over, 0: one a core. The numbers are the same for any."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+    out: str = ""
+    """JSON file for all values; a Markdown table is written beside it."""
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """Name the pictures of a folder by a few labelled ones."""
+
+    model: str
+    """Folder of a model made by ``train`` or ``pretrain``."""
+    support: str
+    """Folder or zip with one sub-folder of pictures a class."""
+    query: str
+    """A picture, or a folder of pictures."""
+    out: str = ""
+    """CSV file for the table; empty: printed only."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""

@@ -1,0 +1,55 @@
+"""Settings of backbones and learners."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+BackboneName = Literal["cnaps-resnet18", "resnet18", "resnet34", "resnet50"]
+Adaptation = Literal["film", "film+ar", "none"]
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """A residual network without its classifier; the default is the paper's."""
+
+    name: BackboneName = "cnaps-resnet18"
+    """``cnaps-resnet18`` is the variant of CNAPS for 84 x 84 pictures; the others are torchvision's."""
+    width: int = 64
+    """Maps of the first stage, doubled at each further one; torchvision's networks have 64."""
+    blocks: tuple[int, ...] = (2, 2, 2, 2)
+    """Blocks of each stage (``cnaps-resnet18`` only)."""
+    stem_kernel: int = 5
+    """Side of the first convolution (``cnaps-resnet18`` only)."""
+    stem_stride: int = 2
+    """Stride of the first convolution (``cnaps-resnet18`` only); 1 suits pictures below about 40 pixels."""
+    image_size: int = 84
+    """Side of the pictures that the network is trained on and asked about, pixels."""
+    channels: int = 3
+    """Colour channels of the pictures: 3, or 1 for drawings."""
+    weights: str = ""
+    """Empty: random. A file or folder made by ``pretrain``, or torchvision's name, such as ``IMAGENET1K_V1``."""
+
+
+@dataclass(frozen=True)
+class SimpleCNAPSConfig:
+    """Simple CNAPS; the defaults are the published architecture."""
+
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    """The network that FiLM adapts."""
+    adaptation: Adaptation = "film"
+    """``film``: all sites from the task code; ``film+ar``: stage by stage; ``none``: frozen features."""
+    sites: tuple[str, ...] = ("layer*.*.bn[12]",)
+    """Names or patterns of the normalisation layers that FiLM follows."""
+    code_dim: int = 64
+    """Width of the task code, and of the set encoder's layers."""
+    set_encoder_layers: int = 5
+    """Convolution blocks of the set encoder, each halving the picture; 4 for 28 x 28 pictures."""
+    penalty: float = 0.001
+    """Weight of the sum of r squared in the training loss."""
+    one_shot: Literal["zero", "broadcast"] = "zero"
+    """Covariance of a class with one picture; ``broadcast`` is what the reference implementation computes."""
+    train_backbone: bool = False
+    """Meta-train the backbone's convolutions too; the paper freezes them after pre-training."""
+    chunk: int = 64
+    """Pictures that go through the network at once where no gradient is needed."""

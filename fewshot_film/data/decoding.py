@@ -1,0 +1,204 @@
+"""Decode a source once, in parallel, into an `ImageSet` that episodes are drawn from.
+
+With a cache folder the pixels go to a file there and are memory-mapped, so that the next run, and every
+worker of this one, starts at once. What may happen to it:
+
+- the key is the source's fingerprint (file names, sizes and times, or the checksums that a zip keeps) with
+  the settings: a changed picture or another size is another cache;
+- it is written under a temporary name and renamed when complete: a run that is killed leaves nothing that
+  looks like a cache;
+- two processes at once: the second waits for the first; where the file system has no locks both decode, and
+  the first to finish wins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from fewshot_film.data import cache
+from fewshot_film.data.errors import PictureError, SourceError
+from fewshot_film.data.image_set import ImageSet, Pixels
+from fewshot_film.data.pictures import MAX_PIXELS, Resize, check_settings, to_array
+from fewshot_film.data.repeats import find_repeats
+from fewshot_film.data.source import ImageSource
+
+log = logging.getLogger(__name__)
+
+OnBad = Literal["skip", "raise"]
+"""A picture that cannot be decoded: left out and listed in ``ImageSet.skipped``, or an error."""
+
+OnDuplicate = Literal["drop", "raise", "keep"]
+"""A picture that equals an earlier one of its class, pixel for pixel: left out and listed in
+``ImageSet.duplicates``, an error, or kept (and listed)."""
+
+_CHUNK = 2048
+
+
+def decode(
+    source: ImageSource,
+    image_size: int = 84,
+    channels: int = 3,
+    cache_dir: str | Path | None = None,
+    *,
+    resize: Resize = "stretch",
+    on_bad: OnBad = "skip",
+    on_duplicate: OnDuplicate = "drop",
+    max_pixels: int = MAX_PIXELS,
+) -> ImageSet:
+    """Decode every picture of a source.
+
+    Args:
+        source: the pictures.
+        image_size: height and width to bring them to.
+        channels: 3 for RGB, 1 for grey.
+        cache_dir: where to keep the pixels; None keeps them in memory.
+        resize: how a picture becomes square, see `fewshot_film.data.pictures.Resize`.
+        on_bad: what to do with a picture that cannot be decoded.
+        on_duplicate: what to do with a picture that its class has already. Dropped by default: drawn once
+            as support and once as query it would be a question with its answer. Pictures that are equal
+            across classes are kept, listed in ``ImageSet.conflicts`` and logged, unless this is ``raise``.
+        max_pixels: width times height above which a picture counts as bad.
+
+    Raises:
+        PictureError: a bad picture, where ``on_bad`` is ``raise``.
+        SourceError: no picture is left, or ``on_duplicate`` is ``raise`` and there are equal pictures.
+        ValueError: a setting has no meaning.
+    """
+    check_settings(image_size, channels, resize)
+    _check_choice("on_bad", on_bad, get_args(OnBad))
+    _check_choice("on_duplicate", on_duplicate, get_args(OnDuplicate))
+    pictures = _Pictures(source, image_size, channels, resize, max_pixels)
+    decoded = pictures.in_memory() if cache_dir is None else pictures.cached(Path(cache_dir))
+    _report_bad(source, decoded.skipped, on_bad)
+    return _assemble(source, decoded, on_duplicate)
+
+
+class _Pictures:
+    """One source with the settings that decide its pixels."""
+
+    def __init__(
+        self, source: ImageSource, image_size: int, channels: int, resize: Resize, max_pixels: int
+    ) -> None:
+        self.source = source
+        self.shape = (channels, image_size, image_size)
+        self.resize = resize
+        self.max_pixels = max_pixels
+
+    def in_memory(self) -> cache.Decoded:
+        array = np.empty((len(self.source), *self.shape), np.uint8)
+        rows = cache.Rows()
+        for index, result in self.all():
+            if not isinstance(result, PictureError):
+                array[rows.count] = result
+            rows.add(index, result)
+        array = array[: rows.count]
+        return rows.decoded(Pixels(array.shape, array))
+
+    def cached(self, cache_dir: Path) -> cache.Decoded:
+        settings = f"{cache.FORMAT}/{self.source.fingerprint()}/{self.shape}/{self.resize}/{self.max_pixels}"
+        key = hashlib.sha256(settings.encode()).hexdigest()[:32]
+        return cache.read_or_build(cache_dir, key, self.source, self.shape, self.all)
+
+    def one(self, index: int) -> np.ndarray | PictureError:
+        _, size, _ = self.shape
+        try:
+            picture = self.source.load(index, min_side=2 * size, max_pixels=self.max_pixels)
+            return to_array(
+                picture,
+                self.source.files[index],
+                image_size=size,
+                channels=self.shape[0],
+                resize=self.resize,
+            )
+        except PictureError as error:
+            return error
+
+    def all(self) -> Iterator[tuple[int, np.ndarray | PictureError]]:
+        """Every picture in order, decoded by as many threads as there are cores (Pillow frees the GIL)."""
+        from tqdm import tqdm
+
+        count = len(self.source)
+        bar = tqdm(
+            total=count, desc=f"decoding {self.source.name}", unit="picture", leave=False, disable=None
+        )
+        with bar, ThreadPoolExecutor(_num_cores()) as pool:
+            for start in range(0, count, _CHUNK):  # in chunks, so that results never pile up
+                chunk = range(start, min(start + _CHUNK, count))
+                yield from zip(chunk, pool.map(self.one, chunk), strict=True)
+                bar.update(len(chunk))
+
+
+def _assemble(source: ImageSource, decoded: cache.Decoded, on_duplicate: OnDuplicate) -> ImageSet:
+    if not len(decoded.indices):
+        raise SourceError(
+            f"{source.name}: none of {len(source)} files is a picture that can be used"
+            + "".join(f"; {file}: {reason}" for file, reason in decoded.skipped[:3])
+        )
+    labels = source.labels[decoded.indices]
+    files = [source.files[index] for index in decoded.indices]
+    repeats = find_repeats(labels, decoded.digests)
+    duplicates = [(files[row], files[first]) for row, first in repeats.within]
+    conflicts = [(files[row], files[first]) for row, first in repeats.across]
+    _report_repeats(source, duplicates, conflicts, on_duplicate)
+    kept = np.arange(len(files))
+    if on_duplicate == "drop":
+        kept = np.setdiff1d(kept, [row for row, _ in repeats.within])
+    return ImageSet(
+        source.name,
+        decoded.pixels,
+        source.class_names,
+        labels[kept],
+        kept,
+        [files[row] for row in kept],
+        decoded.digests[kept],
+        skipped=(*source.set_aside, *decoded.skipped),
+        duplicates=duplicates,
+        conflicts=conflicts,
+        ordered=source.ordered,
+    )
+
+
+def _report_bad(source: ImageSource, skipped: list[tuple[str, str]], on_bad: OnBad) -> None:
+    if not skipped:
+        return
+    if on_bad == "raise":
+        raise PictureError(*skipped[0])
+    file, reason = skipped[0]
+    count = len(skipped)
+    log.warning("%s: skipped %d of %d pictures, first %s: %s", source.name, count, len(source), file, reason)
+
+
+def _report_repeats(
+    source: ImageSource,
+    duplicates: list[tuple[str, str]],
+    conflicts: list[tuple[str, str]],
+    on_duplicate: OnDuplicate,
+) -> None:
+    for pairs, where in ((duplicates, "in the same class"), (conflicts, "in another class")):
+        if not pairs:
+            continue
+        file, other = pairs[0]
+        message = (
+            f"{source.name}: {len(pairs)} pictures equal another one {where}, first '{file}' and '{other}'"
+        )
+        if on_duplicate == "raise":
+            raise SourceError(f"{message}; remove one of each pair, or pass on_duplicate='drop' or 'keep'")
+        dropped = pairs is duplicates and on_duplicate == "drop"
+        log.warning("%s (%s)", message, "dropped" if dropped else "kept")
+
+
+def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got '{value}'")
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

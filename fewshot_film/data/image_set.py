@@ -1,0 +1,183 @@
+"""Decoded pictures, ready to be drawn from."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fewshot_film.data.source import positions
+
+log = logging.getLogger(__name__)
+
+
+class Pixels:
+    """Pictures as one ``(rows, C, H, W)`` uint8 array, in memory or memory-mapped from a file.
+
+    A memory-mapped one travels to another process as its path, not as a copy.
+    """
+
+    def __init__(self, shape: tuple[int, int, int, int], data: np.ndarray | Path) -> None:
+        self.shape = shape
+        self._data = data
+        self.array = np.memmap(data, np.uint8, mode="r", shape=shape) if isinstance(data, Path) else data
+
+    def __reduce__(self) -> tuple[type[Pixels], tuple[Any, ...]]:
+        return Pixels, (self.shape, self._data)
+
+
+class ImageSet:
+    """Decoded pictures of one size with their classes; made by `fewshot_film.data.decode`.
+
+    Attributes:
+        name: the source's name.
+        class_names: names of the classes.
+        labels: ``(N,)`` int64.
+        files: ``N`` ids of the pictures. A picture in a rotated class has ``#rot090`` or so appended.
+        skipped: ``(file, reason)`` of every picture that could not be used.
+        duplicates: ``(file, kept file)`` of every picture that equals an earlier one of its class.
+        conflicts: ``(file, other file)`` of every picture that equals one of another class.
+        ordered: neighbouring pictures show the same object, see `ImageSource`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        pixels: Pixels,
+        class_names: Sequence[str],
+        labels: np.ndarray,
+        rows: np.ndarray,
+        files: Sequence[str],
+        digests: np.ndarray,
+        *,
+        turns: np.ndarray | None = None,
+        skipped: Sequence[tuple[str, str]] = (),
+        duplicates: Sequence[tuple[str, str]] = (),
+        conflicts: Sequence[tuple[str, str]] = (),
+        ordered: bool = False,
+    ) -> None:
+        self.name = name
+        self.class_names = tuple(class_names)
+        self.labels = labels
+        self.files = files
+        self.digests = digests
+        self.skipped = tuple(skipped)
+        self.duplicates = tuple(duplicates)
+        self.conflicts = tuple(conflicts)
+        self.ordered = ordered
+        self._pixels = pixels
+        self._rows = rows
+        self._turns = np.zeros(len(rows), np.int8) if turns is None else turns
+        self._by_class = np.argsort(labels, kind="stable")
+        self._bounds = np.searchsorted(labels[self._by_class], np.arange(len(self.class_names) + 1))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __repr__(self) -> str:
+        return (
+            f"ImageSet('{self.name}', {len(self.class_names)} classes, {len(self)} pictures of "
+            f"{self.num_channels}x{self.image_size}x{self.image_size})"
+        )
+
+    @property
+    def num_channels(self) -> int:
+        """3 for RGB, 1 for grey."""
+        return self._pixels.shape[1]
+
+    @property
+    def image_size(self) -> int:
+        """Height and width in pixels."""
+        return self._pixels.shape[2]
+
+    @property
+    def class_sizes(self) -> np.ndarray:
+        """``(classes,)`` int64: how many pictures every class has."""
+        return np.diff(self._bounds)
+
+    def indices_of(self, class_index: int) -> np.ndarray:
+        """Indices of all pictures of a class, ascending, int64."""
+        return self._by_class[self._bounds[class_index] : self._bounds[class_index + 1]]
+
+    def locate(self, classes: np.ndarray, ordinals: np.ndarray) -> np.ndarray:
+        """Indices of the ``ordinals`` (R, n), counted within each of the ``classes`` (R,)."""
+        indices: np.ndarray = self._by_class[self._bounds[classes][:, None] + ordinals]
+        return indices
+
+    def get(self, indices: np.ndarray) -> Tensor:
+        """Pictures as ``(len(indices), C, H, W)`` uint8; a copy."""
+        pictures = self._pixels.array[self._rows[indices]]
+        turns = self._turns[indices]
+        for turn in (1, 2, 3):
+            chosen = turns == turn
+            if chosen.any():
+                pictures[chosen] = np.rot90(pictures[chosen], turn, axes=(2, 3))
+        return torch.from_numpy(np.ascontiguousarray(pictures))
+
+    def select(self, class_names: Sequence[str]) -> ImageSet:
+        """Some of the classes, labels renumbered in the order given; pixels are shared.
+
+        Raises:
+            SourceError: a class is not there, or is named twice.
+        """
+        by_class = [self.indices_of(old) for old in positions(self.class_names, class_names, self.name)]
+        kept = np.concatenate([np.zeros(0, np.int64), *by_class])
+        labels = np.repeat(np.arange(len(by_class)), [len(indices) for indices in by_class])
+        return self._view(class_names, labels, kept, [self.files[i] for i in kept], self._turns[kept])
+
+    def with_at_least(self, count: int) -> ImageSet:
+        """The classes that have ``count`` pictures or more; says in the log how many are left out."""
+        enough = [
+            name for name, size in zip(self.class_names, self.class_sizes, strict=True) if size >= count
+        ]
+        if len(enough) == len(self.class_names):
+            return self
+        log.warning(
+            "%s: left out %d of %d classes with fewer than %d pictures",
+            self.name,
+            len(self.class_names) - len(enough),
+            len(self.class_names),
+            count,
+        )
+        return self.select(enough)
+
+    def with_rotations(self) -> ImageSet:
+        """Four classes for one: every picture also turned by 90, 180 and 270 degrees anticlockwise.
+
+        Classes are named ``name/rot000``, ``name/rot090``, ``name/rot180``, ``name/rot270``; pixels are
+        shared. This is how Omniglot's classes are multiplied since Santoro et al. (2016).
+        """
+        names = [f"{name}/rot{90 * turn:03d}" for name in self.class_names for turn in range(4)]
+        everyone = np.arange(len(self))
+        kept = np.tile(everyone, 4)
+        turns = np.repeat(np.arange(4, dtype=np.int8), len(self))
+        files = [f"{file}#rot{90 * turn:03d}" if turn else file for turn in range(4) for file in self.files]
+        return self._view(names, self.labels[kept] * 4 + turns, kept, files, (self._turns[kept] + turns) % 4)
+
+    def _view(
+        self,
+        class_names: Sequence[str],
+        labels: np.ndarray,
+        kept: np.ndarray,
+        files: list[str],
+        turns: np.ndarray,
+    ) -> ImageSet:
+        return ImageSet(
+            self.name,
+            self._pixels,
+            class_names,
+            labels.astype(np.int64),
+            self._rows[kept],
+            files,
+            self.digests[kept],
+            turns=turns.astype(np.int8),
+            skipped=self.skipped,
+            duplicates=self.duplicates,
+            conflicts=self.conflicts,
+            ordered=self.ordered,
+        )

@@ -1,0 +1,78 @@
+"""One door to all sources: a name, a root, a split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fewshot_film.data.cifar import cifar_fs, fc100
+from fewshot_film.data.errors import SourceError
+from fewshot_film.data.folder import folder
+from fewshot_film.data.glyphs import glyphs
+from fewshot_film.data.mini_imagenet import mini_imagenet
+from fewshot_film.data.omniglot import omniglot
+from fewshot_film.data.source import ImageSource
+from fewshot_film.data.torchvision_sets import torchvision_set
+
+TORCHVISION = "torchvision:"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One kind of source."""
+
+    open: Callable[..., ImageSource]
+    """Called with the root (where it has one), ``split=`` and the options."""
+    describe: str
+    """One line for help texts."""
+    has_root: bool = True
+    """Whether it lies somewhere; generated sets do not."""
+
+
+REGISTRY: dict[str, Entry] = {
+    "folder": Entry(folder, "a folder or zip with one sub-folder per class"),
+    "omniglot": Entry(omniglot, "Omniglot's 1,623 characters; split of Vinyals et al."),
+    "cifar-fs": Entry(cifar_fs, "CIFAR-FS, from CIFAR-100 as torchvision or picture folders have it"),
+    "fc100": Entry(fc100, "FC100, from CIFAR-100 as torchvision or picture folders have it"),
+    "mini-imagenet": Entry(mini_imagenet, "mini-ImageNet, lists with pictures or learn2learn's pickles"),
+    "glyphs": Entry(glyphs, "characters drawn from fonts; generated, no download", has_root=False),
+}
+
+
+def source_names() -> tuple[str, ...]:
+    """Names that `open_source` knows; the last stands for every set of ``torchvision.datasets``."""
+    return (*REGISTRY, f"{TORCHVISION}<name>")
+
+
+def open_source(
+    name: str, root: str | Path | None = None, split: str | None = None, **options: Any
+) -> ImageSource:
+    """Open any source.
+
+    Args:
+        name: one of `source_names`, such as ``omniglot`` or ``torchvision:Flowers102``.
+        root: the folder or zip it lies in; None for generated sets.
+        split: ``train``, ``val`` or ``test`` classes; None for all classes.
+        options: further settings of that source, see its own function.
+
+    Raises:
+        SourceError: there is no source of that name, a root is missing, or one of its own settings is wrong.
+        FileNotFoundError: the data are not at ``root``; says how to get them.
+        TypeError: the source has no such option.
+    """
+    if name.startswith(TORCHVISION):
+        entry = Entry(
+            partial(torchvision_set, name.removeprefix(TORCHVISION)), "a set of torchvision.datasets"
+        )
+    elif name in REGISTRY:
+        entry = REGISTRY[name]
+    else:
+        raise SourceError(f"no source is named '{name}'; there are {', '.join(source_names())}")
+    if not entry.has_root:
+        return entry.open(split=split, **options)
+    if root is None:
+        raise SourceError(f"{name}: root is missing; name the folder or zip that the pictures lie in")
+    return entry.open(Path(root).expanduser(), split=split, **options)

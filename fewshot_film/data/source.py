@@ -1,0 +1,192 @@
+"""What every source of pictures offers, and the source whose pictures are files."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from PIL import Image
+
+from fewshot_film.data.errors import SourceError
+from fewshot_film.data.pictures import MAX_PIXELS, open_picture
+from fewshot_film.data.stores import Store
+
+
+class ImageSource(ABC):
+    """Labelled pictures, not yet decoded.
+
+    Attributes:
+        name: short name, used in tables and cache folders.
+        class_names: names of the classes, any text; a label is a position in it.
+        labels: ``(N,)`` int64, the class of every picture.
+        files: ``N`` ids, one for every picture, unique in the source.
+        ordered: neighbouring pictures show the same object (frames of one film, say), so that a task drawn
+            from neighbours is easier than it looks.
+        set_aside: ``(file, reason)`` of what lay there and was not taken as a picture.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        class_names: Sequence[str],
+        labels: np.ndarray,
+        files: Sequence[str],
+        *,
+        ordered: bool = False,
+        set_aside: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        if len(labels) != len(files):
+            raise SourceError(f"{name}: {len(labels)} labels for {len(files)} pictures")
+        if len(set(class_names)) != len(class_names):
+            raise SourceError(f"{name}: class names repeat: {_repeated(class_names)}")
+        self.name = name
+        self.class_names = tuple(class_names)
+        self.labels = np.asarray(labels, dtype=np.int64)
+        self.files = files
+        self.ordered = ordered
+        self.set_aside = tuple(set_aside)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}('{self.name}', {len(self.class_names)} classes, {len(self)} pictures)"
+
+    @abstractmethod
+    def load(self, index: int, *, min_side: int | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
+        """Decode picture ``index``.
+
+        Args:
+            index: 0 to N - 1.
+            min_side: see `fewshot_film.data.pictures.open_picture`.
+            max_pixels: see `fewshot_film.data.pictures.open_picture`.
+
+        Raises:
+            PictureError: names the file and why it cannot be used.
+        """
+
+    @abstractmethod
+    def stamp(self, index: int) -> str:
+        """A short text that changes when the content of picture ``index`` changes."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> str:
+        """What, beside files and stamps, tells this source's content from another's."""
+
+    def fingerprint(self) -> str:
+        """Digest of everything that decides what the source's pictures are, without reading them."""
+        digest = hashlib.sha256()
+        for text in (self.identity, *self.class_names):
+            _add(digest, text)
+        digest.update(self.labels.astype("<i8").tobytes())
+        for index, file in enumerate(self.files):
+            _add(digest, file)
+            _add(digest, self.stamp(index))
+        return digest.hexdigest()
+
+    def select(self, class_names: Iterable[str]) -> ImageSource:
+        """The same pictures for some of the classes, labels renumbered in the order given.
+
+        Raises:
+            SourceError: a class is not there, or is named twice.
+        """
+        return SelectedSource(self, list(class_names))
+
+
+class FileSource(ImageSource):
+    """Pictures that are files of a folder or a zip."""
+
+    def __init__(
+        self,
+        name: str,
+        store: Store,
+        members: Iterable[tuple[str, str]],
+        *,
+        ordered: bool = False,
+        set_aside: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """Take ``(class name, file in the store)`` pairs; classes are sorted by name, files within them."""
+        pairs = sorted(members)
+        class_names = sorted({class_name for class_name, _ in pairs})
+        label_of = {class_name: label for label, class_name in enumerate(class_names)}
+        labels = np.array([label_of[class_name] for class_name, _ in pairs], dtype=np.int64)
+        files = [file for _, file in pairs]
+        super().__init__(name, class_names, labels, files, ordered=ordered, set_aside=set_aside)
+        self.store = store
+
+    def load(self, index: int, *, min_side: int | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
+        """See `ImageSource.load`."""
+        file = self.files[index]
+        return open_picture(self.store.read(file), file, min_side=min_side, max_pixels=max_pixels)
+
+    def stamp(self, index: int) -> str:
+        """See `ImageSource.stamp`."""
+        return self.store.stamp(self.files[index])
+
+    @property
+    def identity(self) -> str:
+        """See `ImageSource.identity`."""
+        return self.store.identity
+
+
+class SelectedSource(ImageSource):
+    """Some classes of another source."""
+
+    def __init__(self, source: ImageSource, class_names: Sequence[str]) -> None:
+        old_labels = positions(source.class_names, class_names, source.name)
+        by_class = [np.flatnonzero(source.labels == label) for label in old_labels]
+        self._indices = np.concatenate([np.zeros(0, np.int64), *by_class])
+        labels = np.repeat(np.arange(len(by_class)), [len(indices) for indices in by_class])
+        files = [source.files[index] for index in self._indices]
+        super().__init__(
+            source.name, class_names, labels, files, ordered=source.ordered, set_aside=source.set_aside
+        )
+        self._source = source
+
+    def load(self, index: int, *, min_side: int | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
+        """See `ImageSource.load`."""
+        return self._source.load(int(self._indices[index]), min_side=min_side, max_pixels=max_pixels)
+
+    def stamp(self, index: int) -> str:
+        """See `ImageSource.stamp`."""
+        return self._source.stamp(int(self._indices[index]))
+
+    @property
+    def identity(self) -> str:
+        """See `ImageSource.identity`."""
+        return self._source.identity
+
+
+def positions(known: Sequence[str], wanted: Sequence[str], name: str) -> list[int]:
+    """Where the wanted class names stand among the known ones.
+
+    Raises:
+        SourceError: a wanted name is unknown or appears twice; names the first few.
+    """
+    place = {class_name: position for position, class_name in enumerate(known)}
+    unknown = [class_name for class_name in wanted if class_name not in place]
+    if unknown:
+        raise SourceError(
+            f"{name}: {len(unknown)} of {len(wanted)} asked classes are not there: {_some(unknown)}; "
+            f"it has {len(known)} classes, such as {_some(known)}"
+        )
+    if len(set(wanted)) != len(wanted):
+        raise SourceError(f"{name}: classes asked for twice: {_repeated(wanted)}")
+    return [place[class_name] for class_name in wanted]
+
+
+def _add(digest: hashlib._Hash, text: str) -> None:
+    data = text.encode("utf-8", "surrogateescape")
+    digest.update(len(data).to_bytes(8, "little") + data)
+
+
+def _some(names: Sequence[str], count: int = 3) -> str:
+    return ", ".join(f"'{name}'" for name in names[:count]) + (", ..." if len(names) > count else "")
+
+
+def _repeated(names: Sequence[str]) -> str:
+    return _some([name for name, count in Counter(names).items() if count > 1])

@@ -1,0 +1,94 @@
+"""Which classes are for training, validation and test: published lists, files, and seeded draws."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from fewshot_film.data.errors import SourceError
+from fewshot_film.data.source import ImageSource
+
+Split = dict[str, list[str]]
+"""Class names by the name of the part: ``{"train": [...], "val": [...], "test": [...]}``."""
+
+FRACTIONS = (0.64, 0.16, 0.2)
+"""Shares of train, val and test in a seeded split: those of CIFAR-FS and mini-ImageNet."""
+
+
+def published(name: str) -> Any:
+    """Read a list that ships with the package (``fewshot_film/data/splits/<name>.json``)."""
+    return json.loads((files(__package__) / "splits" / f"{name}.json").read_text("utf-8"))
+
+
+def read_split(path: Path) -> Split:
+    """Read a split from a JSON file, ``{"train": [class, ...], "val": [...], "test": [...]}``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        SourceError: it is not of that form, or a class is in two parts.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no split file at '{path}': expected JSON with a list of class names per part"
+        )
+    try:
+        split: Split = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise SourceError(f"split file '{path}' is not JSON: {error}") from error
+    lists = isinstance(split, dict) and all(
+        isinstance(names, list) and all(isinstance(name, str) for name in names) for names in split.values()
+    )
+    if not lists:
+        raise SourceError(f"split file '{path}': expected {{'train': [class, ...], 'val': ..., 'test': ...}}")
+    check_disjoint(split, str(path))
+    return split
+
+
+def check_disjoint(split: Split, name: str) -> None:
+    """Refuse a split that has one class in two parts.
+
+    Raises:
+        SourceError: names the class and both parts.
+    """
+    part_of: dict[str, str] = {}
+    for part, class_names in split.items():
+        for class_name in class_names:
+            other = part_of.setdefault(class_name, part)
+            if other != part:
+                raise SourceError(f"{name}: class '{class_name}' is both in '{other}' and in '{part}'")
+
+
+def seeded_split(
+    class_names: Sequence[str], *, seed: int = 0, fractions: tuple[float, float, float] = FRACTIONS
+) -> Split:
+    """Deal classes to train, val and test; the same on every machine and in any order of the names.
+
+    Raises:
+        ValueError: the fractions are negative or do not sum to 1.
+    """
+    if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise ValueError(f"fractions must be three shares that sum to 1, got {fractions}")
+    shuffled = sorted(class_names, key=lambda name: _digest(f"{seed}/{name}"))
+    first = round(fractions[0] * len(shuffled))
+    second = round((fractions[0] + fractions[1]) * len(shuffled))
+    parts = (shuffled[:first], shuffled[first:second], shuffled[second:])
+    return {part: sorted(names) for part, names in zip(("train", "val", "test"), parts, strict=True)}
+
+
+def take_part(source: ImageSource, split: Split, part: str) -> ImageSource:
+    """Select the classes of one part of a split.
+
+    Raises:
+        SourceError: the split has no such part, or names a class that the source has not.
+    """
+    if part not in split:
+        raise SourceError(f"{source.name}: no split '{part}'; there are {', '.join(sorted(split))}")
+    return source.select(split[part])
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()

@@ -1,0 +1,193 @@
+"""Where files lie: a folder or a zip, read through one small interface.
+
+A store lists the files that may be pictures, gives their bytes, and a stamp that changes when a file
+changes. What an operating system leaves beside the user's own files (hidden files, ``Thumbs.db``,
+``__MACOSX``) is never listed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import unicodedata
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fewshot_film.data.errors import PictureError, SourceError
+
+MAX_BYTES = 1 << 28
+"""A file larger than this (256 MiB) is refused before it is read."""
+
+_SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "$recycle.bin"})
+_UTF8_FLAG = 0x800
+_ENCRYPTED_FLAG = 0x1
+
+
+def is_hidden(part: str) -> bool:
+    """Whether a file or folder name is hidden or belongs to an operating system."""
+    return part.startswith(".") or part.lower() in _SYSTEM_FILES
+
+
+class Store(ABC):
+    """Files by relative name, parts joined by ``/``.
+
+    Attributes:
+        root: the folder or the zip file.
+        identity: what, beside names and stamps, tells this store's content from another's.
+    """
+
+    root: Path
+    identity: str
+
+    @abstractmethod
+    def names(self) -> list[str]:
+        """All files that are not hidden, sorted by code point."""
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """Read one file.
+
+        Raises:
+            PictureError: it cannot be read, is empty, or is larger than `MAX_BYTES`.
+        """
+
+    @abstractmethod
+    def stamp(self, name: str) -> str:
+        """A short text that changes when the file changes."""
+
+
+class FolderStore(Store):
+    """Files below a folder; symbolic links are followed, a link back to its own ancestor is not."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        # Size and time alone do not tell apart two folders that were unpacked with fixed times.
+        self.identity = str(root.resolve())
+        self._names: list[str] | None = None
+
+    def names(self) -> list[str]:
+        """See `Store.names`."""
+        if self._names is None:
+            self._names = sorted(_walk(self.root, "", (self.root.resolve(),)))
+        return self._names
+
+    def read(self, name: str) -> bytes:
+        """See `Store.read`."""
+        path = self.root / name
+        try:
+            _check_size(name, path.stat().st_size)
+            return path.read_bytes()
+        except OSError as error:
+            raise PictureError(name, f"cannot be read: {error.strerror or error}") from error
+
+    def stamp(self, name: str) -> str:
+        """See `Store.stamp`."""
+        try:
+            status = (self.root / name).stat()
+        except OSError:
+            return "missing"
+        return f"{status.st_size}:{status.st_mtime_ns}:{status.st_mode}"
+
+
+class ZipStore(Store):
+    """Files inside a zip, read in place; safe under threads and after a fork."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.identity = "zip"
+        self._handle: tuple[int, zipfile.ZipFile] | None = None
+        self._lock = threading.Lock()
+        try:
+            self._members = {_member_name(info): info for info in self._zip().infolist() if not info.is_dir()}
+        except zipfile.BadZipFile as error:
+            raise SourceError(f"'{root}' is not a whole zip file ({error}): fetch it again") from error
+        self._names = sorted(name for name in self._members if not any(map(is_hidden, name.split("/"))))
+
+    def names(self) -> list[str]:
+        """See `Store.names`."""
+        return self._names
+
+    def read(self, name: str) -> bytes:
+        """See `Store.read`."""
+        info = self._members.get(name)
+        if info is None:
+            raise PictureError(name, f"is not in '{self.root}'")
+        _check_size(name, info.file_size)
+        if info.flag_bits & _ENCRYPTED_FLAG:
+            raise PictureError(name, "cannot be read: the zip is encrypted")
+        try:
+            return self._zip().read(info)
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError) as error:
+            raise PictureError(name, f"cannot be read: {error}") from error
+
+    def stamp(self, name: str) -> str:
+        """See `Store.stamp`."""
+        info = self._members[name]
+        return f"{info.file_size}:{info.CRC:08x}"
+
+    def _zip(self) -> zipfile.ZipFile:
+        # A handle's file position is shared with forked children, so every process opens its own.
+        with self._lock:
+            if self._handle is None or self._handle[0] != os.getpid():
+                self._handle = (os.getpid(), zipfile.ZipFile(self.root))
+            return self._handle[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"root": self.root}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        ZipStore.__init__(self, state["root"])
+
+    def __del__(self) -> None:
+        handle = getattr(self, "_handle", None)
+        if handle is not None and handle[0] == os.getpid():
+            handle[1].close()
+
+
+def open_store(path: Path) -> Store:
+    """Open a folder or a zip file.
+
+    Raises:
+        FileNotFoundError: there is nothing at ``path``.
+        SourceError: there is a file that is not a zip, or a zip that is cut short.
+    """
+    if path.is_dir():
+        return FolderStore(path)
+    if path.is_file():
+        return ZipStore(path)
+    raise FileNotFoundError(f"there is no folder and no zip file at '{path}'")
+
+
+def _check_size(name: str, size: int) -> None:
+    if size == 0:
+        raise PictureError(name, "the file is empty (0 bytes)")
+    if size > MAX_BYTES:
+        raise PictureError(name, f"the file has {size} bytes, more than the limit of {MAX_BYTES}")
+
+
+def _walk(folder: Path, prefix: str, ancestors: tuple[Path, ...]) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if is_hidden(entry.name):
+                continue
+            if not entry.is_dir():
+                yield prefix + entry.name
+                continue
+            real = Path(entry.path).resolve() if entry.is_symlink() else ancestors[-1] / entry.name
+            if real not in ancestors:
+                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", (*ancestors, real))
+
+
+def _member_name(info: zipfile.ZipInfo) -> str:
+    """A member's name; many packers write UTF-8 without saying so, and it reads as code page 437."""
+    name = info.filename
+    if not info.flag_bits & _UTF8_FLAG:
+        try:
+            name = name.encode("cp437").decode("utf-8")
+        except UnicodeError:
+            name = info.filename
+    return unicodedata.normalize("NFC", name)

@@ -1,0 +1,16 @@
+"""Few-shot episodes: what one is, and the samplers that draw them."""
+
+from fewshot_film.episodes.episode import Episode, Plan, build_episode
+from fewshot_film.episodes.fingerprint import fingerprint
+from fewshot_film.episodes.fixed import EpisodeSampler
+from fewshot_film.episodes.meta_dataset import MetaDatasetRules, MetaDatasetSampler
+
+__all__ = [
+    "Episode",
+    "EpisodeSampler",
+    "MetaDatasetRules",
+    "MetaDatasetSampler",
+    "Plan",
+    "build_episode",
+    "fingerprint",
+]

@@ -1,0 +1,44 @@
+"""Episodes whose pictures are varied at random, for training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Protocol, SupportsIndex
+
+import torch
+
+from fewshot_film.data.augment import augment
+from fewshot_film.config.data import AugmentConfig
+from fewshot_film.episodes.episode import Episode
+from fewshot_film.run.seeding import generator
+
+
+class Episodes(Protocol):
+    """Episodes by number, each a pure function of it."""
+
+    def __getitem__(self, index: int, /) -> Episode:
+        """Episode ``index``, from 0 on."""
+
+
+class AugmentedEpisodes:
+    """Every picture of every episode varied on its own; episode ``i`` stays a function of (seed, i).
+
+    Args:
+        episodes: what to vary.
+        config: how much.
+        seed: decides the variation, together with the episode's number.
+    """
+
+    def __init__(self, episodes: Episodes, config: AugmentConfig, seed: int = 0) -> None:
+        self.episodes = episodes
+        self.config = config
+        self.seed = seed
+
+    def __getitem__(self, index: SupportsIndex) -> Episode:
+        """Episode ``index``, from 0 on."""
+        number = index.__index__()
+        episode = self.episodes[number]
+        pictures = torch.cat([episode.support_images, episode.query_images])
+        varied = augment(pictures, self.config, generator(self.seed, "augment", number))
+        support, query = varied.split([len(episode.support_images), len(episode.query_images)])
+        return replace(episode, support_images=support, query_images=query)

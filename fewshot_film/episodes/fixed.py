@@ -1,0 +1,97 @@
+"""Episodes of N ways, K shots and Q queries a class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fewshot_film.data.errors import SourceError
+from fewshot_film.data.image_set import ImageSet
+from fewshot_film.episodes.draws import Draws
+from fewshot_film.episodes.episode import Episode, Plan, build_episode
+
+
+class EpisodeSampler:
+    """Endless episodes; number i is a function of (images, seed, split, i) alone.
+
+    Args:
+        images: the decoded pictures of one split.
+        way: classes in an episode, or several numbers to draw from, equally likely.
+        shot: support pictures a class, or several numbers to draw from.
+        query: query pictures a class.
+        seed: with ``split``, decides every episode.
+        split: a text that keeps the episodes of training, validation and test apart.
+
+    Raises:
+        ValueError: a number is below 1, or there are fewer classes than ``way``.
+        SourceError: a class has fewer pictures than ``shot + query``; names it, and says how many it has.
+    """
+
+    def __init__(
+        self,
+        images: ImageSet,
+        way: int | Sequence[int] = 5,
+        shot: int | Sequence[int] = 1,
+        query: int = 15,
+        *,
+        seed: int = 0,
+        split: str = "train",
+    ) -> None:
+        self.images = images
+        self.ways = _numbers("way", way)
+        self.shots = _numbers("shot", shot)
+        self.query = _numbers("query", query)[0]
+        self._sizes = images.class_sizes
+        self._draws = Draws(seed, split)
+        if max(self.ways) > len(self._sizes):
+            raise ValueError(
+                f"{images.name}: way is {max(self.ways)}, but there are only {len(self._sizes)} classes"
+            )
+        shots = max(self.shots)
+        check_class_sizes(images, shots + self.query, f"{shots} support and {self.query} query")
+
+    def plan(self, index: int) -> Plan:
+        """Indices of episode ``index``, without fetching a picture."""
+        stream = self._draws.stream(index)
+        way = self.ways[stream.integer(0, len(self.ways) - 1)] if len(self.ways) > 1 else self.ways[0]
+        shot = self.shots[stream.integer(0, len(self.shots) - 1)] if len(self.shots) > 1 else self.shots[0]
+        classes = stream.distinct(np.array([len(self._sizes)]), way)[0]
+        chosen = self.images.locate(classes, stream.distinct(self._sizes[classes], shot + self.query))
+        labels = np.arange(way)
+        return Plan(
+            classes=classes,
+            support=chosen[:, :shot].ravel(),
+            support_labels=labels.repeat(shot),
+            query=chosen[:, shot:].ravel(),
+            query_labels=labels.repeat(self.query),
+        )
+
+    def __getitem__(self, index: int) -> Episode:
+        """Episode ``index``, from 0 on without end."""
+        return build_episode(self.images, self.plan(index), index)
+
+
+def check_class_sizes(images: ImageSet, needed: int, what: str) -> None:
+    """Refuse a set with a class too small to be drawn from.
+
+    Raises:
+        SourceError: names the smallest class and its number of pictures.
+    """
+    sizes = images.class_sizes
+    small = np.flatnonzero(sizes < needed)
+    if not len(small):
+        return
+    worst = small[np.argmin(sizes[small])]
+    raise SourceError(
+        f"{images.name}: class '{images.class_names[worst]}' has {sizes[worst]} usable pictures, an episode "
+        f"needs {needed} ({what}); {len(small)} of {len(sizes)} classes are too small. Ask for fewer, or "
+        f"leave these classes out: images.with_at_least({needed})"
+    )
+
+
+def _numbers(name: str, value: int | Sequence[int]) -> tuple[int, ...]:
+    numbers = (value,) if isinstance(value, int) else tuple(value)
+    if not numbers or min(numbers) < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
+    return numbers

@@ -1,0 +1,44 @@
+"""Feature-wise linear modulation (FiLM) for any network.
+
+Where FiLM sits is a :class:`Sites`; a generator turns a conditioning vector into values for every site;
+:func:`inject_film` puts FiLM into an existing network, :func:`fold_film` makes one task's values part of its
+weights. gamma is the full scale everywhere: 1 is the identity.
+
+This package imports torch and nothing else.
+"""
+
+from fewshot_film.film.autoregressive import AutoregressiveGenerator, StageRunner
+from fewshot_film.film.errors import FilmError, FoldError, ShapeError, SiteError
+from fewshot_film.film.fold import find_conv_norm_pairs, fold_film, fuse_conv_norm
+from fewshot_film.film.generators import Generator, LinearGenerator, ResidualGenerator
+from fewshot_film.film.inject import FiLMedNetwork, inject_film, remove_film
+from fewshot_film.film.layer import FiLM, Modulation, append_coordinates, coordinate_maps, film
+from fewshot_film.film.sites import Modulations, Site, Sites
+from fewshot_film.film.stages import StagedRun
+
+__all__ = [
+    "AutoregressiveGenerator",
+    "FiLM",
+    "FiLMedNetwork",
+    "FilmError",
+    "FoldError",
+    "Generator",
+    "LinearGenerator",
+    "Modulation",
+    "Modulations",
+    "ResidualGenerator",
+    "ShapeError",
+    "Site",
+    "SiteError",
+    "Sites",
+    "StageRunner",
+    "StagedRun",
+    "append_coordinates",
+    "coordinate_maps",
+    "film",
+    "find_conv_norm_pairs",
+    "fold_film",
+    "fuse_conv_norm",
+    "inject_film",
+    "remove_film",
+]

@@ -1,0 +1,148 @@
+"""FiLM made part of the weights: of a normalisation layer, and on into the convolution before it."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from fewshot_film.film.errors import FoldError
+from fewshot_film.film.inject import FiLMedNetwork, remove_film
+from fewshot_film.film.norms import fold_into_affine
+from fewshot_film.film.sites import Modulations
+
+_CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+
+def fold_film(filmed: FiLMedNetwork, modulations: Modulations) -> nn.Module:
+    """A plain copy of a FiLM-ed network with one task's values folded into its normalisation layers.
+
+    BatchNorm, InstanceNorm, GroupNorm and LayerNorm can take FiLM into their affine part; those without one
+    get one. Sites without values stay as they are. The copy has no gradient path to ``modulations``.
+
+    Args:
+        filmed: the network; it is not changed.
+        modulations: values by site name, ``(1, C)`` each.
+
+    Returns:
+        A copy of ``filmed.network`` with equal outputs and without FiLM.
+
+    Raises:
+        FoldError: values differ per example (more than one row), or a layer has no affine part to fold into.
+        SiteError: a name in ``modulations`` is no site of this network.
+        ShapeError: values do not fit their site.
+
+    Example:
+        >>> filmed = inject_film(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)).eval(), after=["1"])
+        >>> fold_film(filmed, filmed.sites.identity())
+        Sequential(
+          (0): Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))
+          (1): BatchNorm2d(8, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)
+        )
+    """
+    filmed.sites.check(modulations)
+    for name, (gamma, beta) in modulations.items():
+        rows = max(gamma.shape[0], beta.shape[0])
+        if rows != 1:
+            raise FoldError(
+                f"site {name!r} has {rows} rows of values, expected 1: weights can hold one task's values, "
+                "not a set per example; fold each row by itself, or call the FiLM-ed network"
+            )
+    plain = copy.deepcopy(filmed.network)
+    remove_film(plain)
+    for name, (gamma, beta) in modulations.items():
+        fold_into_affine(name, plain.get_submodule(name), gamma[0], beta[0])
+    return plain
+
+
+def fuse_conv_norm(network: nn.Module, pairs: Iterable[tuple[str, str]] | None = None) -> nn.Module:
+    """A copy of a network with BatchNorm layers folded into the convolutions before them, for inference.
+
+    Args:
+        network: a plain network in evaluation mode (fold FiLM first); it is not changed.
+        pairs: names of convolutions and the BatchNorm layers that follow them; default: those that
+            :func:`find_conv_norm_pairs` finds. Give them when ``torch.fx`` cannot trace the network. Each
+            convolution's output must go to its BatchNorm and nowhere else.
+
+    Returns:
+        A copy with equal outputs, whose fused BatchNorm layers are ``nn.Identity``.
+
+    Raises:
+        FoldError: the network or a layer of ``pairs`` is in training mode, a pair is not a convolution and a
+            BatchNorm with running statistics, either carries a forward hook (FiLM is one), or tracing failed.
+    """
+    pairs = find_conv_norm_pairs(network) if pairs is None else list(pairs)
+    fused = copy.deepcopy(network)
+    for conv_name, norm_name in pairs:
+        conv, norm = fused.get_submodule(conv_name), fused.get_submodule(norm_name)
+        reason = _why_not_fusable(conv, norm)
+        if reason:
+            raise FoldError(f"cannot fuse {conv_name!r} and {norm_name!r}: {reason}")
+        _fuse(conv, norm)
+        _replace(fused, norm, nn.Identity())
+    return fused
+
+
+def find_conv_norm_pairs(network: nn.Module) -> list[tuple[str, str]]:
+    """Names of convolutions and of the BatchNorm layer that alone takes the output of each.
+
+    The data flow is read off a ``torch.fx`` trace; nothing is run. Pairs that cannot be fused for another
+    reason (training mode, no running statistics, a layer used twice, forward hooks) are left out.
+
+    Raises:
+        FoldError: ``torch.fx`` cannot trace the network, for instance because its ``forward`` branches on
+            values or checks shapes.
+    """
+    try:
+        nodes = list(fx.Tracer().trace(network).nodes)
+    except Exception as error:
+        raise FoldError(
+            f"torch.fx cannot trace this {type(network).__name__} ({error}), which is how convolutions and "
+            'the BatchNorm layers after them are found; name them yourself: pairs=[("conv1", "bn1"), ...]'
+        ) from error
+    calls = [node for node in nodes if node.op == "call_module"]
+    num_calls = Counter(node.target for node in calls)
+    pairs = []
+    for node in calls:
+        source = node.args[0] if node.args else None
+        if not isinstance(source, fx.Node) or source.op != "call_module" or len(source.users) > 1:
+            continue
+        names = str(source.target), str(node.target)
+        used_once = num_calls[source.target] == num_calls[node.target] == 1
+        if used_once and not _why_not_fusable(*map(network.get_submodule, names)):
+            pairs.append(names)
+    return pairs
+
+
+def _why_not_fusable(conv: nn.Module, norm: nn.Module) -> str:
+    """Reason why two layers cannot become one convolution; empty if they can."""
+    if type(conv) not in _CONVS or type(norm) not in _BATCH_NORMS:
+        kinds = f"{type(conv).__name__} and {type(norm).__name__}"
+        return f"they are {kinds}, expected Conv1d, Conv2d or Conv3d and BatchNorm"
+    if norm.training or norm.running_mean is None:
+        return "BatchNorm uses the statistics of its batch, expected running ones; call network.eval() first"
+    if conv._forward_hooks or norm._forward_hooks or norm._forward_pre_hooks:
+        return "a forward hook acts between or after them; remove it, and fold FiLM with fold_film first"
+    return ""
+
+
+@torch.no_grad()
+def _fuse(conv: Any, norm: Any) -> None:
+    """Make ``conv`` do the work of both."""
+    conv.weight, conv.bias = fuse_conv_bn_weights(
+        conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+    )
+
+
+def _replace(root: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    """Put ``new`` wherever ``old`` is registered, under however many names."""
+    for parent in list(root.modules()):
+        for key, child in parent._modules.items():
+            if child is old:
+                parent._modules[key] = new

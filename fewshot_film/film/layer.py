@@ -1,0 +1,205 @@
+"""Feature-wise linear modulation: the function, the layer, and the coordinate maps that go with it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree
+
+from fewshot_film.film.errors import ShapeError
+
+
+class Modulation(NamedTuple):
+    """Values for one FiLM site, ``(B, C)`` each; one row (``B = 1``) serves a whole batch."""
+
+    gamma: Tensor
+    """The full scale: 1 is the identity."""
+    beta: Tensor
+    """The shift: 0 is the identity."""
+
+
+# Lets an exported program that takes modulations be written to a file, and read again with weights_only.
+_pytree._register_namedtuple(Modulation, serialized_type_name=f"{__name__}.Modulation")
+torch.serialization.add_safe_globals([Modulation])
+
+
+def film(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+    """Scale and shift every feature map: ``gamma * x + beta``.
+
+    The sum is taken in the widest dtype of the three, so a float32 ``gamma`` of 1.001 still acts on
+    bfloat16 features; only the result is rounded to the dtype of ``x``.
+
+    Args:
+        x: features, ``(B, C, *)``; any number of trailing axes, floating point.
+        gamma: the full scale (1 is the identity, not 0): ``(B, C)``, ``(1, C)`` or ``(C,)``.
+        beta: shift, same shape as ``gamma``.
+
+    Returns:
+        A new tensor (an in-place ReLU may follow) with the shape, dtype, device and memory format of ``x``.
+
+    Raises:
+        ShapeError: ``gamma`` and ``beta`` differ in shape, or do not fit ``x``, or ``x`` is not floating
+            point.
+
+    Example:
+        >>> film(torch.ones(1, 2, 3), torch.tensor([2.0, 1.0]), torch.tensor([0.0, 5.0]))
+        tensor([[[2., 2., 2.],
+                 [6., 6., 6.]]])
+
+    Source:
+        Perez et al., "FiLM", AAAI 2018, eq. 2, https://arxiv.org/abs/1709.07871
+    """
+    _check_film_inputs(x, gamma, beta)
+    shape = (-1, x.shape[1], *[1] * (x.ndim - 2))
+    return (gamma.reshape(shape) * x + beta.reshape(shape)).to(x.dtype)
+
+
+def _check_film_inputs(x: Tensor, gamma: Tensor, beta: Tensor) -> None:
+    if not x.is_floating_point():
+        raise ShapeError(
+            f"film: features are {x.dtype}, expected floating point; convert them with x.float()"
+        )
+    if x.ndim < 2:
+        raise ShapeError(
+            f"film: features have shape {tuple(x.shape)}, expected (B, C, *); "
+            "add the batch axis with x.unsqueeze(0)"
+        )
+    if gamma.shape != beta.shape:
+        raise ShapeError(
+            f"film: gamma has shape {tuple(gamma.shape)} and beta {tuple(beta.shape)}, expected the same "
+            "shape; expand the smaller one"
+        )
+    batch, channels = x.shape[:2]
+    if gamma.ndim not in (1, 2) or gamma.shape[-1] != channels:
+        raise ShapeError(
+            f"film: gamma and beta have shape {tuple(gamma.shape)} for features {tuple(x.shape)}, expected "
+            f"({channels},), (1, {channels}) or ({batch}, {channels}); generate one value per feature map"
+        )
+    if gamma.ndim == 2 and gamma.shape[0] != 1 and gamma.shape[0] != batch:
+        raise ShapeError(
+            f"film: gamma and beta have {gamma.shape[0]} rows for a batch of {batch}, expected 1 or {batch}; "
+            "pass one row to share it, or one row per example"
+        )
+
+
+class FiLM(nn.Module):
+    """FiLM as a layer: the identity until it is given values.
+
+    Values come with the call (``layer(x, modulation)``), or are kept (``layer.modulation = modulation``) and
+    then serve every call that brings none. Kept values follow ``.to()`` and stay out of the state dict: they
+    are generated, not learned.
+
+    Args:
+        num_channels: width ``C`` of the features.
+
+    Example:
+        >>> layer = FiLM(2)
+        >>> layer(torch.ones(1, 2))
+        tensor([[1., 1.]])
+        >>> layer(torch.ones(1, 2), Modulation(torch.full((1, 2), 3.0), torch.zeros(1, 2)))
+        tensor([[3., 3.]])
+    """
+
+    gamma: Tensor | None
+    beta: Tensor | None
+
+    def __init__(self, num_channels: int) -> None:
+        super().__init__()
+        self.num_channels = num_channels
+        self.register_buffer("gamma", None, persistent=False)
+        self.register_buffer("beta", None, persistent=False)
+
+    @property
+    def modulation(self) -> Modulation | None:
+        """The values kept for every call, or ``None``: the identity."""
+        if self.gamma is None or self.beta is None:
+            return None
+        return Modulation(self.gamma, self.beta)
+
+    @modulation.setter
+    def modulation(self, values: Modulation | None) -> None:
+        self.gamma, self.beta = (None, None) if values is None else values
+
+    def forward(self, x: Tensor, modulation: Modulation | None = None) -> Tensor:
+        """Modulate ``x`` by the values given here, else by those kept, else not at all.
+
+        Args:
+            x: features, ``(B, C, *)``.
+            modulation: gamma and beta, ``(B, C)`` or ``(1, C)`` each.
+
+        Returns:
+            Tensor with the shape, dtype and device of ``x``.
+
+        Raises:
+            ShapeError: ``x`` is not ``num_channels`` wide, or the values do not fit it.
+        """
+        if x.ndim < 2 or x.shape[1] != self.num_channels:
+            raise ShapeError(
+                f"FiLM({self.num_channels}): features have shape {tuple(x.shape)}, expected "
+                f"(B, {self.num_channels}, *); build the layer with the width of its input"
+            )
+        values = self.modulation if modulation is None else modulation
+        return x if values is None else film(x, *values)
+
+    def extra_repr(self) -> str:
+        """The width, as ``print(layer)`` shows it."""
+        return str(self.num_channels)
+
+
+def coordinate_maps(
+    height: int,
+    width: int,
+    *,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """Two maps that tell a convolution where it is: x (left to right), then y (top to bottom).
+
+    Both run from -1 in the first column or row to 1 in the last; an axis of length 1 holds -1.
+
+    Args:
+        height: rows.
+        width: columns.
+        device: where to make them.
+        dtype: default: torch's default dtype.
+
+    Returns:
+        Tensor ``(2, height, width)``, x before y.
+
+    Raises:
+        ShapeError: ``height`` or ``width`` is below 1.
+
+    Example:
+        >>> coordinate_maps(2, 3)[0]
+        tensor([[-1.,  0.,  1.],
+                [-1.,  0.,  1.]])
+
+    Source:
+        Perez et al., "FiLM", AAAI 2018, section 3; the order of the maps is that of the authors' code.
+    """
+    if height < 1 or width < 1:
+        raise ShapeError(f"coordinate_maps: got {height} x {width} positions, expected at least 1 x 1")
+    x = torch.linspace(-1, 1, width, device=device, dtype=dtype)
+    y = torch.linspace(-1, 1, height, device=device, dtype=dtype)
+    return torch.stack([x.expand(height, width), y[:, None].expand(height, width)])
+
+
+def append_coordinates(x: Tensor) -> Tensor:
+    """Append the two :func:`coordinate_maps` to features.
+
+    Args:
+        x: features, ``(B, C, H, W)``.
+
+    Returns:
+        Tensor ``(B, C + 2, H, W)`` with the dtype and device of ``x``.
+
+    Raises:
+        ShapeError: ``x`` is not four-dimensional.
+    """
+    if x.ndim != 4:
+        raise ShapeError(f"append_coordinates: features have shape {tuple(x.shape)}, expected (B, C, H, W)")
+    batch, _, height, width = x.shape
+    maps = coordinate_maps(height, width, device=x.device, dtype=x.dtype)
+    return torch.cat([x, maps.expand(batch, -1, -1, -1)], dim=1)

@@ -1,0 +1,91 @@
+"""What FiLM needs to know of normalisation layers: width, axis of the channels, affine part."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from fewshot_film.film.errors import FoldError, SiteError
+
+_CHANNELS_LAST = (nn.LayerNorm, nn.RMSNorm)
+_NORMS = (_NormBase, nn.GroupNorm, *_CHANNELS_LAST)
+
+
+def is_norm(module: nn.Module) -> bool:
+    """Whether a layer is a BatchNorm, InstanceNorm, GroupNorm, LayerNorm or RMSNorm, or derives from one."""
+    return isinstance(module, _NORMS)
+
+
+def norm_width(name: str, module: nn.Module) -> int:
+    """Number of channels a normalisation layer works on.
+
+    Raises:
+        SiteError: it is no normalisation layer, is lazy and not yet sized, or normalises several axes.
+    """
+    width = None
+    if isinstance(module, _NormBase):
+        width = module.num_features
+    elif isinstance(module, nn.GroupNorm):
+        width = module.num_channels
+    elif isinstance(module, _CHANNELS_LAST) and len(module.normalized_shape) == 1:
+        width = module.normalized_shape[0]
+    if not width:
+        raise SiteError(
+            f"cannot read a number of channels off {name!r}, a {type(module).__name__}; expected a "
+            f"normalisation layer over one channel axis; name another, or pass Site({name!r}, num_channels)"
+        )
+    return width
+
+
+def channel_axis(module: nn.Module) -> int:
+    """Axis of the channels in what a layer returns.
+
+    ``LayerNorm2d`` of torchvision and timm derives from ``nn.LayerNorm`` yet takes and returns channels-first
+    features; the name is all that tells them apart without importing those libraries.
+    """
+    if isinstance(module, _CHANNELS_LAST) and not is_layer_norm_2d(module):
+        return -1
+    return 1
+
+
+def is_layer_norm_2d(module: nn.Module) -> bool:
+    """Whether a layer is a ``LayerNorm2d`` as ConvNeXt has it."""
+    return isinstance(module, nn.LayerNorm) and type(module).__name__ == "LayerNorm2d"
+
+
+# Layers whose forward ends in "weight * normalised + bias"; a subclass with a forward of its own may do more.
+_AFFINE_LAST = {
+    cls.forward for cls in (nn.BatchNorm2d, nn.SyncBatchNorm, nn.InstanceNorm2d, nn.GroupNorm, nn.LayerNorm)
+}
+
+
+@torch.no_grad()
+def fold_into_affine(name: str, norm: Any, gamma: Tensor, beta: Tensor) -> None:
+    """Make a normalisation layer return ``gamma * norm(x) + beta`` from now on.
+
+    Args:
+        name: what to call it in errors.
+        norm: the layer, changed in place; it gets an affine part if it has none.
+        gamma: ``(C,)``.
+        beta: ``(C,)``.
+
+    Raises:
+        FoldError: the layer does not end in an affine map per channel.
+    """
+    if type(norm).forward not in _AFFINE_LAST and not is_layer_norm_2d(norm):
+        raise FoldError(
+            f"{name!r} is a {type(norm).__name__}, expected a BatchNorm, InstanceNorm, GroupNorm or "
+            "LayerNorm: there is no scale and shift at its end to fold into; leave out this site's values"
+        )
+    like = next((t for t in (norm.weight, getattr(norm, "running_mean", None)) if t is not None), gamma)
+    trainable = norm.weight is None or norm.weight.requires_grad
+    weight = gamma if norm.weight is None else gamma * norm.weight
+    bias = beta if norm.bias is None else gamma * norm.bias + beta
+    norm.weight = nn.Parameter(weight.to(like, copy=True), requires_grad=trainable)
+    norm.bias = nn.Parameter(bias.to(like, copy=True), requires_grad=trainable)
+    for flag in ("affine", "elementwise_affine"):
+        if hasattr(norm, flag):
+            setattr(norm, flag, True)

@@ -1,0 +1,29 @@
+"""Few-shot learners: one file a method; beside them backbones, the set encoder, heads and evaluation."""
+
+from fewshot_film.learners.backbone import Backbone, build_backbone
+from fewshot_film.config.learners import BackboneConfig, SimpleCNAPSConfig
+from fewshot_film.learners.errors import SupportError, WeightsError
+from fewshot_film.learners.evaluation import evaluate
+from fewshot_film.learners.learner import Adapted, Learner
+from fewshot_film.learners.mahalanobis import MahalanobisClassifier, fit_mahalanobis
+from fewshot_film.learners.prototypes import Prototypes
+from fewshot_film.learners.saving import load_learner, save_learner
+from fewshot_film.learners.simple_cnaps import SimpleCNAPS
+
+__all__ = [
+    "Adapted",
+    "Backbone",
+    "BackboneConfig",
+    "Learner",
+    "MahalanobisClassifier",
+    "Prototypes",
+    "SimpleCNAPS",
+    "SimpleCNAPSConfig",
+    "SupportError",
+    "WeightsError",
+    "build_backbone",
+    "evaluate",
+    "fit_mahalanobis",
+    "load_learner",
+    "save_learner",
+]

@@ -1,0 +1,189 @@
+"""Residual networks without a classifier: pictures to features, in named stages.
+
+``cnaps-resnet18`` is the variant that CNAPS and Simple CNAPS use at 84 x 84: a 5 x 5 stem of stride 2 and no
+max-pooling (Requeima et al. 2019, https://arxiv.org/abs/1906.07697). Layers carry torchvision's names, so that
+``layer*.*.bn[12]`` names the two normalisations of every block of a ResNet-18 in either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+from urllib.error import URLError
+
+import safetensors.torch
+import torch
+import torchvision
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock
+
+from fewshot_film.config.learners import BackboneConfig
+from fewshot_film.learners.errors import WeightsError
+
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Normalize(nn.Module):
+    """Pictures in [0, 1] to about zero mean and unit spread: ImageNet's constants, or 0.5 and 0.5 for grey ones.
+
+    The constants are not part of the state dict: a backbone's keys stay those of the plain network.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        mean, std = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((0.5,) * channels, (0.5,) * channels)
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Pictures ``(B, C, H, W)`` in [0, 1], normalised per channel."""
+        return (images - self.mean) / self.std
+
+
+class Backbone(nn.Module):
+    """Normalisation of the pictures, a stem, stages of blocks, and the mean over positions.
+
+    Args:
+        channels: colour channels of the pictures.
+        stem: modules before the first stage, by name, in order.
+        stages: the stages, by name, in order.
+        feature_dim: channels of the last stage.
+    """
+
+    def __init__(
+        self, channels: int, stem: Mapping[str, nn.Module], stages: Mapping[str, nn.Module], feature_dim: int
+    ) -> None:
+        super().__init__()
+        self.channels = channels
+        self.normalize = Normalize(channels)
+        for name, module in [*stem.items(), *stages.items()]:
+            self.add_module(name, module)
+        self._stem_names = tuple(stem)
+        self.stage_names = tuple(stages)
+        self.feature_dim = feature_dim
+
+    def stem_modules(self) -> list[nn.Module]:
+        """What comes before the first stage, in order, normalisation of the pictures first."""
+        return [self.normalize, *(self.get_submodule(name) for name in self._stem_names)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features ``(B, feature_dim)`` of pictures ``(B, C, H, W)`` in [0, 1]: the last maps, averaged."""
+        for module in self.stem_modules():
+            x = module(x)
+        for name in self.stage_names:
+            x = self.get_submodule(name)(x)
+        return x.mean((2, 3))
+
+
+def build_backbone(config: BackboneConfig) -> Backbone:
+    """The backbone of ``config``, with its weights.
+
+    Raises:
+        WeightsError: the weights cannot be found, fetched or fitted.
+        ValueError: a setting that this backbone does not have.
+    """
+    backbone = _cnaps_resnet(config) if config.name == "cnaps-resnet18" else _torchvision_resnet(config)
+    if config.weights:
+        backbone.load_state_dict(_read_weights(config, backbone))
+    return backbone
+
+
+def _cnaps_resnet(config: BackboneConfig) -> Backbone:
+    stem = {
+        "conv1": nn.Conv2d(
+            config.channels, config.width, config.stem_kernel, config.stem_stride, padding=1, bias=False
+        ),
+        "bn1": nn.BatchNorm2d(config.width),
+        "relu": nn.ReLU(inplace=True),
+    }
+    stages, channels = {}, config.width
+    for index, num_blocks in enumerate(config.blocks):
+        out = config.width * 2**index
+        stages[f"layer{index + 1}"] = _stage(channels, out, num_blocks, stride=1 if index == 0 else 2)
+        channels = out
+    backbone = Backbone(config.channels, stem, stages, channels)
+    for module in backbone.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return backbone
+
+
+def _stage(channels: int, out: int, num_blocks: int, stride: int) -> nn.Sequential:
+    shortcut = None
+    if stride != 1 or channels != out:
+        shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+    first = BasicBlock(channels, out, stride, shortcut)
+    return nn.Sequential(first, *(BasicBlock(out, out) for _ in range(num_blocks - 1)))
+
+
+def _torchvision_resnet(config: BackboneConfig) -> Backbone:
+    if (config.width, config.channels) != (64, 3):
+        raise ValueError(
+            f"{config.name} has width 64 and 3 channels, not width {config.width} and {config.channels} channels; "
+            "use cnaps-resnet18 for other sizes"
+        )
+    plain = getattr(torchvision.models, config.name)()
+    children = {name: child for name, child in plain.named_children() if name not in ("avgpool", "fc")}
+    stages = {name: child for name, child in children.items() if name.startswith("layer")}
+    stem = {name: child for name, child in children.items() if name not in stages}
+    return Backbone(config.channels, stem, stages, plain.fc.in_features)
+
+
+def _read_weights(config: BackboneConfig, backbone: Backbone) -> dict[str, Tensor]:
+    """Weights from a file, a folder or torchvision, checked against the network's keys and shapes."""
+    path = Path(config.weights)
+    path = path / "model.safetensors" if path.is_dir() else path
+    found = _read_file(path) if path.is_file() else _fetch(config)
+    found = {key.removeprefix("backbone."): value for key, value in found.items()}
+    expected = backbone.state_dict()
+    missing = [key for key in expected if key not in found]
+    other = [key for key in expected if key in found and expected[key].shape != found[key].shape]
+    if missing or other:
+        raise WeightsError(
+            f"the weights in {config.weights} are not of this backbone ({config.name}, width {config.width}): "
+            f"{len(missing)} keys are missing (such as {missing[:2]}) and {len(other)} have another shape "
+            f"(such as {other[:2]}); use the settings that the weights were trained with"
+        )
+    return {key: found[key] for key in expected}
+
+
+def _read_file(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return cast(dict[str, Tensor], safetensors.torch.load_file(path))
+        return cast(dict[str, Tensor], torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:
+        raise WeightsError(
+            f"{path} cannot be read as weights ({type(error).__name__}); expected a .safetensors file, or a state "
+            "dict of tensors alone saved by torch.save"
+        ) from error
+
+
+def _fetch(config: BackboneConfig) -> dict[str, Tensor]:
+    """Torchvision's weights by name; torchvision keeps them in its cache after the first time."""
+    if config.name == "cnaps-resnet18":
+        raise WeightsError(
+            f"no weights at {config.weights!r}: there is no such file or folder, and torchvision has none for "
+            "cnaps-resnet18; train them with `fewshot-film pretrain`"
+        )
+    enum = torchvision.models.get_model_weights(config.name)
+    names = [entry.name for entry in enum]
+    if config.weights not in names:
+        raise WeightsError(
+            f"no weights at {config.weights!r}: there is no such file or folder, and torchvision's weights for "
+            f"{config.name} are {', '.join(names)}"
+        )
+    try:
+        return cast(dict[str, Tensor], enum[config.weights].get_state_dict(progress=False))
+    except (URLError, OSError) as error:
+        raise WeightsError(
+            f"torchvision could not fetch {config.weights} for {config.name} ({error}). Without a network: "
+            f"download {enum[config.weights].url} elsewhere and give its path as `weights`, or put the file into "
+            f"{torch.hub.get_dir()}/checkpoints"
+        ) from error

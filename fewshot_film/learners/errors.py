@@ -1,0 +1,11 @@
+"""Errors of the learners."""
+
+from __future__ import annotations
+
+
+class WeightsError(RuntimeError):
+    """Backbone weights could not be found, fetched or fitted to the network."""
+
+
+class SupportError(ValueError):
+    """A support set that no classifier can be built from."""

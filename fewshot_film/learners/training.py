@@ -1,0 +1,78 @@
+"""What the training loop trains: a backbone by classification, a learner by episodes."""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fewshot_film.data.batches import LabelledBatch
+from fewshot_film.episodes import Episode
+from fewshot_film.learners.backbone import Backbone
+from fewshot_film.learners.learner import Learner
+
+Classifier = Literal["cosine", "linear"]
+
+
+class CosineClassifier(nn.Linear):
+    """Cosine of the angle between features and one direction a class, times a fixed scale.
+
+    Source:
+        Gidaris and Komodakis, "Dynamic Few-Shot Visual Learning without Forgetting", CVPR 2018, eq. 3.
+    """
+
+    def __init__(self, feature_dim: int, num_classes: int, scale: float = 20.0) -> None:
+        super().__init__(feature_dim, num_classes, bias=False)
+        self.scale = scale
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits ``(B, num_classes)`` of features ``(B, feature_dim)``."""
+        return self.scale * F.linear(F.normalize(features, dim=1), F.normalize(self.weight, dim=1))
+
+
+class Pretraining(nn.Module):
+    """A backbone and a classifier over all training classes.
+
+    Args:
+        backbone: the network to train.
+        num_classes: training classes.
+        classifier: ``cosine`` gives features that compare by angle as well; ``linear`` is the paper's.
+        label_smoothing: share of the target that is spread over all classes.
+    """
+
+    def __init__(
+        self, backbone: Backbone, num_classes: int, classifier: Classifier = "cosine", label_smoothing: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        kind = CosineClassifier if classifier == "cosine" else nn.Linear
+        self.classifier = kind(backbone.feature_dim, num_classes)
+        self.label_smoothing = label_smoothing
+
+    def forward(self, batch: LabelledBatch) -> dict[str, Tensor]:
+        """Loss and accuracy of one batch."""
+        images = batch.images.contiguous(memory_format=torch.channels_last)
+        logits = self.classifier(self.backbone(images)).float()
+        loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
+        return {"loss": loss, "accuracy": accuracy(logits, batch.labels)}
+
+
+class MetaTraining(nn.Module):
+    """A learner trained on episodes: cross-entropy of the query pictures, plus the learner's penalty."""
+
+    def __init__(self, learner: Learner) -> None:
+        super().__init__()
+        self.learner = learner
+
+    def forward(self, episode: Episode) -> dict[str, Tensor]:
+        """Loss and accuracy of one episode."""
+        logits = cast(Tensor, self.learner(episode)).float()
+        loss = F.cross_entropy(logits, episode.query_labels) + self.learner.penalty()
+        return {"loss": loss, "accuracy": accuracy(logits, episode.query_labels)}
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Share of rows whose largest logit is the label's, a scalar without gradient."""
+    return (logits.argmax(1) == labels).float().mean()

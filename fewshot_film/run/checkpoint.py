@@ -1,0 +1,212 @@
+"""Checkpoints: one file with everything that a run needs to go on, which shows when it was damaged.
+
+The file is what ``torch.save`` writes, a zip archive, with the SHA-256 of all that stands before it as the
+archive's comment. It holds tensors and plain values only and is read with ``weights_only=True``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import struct
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fewshot_film.run.errors import CheckpointError
+from fewshot_film.run.files import write_atomically
+from fewshot_film.run.progress import Progress
+
+FORMAT = "fewshot-film checkpoint"
+VERSION = 1
+_SEAL = b"fewshot-film sha256 "
+_SEAL_SIZE = len(_SEAL) + 64
+# Settings that change where and how fast a run goes, or for how long, but not the weights after a step.
+# (steps is free only where the learning rate does not depend on it: see differences.)
+MAY_DIFFER = frozenset(
+    [
+        "run_dir",
+        "resume",
+        "device",
+        "num_workers",
+        "log_every",
+        "validate_every",
+        "checkpoint_seconds",
+        "patience",
+        "accumulate",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds."""
+
+    config: dict[str, Any]
+    """Plain settings of the run."""
+    progress: Progress
+    """How far it has come."""
+    module: dict[str, Tensor]
+    """State dict of the trained module."""
+    optimizer: dict[str, Any] | None
+    """State dict of its optimizer; None in ``best.ckpt``, which is not for going on."""
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint; whatever happens meanwhile, ``path`` is the old file or the new one."""
+    content = {"format": FORMAT, "version": VERSION} | {
+        item.name: getattr(checkpoint, item.name) for item in dataclasses.fields(checkpoint)
+    }
+    content["progress"] = dataclasses.asdict(checkpoint.progress)
+
+    def write(temporary: Path) -> None:
+        torch.save(content, temporary)
+        _seal(temporary)
+
+    write_atomically(path, write)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint onto the CPU.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, of another version, not one of ours, or holds
+            anything but tensors and plain values (nothing of it is run).
+    """
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint {path}; expected a file that a training run wrote")
+    _check_seal(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} holds more than tensors and plain values, so it was not loaded and nothing in it was "
+            f"run; use a checkpoint that this project wrote"
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is not a training checkpoint; expected one that this project wrote")
+    if content.get("version") != VERSION:
+        raise CheckpointError(
+            f"{path} has checkpoint format {content.get('version')}, this version reads {VERSION}; "
+            f"go on with the version that wrote it, or train anew"
+        )
+    progress = Progress(**content["progress"])
+    return Checkpoint(content["config"], progress, content["module"], content["optimizer"])
+
+
+def load_weights(module: nn.Module, path: Path) -> Progress:
+    """Put the weights of a checkpoint into a module; returns how far its run had come.
+
+    Raises:
+        CheckpointError: see :func:`load_checkpoint`; or the weights are of another network.
+    """
+    checkpoint = load_checkpoint(path)
+    put_weights(module, checkpoint.module, path)
+    return checkpoint.progress
+
+
+def put_weights(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Load a state dict that came from ``path``, or say how the networks differ.
+
+    Raises:
+        CheckpointError: other names or shapes.
+    """
+    problems = differing_weights(module.state_dict(), weights)
+    if problems:
+        raise CheckpointError(
+            f"{path} is of another network: {'; '.join(problems)}; build the same one first"
+        )
+    module.load_state_dict(weights)
+
+
+def differing_weights(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
+    """What keeps one state dict from being loaded as the other, at most five of each kind named."""
+    missing = [key for key in expected if key not in found]
+    extra = [key for key in found if key not in expected]
+    shapes = [
+        f"{key} is {tuple(found[key].shape)}, expected {tuple(expected[key].shape)}"
+        for key in expected
+        if key in found and found[key].shape != expected[key].shape
+    ]
+    problems = [f"without {_some(missing)}"] if missing else []
+    problems += [f"with unknown {_some(extra)}"] if extra else []
+    return problems + ([_some(shapes)] if shapes else [])
+
+
+def differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], may_differ: Collection[str] = ()
+) -> list[str]:
+    """Settings in which a run's checkpoint and the command to resume it disagree, as ``key: old -> new``.
+
+    Args:
+        old: plain settings in the checkpoint.
+        new: plain settings now.
+        may_differ: dotted keys beside :data:`MAY_DIFFER` that do not count.
+    """
+    before, after = _flat(old), _flat(new)
+    free = MAY_DIFFER | ({"steps"} if before.get("loop.schedule") == "constant" else set())
+    return [
+        f"{key}: {before.get(key, 'not set')!r} -> {after.get(key, 'not set')!r}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key, _ABSENT) != after.get(key, _ABSENT)
+        and key.rpartition(".")[2] not in free
+        and key not in may_differ
+    ]
+
+
+_ABSENT = object()
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _some(items: list[str]) -> str:
+    return ", ".join(items[:5]) + (f" and {len(items) - 5} more" if len(items) > 5 else "")
+
+
+def _seal(path: Path) -> None:
+    """Append the file's hash as the comment of the zip archive, whose last two bytes are its length."""
+    with path.open("r+b") as file:
+        file.seek(-2, 2)
+        file.write(struct.pack("<H", _SEAL_SIZE))
+    seal = _SEAL + _sha256(path, path.stat().st_size).encode()
+    with path.open("ab") as file:
+        file.write(seal)
+
+
+def _check_seal(path: Path) -> None:
+    size = path.stat().st_size - _SEAL_SIZE
+    seal = b""
+    if size > 0:
+        with path.open("rb") as file:
+            file.seek(size)
+            seal = file.read()
+    if not seal.startswith(_SEAL):
+        raise CheckpointError(f"{path} was cut short, or is not a checkpoint: it does not end as one does")
+    if seal != _SEAL + _sha256(path, size).encode():
+        raise CheckpointError(
+            f"{path} is damaged: its content is not what was written; restore a copy, or train anew in "
+            f"another folder"
+        )
+
+
+def _sha256(path: Path, size: int) -> str:
+    """Hash of the first ``size`` bytes of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while size > 0:
+            block = file.read(min(size, 1 << 20))
+            if not block:
+                break
+            digest.update(block)
+            size -= len(block)
+    return digest.hexdigest()

@@ -1,0 +1,122 @@
+"""One registry for the command lines of this project: frozen dataclasses become YAML keys and flags.
+
+A program is a list of :class:`Command` and one call of :func:`main`. Only the dataclass of the command
+that was asked for is imported to parse, and its implementation only to run, so ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fewshot_film.run.errors import ConfigError, exit_status_of
+from fewshot_film.run.parsing import parse, suggestion
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of a program: ``PROG NAME [--config FILE] [--key value ...]``.
+
+    The configuration is a frozen dataclass in a module that does not import torch. The docstring under
+    each field is its help; a field may be another dataclass, whose keys are then ``--outer.inner``.
+    """
+
+    name: str
+    """What is typed after the program's name."""
+    config: type | str
+    """The dataclass of the settings, or where it is: ``"package.module:Class"``."""
+    run: str
+    """``"package.module:function"``; called with the configuration, may return an exit status."""
+    help: str
+    """One line for the list of commands."""
+    examples: tuple[str, ...] = ()
+    """Command lines shown at the end of ``--help``, as they would be typed."""
+    positionals: tuple[str, ...] = ()
+    """Fields that may also be given by place, before any flag: ``ask PICTURE "question"``."""
+
+    def config_class(self) -> type:
+        """The dataclass of the settings, imported now if it was named as text."""
+        if isinstance(self.config, type):
+            return self.config
+        found: type = _import(self.config)
+        return found
+
+    def function(self) -> Callable[[Any], int | None]:
+        """The implementation, imported now."""
+        found: Callable[[Any], int | None] = _import(self.run)
+        return found
+
+
+def main(prog: str, commands: Sequence[Command], argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit status.
+
+    Errors that a person can put right end with their message on stderr (which ones:
+    :func:`fewshot_film.run.errors.exit_status_of`); anything else keeps its traceback.
+
+    Args:
+        prog: name of the program as typed, for messages.
+        commands: what it can do, in the order ``--help`` shows.
+        argv: the words after the program's name; ``sys.argv[1:]`` by default.
+    Returns:
+        0 on success, 2 after a user's error, 130 or 143 after Ctrl-C or SIGTERM, else the command's own.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if not words or words[0] in ("-h", "--help"):
+            sys.stdout.write(_overview(prog, commands))
+            return 0 if words else 2
+        return _run(prog, _chosen(prog, commands, words[0]), words[1:])
+    except SystemExit as end:  # how the parser ends after --help and --print_config
+        return end.code if isinstance(end.code, int) else 0
+    except BaseException as error:
+        status = exit_status_of(error)
+        if status is None:
+            raise
+        sys.stderr.write(f"{' '.join([prog, *words[:1]])}: {str(error) or 'stopped'}\n")
+        return status
+
+
+def _run(prog: str, command: Command, words: Sequence[str]) -> int:
+    config = parse(
+        f"{prog} {command.name}",
+        command.config_class(),
+        words,
+        description=command.help,
+        examples=command.examples,
+        positionals=command.positionals,
+    )
+    # Of the processes that torchrun starts, only the first one talks.
+    level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    return command.function()(config) or 0
+
+
+def _chosen(prog: str, commands: Sequence[Command], name: str) -> Command:
+    by_name = {command.name: command for command in commands}
+    if name not in by_name:
+        raise ConfigError(
+            f"no command {name!r}{suggestion(name, by_name)}; there are: {', '.join(by_name)}. "
+            f"See {prog} --help"
+        )
+    return by_name[name]
+
+
+def _overview(prog: str, commands: Sequence[Command]) -> str:
+    width = max(len(command.name) for command in commands)
+    lines = [f"usage: {prog} COMMAND [--config FILE.yaml] [--key value ...]", "", "commands:"]
+    lines += [f"  {command.name:{width}}  {command.help}" for command in commands]
+    first = [command.examples[0] for command in commands if command.examples]
+    lines += ["", "examples:", *(f"  {example}" for example in first)] if first else []
+    lines += ["", f"{prog} COMMAND --help shows the settings and more examples of one command."]
+    return "\n".join(lines) + "\n"
+
+
+def _import(where: str) -> Any:
+    """The object that ``"package.module:name"`` names."""
+    module, _, name = where.partition(":")
+    return getattr(importlib.import_module(module), name)

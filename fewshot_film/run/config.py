@@ -1,0 +1,87 @@
+"""Settings of the training loop. Imports no torch, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from fewshot_film.run.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How a module is trained; the same for pre-training, meta-training and CLEVR.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    steps: int = 10_000
+    """Optimizer steps to take in all; a resumed run goes on up to here."""
+    accumulate: int = 1
+    """Micro-batches that each process adds up before one optimizer step."""
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    """Adam adds the weight decay to the gradient, AdamW to the weights."""
+    learning_rate: float = 1e-3
+    """Peak learning rate."""
+    weight_decay: float = 0.0
+    """Weight decay of every trainable parameter."""
+    momentum: float = 0.9
+    """Momentum of sgd; the others do not use it."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """Learning rate after the warm-up: constant, or along half a cosine down to 0 at the last step."""
+    warmup_steps: int = 0
+    """Steps over which the learning rate rises linearly from 0."""
+    clip_norm: float | None = None
+    """Largest norm of the gradient over all parameters; null: not clipped."""
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    """Arithmetic, by Lightning Fabric's names; bf16-mixed keeps the weights in 32 bits."""
+    device: str = "auto"
+    """auto (an accelerator where there is one), cpu, cuda, or mps."""
+    seed: int = 0
+    """Seed of everything that the loop draws, dropout for example."""
+    num_workers: int = 0
+    """Processes that prepare batches ahead; the result is the same for any number."""
+    log_every: int = 50
+    """Steps between two lines of metrics.jsonl and TensorBoard; each is the mean since the last one."""
+    validate_every: int = 1000
+    """Steps between two validations; one more is made at the end."""
+    checkpoint_seconds: float = 300.0
+    """Seconds between two checkpoints."""
+    patience: int | None = None
+    """Validations without a better result after which to stop; null: never before the last step."""
+    monitor: str = "accuracy"
+    """Validation metric that decides which checkpoint is best."""
+    mode: Literal["max", "min"] = "max"
+    """Whether more of the monitored metric is better, or less."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "accumulate", "log_every", "validate_every", "patience"):
+            _expect(self, name, lambda value: value is None or value >= 1, "at least 1")
+        for name in ("weight_decay", "momentum", "warmup_steps", "num_workers", "checkpoint_seconds", "seed"):
+            _expect(self, name, lambda value: 0 <= value < math.inf, "at least 0")
+        for name in ("learning_rate", "clip_norm"):
+            _expect(self, name, lambda value: value is None or 0 < value < math.inf, "above 0")
+        _expect(self, "warmup_steps", lambda value: value < self.steps, f"fewer than steps ({self.steps})")
+        _expect(self, "momentum", lambda value: value < 1, "below 1")
+
+
+def plain(config: Any) -> Any:
+    """A configuration as YAML and JSON can hold it: dataclasses as dicts, tuples as lists, paths as text."""
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        return {field.name: plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
+    if isinstance(config, Mapping):
+        return {str(key): plain(value) for key, value in config.items()}
+    if isinstance(config, list | tuple):
+        return [plain(value) for value in config]
+    return str(config) if isinstance(config, Path) else config
+
+
+def _expect(config: LoopConfig, name: str, is_good: Any, expected: str) -> None:
+    value = getattr(config, name)
+    if not is_good(value):
+        raise ConfigError(f"{name} is {value}; expected {expected}")

@@ -1,0 +1,301 @@
+"""The one training loop of this project: pre-training, meta-training and CLEVR all go through it."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from fewshot_film.run.checkpoint import Checkpoint, differences, load_checkpoint, put_weights, save_checkpoint
+from fewshot_film.run.config import LoopConfig, plain
+from fewshot_film.run.errors import (
+    CheckpointError,
+    ConfigError,
+    Interrupted,
+    NonFiniteLossError,
+    RunFolderError,
+)
+from fewshot_film.run.folder import RunFolder
+from fewshot_film.run.loading import Batches, loaded
+from fewshot_film.run.machine import Machine
+from fewshot_film.run.optimizing import learning_rate_at, make_optimizer
+from fewshot_film.run.progress import Progress
+from fewshot_film.run.reporting import Reporter
+from fewshot_film.run.seeding import derived_seed
+from fewshot_film.run.signals import StopRequest
+from fewshot_film.run.stepping import Stepper
+
+logger = logging.getLogger(__name__)
+
+Validate = Callable[[nn.Module], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a training ended; the module holds the weights of the last step."""
+
+    step: int
+    """Optimizer steps taken, those before a resumption included."""
+    best: float | None
+    """Best value of the monitored validation metric; None without validation."""
+    best_step: int | None
+    """The step that reached it, whose weights are in ``best_checkpoint``."""
+    stopped_early: bool
+    """Whether patience ran out before the last step."""
+    seconds: float
+    """Time spent training, over all parts of the run."""
+    last_checkpoint: Path
+    """``last.ckpt``."""
+    best_checkpoint: Path | None
+    """``best.ckpt``, if there was a validation."""
+
+
+def train(
+    module: nn.Module,
+    batches: Batches,
+    loop: LoopConfig,
+    *,
+    run_dir: Path,
+    validate: Validate | None = None,
+    config: Any = None,
+    resume: bool = False,
+    may_differ: Collection[str] = (),
+) -> TrainResult:
+    """Train a module, by as many processes as ``torchrun`` started.
+
+    Step ``s`` adds up the micro-batches ``s*M ... (s+1)*M - 1``, where M is the number of processes times
+    ``loop.accumulate``. Before each of them torch's global generator is seeded from (seed, its number), and
+    left as it was when the training ends. So the weights after a step depend neither on the loader workers
+    nor on where a run was stopped and resumed, to the last bit on one machine; and two processes do what
+    one does with ``accumulate`` doubled, apart from rounding and from the running statistics of BatchNorm,
+    which are those of the first process.
+
+    Args:
+        module: called as ``module(batch)`` in training mode; returns a dict of scalar tensors with ``loss``
+            and whatever else shall be logged. Moved to the device.
+        batches: micro-batches by number; a pure function of the number.
+        loop: how to train.
+        run_dir: folder of the run.
+        validate: gets the module in evaluation mode, without gradients, and returns numbers, among them
+            ``loop.monitor``. Every process calls it; the first one's numbers count.
+        config: dataclass or mapping of all settings of the command, recorded as ``config.yaml``; by default
+            ``loop`` alone.
+        resume: go on from ``last.ckpt`` if there is one.
+        may_differ: dotted keys of ``config`` that may have changed since then, such as where the data are.
+    Returns:
+        How it ended.
+    Raises:
+        ConfigError: settings that do not fit each other or this machine.
+        RunFolderError: the folder holds a checkpoint and ``resume`` was not asked for, or is in use.
+        CheckpointError: the checkpoint is damaged or of other settings.
+        NonFiniteLossError: the loss or its gradient is not finite.
+        ProcessLostError: a loader worker or another process ended.
+        Interrupted: Ctrl-C or SIGTERM came, and a checkpoint was written.
+        TypeError: the module returns something else.
+    """
+    machine = Machine(loop.device, loop.precision)
+    settings = {"loop": plain(loop)} if config is None else plain(config)
+    with machine.watched(), ExitStack() as stack:
+        cuda = [machine.device] if machine.device.type == "cuda" else []
+        stack.enter_context(torch.random.fork_rng(cuda))
+        stop = stack.enter_context(StopRequest())
+        folder = RunFolder(run_dir)
+        if machine.rank == 0:
+            stack.enter_context(folder)
+        training = _Training(module, loop, machine, folder, validate, stop)
+        training.start(settings, resume, may_differ)
+        reporter = stack.enter_context(Reporter(training.progress.step, loop.steps, machine.rank == 0))
+        loader = stack.enter_context(loaded(batches, training.numbers(), loop.num_workers))
+        training.run(loader, reporter)
+        return training.finish(reporter)
+
+
+class _Training:
+    """The state of one training, and what happens to it."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        loop: LoopConfig,
+        machine: Machine,
+        folder: RunFolder,
+        validate: Validate | None,
+        stop: StopRequest,
+    ) -> None:
+        if loop.patience is not None and validate is None:
+            raise ConfigError("patience is set, but nothing is validated; set patience to null")
+        self.module = module
+        self.loop = loop
+        self.machine = machine
+        self.folder = folder
+        self.validate = validate
+        self.stop = stop
+        self.progress = Progress(micro_batches_per_step=machine.world_size * loop.accumulate)
+
+    def start(self, settings: dict[str, Any], resume: bool, may_differ: Collection[str]) -> None:
+        """Take weights and progress from the checkpoint, if there is one, and put everything in place."""
+        self.recorded = settings | {"loop": plain(self.loop)}
+        checkpoint = self._found(resume, may_differ)
+        if checkpoint is not None:
+            self.progress = checkpoint.progress
+            put_weights(self.module, checkpoint.module, self.folder.last)
+        self.module.train()
+        self.wrapped = self.machine.set_up(self.module)
+        self.optimizer = make_optimizer(self.module, self.loop)
+        if checkpoint is not None and checkpoint.optimizer is not None:
+            self.optimizer.load_state_dict(checkpoint.optimizer)
+        if self.machine.rank == 0:
+            where = {"processes": self.machine.world_size, "device": str(self.machine.device)}
+            self.folder.start(settings, self.progress.step, where)
+        self.first_step = self.progress.step
+        self.saved_at = time.monotonic()
+        self.began = self.saved_at - self.progress.seconds
+
+    def numbers(self) -> range:
+        """Numbers of the micro-batches that are left for this process."""
+        per_step = self.progress.micro_batches_per_step
+        first = self.progress.step * per_step + self.machine.rank
+        return range(first, self.loop.steps * per_step, self.machine.world_size)
+
+    def run(self, loader: Iterator[Any], reporter: Reporter) -> None:
+        """Take the steps that are left, or those until patience runs out."""
+        left = zip(self.numbers(), loader, strict=True)
+        stepper = Stepper(self.wrapped, self.module, self.optimizer, self.loop, self.machine, left)
+        while True:
+            if self.progress.step and self.progress.step % self.loop.validate_every == 0:
+                self._run_validation(reporter)
+            if self.progress.step >= self.loop.steps or self._patience_is_out():
+                return
+            try:
+                values, stop = stepper.step(self.progress.step, self.stop.signal_number is not None)
+            except NonFiniteLossError as error:
+                raise NonFiniteLossError(f"{error} {self._last_good()}") from None
+            self.progress.count(values)
+            reporter.advance(values)
+            if self.progress.step % self.loop.log_every == 0:
+                self._log(reporter)
+            if stop:
+                self._save()
+                self._end_interrupted()
+            if time.monotonic() - self.saved_at >= self.loop.checkpoint_seconds:
+                self._save()
+
+    def finish(self, reporter: Reporter) -> TrainResult:
+        """Log, validate and save what the last step still lacks."""
+        if self.progress.window_steps:
+            self._log(reporter)
+        self._run_validation(reporter)
+        if self.progress.step > self.first_step:
+            self._save()
+        if self.stop.signal_number is not None:
+            self._end_interrupted()
+        self.machine.wait()
+        return TrainResult(
+            step=self.progress.step,
+            best=self.progress.best,
+            best_step=self.progress.best_step,
+            stopped_early=self.progress.step < self.loop.steps,
+            seconds=self.progress.seconds,
+            last_checkpoint=self.folder.last,
+            best_checkpoint=None if self.progress.best is None else self.folder.best,
+        )
+
+    def _found(self, resume: bool, may_differ: Collection[str]) -> Checkpoint | None:
+        path = self.folder.last
+        if not path.exists():
+            if resume:
+                logger.info("no checkpoint in %s yet: starting at step 0", self.folder.path)
+            return None
+        if not resume:
+            raise RunFolderError(
+                f"{self.folder.path} already holds a run ({path.name}); go on with it by --resume, "
+                f"or choose another run folder"
+            )
+        checkpoint = load_checkpoint(path)
+        changed = differences(checkpoint.config, self.recorded, may_differ)
+        there, here = checkpoint.progress.micro_batches_per_step, self.progress.micro_batches_per_step
+        if there != here:
+            changed.append(f"micro-batches a step (processes times accumulate): {there} -> {here}")
+        if changed:
+            raise CheckpointError(
+                f"{path} was written with other settings: {'; '.join(changed)}. "
+                f"Resume with the settings in {self.folder.path / 'config.yaml'}, or choose another folder"
+            )
+        logger.info("going on from %s at step %d", path, checkpoint.progress.step)
+        return checkpoint
+
+    def _log(self, reporter: Reporter) -> None:
+        means = self.progress.take_window()
+        rate = learning_rate_at(self.progress.step - 1, self.loop)
+        self._write("train", means | {"learning_rate": rate}, reporter)
+
+    def _write(self, split: str, values: dict[str, float], reporter: Reporter) -> None:
+        self.progress.seconds = time.monotonic() - self.began
+        if self.machine.rank == 0:
+            self.folder.log(self.progress.step, split, values | {"seconds": round(self.progress.seconds, 3)})
+            reporter.say(split, self.progress.step, values)
+
+    def _run_validation(self, reporter: Reporter) -> None:
+        """Validate unless there is nothing to, or it was done at this step; keep the best weights."""
+        progress = self.progress
+        if self.validate is None or progress.validated_step == progress.step:
+            return
+        self._save()  # a validation may take long, and the run may be killed in it
+        with evaluating(self.module), torch.no_grad(), self.machine.autocast():
+            self.machine.seed(derived_seed(self.loop.seed, "validation", progress.step))
+            metrics = {name: float(value) for name, value in self.validate(self.module).items()}
+        metrics = self.machine.from_first(metrics)
+        if self.loop.monitor not in metrics:
+            reported = ", ".join(metrics)
+            raise ConfigError(
+                f"monitor is {self.loop.monitor!r}; expected what the validation reports: {reported}"
+            )
+        self._write("validation", metrics, reporter)
+        if progress.judge(metrics[self.loop.monitor], self.loop.mode) and self.machine.rank == 0:
+            state = Checkpoint(self.recorded, progress, self.module.state_dict(), None)
+            save_checkpoint(self.folder.best, state)
+
+    def _patience_is_out(self) -> bool:
+        return self.loop.patience is not None and self.progress.validations_since_best >= self.loop.patience
+
+    def _save(self) -> None:
+        self.progress.seconds = time.monotonic() - self.began
+        if self.machine.rank == 0:
+            weights, optimizer = self.module.state_dict(), self.optimizer.state_dict()
+            save_checkpoint(self.folder.last, Checkpoint(self.recorded, self.progress, weights, optimizer))
+        self.saved_at = time.monotonic()
+
+    def _end_interrupted(self) -> None:
+        self.machine.wait()
+        number = self.stop.signal_number or signal.SIGTERM
+        raise Interrupted(
+            f"stopped by {signal.Signals(number).name} after step {self.progress.step} of {self.loop.steps}; "
+            f"saved in {self.folder.last}. Go on with the same command and --resume",
+            number,
+        )
+
+    def _last_good(self) -> str:
+        if not self.folder.last.is_file():
+            return "There is no checkpoint yet."
+        step = load_checkpoint(self.folder.last).progress.step
+        return f"The last good checkpoint is {self.folder.last} (step {step})."
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode within the block; after it every part is in the mode that it had before."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode

@@ -1,0 +1,184 @@
+"""Where a run computes: device, precision, and the other processes of a distributed run.
+
+A thin layer over Lightning Fabric, the only file that knows of it. Two of Fabric's habits are kept away:
+it guesses a cluster from the environment (here only ``torchrun``'s own variables count), and it walks
+through and copies every batch, which a frozen dataclass such as an episode refuses.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, TypeVar
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from torch import Tensor, nn
+
+from fewshot_film.run.errors import ConfigError, ProcessLostError
+
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+
+
+T = TypeVar("T")
+
+_LOST_CONNECTION = ("Connection closed by peer", "Connection reset by peer", "gloo", "NCCL")
+
+
+class Machine:
+    """This process, its device, and its fellows.
+
+    Args:
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        precision: Fabric's name of it.
+    Raises:
+        ConfigError: the device is not there.
+    """
+
+    def __init__(self, device: str, precision: str) -> None:
+        _check_device(device)
+        distributed = "TORCHELASTIC_RUN_ID" in os.environ
+        local = int(os.environ["LOCAL_WORLD_SIZE"]) if distributed else 1
+        world = int(os.environ["WORLD_SIZE"]) if distributed else 1
+        self._fabric = Fabric(
+            accelerator=device,
+            devices=local,
+            num_nodes=world // local,
+            strategy="ddp" if distributed else "auto",
+            precision=precision,  # type: ignore[arg-type]
+            plugins=[TorchElasticEnvironment() if distributed else LightningEnvironment()],
+        )
+        self._fabric.launch()
+        self.rank = self._fabric.global_rank
+        self.world_size = self._fabric.world_size
+        self.device = self._fabric.device
+
+    def set_up(self, module: nn.Module) -> nn.Module:
+        """Move a module to the device; returns what to call in training, as ``wrapped(Sealed(batch))``."""
+        wrapped: nn.Module = self._fabric.setup_module(_Opened(module))
+        return wrapped
+
+    def seed(self, seed: int) -> None:
+        """Seed the global generators that a module on this device draws from, and no others.
+
+        ``torch.manual_seed`` would do too, but costs a third of a millisecond where CUDA is not in use.
+        """
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        elif self.device.type == "mps":
+            torch.mps.manual_seed(seed)
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradient of ``loss``; the mean over all processes where the gradients are synchronised."""
+        self._fabric.backward(loss)
+
+    def without_sync(self, wrapped: nn.Module, enabled: bool) -> AbstractContextManager[None]:
+        """Within it, gradients stay in this process: all micro-batches of a step but the last."""
+        return self._fabric.no_backward_sync(wrapped, enabled=enabled)  # type: ignore[arg-type]
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """The precision of the training, for a validation."""
+        return self._fabric.autocast()
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Mean of a tensor over all processes."""
+        if self.world_size == 1:
+            return values
+        mean: Tensor = self._fabric.all_reduce(values, reduce_op="mean")  # type: ignore[assignment]
+        return mean
+
+    def from_first(self, value: Any) -> Any:
+        """What the first process has for ``value``."""
+        return self._fabric.broadcast(value) if self.world_size > 1 else value
+
+    def map(self, function: Callable[[int], T], count: int) -> list[T]:
+        """``[function(0), ..., function(count - 1)]``, shared out over the processes.
+
+        Every process gets the whole list, and each entry is what one process alone would have computed
+        if ``function`` is a pure function of its index. What it returns must be picklable.
+        """
+        mine = [function(index) for index in range(self.rank, count, self.world_size)]
+        if self.world_size == 1:
+            return mine
+        shares: list[Any] = [None] * self.world_size
+        torch.distributed.all_gather_object(shares, mine)
+        return [shares[index % self.world_size][index // self.world_size] for index in range(count)]
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Within the block, a broken connection to another process is told as what it means.
+
+        Raises:
+            ProcessLostError: another process of the run is gone.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            if self.world_size == 1 or not any(word in str(error) for word in _LOST_CONNECTION):
+                raise
+            raise ProcessLostError(
+                "another process of this run ended, so this one cannot go on; see what it said, then start "
+                "the same command again with --resume"
+            ) from error
+
+    def wait(self) -> None:
+        """Wait until every process has come here."""
+        self._fabric.barrier()
+
+
+class Sealed:
+    """A batch on its way through wrappers that would otherwise look into it."""
+
+    def __init__(self, batch: Any) -> None:
+        self.batch = batch
+
+
+class _Opened(nn.Module):
+    """Gives a sealed batch to the module."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, sealed: Any) -> Any:
+        return self.module(sealed.batch)
+
+
+def to_device(batch: Any, device: torch.device) -> Any:
+    """Copy of a batch with its tensors on ``device``.
+
+    Goes through dicts, lists, tuples and dataclasses; whatever has a method ``to`` moves itself; anything
+    else stays as it is.
+    """
+    if hasattr(batch, "to"):
+        return batch.to(device)
+    if isinstance(batch, Mapping):
+        return {key: to_device(value, device) for key, value in batch.items()}
+    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
+        return type(batch)(*(to_device(value, device) for value in batch))
+    if isinstance(batch, list | tuple):
+        return type(batch)(to_device(value, device) for value in batch)
+    if dataclasses.is_dataclass(batch) and not isinstance(batch, type):
+        fields = [field.name for field in dataclasses.fields(batch) if field.init]
+        return dataclasses.replace(
+            batch, **{name: to_device(getattr(batch, name), device) for name in fields}
+        )
+    return batch
+
+
+def _check_device(device: str) -> None:
+    available = {
+        "auto": True,
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not available.get(device, False):
+        there = ", ".join(name for name, is_there in available.items() if is_there)
+        raise ConfigError(f"device is {device!r}; this machine has {there}")

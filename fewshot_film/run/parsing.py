@@ -1,0 +1,184 @@
+"""From a dataclass and the words of a command line to an instance of the dataclass."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import re
+import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonargparse
+import yaml
+
+from fewshot_film.run.errors import ConfigError
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter, jsonargparse.DefaultHelpFormatter):
+    """Keeps the line breaks of the examples, and writes types as a person would."""
+
+    def format_help(self) -> str:
+        return _plain_types(super().format_help())
+
+
+def parse(
+    prog: str,
+    config_class: type,
+    words: Sequence[str],
+    *,
+    description: str = "",
+    examples: Sequence[str] = (),
+    positionals: Sequence[str] = (),
+) -> Any:
+    """Build a ``config_class`` from flags and YAML files.
+
+    ``--config FILE`` may stand anywhere and more than once: files are read first, in their order, and flags
+    beat them. A switch needs no value: ``--resume`` is ``--resume=true``.
+
+    Args:
+        prog: what stands before the flags, for messages.
+        config_class: a dataclass; the docstrings under its fields are their help.
+        words: the command line after ``prog``.
+        description: first paragraph of the help.
+        examples: command lines that end the help.
+        positionals: names of fields that may be given by place, before any flag.
+    Returns:
+        An instance of ``config_class``.
+    Raises:
+        ConfigError: a key that does not exist (near ones are suggested), a value of the wrong type, a
+            missing setting, or a file that is not YAML.
+        SystemExit: after ``--help`` or ``--print_config``.
+    """
+    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = jsonargparse.ArgumentParser(
+        prog=prog,
+        usage=" ".join([prog, *map(str.upper, positionals), "[--config FILE.yaml] [--key value ...]"]),
+        description=description,
+        epilog=_epilog(examples),
+        formatter_class=_Formatter,
+        exit_on_error=False,
+    )
+    parser.add_argument("--config", action="config", help="YAML file of settings; flags beat what it says.")
+    parser.add_class_arguments(config_class)
+    files, flags = _tidy(words, config_class, positionals)
+    for file in files:
+        _check_file(file, config_class)
+    try:
+        namespace = parser.parse_args([*(f"--config={file}" for file in files), *flags])
+    except argparse.ArgumentError as error:
+        raise ConfigError(f"{_readable(error)}. See {prog} --help") from None
+    built = parser.instantiate(namespace)
+    return config_class(**{field.name: built[field.name] for field in dataclasses.fields(config_class)})
+
+
+def keys_of(config_class: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key of a configuration as ``("outer.inner", type)``; a nested dataclass before its fields."""
+    hints = typing.get_type_hints(config_class)
+    for field in dataclasses.fields(config_class):
+        kind = hints[field.name]
+        yield f"{prefix}{field.name}", kind
+        if dataclasses.is_dataclass(kind):
+            yield from keys_of(typing.cast(type, kind), f"{prefix}{field.name}.")
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`` (did you mean 'x'?)`` for the nearest of the known words, or nothing."""
+    known = list(known)
+    near = difflib.get_close_matches(word, known, cutoff=0.6)
+    ends = difflib.get_close_matches(_last(word), {_last(key) for key in known}, cutoff=0.7)
+    near += [key for end in ends for key in known if _last(key) == end and key not in near]
+    return f" (did you mean {' or '.join(repr(key) for key in near[:3])}?)" if near else ""
+
+
+def _last(key: str) -> str:
+    return key.rpartition(".")[2]
+
+
+def _tidy(
+    words: Sequence[str], config_class: type, positionals: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """Split a command line into configuration files and flags, every flag as one ``--key=value`` word."""
+    kinds = dict(keys_of(config_class)) | {"config": str, "help": None, "print_config": None}
+    rest = ["--help" if word == "-h" else word for word in words]
+    flags = [f"--{name}={rest.pop(0)}" for name in positionals if rest and not rest[0].startswith("--")]
+    files: list[str] = []
+    while rest:
+        key, equals, value = _split(rest.pop(0))
+        if key.removesuffix("+") not in kinds:
+            raise ConfigError(f"no setting --{key}{suggestion(key, kinds)}")
+        kind = kinds[key.removesuffix("+")]
+        if kind is None:
+            flags.append(f"--{key}{equals}{value}")
+            continue
+        if not equals:
+            value = _value(key, kind, rest)
+        if key == "config":
+            files.append(value)
+        else:
+            flags.append(f"--{key}={value}")
+    return files, flags
+
+
+def _split(word: str) -> tuple[str, str, str]:
+    if not word.startswith("--"):
+        raise ConfigError(f"unexpected word {word!r}: settings are given as --key value")
+    return word[2:].partition("=")
+
+
+def _value(key: str, kind: Any, rest: list[str]) -> str:
+    """The word after ``--key``, taken from ``rest``; a switch may do without."""
+    if kind is bool and (not rest or rest[0].lower() not in ("true", "false", "yes", "no")):
+        return "true"
+    if not rest or _looks_like_flag(rest[0]):
+        raise ConfigError(f"--{key} needs a value; one that begins with -- is given as --{key}=VALUE")
+    return rest.pop(0)
+
+
+def _looks_like_flag(word: str) -> bool:
+    return word.startswith("--") and len(word) > 2
+
+
+def _check_file(file: str, config_class: type) -> None:
+    """Name the first key of a YAML file that the configuration does not have."""
+    path = Path(file)
+    if not path.is_file():
+        raise ConfigError(f"no configuration file {file}; expected the path of a YAML file")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{file} holds no settings; expected lines of the form 'key: value'")
+    known = dict(keys_of(config_class))
+    for key in _written_keys(content, known):
+        if key not in known:
+            raise ConfigError(f"{file}: no setting {key!r}{suggestion(key, known)}")
+
+
+def _written_keys(content: Mapping[Any, Any], known: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Dotted keys of a file; what is inside a plain value (a dict setting) is not looked at."""
+    for name, value in content.items():
+        key = f"{prefix}{name}"
+        yield key
+        if isinstance(value, dict) and dataclasses.is_dataclass(known.get(key)):
+            yield from _written_keys(value, known, f"{key}.")
+
+
+def _epilog(examples: Sequence[str]) -> str:
+    return "\n".join(["examples:", *(f"  {example}" for example in examples)]) if examples else ""
+
+
+def _readable(error: argparse.ArgumentError) -> str:
+    """The parser's message on one line, without Python's names of types."""
+    text = " ".join(str(error).split())
+    text = re.sub(
+        r'Parser key "([^"]*)": Expected an? (.*)\. Got value: (.*)', r"\1 is \3; expected \2", text
+    )
+    return _plain_types(text)
+
+
+def _plain_types(text: str) -> str:
+    return re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text).replace("typing.", "")

@@ -1,0 +1,124 @@
+"""A saved model: a folder with ``config.json``, ``model.safetensors`` and a model card ``README.md``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor, nn
+
+from fewshot_film.run.checkpoint import differing_weights
+from fewshot_film.run.config import plain
+from fewshot_film.run.errors import SavedModelError
+from fewshot_film.run.files import write_json_atomically, write_text_atomically
+
+FORMAT = "fewshot-film model"
+VERSION = 1
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """What a saved model's folder holds."""
+
+    folder: Path
+    """Where it is."""
+    config: dict[str, Any]
+    """Plain settings from which to build the network."""
+    weights: dict[str, Tensor]
+    """Its state dict, on the CPU."""
+
+    def load_into(self, module: nn.Module) -> None:
+        """Put the weights into a network.
+
+        Raises:
+            SavedModelError: the network has other names or shapes.
+        """
+        problems = differing_weights(module.state_dict(), self.weights)
+        if problems:
+            raise SavedModelError(
+                f"{self.folder / WEIGHTS} does not fit the network: {'; '.join(problems)}; "
+                f"build the network from {CONFIG} beside it"
+            )
+        module.load_state_dict(self.weights)
+
+
+def save_model(folder: Path, module_state: Mapping[str, Tensor], config: Any, card: str) -> None:
+    """Save a model so that the folder is either the old one or the new one.
+
+    Args:
+        folder: made, or replaced if it holds a saved model.
+        module_state: state dict; tensors that share memory are saved as copies.
+        config: dataclass or mapping from which the network can be built again.
+        card: text of the model card, Markdown.
+    Raises:
+        SavedModelError: ``folder`` holds other things than a saved model, which would be lost.
+    """
+    found = {entry.name for entry in folder.iterdir()} if folder.exists() else set()
+    strangers = sorted(found - {CONFIG, WEIGHTS, CARD})
+    if strangers:
+        raise SavedModelError(
+            f"{folder} holds other files ({', '.join(strangers[:3])}); choose another folder"
+        )
+    new, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{kind}") for kind in ("new", "old"))
+    new.mkdir(parents=True)
+    try:
+        copies = {name: value.detach().cpu().contiguous().clone() for name, value in module_state.items()}
+        safetensors.torch.save_file(copies, new / WEIGHTS, metadata={"format": "pt"})
+        digest = hashlib.sha256((new / WEIGHTS).read_bytes()).hexdigest()
+        content = {"format": FORMAT, "version": VERSION, "weights_sha256": digest, "config": plain(config)}
+        write_json_atomically(new / CONFIG, content)
+        write_text_atomically(new / CARD, card)
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def load_model(folder: Path) -> SavedModel:
+    """Read a saved model.
+
+    Raises:
+        SavedModelError: a part is missing or damaged, or of a format that this version does not read.
+    """
+    if not folder.is_dir():
+        raise SavedModelError(f"no saved model {folder}; expected a folder with {CONFIG} and {WEIGHTS}")
+    missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
+    if missing:
+        raise SavedModelError(f"{folder} lacks {' and '.join(missing)}; expected a whole saved model")
+    content = _read_config(folder / CONFIG)
+    path = folder / WEIGHTS
+    try:
+        weights = safetensors.torch.load_file(path)
+    except safetensors.SafetensorError as error:
+        raise SavedModelError(f"{path} is damaged ({error}); get the folder again") from None
+    if hashlib.sha256(path.read_bytes()).hexdigest() != content["weights_sha256"]:
+        raise SavedModelError(f"{path} is not the file that {CONFIG} describes; get the whole folder again")
+    return SavedModel(folder, content["config"], weights)
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise SavedModelError(f"{path} is damaged ({error}); get the folder again") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise SavedModelError(f"{path} does not describe a saved model; expected one that this project wrote")
+    if content.get("version") != VERSION:
+        raise SavedModelError(
+            f"{path} has model format {content.get('version')}, this version reads {VERSION}; "
+            f"use the version of the project that wrote it"
+        )
+    if not {"weights_sha256", "config"} <= content.keys():
+        raise SavedModelError(f"{path} is damaged (entries are missing); get the folder again")
+    return content

@@ -1,0 +1,102 @@
+"""One optimizer step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fewshot_film.run.config import LoopConfig
+from fewshot_film.run.errors import NonFiniteLossError
+from fewshot_film.run.machine import Machine, Sealed, to_device
+from fewshot_film.run.optimizing import clip_gradient, gradient_norm, learning_rate_at, set_learning_rate
+from fewshot_film.run.seeding import derived_seed
+
+
+class Stepper:
+    """Takes optimizer steps.
+
+    Args:
+        wrapped: what :meth:`Machine.set_up` made of the module.
+        module: the module itself.
+        optimizer: over its parameters.
+        loop: the settings.
+        machine: where it computes.
+        numbered: this process's micro-batches with their numbers, in order.
+    """
+
+    def __init__(
+        self,
+        wrapped: nn.Module,
+        module: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        loop: LoopConfig,
+        machine: Machine,
+        numbered: Iterator[tuple[int, Any]],
+    ) -> None:
+        self.wrapped = wrapped
+        self.module = module
+        self.optimizer = optimizer
+        self.loop = loop
+        self.machine = machine
+        self.numbered = numbered
+        self.names: list[str] = []
+
+    def step(self, step: int, wants_to_stop: bool) -> tuple[dict[str, float], bool]:
+        """Take one step.
+
+        Args:
+            step: number of the step, counted from 0.
+            wants_to_stop: whether this process was asked to end.
+        Returns:
+            The means over all micro-batches of what the module reported, with the gradient's norm; and
+            whether any process was asked to end.
+        Raises:
+            NonFiniteLossError: the loss or its gradient is not finite; the weights stay as they were.
+            TypeError: the module returned something else than a dict of scalars with ``loss``.
+        """
+        set_learning_rate(self.optimizer, learning_rate_at(step, self.loop))
+        self.optimizer.zero_grad()
+        reports = [self._micro_batch(left == 1) for left in range(self.loop.accumulate, 0, -1)]
+        norm = gradient_norm(self.module)
+        report = torch.stack(reports).mean(0)
+        # One tensor, so that the processes talk and the device is waited for once a step.
+        shared = torch.cat([report, norm.float().reshape(1), report.new_tensor([wants_to_stop])])
+        *means, stop = self.machine.mean(shared).tolist()
+        values = dict(zip([*self.names, "gradient_norm"], means, strict=True))
+        if not (math.isfinite(values["loss"]) and math.isfinite(values["gradient_norm"])):
+            raise NonFiniteLossError(
+                f"step {step + 1}: the loss is {values['loss']} and the norm of its gradient "
+                f"{values['gradient_norm']}; the weights were left as they were. Look at the batch of this "
+                f"step, or try a lower learning_rate, a warm-up or clip_norm."
+            )
+        if self.loop.clip_norm is not None:
+            clip_gradient(self.module, norm, self.loop.clip_norm)
+        self.optimizer.step()
+        return values, stop > 0
+
+    def _micro_batch(self, is_last: bool) -> Tensor:
+        """Add the gradient of one micro-batch; returns what it reports, in the order of ``names``."""
+        number, batch = next(self.numbered)
+        self.machine.seed(derived_seed(self.loop.seed, "step", number))
+        with self.machine.without_sync(self.wrapped, enabled=not is_last):
+            outputs = self.wrapped(Sealed(to_device(batch, self.machine.device)))
+            self._check(outputs)
+            self.machine.backward(outputs["loss"] / self.loop.accumulate)
+        return torch.stack([outputs[name].detach().float().reshape(()) for name in self.names])
+
+    def _check(self, outputs: Any) -> None:
+        if not isinstance(outputs, Mapping) or "loss" not in outputs:
+            raise TypeError(f"the module returned {outputs!r:.60}; expected a dict of scalars with 'loss'")
+        names = sorted(outputs)
+        for name in names:
+            if not isinstance(outputs[name], Tensor) or outputs[name].numel() != 1:
+                raise TypeError(
+                    f"the module's {name!r} is not a tensor of one number, as all it returns must be"
+                )
+        self.names = self.names or names
+        if names != self.names:
+            raise TypeError(f"the module returned {names}, before that {self.names}; expected the same names")

@@ -1,0 +1,64 @@
+"""Packages, dependencies and command lines; the settings of tools are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "fewshot_film" / "__init__.py").read_text())
+
+setup(
+    name="fewshot-film",
+    version=VERSION.group(1) if VERSION else "0",
+    description="Few-shot image classification and visual reasoning with FiLM",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=find_packages(include=["fewshot_film*", "clevr*", "benchmarks*"]),
+    package_data={
+        "fewshot_film": ["py.typed", "data/splits/*.json"],
+        "clevr": ["py.typed", "**/*.json", "**/*.yaml"],
+    },
+    install_requires=[
+        "torch>=2.14",
+        "torchvision>=0.29",
+        "numpy>=2.0",
+        "pillow>=11",
+        "pyyaml>=6",
+        "jsonargparse>=4.40",
+        "lightning-fabric>=2.5",
+        "safetensors>=0.5",
+        "tqdm>=4.66",
+        "tensorboard>=2.17",
+        "matplotlib>=3.9",
+    ],
+    extras_require={
+        "hdf5": ["h5py>=3.10"],
+        "dev": [
+            "h5py>=3.10",
+            "hypothesis>=6.100",
+            "import-linter>=2.0",
+            "mypy>=1.11",
+            "pytest>=8",
+            "pytest-timeout>=2.3",
+            "pytest-xdist>=3.6",
+            "ruff>=0.6",
+            "types-PyYAML",
+            "types-tqdm",
+        ],
+    },
+    entry_points={
+        "console_scripts": [
+            "fewshot-film=fewshot_film.cli:run",
+            "clevr-film=clevr.cli:run",
+        ]
+    },
+    classifiers=[
+        "License :: OSI Approved :: MIT License",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

@@ -1,0 +1,19 @@
+"""Fixtures shared by every test."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder with the real data sets; the test is skipped where there is none."""
+    folder = Path(os.environ.get("FEWSHOT_FILM_DATA", CHECKOUT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data: set FEWSHOT_FILM_DATA to a folder that holds it (looked in {folder})")
+    return folder

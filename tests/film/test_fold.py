@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torchvision.models.convnext import LayerNorm2d
+
+from fewshot_film.film import (
+    FoldError,
+    Modulation,
+    ShapeError,
+    Site,
+    SiteError,
+    find_conv_norm_pairs,
+    fold_film,
+    fuse_conv_norm,
+    inject_film,
+)
+from tests.film.networks import TINY_SITES, TinyResNet, images, random_modulations, randomise_norms, tiny
+from tests.film.test_inject import norm_and_input
+from tests.reference import film_numpy
+
+
+@given(seed=st.integers(0, 999), batch=st.integers(1, 3))
+@settings(max_examples=25)
+def test_folded_and_fused_equal_filmed(seed: int, batch: int) -> None:
+    filmed, x = inject_film(tiny(seed), [TINY_SITES]), images(batch, seed=seed)
+    values = random_modulations(filmed.sites, seed=seed, dtype=torch.float64)
+    with torch.no_grad():
+        expected = filmed(x, values)
+        folded = fold_film(filmed, values)
+        torch.testing.assert_close(folded(x), expected, rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(fuse_conv_norm(folded)(x), expected, rtol=1e-10, atol=1e-10)
+
+
+def test_batch_norm_film_and_fold_equal_the_oracle() -> None:
+    norm = randomise_norms(nn.BatchNorm2d(4)).eval().double()
+    filmed = inject_film(nn.Sequential(norm), ["0"])
+    values, x = random_modulations(filmed.sites, dtype=torch.float64), torch.randn(2, 4, 3, 3).double()
+    parts = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+    normalised = film_numpy.batch_norm(x.numpy(), *(part.detach().numpy() for part in parts), norm.eps)
+    expected = film_numpy.film(normalised, *(part.numpy() for part in values["0"]))
+    np.testing.assert_allclose(filmed(x, values).detach(), expected, rtol=1e-12)
+    np.testing.assert_allclose(fold_film(filmed, values)(x).detach(), expected, rtol=1e-12)
+
+
+def test_a_fold_is_plain_and_leaves_the_original_alone() -> None:
+    filmed, x = inject_film(tiny(), [TINY_SITES]), images(2)
+    values = random_modulations(filmed.sites, dtype=torch.float64)
+    values["layer1.bn1"].gamma.requires_grad_()
+    before, keys = filmed(x), list(filmed.network.state_dict())
+    folded = fold_film(filmed, values)
+    assert type(folded) is TinyResNet
+    assert list(folded.state_dict()) == keys
+    assert not any(module._forward_hooks for module in folded.modules())
+    assert all(parameter.is_leaf for parameter in folded.parameters())
+    with filmed.modulated(values):
+        torch.testing.assert_close(folded(x), filmed(x))
+    for parameter in folded.parameters():
+        nn.init.zeros_(parameter)
+    assert torch.equal(filmed(x), before)
+
+
+def test_a_fold_of_some_sites_leaves_the_others() -> None:
+    filmed, x = inject_film(tiny(), [TINY_SITES]), images(2)
+    some = {"layer2.bn1": random_modulations(filmed.sites, dtype=torch.float64)["layer2.bn1"]}
+    torch.testing.assert_close(fold_film(filmed, some)(x), filmed(x, some))
+    assert torch.equal(fold_film(filmed, {})(x), filmed(x))
+
+
+def test_a_fold_keeps_parameters_frozen_and_their_dtype() -> None:
+    network = tiny(dtype=torch.float32).requires_grad_(False)
+    filmed = inject_film(network, [TINY_SITES])
+    folded = fold_film(filmed, random_modulations(filmed.sites, dtype=torch.float64))
+    assert not any(parameter.requires_grad for parameter in folded.parameters())
+    assert {parameter.dtype for parameter in folded.parameters()} == {torch.float32}
+
+
+def test_a_fold_works_in_training_mode_too() -> None:
+    filmed, x = inject_film(tiny(), [TINY_SITES]).train(), images(4)
+    values = random_modulations(filmed.sites, dtype=torch.float64)
+    torch.testing.assert_close(fold_film(filmed, values)(x), filmed(x, values))
+
+
+@pytest.mark.parametrize("kind", ["BatchNorm1d", "BatchNorm2d", "InstanceNorm1d", "GroupNorm", "LayerNorm"])
+@pytest.mark.parametrize("affine", [False, True])
+def test_kinds_of_norms(kind: str, affine: bool) -> None:
+    """Norms without an affine part (CLEVR's BatchNorm, InstanceNorm by default) get one."""
+    norm, x = norm_and_input(kind)
+    options = {"affine": affine} if "Norm" in kind and kind != "LayerNorm" else {"elementwise_affine": affine}
+    arguments = (2, 4) if kind == "GroupNorm" else (4,)
+    norm = randomise_norms(type(norm)(*arguments, **options)).eval()
+    filmed = inject_film(nn.Sequential(norm), ["0"])
+    values = random_modulations(filmed.sites)
+    folded = fold_film(filmed, values)
+    torch.testing.assert_close(folded(x), filmed(x, values), rtol=1e-5, atol=1e-5)
+    assert str(folded) == str(nn.Sequential(type(norm)(*arguments, **dict.fromkeys(options, True))))
+
+
+def test_layer_norm_without_bias_and_layer_norm_2d() -> None:
+    for norm, x in (
+        (nn.LayerNorm(4, bias=False), torch.randn(2, 3, 4)),
+        (LayerNorm2d(4), torch.randn(2, 4, 3, 3)),
+    ):
+        filmed = inject_film(nn.Sequential(randomise_norms(norm)), ["0"])
+        values = random_modulations(filmed.sites)
+        torch.testing.assert_close(fold_film(filmed, values)(x), filmed(x, values), rtol=1e-5, atol=1e-5)
+
+
+class BatchNormThenReLU(nn.BatchNorm2d):
+    """As timm has it: FiLM acts after the ReLU, so it cannot become part of the BatchNorm before it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(super().forward(x))
+
+
+@pytest.mark.parametrize(
+    ("layer", "kind"),
+    [(BatchNormThenReLU(4), "BatchNormThenReLU"), (nn.RMSNorm(4), "RMSNorm"), (nn.Conv2d(4, 4, 1), "Conv2d")],
+)
+def test_fold_refuses_layers_without_an_affine_end(layer: nn.Module, kind: str) -> None:
+    filmed = inject_film(nn.Sequential(layer), [Site("0", 4)])
+    message = (
+        f"'0' is a {kind}, expected a BatchNorm, InstanceNorm, GroupNorm or LayerNorm: there is no scale"
+    )
+    with pytest.raises(FoldError, match=re.escape(message)):
+        fold_film(filmed, filmed.sites.identity())
+
+
+def test_fold_refuses_values_per_example_and_for_other_sites() -> None:
+    filmed = inject_film(tiny(), [TINY_SITES])
+    with pytest.raises(
+        FoldError, match="site 'layer1.bn1' has 3 rows of values, expected 1: weights can hold one task"
+    ):
+        fold_film(filmed, filmed.sites.identity(3))
+    with pytest.raises(SiteError, match="there is no site 'bn'"):
+        fold_film(filmed, {"bn": filmed.sites.identity()["layer1.bn1"]})
+    with pytest.raises(ShapeError, match=re.escape("expected (B, 4) or (1, 4) each")):
+        fold_film(filmed, {"layer1.bn1": Modulation(torch.ones(1, 3), torch.ones(1, 3))})
+
+
+def test_pairs_are_found_by_data_flow() -> None:
+    assert find_conv_norm_pairs(tiny()) == [
+        ("stem.0", "stem.1"),
+        *((f"layer{i}.conv{j}", f"layer{i}.bn{j}") for i in (1, 2) for j in (1, 2)),
+    ]
+
+
+class Awkward(nn.Module):
+    """Convolutions and norms that look like pairs and are none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used_twice = nn.Conv2d(3, 3, 1)
+        self.shared_norm = nn.BatchNorm2d(3)
+        self.output_kept, self.norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+        self.conv, self.stateless = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3, track_running_stats=False)
+        self.group_conv, self.group_norm = nn.Conv2d(3, 3, 1), nn.GroupNorm(1, 3)
+        self.good_conv, self.good_norm = (
+            nn.Conv2d(3, 3, 1, groups=3, bias=False),
+            nn.BatchNorm2d(3, affine=False),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.shared_norm(self.used_twice(self.used_twice(x)))
+        kept = self.output_kept(x)
+        x = self.norm(kept) + kept
+        x = self.group_norm(self.group_conv(self.stateless(self.conv(x))))
+        return self.good_norm(self.good_conv(x))
+
+
+def test_only_sound_pairs_are_fused() -> None:
+    network, x = randomise_norms(Awkward()).eval().double(), images(2)
+    assert find_conv_norm_pairs(network) == [("good_conv", "good_norm")]
+    fused = fuse_conv_norm(network)
+    torch.testing.assert_close(fused(x), network(x))
+    assert isinstance(fused.good_norm, nn.Identity)
+    assert isinstance(network.good_norm, nn.BatchNorm2d)
+
+
+def test_a_layer_with_two_names_is_replaced_under_both() -> None:
+    class Aliased(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+            self.alias = self.norm
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.alias(self.conv(x))
+
+    network, x = randomise_norms(Aliased()).eval().double(), images(2)
+    torch.testing.assert_close(fuse_conv_norm(network)(x), network(x))
+
+
+class Branching(nn.Module):
+    """A shape check, which torch.fx cannot follow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv1d(3, 4, 3), nn.BatchNorm1d(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[0] > 100:
+            raise ValueError
+        return self.norm(self.conv(x))
+
+
+def test_pairs_can_be_named_where_fx_cannot_trace() -> None:
+    network, x = randomise_norms(Branching()).eval(), torch.randn(2, 3, 9)
+    message = (
+        r'torch.fx cannot trace this Branching \(.*\), which is how .* yourself: pairs=\[\("conv1", "bn1"\)'
+    )
+    with pytest.raises(FoldError, match=message):
+        fuse_conv_norm(network)
+    fused = fuse_conv_norm(network, [("conv", "norm")])
+    torch.testing.assert_close(fused(x), network(x), rtol=1e-5, atol=1e-5)
+    assert isinstance(fused.norm, nn.Identity)
+
+
+def test_fuse_refuses_pairs_that_are_none() -> None:
+    network = tiny()
+    with pytest.raises(
+        FoldError, match="'stem.0' and 'stem.2': they are Conv2d and ReLU, expected Conv1d, Conv2d or"
+    ):
+        fuse_conv_norm(network, [("stem.0", "stem.2")])
+    with pytest.raises(
+        FoldError, match="BatchNorm uses the statistics of its batch, expected running ones; call netwo"
+    ):
+        fuse_conv_norm(tiny().train(), [("stem.0", "stem.1")])
+    inject_film(network, ["layer1.bn1"])
+    with pytest.raises(
+        FoldError, match="a forward hook acts between or after them; remove it, and fold FiLM with fold"
+    ):
+        fuse_conv_norm(network, [("layer1.conv1", "layer1.bn1")])
+    assert ("layer1.conv1", "layer1.bn1") not in find_conv_norm_pairs(network)

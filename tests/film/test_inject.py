@@ -1,0 +1,319 @@
+from __future__ import annotations
+
+import copy
+import pickle
+import re
+import threading
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from torchvision.ops import Permute
+
+from fewshot_film.film import (
+    FiLM,
+    FiLMedNetwork,
+    Modulation,
+    Modulations,
+    ShapeError,
+    Site,
+    SiteError,
+    inject_film,
+    remove_film,
+)
+from tests.film.networks import TINY_SITES, images, random_modulations, tiny
+
+
+def with_film_layers(network: nn.Module, values: Modulations) -> nn.Module:
+    """The same network built the plain way: every norm replaced by [norm, FiLM layer that keeps its values]."""
+    explicit = copy.deepcopy(network)
+    remove_film(explicit)
+    for name, modulation in values.items():
+        norm, layer = explicit.get_submodule(name), FiLM(modulation.gamma.shape[1])
+        layer.modulation = modulation
+        last = type(norm) is nn.LayerNorm
+        steps = [norm, Permute([0, 3, 1, 2]), layer, Permute([0, 2, 3, 1])] if last else [norm, layer]
+        explicit.set_submodule(name, nn.Sequential(*steps))
+    return explicit
+
+
+def filmed_tiny() -> tuple[FiLMedNetwork, Tensor, Modulations]:
+    filmed = inject_film(tiny(), [TINY_SITES])
+    return filmed, images(3), random_modulations(filmed.sites, dtype=torch.float64)
+
+
+def test_sites_are_read_off_the_network() -> None:
+    filmed, _, _ = filmed_tiny()
+    assert list(filmed.sites) == [
+        Site("layer1.bn1", 4, "layer1"),
+        Site("layer1.bn2", 4, "layer1"),
+        Site("layer2.bn1", 8, "layer2"),
+        Site("layer2.bn2", 8, "layer2"),
+    ]
+    assert "Sites([layer1.bn1: 4, layer1.bn2: 4, layer2.bn1: 8, layer2.bn2: 8])" in repr(filmed)
+
+
+def test_names_and_patterns_mix_and_count_once() -> None:
+    filmed = inject_film(
+        tiny(), ["layer2.bn2", "layer2.*", Site("stem.0", 4)], stage_of=lambda name: name[-1]
+    )
+    assert list(filmed.sites) == [Site("layer2.bn2", 8, "2"), Site("layer2.bn1", 8, "1"), Site("stem.0", 4)]
+
+
+def test_without_values_it_is_the_plain_network() -> None:
+    network, x = tiny(), images(3)
+    expected = network(x)
+    filmed = inject_film(network, [TINY_SITES])
+    assert torch.equal(filmed(x), expected)
+    assert torch.equal(network(x), expected)
+    torch.testing.assert_close(filmed(x, filmed.sites.identity(dtype=x.dtype)), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_with_values_it_is_the_network_with_film_layers(batch: int) -> None:
+    filmed, x, _ = filmed_tiny()
+    values = random_modulations(filmed.sites, batch, dtype=torch.float64)
+    out = filmed(x, values)
+    torch.testing.assert_close(out, with_film_layers(filmed.network, values)(x), rtol=1e-12, atol=1e-12)
+    assert (out - filmed(x)).abs().max() > 0.1
+
+
+def test_a_batch_equals_one_by_one() -> None:
+    filmed, x, _ = filmed_tiny()
+    values = random_modulations(filmed.sites, 3, dtype=torch.float64)
+    rows = [
+        filmed(
+            x[i : i + 1], {name: Modulation(g[i : i + 1], b[i : i + 1]) for name, (g, b) in values.items()}
+        )
+        for i in range(3)
+    ]
+    torch.testing.assert_close(filmed(x, values), torch.cat(rows), rtol=1e-12, atol=1e-12)
+
+
+def test_sites_without_values_stay_the_identity() -> None:
+    filmed, x, values = filmed_tiny()
+    one = {"layer1.bn2": values["layer1.bn2"]}
+    torch.testing.assert_close(filmed(x, one), filmed(x, filmed.sites.identity(dtype=x.dtype) | one))
+
+
+def test_state_dicts_go_both_ways() -> None:
+    plain, other = tiny(seed=1), tiny(seed=2)
+    keys, weights = list(plain.state_dict()), copy.deepcopy(plain.state_dict())
+    filmed = inject_film(other, [TINY_SITES])
+    assert list(filmed.network.state_dict()) == keys
+    filmed.network.load_state_dict(weights, strict=True)
+    assert torch.equal(filmed(images(2)), plain(images(2)))
+    fresh = tiny(seed=3)
+    fresh.load_state_dict(filmed.network.state_dict(), strict=True)
+    assert torch.equal(fresh(images(2)), plain(images(2)))
+
+
+def test_gradients_reach_the_values_and_the_input() -> None:
+    filmed, x, _ = filmed_tiny()
+    flat = filmed.sites.flatten(random_modulations(filmed.sites, dtype=torch.float64)).requires_grad_()
+    assert torch.autograd.gradcheck(lambda flat: filmed(x[:1], filmed.sites.split(flat)), flat)
+
+
+def test_modulated_serves_many_batches_and_single_stages() -> None:
+    filmed, x, values = filmed_tiny()
+    network = filmed.network
+    with filmed.modulated(values) as same:
+        assert same is filmed
+        assert torch.equal(filmed(x), filmed(x, values))
+        assert torch.equal(filmed(x[:1]), filmed(x[:1], values))
+        staged = network.layer2(network.layer1(network.stem(x))).mean(dim=(2, 3))
+    assert torch.equal(staged, filmed(x, values))
+
+
+def test_nested_calls_restore_the_outer_values() -> None:
+    filmed, x, values = filmed_tiny()
+    other = random_modulations(filmed.sites, seed=5, dtype=torch.float64)
+    with filmed.modulated(values):
+        inner = filmed(x, other)
+        outer = filmed(x)
+        identity = filmed(x, {})
+    assert torch.equal(inner, filmed(x, other))
+    assert torch.equal(outer, filmed(x, values))
+    assert torch.equal(identity, filmed(x))
+
+
+def test_no_values_leak_out_of_a_call_that_fails() -> None:
+    filmed, x, values = filmed_tiny()
+    expected = filmed(x)
+    three_rows = random_modulations(filmed.sites, 3, dtype=torch.float64)
+    with pytest.raises(ShapeError, match="3 rows for a batch of 2"):
+        filmed(x[:2], three_rows)
+    assert torch.equal(filmed(x), expected)
+
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    handle = filmed.network.layer2.conv1.register_forward_hook(fail)
+    with pytest.raises(KeyboardInterrupt):
+        filmed(x, values)
+    handle.remove()
+    assert torch.equal(filmed(x), expected)
+
+
+def test_threads_do_not_see_each_others_values() -> None:
+    filmed, x, _ = filmed_tiny()
+    tasks = [random_modulations(filmed.sites, seed=seed, dtype=torch.float64) for seed in range(4)]
+    expected = [filmed(x, task) for task in tasks]
+    results: list[list[Tensor]] = [[] for _ in tasks]
+    barrier = threading.Barrier(len(tasks))
+
+    def work(i: int) -> None:
+        with filmed.modulated(tasks[i]):
+            barrier.wait()
+            results[i] += [filmed(x) for _ in range(5)]
+            barrier.wait()
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(tasks))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(
+        len(outs) == 5 and all(torch.equal(o, e) for o in outs)
+        for outs, e in zip(results, expected, strict=True)
+    )
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda filmed: pickle.loads(pickle.dumps(filmed))])
+def test_copies_are_independent(duplicate: object) -> None:
+    filmed, x, values = filmed_tiny()
+    expected, modulated = filmed(x), filmed(x, values)
+    with filmed.modulated(values):
+        twin = duplicate(filmed)
+        assert torch.equal(twin(x), expected), "a copy starts without the values of the call in progress"
+        assert torch.equal(filmed(x), modulated)
+    assert torch.equal(twin(x, values), modulated)
+    with twin.modulated(values):
+        assert torch.equal(filmed(x), expected)
+    nn.init.zeros_(twin.network.stem[0].weight)
+    assert torch.equal(filmed(x, values), modulated)
+
+
+def test_checkpointing_the_whole_call_gives_the_same_gradients() -> None:
+    filmed, x, _ = filmed_tiny()
+    flat = filmed.sites.flatten(random_modulations(filmed.sites, dtype=torch.float64)).requires_grad_()
+
+    def run(flat: Tensor) -> Tensor:
+        return filmed(x, filmed.sites.split(flat)).square().sum()
+
+    (plain,) = torch.autograd.grad(run(flat), flat)
+    (recomputed,) = torch.autograd.grad(checkpoint(run, flat, use_reentrant=False), flat)
+    torch.testing.assert_close(plain, recomputed)
+
+
+def test_remove_film_gives_the_network_back() -> None:
+    filmed, x, values = filmed_tiny()
+    expected = filmed(x)
+    handle_calls = []
+    filmed.network.layer1.bn1.register_forward_hook(lambda *_: handle_calls.append(1))
+    remove_film(filmed.network)
+    assert torch.equal(filmed(x, values), expected)
+    assert handle_calls, "other hooks stay"
+    again = inject_film(filmed.network, [TINY_SITES])
+    assert not torch.equal(again(x, values), expected)
+
+
+def norm_and_input(kind: str) -> tuple[nn.Module, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    shape = {
+        "LayerNorm": (2, 5, 5, 4),
+        "RMSNorm": (2, 7, 4),
+        "BatchNorm1d": (2, 4),
+        "InstanceNorm1d": (2, 4, 9),
+    }
+    layers = {
+        "BatchNorm1d": nn.BatchNorm1d(4).eval(),
+        "BatchNorm2d": nn.BatchNorm2d(4, affine=False).eval(),
+        "InstanceNorm1d": nn.InstanceNorm1d(4),
+        "GroupNorm": nn.GroupNorm(2, 4),
+        "LayerNorm": nn.LayerNorm(4),
+        "RMSNorm": nn.RMSNorm(4),
+    }
+    return layers[kind], torch.randn(shape.get(kind, (2, 4, 5, 5)), generator=generator)
+
+
+@pytest.mark.parametrize(
+    "kind", ["BatchNorm1d", "BatchNorm2d", "InstanceNorm1d", "GroupNorm", "LayerNorm", "RMSNorm"]
+)
+def test_kinds_of_norms(kind: str) -> None:
+    norm, x = norm_and_input(kind)
+    filmed = inject_film(nn.Sequential(norm), ["0"])
+    values = random_modulations(filmed.sites, 2)
+    gamma, beta = values["0"]
+    axis = -1 if kind in ("LayerNorm", "RMSNorm") else 1
+    channels_first = norm(x).movedim(axis, 1)
+    by_channel = [
+        gamma[:, c].view(2, *[1] * (x.ndim - 2)) * channels_first[:, c]
+        + beta[:, c].view(2, *[1] * (x.ndim - 2))
+        for c in range(4)
+    ]
+    torch.testing.assert_close(filmed(x, values), torch.stack(by_channel, dim=axis))
+
+
+def test_film_after_a_layer_that_is_no_norm() -> None:
+    network = nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), nn.Conv2d(4, 5, 1)).double()
+    filmed = inject_film(network, [Site("0", 4), Site("1", 5)])
+    values, x = random_modulations(filmed.sites, dtype=torch.float64), images(2)
+    hidden = network[0](x) * values["0"].gamma[:, :, None, None] + values["0"].beta[:, :, None, None]
+    expected = network[1](hidden) * values["1"].gamma[:, :, None, None] + values["1"].beta[:, :, None, None]
+    torch.testing.assert_close(filmed(x, values), expected)
+
+
+def test_a_norm_used_twice_is_modulated_twice() -> None:
+    norm = nn.BatchNorm2d(3).eval()
+    filmed = inject_film(nn.Sequential(norm, nn.ReLU(), norm), ["0"])
+    values = {"0": Modulation(torch.full((1, 3), 2.0), torch.zeros(1, 3))}
+    x = torch.ones(1, 3, 2, 2)
+    torch.testing.assert_close(filmed(x, values), 4 * filmed(x))
+
+
+@pytest.mark.parametrize(
+    ("after", "message"),
+    [
+        (
+            ["layer1.bn3"],
+            "no normalisation layer is named or matches 'layer1.bn3'; near matches: layer1.bn2, layer1.bn1",
+        ),
+        (["layer9.**"], "no normalisation layer is named or matches 'layer9.**'"),
+        ([Site("layer1.bn*", 4)], "no normalisation layer is named or matches 'layer1.bn*'"),
+        (
+            ["stem.0"],
+            "cannot read a number of channels off 'stem.0', a Conv2d; expected a normalisation layer",
+        ),
+        ("layer1.bn1", "after is the string 'layer1.bn1', expected a list of names; write ['layer1.bn1']"),
+        ([], "no layer is named, expected at least one"),
+    ],
+)
+def test_inject_refuses_names_that_do_not_fit(after: list[str], message: str) -> None:
+    with pytest.raises(SiteError, match=re.escape(message)):
+        inject_film(tiny(), after)
+
+
+def test_inject_refuses_widths_it_cannot_read() -> None:
+    for norm, name in ((nn.LayerNorm((4, 4)), "LayerNorm"), (nn.LazyBatchNorm2d(), "LazyBatchNorm2d")):
+        message = f"off '0', a {name}; expected a normalisation layer over one channel axis; name another, or pass Site"
+        with pytest.raises(SiteError, match=re.escape(message)):
+            inject_film(nn.Sequential(norm), ["0"])
+
+
+def test_inject_refuses_a_second_film() -> None:
+    network = tiny()
+    inject_film(network, ["layer1.bn1"])
+    with pytest.raises(
+        SiteError, match="'layer1.bn1' carries FiLM already; take it out first with remove_film"
+    ):
+        inject_film(network, [TINY_SITES])
+
+
+def test_the_call_refuses_values_for_other_sites() -> None:
+    filmed, x, values = filmed_tiny()
+    with pytest.raises(SiteError, match="there is no site 'layer1.bn'; near matches: layer1.bn2, layer1.bn1"):
+        filmed(x, {"layer1.bn": values["layer1.bn1"]})
+    with pytest.raises(ShapeError, match=re.escape("site 'layer1.bn1': gamma has shape (1, 8)")):
+        filmed(x, {"layer1.bn1": values["layer2.bn1"]})

@@ -1,0 +1,103 @@
+"""Backbones: published sizes, plain weights in and out, and errors that help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+import safetensors.torch
+import torch
+import torchvision
+
+from fewshot_film.learners.backbone import build_backbone
+from fewshot_film.config.learners import BackboneConfig
+from fewshot_film.learners.errors import WeightsError
+
+SMALL = BackboneConfig(width=4, blocks=(1, 1), channels=1, image_size=12)
+
+
+def test_published_architecture():
+    backbone = build_backbone(BackboneConfig()).eval()
+    assert sum(parameter.numel() for parameter in backbone.parameters()) == 11_171_904
+    maps, sides = torch.zeros(1, 3, 84, 84), []
+    for module in (*backbone.stem_modules(), *map(backbone.get_submodule, backbone.stage_names)):
+        maps = module(maps)
+        sides.append(maps.shape[-1])
+    assert sides == [84, 41, 41, 41, 41, 21, 11, 6]  # pictures, stem's three layers, four stages
+    assert maps.shape[1] == backbone.feature_dim == 512
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])
+def test_torchvision_backbone_gives_torchvision_features(name):
+    torch.manual_seed(0)
+    plain = getattr(torchvision.models, name)().eval()
+    plain.fc = torch.nn.Identity()
+    backbone = build_backbone(BackboneConfig(name=name)).eval()
+    backbone.load_state_dict(plain.state_dict())
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(backbone(images), plain(backbone.normalize(images)))
+
+
+def test_pictures_are_normalised():
+    backbone = build_backbone(SMALL)
+    torch.testing.assert_close(backbone.normalize(torch.tensor([0.0, 0.5, 1.0]).view(3, 1, 1, 1)).flatten(), torch.tensor([-1.0, 0.0, 1.0]))
+    assert not [key for key in backbone.state_dict() if "normalize" in key]
+
+
+@pytest.mark.parametrize("kind", ["model.safetensors", "weights.safetensors", "weights.pt"])
+def test_weights_from_a_file_or_folder(tmp_path: Path, kind):
+    state = {f"backbone.{key}": value for key, value in build_backbone(SMALL).state_dict().items()}
+    path = tmp_path / kind
+    if path.suffix == ".pt":
+        torch.save(state, path)
+    else:
+        safetensors.torch.save_file(state, path)
+    where = tmp_path if kind == "model.safetensors" else path
+    loaded = build_backbone(BackboneConfig(**{**vars(SMALL), "weights": str(where)}))
+    for key, value in loaded.state_dict().items():
+        assert torch.equal(value, state[f"backbone.{key}"])
+
+
+def with_weights(weights: object, **settings) -> BackboneConfig:
+    return BackboneConfig(**{**vars(SMALL), "weights": str(weights), **settings})
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path):
+    path = tmp_path / "weights.safetensors"
+    safetensors.torch.save_file(build_backbone(SMALL).state_dict(), path)
+    with pytest.raises(WeightsError, match=r"not of this backbone \(cnaps-resnet18, width 8\): 0 keys are missing"):
+        build_backbone(with_weights(path, width=8))
+    with pytest.raises(WeightsError, match=r"\d+ keys are missing \(such as \['layer3"):
+        build_backbone(with_weights(path, blocks=(1, 1, 1)))
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "weights.pt"])
+def test_damaged_file_is_refused(tmp_path: Path, name):
+    (tmp_path / name).write_bytes(b"not weights")
+    with pytest.raises(WeightsError, match=rf"{name} cannot be read as weights .*expected a \.safetensors file or"):
+        build_backbone(with_weights(tmp_path / name))
+
+
+def test_unknown_weights_name_what_there_is():
+    with pytest.raises(WeightsError, match="no such file or folder, and torchvision has none for cnaps-resnet18"):
+        build_backbone(with_weights("nowhere"))
+    with pytest.raises(WeightsError, match="torchvision's weights for resnet18 are IMAGENET1K_V1"):
+        build_backbone(BackboneConfig(name="resnet18", weights="nowhere"))
+
+
+def test_without_a_network_the_message_says_how_to_go_on(monkeypatch):
+    def fail(*args, **kwargs):
+        raise URLError("no network")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: "/nowhere")
+    monkeypatch.setattr("torch.hub.os.makedirs", lambda *args, **kwargs: None)
+    with pytest.raises(WeightsError, match=r"could not fetch IMAGENET1K_V1 .*Without a network: download https://.*resnet18"):
+        build_backbone(BackboneConfig(name="resnet18", weights="IMAGENET1K_V1"))
+
+
+def test_torchvision_sizes_are_fixed():
+    with pytest.raises(ValueError, match="resnet18 has width 64 and 3 channels, not width 32 and 3 channels"):
+        build_backbone(BackboneConfig(name="resnet18", width=32))

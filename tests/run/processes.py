@@ -1,0 +1,86 @@
+"""Processes of their own that run the toy's command line, quickly.
+
+They are forked from a server that has imported torch once, so that each starts in milliseconds, with its own
+signals, global generators and exit status.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import re
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["tests.run.toy"])
+PATIENCE_SECONDS = 120.0
+
+
+@dataclass
+class ToyProcess:
+    """A training that runs somewhere else."""
+
+    process: ForkServerProcess
+    run_dir: Path
+    log: Path
+
+    def wait(self) -> int:
+        """Exit status; negative: the signal that killed it."""
+        self.process.join(PATIENCE_SECONDS)
+        assert self.process.exitcode is not None, f"still running after {PATIENCE_SECONDS} s: {self.output()}"
+        return self.process.exitcode
+
+    def wait_for(self, name: str) -> None:
+        """Wait until a file of the run folder is there."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not (self.run_dir / name).exists() and self.process.is_alive():
+            assert time.monotonic() < end
+            time.sleep(0.002)
+
+    def wait_for_output(self, text: str) -> None:
+        """Wait until it has said something."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        while text not in self.output() and self.process.is_alive():
+            assert time.monotonic() < end
+            time.sleep(0.002)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
+
+    def output(self) -> str:
+        """What it has said so far on stdout and stderr."""
+        return self.log.read_text() if self.log.exists() else ""
+
+    def hash(self) -> str:
+        """Hash of the weights that it ended with."""
+        assert self.wait() == 0, self.output()
+        found = re.search(r"hash (\w+)", self.output())
+        assert found, self.output()
+        return found[1]
+
+
+def start_toy(run_dir: Path, *flags: str) -> ToyProcess:
+    """Start ``toy train --run_dir run_dir *flags``."""
+    log = run_dir.with_suffix(f".{time.monotonic_ns()}.log")
+    process = _CONTEXT.Process(target=_main, args=(log, ["train", f"--run_dir={run_dir}", *flags]))
+    process.start()
+    return ToyProcess(process, run_dir, log)
+
+
+def _main(log: Path, words: list[str]) -> None:
+    from tests.run.toy import COMMANDS, main
+
+    multiprocessing.set_start_method("fork", force=True)  # loader workers: a new server for each would be slow
+    output = log.open("w", buffering=1)
+    os.dup2(output.fileno(), 1)
+    os.dup2(output.fileno(), 2)
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        sys.exit(main("toy", COMMANDS, words))
