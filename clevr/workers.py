@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -36,7 +37,9 @@ def run_jobs(function: Callable[[Job], Result], jobs: Sequence[Job], num_workers
     Raises:
         ProcessLostError: a worker was killed, by the system for want of memory for example.
     """
-    if min(num_workers, len(jobs)) <= 1:
+    if not jobs:
+        return
+    if min(num_workers, len(jobs)) == 1:
         with _one_thread():
             yield from map(function, jobs)
         return
@@ -48,17 +51,17 @@ def run_jobs(function: Callable[[Job], Result], jobs: Sequence[Job], num_workers
                 yield future.result()
         except BrokenProcessPool:
             raise ProcessLostError(
-                "a worker process ended in the middle, perhaps for want of memory; run the same command again, "
-                "with fewer --workers if it repeats"
+                "a worker process ended in the middle, perhaps for want of memory; run the same command "
+                "again, with fewer --workers if it repeats"
             ) from None
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _prepare_worker() -> None:
-    import torch
-
-    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # what torch goes by if it is imported later
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair: it ends the jobs in order
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -224,8 +224,8 @@ def _named_errors(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        place = f" ({error.filename})" if error.filename else ""
         raise GenerateError(
-            f"cannot write to {root}: {error.strerror or error}"
-            f"{f' ({error.filename})' if error.filename else ''}. Make room or give permission, and run the same "
-            "command again: chunks that are done are kept"
+            f"cannot write to {root}: {error.strerror or error}{place}. Make room or give permission, "
+            "and run the same command again: what is done is kept"
         ) from error

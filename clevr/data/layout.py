@@ -106,8 +106,11 @@ def _existing(storage: Storage, split: str, questions: str, scenes: str, images:
     if has_questions or has_scenes:
         has_images = bool(storage.files(images))
         yield SplitFiles(
-            storage, split, questions if has_questions else None, scenes if has_scenes else None,
-            images if has_images else None,
+            storage,
+            split,
+            questions=questions if has_questions else None,
+            scenes=scenes if has_scenes else None,
+            images=images if has_images else None,
         )
 
 

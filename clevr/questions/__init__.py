@@ -1,7 +1,8 @@
-"""CLEVR's questions: programs, their executor, the 90 families, the question writer."""
+"""CLEVR's questions: programs and their executor, the 90 families, the writer and the reader of texts."""
 
 from clevr.questions.executor import execute, trace
 from clevr.questions.families import FAMILIES, GROUPS, Family
+from clevr.questions.meaning import Meaning
 from clevr.questions.programs import (
     CATALOGUE,
     QUESTION_TYPES,
@@ -14,21 +15,30 @@ from clevr.questions.programs import (
     question_type,
 )
 from clevr.questions.question import Question
+from clevr.questions.reading import parse
+from clevr.questions.tokens import ANSWERS, VOCABULARY, tokenize
+from clevr.questions.writer import write_questions
 
 __all__ = [
+    "ANSWERS",
     "CATALOGUE",
     "FAMILIES",
     "GROUPS",
     "QUESTION_TYPES",
+    "VOCABULARY",
     "Family",
     "IllPosedError",
+    "Meaning",
     "Node",
     "ProgramError",
     "Question",
     "check_program",
     "execute",
     "num_hops",
+    "parse",
     "program_tree",
     "question_type",
+    "tokenize",
     "trace",
+    "write_questions",
 ]

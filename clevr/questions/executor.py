@@ -32,9 +32,7 @@ def execute(program: Program, scene: Scene) -> str:
     answer = trace(program, scene)[-1]
     function = program[-1].function
     if isinstance(answer, tuple) or CATALOGUE[function].output == "object":
-        raise ProgramError(
-            f"node {len(program) - 1} ({function}): the last node must give an answer, it gives objects"
-        )
+        raise ProgramError(f"node {len(program) - 1} ({function}): the last node must give an answer, it gives objects")
     return answer_text(answer)
 
 

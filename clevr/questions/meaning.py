@@ -19,6 +19,17 @@ Description = tuple[str | None, str | None, str | None, str | None]
 NOTHING_TOLD: Description = (None, None, None, None)
 
 
+def implies(one: Description, other: Description) -> bool:
+    """Whether everything that fits one description fits the other too."""
+    size, color, material, shape = other
+    return (
+        (size is None or size == one[0])
+        and (color is None or color == one[1])
+        and (material is None or material == one[2])
+        and (shape is None or shape == one[3])
+    )
+
+
 class Things(NamedTuple):
     """The objects of ``source`` (of the whole scene, without one) that fit a description."""
 
@@ -83,9 +94,7 @@ class Meaning:
         for things in self.about:
             keys = {f"{key} {shape}".strip() for key in keys for shape in _shapes(things)}
         attribute = _shared_attribute(self.about[0])
-        return tuple(
-            family for key in sorted(keys) for family in _BY_STRUCTURE.get((self.asks, key, attribute), ())
-        )
+        return tuple(family for key in sorted(keys) for family in _BY_STRUCTURE.get((self.asks, key, attribute), ()))
 
 
 _BY_STRUCTURE: dict[tuple[str, str, str], tuple[Family, ...]] = {}

@@ -10,16 +10,16 @@ from functools import cache
 from typing import NamedTuple
 
 from clevr.questions.dice import Dice
-from clevr.questions.meaning import Both, Description, Related, Same, Things
+from clevr.questions.meaning import Both, Description, Related, Same, Things, implies
 from clevr.questions.programs import ATTRIBUTES
 from clevr.questions.view import MASKS, Option, SceneView, first_object
 from clevr.world.scene import RELATIONS
 
-MASK_WEIGHTS = (0.3, 1.0, 1.2, 0.7, 0.2)
+MASK_WEIGHTS = (0.3, 0.8, 1.2, 0.9, 0.3)
 """How often a set of things is told by none, one, ... all four of its attributes."""
 
-
 _TRIES = 8
+"""So often is a description picked before a phrase is given up."""
 
 
 class Origin(NamedTuple):
@@ -32,6 +32,9 @@ class Origin(NamedTuple):
     the same objects as without it is idle there, and the description is not used."""
     taken: int
     """The objects that were singled out on the way."""
+    landmarks: tuple[Description, ...]
+    """The descriptions that singled one out of the whole scene. No other object fits them, so things
+    whose description implies one are none: the text would tell the answer."""
 
 
 class Named(NamedTuple):
@@ -40,6 +43,7 @@ class Named(NamedTuple):
     things: Things
     object: int
     taken: int
+    landmarks: tuple[Description, ...]
 
 
 class Phrases:
@@ -65,33 +69,45 @@ class Phrases:
             return None
         same = origin.source.attribute if isinstance(origin.source, Same) else ""
         options = self.view.unique(origin.among, _hide(hidden, same))
+        telltales = _without(hidden, origin.landmarks)
         for _ in range(_TRIES if options else 0):
             description, objects = self.dice.pick(options)
-            if not objects & origin.taken and self._needs_all(origin, description):
+            if objects & origin.taken or not self._needs_all(origin, description):
+                continue
+            if not any(implies(description, telltale) for telltale in telltales):
                 things = Things(description, origin.source)
-                return Named(things, first_object(objects), origin.taken | objects)
+                landmarks = origin.landmarks or (description,)
+                return Named(things, first_object(objects), origin.taken | objects, landmarks)
         return None
 
     def origin(self, shape: str, taken: int = 0) -> Origin | None:
         """Where things of a shape come from; ``None`` where the draw met no such phrase."""
         everything = self.view.everything
         if shape == "x":
-            return Origin(None, everything, (), taken)
+            return Origin(None, everything, (), taken, ())
         if shape[0] == "r":
-            related = self._related(shape[1:], taken)
-            return related and Origin(related[0], related[1], (everything,), related[2])
-        if shape == "b":
-            first = self._related("x", taken)
-            second = first and self._related("x", first[2])
-            if first is None or second is None:
+            to = self.named(shape[1:], taken=taken)
+            if to is None:
                 return None
-            return Origin(Both(first[0], second[0]), first[1] & second[1], (second[1], first[1]), second[2])
+            related, among = self._related(to)
+            return Origin(related, among, (everything,), to.taken, to.landmarks)
+        if shape == "b":
+            one = self.named("x", taken=taken)
+            other = one and self.named("x", taken=one.taken)
+            if one is None or other is None:
+                return None
+            (first, here), (second, there) = self._related(one), self._related(other)
+            landmarks = (*one.landmarks, *other.landmarks)
+            return Origin(Both(first, second), here & there, (there, here), other.taken, landmarks)
         attribute = shape.split()[1]
         to = self.named("x", attribute, taken)
-        return to and Origin(Same(attribute, to.things), self.view.same[attribute][to.object], (), to.taken)
+        if to is None:
+            return None
+        same = self.view.same[attribute][to.object]
+        return Origin(Same(attribute, to.things), same, (), to.taken, to.landmarks)
 
     def options(self, origin: Origin, mask: int) -> list[Option]:
-        """Every description of a mask that makes no relation idle, with the objects it finds at the origin.
+        """Every description of a mask that is worth asking for, with the objects it finds at the origin.
 
         Each fits an object of the scene, though perhaps none at the origin.
         """
@@ -100,6 +116,7 @@ class Phrases:
             (description, objects & among)
             for description, objects in self.view.by_mask[mask]
             if all(objects & among != objects & other for other in wider)
+            and not any(implies(description, landmark) for landmark in origin.landmarks)
         ]
 
     def mask(self, *hidden: str, least: int = 0) -> int:
@@ -113,18 +130,29 @@ class Phrases:
         told = self.dice.weigh(range(least, most + 1), MASK_WEIGHTS[least : most + 1])
         return self.dice.pick(_MASKS_TELLING[told, frozenset(hidden)])
 
-    def _related(self, shape: str, taken: int) -> tuple[Related, int, int] | None:
-        to = self.named(shape, taken=taken)
-        if to is None:
-            return None
+    def _related(self, to: Named) -> tuple[Related, int]:
         relation = self.dice.pick(RELATIONS)
-        return Related(relation, to.things), self.view.related[relation][to.object], to.taken
+        return Related(relation, to.things), self.view.related[relation][to.object]
 
     def _needs_all(self, origin: Origin, description: Description) -> bool:
         if len(origin.wider) < 2:  # one relation: SceneView.unique has seen to it
             return True
         objects = self.view.fitting(description)
         return all(objects & origin.among != objects & other for other in origin.wider)
+
+
+def _without(hidden: str, landmarks: tuple[Description, ...]) -> list[Description]:
+    """The landmarks that tell a hidden attribute, without it.
+
+    Things that fit one of these cannot have the landmark's value: they would be the landmark.
+    """
+    if not hidden:
+        return []
+    place = ATTRIBUTES.index(hidden)
+    telling = [list(landmark) for landmark in landmarks if landmark[place]]
+    for landmark in telling:
+        landmark[place] = None
+    return [(size, color, material, shape) for size, color, material, shape in telling]
 
 
 @cache

@@ -114,9 +114,7 @@ def check_node(program: Program, position: int) -> Signature:
     where = f"node {position} ({node.function})"
     signature = CATALOGUE.get(node.function)
     if signature is None:
-        raise ProgramError(
-            f"node {position}: unknown function {node.function!r}; CLEVR has {', '.join(CATALOGUE)}"
-        )
+        raise ProgramError(f"node {position}: unknown function {node.function!r}; CLEVR has {', '.join(CATALOGUE)}")
     if len(node.inputs) != len(signature.inputs):
         raise ProgramError(f"{where}: expected {len(signature.inputs)} inputs, got {list(node.inputs)!r}")
     for number, expected in zip(node.inputs, signature.inputs, strict=True):
@@ -125,9 +123,7 @@ def check_node(program: Program, position: int) -> Signature:
         source = program[number].function
         given = CATALOGUE[source].output
         if given != expected:
-            raise ProgramError(
-                f"{where}: expected {expected} as input, but node {number} ({source}) gives {given}"
-            )
+            raise ProgramError(f"{where}: expected {expected} as input, but node {number} ({source}) gives {given}")
     allowed = signature.values
     if len(node.value_inputs) != (allowed is not None):
         expected = "no literal value" if allowed is None else "one literal value"

@@ -39,9 +39,7 @@ def _fitting(rules: tuple[Rule, ...], kind: str, same: str, nothing_told: bool) 
     return tuple(
         rule
         for rule in rules
-        if rule.kind in ("any", kind)
-        and rule.attribute in (None, same)
-        and (nothing_told or not rule.nothing_told)
+        if rule.kind in ("any", kind) and rule.attribute in (None, same) and (nothing_told or not rule.nothing_told)
     )
 
 

@@ -46,22 +46,21 @@ def tokenize(text: str) -> list[str]:
 def encode(text: str, *, bounds: bool = True) -> list[int]:
     """The token numbers of a question, between those of ``<START>`` and ``<END>``.
 
-    A word that is unknown as it stands is looked up in lower case and then with a capital, so that a
-    question typed by hand is understood; what is still unknown becomes ``<UNK>``.
+    A question typed by hand is brought to the spelling of the vocabulary: the first word with a
+    capital, the others small. A word that is unknown all the same becomes ``<UNK>``.
 
     Args:
         text: the question.
         bounds: ``False`` leaves out ``<START>`` and ``<END>``.
     """
-    numbers = [_number(word) for word in tokenize(text)]
+    words = tokenize(text)
+    numbers = [_number(word.capitalize(), word, word.lower()) for word in words[:1]]
+    numbers += [_number(word, word.lower()) for word in words[1:]]
     return [_NUMBER[START], *numbers, _NUMBER[END]] if bounds else numbers
 
 
-def _number(word: str) -> int:
-    for spelling in (word, word.lower(), word.capitalize()):
-        if spelling in _NUMBER:
-            return _NUMBER[spelling]
-    return _NUMBER[UNK]
+def _number(*spellings: str) -> int:
+    return next((_NUMBER[spelling] for spelling in spellings if spelling in _NUMBER), _NUMBER[UNK])
 
 
 def decode(numbers: Sequence[int]) -> str:

@@ -31,9 +31,7 @@ class SceneView:
         """``values[attribute][i]``: the value of object *i*."""
         self.by_mask = _group(self.values)
         """For each of :data:`MASKS`: every description that tells this much and fits an object."""
-        self.related = {
-            relation: [_bits(row) for row in scene.relationships[relation]] for relation in RELATIONS
-        }
+        self.related = {relation: [_bits(row) for row in scene.relationships[relation]] for relation in RELATIONS}
         """``related[relation][i]``: the objects in this relation to object *i*."""
         self.same = {attribute: _same(values) for attribute, values in self.values.items()}
         """``same[attribute][i]``: the other objects that share the attribute's value with object *i*."""
@@ -54,9 +52,7 @@ class SceneView:
                 for told, options in zip(_TOLD, self.by_mask, strict=True)
                 if told.isdisjoint(hidden)
                 for description, objects in options
-                if (found := objects & among)
-                and not found & (found - 1)
-                and (found != objects or among == everything)
+                if (found := objects & among) and not found & (found - 1) and (found != objects or among == everything)
             ]
         return self._unique[key]
 

@@ -94,9 +94,7 @@ EXIST = {
         f"is there (anything else|any other (thing|object)) that (is|has) {_SAME}",
         f"is there (anything else|any other (thing|object)) {_OF_SAME}",
     ],
-    "same nothing told material": [
-        f"is there (anything else|any other (thing|object)) [that is] made {_OF_SAME}"
-    ],
+    "same nothing told material": [f"is there (anything else|any other (thing|object)) [that is] made {_OF_SAME}"],
 }
 
 QUERY = [

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from clevr.questions.balance import FAMILY_WEIGHTS
+from clevr.questions import balance
 from clevr.questions.dice import Dice
 from clevr.questions.draws import draw_question
 from clevr.questions.executor import answer_text
@@ -49,7 +49,7 @@ def write_questions(
     dice = Dice(rng)
     view = SceneView(scene)
     questions: list[Question] = []
-    for place in dice.order([FAMILY_WEIGHTS[family.index] for family in families]):
+    for place in dice.order([balance.FAMILY_WEIGHTS[family.index] for family in families]):
         if len(questions) == num_questions:
             break
         drawn = draw_question(families[place], view, dice)

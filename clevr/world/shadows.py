@@ -19,6 +19,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from clevr.world.shapes import BEVELS, CUBE, SPHERE
 from clevr.world.vectors import Vec
 
 _TINY = 1e-6
@@ -26,17 +27,26 @@ _NEAREST = 1e-3
 """Smallest segment parameter at which an edge counts: a contact shadow is sharp, not infinitely so."""
 
 
-def sphere_cover(origin: Vec, segment: Vec, radius: Tensor, lamp: Tensor) -> Tensor:
-    """Share of the lamp that a sphere hides.
+def cover(shape: int, origin: Vec, segment: Vec, half: Tensor, lamp: Tensor) -> Tensor:
+    """Share of a lamp that a body hides.
 
     Args:
-        origin: points in the sphere's frame.
+        shape: code of the body's shape.
+        origin: points in the body's frame.
         segment: from the points to the lamp's middle.
-        radius: of the sphere.
+        half: half the body's width.
         lamp: radius of the lamp.
     Returns:
         Values in [0, 1], broadcast over the arguments.
     """
+    if shape == SPHERE:
+        return sphere_cover(origin, segment, half, lamp)
+    rounded = cube_cover if shape == CUBE else cylinder_cover
+    return rounded(origin, segment, half, half * BEVELS[shape], lamp)
+
+
+def sphere_cover(origin: Vec, segment: Vec, radius: Tensor, lamp: Tensor) -> Tensor:
+    """Share of the lamp that a sphere hides."""
     nearest = -origin.dot(segment) / segment.dot(segment)
     miss = origin + segment * nearest
     inside = radius - miss.dot(miss).sqrt()
@@ -55,8 +65,7 @@ def cube_cover(origin: Vec, segment: Vec, half: Tensor, bevel: Tensor, lamp: Ten
         width = 1.0 / (inverse[i] * inverse[i] + inverse[j] * inverse[j]).sqrt()
         for a, b in ((i, j), (j, i)):
             near, far = middle[a] - reach[a], middle[b] + reach[b]
-            depth = ((far + near) * 0.5).clamp(min=_NEAREST)
-            cut = ((far - near) * width + bevel) / (lamp * depth)
+            cut = ((far - near) * width + bevel) / (lamp * _depth(near, far))
             inside = cut if inside is None else torch.minimum(inside, cut)
     assert inside is not None
     return _share(inside) * ahead
@@ -74,13 +83,20 @@ def cylinder_cover(origin: Vec, segment: Vec, half: Tensor, bevel: Tensor, lamp:
     middle, reach = -origin.z * inverse, inner * inverse.abs()
     along = chord / length
     wall = chord * length / inner
-    width = wall / (1.0 + wall * wall * inverse * inverse).sqrt()
-    inside = (half - miss) / (lamp * nearest.clamp(min=_NEAREST))
+    width_inside = wall / (1.0 + wall * wall * inverse * inverse).sqrt()
+    width_outside = length / (1.0 + flat * inverse * inverse).sqrt()
+    inside = (half - miss) / (lamp * nearest.clamp(_NEAREST, 1.0))
     for near, far in ((nearest - along, middle + reach), (middle - reach, nearest + along)):
-        depth = ((far + near) * 0.5).clamp(min=_NEAREST)
-        inside = torch.minimum(inside, ((far - near) * width + bevel) / (lamp * depth))
+        gap = far - near
+        distance = gap * torch.where(gap > 0, width_inside, width_outside) + bevel
+        inside = torch.minimum(inside, distance / (lamp * _depth(near, far)))
     ahead = (nearest + along > 0) & (middle + reach * (half / inner) > 0)
     return _share(inside) * ahead
+
+
+def _depth(near: Tensor, far: Tensor) -> Tensor:
+    """Segment parameter at which the line passes the edge between two faces."""
+    return ((far + near) * 0.5).clamp(_NEAREST, 1.0)
 
 
 def _share(cut: Tensor) -> Tensor:

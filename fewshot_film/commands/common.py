@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from fewshot_film.config.commands import EpisodesConfig, PretrainConfig, TrainConfig, ValidationConfig
-from fewshot_film.data import ImageSet, decode, open_source
 from fewshot_film.config.data import DataConfig
+from fewshot_film.config.learners import BackboneConfig
+from fewshot_film.data import ImageSet, decode, open_source
 from fewshot_film.episodes import EpisodeSampler, MetaDatasetSampler
 from fewshot_film.episodes.augmented import Episodes
-from fewshot_film.config.learners import BackboneConfig
 from fewshot_film.learners.evaluation import evaluate
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.saving import save_learner
@@ -31,7 +31,8 @@ MAY_DIFFER = ("out", "data.root", "data.cache")
 
 def open_images(data: DataConfig, split: str | None, backbone: BackboneConfig) -> ImageSet:
     """The pictures of one split, decoded at the size and in the colours that the backbone reads."""
-    source = open_source(data.source, data.root or None, split or None)
+    options = {} if data.split_seed is None else {"split_seed": data.split_seed}
+    source = open_source(data.source, data.root or None, split or None, **options)
     images = decode(source, backbone.image_size, backbone.channels, data.cache or None)
     return images.with_rotations() if data.rotations else images
 
@@ -84,9 +85,7 @@ def save_trained(
     return folder
 
 
-def _card(
-    learner: SimpleCNAPS, config: PretrainConfig | TrainConfig, result: TrainResult, images: ImageSet
-) -> str:
+def _card(learner: SimpleCNAPS, config: PretrainConfig | TrainConfig, result: TrainResult, images: ImageSet) -> str:
     backbone = learner.config.backbone
     best = "" if result.best is None else f", {100 * result.best:.1f} % at step {result.best_step}, which is kept"
     rotated = ", rotations counted as classes" if config.data.rotations else ""

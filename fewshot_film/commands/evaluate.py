@@ -28,9 +28,7 @@ def run(config: EvaluateConfig) -> None:
     log.info("%s", images)
     rows: dict[str, Any] = {}
     for name, sampler in _samplers(config, images).items():
-        values = evaluate(
-            learner, sampler, config.episodes, processes=config.processes, device=device, progress=name
-        )
+        values = evaluate(learner, sampler, config.episodes, processes=config.processes, device=device, progress=name)
         rows[name] = {"episodes_sha256": fingerprint(sampler, config.episodes), **summary(values)}
     table = markdown_table(f"{config.data.source}, {config.split or 'all'} classes", rows)
     print(table)  # noqa: T201 - the result of the command
@@ -44,9 +42,7 @@ def _samplers(config: EvaluateConfig, images: ImageSet) -> dict[str, EpisodeSamp
     if config.sampler == "meta-dataset":
         return {"meta-dataset": MetaDatasetSampler(images, seed=config.seed, split=config.split)}
     return {
-        f"{way}-way {shot}-shot": EpisodeSampler(
-            images, way, shot, config.query, seed=config.seed, split=config.split
-        )
+        f"{way}-way {shot}-shot": EpisodeSampler(images, way, shot, config.query, seed=config.seed, split=config.split)
         for way in config.ways
         for shot in config.shots
     }

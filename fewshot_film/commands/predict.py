@@ -21,8 +21,6 @@ from fewshot_film.run.machine import Machine
 
 log = logging.getLogger(__name__)
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-
 
 def run(config: PredictConfig) -> None:
     """Adapt to the support pictures, name the query pictures, print and write the table."""
@@ -50,12 +48,9 @@ def _read_queries(where: Path, learner: SimpleCNAPS) -> tuple[list[Path], Tensor
     """The query pictures that can be read, ``(Q, C, H, W)`` in [0, 1]; what cannot be is logged."""
     if not where.exists():
         raise FileNotFoundError(f"no query pictures at {where}; give a picture or a folder of pictures")
-    candidates = [where] if where.is_file() else sorted(
-        path for path in where.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
-    )
     backbone = learner.config.backbone
     paths, pictures = [], []
-    for path in candidates:
+    for path in [where] if where.is_file() else sorted(_visible_files(where)):
         try:
             picture = open_picture(path.read_bytes(), str(path))
             array = to_array(picture, str(path), image_size=backbone.image_size, channels=backbone.channels)
@@ -65,12 +60,19 @@ def _read_queries(where: Path, learner: SimpleCNAPS) -> tuple[list[Path], Tensor
             log.warning("left out: %s", error)
             continue
         paths.append(path)
-        pictures.append(torch.from_numpy(array))
+        pictures.append(array)
     if not paths:
-        raise FileNotFoundError(
-            f"{where} holds no picture that can be read; expected files ending in {', '.join(PICTURE_SUFFIXES)}"
-        )
-    return paths, torch.stack(pictures).float().div(255)
+        raise FileNotFoundError(f"{where} holds no picture that can be read; give a picture or a folder of pictures")
+    return paths, torch.from_numpy(np.stack(pictures)).float().div(255)
+
+
+def _visible_files(folder: Path) -> list[Path]:
+    """Files below a folder, without hidden ones."""
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
 
 
 def _as_csv(rows: list[tuple[str, str, str]]) -> str:

@@ -11,9 +11,9 @@ from torch import nn
 
 from fewshot_film.commands.common import MAY_DIFFER, open_images, save_trained, seeded, validation
 from fewshot_film.config.commands import PretrainConfig
+from fewshot_film.config.learners import SimpleCNAPSConfig
 from fewshot_film.data.batches import LabelledBatches
 from fewshot_film.learners.backbone import build_backbone
-from fewshot_film.config.learners import SimpleCNAPSConfig
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.prototypes import Prototypes
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS

@@ -13,6 +13,8 @@ class DataConfig:
     """Kind of source: glyphs, folder, omniglot, cifar-fs, fc100, mini-imagenet, or torchvision:NAME."""
     root: str = ""
     """Folder or zip file that holds the pictures; glyphs need none."""
+    split_seed: int | None = None
+    """For ``folder``: deal the classes to train, val and test by a draw with this seed, 64 : 16 : 20."""
     rotations: bool = False
     """Count every class turned by 90, 180 and 270 degrees as three further classes, as usual for Omniglot."""
     cache: str = ""

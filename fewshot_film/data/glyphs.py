@@ -31,8 +31,23 @@ GLYPH = 76
 SIDE = 84
 """Side in pixels of a picture."""
 
-VERSION = 1
+VERSION = 2
 """Goes up when the same seed would give other pictures."""
+
+
+# The picture is bent by the corners, in [-1, 1], of 2 x 2 patches. Of each patch: its box in the picture, and
+# the numbers of its corners, anticlockwise from the upper left one as Pillow wants them.
+_GRID = np.stack(np.meshgrid([-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0]), axis=-1)
+_HALF = SIDE // 2
+_QUADS = [
+    (
+        (_HALF * x, _HALF * y, _HALF * (x + 1), _HALF * (y + 1)),
+        (3 * y + x, 3 * y + x + 3, 3 * y + x + 4, 3 * y + x + 1),
+    )
+    for y in range(2)
+    for x in range(2)
+]
+_INVERT = [255 - value for value in range(256)]
 
 
 @dataclass(frozen=True)
@@ -47,8 +62,8 @@ class GlyphVariation:
     """Slant, a fraction of the height."""
     translate: float = 0.08
     """Shift along each axis, a fraction of the side."""
-    bend: float = 0.05
-    """Shift of each of 16 points that the picture is bent by, a fraction of the side."""
+    bend: float = 0.06
+    """Shift of each of 9 points that the picture is bent by, a fraction of the side."""
     stroke: int = 3
     """Most pixels that a stroke is widened by on each side, of a character 76 pixels high."""
 
@@ -176,27 +191,12 @@ def draw(character: str, font: str, stroke: int = 0) -> Image.Image:
 
 def distort(paper: Image.Image, variation: GlyphVariation, rng: np.random.Generator) -> Image.Image:
     """Map a drawn character by a random affine map and bend: `SIDE` x `SIDE`, black ink on white."""
-    corners = 4
-    line = np.linspace(-1, 1, corners)
-    points = np.stack(np.meshgrid(line, line), axis=-1)
-    points = points @ _matrix(variation, rng).T + 2 * variation.translate * rng.uniform(-1, 1, 2)
-    points += 2 * variation.bend * rng.uniform(-1, 1, points.shape)
-    source = ((points + 1) * (PAPER / 2)).tolist()
-    edges = np.linspace(0, SIDE, corners).round().astype(int).tolist()
-    mesh = []
-    for row in range(corners - 1):
-        for column in range(corners - 1):
-            box = (edges[column], edges[row], edges[column + 1], edges[row + 1])
-            left, right = column, column + 1
-            around = (
-                *source[row][left],
-                *source[row + 1][left],
-                *source[row + 1][right],
-                *source[row][right],
-            )
-            mesh.append((box, around))
-    bent = paper.transform((SIDE, SIDE), Image.Transform.MESH, mesh, Image.Resampling.BILINEAR)
-    return bent.point(_INVERT)
+    shift = 2 * variation.translate * rng.uniform(-1, 1, 2)
+    bend = 2 * variation.bend * rng.uniform(-1, 1, _GRID.shape)
+    points = _GRID @ _matrix(variation, rng).T + shift + bend
+    corners = ((points + 1) * (PAPER / 2)).reshape(-1, 2).tolist()
+    mesh = [(box, tuple(value for corner in around for value in corners[corner])) for box, around in _QUADS]
+    return paper.transform((SIDE, SIDE), Image.Transform.MESH, mesh, Image.Resampling.BILINEAR).point(_INVERT)
 
 
 def _matrix(variation: GlyphVariation, rng: np.random.Generator) -> np.ndarray:
@@ -212,6 +212,3 @@ def _matrix(variation: GlyphVariation, rng: np.random.Generator) -> np.ndarray:
 def _face(font: str) -> ImageFont.FreeTypeFont:
     # The basic layout is in every build of Pillow; the other one may shape letters differently.
     return ImageFont.truetype(font_folder() / f"{font}.ttf", GLYPH, layout_engine=ImageFont.Layout.BASIC)
-
-
-_INVERT = [255 - value for value in range(256)]

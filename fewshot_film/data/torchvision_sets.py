@@ -50,7 +50,7 @@ class TorchvisionSource(ImageSource):
     ) -> None:
         labels = [_labels(name, part) for part in parts]
         present, dense = np.unique(np.concatenate(labels), return_inverse=True)
-        known = list(class_names if class_names is not None else getattr(parts[0], "classes", None) or ())
+        known = _known_classes(name, parts) if class_names is None else list(class_names)
         names = [_class_name(known[n]) if 0 <= n < len(known) else str(n) for n in present.tolist()]
         named = zip(names_of_parts, parts, strict=True)
         files = [f"{which}/{file}" for which, part in named for file in _files(part)]
@@ -147,6 +147,10 @@ def _maker(dataset: str) -> Any:
     from torchvision import datasets
 
     maker = getattr(datasets, dataset, None)
+    if dataset == "Omniglot":
+        raise SourceError(
+            "torchvision's Omniglot numbers its two halves both from 0; use the source 'omniglot'"
+        )
     if not inspect.isclass(maker) or dataset not in datasets.__all__:
         raise SourceError(
             f"torchvision.datasets has no '{dataset}'; write its name as its documentation does"
@@ -155,12 +159,11 @@ def _maker(dataset: str) -> Any:
 
 
 def _default_parts(maker: Any, dataset: str, root: Path, options: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """All parts that a set has of its own: by ``train``, ``background`` or ``split``, or the one set."""
+    """All parts that a set has of its own: by ``train`` or ``split``, or the one set."""
     parameters = inspect.signature(maker).parameters
-    for flag, names in (("train", ("train", "test")), ("background", ("background", "evaluation"))):
-        if flag in parameters:
-            values = zip(names, (True, False), strict=True)
-            return [(name, _open(maker, dataset, root, {flag: value, **options})) for name, value in values]
+    if "train" in parameters:
+        named = (("train", True), ("test", False))
+        return [(name, _open(maker, dataset, root, {"train": value, **options})) for name, value in named]
     if "split" not in parameters:
         return [("all", _open(maker, dataset, root, options))]
     opened: list[tuple[str, Any]] = []
@@ -190,6 +193,16 @@ def _open(maker: Any, dataset: str, root: Path, options: Mapping[str, Any]) -> A
 
 def _describe(options: Mapping[str, Any]) -> str:
     return ",".join(f"{name}={value}" for name, value in options.items()) or "all"
+
+
+def _known_classes(name: str, parts: Sequence[Any]) -> list[Any]:
+    """The set's own names of its classes, if it has any; the same in all parts."""
+    lists = [
+        list(getattr(part, "classes", None) or getattr(part, "categories", None) or ()) for part in parts
+    ]
+    if any(other != lists[0] for other in lists):
+        raise SourceError(f"{name}: its parts have different classes, so labels of one mean others elsewhere")
+    return lists[0]
 
 
 def _class_name(name: Any) -> str:

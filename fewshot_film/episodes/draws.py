@@ -56,7 +56,7 @@ class Stream:
         A bound is at most 2^32; the chance of a value is off by at most bound / 2^32 of itself.
         """
         raw = self._bits.random_raw(len(bounds) * count).reshape(len(bounds), count)
-        return (raw >> _HALF) * bounds.astype(np.uint64)[:, None] >> _HALF
+        return (raw >> _HALF) * bounds.astype(np.uint64, copy=False)[:, None] >> _HALF
 
     def integer(self, low: int, high: int) -> int:
         """One integer in ``[low, high]``."""
@@ -91,11 +91,18 @@ class Stream:
 
     def _reject(self, sizes: np.ndarray, count: int) -> np.ndarray:
         """Draw with replacement and draw again the rows with a repeat; good where repeats are rare."""
-        chosen = self.integers(sizes, count)
-        rows = np.arange(len(sizes))
-        while True:
-            ordered = np.sort(chosen[rows], axis=1)
-            rows = rows[(ordered[:, 1:] == ordered[:, :-1]).any(axis=1)]
-            if not len(rows):
-                return chosen.astype(np.int64)
-            chosen[rows] = self.integers(sizes[rows], count)
+        bounds = sizes.astype(np.uint64)
+        chosen = self.integers(bounds, count)
+        rows = _with_repeats(chosen)
+        while len(rows):
+            again = self.integers(bounds[rows], count)
+            chosen[rows] = again
+            rows = rows[_with_repeats(again)]
+        return chosen.astype(np.int64)
+
+
+def _with_repeats(values: np.ndarray) -> np.ndarray:
+    """Which rows hold a value twice."""
+    ordered = values.copy()
+    ordered.sort(axis=1)
+    return np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(axis=1))

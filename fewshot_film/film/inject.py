@@ -57,7 +57,7 @@ def inject_film(
         Sites([1: 8])
     """
     modules = dict(network.named_modules())
-    sites = Sites(_resolve(modules, after, stage_of))
+    sites = _resolve(modules, after, stage_of)
     if not sites:
         raise SiteError(
             "inject_film: no layer is named, expected at least one; pass after=['layer*.*.bn[12]']"
@@ -72,61 +72,59 @@ def inject_film(
 
 def _resolve(
     modules: dict[str, nn.Module], after: Iterable[str | Site], stage_of: Callable[[str], str]
-) -> Iterator[Site]:
+) -> Sites:
     """Sites for names, patterns and ready-made sites; a layer that two of them name counts once."""
     if isinstance(after, str):
         raise SiteError(
             f"inject_film: after is the string {after!r}, expected a list of names; write [{after!r}]"
         )
-    seen = set()
+    norms = [name for name, module in modules.items() if is_norm(module)]
+    found: dict[str, Site] = {}
     for item in after:
         pattern = item.name if isinstance(item, Site) else item
-        if pattern in modules:
-            names = [pattern]
-        else:
-            names = [] if isinstance(item, Site) else _norms_like(modules, pattern)
-        if not names:
-            norms = [name for name, module in modules.items() if is_norm(module)]
-            raise SiteError(
-                f"no normalisation layer is named or matches {pattern!r}; {suggest(pattern, norms)}"
-            )
+        names = [pattern] if pattern in modules else [name for name in norms if matches(name, pattern)]
+        if not names or (isinstance(item, Site) and names != [pattern]):
+            raise SiteError(f"no layer is named {pattern!r} and no norm fits it; {suggest(pattern, norms)}")
         for name in names:
-            if name not in seen:
-                seen.add(name)
-                yield (
-                    item
-                    if isinstance(item, Site)
-                    else Site(name, norm_width(name, modules[name]), stage_of(name))
-                )
+            if isinstance(item, Site):
+                found.setdefault(name, item)
+            elif name not in found:
+                found[name] = Site(name, norm_width(name, modules[name]), stage_of(name))
+    return Sites(found.values())
 
 
-def _norms_like(modules: dict[str, nn.Module], pattern: str) -> list[str]:
-    return [name for name, module in modules.items() if is_norm(module) and matches(name, pattern)]
-
-
-class _Active(threading.local):
-    """Modulations of the call in progress: per thread, and never part of a copy."""
+class _Call(threading.local):
+    """Modulations of the call in progress, per thread; a copy starts without any."""
 
     def __init__(self) -> None:
         self.modulations: Modulations = {}
 
-    def __reduce__(self) -> tuple[type[_Active], tuple[()]]:
-        return _Active, ()
+    def __reduce__(self) -> tuple[type[_Call], tuple[()]]:
+        return _Call, ()
+
+
+class _Link:
+    """What a FiLM-ed network and the hooks in its plain network share."""
+
+    def __init__(self) -> None:
+        self.call = _Call()
+        self.whole = True
+        """Whether all hooks are still there."""
 
 
 class _SiteHook:
     """Forward hook that applies FiLM to what one layer returns.
 
-    An object and not a closure, so that a deep copy or a pickle of a network reaches its own ``_Active``.
+    An object and not a closure, so that the hooks in a deep copy or a pickle of a network reach its own link.
     """
 
-    def __init__(self, site: Site, axis: int, active: _Active) -> None:
+    def __init__(self, site: Site, axis: int, link: _Link) -> None:
         self.site = site
         self.axis = axis
-        self.active = active
+        self.link = link
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
-        modulation = self.active.modulations.get(self.site.name)
+        modulation = self.link.call.modulations.get(self.site.name)
         if modulation is None:
             return output
         if self.axis == 1:
@@ -153,10 +151,10 @@ class FiLMedNetwork(nn.Module):
         super().__init__()
         self.network = network
         self.sites = sites
-        self._active = _Active()
+        self._link = _Link()
         for site in sites:
             layer = network.get_submodule(site.name)
-            layer.register_forward_hook(_SiteHook(site, channel_axis(layer), self._active))
+            layer.register_forward_hook(_SiteHook(site, channel_axis(layer), self._link))
 
     def forward(self, x: Tensor, modulations: Modulations | None = None) -> Any:
         """Run the network.
@@ -170,7 +168,7 @@ class FiLMedNetwork(nn.Module):
             What the network returns.
 
         Raises:
-            SiteError: a name in ``modulations`` is no site of this network.
+            SiteError: a name in ``modulations`` is no site of this network, or FiLM was taken out of it.
             ShapeError: values do not fit their site or the batch.
         """
         if modulations is None:
@@ -188,16 +186,19 @@ class FiLMedNetwork(nn.Module):
             ...     features = filmed.network[0](torch.zeros(2, 8, 4, 4))
 
         Raises:
-            SiteError: a name is no site of this network.
+            SiteError: a name is no site of this network, or FiLM was taken out of it.
             ShapeError: values do not fit their site.
         """
+        if not self._link.whole:
+            raise SiteError("remove_film took FiLM out of this network; inject it again")
         self.sites.check(modulations)
-        outer = self._active.modulations
-        self._active.modulations = modulations
+        call = self._link.call
+        outer = call.modulations
+        call.modulations = modulations
         try:
             yield self
         finally:
-            self._active.modulations = outer
+            call.modulations = outer
 
     def extra_repr(self) -> str:
         """The sites, as ``print(filmed)`` shows them."""
@@ -205,8 +206,12 @@ class FiLMedNetwork(nn.Module):
 
 
 def remove_film(network: nn.Module) -> None:
-    """Take every FiLM that :func:`inject_film` put into a network out of it again, in place."""
+    """Take every FiLM that :func:`inject_film` put into a network out of it again, in place.
+
+    The FiLM-ed network refuses modulations from then on.
+    """
     for module in network.modules():
         for key, hook in list(module._forward_hooks.items()):
             if isinstance(hook, _SiteHook):
+                hook.link.whole = False
                 del module._forward_hooks[key]

@@ -1,7 +1,7 @@
 """Few-shot learners: one file a method; beside them backbones, the set encoder, heads and evaluation."""
 
-from fewshot_film.learners.backbone import Backbone, build_backbone
 from fewshot_film.config.learners import BackboneConfig, SimpleCNAPSConfig
+from fewshot_film.learners.backbone import Backbone, build_backbone
 from fewshot_film.learners.errors import SupportError, WeightsError
 from fewshot_film.learners.evaluation import evaluate
 from fewshot_film.learners.learner import Adapted, Learner

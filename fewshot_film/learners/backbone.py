@@ -21,7 +21,6 @@ from torchvision.models.resnet import BasicBlock
 from fewshot_film.config.learners import BackboneConfig
 from fewshot_film.learners.errors import WeightsError
 
-
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 

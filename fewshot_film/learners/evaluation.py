@@ -17,7 +17,6 @@ from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.training import accuracy
 
 
-
 @torch.no_grad()
 def episode_accuracy(learner: Learner, episode: Episode) -> float:
     """Share of the episode's query pictures that the learner gets right."""
@@ -54,7 +53,11 @@ def evaluate(
         )
     device = torch.device(device)
     processes = min(processes or num_cores(), num_episodes) if device.type == "cpu" else 1
-    with evaluating(learner), one_thread(device), _accuracies(learner, sampler, num_episodes, processes, device) as values:
+    with (
+        evaluating(learner),
+        one_thread(device),
+        _accuracies(learner, sampler, num_episodes, processes, device) as values,
+    ):
         bar = tqdm(values, progress, num_episodes, unit="episode", disable=None if progress else True)
         return list(bar)
 

@@ -148,8 +148,7 @@ def fit_mahalanobis(features: Tensor, labels: Tensor, one_shot: OneShot = "zero"
 def _check_support(features: Tensor, labels: Tensor, one_shot: str) -> None:
     if features.ndim != 2 or labels.ndim != 1 or len(features) != len(labels):
         raise SupportError(
-            f"features {tuple(features.shape)} and labels {tuple(labels.shape)} do not fit; "
-            "expected (N, D) and (N,)"
+            f"features {tuple(features.shape)} and labels {tuple(labels.shape)} do not fit; expected (N, D) and (N,)"
         )
     if len(features) == 0:
         raise SupportError("the support set is empty; give at least one picture")

@@ -12,6 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from fewshot_film.config.learners import SimpleCNAPSConfig
 from fewshot_film.film import (
     AutoregressiveGenerator,
     FiLMedNetwork,
@@ -22,7 +23,6 @@ from fewshot_film.film import (
     inject_film,
 )
 from fewshot_film.learners.backbone import Backbone, build_backbone
-from fewshot_film.config.learners import SimpleCNAPSConfig
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.mahalanobis import MahalanobisClassifier, fit_mahalanobis
 from fewshot_film.learners.set_encoder import SetEncoder
@@ -57,7 +57,7 @@ class SimpleCNAPS(Learner):
         return self
 
     def modulations(self, support_images: Tensor) -> Modulations | None:
-        """gamma and beta of every site for the task that ``(N, C, H, W)`` pictures show, one row each."""
+        """Gamma and beta of every site for the task that ``(N, C, H, W)`` pictures show, one row each."""
         if self.set_encoder is None or self.generator is None:
             return None
         code = self.set_encoder(self.backbone.normalize(support_images))

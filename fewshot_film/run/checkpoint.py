@@ -58,17 +58,31 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint; whatever happens meanwhile, ``path`` is the old file or the new one."""
+    """Write a checkpoint; whatever happens meanwhile, ``path`` is the old file or the new one.
+
+    Raises:
+        CheckpointError: the disk is full, or the folder cannot be written to.
+    """
     content = {"format": FORMAT, "version": VERSION} | {
         item.name: getattr(checkpoint, item.name) for item in dataclasses.fields(checkpoint)
     }
     content["progress"] = dataclasses.asdict(checkpoint.progress)
 
     def write(temporary: Path) -> None:
-        torch.save(content, temporary)
+        with temporary.open("wb") as file:
+            torch.save(content, file)
         _seal(temporary)
 
-    write_atomically(path, write)
+    try:
+        write_atomically(path, write)
+    except (OSError, RuntimeError) as error:
+        refusal = error.__context__ if isinstance(error, RuntimeError) else error  # torch hides the system's
+        if not isinstance(refusal, OSError):
+            raise
+        raise CheckpointError(
+            f"{path} could not be written: {refusal.strerror}; what was there before is untouched. "
+            f"Put that right, then start the same command again with --resume"
+        ) from error
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -19,6 +19,7 @@ from torch.utils.tensorboard import SummaryWriter
 from fewshot_film.run.environment import command_line, environment
 from fewshot_film.run.errors import RunFolderError
 from fewshot_film.run.files import write_json_atomically, write_text_atomically
+from fewshot_film.run.progress import Progress
 
 
 class RunFolder:
@@ -64,24 +65,30 @@ class RunFolder:
             self._events.close()
         self._lock.close()
 
-    def start(self, config: Mapping[str, Any], step: int, where: Mapping[str, Any]) -> None:
-        """Write down what starts here, and take the curves back to ``step``.
+    def start(self, config: Mapping[str, Any], progress: Progress, where: Mapping[str, Any]) -> None:
+        """Write down what starts here, and take the curves back to where the checkpoint was written.
 
         Args:
             config: plain settings.
-            step: steps that were taken before.
+            progress: how far the run had come.
             where: on what it computes, for ``environment.json``.
         """
         write_text_atomically(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
         starts = self.path / "environment.json"
-        before = json.loads(starts.read_text(encoding="utf-8")) if step and starts.is_file() else []
+        before = json.loads(starts.read_text(encoding="utf-8")) if progress.step and starts.is_file() else []
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        entry = {"started": now, "from_step": step, "command": command_line(), **where, **environment()}
+        entry = {
+            "started": now,
+            "from_step": progress.step,
+            "command": command_line(),
+            **where,
+            **environment(),
+        }
         write_json_atomically(starts, [*before, entry])
-        if not step:
+        if not progress.step:
             self.best.unlink(missing_ok=True)
-        write_text_atomically(self._metrics, "".join(_lines_until(self._metrics, step)))
-        self._events = SummaryWriter(str(self.path / "tensorboard"), purge_step=step + 1)
+        write_text_atomically(self._metrics, "".join(_first_lines(self._metrics, progress.lines)))
+        self._events = SummaryWriter(str(self.path / "tensorboard"), purge_step=progress.step + 1)
 
     def log(self, step: int, split: str, values: Mapping[str, float]) -> None:
         """Append one line to ``metrics.jsonl`` and one point to every TensorBoard curve ``split/name``.
@@ -99,13 +106,9 @@ class RunFolder:
             self._events.flush()
 
 
-def _lines_until(path: Path, step: int) -> list[str]:
-    """Lines of a metrics file up to a step; a last line cut short by a kill is left out."""
-    lines = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []:
-        try:
-            if json.loads(line)["step"] <= step and line.endswith("\n"):
-                lines.append(line)
-        except (json.JSONDecodeError, KeyError, TypeError):
-            continue
-    return lines
+def _first_lines(path: Path, count: int) -> list[str]:
+    """The first lines of a file; one that a kill has cut short is not among them."""
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    return [line for line in lines[:count] if line.endswith("\n")]

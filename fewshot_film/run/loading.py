@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any, Protocol
 
@@ -59,34 +61,48 @@ def loaded(batches: Batches, indices: Sequence[int], num_workers: int) -> Iterat
         _Numbered(batches),
         batch_size=None,
         sampler=indices,
-        num_workers=num_workers,
+        num_workers=num_workers if indices else 0,
         collate_fn=_unchanged,
         worker_init_fn=_outlive_first_signal,
         # A generator of its own, or making the iterator would draw from the global one.
         generator=torch.Generator().manual_seed(0),
     )
     iterator = iter(loader)
+    # Private names of torch, which has no public way to end workers before the garbage is collected.
+    workers = getattr(iterator, "_workers", ())
+    shut_down = getattr(iterator, "_shutdown_workers", lambda: None)
     try:
-        yield _watched(iterator)
-    finally:
-        # Ends the workers now rather than when the garbage is collected.
-        shutdown = getattr(iterator, "_shutdown_workers", None)
-        if shutdown is not None:
-            shutdown()
-
-
-def _watched(iterator: Iterator[Any]) -> Iterator[Any]:
-    try:
-        for batch in iterator:
-            if isinstance(batch, _Failure):
-                raise batch.error
-            yield batch
+        try:
+            yield _opened(iterator, workers)
+        finally:
+            shut_down()
     except RuntimeError as error:
+        # Torch raises it from a signal handler, wherever the main process happens to be.
         if "DataLoader worker" not in str(error):
             raise
-        raise ProcessLostError(
-            f"a process that prepares batches ended: {error}. Start the same command again with --resume"
-        ) from error
+        raise _lost(error) from error
+
+
+def _opened(iterator: Iterator[Any], workers: Sequence[BaseProcess]) -> Iterator[Any]:
+    while True:
+        try:
+            batch = next(iterator)
+        except StopIteration:
+            return
+        except (OSError, EOFError, RuntimeError) as error:
+            # What reading from a dying worker leads to depends on the moment, and its death may show later.
+            if not wait([worker.sentinel for worker in workers], timeout=1.0):
+                raise
+            raise _lost(error) from error
+        if isinstance(batch, _Failure):
+            raise batch.error
+        yield batch
+
+
+def _lost(error: Exception) -> ProcessLostError:
+    return ProcessLostError(
+        f"a process that prepares batches ended ({error}); start the same command again with --resume"
+    )
 
 
 def _unchanged(batch: Any) -> Any:

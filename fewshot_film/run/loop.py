@@ -147,6 +147,11 @@ class _Training:
         if checkpoint is not None:
             self.progress = checkpoint.progress
             put_weights(self.module, checkpoint.module, self.folder.last)
+        if self.progress.step != self.machine.from_first(self.progress.step):
+            raise RunFolderError(
+                f"{self.folder.path} is not the folder that the first process goes on in; "
+                f"put it on a disk that all machines share"
+            )
         self.module.train()
         self.wrapped = self.machine.set_up(self.module)
         self.optimizer = make_optimizer(self.module, self.loop)
@@ -154,7 +159,7 @@ class _Training:
             self.optimizer.load_state_dict(checkpoint.optimizer)
         if self.machine.rank == 0:
             where = {"processes": self.machine.world_size, "device": str(self.machine.device)}
-            self.folder.start(settings, self.progress.step, where)
+            self.folder.start(settings, self.progress, where)
         self.first_step = self.progress.step
         self.saved_at = time.monotonic()
         self.began = self.saved_at - self.progress.seconds
@@ -180,7 +185,7 @@ class _Training:
                 raise NonFiniteLossError(f"{error} {self._last_good()}") from None
             self.progress.count(values)
             reporter.advance(values)
-            if self.progress.step % self.loop.log_every == 0:
+            if self.progress.step % self.loop.log_every == 0 or self.progress.step == self.loop.steps:
                 self._log(reporter)
             if stop:
                 self._save()
@@ -239,6 +244,7 @@ class _Training:
 
     def _write(self, split: str, values: dict[str, float], reporter: Reporter) -> None:
         self.progress.seconds = time.monotonic() - self.began
+        self.progress.lines += 1
         if self.machine.rank == 0:
             self.folder.log(self.progress.step, split, values | {"seconds": round(self.progress.seconds, 3)})
             reporter.say(split, self.progress.step, values)

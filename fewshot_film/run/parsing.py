@@ -87,8 +87,8 @@ def keys_of(config_class: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def suggestion(word: str, known: Iterable[str]) -> str:
     """`` (did you mean 'x'?)`` for the nearest of the known words, or nothing."""
     known = list(known)
-    near = difflib.get_close_matches(word, known, cutoff=0.6)
-    ends = difflib.get_close_matches(_last(word), {_last(key) for key in known}, cutoff=0.7)
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    ends = difflib.get_close_matches(_last(word), sorted({_last(key) for key in known}), n=1, cutoff=0.7)
     near += [key for end in ends for key in known if _last(key) == end and key not in near]
     return f" (did you mean {' or '.join(repr(key) for key in near[:3])}?)" if near else ""
 

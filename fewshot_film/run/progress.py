@@ -23,6 +23,8 @@ class Progress:
     """After which step the last validation was made."""
     validations_since_best: int = 0
     """For early stopping."""
+    lines: int = 0
+    """Lines written to ``metrics.jsonl``."""
     seconds: float = 0.0
     """Time spent in the loop, over all parts of the run."""
     window: dict[str, float] = field(default_factory=dict)

@@ -60,7 +60,8 @@ def save_model(folder: Path, module_state: Mapping[str, Tensor], config: Any, ca
         config: dataclass or mapping from which the network can be built again.
         card: text of the model card, Markdown.
     Raises:
-        SavedModelError: ``folder`` holds other things than a saved model, which would be lost.
+        SavedModelError: ``folder`` holds other things than a saved model, which would be lost; or the
+            disk is full.
     """
     found = {entry.name for entry in folder.iterdir()} if folder.exists() else set()
     strangers = sorted(found - {CONFIG, WEIGHTS, CARD})
@@ -80,6 +81,8 @@ def save_model(folder: Path, module_state: Mapping[str, Tensor], config: Any, ca
         if folder.exists():
             folder.rename(old)
         new.rename(folder)
+    except safetensors.SafetensorError as error:
+        raise SavedModelError(f"{folder} could not be written: {error}; make room and save again") from None
     finally:
         shutil.rmtree(new, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from fewshot_film.data.arrays import ArraySource
+from fewshot_film.data.image_set import ImageSet, Pixels
 
 
 def noise(seed: int, size: tuple[int, int] = (8, 8), mode: str = "RGB") -> Image.Image:
@@ -46,7 +47,9 @@ def pack(path: Path, files: Mapping[str, bytes]) -> Path:
     return path
 
 
-def class_files(class_names: Iterable[str], pictures: int, *, prefix: str = "", seed: int = 0) -> dict[str, bytes]:
+def class_files(
+    class_names: Iterable[str], pictures: int, *, prefix: str = "", seed: int = 0
+) -> dict[str, bytes]:
     """``<prefix><class>/<number>.png``, every picture of its own."""
     names = list(class_names)
     return {
@@ -62,6 +65,16 @@ def array_source(sizes: Iterable[int], *, side: int = 4, seed: int = 0) -> Array
     pictures = np.random.default_rng(seed).integers(0, 256, (sum(counts), side, side), np.uint8)
     names = [f"class {place}" for place in range(len(counts))]
     return ArraySource("noise", names, np.repeat(np.arange(len(counts)), counts), pictures)
+
+
+def blank_set(sizes: list[int]) -> ImageSet:
+    """Decoded pictures of one pixel, all the same one: for tests of which are drawn."""
+    pixels = Pixels((1, 1, 1, 1), np.zeros((1, 1, 1, 1), np.uint8))
+    names = [f"class {place}" for place in range(len(sizes))]
+    rows = np.zeros(sum(sizes), np.int64)
+    files = [str(index) for index in range(len(rows))]
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    return ImageSet("blank", pixels, names, labels, rows, files, rows.astype(np.uint64))
 
 
 def write_pickle(path: Path, content: object, protocol: int = 2) -> Path:

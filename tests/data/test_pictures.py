@@ -24,7 +24,8 @@ def bomb(side: int) -> bytes:
     header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
     )
 
 
@@ -127,7 +128,7 @@ def test_a_large_jpeg_may_be_decoded_at_a_lower_resolution() -> None:
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"])
 def test_truncated_files(form: str) -> None:
     data = png(noise(5, (64, 64)), form)
-    with pytest.raises(PictureError, match="x: is (damaged or cut short|not a picture)"):
+    with pytest.raises(PictureError, match=r"x: is (damaged or cut short|not a picture)"):
         open_picture(data[: len(data) // 2], "x")
 
 

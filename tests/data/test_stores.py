@@ -13,14 +13,20 @@ from tests.data.layouts import pack, write
 
 FILES = {"ネコ/1.png": b"one", "b/2": b"two", "top.txt": b"x"}
 JUNK = {
-    ".DS_Store": b"j", "b/Thumbs.db": b"j", "__MACOSX/b/._2": b"j", ".git/config": b"j", "b/desktop.ini": b"j"
+    ".DS_Store": b"j",
+    "b/Thumbs.db": b"j",
+    "__MACOSX/b/._2": b"j",
+    ".git/config": b"j",
+    "b/desktop.ini": b"j",
 }
 
 
 @pytest.fixture(params=["folder", "zip"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     files = {**FILES, **JUNK, "b/empty": b""}
-    return write(tmp_path / "data", files) if request.param == "folder" else pack(tmp_path / "data.zip", files)
+    return (
+        write(tmp_path / "data", files) if request.param == "folder" else pack(tmp_path / "data.zip", files)
+    )
 
 
 def test_names_are_sorted_and_without_what_systems_leave(root: Path) -> None:
@@ -36,7 +42,7 @@ def test_unreadable_files_are_picture_errors(root: Path) -> None:
     store = open_store(root)
     with pytest.raises(PictureError, match=r"b/empty: the file is empty \(0 bytes\)"):
         store.read("b/empty")
-    with pytest.raises(PictureError, match="missing.png: (cannot be read: No such file|is not in)"):
+    with pytest.raises(PictureError, match=r"missing.png: (cannot be read: No such file|is not in)"):
         store.read("missing.png")
 
 

@@ -87,7 +87,7 @@ def test_inductor(filmed: FiLMedNetwork) -> None:
         torch.testing.assert_close(compiled(X, values), filmed(X, values), rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("strict", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.filterwarnings(
     "ignore:While compiling, we found certain side effects:UserWarning"
 )  # undone by then

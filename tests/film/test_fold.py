@@ -66,6 +66,22 @@ def test_a_fold_is_plain_and_leaves_the_original_alone() -> None:
     assert torch.equal(filmed(x), before)
 
 
+def test_a_fold_can_share_what_film_does_not_change() -> None:
+    filmed, x = inject_film(tiny(), [TINY_SITES]), images(2)
+    values = random_modulations(filmed.sites, dtype=torch.float64)
+    before = filmed(x)
+    folded = fold_film(filmed, values, share_weights=True)
+    assert torch.equal(folded(x), fold_film(filmed, values)(x))
+    assert torch.equal(filmed(x), before)
+    assert folded.layer1.conv1.weight is filmed.network.layer1.conv1.weight
+    assert folded.layer1.bn1.weight is not filmed.network.layer1.bn1.weight
+    fused = fuse_conv_norm(folded)
+    assert torch.equal(filmed(x), before)
+    assert torch.equal(folded(x), fold_film(filmed, values)(x))
+    shared = {p.data_ptr() for p in filmed.network.parameters()} & {p.data_ptr() for p in fused.parameters()}
+    assert not shared, "a fused network is on its own again"
+
+
 def test_a_fold_of_some_sites_leaves_the_others() -> None:
     filmed, x = inject_film(tiny(), [TINY_SITES]), images(2)
     some = {"layer2.bn1": random_modulations(filmed.sites, dtype=torch.float64)["layer2.bn1"]}
@@ -134,9 +150,7 @@ def test_fold_refuses_layers_without_an_affine_end(layer: nn.Module, kind: str) 
 
 def test_fold_refuses_values_per_example_and_for_other_sites() -> None:
     filmed = inject_film(tiny(), [TINY_SITES])
-    with pytest.raises(
-        FoldError, match="site 'layer1.bn1' has 3 rows of values, expected 1: weights can hold one task"
-    ):
+    with pytest.raises(FoldError, match=r"site 'layer1.bn1' has 3 rows of values, expected 1: weights can"):
         fold_film(filmed, filmed.sites.identity(3))
     with pytest.raises(SiteError, match="there is no site 'bn'"):
         fold_film(filmed, {"bn": filmed.sites.identity()["layer1.bn1"]})
@@ -161,6 +175,7 @@ class Awkward(nn.Module):
         self.output_kept, self.norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
         self.conv, self.stateless = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3, track_running_stats=False)
         self.group_conv, self.group_norm = nn.Conv2d(3, 3, 1), nn.GroupNorm(1, 3)
+        self.read_conv, self.read_norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
         self.good_conv, self.good_norm = (
             nn.Conv2d(3, 3, 1, groups=3, bias=False),
             nn.BatchNorm2d(3, affine=False),
@@ -171,6 +186,7 @@ class Awkward(nn.Module):
         kept = self.output_kept(x)
         x = self.norm(kept) + kept
         x = self.group_norm(self.group_conv(self.stateless(self.conv(x))))
+        x = self.read_norm(self.read_conv(x)) + self.read_conv.weight.sum()
         return self.good_norm(self.good_conv(x))
 
 
@@ -224,9 +240,7 @@ def test_pairs_can_be_named_where_fx_cannot_trace() -> None:
 
 def test_fuse_refuses_pairs_that_are_none() -> None:
     network = tiny()
-    with pytest.raises(
-        FoldError, match="'stem.0' and 'stem.2': they are Conv2d and ReLU, expected Conv1d, Conv2d or"
-    ):
+    with pytest.raises(FoldError, match=r"'stem.0' and 'stem.2': they are Conv2d and ReLU, expected Conv1d"):
         fuse_conv_norm(network, [("stem.0", "stem.2")])
     with pytest.raises(
         FoldError, match="BatchNorm uses the statistics of its batch, expected running ones; call netwo"

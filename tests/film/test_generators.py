@@ -19,6 +19,7 @@ from fewshot_film.film import (
     ShapeError,
     Site,
     Sites,
+    film,
 )
 from tests.film.networks import seeded
 from tests.reference import film_numpy
@@ -90,8 +91,9 @@ def test_a_batch_of_codes_equals_one_by_one(kind: str, rows: int, seed: int) -> 
 
 @pytest.mark.parametrize("kind", GENERATORS)
 def test_every_parameter_and_the_code_get_a_gradient(kind: str) -> None:
-    generator, codes = enlarge_regularisers(GENERATORS[kind](4, SITES)), code(3).requires_grad_()
-    SITES.flatten(generator(codes)).square().sum().backward()
+    wide = Sites([Site("a", 16, "s"), Site("b", 16, "t")])  # in narrow ones all ReLUs may rest
+    generator, codes = enlarge_regularisers(GENERATORS[kind](4, wide)), code(8).requires_grad_()
+    wide.flatten(generator(codes)).square().sum().backward()
     for name, parameter in [*generator.named_parameters(), ("code", codes)]:
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
@@ -141,6 +143,22 @@ def test_linear_generator_can_start_as_clevr_did(init: str, bound: float) -> Non
     assert 0.99 * bound < weight.abs().max() <= bound
 
 
+def test_a_linear_generator_learns_to_pick_the_map_that_the_code_names() -> None:
+    """FiLM's use in one line: the code decides which feature map counts."""
+    sites = Sites([Site("a", 3)])
+    generator = LinearGenerator(3, sites)
+    optimizer = torch.optim.Adam(generator.parameters(), lr=0.05)
+    x, which = torch.randn(256, 3, generator=seeded(0)), torch.arange(256) % 3
+    for _ in range(150):
+        values = generator(torch.eye(3)[which])["a"]
+        loss = (film(x, *values).sum(dim=1) - x[torch.arange(256), which]).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 1e-3
+    torch.testing.assert_close(generator(torch.eye(3))["a"].gamma, torch.eye(3), rtol=0, atol=0.05)
+
+
 def test_linear_generator_refuses_an_unknown_start() -> None:
     with pytest.raises(
         ValueError, match="init is 'zeros', expected one of near_identity, kaiming_uniform, xavier_un"
@@ -183,7 +201,7 @@ def test_penalty_is_the_weighted_sum_of_squared_regularisers(make: type[Residual
 
 @pytest.mark.parametrize("make", [ResidualGenerator, lambda d, s: AutoregressiveGenerator(d, s, (2, 2))])
 def test_every_regulariser_is_its_own(make: type[ResidualGenerator]) -> None:
-    """In the reference those of a block share one storage, which safetensors refuses and a GPU copy unties."""
+    """In the reference those of a block share a storage, which safetensors refuses and a GPU copy unties."""
     parameters = list(make(4, SITES).parameters())
     assert len({p.untyped_storage().data_ptr() for p in parameters}) == len(parameters)
 

@@ -21,6 +21,11 @@ NETWORKS = {
     "convnext_tiny": (["features.*.*.block.2"], 18, 6624, 0),
 }
 
+DEEP = [
+    pytest.param(name, marks=pytest.mark.slow) if name in ("resnet34", "efficientnet_b0") else name
+    for name in NETWORKS
+]
+
 
 def build(name: str, dtype: torch.dtype = torch.float64) -> nn.Module:
     with torch.random.fork_rng():
@@ -49,7 +54,7 @@ def test_sites_and_state_dict(name: str) -> None:
     assert list(filmed.network.state_dict()) == keys
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", DEEP)
 def test_equals_the_network_with_film_layers(name: str) -> None:
     filmed, x = inject(name), images(2, size=33)
     values = random_modulations(filmed.sites, 2, dtype=torch.float64)
@@ -60,7 +65,7 @@ def test_equals_the_network_with_film_layers(name: str) -> None:
         assert (out - filmed(x)).abs().max() > 1e-6
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", DEEP)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
 def test_folded_and_fused_equal_filmed(name: str, dtype: torch.dtype, tolerance: float) -> None:
     filmed, x = inject(name, dtype), images(2, size=33, dtype=dtype)

@@ -22,9 +22,7 @@ def double_encoder(**settings) -> SetEncoder:
 def test_equals_loops(training):
     encoder = double_encoder(channels=2, dim=3, num_layers=2).train(training)
     images = torch.rand(4, 2, 9, 8, dtype=torch.double)
-    blocks = [
-        {key: value.detach().numpy() for key, value in block.state_dict().items()} for block in encoder.blocks
-    ]
+    blocks = [{key: value.detach().numpy() for key, value in block.state_dict().items()} for block in encoder.blocks]
     expected = reference.encode(images.numpy(), blocks)
     np.testing.assert_allclose(encoder(images).detach().numpy()[0], expected, rtol=1e-10, atol=1e-12)
 

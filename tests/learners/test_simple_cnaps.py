@@ -9,20 +9,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fewshot_film.config.learners import BackboneConfig, SimpleCNAPSConfig
+from fewshot_film.config.learners import SimpleCNAPSConfig
 from fewshot_film.learners.mahalanobis import fit_mahalanobis
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
-
-SMALL = SimpleCNAPSConfig(
-    backbone=BackboneConfig(width=8, blocks=(1, 1), channels=1, image_size=16, stem_kernel=3),
-    set_encoder_layers=2,
-    code_dim=8,
-)
-
-
-def small(**settings) -> SimpleCNAPS:
-    torch.manual_seed(0)
-    return SimpleCNAPS(dataclasses.replace(SMALL, **settings))
+from tests.learners.small import small_learner
 
 
 def wide_awake(learner: SimpleCNAPS) -> SimpleCNAPS:
@@ -40,7 +30,9 @@ def task(way=3, shot=2, query=4):
     return torch.rand(way * shot, 1, 16, 16), labels, torch.rand(query, 1, 16, 16)
 
 
-@pytest.mark.parametrize(("adaptation", "parameters"), [("film", 19_771_008), ("film+ar", 24_566_656), ("none", 11_171_904)])
+@pytest.mark.parametrize(
+    ("adaptation", "parameters"), [("film", 19_771_008), ("film+ar", 24_566_656), ("none", 11_171_904)]
+)
 def test_published_size(adaptation, parameters):
     learner = SimpleCNAPS(SimpleCNAPSConfig(adaptation=adaptation))
     assert sum(parameter.numel() for parameter in learner.parameters()) == parameters
@@ -53,15 +45,17 @@ def test_published_sites():
 
 def test_fresh_model_is_near_frozen_features():
     support, labels, query = task()
-    film, plain = small().eval(), small(adaptation="none").eval()
+    film, plain = small_learner().eval(), small_learner(adaptation="none").eval()
     plain.backbone.load_state_dict(film.backbone.state_dict())
-    torch.testing.assert_close(film.adapt(support, labels)(query), plain.adapt(support, labels)(query), rtol=0.05, atol=0.05)
+    torch.testing.assert_close(
+        film.adapt(support, labels)(query), plain.adapt(support, labels)(query), rtol=0.05, atol=0.05
+    )
 
 
 @pytest.mark.parametrize("adaptation", ["film", "film+ar"])
 def test_logits_are_the_sum_of_the_steps(adaptation):
     support, labels, query = task()
-    learner = wide_awake(small(adaptation=adaptation)).eval()
+    learner = wide_awake(small_learner(adaptation=adaptation)).eval()
     modulations = learner.modulations(support)
     features = learner.filmed(support, modulations)
     expected = fit_mahalanobis(features, labels).logits(learner.filmed(query, modulations))
@@ -72,7 +66,7 @@ def test_logits_are_the_sum_of_the_steps(adaptation):
 @pytest.mark.parametrize("adaptation", ["film", "film+ar", "none"])
 def test_permuting_the_support_changes_nothing(adaptation):
     support, labels, query = task()
-    learner = small(adaptation=adaptation).double()
+    learner = small_learner(adaptation=adaptation).double()
     if adaptation != "none":
         wide_awake(learner)
     order = torch.tensor([4, 2, 0, 5, 1, 3])
@@ -82,7 +76,7 @@ def test_permuting_the_support_changes_nothing(adaptation):
 
 def test_queries_do_not_see_each_other():
     support, labels, query = task()
-    adapted = wide_awake(small()).train().adapt(support, labels)
+    adapted = wide_awake(small_learner()).train().adapt(support, labels)
     together = adapted(query)
     torch.testing.assert_close(torch.cat([adapted(picture[None]) for picture in query]), together)
     assert torch.equal(adapted(query), together)
@@ -91,7 +85,7 @@ def test_queries_do_not_see_each_other():
 @pytest.mark.parametrize("chunk", [1, 3, 100])
 def test_chunks_do_not_change_features(chunk):
     support, labels, query = task(query=7)
-    learner = wide_awake(small())
+    learner = wide_awake(small_learner())
     expected = learner.adapt(support, labels)(query)
     learner.config = dataclasses.replace(learner.config, chunk=chunk)
     with torch.no_grad():
@@ -99,7 +93,7 @@ def test_chunks_do_not_change_features(chunk):
 
 
 def test_backbone_is_frozen_and_stays_in_evaluation_mode():
-    learner = small().train()
+    learner = small_learner().train()
     assert learner.training
     assert not any(module.training for module in learner.backbone.modules())
     assert not any(parameter.requires_grad for parameter in learner.backbone.parameters())
@@ -108,22 +102,24 @@ def test_backbone_is_frozen_and_stays_in_evaluation_mode():
     learner.adapt(support, labels)(query).sum().backward()
     for key, value in learner.backbone.state_dict().items():
         assert torch.equal(value, before[key])
-    assert all(parameter.requires_grad for parameter in small(train_backbone=True).backbone.parameters())
+    assert all(parameter.requires_grad for parameter in small_learner(train_backbone=True).backbone.parameters())
 
 
 @pytest.mark.parametrize("adaptation", ["film", "film+ar"])
 def test_every_generator_parameter_gets_a_gradient(adaptation):
     support, labels, query = task()
-    learner = wide_awake(small(adaptation=adaptation))
+    learner = wide_awake(small_learner(adaptation=adaptation))
     loss = F.cross_entropy(learner.adapt(support, labels)(query), torch.tensor([0, 1, 2, 0])) + learner.penalty()
     loss.backward()
-    missing = [name for name, parameter in learner.named_parameters() if parameter.requires_grad and parameter.grad is None]
+    missing = [
+        name for name, parameter in learner.named_parameters() if parameter.requires_grad and parameter.grad is None
+    ]
     assert missing == []
 
 
 def test_overfits_one_task():
     torch.manual_seed(0)
-    learner = wide_awake(small()).train()
+    learner = wide_awake(small_learner()).train()
     support, labels, query = task(way=4, shot=2, query=8)
     targets = torch.arange(4).repeat(2)
     query = support[targets * 2] + 0.3 * torch.rand(8, 1, 16, 16)
@@ -140,7 +136,7 @@ def test_overfits_one_task():
 
 def test_copies_are_independent():
     support, labels, query = task()
-    learner = wide_awake(small()).eval()
+    learner = wide_awake(small_learner()).eval()
     twin = copy.deepcopy(learner)
     assert torch.equal(twin.adapt(support, labels)(query), learner.adapt(support, labels)(query))
     before = learner.adapt(support, labels)(query)
@@ -153,11 +149,11 @@ def test_copies_are_independent():
 
 def test_auto_regression_needs_sites_in_stages():
     with pytest.raises(ValueError, match=r"no place for sites in bn1; use sites in layer1, layer2"):
-        small(adaptation="film+ar", sites=("bn1", "layer*.*.bn[12]"))
+        small_learner(adaptation="film+ar", sites=("bn1", "layer*.*.bn[12]"))
 
 
 def test_auto_regression_over_some_stages_only():
     support, labels, query = task()
-    learner = small(adaptation="film+ar", sites=("layer2.*.bn2",))
+    learner = small_learner(adaptation="film+ar", sites=("layer2.*.bn2",))
     assert learner.filmed.sites.names == ("layer2.0.bn2",)
     assert learner.adapt(support, labels)(query).shape == (4, 3)

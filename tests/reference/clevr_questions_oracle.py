@@ -13,7 +13,7 @@ Record = dict[str, Any]
 ATTRIBUTES = ("size", "color", "material", "shape")
 
 
-class NotOneObject(Exception):
+class NotOneObjectError(Exception):
     """A ``unique`` had no object, or several."""
 
 
@@ -30,7 +30,7 @@ def run(program: list[Record], scene: Record, at: int | None = None, instead: di
         return list(range(len(things)))
     if name == "unique":
         if len(inputs[0]) != 1:
-            raise NotOneObject(at)
+            raise NotOneObjectError(at)
         return inputs[0][0]
     if name == "relate":
         return scene["relationships"][node["value_inputs"][0]][inputs[0]]
@@ -52,7 +52,11 @@ def run(program: list[Record], scene: Record, at: int | None = None, instead: di
     if verb == "query":
         return things[inputs[0]][attribute]
     if verb == "same":
-        return [i for i in range(len(things)) if i != inputs[0] and things[i][attribute] == things[inputs[0]][attribute]]
+        return [
+            i
+            for i in range(len(things))
+            if i != inputs[0] and things[i][attribute] == things[inputs[0]][attribute]
+        ]
     assert verb == "equal"
     return inputs[0] == inputs[1]
 
@@ -98,7 +102,7 @@ def faults(program: list[Record], scene: Record) -> list[str]:
     try:
         run(program, scene)
         singled_out = [run(program, scene, i) for i, n in enumerate(program) if n["function"] == "unique"]
-    except NotOneObject as error:
+    except NotOneObjectError as error:
         return [f"node {error} has not one object"]
     if len(set(singled_out)) != len(singled_out):
         found.append("an object is singled out twice")
@@ -123,6 +127,8 @@ def faults(program: list[Record], scene: Record) -> list[str]:
                 found.append("an attribute is told of things that share it anyway")
     if program[-1]["function"] in ("equal_integer", "less_than", "greater_than"):
         sides = [program[number]["inputs"][0] for number in program[-1]["inputs"]]
-        if told(program, sides[0]) == told(program, sides[1]) and not any(n["function"] == "relate" for n in program):
+        if told(program, sides[0]) == told(program, sides[1]) and not any(
+            n["function"] == "relate" for n in program
+        ):
             found.append("a set is compared with itself")
     return found

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from fewshot_film.run.command import Command, main
 from fewshot_film.run.config import LoopConfig
 from fewshot_film.run.loop import TrainResult, train
+from fewshot_film.run.machine import Machine
 from fewshot_film.run.seeding import generator
 
 
@@ -82,7 +83,7 @@ def make_toy(width: int = 16, dropout: float = 0.3, norm: bool = True, seed: int
 
 def validate_toy(module: nn.Module) -> dict[str, float]:
     torch.rand(3)  # a validation that draws must not disturb the training
-    return {"loss": float(module(ToyBatches()[10**6])["loss"])}
+    return {"loss": module(ToyBatches()[10**6])["loss"].item()}
 
 
 def weights_hash(module: nn.Module) -> str:
@@ -110,8 +111,9 @@ def train_toy(config: ToyConfig) -> tuple[Toy, TrainResult]:
 
 def run(config: ToyConfig) -> None:
     toy, result = train_toy(config)
+    scores = Machine(config.loop.device, config.loop.precision).map(lambda index: index * index, 5)
     if os.environ.get("RANK", "0") == "0":
-        print("hash", weights_hash(toy), "step", result.step)
+        print("hash", weights_hash(toy), "step", result.step, "scores", scores)
 
 
 COMMANDS = [Command("train", ToyConfig, "tests.run.toy:run", "Train the toy.", ("toy train --run_dir runs/toy",))]

@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
+
+from clevr.data.errors import DataError
+
+
+@contextmanager
+def fine_or_refused(prefix: str) -> Iterator[None]:
+    """The block may raise a :class:`DataError`, if its text begins with the place of the fault."""
+    try:
+        yield
+    except DataError as error:
+        if not str(error).startswith(prefix):
+            pytest.fail(f"expected an error that begins with {prefix!r}, got {error}")
 
 
 def an_object(**changes: Any) -> dict[str, Any]:

@@ -21,7 +21,9 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def test_reads_questions_scenes_and_pictures(root: Path) -> None:
     split = ClevrSplit.open(root, "val")
     assert [question.to_json() for question in split.questions()] == [a_question(index) for index in range(3)]
-    assert [json.loads(json.dumps(scene.to_json())) for scene in split.scenes()] == [a_scene(i) for i in range(3)]
+    assert [json.loads(json.dumps(scene.to_json())) for scene in split.scenes()] == [
+        a_scene(i) for i in range(3)
+    ]
     assert split.pictures == {f"CLEVR_val_{index:06d}.png" for index in range(3)}
     picture = split.load_picture("CLEVR_val_000002.png")
     assert (picture.mode, picture.size) == ("RGB", (12, 8))
@@ -36,16 +38,16 @@ def test_leaves_no_file_open_when_reading_stops_early(root: Path) -> None:
     gc.collect()  # an unclosed file would be a warning, and so an error
 
 
-def test_cached_table_is_made_once_per_content(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cached_table_is_made_once_per_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root, cache = write_clevr(tmp_path / "set"), tmp_path / "cache"
     split = ClevrSplit.open(root, "val")
     assert list(split.table().texts) == list(split.table(cache).texts)
     with monkeypatch.context() as patch:
         patch.setattr(ClevrSplit, "questions", lambda self: pytest.fail("read again"))
         assert len(split.table(cache)) == 2
-    write_json(root / "questions/CLEVR_val_questions.json", {"questions": [a_question(question="Another text?")]})
+    write_json(
+        root / "questions/CLEVR_val_questions.json", {"questions": [a_question(question="Another text?")]}
+    )
     assert list(split.table(cache).texts) == ["Another text?"]
 
 
@@ -53,7 +55,9 @@ def test_question_about_a_picture_that_is_not_there(tmp_path: Path) -> None:
     root = write_clevr(tmp_path)
     (root / "images/val/CLEVR_val_000001.png").unlink()
     file = root / "questions/CLEVR_val_questions.json"
-    message = f"{file}, record 1 of 'questions': asks about CLEVR_val_000001.png, which is not in {root}/images/val"
+    message = (
+        f"{file}, record 1 of 'questions': asks about CLEVR_val_000001.png, which is not in {root}/images/val"
+    )
     with pytest.raises(DataError, match=re.escape(message)):
         list(ClevrSplit.open(root, "val").questions())
 
@@ -64,7 +68,7 @@ def test_without_pictures_none_is_missed(tmp_path: Path) -> None:
     assert len(list(split.questions())) == 1
     with pytest.raises(DataNotFoundError, match=r"the split 'val' of .* has no pictures. Get CLEVR v1\.0"):
         split.load_picture("CLEVR_val_000000.png")
-    with pytest.raises(DataNotFoundError, match="the split 'val' of .* has no scenes"):
+    with pytest.raises(DataNotFoundError, match=r"the split 'val' of .* has no scenes"):
         split.scenes()
 
 
@@ -73,7 +77,9 @@ def test_truncated_files_name_file_and_position(root: Path, tmp_path: Path) -> N
     file = folder / "questions/CLEVR_val_questions.json"
     text = file.read_text(encoding="utf-8")
     file.write_text(text[: text.index("CLEVR_val_000002")], encoding="utf-8")
-    with pytest.raises(DataError, match=re.escape(f"{file}, record 2 of 'questions', character ") + r"\d+: .*cut short"):
+    with pytest.raises(
+        DataError, match=re.escape(f"{file}, record 2 of 'questions', character ") + r"\d+: .*cut short"
+    ):
         list(ClevrSplit.open(folder, "val").questions())
 
 
@@ -102,8 +108,11 @@ def test_reads_one_file_of_questions(tmp_path: Path) -> None:
 def test_clevr_humans_questions_belong_to_clevrs_pictures(tmp_path: Path) -> None:
     root = write_clevr(tmp_path)
     record = {
-        "image_index": 1, "image_filename": "CLEVR_val_000001.png", "split": "val",
-        "question": "Is there more than one ball?", "answer": "No",
+        "image_index": 1,
+        "image_filename": "CLEVR_val_000001.png",
+        "split": "val",
+        "question": "Is there more than one ball?",
+        "answer": "No",
     }
     write_json(root / "CLEVR-Humans/CLEVR-Humans-val.json", {"questions": [record]})
     split = ClevrSplit.open(root, "val", humans=True)

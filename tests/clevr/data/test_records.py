@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from clevr.data.errors import DataError
 from clevr.data.records import RecordError, parse_question, parse_questions, parse_scene, parse_scenes
-from tests.clevr.data.builders import a_node, a_program, a_question, a_scene, an_object, without
+from tests.clevr.data.builders import (
+    a_node,
+    a_program,
+    a_question,
+    a_scene,
+    an_object,
+    fine_or_refused,
+    without,
+)
 
 
 def test_question_keeps_what_the_file_says() -> None:
@@ -23,7 +31,8 @@ def test_scene_keeps_what_the_file_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "text"), [(True, "yes"), (False, "no"), (0, "0"), (10, "10"), ("Yes", "yes"), ("large ", "large")]
+    ("written", "text"),
+    [(True, "yes"), (False, "no"), (0, "0"), (10, "10"), ("Yes", "yes"), ("large ", "large")],
 )
 def test_answers_become_clevrs_texts(written: Any, text: str) -> None:
     assert parse_question(a_question(answer=written)).answer == text
@@ -76,7 +85,10 @@ def test_questions_without_pictures() -> None:
         ({"question": None}, "no 'question'; the record has split, image_index"),
         ({"question": 3}, "'question' must be a text, got 3"),
         ({"question": " "}, "the question is empty; expected its text"),
-        ({"question": "\ud800"}, r"'question' holds half of a surrogate pair, which is no character: '\\ud800'"),
+        (
+            {"question": "\ud800"},
+            r"'question' holds half of a surrogate pair, which is no character: '\\ud800'",
+        ),
         ({"image_filename": "../a_0.png"}, "must be the name of a picture without folders, got '../a_0.png'"),
         ({"image_index": "3"}, "'image_index' must be an integer, got '3'"),
         ({"image_index": True}, "'image_index' must be an integer, got True"),
@@ -91,8 +103,14 @@ def test_questions_without_pictures() -> None:
         ({"program": [1]}, "node 0 of the program must be an object, got 1"),
         ({"program": [{"inputs": []}]}, "node 0 of the program must name its 'function'"),
         ({"program": [a_node("scene", []), a_node("paint", [0])]}, "node 1: unknown function 'paint'"),
-        ({"program": [a_node("scene", []), a_node("count", [5])]}, "node 1 .count.: input 5 is not the number"),
-        ({"program": [{"function": "scene", "inputs": 0}]}, "node 0 .scene.: 'inputs' must be a list of integers"),
+        (
+            {"program": [a_node("scene", []), a_node("count", [5])]},
+            "node 1 .count.: input 5 is not the number",
+        ),
+        (
+            {"program": [{"function": "scene", "inputs": 0}]},
+            "node 0 .scene.: 'inputs' must be a list of integers",
+        ),
         ({"program": [{"function": "scene", "inputs": [True]}]}, "'inputs' must be a list of integers"),
         ({"program": [{"function": "scene", "value_inputs": [1]}]}, "'value_inputs' must be a list of texts"),
         ({"program": a_program()[:2]}, "the last node must give an answer, it gives set"),
@@ -113,15 +131,24 @@ def test_what_is_wrong_with_a_question(changes: dict[str, Any], message: str) ->
         ({"objects": [3]}, "object 0 must be an object, got 3"),
         ({"objects": [an_object(color="pink")]}, "object 0: unknown color 'pink'; expected one of gray, red"),
         ({"objects": [without(an_object(), "shape")]}, "object 0: no 'shape'; the record has size"),
-        ({"objects": [an_object(**{"3d_coords": [0, 1]})]}, r"object 0: '3d_coords' must be a list of 3 numbers"),
+        (
+            {"objects": [an_object(**{"3d_coords": [0, 1]})]},
+            r"object 0: '3d_coords' must be a list of 3 numbers",
+        ),
         ({"objects": [an_object(pixel_coords=[0, 1, "2"])]}, r"'pixel_coords' must be a list of 3 numbers"),
         ({"objects": [an_object(rotation="round")]}, "object 0: 'rotation' must be a number, got 'round'"),
         ({"directions": {"left": 3}}, "direction 'left' must be a list of 3 numbers, got 3"),
         ({"relationships": {"left": [[], []]}}, "no 'right'; the record has left"),
         ({"objects": [an_object()]}, "'relationships' of 'left': 2 lists for 1 objects"),
-        ({"relationships": {"left": [[2], []]}}, r"of 'left', object 0: expected numbers of others, 0 to 1, got \[2\]"),
+        (
+            {"relationships": {"left": [[2], []]}},
+            r"of 'left', object 0: expected numbers of others, 0 to 1, got \[2\]",
+        ),
         ({"relationships": {"left": [[0], []]}}, r"of 'left', object 0: expected numbers of others"),
-        ({"objects": [an_object(pixel_coords=[0, 1, float("nan")])]}, r"must be a list of 3 numbers, got \[0, 1, nan"),
+        (
+            {"objects": [an_object(pixel_coords=[0, 1, float("nan")])]},
+            r"must be a list of 3 numbers, got \[0, 1, nan",
+        ),
         ({"relationships": {**a_scene()["relationships"], "above": 3}}, "'above' must be a list, got 3"),
         ({"image_filename": 0}, "'image_filename' must be a text, got 0"),
     ],
@@ -138,8 +165,12 @@ ANYTHING = st.recursive(
     | st.floats()
     | st.text(st.characters(), max_size=5)
     | st.sampled_from(["scene", "count", "left", "red", "cube", "yes", "\udc00"]),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.sampled_from(["function", "inputs", "type", "left", "3d_coords", "color"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["function", "inputs", "type", "left", "3d_coords", "color"]), inner, max_size=3
+        )
+    ),
     max_leaves=8,
 )
 
@@ -160,11 +191,8 @@ def _spoil(data: st.DataObject, value: Any) -> Any:
 def test_a_spoiled_question_is_read_or_refused_by_name(data: st.DataObject) -> None:
     record = _spoil(data, a_question())
     record = record if isinstance(record, dict) else {"question": record}
-    try:
+    with fine_or_refused("some.json, record 0 of 'questions': "):
         (question,) = parse_questions([record], "some.json")
-    except DataError as error:
-        assert str(error).startswith("some.json, record 0 of 'questions': ")
-    else:
         assert parse_question(json.loads(json.dumps(question.to_json()))) == question
 
 
@@ -172,9 +200,6 @@ def test_a_spoiled_question_is_read_or_refused_by_name(data: st.DataObject) -> N
 def test_a_spoiled_scene_is_read_or_refused_by_name(data: st.DataObject) -> None:
     record = _spoil(data, a_scene())
     record = record if isinstance(record, dict) else {"objects": record}
-    try:
+    with fine_or_refused("some.json, record 0 of 'scenes': "):
         (scene,) = parse_scenes([record], "some.json")
-    except DataError as error:
-        assert str(error).startswith("some.json, record 0 of 'scenes': ")
-    else:
         assert len(scene.objects) == len(record["objects"])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clevr.questions import FAMILIES, Question, execute, parse, program_tree, write_questions
+from clevr.questions import FAMILIES, Question, execute, parse, write_questions
 from clevr.questions.tokens import ANSWERS, VOCABULARY, tokenize
 from clevr.world.scene import Scene
 from tests.clevr.questions.scenes import random_scene, scenes
@@ -70,7 +70,7 @@ def test_program_ends_in_what_its_family_asks(written: list[tuple[Scene, list[Qu
             assert question.question_family_index is not None
             family = FAMILIES[question.question_family_index]
             assert question.program[-1].function == family.asks
-            assert question.num_hops == sum("r" in about or about == "b" for about in ()) or True
+            assert question.num_hops == sum(2 if about == "b" else about.count("r") for about in family.about)
 
 
 def test_all_families_are_written_about_equally_often(written: list[tuple[Scene, list[Question]]]) -> None:
@@ -79,3 +79,64 @@ def test_all_families_are_written_about_equally_often(written: list[tuple[Scene,
     expected = 10 * NUM_SCENES / 90
     assert max(counts.values()) < 1.5 * expected
     assert min(counts.values()) > 0.5 * expected
+
+
+def test_no_answer_of_a_type_is_common(written: list[tuple[Scene, list[Question]]]) -> None:
+    answers: dict[str, Counter[str]] = {}
+    for _, questions in written:
+        for question in questions:
+            assert question.type is not None
+            assert question.answer is not None
+            answers.setdefault(question.type, Counter())[question.answer] += 1
+    for kind, published in (
+        ("count", 0.346),
+        ("exist", 0.502),
+        ("compare integer", 0.510),
+        ("query", 0.36),
+        ("compare attribute", 0.513),
+    ):
+        share = max(answers[kind].values()) / answers[kind].total()
+        noise = 3 * (0.25 / answers[kind].total()) ** 0.5
+        assert share < published + noise, kind
+
+
+def test_how_much_a_text_tells_does_not_tell_the_answer(written: list[tuple[Scene, list[Question]]]) -> None:
+    """Whoever knows family and length of a yes/no question guesses no better than a coin."""
+    right = total = 0
+    answers: dict[tuple[int | None, int], Counter[str | None]] = {}
+    half = NUM_SCENES // 2
+    for number, (_, questions) in enumerate(written):
+        for question in questions:
+            if question.answer not in ("yes", "no"):
+                continue
+            known = answers.setdefault(
+                (question.question_family_index, len(question.question.split())), Counter()
+            )
+            if number < half:
+                known[question.answer] += 1
+            elif known:
+                right += known.most_common(1)[0][0] == question.answer
+                total += 1
+    assert abs(right / total - 0.5) < 3 * (0.25 / total) ** 0.5
+
+
+def test_a_scene_with_three_objects_has_ten_questions() -> None:
+    for seed in range(30):
+        scene = random_scene(np.random.default_rng(seed), num_objects=3)
+        assert len(write_questions(scene, np.random.default_rng(seed))) == 10
+
+
+def test_only_the_families_asked_for() -> None:
+    scene = random_scene(np.random.default_rng(0), num_objects=8)
+    chosen = [family for family in FAMILIES if family.group == "zero_hop"]
+    questions = write_questions(scene, np.random.default_rng(0), num_questions=6, families=chosen)
+    assert {question.question_family_index for question in questions} <= {84, 85, 86, 87, 88, 89}
+    assert write_questions(scene, np.random.default_rng(0), num_questions=0) == []
+
+
+def test_more_questions_than_families() -> None:
+    scene = random_scene(np.random.default_rng(0))
+    with pytest.raises(
+        ValueError, match="num_questions is 91: each question of a scene is of another family, so"
+    ):
+        write_questions(scene, np.random.default_rng(0), num_questions=91)

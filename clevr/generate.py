@@ -1,0 +1,135 @@
+"""``clevr-film generate``: a data set in CLEVR's format, made by many processes, restartable after a kill."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tqdm import tqdm
+
+from clevr.data.chunks import Chunk, ChunkStore, select_chunks, split_into_chunks
+from clevr.questions.families import FAMILIES
+from clevr.workers import available_cores, run_jobs
+from fewshot_film import __version__
+from fewshot_film.run.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+NUM_FAMILIES = len(FAMILIES)
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """What to make, and with how many processes.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    out: Path
+    """Folder of the data set; other splits of it may lie there already."""
+    split: str = "train"
+    """Name of the split, letters and digits; scenes of splits of other names are other scenes."""
+    scenes: int = 1000
+    """Scenes of the whole split, each with one picture."""
+    seed: int = 0
+    """Seed; scene i of a split is a function of seed, split and i."""
+    width: int = 320
+    """Width of the pictures in pixels; CLEVR's own are 480 by 320."""
+    height: int = 240
+    """Height of the pictures in pixels."""
+    questions_per_scene: int = 10
+    """Questions about each picture, each of another family; a scene of few objects may get fewer."""
+    condition: Literal["none", "A", "B"] = "none"
+    """CoGenT's rule of which colours cubes and cylinders may have."""
+    workers: int | Literal["auto"] = "auto"
+    """Processes; auto: one for every core. The data set is the same for any number."""
+    start: int = 0
+    """First scene to make, for a share of the work; a multiple of chunk."""
+    stop: int | None = None
+    """Scene before which to stop; null: the last one."""
+    chunk: int = 100
+    """Scenes made at one go: what a kill can cost a process, and the smallest share of a machine."""
+    device: str = "cpu"
+    """Where the pictures are computed: cpu, cuda or mps."""
+    date: str = ""
+    """Date for the info block, any text; not taken from the clock, so that equal sets have equal bytes."""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9]+", self.split):
+            raise ConfigError(f"split is {self.split!r}; expected letters and digits, such as train or valB")
+        for name in ("scenes", "width", "height", "chunk"):
+            _expect(name, getattr(self, name), 1)
+        for name in ("seed", "questions_per_scene", "start"):
+            _expect(name, getattr(self, name), 0)
+        if self.questions_per_scene > NUM_FAMILIES:
+            raise ConfigError(
+                f"questions_per_scene is {self.questions_per_scene}; expected at most {NUM_FAMILIES}, "
+                "one of each family"
+            )
+        if self.workers != "auto":
+            _expect("workers", self.workers, 1)
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The settings that the data set depends on."""
+        names = ("seed", "scenes", "width", "height", "questions_per_scene", "condition")
+        return {"name": "clevr-film", "version": __version__, **{name: getattr(self, name) for name in names}}
+
+
+def run(config: GenerateConfig) -> None:
+    """Make the scenes of the range that are not done yet; merge when all of the split are.
+
+    Raises:
+        GenerateError: the folder holds another set, or cannot be written to.
+        ConfigError: the range does not fit.
+        ProcessLostError: a worker was killed.
+    """
+    began = time.monotonic()
+    chunks = split_into_chunks(config.scenes, config.chunk)
+    share = select_chunks(chunks, config.start, config.stop)
+    store = ChunkStore(config.out, config.split, config.content, chunks, config.date)
+    store.begin()
+    missing = [chunk for chunk in share if not store.is_done(chunk)]
+    num_missing = sum(map(len, missing))
+    logger.info("%s: %d of %d scenes to make in %s", config.split, num_missing, config.scenes, config.out)
+    workers = available_cores() if config.workers == "auto" else config.workers
+    job = functools.partial(make_chunk, config, store)
+    bar = tqdm(
+        total=sum(map(len, share)),
+        initial=sum(map(len, share)) - num_missing,
+        unit="scene",
+        disable=not sys.stderr.isatty(),
+        dynamic_ncols=True,
+    )
+    with bar:
+        for chunk in run_jobs(job, missing, workers):
+            bar.update(len(chunk))
+    _say_goodbye(config, store, num_missing, time.monotonic() - began)
+
+
+def make_chunk(config: GenerateConfig, store: ChunkStore, chunk: Chunk) -> Chunk:
+    """Make one chunk and write it; runs in a worker process."""
+    from clevr.make import make
+
+    store.publish(chunk, make(config, chunk))
+    return chunk
+
+
+def _say_goodbye(config: GenerateConfig, store: ChunkStore, num_made: int, seconds: float) -> None:
+    logger.info("%d scenes made in %s", num_made, tqdm.format_interval(seconds))
+    if store.finish():
+        logger.info("%s is complete; look at it with: clevr-film inspect %s", config.split, config.out)
+    else:
+        logger.info("this share is done; to join shares, copy them into one folder and run without a range")
+
+
+def _expect(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise ConfigError(f"{name} is {value}; expected at least {least}")

@@ -1,0 +1,205 @@
+"""The questions of one family that a scene could be asked, a few at a time and without end.
+
+They come with what their text alone gives away. Much of it is how *much* the text tells of a set of
+things (few words, many objects); so that amount, a mask, is drawn first and kept for some draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from typing import NamedTuple
+
+from clevr.questions.dice import Dice
+from clevr.questions.families import Family
+from clevr.questions.meaning import Both, Description, Either, Related, Same, Things, implies
+from clevr.questions.phrases import Origin, Phrases
+from clevr.questions.programs import ATTRIBUTES, VALUES
+from clevr.questions.view import Option
+
+Answer = bool | int | str
+
+
+class Offer(NamedTuple):
+    """A question that a scene could be asked."""
+
+    answer: Answer
+    about: tuple[Things, ...]
+    hint: Hashable
+    """What the text gives away of the answer; offers of the same hint are alike to who cannot look."""
+
+
+MASK_DRAWS = 12
+"""So many draws in a row tell equally much of their sets."""
+_PAIRS = 8
+"""Of two sets that one draw gives, so many pairs of descriptions are looked at."""
+
+
+def offers(family: Family, phrases: Phrases) -> Iterator[list[Offer]]:
+    """Questions of a family about a scene: an endless series of draws, some of which are empty."""
+    asked, _, attribute = family.asks.partition("_")
+    if "|" in family.about[0]:
+        return _unions(family, phrases)
+    if asked in ("count", "exist"):
+        return _sets(family, phrases)
+    if asked == "query":
+        return _values(family, phrases, attribute)
+    if attribute in ATTRIBUTES:
+        return _equal_values(family, phrases, attribute)
+    return _comparisons(family, phrases)
+
+
+def _shape(family: Family) -> str:
+    return f"s {family.attribute}" if family.about[0][0] == "s" else family.about[0]
+
+
+def _sets(family: Family, phrases: Phrases) -> Iterator[list[Offer]]:
+    """How many there are, or whether there are any."""
+    answer = int.bit_count if family.asks == "count" else bool
+    while True:
+        mask = _mask_of_set(family, phrases)
+        for _ in range(MASK_DRAWS):
+            origin = phrases.origin(_shape(family))
+            yield (
+                [
+                    Offer(answer(objects), (Things(description, origin.source),), mask)
+                    for description, objects in _set_options(phrases, origin, mask)
+                ]
+                if origin
+                else []
+            )
+
+
+def _mask_of_set(family: Family, phrases: Phrases) -> int:
+    match family.about[0]:
+        case "s":
+            return 0
+        case "s+":
+            return phrases.mask(family.attribute, least=1)
+        case shape:
+            return phrases.mask(least=int(shape == "x" and family.asks == "exist"))
+
+
+def _set_options(phrases: Phrases, origin: Origin, mask: int) -> list[Option]:
+    """The descriptions of a mask; in the whole scene, where each fits something, one more that does not."""
+    options = phrases.options(origin, mask)
+    if origin.source is None:
+        absent = phrases.view.absent(mask, phrases.dice.pick)
+        if absent is not None:
+            options = [*options, (absent, 0)]
+    return options
+
+
+def _values(family: Family, phrases: Phrases, attribute: str) -> Iterator[list[Offer]]:
+    """Which value an attribute has."""
+    while True:
+        named = phrases.named(_shape(family), attribute)
+        if named is None:
+            yield []
+        else:
+            value = phrases.view.values[attribute][named.object]
+            yield [Offer(value, (named.things,), _told_of_landmarks(named.things, attribute))]
+
+
+def _told_of_landmarks(things: Things, attribute: str) -> frozenset[str]:
+    """The values of an attribute that a phrase tells of its landmarks.
+
+    They hint at the value of the things themselves: what is *the large cube* is the only large cube.
+    With eight colours there is next to nothing in it.
+    """
+    if attribute == "color":
+        return frozenset()
+    match things.source:
+        case Related(_, to) | Same(_, to):
+            landmarks = [to]
+        case Both(Related(_, one), Related(_, other)):
+            landmarks = [one, other]
+        case _:
+            return frozenset()
+    place = ATTRIBUTES.index(attribute)
+    told = {value for landmark in landmarks if (value := landmark.description[place])}
+    return frozenset(told).union(*(_told_of_landmarks(landmark, attribute) for landmark in landmarks))
+
+
+def _equal_values(family: Family, phrases: Phrases, attribute: str) -> Iterator[list[Offer]]:
+    """Whether two objects agree in an attribute."""
+    values = phrases.view.values[attribute]
+    while True:
+        one = phrases.named(family.about[0], attribute)
+        other = one and phrases.named(family.about[1], attribute, one.taken)
+        if one is None or other is None:
+            yield []
+        else:
+            yield [Offer(values[one.object] == values[other.object], (one.things, other.things), None)]
+
+
+def _comparisons(family: Family, phrases: Phrases) -> Iterator[list[Offer]]:
+    """Whether there are more, fewer or as many of these than of those."""
+    plain = family.about == ("x", "x")
+    for masks in _masks_of_sides(family.about, phrases):
+        found: list[Offer] = []
+        for (one, some), (other, more) in _pairs(phrases, family.about, masks):
+            difference = some.bit_count() - more.bit_count()
+            # Of two plain sets CLEVR asks no less or greater where their sizes are equal; and nobody
+            # need look to know that there are no more red cubes than cubes.
+            even = plain and difference == 0 and family.asks != "equal_integer"
+            if not even and not _contains(other, one) and not _contains(one, other):
+                found.append(Offer(_COMPARE[family.asks](difference), (one, other), masks))
+        yield found
+
+
+_COMPARE = {
+    "equal_integer": lambda difference: difference == 0,
+    "less_than": lambda difference: difference < 0,
+    "greater_than": lambda difference: difference > 0,
+}
+
+
+def _unions(family: Family, phrases: Phrases) -> Iterator[list[Offer]]:
+    """How many there are of these and those together."""
+    shapes = family.about[0].split("|")
+    hidden = (family.attribute,) if family.attribute else ()
+    fitting = phrases.view.fitting
+    for masks in _masks_of_sides(shapes, phrases, *hidden):
+        told = _told(family.attribute, phrases.dice)
+        kept = fitting(told)
+        found: list[Offer] = []
+        for (one, some), (other, more) in _pairs(phrases, shapes, masks):
+            union = (some | more) & kept
+            # A side without its relation; the relation is idle where the union stays the same.
+            wide, wider = fitting(one.description) | more, some | fitting(other.description)
+            idle = (one.source and wide & kept == union) or (other.source and wider & kept == union)
+            if some != more and not idle and not _contains(one, other) and not _contains(other, one):
+                found.append(Offer(union.bit_count(), (Things(told, Either(one, other)),), masks))
+        yield found
+
+
+def _masks_of_sides(shapes: Sequence[str], phrases: Phrases, *hidden: str) -> Iterator[tuple[int, ...]]:
+    """How much to tell of each of two sets, the same for some draws."""
+    while True:
+        yield from (tuple(phrases.mask(*hidden, least=shape == "x") for shape in shapes),) * MASK_DRAWS
+
+
+def _contains(one: Things, other: Things) -> bool:
+    """Whether the words alone tell that all of the other things are among the first."""
+    return one.source is None and implies(other.description, one.description)
+
+
+def _pairs(
+    phrases: Phrases, shapes: Sequence[str], masks: tuple[int, ...]
+) -> Iterator[tuple[tuple[Things, int], tuple[Things, int]]]:
+    """Some pairs of sets, each as things and the objects that they are."""
+    one = phrases.origin(shapes[0])
+    other = one and phrases.origin(shapes[1], one.taken)
+    if one is None or other is None:
+        return
+    left, right = (_set_options(phrases, *side) for side in zip((one, other), masks, strict=True))
+    for _ in range(_PAIRS if left and right else 0):
+        (these, some), (those, more) = phrases.dice.pick(left), phrases.dice.pick(right)
+        yield (Things(these, one.source), some), (Things(those, other.source), more)
+
+
+def _told(attribute: str, dice: Dice) -> Description:
+    """A description that tells one attribute, or nothing."""
+    told = (dice.pick(VALUES[name]) if name == attribute else None for name in ATTRIBUTES)
+    size, color, material, shape = told
+    return size, color, material, shape

@@ -1,0 +1,163 @@
+"""Scenes as tensors: one flat table of bodies over a whole batch.
+
+Bodies of one scene overlap in the picture, and whatever is written to a picture twice in one operation is written in
+no certain order. So bodies are dealt into groups: all of a group have the same shape, and no two are of one scene.
+Work goes group by group, each a few long vector operations over the whole batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clevr.world.camera import MEAN_CAMERA, axes
+from clevr.world.look import COLORS, LAMPS, SIZES
+from clevr.world.scene import MATERIALS, Scene
+from clevr.world.shapes import SHAPE_CODES
+from clevr.world.vectors import Vec
+
+
+class SceneError(ValueError):
+    """A scene that cannot be shown: an unknown attribute, say."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Bodies of one shape, at most one from each scene."""
+
+    shape: int
+    bodies: Tensor
+    """``(g,)`` int64: rows of the table."""
+    of_scene: Tensor
+    """``(B,)`` int64: this group's body of each scene, -1 where it has none."""
+
+
+@dataclass(frozen=True)
+class Bodies:
+    """The objects of ``B`` scenes, ``M`` in all, with cameras and lamps."""
+
+    num_scenes: int
+    scene: Tensor
+    """``(M,)`` int64: which scene a body is of."""
+    index: Tensor
+    """``(M,)`` int64: its place among the objects of its scene."""
+    shape: Tensor
+    """``(M,)`` int64."""
+    metal: Tensor
+    """``(M,)`` bool."""
+    center: Vec
+    half: Tensor
+    """``(M,)``: half its width."""
+    cos: Tensor
+    sin: Tensor
+    color: Tensor
+    """``(3, M)``: linear albedo."""
+    camera: Vec
+    """``(B,)``."""
+    right: Vec
+    up: Vec
+    forward: Vec
+    lamps: tuple[Vec, ...]
+    """One ``(B,)`` per lamp."""
+    groups: tuple[Group, ...]
+
+    def local_point(self, bodies: Tensor, points: Vec) -> Vec:
+        """Points of the world in the frames of ``bodies`` (shapes broadcast)."""
+        return (points - self.center[bodies]).rotate(self.cos[bodies], -self.sin[bodies])
+
+    def local_direction(self, bodies: Tensor, directions: Vec) -> Vec:
+        """Directions of the world in the frames of ``bodies``."""
+        return directions.rotate(self.cos[bodies], -self.sin[bodies])
+
+    def world_direction(self, bodies: Tensor, directions: Vec) -> Vec:
+        """Directions in the frames of ``bodies`` as the world has them."""
+        return directions.rotate(self.cos[bodies], self.sin[bodies])
+
+
+def pack(scenes: Sequence[Scene], device: torch.device | str = "cpu") -> Bodies:
+    """Put scenes on a device.
+
+    A scene without a recorded camera or lamps gets the mean ones.
+
+    Raises:
+        SceneError: an object has a shape, size, material or colour that CLEVR does not have.
+    """
+    table = [row for number, scene in enumerate(scenes) for row in _rows(number, scene)]
+    columns = np.array(table, dtype=np.float64).reshape(len(table), 10)
+    whole = torch.from_numpy(columns[:, :4].astype(np.int64)).to(device)
+    real = torch.from_numpy(columns[:, 4:].astype(np.float32)).to(device)
+    cameras = [scene.extra.get("camera", MEAN_CAMERA) for scene in scenes]
+    frames = np.array([axes(camera) for camera in cameras]).reshape(len(scenes), 3, 3)
+    right, up, forward = (_vec(frames[:, i], device) for i in range(3))
+    lamps = [[scene.extra.get("lamps", {}).get(lamp.name, lamp.position) for lamp in LAMPS] for scene in scenes]
+    places = np.array(lamps, dtype=np.float64).reshape(len(scenes), len(LAMPS), 3)
+    return Bodies(
+        num_scenes=len(scenes),
+        scene=whole[:, 0],
+        index=whole[:, 1],
+        shape=whole[:, 2],
+        metal=whole[:, 3].bool(),
+        center=Vec.of(real[:, :3]),
+        half=real[:, 3].contiguous(),
+        cos=real[:, 4].contiguous(),
+        sin=real[:, 5].contiguous(),
+        color=torch.from_numpy(_colors(scenes)).to(device),
+        camera=_vec(np.array(cameras), device),
+        right=right,
+        up=up,
+        forward=forward,
+        lamps=tuple(_vec(places[:, i], device) for i in range(len(LAMPS))),
+        groups=_groups(columns[:, 0].astype(np.int64), columns[:, 2].astype(np.int64), len(scenes), device),
+    )
+
+def _rows(number: int, scene: Scene) -> list[tuple[float, ...]]:
+    """One row of the table for each object: scene, index, shape, metal, place, half width, turn."""
+    rows = []
+    for index, thing in enumerate(scene.objects):
+        _check(scene, index)
+        shape, metal = SHAPE_CODES[thing.shape], thing.material == "metal"
+        turn = thing.rotation if thing.shape == "cube" else 0.0
+        rows.append(
+            (number, index, shape, metal, *thing.coords, SIZES[thing.size], math.cos(turn), math.sin(turn))
+        )
+    return rows
+
+
+def _check(scene: Scene, index: int) -> None:
+    thing = scene.objects[index]
+    for field, known in (("shape", SHAPE_CODES), ("size", SIZES), ("color", COLORS), ("material", MATERIALS)):
+        value = getattr(thing, field)
+        if value not in known:
+            raise SceneError(
+                f"scene {scene.image_index}, object {index}: unknown {field} {value!r}; "
+                f"expected one of {', '.join(known)}"
+            )
+
+
+def _colors(scenes: Sequence[Scene]) -> np.ndarray:
+    colors = [COLORS[thing.color] for scene in scenes for thing in scene.objects]
+    return np.array(colors, dtype=np.float32).reshape(-1, 3).T.copy()
+
+
+def _groups(scene: np.ndarray, shape: np.ndarray, num_scenes: int, device: torch.device | str) -> tuple[Group, ...]:
+    """Deal the bodies of each shape into groups with at most one from each scene."""
+    groups = []
+    for code in sorted(set(shape.tolist())):
+        bodies = np.flatnonzero(shape == code)
+        first = np.searchsorted(scene[bodies], scene[bodies])  # bodies are in the order of their scenes
+        rank = np.arange(len(bodies)) - first
+        for number in range(rank.max() + 1):
+            members = bodies[rank == number]
+            of_scene = np.full(num_scenes, -1, dtype=np.int64)
+            of_scene[scene[members]] = members
+            groups.append(Group(code, torch.from_numpy(members).to(device), torch.from_numpy(of_scene).to(device)))
+    return tuple(groups)
+
+
+def _vec(rows: np.ndarray, device: torch.device | str) -> Vec:
+    return Vec.of(torch.from_numpy(np.ascontiguousarray(rows, dtype=np.float32)).to(device))

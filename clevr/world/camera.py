@@ -1,0 +1,103 @@
+"""CLEVR's camera: Blender's default lens, held near one corner of the ground and always aimed at its middle."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from clevr.world.scene import Scene, Vector
+
+FOCAL = 35.0 / 32.0
+"""Focal length over the sensor's width, which is the picture's longer side."""
+MEAN_CAMERA: Vector = (7.48113, -6.50764, 5.34367)
+"""Where the camera stands before its jitter. It turns to keep the ground's middle in the picture's middle."""
+
+Array = npt.NDArray[np.float64]
+
+
+class CameraError(ValueError):
+    """A scene's pixel coordinates fit no camera of CLEVR's kind."""
+
+
+def axes(camera: Sequence[float]) -> tuple[Array, Array, Array]:
+    """Unit vectors to the right, up and forward of a camera that looks at the origin."""
+    forward = -np.asarray(camera, dtype=np.float64)
+    forward /= np.linalg.norm(forward)
+    right = np.cross(forward, (0.0, 0.0, 1.0))
+    right /= np.linalg.norm(right)
+    return right, np.cross(right, forward), forward
+
+
+def directions() -> dict[str, Vector]:
+    """The six directions of a scene, along the ground and across it.
+
+    CLEVR takes them before Blender has applied the camera's jitter, so they are those of the mean camera, the same in
+    every scene file it ever wrote, while the picture is taken from the jittered place.
+    """
+    x, y, _ = MEAN_CAMERA
+    length = math.hypot(x, y)
+    front = (x / length, y / length, 0.0)
+    right = (-y / length, x / length, 0.0)
+    return {
+        "right": right,
+        "behind": (-front[0], -front[1], 0.0),
+        "above": (0.0, 0.0, 1.0),
+        "below": (0.0, 0.0, -1.0),
+        "left": (-right[0], -right[1], 0.0),
+        "front": front,
+    }
+
+
+def project(points: npt.ArrayLike, camera: Sequence[float], width: int, height: int) -> Array:
+    """Where points of the world lie in a picture.
+
+    Args:
+        points: ``(n, 3)``.
+        camera: the camera's place.
+        width: of the picture in pixels.
+        height: of the picture in pixels.
+    Returns:
+        ``(n, 3)``: column and row, not rounded (pixel centres are at halves), and depth along the view.
+    """
+    right, up, forward = axes(camera)
+    offset = np.asarray(points, dtype=np.float64).reshape(-1, 3) - np.asarray(camera, dtype=np.float64)
+    depth = offset @ forward
+    scale = FOCAL * max(width, height) / depth
+    return np.stack([width / 2 + offset @ right * scale, height / 2 - offset @ up * scale, depth], axis=-1)
+
+
+def pixel_coords(point: Vector, camera: Sequence[float], width: int, height: int) -> Vector:
+    """Column, row (rounded, as in CLEVR's files) and depth of a point."""
+    column, row, depth = project([point], camera, width, height)[0]
+    return (round(float(column)), round(float(row)), float(depth))
+
+
+def estimate_camera(scene: Scene) -> Vector:
+    """Find where a scene's camera stood from the depths in its objects' ``pixel_coords``.
+
+    CLEVR's files do not hold the camera's place, but depths are exact to float precision, and a camera
+    aimed at the origin has three unknowns: three objects in general position give it back.
+
+    Raises:
+        CameraError: fewer than three objects, or depths that no camera aimed at the origin gives.
+    """
+    points = np.array([thing.coords for thing in scene.objects], dtype=np.float64).reshape(-1, 3)
+    depths = np.array([thing.pixel_coords[2] for thing in scene.objects], dtype=np.float64)
+    if len(points) < 3:
+        raise CameraError(f"a camera needs 3 objects to be found, the scene has {len(points)}; use the mean camera")
+    camera = np.array(MEAN_CAMERA)
+    for _ in range(20):
+        distance = np.linalg.norm(camera)
+        error = distance - points @ camera / distance - depths
+        slopes = camera / distance - points / distance + np.outer(points @ camera, camera) / distance**3
+        camera = camera - np.linalg.lstsq(slopes, error, rcond=1e-9)[0]
+    if not np.all(np.isfinite(camera)) or np.abs(error).max() > 1e-3:
+        raise CameraError(
+            f"the depths of scene {scene.image_index} fit no camera aimed at the ground's middle "
+            "(was it rendered by CLEVR's generator?); use the mean camera"
+        )
+    x, y, z = (float(c) for c in camera)
+    return (x, y, z)

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from clevr.cli import COMMANDS
+from clevr.data.chunks import Chunk
+from clevr.data.reader import ClevrSplit
+from clevr.generate import GenerateConfig, run
+from clevr.make import make, make_questions, make_scenes
+from clevr.questions.programs import QUESTION_TYPES
+from clevr.survey import survey
+from fewshot_film.run.command import main
+from fewshot_film.run.errors import ConfigError
+
+TINY = ["--split", "val", "--scenes", "10", "--width", "24", "--height", "16", "--chunk", "2"]
+
+
+def a_config(out: Path, **changes: Any) -> GenerateConfig:
+    settings = {"split": "val", "scenes": 10, "width": 24, "height": 16, "chunk": 2, "workers": 1}
+    return GenerateConfig(out=out, **{**settings, **changes})
+
+
+def content(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def whole_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("whole")
+    run(a_config(root))
+    return root
+
+
+@pytest.fixture(scope="module")
+def whole(whole_root: Path) -> dict[str, bytes]:
+    return content(whole_root)
+
+
+def test_the_set_is_sound(whole_root: Path, whole: dict[str, bytes]) -> None:
+    split = ClevrSplit.open(whole_root, "val")
+    found = survey(split)
+    assert found.problems == []
+    assert (found.num_scenes, found.num_questions, found.num_executed) == (10, 100, 100)
+    assert found.picture_sizes == {(24, 16): 10}
+    assert len(whole) == 12
+    table = split.table()
+    assert table.question_index.tolist() == list(range(100))
+    assert table.image_index.tolist() == [index for index in range(10) for _ in range(10)]
+    assert set(table.type.tolist()) == set(range(len(QUESTION_TYPES)))
+    for index in range(10):
+        assert len(set(table.family[10 * index : 10 * index + 10].tolist())) == 10
+
+
+def test_info_names_what_the_set_is_made_of(whole_root: Path) -> None:
+    info = ClevrSplit.open(whole_root, "val").info()
+    assert {name: info[name] for name in ("split", "version", "date")} == {"split": "val", "version": "1.0", "date": ""}
+    assert info["generator"]["seed"] == 0
+    assert info["generator"]["scenes"] == 10
+
+
+def test_chunks_do_not_matter(tmp_path: Path, whole: dict[str, bytes]) -> None:
+    run(a_config(tmp_path, chunk=7))
+    assert content(tmp_path) == whole
+
+
+def test_shares_of_two_machines_join(tmp_path: Path, whole: dict[str, bytes], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    run(a_config(tmp_path / "a", stop=4))
+    run(a_config(tmp_path / "b", start=4))
+    assert "to join shares, copy them into one folder and run without a range" in caplog.text
+    shutil.copytree(tmp_path / "a", tmp_path / "joined")
+    shutil.copytree(tmp_path / "b", tmp_path / "joined", dirs_exist_ok=True)
+    caplog.clear()
+    run(a_config(tmp_path / "joined"))
+    assert "val: 0 of 10 scenes to make" in caplog.text
+    assert "val is complete" in caplog.text
+    assert content(tmp_path / "joined") == whole
+
+
+def test_shares_in_one_folder(tmp_path: Path, whole: dict[str, bytes]) -> None:
+    for start in (6, 0, 2, 8, 4):
+        run(a_config(tmp_path, start=start, stop=start + 2))
+    assert content(tmp_path) == whole
+
+
+def test_two_processes_make_the_same(tmp_path: Path, whole: dict[str, bytes]) -> None:
+    run(a_config(tmp_path, workers=2))
+    assert content(tmp_path) == whole
+
+
+def test_seed_split_and_condition_change_the_scenes(tmp_path: Path) -> None:
+    scenes = {
+        name: make_scenes(a_config(tmp_path, **change), Chunk(0, 3))
+        for name, change in {
+            "plain": {},
+            "seed": {"seed": 1},
+            "split": {"split": "train"},
+            "condition": {"condition": "A"},
+            "same": {"width": 48},
+        }.items()
+    }
+    places = {name: [[thing.coords for thing in scene.objects] for scene in some] for name, some in scenes.items()}
+    assert places["same"] == places["plain"]
+    assert all(places[name] != places["plain"] for name in ("seed", "split"))
+    colors = {(thing.shape, thing.color) for scene in scenes["condition"] for thing in scene.objects}
+    assert all(color in ("gray", "blue", "brown", "yellow") for shape, color in colors if shape == "cube")
+    assert all(color in ("red", "green", "purple", "cyan") for shape, color in colors if shape == "cylinder")
+
+
+def test_questions_depend_on_the_seed_and_the_scene(tmp_path: Path) -> None:
+    first, second = make_scenes(a_config(tmp_path), Chunk(0, 2))
+    assert make_questions(a_config(tmp_path), first) == make_questions(a_config(tmp_path), first)
+    texts = [question.question for question in make_questions(a_config(tmp_path), first)]
+    assert texts != [question.question for question in make_questions(a_config(tmp_path, seed=1), first)]
+    assert texts != [question.question for question in make_questions(a_config(tmp_path), second)]
+
+
+def test_number_of_questions(tmp_path: Path) -> None:
+    made = make(a_config(tmp_path, questions_per_scene=3), Chunk(4, 6))
+    assert [question.question_index for question in made.questions] == [12, 13, 14, 15, 16, 17]
+    assert made.pictures.shape == (2, 3, 16, 24)
+    assert made.pictures.dtype == np.uint8
+
+
+def test_another_seed_is_refused(whole_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = content(whole_root)
+    assert main("clevr-film", COMMANDS, ["generate", "--out", str(whole_root), *TINY, "--seed", "4"]) == 2
+    assert "holds a split 'val' with other settings: seed is 0 there and 4 here" in capsys.readouterr().err
+    assert content(whole_root) == before
+
+
+def test_no_bar_where_nobody_looks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(a_config(tmp_path, scenes=2))
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"split": "my split"}, "split is 'my split'; expected letters and digits"),
+        ({"split": ""}, "split is ''; expected letters and digits"),
+        ({"scenes": 0}, "scenes is 0; expected at least 1"),
+        ({"width": 0}, "width is 0; expected at least 1"),
+        ({"height": -1}, "height is -1; expected at least 1"),
+        ({"chunk": 0}, "chunk is 0; expected at least 1"),
+        ({"seed": -1}, "seed is -1; expected at least 0"),
+        ({"questions_per_scene": 91}, "questions_per_scene is 91; expected at most 90"),
+        ({"start": -2}, "start is -2; expected at least 0"),
+        ({"workers": 0}, "workers is 0; expected at least 1"),
+    ],
+)
+def test_settings_out_of_range(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        a_config(tmp_path, **change)
+
+
+def test_a_share_that_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["generate", "--out", str(tmp_path / "a"), *TINY, "--start", "3"]
+    assert main("clevr-film", COMMANDS, words) == 2
+    assert "--start 3 cuts a chunk; expected a multiple of 2 or 10" in capsys.readouterr().err
+    assert not (tmp_path / "a").exists()
+
+
+def _start(root: Path, workers: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "clevr", "generate", "--out", str(root), *TINY, "--workers", str(workers)]
+    return subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def _kill_at_random(root: Path, process: subprocess.Popen[bytes], rng: random.Random) -> None:
+    """Let some pictures be made, wait a moment more, and kill."""
+    wanted = len(list(root.rglob("*.png"))) + rng.randint(0, 3)
+    while process.poll() is None and len(list(root.rglob("*.png"))) < wanted:
+        time.sleep(0.002)
+    time.sleep(rng.uniform(0, 0.03))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.parametrize(("workers", "kills"), [(1, 2), pytest.param(2, 6, marks=pytest.mark.slow)])
+def test_killed_at_random_and_restarted(tmp_path: Path, whole: dict[str, bytes], workers: int, kills: int) -> None:
+    rng = random.Random(workers)
+    for _ in range(kills):
+        _kill_at_random(tmp_path, _start(tmp_path, workers), rng)
+    assert _start(tmp_path, workers).wait() == 0
+    assert content(tmp_path) == whole
+
+
+def test_ctrl_c_ends_it_and_it_can_go_on(tmp_path: Path, whole: dict[str, bytes]) -> None:
+    process = _start(tmp_path, 1)
+    while not list(tmp_path.rglob("*.png")):
+        assert process.poll() is None
+        time.sleep(0.002)
+    process.send_signal(signal.SIGINT)
+    assert process.wait() in (130, 0)
+    run(a_config(tmp_path))
+    assert content(tmp_path) == whole
+
+
+def test_reference_question_generator_finds_what_it_reads(whole_root: Path) -> None:
+    """The keys that CLEVR's own question generator takes out of a scenes file."""
+    file = json.loads((whole_root / "scenes" / "CLEVR_val_scenes.json").read_text(encoding="utf-8"))
+    assert file["info"]["split"] == "val"
+    for scene in file["scenes"]:
+        assert int(Path(scene["image_filename"]).stem.split("_")[-1]) == scene["image_index"]
+        for relation in ("left", "right", "front", "behind"):
+            assert len(scene["directions"][relation]) == 3
+            assert len(scene["relationships"][relation]) == len(scene["objects"])
+            assert all(row == sorted(set(row)) for row in scene["relationships"][relation])
+        for thing in scene["objects"]:
+            assert {"shape", "color", "material", "size", "3d_coords", "pixel_coords", "rotation"} <= thing.keys()

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from clevr.cli import COMMANDS
+from fewshot_film.run.command import main
+from tests.clevr.data.builders import (
+    a_node,
+    a_question,
+    pack,
+    without,
+    write_clevr,
+    write_json,
+    write_picture,
+)
+
+
+def inspect(*words: object) -> int:
+    return main("clevr-film", COMMANDS, ["inspect", *map(str, words)])
+
+
+def test_tables_of_a_sound_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert inspect(write_clevr(tmp_path)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "val: 2 pictures, 2 scenes, 2 questions"
+    assert "sizes in pixels: 12x8 (2)" in lines
+    assert "words a question: 6 to 6, 6.0 on average" in lines
+    assert "objects a scene: 2 to 2, 2.0 on average" in lines
+    assert "color: red 50.0%, blue 50.0%" in lines
+    assert "answers: 1 100.0%" in lines
+    assert "question type  questions   share  answers  majority right  at most" in lines
+    assert "count                  2  100.0%        1          100.0%   100.0%" in lines
+    assert "zero_hop                   2  100.0%        1          100.0%   100.0%" in lines
+    assert "no problems; 2 answers checked by executing their programs" in lines
+
+
+def test_types_list_their_functions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    unique = [a_node("scene", []), a_node("unique", [0])]
+    records = [
+        a_question(program=[*unique, a_node(f"query_{name}", [1])], answer=answer)
+        for name, answer in (("size", "small"), ("size", "large"), ("size", "large"), ("color", "red"))
+    ]
+    write_json(tmp_path / "questions/CLEVR_val_questions.json", records)
+    inspect(tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert "query                  4  100.0%        3           75.0%   100.0%" in lines
+    assert "  query_color          1   25.0%        1          100.0%   100.0%" in lines
+    assert "  query_size           3   75.0%        2           66.7%    66.7%" in lines
+
+
+def test_every_family(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_json(
+        tmp_path / "questions/CLEVR_val_questions.json", [a_question(), a_question(question_family_index=99)]
+    )
+    assert inspect(tmp_path, "--families", "true") == 0
+    out = capsys.readouterr().out
+    assert "84 zero_hop count x" in out
+    assert "99 other" in out
+
+
+def test_all_splits_are_looked_at_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for split in ("train", "val"):
+        write_clevr(tmp_path / "set", split)
+    out, sheet = tmp_path / "new" / "counts.json", tmp_path / "new" / "sheet.png"
+    assert inspect(pack(tmp_path / "set", tmp_path / "a.zip"), "--out", out, "--sheet", sheet) == 0
+    assert json.loads(out.read_text(encoding="utf-8"))["train"]["num_questions"] == 2
+    assert {path.name for path in out.parent.iterdir()} == {"counts.json", "sheet-train.png", "sheet-val.png"}
+    assert "train: 2 pictures" in capsys.readouterr().out
+
+
+def test_sheet_shows_the_wanted_number_of_pictures(tmp_path: Path) -> None:
+    root = write_clevr(tmp_path / "set", num_scenes=5)
+    widths = []
+    for number in (1, 3):
+        inspect(root, "--split", "val", "--sheet", tmp_path / "a.png", "--pictures", number)
+        with Image.open(tmp_path / "a.png") as sheet:
+            widths.append(sheet.height)
+            assert sheet.width == 4 * (320 + 12) + 12
+    assert widths[0] == widths[1]
+
+
+def test_problems_are_listed_and_the_status_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_clevr(tmp_path, num_scenes=30)
+    wrong = [a_question(index, answer="3") for index in range(30)]
+    write_json(root / "questions/CLEVR_val_questions.json", {"questions": wrong})
+    assert inspect(root) == 1
+    out = capsys.readouterr().out
+    assert "30 problems; 30 answers checked" in out
+    assert (
+        "  question 190 about CLEVR_val_000019.png: the answer is 3, its program gives 1\n  and 10 more"
+        in out
+    )
+
+
+def test_questions_of_clevr_humans(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_clevr(tmp_path)
+    record = without(
+        a_question(1, question="How many?"), "program", "question_index", "question_family_index"
+    )
+    write_json(root / "CLEVR-Humans-val.json", {"questions": [record]})
+    assert inspect(root, "--humans", "true") == 0
+    assert "2 scenes, 1 questions" in capsys.readouterr().out
+
+
+def test_a_folder_without_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert inspect(tmp_path) == 2
+    message = capsys.readouterr().err
+    assert f"clevr-film inspect: no split 'train' in {tmp_path}; splits there: none" in message
+
+
+def test_a_malformed_record_ends_it_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_json(tmp_path / "questions/CLEVR_val_questions.json", [a_question(), a_question(answer="pink")])
+    assert inspect(tmp_path) == 2
+    assert (
+        "CLEVR_val_questions.json, record 1 of 'questions': unknown answer 'pink'" in capsys.readouterr().err
+    )
+
+
+def test_no_pictures_for_a_sheet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_json(tmp_path / "questions/CLEVR_val_questions.json", [a_question()])
+    assert inspect(tmp_path, "--sheet", tmp_path / "a.png") == 2
+    assert "the split 'val' has no pictures for a contact sheet" in capsys.readouterr().err
+
+
+def test_two_sizes_of_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_clevr(tmp_path, num_scenes=3)
+    write_picture(root / "images/val/CLEVR_val_000000.png", (5, 5))
+    assert inspect(root) == 1
+    assert "sizes in pixels: 5x5 (1), 12x8 (2)" in capsys.readouterr().out

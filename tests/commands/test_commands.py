@@ -1,0 +1,147 @@
+"""The whole path on a folder of small pictures: pretrain, train, evaluate, predict."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fewshot_film.cli import COMMANDS
+from fewshot_film.learners import load_learner
+from fewshot_film.run.command import main
+
+NETWORK = ["--backbone.width=4", "--backbone.blocks=[1,1]", "--backbone.image_size=16", "--backbone.channels=1"]
+
+
+def fewshot_film(*words: object) -> int:
+    return main("fewshot-film", COMMANDS, [str(word) for word in words])
+
+
+def draw_classes(root: Path, num_classes: int, per_class: int = 8) -> Path:
+    """Every class is one random 4 x 4 pattern, enlarged, with noise."""
+    rng = np.random.default_rng(0)
+    for label in range(num_classes):
+        pattern = np.kron(rng.integers(0, 2, size=(4, 4)), np.ones((4, 4))) * 180
+        folder = root / f"class {label:02d}"
+        folder.mkdir(parents=True)
+        for index in range(per_class):
+            pixels = (pattern + rng.integers(0, 70, size=pattern.shape)).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"{index}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    """A folder with ``pictures``, and the runs ``pretrain`` and ``train`` on it."""
+    root = tmp_path_factory.mktemp("runs")
+    draw_classes(root / "pictures", 30)
+    data = [f"--data.root={root / 'pictures'}", "--data.source=folder", "--data.split_seed=0"]
+    validation = ["--validation.query=4", "--validation.episodes=5"]
+    loop = ["--loop.log_every=5", "--loop.validate_every=10"]
+    pretrain = ["pretrain", f"--out={root / 'pretrain'}", *data, *NETWORK, *validation, *loop]
+    assert fewshot_film(*pretrain, "--batch_size=16", "--loop.steps=30", "--loop.learning_rate=0.01") == 0
+    learner = [word.replace("--backbone", "--learner.backbone") for word in NETWORK]
+    train = ["train", f"--out={root / 'train'}", *data, *learner, *validation, *loop]
+    settings = ["--learner.set_encoder_layers=2", "--episodes.query=4", "--loop.steps=6", "--loop.accumulate=2"]
+    weights = f"--learner.backbone.weights={root / 'pretrain' / 'model'}"
+    assert fewshot_film(*train, *settings, weights) == 0
+    return root
+
+
+def test_pretraining_leaves_curves_and_a_model(runs: Path):
+    lines = [json.loads(line) for line in (runs / "pretrain" / "metrics.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in lines if line["split"] == "train"]
+    assert losses[-1] < losses[0]
+    assert [line["step"] for line in lines if line["split"] == "validation"] == [10, 20, 30]
+    assert load_learner(runs / "pretrain" / "model").config.adaptation == "none"
+    config = json.loads((runs / "pretrain" / "model" / "config.json").read_text())["config"]
+    assert config["training"]["classes"] == 19
+    assert "19 classes of its training split" in (runs / "pretrain" / "model" / "README.md").read_text()
+
+
+def test_training_starts_from_the_pretrained_backbone(runs: Path):
+    before, after = load_learner(runs / "pretrain" / "model"), load_learner(runs / "train" / "model")
+    assert after.config.adaptation == "film"
+    expected = before.backbone.state_dict()
+    for key, value in after.backbone.state_dict().items():
+        assert value.equal(expected[key]), key
+
+
+def test_evaluation_writes_every_value(runs: Path, tmp_path: Path, capsys):
+    data = [f"--data.root={runs / 'pictures'}", "--data.source=folder", "--data.split_seed=0"]
+    words = ["--shots=[1,2]", "--query=4", "--episodes=6", f"--out={tmp_path / 'result.json'}"]
+    assert fewshot_film("evaluate", runs / "train" / "model", *data, *words, "--processes=1") == 0
+    printed = capsys.readouterr().out
+    assert "| 5-way 1-shot |" in printed
+    assert (tmp_path / "result.md").read_text() in printed
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert set(result["results"]) == {"5-way 1-shot", "5-way 2-shot"}
+    row = result["results"]["5-way 1-shot"]
+    assert row["count"] == len(row["values"]) == 6
+    assert row["mean"] == pytest.approx(sum(row["values"]) / 6)
+    assert {"command", "config", "seed", "versions", "hardware", "commit"} <= set(result)
+
+
+def test_prediction_names_pictures(runs: Path, tmp_path: Path, capsys):
+    support = draw_classes(tmp_path / "support", 3, per_class=3)
+    query = tmp_path / "query"
+    query.mkdir()
+    (support / "class 01" / "2.png").rename(query / "a.png")
+    (query / "broken.png").write_bytes(b"no picture")
+    (query / "notes.txt").write_text("no picture either")
+    (query / ".hidden.png").write_bytes((query / "a.png").read_bytes())
+    out = tmp_path / "names.csv"
+    assert fewshot_film("predict", runs / "train" / "model", "--support", support, "--query", query, "--out", out) == 0
+    rows = list(csv.DictReader(out.open()))
+    assert [row["class"] for row in rows] == ["class 01"]
+    assert rows[0]["file"].endswith("a.png")
+    assert 1 / 3 < float(rows[0]["probability"]) <= 1
+    assert out.read_text() in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["evaluate", "nowhere", "--data.source=glyphs"], "no saved model nowhere"),
+        (["evaluate", "{model}", "--data.source=folder"], "root is missing"),
+        (["evaluate", "{model}", "--data.source=tree"], "no source is named 'tree'; there are folder"),
+        (["evaluate", "{model}", "--ways=[40]", "{data}", "--split="], "way is 40, but there are only 30 classes"),
+        (["evaluate", "{model}", "--shots=[9]", "{data}", "--split="], "has 8 usable pictures, an episode needs 19"),
+        (["predict", "{model}", "--support={pictures}", "--query=nowhere"], "no query pictures at nowhere"),
+        (["predict", "{model}", "--support={pictures}", "--query={model}"], "holds no picture that can be read"),
+        (["train", "--out=x", "--learner.backbone.weights=nowhere"], "no weights at 'nowhere'"),
+        (["train", "--out=x", "--loop.step=3"], "did you mean 'loop.steps'"),
+        (["pretrain"], "out"),
+    ],
+)
+def test_mistakes_end_with_a_message(runs: Path, words, message, capsys, monkeypatch, tmp_path: Path):
+    monkeypatch.chdir(tmp_path)
+    known = {"{data}": f"--data.root={runs / 'pictures'}"}
+    filled = []
+    for word in words:
+        filled += ["--data.source=folder", known[word]] if word in known else [word]
+    places = {"{model}": str(runs / "train" / "model"), "{pictures}": str(runs / "pictures")}
+    for place, path in places.items():
+        filled = [word.replace(place, path) for word in filled]
+    assert fewshot_film(*filled) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_finished_run_is_not_overwritten(runs: Path, capsys):
+    assert (
+        fewshot_film(
+            "pretrain",
+            f"--out={runs / 'pretrain'}",
+            f"--data.root={runs / 'pictures'}",
+            "--data.source=folder",
+            "--data.split_seed=0",
+            *NETWORK,
+            "--batch_size=16",
+        )
+        == 2
+    )
+    assert "resume" in capsys.readouterr().err

@@ -1,0 +1,55 @@
+"""Numbers of result files, and what stands beside them."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fewshot_film.run.environment import environment
+from fewshot_film.run.results import mean_and_interval, summary, write_result
+
+
+def test_by_hand():
+    mean, interval = mean_and_interval([1, 2, 3, 6])
+    assert mean == 3
+    assert interval == pytest.approx(1.96 * math.sqrt(14 / 3) / 2, rel=1e-15)
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=50))
+def test_equals_the_standard_library(values):
+    mean, interval = mean_and_interval(values)
+    assert mean == pytest.approx(statistics.fmean(values), rel=1e-9, abs=1e-9)
+    expected = 1.96 * statistics.stdev(values) / math.sqrt(len(values))
+    assert interval == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [1.0, math.nan], [1.0, math.inf]])
+def test_too_few(values):
+    message = f"an interval needs at least 2 finite values, got {len(values)}; evaluate more episodes"
+    with pytest.raises(ValueError, match=message):
+        mean_and_interval(values)
+
+
+def test_a_result_file(tmp_path):
+    path = tmp_path / "results" / "omniglot.json"
+    write_result(path, config={"way": 5}, seed=3, results={"accuracy": summary([0.5, 0.75])})
+    found = json.loads(path.read_text())
+    assert found["results"]["accuracy"]["values"] == [0.5, 0.75]
+    assert found["results"]["accuracy"]["count"] == 2
+    assert found["config"] == {"way": 5}
+    assert found["seed"] == 3
+    assert {"command", "commit", "versions", "hardware", "python"} <= found.keys()
+
+
+def test_environment():
+    found = environment()
+    assert found["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert found["hardware"]["cores"] >= 1
+    assert found["hardware"]["memory_gib"] > 0
+    assert json.loads(json.dumps(found)) == found

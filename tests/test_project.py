@@ -1,0 +1,50 @@
+"""The project as a whole: imports, command lines, configuration files."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import clevr.cli
+import fewshot_film.cli
+from fewshot_film.run.command import Command, main
+from fewshot_film.run.parsing import parse
+from tests.conftest import CHECKOUT
+
+PROGRAMS = {"fewshot-film": fewshot_film.cli.COMMANDS, "clevr-film": clevr.cli.COMMANDS}
+COMMANDS = [(prog, command) for prog, commands in PROGRAMS.items() for command in commands]
+CONFIGS = sorted((CHECKOUT / "configs").rglob("*.yaml"))
+
+
+def test_imports_go_in_the_agreed_direction():
+    lint = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([lint, "--no-cache"], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(("prog", "command"), COMMANDS, ids=lambda value: getattr(value, "name", value))
+def test_every_help_has_an_example(prog: str, command: Command, capsys):
+    assert main(prog, PROGRAMS[prog], [command.name, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert command.examples
+    for example in command.examples:
+        assert " ".join(example.split()) in " ".join(text.split())
+
+
+def test_help_does_not_load_torch():
+    code = (
+        "import sys; from fewshot_film.cli import COMMANDS; from fewshot_film.run.command import main; "
+        "main('fewshot-film', COMMANDS, ['train', '--help']); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(CHECKOUT / "configs")))
+def test_every_configuration_file_is_read(path: Path):
+    name = path.stem
+    group = "clevr-film" if "clevr" in path.parts else "fewshot-film"
+    command = next(command for command in PROGRAMS[group] if command.name == name)
+    parse(f"{group} {name}", command.config_class(), ["--config", str(path)])
