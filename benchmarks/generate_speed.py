@@ -1,6 +1,6 @@
 """How fast the world is made: each step alone on one core, and ``clevr-film generate`` as a whole.
 
-    python -m benchmarks.generate_speed run
+    python -m benchmarks.generate_speed
 
 The goals of the project: 10,000 scenes with 100,000 questions at 128x96 in under 10 minutes on 2 cores, and
 1,000 questions a second on one core. Quiet machines only: a second job on the same cores halves every number.
@@ -8,6 +8,7 @@ The goals of the project: 10,000 scenes with 100,000 questions at 128x96 in unde
 
 from __future__ import annotations
 
+import logging
 import shutil
 import sys
 import tempfile
@@ -25,7 +26,7 @@ from clevr.generate import GenerateConfig
 from clevr.generate import run as generate
 from clevr.make import make_pictures, make_questions, make_scenes
 from clevr.workers import available_cores
-from fewshot_film.run.command import Command, main
+from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import write_result
 
 
@@ -90,15 +91,6 @@ def _timed(speed: dict[str, float], name: str, step: Callable[[], Any]) -> Any:
     return made
 
 
-COMMANDS = (
-    Command(
-        name="run",
-        config="benchmarks.generate_speed:SpeedConfig",
-        run="benchmarks.generate_speed:run",
-        help="Measure the steps, and 10,000 scenes.",
-        examples=("python -m benchmarks.generate_speed run --scenes 0 --width 320 --height 240",),
-    ),
-)
-
 if __name__ == "__main__":
-    sys.exit(main("python -m benchmarks.generate_speed", COMMANDS))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    run(parse("python -m benchmarks.generate_speed", SpeedConfig, sys.argv[1:], description=__doc__))

@@ -3,7 +3,7 @@
 ``python -m benchmarks.omniglot run --root omniglot.zip`` pre-trains and meta-trains with the settings in
 ``configs/omniglot``, evaluates 600 episodes each of 5- and 20-way, 1- and 5-shot tasks over the test characters of
 Vinyals' split with rotations, and writes ``benchmarks/results/omniglot.json`` with the curves. Started again, it goes
-on where it was stopped.
+on where it was stopped; a training whose model is there is not repeated.
 """
 
 from __future__ import annotations
@@ -49,10 +49,11 @@ def run(config: OmniglotConfig) -> int:
     data = [f"--data.root={config.root}", f"--data.cache={runs / 'pictures'}"]
     weights = f"--learner.backbone.weights={runs / 'pretrain' / 'model'}"
     evaluation = ["--data.source=omniglot", "--data.rotations=true", "--ways=[5,20]", "--shots=[1,5]"]
-    steps = [
-        ["pretrain", f"--config={CONFIGS / 'pretrain.yaml'}", f"--out={runs / 'pretrain'}", "--resume", *data],
-        ["train", f"--config={CONFIGS / 'train.yaml'}", f"--out={runs / 'train'}", "--resume", weights, *data],
-    ]
+    trainings = {
+        "pretrain": ["pretrain", f"--config={CONFIGS / 'pretrain.yaml'}", f"--out={runs / 'pretrain'}", "--resume"],
+        "train": ["train", f"--config={CONFIGS / 'train.yaml'}", f"--out={runs / 'train'}", "--resume", weights],
+    }
+    steps = [words + data for stage, words in trainings.items() if not (runs / stage / "model").is_dir()]
     steps += [
         ["evaluate", str(folder / "model"), f"--episodes={config.episodes}", f"--out={folder / 'result.json'}"]
         + evaluation

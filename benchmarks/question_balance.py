@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.question_balance`` writes many questions and measures, by CLEVR's five types
 
-- *common*: the accuracy of always giving the type's (or the family's) most common training answer;
+- *common*: the accuracy of always giving the most common training answer to what is asked (13 kinds,
+  such as the colour, or whether there are more), or of the question's family;
 - *text*: the accuracy of logistic regression on the text's n-grams, its length and its number of
   attribute words: a model that sees all of the text and nothing of the picture.
 
@@ -14,18 +15,18 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.question_scenes import random_scene
+from benchmarks.question_scenes import make_scenes
 from clevr.questions import (
     ANSWERS,
     FAMILIES,
     QUESTION_TYPES,
+    Family,
     Question,
     balance,
     tokenize,
@@ -33,6 +34,7 @@ from clevr.questions import (
 )
 from clevr.questions.programs import VALUES
 from clevr.questions.wording import WORDS
+from clevr.world.scene import Scene
 from fewshot_film.run.results import write_result
 from fewshot_film.run.seeding import generator, numpy_generator
 
@@ -57,19 +59,16 @@ PUBLISHED = {
 """Johnson et al. 2017, table of the test set: the most common answer, and an LSTM without the picture."""
 
 _ADJECTIVES = {
-    word
-    for name in ("size", "color", "material")
-    for value in VALUES[name]
-    for word in WORDS.get(value, (value,))
+    word for name in ("size", "color", "material") for value in VALUES[name] for word in WORDS.get(value, (value,))
 }
 
 
-def write_many(seed: int, first: int, stop: int) -> list[Question]:
-    """The questions of scenes ``first`` to ``stop``."""
+def write_many(scenes: Sequence[Scene], seed: int) -> list[Question]:
+    """The questions of some scenes."""
     return [
         question
-        for index in range(first, stop)
-        for question in write_questions(random_scene(seed, index), numpy_generator(seed, "questions", index))
+        for scene in scenes
+        for question in write_questions(scene, numpy_generator(seed, "questions", scene.image_index))
     ]
 
 
@@ -82,13 +81,17 @@ def by_type(questions: Sequence[Question], right: Sequence[bool]) -> dict[str, f
     return {kind: 100 * float(np.mean(chosen[kind])) for kind in ("overall", *QUESTION_TYPES)}
 
 
-def common_answers(train: Sequence[Question], test: Sequence[Question], of: str) -> list[bool]:
-    """Whether the most common training answer of a question's ``of`` (an attribute of it) is right."""
-    counts: dict[Any, Counter[str | None]] = defaultdict(Counter)
+def common_answers(train: Sequence[Question], test: Sequence[Question], kind: Callable[[Family], object]) -> list[bool]:
+    """Whether the most common training answer among the questions of a kind is right."""
+
+    def kind_of(question: Question) -> object:
+        return kind(FAMILIES[question.question_family_index or 0])
+
+    counts: dict[object, Counter[str | None]] = defaultdict(Counter)
     for question in train:
-        counts[getattr(question, of)][question.answer] += 1
+        counts[kind_of(question)][question.answer] += 1
     best = {key: answers.most_common(1)[0][0] for key, answers in counts.items()}
-    return [best.get(getattr(question, of)) == question.answer for question in test]
+    return [best.get(kind_of(question)) == question.answer for question in test]
 
 
 def text_features(question: Question) -> list[str]:
@@ -137,10 +140,11 @@ def usage(questions: Sequence[Question]) -> dict[str, float]:
 
 def calibrate(scenes: int, rounds: int) -> None:
     """Fit the family weights by rounds of writing, and print them as a table."""
+    world = make_scenes(1, 0, scenes)
     weights = np.ones(len(FAMILIES))
     for number in range(rounds):
         balance.FAMILY_WEIGHTS = tuple(weights.tolist())
-        questions = write_many(number + 1, 0, scenes)
+        questions = write_many(world, seed=number)
         print({key: round(value, 3) for key, value in usage(questions).items()})
         counts = Counter(question.question_family_index for question in questions)
         shares = np.array([counts[family.index] for family in FAMILIES]) * len(FAMILIES) / len(questions)
@@ -152,9 +156,7 @@ def calibrate(scenes: int, rounds: int) -> None:
 
 def main() -> None:
     """Measure, print and keep the result; or calibrate."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=int, default=10000, help="training scenes (default: %(default)s)")
     parser.add_argument("--test-scenes", type=int, default=2000, help="(default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=3, help="of the text model (default: %(default)s)")
@@ -165,13 +167,14 @@ def main() -> None:
     if args.calibrate:
         calibrate(args.scenes, rounds=8)
         return
-    train = write_many(args.seed, 0, args.scenes)
-    test = write_many(args.seed, args.scenes, args.scenes + args.test_scenes)
+    scenes = make_scenes(args.seed, 0, args.scenes + args.test_scenes)
+    train = write_many(scenes[: args.scenes], args.seed)
+    test = write_many(scenes[args.scenes :], args.seed)
     results = {
         "questions": {"train": len(train), "test": len(test)},
         "usage": usage([*train, *test]),
-        "common_by_type": by_type(test, common_answers(train, test, "type")),
-        "common_by_family": by_type(test, common_answers(train, test, "question_family_index")),
+        "common": by_type(test, common_answers(train, test, lambda family: family.asks)),
+        "common_of_family": by_type(test, common_answers(train, test, lambda family: family.index)),
         "text": by_type(test, text_model(train, test, args.epochs, args.seed)),
         "published": PUBLISHED,
     }

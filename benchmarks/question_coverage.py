@@ -74,9 +74,7 @@ def read_questions(path: Path) -> list[str]:
 
 def main() -> None:
     """Measure, print and keep the result."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/question_coverage.json"))
     args = parser.parse_args()

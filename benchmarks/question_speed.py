@@ -11,7 +11,7 @@ import argparse
 import time
 from pathlib import Path
 
-from benchmarks.question_scenes import random_scene
+from benchmarks.question_scenes import make_scenes
 from clevr.questions import write_questions
 from clevr.world.scene import Scene
 from fewshot_film.run.results import summary, write_result
@@ -31,15 +31,13 @@ def seconds_to_write(scenes: list[Scene], seed: int) -> tuple[int, float]:
 
 def main() -> None:
     """Measure, print and keep the result."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=int, default=1000, help="scenes a repetition (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=5, help="repetitions (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/question_speed.json"))
     args = parser.parse_args()
-    scenes = [random_scene(args.seed, index) for index in range(args.scenes)]
+    scenes = make_scenes(args.seed, 0, args.scenes)
     rates = []
     for repeat in range(args.repeats):
         written, seconds = seconds_to_write(scenes, args.seed + repeat)

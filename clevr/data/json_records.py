@@ -20,6 +20,7 @@ LONGEST_RECORD = 1 << 24
 """Characters after which a value that still does not decode counts as malformed, not as unfinished."""
 
 _WHITE_SPACE = re.compile(r"[ \t\n\r]*")
+_MORE_OF_A_NUMBER = ("", *".eE+-0123456789")
 _decode = json.JSONDecoder().raw_decode
 
 
@@ -140,11 +141,11 @@ class _Scanner:
             except RecursionError:
                 raise self._error("nested too deeply to be a CLEVR record") from None
             except ValueError as error:  # malformed, or cut off by the end of what was read so far
-                if self._ended or len(self._text) - self._at > LONGEST_RECORD:
+                if self._has_enough():
                     raise self._malformed(error) from None
             else:
-                # A number at the very end could go on in the next block.
-                if end < len(self._text) or self._ended:
+                # "1" and "1." may be what was read so far of 1.5.
+                if self._text[end : end + 1] not in _MORE_OF_A_NUMBER or self._has_enough():
                     self._at = end
                     return value
             self._read(max(BLOCK, len(self._text) - self._at))
@@ -152,6 +153,10 @@ class _Scanner:
     def unexpected(self, expected: str) -> DataError:
         """An error that says what was expected here, and what is here."""
         return self._error(f"expected {expected}, got {self._text[self._at : self._at + 20]!r}")
+
+    def _has_enough(self) -> bool:
+        """Whether reading on would not change what stands here."""
+        return self._ended or len(self._text) - self._at > LONGEST_RECORD
 
     def _read(self, size: int) -> None:
         try:

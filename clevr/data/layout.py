@@ -86,9 +86,7 @@ def list_splits(root: str | Path) -> list[str]:
                 names.update(match.groups() if match else ())
         folders = storage.folders(prefix.rstrip("/"))
         names.update(folder for folder in folders if _wild(storage, prefix + folder))
-        if _wild(storage, prefix.rstrip("/")):
-            names.add("new")
-    return sorted(names)
+    return sorted(names) or (["new"] if _wild(storage, "") else [])
 
 
 def _matches(storage: Storage, split: str) -> Iterator[SplitFiles]:

@@ -32,9 +32,7 @@ class RecordError(ValueError):
     """What is wrong with a record; the caller adds the file and the record's number."""
 
 
-def parse_questions(
-    records: Iterable[dict[str, Any]], file: str, *, text_only: bool = False
-) -> Iterator[Question]:
+def parse_questions(records: Iterable[dict[str, Any]], file: str, *, text_only: bool = False) -> Iterator[Question]:
     """Check every record of a questions file.
 
     Args:

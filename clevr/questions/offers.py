@@ -14,7 +14,6 @@ from clevr.questions.families import Family
 from clevr.questions.meaning import Both, Description, Either, Related, Same, Things, implies
 from clevr.questions.phrases import Origin, Phrases
 from clevr.questions.programs import ATTRIBUTES, VALUES
-from clevr.questions.view import Option
 
 Answer = bool | int | str
 
@@ -58,15 +57,8 @@ def _sets(family: Family, phrases: Phrases) -> Iterator[list[Offer]]:
     while True:
         mask = _mask_of_set(family, phrases)
         for _ in range(MASK_DRAWS):
-            origin = phrases.origin(_shape(family))
-            yield (
-                [
-                    Offer(answer(objects), (Things(description, origin.source),), mask)
-                    for description, objects in _set_options(phrases, origin, mask)
-                ]
-                if origin
-                else []
-            )
+            sets = _things(phrases, phrases.origin(_shape(family)), mask)
+            yield [Offer(answer(objects), (things,), mask) for things, objects in sets]
 
 
 def _mask_of_set(family: Family, phrases: Phrases) -> int:
@@ -79,14 +71,15 @@ def _mask_of_set(family: Family, phrases: Phrases) -> int:
             return phrases.mask(least=int(shape == "x" and family.asks == "exist"))
 
 
-def _set_options(phrases: Phrases, origin: Origin, mask: int) -> list[Option]:
-    """The descriptions of a mask; in the whole scene, where each fits something, one more that does not."""
+def _things(phrases: Phrases, origin: Origin | None, mask: int) -> list[tuple[Things, int]]:
+    """The things of a mask and their objects; in the whole scene, with one description that fits nothing."""
+    if origin is None:
+        return []
     options = phrases.options(origin, mask)
     if origin.source is None:
         absent = phrases.view.absent(mask, phrases.dice.pick)
-        if absent is not None:
-            options = [*options, (absent, 0)]
-    return options
+        options += [(absent, 0)] if absent else []
+    return [(Things(description, origin.source), objects) for description, objects in options]
 
 
 def _values(family: Family, phrases: Phrases, attribute: str) -> Iterator[list[Offer]]:
@@ -190,12 +183,9 @@ def _pairs(
     """Some pairs of sets, each as things and the objects that they are."""
     one = phrases.origin(shapes[0])
     other = one and phrases.origin(shapes[1], one.taken)
-    if one is None or other is None:
-        return
-    left, right = (_set_options(phrases, *side) for side in zip((one, other), masks, strict=True))
+    left, right = _things(phrases, one, masks[0]), _things(phrases, other, masks[1])
     for _ in range(_PAIRS if left and right else 0):
-        (these, some), (those, more) = phrases.dice.pick(left), phrases.dice.pick(right)
-        yield (Things(these, one.source), some), (Things(those, other.source), more)
+        yield phrases.dice.pick(left), phrases.dice.pick(right)
 
 
 def _told(attribute: str, dice: Dice) -> Description:

@@ -69,12 +69,13 @@ class Phrases:
             return None
         same = origin.source.attribute if isinstance(origin.source, Same) else ""
         options = self.view.unique(origin.among, _hide(hidden, same))
+        if len(origin.wider) > 1:
+            options = [option for option in options if self._needs_all(origin, option[0])]
         telltales = _without(hidden, origin.landmarks)
         for _ in range(_TRIES if options else 0):
             description, objects = self.dice.pick(options)
-            if objects & origin.taken or not self._needs_all(origin, description):
-                continue
-            if not any(implies(description, telltale) for telltale in telltales):
+            given_away = any(implies(description, telltale) for telltale in telltales)
+            if not objects & origin.taken and not given_away:
                 things = Things(description, origin.source)
                 landmarks = origin.landmarks or (description,)
                 return Named(things, first_object(objects), origin.taken | objects, landmarks)
@@ -135,8 +136,6 @@ class Phrases:
         return Related(relation, to.things), self.view.related[relation][to.object]
 
     def _needs_all(self, origin: Origin, description: Description) -> bool:
-        if len(origin.wider) < 2:  # one relation: SceneView.unique has seen to it
-            return True
         objects = self.view.fitting(description)
         return all(objects & origin.among != objects & other for other in origin.wider)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from clevr.world.bodies import Bodies
 from clevr.world.grid import Grid
 from clevr.world.ground import bare_ground
-from clevr.world.light import ball_radius, covers, lamp_radii, shading_pairs, strength, to_lamp
+from clevr.world.light import ball_radius, covers, lamp_radii, may_shade, shading_pairs, strength, to_lamp
 from clevr.world.look import GROUND_ALBEDO, LAMPS, METAL, RUBBER
 from clevr.world.shapes import CUBE, MISS, SHAPE_CODES, enter, normal
 from clevr.world.vectors import Vec
@@ -80,19 +80,21 @@ def surface_light(bodies: Bodies, grid: Grid, shown: Tensor, depth: Tensor) -> t
 
 def lamps_on(bodies: Bodies, spots: Spots) -> Tensor:
     """``(L, F)``: irradiance by each lamp at unit strength, shadows included."""
-    light = []
+    light, segments = [], []
     for number, place in enumerate(bodies.lamps):
         here = place[spots.scene]
         segment = to_lamp(number, here, spots.point)
         light.append(strength(number, here, segment, segment.dot(spots.normal)))
+        segments.append(segment)
     lit = torch.stack(light)
-    radii = lamp_radii(lit.device)
-    for group, blocker, may in shading_pairs(bodies, ball_radius(bodies)):
+    radii, balls = lamp_radii(lit.device), ball_radius(bodies)
+    for group, blocker, may in shading_pairs(bodies, balls):
         for number in range(len(LAMPS)):
             spot = (may[:, number][spots.body] & (lit[number] > 0)).nonzero()[:, 0]
-            body, point = blocker[spots.body[spot]], spots.point[spot]
-            segment = to_lamp(number, bodies.lamps[number][spots.scene[spot]], point)
-            lit[number, spot] *= 1.0 - covers(bodies, group, body, point, segment, radii[number])
+            body, point, segment = blocker[spots.body[spot]], spots.point[spot], segments[number][spot]
+            hit = may_shade(segment, bodies.center[body] - point, balls[body], radii[number], 0.0).nonzero()[:, 0]
+            share = covers(bodies, group, body[hit], point[hit], segment[hit], radii[number])
+            lit[number, spot[hit]] *= 1.0 - share
     return lit
 
 

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +16,7 @@ from fewshot_film.config.commands import EpisodesConfig, PretrainConfig, TrainCo
 from fewshot_film.config.data import DataConfig
 from fewshot_film.config.learners import BackboneConfig
 from fewshot_film.data import ImageSet, decode, open_source
-from fewshot_film.episodes import EpisodeSampler, MetaDatasetSampler
-from fewshot_film.episodes.augmented import Episodes
+from fewshot_film.episodes import Episodes, EpisodeSampler, MetaDatasetSampler
 from fewshot_film.learners.evaluation import evaluate
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.saving import save_learner
@@ -25,15 +25,17 @@ from fewshot_film.run.config import plain
 from fewshot_film.run.loop import TrainResult
 from fewshot_film.run.seeding import derived_seed
 
-MAY_DIFFER = ("out", "data.root", "data.cache")
+MAY_DIFFER = ("out", "data.root", "data.cache", "data.split_file")
 """Settings that a resumed run may change: where things lie, not what they are."""
 
 
 def open_images(data: DataConfig, split: str | None, backbone: BackboneConfig) -> ImageSet:
     """The pictures of one split, decoded at the size and in the colours that the backbone reads."""
-    options = {} if data.split_seed is None else {"split_seed": data.split_seed}
+    options: dict[str, Any] = {"split_file": data.split_file} if data.split_file else {}
+    if data.split_seed is not None:
+        options["split_seed"] = data.split_seed
     source = open_source(data.source, data.root or None, split or None, **options)
-    images = decode(source, backbone.image_size, backbone.channels, data.cache or None)
+    images = decode(source, backbone.image_size, backbone.channels, data.cache or None, resize=data.resize)
     return images.with_rotations() if data.rotations else images
 
 

@@ -17,7 +17,7 @@ from fewshot_film.commands.common import (
     validation,
 )
 from fewshot_film.config.commands import TrainConfig
-from fewshot_film.episodes.augmented import AugmentedEpisodes
+from fewshot_film.episodes import AugmentedEpisodes
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
 from fewshot_film.learners.training import MetaTraining

@@ -2,3 +2,8 @@
 
 Free of torch, so that a command line starts at once; the rooms import their settings from here.
 """
+
+from fewshot_film.config.data import AugmentConfig, DataConfig
+from fewshot_film.config.learners import BackboneConfig, SimpleCNAPSConfig
+
+__all__ = ["AugmentConfig", "BackboneConfig", "DataConfig", "SimpleCNAPSConfig"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -13,8 +14,12 @@ class DataConfig:
     """Kind of source: glyphs, folder, omniglot, cifar-fs, fc100, mini-imagenet, or torchvision:NAME."""
     root: str = ""
     """Folder or zip file that holds the pictures; glyphs need none."""
+    split_file: str = ""
+    """For ``folder``: JSON file with the class names of train, val and test."""
     split_seed: int | None = None
     """For ``folder``: deal the classes to train, val and test by a draw with this seed, 64 : 16 : 20."""
+    resize: Literal["stretch", "crop", "pad"] = "stretch"
+    """How a picture becomes square: stretched, its middle cut out, or white added."""
     rotations: bool = False
     """Count every class turned by 90, 180 and 270 degrees as three further classes, as usual for Omniglot."""
     cache: str = ""

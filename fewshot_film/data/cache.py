@@ -68,9 +68,7 @@ class Rows:
 
     def decoded(self, pixels: Pixels) -> Decoded:
         """Close the account."""
-        return Decoded(
-            pixels, np.array(self.indices, np.int64), np.array(self.digests, np.uint64), self.skipped
-        )
+        return Decoded(pixels, np.array(self.indices, np.int64), np.array(self.digests, np.uint64), self.skipped)
 
 
 def read_or_build(

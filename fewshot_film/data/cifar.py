@@ -37,10 +37,7 @@ def fc100_split() -> Split:
     """Class names of FC100's train, val and test parts, superclass by superclass."""
     superclasses: dict[str, list[str]] = published("cifar-100-superclasses")
     parts: Split = published("fc100-coarse")
-    return {
-        part: sorted(name for coarse in names for name in superclasses[coarse])
-        for part, names in parts.items()
-    }
+    return {part: sorted(name for coarse in names for name in superclasses[coarse]) for part, names in parts.items()}
 
 
 def cifar_fs(root: str | Path, split: str | None = None) -> ImageSource:

@@ -84,9 +84,7 @@ def decode(
 class _Pictures:
     """One source with the settings that decide its pixels."""
 
-    def __init__(
-        self, source: ImageSource, image_size: int, channels: int, resize: Resize, max_pixels: int
-    ) -> None:
+    def __init__(self, source: ImageSource, image_size: int, channels: int, resize: Resize, max_pixels: int) -> None:
         self.source = source
         self.shape = (channels, image_size, image_size)
         self.resize = resize
@@ -126,9 +124,7 @@ class _Pictures:
         from tqdm import tqdm
 
         count = len(self.source)
-        bar = tqdm(
-            total=count, desc=f"decoding {self.source.name}", unit="picture", leave=False, disable=None
-        )
+        bar = tqdm(total=count, desc=f"decoding {self.source.name}", unit="picture", leave=False, disable=None)
         with bar, ThreadPoolExecutor(_num_cores()) as pool:
             for start in range(0, count, _CHUNK):  # in chunks, so that results never pile up
                 chunk = range(start, min(start + _CHUNK, count))
@@ -186,9 +182,7 @@ def _report_repeats(
         if not pairs:
             continue
         file, other = pairs[0]
-        message = (
-            f"{source.name}: {len(pairs)} pictures equal another one {where}, first '{file}' and '{other}'"
-        )
+        message = f"{source.name}: {len(pairs)} pictures equal another one {where}, first '{file}' and '{other}'"
         if on_duplicate == "raise":
             raise SourceError(f"{message}; remove one of each pair, or pass on_duplicate='drop' or 'keep'")
         dropped = pairs is duplicates and on_duplicate == "drop"

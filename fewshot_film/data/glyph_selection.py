@@ -74,9 +74,7 @@ def select_characters() -> dict[str, dict[str, dict[str, Any]]]:
     for part, alphabets in ALPHABETS.items():
         catalogue[part] = {}
         for alphabet, blocks in alphabets.items():
-            candidates = [
-                code for first, last in blocks for code in range(first, last + 1) if _is_shape(chr(code))
-            ]
+            candidates = [code for first, last in blocks for code in range(first, last + 1) if _is_shape(chr(code))]
             fonts = _fonts_of(candidates, coverage)
             characters = ""
             for code in candidates:

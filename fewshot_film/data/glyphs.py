@@ -144,9 +144,7 @@ def glyphs(
 def glyph_split() -> Split:
     """Class names (``alphabet/character``) of the train, val and test alphabets."""
     return {
-        part: [
-            f"{alphabet}/{letter}" for alphabet, entry in alphabets.items() for letter in entry["characters"]
-        ]
+        part: [f"{alphabet}/{letter}" for alphabet, entry in alphabets.items() for letter in entry["characters"]]
         for part, alphabets in published("glyphs").items()
     }
 
@@ -159,9 +157,7 @@ def font_folder() -> Path:
     """
     spec = find_spec("matplotlib")
     if spec is None or not spec.submodule_search_locations:
-        raise SourceError(
-            "glyphs: the characters are drawn from matplotlib's fonts; run: pip install matplotlib"
-        )
+        raise SourceError("glyphs: the characters are drawn from matplotlib's fonts; run: pip install matplotlib")
     return Path(spec.submodule_search_locations[0]) / "mpl-data" / "fonts" / "ttf"
 
 

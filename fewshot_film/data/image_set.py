@@ -132,9 +132,7 @@ class ImageSet:
 
     def with_at_least(self, count: int) -> ImageSet:
         """The classes that have ``count`` pictures or more; says in the log how many are left out."""
-        enough = [
-            name for name, size in zip(self.class_names, self.class_sizes, strict=True) if size >= count
-        ]
+        enough = [name for name, size in zip(self.class_names, self.class_sizes, strict=True) if size >= count]
         if len(enough) == len(self.class_names):
             return self
         log.warning(

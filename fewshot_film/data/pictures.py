@@ -32,9 +32,7 @@ _FULL_16_BIT = 65535
 _ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 
 
-def open_picture(
-    data: bytes, file: str, *, min_side: int | None = None, max_pixels: int = MAX_PIXELS
-) -> Image.Image:
+def open_picture(data: bytes, file: str, *, min_side: int | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Decode one picture file completely.
 
     Args:

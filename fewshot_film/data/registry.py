@@ -47,9 +47,7 @@ def source_names() -> tuple[str, ...]:
     return (*REGISTRY, f"{TORCHVISION}<name>")
 
 
-def open_source(
-    name: str, root: str | Path | None = None, split: str | None = None, **options: Any
-) -> ImageSource:
+def open_source(name: str, root: str | Path | None = None, split: str | None = None, **options: Any) -> ImageSource:
     """Open any source.
 
     Args:
@@ -64,9 +62,7 @@ def open_source(
         TypeError: the source has no such option.
     """
     if name.startswith(TORCHVISION):
-        entry = Entry(
-            partial(torchvision_set, name.removeprefix(TORCHVISION)), "a set of torchvision.datasets"
-        )
+        entry = Entry(partial(torchvision_set, name.removeprefix(TORCHVISION)), "a set of torchvision.datasets")
     elif name in REGISTRY:
         entry = REGISTRY[name]
     else:

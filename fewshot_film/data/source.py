@@ -142,9 +142,7 @@ class SelectedSource(ImageSource):
         self._indices = np.concatenate([np.zeros(0, np.int64), *by_class])
         labels = np.repeat(np.arange(len(by_class)), [len(indices) for indices in by_class])
         files = [source.files[index] for index in self._indices]
-        super().__init__(
-            source.name, class_names, labels, files, ordered=source.ordered, set_aside=source.set_aside
-        )
+        super().__init__(source.name, class_names, labels, files, ordered=source.ordered, set_aside=source.set_aside)
         self._source = source
 
     def load(self, index: int, *, min_side: int | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:

@@ -32,9 +32,7 @@ def read_split(path: Path) -> Split:
         SourceError: it is not of that form, or a class is in two parts.
     """
     if not path.is_file():
-        raise FileNotFoundError(
-            f"no split file at '{path}': expected JSON with a list of class names per part"
-        )
+        raise FileNotFoundError(f"no split file at '{path}': expected JSON with a list of class names per part")
     try:
         split: Split = json.loads(path.read_text("utf-8"))
     except ValueError as error:

@@ -122,9 +122,7 @@ def torchvision_set(
     """
     maker, name = _maker(dataset), dataset.lower()
     options = {"download": True} if download else {}
-    opened = [
-        (_describe(part), _open(maker, dataset, Path(root), {**part, **options})) for part in parts or ()
-    ]
+    opened = [(_describe(part), _open(maker, dataset, Path(root), {**part, **options})) for part in parts or ()]
     if parts is None:
         opened = _default_parts(maker, dataset, Path(root), options)
     source = TorchvisionSource(
@@ -136,8 +134,7 @@ def torchvision_set(
         return take_part(source, read_split(Path(split_file)), split)
     if split_seed is None:
         raise SourceError(
-            f"{name}: which classes are for '{split}'? Pass split_file=<JSON with class names> or "
-            "split_seed=<number>"
+            f"{name}: which classes are for '{split}'? Pass split_file=<JSON with class names> or split_seed=<number>"
         )
     dealt = seeded_split(source.class_names, seed=split_seed, fractions=fractions)
     return take_part(source, dealt, split)
@@ -148,13 +145,9 @@ def _maker(dataset: str) -> Any:
 
     maker = getattr(datasets, dataset, None)
     if dataset == "Omniglot":
-        raise SourceError(
-            "torchvision's Omniglot numbers its two halves both from 0; use the source 'omniglot'"
-        )
+        raise SourceError("torchvision's Omniglot numbers its two halves both from 0; use the source 'omniglot'")
     if not inspect.isclass(maker) or dataset not in datasets.__all__:
-        raise SourceError(
-            f"torchvision.datasets has no '{dataset}'; write its name as its documentation does"
-        )
+        raise SourceError(f"torchvision.datasets has no '{dataset}'; write its name as its documentation does")
     return maker
 
 
@@ -197,9 +190,7 @@ def _describe(options: Mapping[str, Any]) -> str:
 
 def _known_classes(name: str, parts: Sequence[Any]) -> list[Any]:
     """The set's own names of its classes, if it has any; the same in all parts."""
-    lists = [
-        list(getattr(part, "classes", None) or getattr(part, "categories", None) or ()) for part in parts
-    ]
+    lists = [list(getattr(part, "classes", None) or getattr(part, "categories", None) or ()) for part in parts]
     if any(other != lists[0] for other in lists):
         raise SourceError(f"{name}: its parts have different classes, so labels of one mean others elsewhere")
     return lists[0]

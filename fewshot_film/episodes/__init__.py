@@ -1,12 +1,15 @@
 """Few-shot episodes: what one is, and the samplers that draw them."""
 
-from fewshot_film.episodes.episode import Episode, Plan, build_episode
+from fewshot_film.episodes.augmented import AugmentedEpisodes
+from fewshot_film.episodes.episode import Episode, Episodes, Plan, build_episode
 from fewshot_film.episodes.fingerprint import fingerprint
 from fewshot_film.episodes.fixed import EpisodeSampler
 from fewshot_film.episodes.meta_dataset import MetaDatasetRules, MetaDatasetSampler
 
 __all__ = [
+    "AugmentedEpisodes",
     "Episode",
+    "Episodes",
     "EpisodeSampler",
     "MetaDatasetRules",
     "MetaDatasetSampler",

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Protocol, SupportsIndex
+from typing import SupportsIndex
 
 import torch
 
 from fewshot_film.data.augment import augment
 from fewshot_film.config.data import AugmentConfig
-from fewshot_film.episodes.episode import Episode
+from fewshot_film.episodes.episode import Episode, Episodes
 from fewshot_film.run.seeding import generator
-
-
-class Episodes(Protocol):
-    """Episodes by number, each a pure function of it."""
-
-    def __getitem__(self, index: int, /) -> Episode:
-        """Episode ``index``, from 0 on."""
 
 
 class AugmentedEpisodes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -63,6 +64,14 @@ class Episode:
             if isinstance(getattr(self, field.name), Tensor)
         }
         return replace(self, **moved)
+
+
+class Episodes(Protocol):
+    """Episodes by number, each a pure function of it."""
+
+    def __getitem__(self, index: int, /) -> Episode:
+        """Episode ``index``, from 0 on."""
+        ...
 
 
 def build_episode(images: ImageSet, plan: Plan, index: int) -> Episode:

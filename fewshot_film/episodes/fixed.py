@@ -45,9 +45,7 @@ class EpisodeSampler:
         self._sizes = images.class_sizes
         self._draws = Draws(seed, split)
         if max(self.ways) > len(self._sizes):
-            raise ValueError(
-                f"{images.name}: way is {max(self.ways)}, but there are only {len(self._sizes)} classes"
-            )
+            raise ValueError(f"{images.name}: way is {max(self.ways)}, but there are only {len(self._sizes)} classes")
         shots = max(self.shots)
         check_class_sizes(images, shots + self.query, f"{shots} support and {self.query} query")
 

@@ -33,9 +33,7 @@ class Generator(nn.Module, ABC):
     def __init__(self, code_dim: int, sites: Sites) -> None:
         super().__init__()
         if code_dim < 1 or not sites:
-            raise ShapeError(
-                f"a generator needs a code and sites, got code_dim={code_dim} and {len(sites)} sites"
-            )
+            raise ShapeError(f"a generator needs a code and sites, got code_dim={code_dim} and {len(sites)} sites")
         self.code_dim = code_dim
         self.sites = sites
 
@@ -193,12 +191,8 @@ class ResidualGenerator(RegularisedGenerator):
         self.penalty_weight = penalty_weight
         groups = list(dict.fromkeys((site.stage, site.num_channels) for site in sites))
         self._group_of_site = [groups.index((site.stage, site.num_channels)) for site in sites]
-        self.shared = nn.ModuleList(
-            nn.Sequential(nn.Linear(code_dim, width), nn.ReLU()) for _, width in groups
-        )
-        self.values = nn.ModuleList(
-            RegularisedValues(site, site.num_channels, project=False) for site in sites
-        )
+        self.shared = nn.ModuleList(nn.Sequential(nn.Linear(code_dim, width), nn.ReLU()) for _, width in groups)
+        self.values = nn.ModuleList(RegularisedValues(site, site.num_channels, project=False) for site in sites)
 
     def forward(self, code: Tensor) -> Modulations:
         """Generate values for every site from ``code``, ``(B, code_dim)``; see :meth:`Generator.forward`."""

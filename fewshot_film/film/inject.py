@@ -59,25 +59,17 @@ def inject_film(
     modules = dict(network.named_modules())
     sites = _resolve(modules, after, stage_of)
     if not sites:
-        raise SiteError(
-            "inject_film: no layer is named, expected at least one; pass after=['layer*.*.bn[12]']"
-        )
+        raise SiteError("inject_film: no layer is named, expected at least one; pass after=['layer*.*.bn[12]']")
     for site in sites:
         if any(isinstance(hook, _SiteHook) for hook in modules[site.name]._forward_hooks.values()):
-            raise SiteError(
-                f"{site.name!r} carries FiLM already; take it out first with remove_film(network)"
-            )
+            raise SiteError(f"{site.name!r} carries FiLM already; take it out first with remove_film(network)")
     return FiLMedNetwork(network, sites)
 
 
-def _resolve(
-    modules: dict[str, nn.Module], after: Iterable[str | Site], stage_of: Callable[[str], str]
-) -> Sites:
+def _resolve(modules: dict[str, nn.Module], after: Iterable[str | Site], stage_of: Callable[[str], str]) -> Sites:
     """Sites for names, patterns and ready-made sites; a layer that two of them name counts once."""
     if isinstance(after, str):
-        raise SiteError(
-            f"inject_film: after is the string {after!r}, expected a list of names; write [{after!r}]"
-        )
+        raise SiteError(f"inject_film: after is the string {after!r}, expected a list of names; write [{after!r}]")
     norms = [name for name, module in modules.items() if is_norm(module)]
     found: dict[str, Site] = {}
     for item in after:

@@ -58,13 +58,10 @@ def film(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
 
 def _check_film_inputs(x: Tensor, gamma: Tensor, beta: Tensor) -> None:
     if not x.is_floating_point():
-        raise ShapeError(
-            f"film: features are {x.dtype}, expected floating point; convert them with x.float()"
-        )
+        raise ShapeError(f"film: features are {x.dtype}, expected floating point; convert them with x.float()")
     if x.ndim < 2:
         raise ShapeError(
-            f"film: features have shape {tuple(x.shape)}, expected (B, C, *); "
-            "add the batch axis with x.unsqueeze(0)"
+            f"film: features have shape {tuple(x.shape)}, expected (B, C, *); add the batch axis with x.unsqueeze(0)"
         )
     if gamma.shape != beta.shape:
         raise ShapeError(

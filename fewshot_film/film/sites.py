@@ -144,9 +144,7 @@ class Sites(Sequence[Site]):
         parts = [part for name in self.names for part in modulations[name]]
         rows = {part.shape[0] for part in parts} - {1}
         if len(rows) > 1:
-            raise ShapeError(
-                f"flatten: sites have {sorted(rows)} rows, expected one row count (or 1) everywhere"
-            )
+            raise ShapeError(f"flatten: sites have {sorted(rows)} rows, expected one row count (or 1) everywhere")
         batch = rows.pop() if rows else 1
         return torch.cat([part.expand(batch, -1) for part in parts], dim=1)
 

@@ -30,9 +30,7 @@ class StagedRun:
         (torch.Size([2, 8]), torch.Size([2, 8]))
     """
 
-    def __init__(
-        self, filmed: FiLMedNetwork, segments: Sequence[Callable[[Tensor], Tensor]], x: Tensor
-    ) -> None:
+    def __init__(self, filmed: FiLMedNetwork, segments: Sequence[Callable[[Tensor], Tensor]], x: Tensor) -> None:
         self._filmed = filmed
         self._segments = segments
         self._x = x

@@ -1,6 +1,5 @@
 """Few-shot learners: one file a method; beside them backbones, the set encoder, heads and evaluation."""
 
-from fewshot_film.config.learners import BackboneConfig, SimpleCNAPSConfig
 from fewshot_film.learners.backbone import Backbone, build_backbone
 from fewshot_film.learners.errors import SupportError, WeightsError
 from fewshot_film.learners.evaluation import evaluate
@@ -13,12 +12,10 @@ from fewshot_film.learners.simple_cnaps import SimpleCNAPS
 __all__ = [
     "Adapted",
     "Backbone",
-    "BackboneConfig",
     "Learner",
     "MahalanobisClassifier",
     "Prototypes",
     "SimpleCNAPS",
-    "SimpleCNAPSConfig",
     "SupportError",
     "WeightsError",
     "build_backbone",

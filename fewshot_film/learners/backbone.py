@@ -155,7 +155,7 @@ def _read_weights(config: BackboneConfig, backbone: Backbone) -> dict[str, Tenso
 def _read_file(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
-            return cast(dict[str, Tensor], safetensors.torch.load_file(path))
+            return safetensors.torch.load_file(path)
         return cast(dict[str, Tensor], torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:
         raise WeightsError(

@@ -9,12 +9,12 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 
 import torch
-from torch import nn
 from tqdm import tqdm
 
-from fewshot_film.episodes import Episode, EpisodeSampler
+from fewshot_film.episodes import Episode, Episodes
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.training import accuracy
+from fewshot_film.run.loop import evaluating
 
 
 @torch.no_grad()
@@ -25,7 +25,7 @@ def episode_accuracy(learner: Learner, episode: Episode) -> float:
 
 def evaluate(
     learner: Learner,
-    sampler: EpisodeSampler,
+    episodes: Episodes,
     num_episodes: int,
     *,
     processes: int = 1,
@@ -38,7 +38,7 @@ def evaluate(
 
     Args:
         learner: put into evaluation mode, and back.
-        sampler: the episodes.
+        episodes: the episodes.
         num_episodes: at least 1.
         processes: how many to spread over; 0 for one a core. On an accelerator always this process alone.
         device: where to compute.
@@ -56,7 +56,7 @@ def evaluate(
     with (
         evaluating(learner),
         one_thread(device),
-        _accuracies(learner, sampler, num_episodes, processes, device) as values,
+        _accuracies(learner, episodes, num_episodes, processes, device) as values,
     ):
         bar = tqdm(values, progress, num_episodes, unit="episode", disable=None if progress else True)
         return list(bar)
@@ -64,38 +64,27 @@ def evaluate(
 
 @contextmanager
 def _accuracies(
-    learner: Learner, sampler: EpisodeSampler, num_episodes: int, processes: int, device: torch.device
+    learner: Learner, episodes: Episodes, num_episodes: int, processes: int, device: torch.device
 ) -> Iterator[Iterator[float]]:
     if processes == 1:
-        yield (episode_accuracy(learner, sampler[index].to(device)) for index in range(num_episodes))
+        yield (episode_accuracy(learner, episodes[index].to(device)) for index in range(num_episodes))
         return
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, spawn, _start_worker, (learner, sampler)) as pool:
+    with ProcessPoolExecutor(processes, spawn, _start_worker, (learner, episodes)) as pool:
         yield pool.map(_work, range(num_episodes), chunksize=max(1, num_episodes // (8 * processes)))
 
 
-_at_work: dict[str, tuple[Learner, EpisodeSampler]] = {}
+_at_work: dict[str, tuple[Learner, Episodes]] = {}
 
 
-def _start_worker(learner: Learner, sampler: EpisodeSampler) -> None:
+def _start_worker(learner: Learner, episodes: Episodes) -> None:
     torch.set_num_threads(1)
-    _at_work["job"] = (learner, sampler)
+    _at_work["job"] = (learner, episodes)
 
 
 def _work(index: int) -> float:
-    learner, sampler = _at_work["job"]
-    return episode_accuracy(learner, sampler[index])
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside the block, the former mode after it."""
-    mode = module.training
-    module.eval()
-    try:
-        yield
-    finally:
-        module.train(mode)
+    learner, episodes = _at_work["job"]
+    return episode_accuracy(learner, episodes[index])
 
 
 @contextmanager

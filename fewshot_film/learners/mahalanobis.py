@@ -81,7 +81,8 @@ class MahalanobisClassifier:
             centred = queries.to(self.support.dtype) - self.centre
             parts = [self._group_distances(group, centred) for group in self.groups]
             order = torch.cat([group.classes for group in self.groups]).argsort()
-            return torch.cat(parts)[order].T.clamp_min(0)
+            distances: Tensor = torch.cat(parts)[order].T.clamp_min(0)
+            return distances
 
     def logits(self, queries: Tensor) -> Tensor:
         """Minus the squared distances, ``(Q, way)``."""
@@ -112,7 +113,8 @@ class MahalanobisClassifier:
         to_query, to_mean, ones_square = to_ones.split([len(queries), len(pictures), 1])
         half_variance = variance / 2  # lambda of a one-shot class is 1/2
         gain = half_variance / (1 + half_variance * ones_square)
-        return gain * (to_query[None] - to_mean[:, None]).square()
+        term: Tensor = gain * (to_query[None] - to_mean[:, None]).square()
+        return term
 
 
 def fit_mahalanobis(features: Tensor, labels: Tensor, one_shot: OneShot = "zero") -> MahalanobisClassifier:
@@ -182,7 +184,7 @@ def _inner_within_classes(support: Tensor, scatter: Tensor, group: ClassGroup) -
     if _is_dual(support):
         gram = torch.cholesky_solve(scatter, group.factor)
         return gram[group.rows[:, :, None], group.rows[:, None, :]]
-    white = torch.linalg.solve_triangular(group.factor, support[group.rows].mT, upper=False)
+    white: Tensor = torch.linalg.solve_triangular(group.factor, support[group.rows].mT, upper=False)
     return white.mT @ white
 
 

@@ -71,4 +71,5 @@ def class_means(features: Tensor, labels: Tensor) -> Tensor:
         raise SupportError(f"{len(features)} support pictures and {len(labels)} labels; expected as many, at least 1")
     classes, members, counts = labels.unique(return_inverse=True, return_counts=True)
     sums = features.new_zeros(len(classes), features.shape[1]).index_add(0, members, features)
-    return sums / counts[:, None]
+    means: Tensor = sums / counts[:, None]
+    return means

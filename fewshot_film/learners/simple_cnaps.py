@@ -62,7 +62,8 @@ class SimpleCNAPS(Learner):
             return None
         code = self.set_encoder(self.backbone.normalize(support_images))
         if isinstance(self.generator, AutoregressiveGenerator):
-            return self.generator(code, StagedRun(self.filmed, _segments(self.filmed), support_images))
+            run = StagedRun(self.filmed, _segments(self.filmed), support_images)
+            return cast(Modulations, self.generator(code, run))
         return cast(Modulations, self.generator(code))
 
     def features(self, images: Tensor, modulations: Modulations | None) -> Tensor:
@@ -84,7 +85,7 @@ class SimpleCNAPS(Learner):
 
     def penalty(self) -> Tensor:
         """The generator's L2 penalty on its regularisers."""
-        return super().penalty() if self.generator is None else cast(Generator, self.generator).penalty()
+        return super().penalty() if self.generator is None else self.generator.penalty()
 
 
 @dataclass(frozen=True)

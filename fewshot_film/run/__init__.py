@@ -1,5 +1,11 @@
-"""Shared by all training and all commands: settings, command lines, seeding, the one training loop.
+"""Shared by all training and all commands; imports no other room.
 
-Nothing here is imported before it is asked for: ``command`` and ``config`` do without torch, so that a
-command's ``--help`` is quick.
+- ``command``: the registry behind both command lines; ``parsing``: dataclass, YAML and flags; ``errors``.
+- ``config``: settings of the loop; ``loop``: ``train``, the one training loop; ``machine``: device, precision
+  and processes; ``loading``: batches by number; ``seeding``: generators from (seed, keys).
+- ``checkpoint``, ``folder``, ``progress``: what a run leaves on the disk; ``saved_model``: what is shared.
+- ``results``, ``environment``: result files.
+
+Import from these modules; this one imports nothing, and ``command``, ``config`` and ``errors`` do without
+torch, so that a command's ``--help`` is quick.
 """

@@ -132,9 +132,7 @@ def put_weights(module: nn.Module, weights: Mapping[str, Tensor], path: Path) ->
     """
     problems = differing_weights(module.state_dict(), weights)
     if problems:
-        raise CheckpointError(
-            f"{path} is of another network: {'; '.join(problems)}; build the same one first"
-        )
+        raise CheckpointError(f"{path} is of another network: {'; '.join(problems)}; build the same one first")
     module.load_state_dict(weights)
 
 
@@ -152,9 +150,7 @@ def differing_weights(expected: Mapping[str, Tensor], found: Mapping[str, Tensor
     return problems + ([_some(shapes)] if shapes else [])
 
 
-def differences(
-    old: Mapping[str, Any], new: Mapping[str, Any], may_differ: Collection[str] = ()
-) -> list[str]:
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], may_differ: Collection[str] = ()) -> list[str]:
     """Settings in which a run's checkpoint and the command to resume it disagree, as ``key: old -> new``.
 
     Args:
@@ -208,8 +204,7 @@ def _check_seal(path: Path) -> None:
         raise CheckpointError(f"{path} was cut short, or is not a checkpoint: it does not end as one does")
     if seal != _SEAL + _sha256(path, size).encode():
         raise CheckpointError(
-            f"{path} is damaged: its content is not what was written; restore a copy, or train anew in "
-            f"another folder"
+            f"{path} is damaged: its content is not what was written; restore a copy, or train anew in another folder"
         )
 
 

@@ -100,8 +100,7 @@ def _chosen(prog: str, commands: Sequence[Command], name: str) -> Command:
     by_name = {command.name: command for command in commands}
     if name not in by_name:
         raise ConfigError(
-            f"no command {name!r}{suggestion(name, by_name)}; there are: {', '.join(by_name)}. "
-            f"See {prog} --help"
+            f"no command {name!r}{suggestion(name, by_name)}; there are: {', '.join(by_name)}. See {prog} --help"
         )
     return by_name[name]
 

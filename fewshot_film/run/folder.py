@@ -95,9 +95,7 @@ class RunFolder:
 
         What is not finite is null in the line, since JSON has no other word for it.
         """
-        line: dict[str, Any] = {
-            name: value if math.isfinite(value) else None for name, value in values.items()
-        }
+        line: dict[str, Any] = {name: value if math.isfinite(value) else None for name, value in values.items()}
         with self._metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, "split": split, **line}) + "\n")
         if self._events is not None:

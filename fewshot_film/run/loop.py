@@ -261,9 +261,7 @@ class _Training:
         metrics = self.machine.from_first(metrics)
         if self.loop.monitor not in metrics:
             reported = ", ".join(metrics)
-            raise ConfigError(
-                f"monitor is {self.loop.monitor!r}; expected what the validation reports: {reported}"
-            )
+            raise ConfigError(f"monitor is {self.loop.monitor!r}; expected what the validation reports: {reported}")
         self._write("validation", metrics, reporter)
         if progress.judge(metrics[self.loop.monitor], self.loop.mode) and self.machine.rank == 0:
             state = Checkpoint(self.recorded, progress, self.module.state_dict(), None)

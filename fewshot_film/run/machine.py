@@ -166,9 +166,7 @@ def to_device(batch: Any, device: torch.device) -> Any:
         return type(batch)(to_device(value, device) for value in batch)
     if dataclasses.is_dataclass(batch) and not isinstance(batch, type):
         fields = [field.name for field in dataclasses.fields(batch) if field.init]
-        return dataclasses.replace(
-            batch, **{name: to_device(getattr(batch, name), device) for name in fields}
-        )
+        return dataclasses.replace(batch, **{name: to_device(getattr(batch, name), device) for name in fields})
     return batch
 
 

@@ -97,9 +97,7 @@ def _last(key: str) -> str:
     return key.rpartition(".")[2]
 
 
-def _tidy(
-    words: Sequence[str], config_class: type, positionals: Sequence[str]
-) -> tuple[list[str], list[str]]:
+def _tidy(words: Sequence[str], config_class: type, positionals: Sequence[str]) -> tuple[list[str], list[str]]:
     """Split a command line into configuration files and flags, every flag as one ``--key=value`` word."""
     kinds = dict(keys_of(config_class)) | {"config": str, "help": None, "print_config": None}
     rest = ["--help" if word == "-h" else word for word in words]
@@ -174,9 +172,7 @@ def _epilog(examples: Sequence[str]) -> str:
 def _readable(error: argparse.ArgumentError) -> str:
     """The parser's message on one line, without Python's names of types."""
     text = " ".join(str(error).split())
-    text = re.sub(
-        r'Parser key "([^"]*)": Expected an? (.*)\. Got value: (.*)', r"\1 is \3; expected \2", text
-    )
+    text = re.sub(r'Parser key "([^"]*)": Expected an? (.*)\. Got value: (.*)', r"\1 is \3; expected \2", text)
     return _plain_types(text)
 
 

@@ -47,9 +47,7 @@ class Progress:
     def judge(self, value: float, mode: Literal["max", "min"]) -> bool:
         """Take note of a validation; whether it is the best so far. NaN never is."""
         self.validated_step = self.step
-        is_best = value == value and (
-            self.best is None or (value > self.best if mode == "max" else value < self.best)
-        )
+        is_best = value == value and (self.best is None or (value > self.best if mode == "max" else value < self.best))
         if is_best:
             self.best, self.best_step, self.validations_since_best = value, self.step, 0
         else:

@@ -24,9 +24,7 @@ def mean_and_interval(values: Sequence[float]) -> tuple[float, float]:
     """
     numbers = np.asarray(values, dtype=np.float64)
     if numbers.size < 2 or not np.isfinite(numbers).all():
-        raise ValueError(
-            f"an interval needs at least 2 finite values, got {numbers.size}; evaluate more episodes"
-        )
+        raise ValueError(f"an interval needs at least 2 finite values, got {numbers.size}; evaluate more episodes")
     return float(numbers.mean()), float(1.96 * numbers.std(ddof=1) / math.sqrt(numbers.size))
 
 

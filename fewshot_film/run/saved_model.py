@@ -66,9 +66,7 @@ def save_model(folder: Path, module_state: Mapping[str, Tensor], config: Any, ca
     found = {entry.name for entry in folder.iterdir()} if folder.exists() else set()
     strangers = sorted(found - {CONFIG, WEIGHTS, CARD})
     if strangers:
-        raise SavedModelError(
-            f"{folder} holds other files ({', '.join(strangers[:3])}); choose another folder"
-        )
+        raise SavedModelError(f"{folder} holds other files ({', '.join(strangers[:3])}); choose another folder")
     new, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{kind}") for kind in ("new", "old"))
     new.mkdir(parents=True)
     try:

@@ -94,9 +94,7 @@ class Stepper:
         names = sorted(outputs)
         for name in names:
             if not isinstance(outputs[name], Tensor) or outputs[name].numel() != 1:
-                raise TypeError(
-                    f"the module's {name!r} is not a tensor of one number, as all it returns must be"
-                )
+                raise TypeError(f"the module's {name!r} is not a tensor of one number, as all it returns must be")
         self.names = self.names or names
         if names != self.names:
             raise TypeError(f"the module returned {names}, before that {self.names}; expected the same names")

@@ -9,9 +9,7 @@ from clevr.cli import COMMANDS, run
 from fewshot_film.run.command import main
 
 
-def test_overview_names_every_command(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_overview_names_every_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["clevr-film", "--help"])
     assert run() == 0
     out = capsys.readouterr().out
@@ -30,13 +28,9 @@ def test_help_needs_no_torch() -> None:
         "import sys; from clevr.cli import run; "
         "sys.argv = ['clevr-film', 'generate', '--help']; run(); sys.exit('torch' in sys.modules)"
     )
-    assert (
-        subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=False).returncode == 0
-    )
+    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=False).returncode == 0
 
 
 def test_runs_as_a_module() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "clevr", "--help"], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-m", "clevr", "--help"], capture_output=True, text=True, check=True)
     assert "clevr-film COMMAND --help" in done.stdout

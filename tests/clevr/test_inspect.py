@@ -53,9 +53,7 @@ def test_types_list_their_functions(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def test_every_family(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_json(
-        tmp_path / "questions/CLEVR_val_questions.json", [a_question(), a_question(question_family_index=99)]
-    )
+    write_json(tmp_path / "questions/CLEVR_val_questions.json", [a_question(), a_question(question_family_index=99)])
     assert inspect(tmp_path, "--families", "true") == 0
     out = capsys.readouterr().out
     assert "84 zero_hop count x" in out
@@ -83,26 +81,19 @@ def test_sheet_shows_the_wanted_number_of_pictures(tmp_path: Path) -> None:
     assert widths[0] == widths[1]
 
 
-def test_problems_are_listed_and_the_status_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_problems_are_listed_and_the_status_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = write_clevr(tmp_path, num_scenes=30)
     wrong = [a_question(index, answer="3") for index in range(30)]
     write_json(root / "questions/CLEVR_val_questions.json", {"questions": wrong})
     assert inspect(root) == 1
     out = capsys.readouterr().out
     assert "30 problems; 30 answers checked" in out
-    assert (
-        "  question 190 about CLEVR_val_000019.png: the answer is 3, its program gives 1\n  and 10 more"
-        in out
-    )
+    assert "  question 190 about CLEVR_val_000019.png: the answer is 3, its program gives 1\n  and 10 more" in out
 
 
 def test_questions_of_clevr_humans(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = write_clevr(tmp_path)
-    record = without(
-        a_question(1, question="How many?"), "program", "question_index", "question_family_index"
-    )
+    record = without(a_question(1, question="How many?"), "program", "question_index", "question_family_index")
     write_json(root / "CLEVR-Humans-val.json", {"questions": [record]})
     assert inspect(root, "--humans", "true") == 0
     assert "2 scenes, 1 questions" in capsys.readouterr().out
@@ -117,9 +108,7 @@ def test_a_folder_without_data(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_a_malformed_record_ends_it_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_json(tmp_path / "questions/CLEVR_val_questions.json", [a_question(), a_question(answer="pink")])
     assert inspect(tmp_path) == 2
-    assert (
-        "CLEVR_val_questions.json, record 1 of 'questions': unknown answer 'pink'" in capsys.readouterr().err
-    )
+    assert "CLEVR_val_questions.json, record 1 of 'questions': unknown answer 'pink'" in capsys.readouterr().err
 
 
 def test_no_pictures_for_a_sheet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,9 +32,7 @@ def rewrite(root: Path, kind: str, records: list[dict[str, Any]], **info: Any) -
 @pytest.mark.parametrize("packed", [False, True])
 def test_counts(tmp_path: Path, packed: bool) -> None:
     root = write_clevr(tmp_path / "set", num_scenes=3)
-    two = a_question(
-        1, question="Are there 2 red things?", question_index=11, question_family_index=83, answer="no"
-    )
+    two = a_question(1, question="Are there 2 red things?", question_index=11, question_family_index=83, answer="no")
     two["program"] = [a_node("scene", []), a_node("filter_color", [0], "green"), a_node("exist", [1])]
     rewrite(root, "questions", [a_question(0), a_question(1), two])
     found = surveyed(pack(root, tmp_path / "set.zip") if packed else root)

@@ -47,9 +47,7 @@ def pack(path: Path, files: Mapping[str, bytes]) -> Path:
     return path
 
 
-def class_files(
-    class_names: Iterable[str], pictures: int, *, prefix: str = "", seed: int = 0
-) -> dict[str, bytes]:
+def class_files(class_names: Iterable[str], pictures: int, *, prefix: str = "", seed: int = 0) -> dict[str, bytes]:
     """``<prefix><class>/<number>.png``, every picture of its own."""
     names = list(class_names)
     return {

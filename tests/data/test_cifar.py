@@ -72,9 +72,7 @@ def test_not_there_or_another_set(tmp_path: Path) -> None:
 def test_files_of_another_set_by_the_same_names(tmp_path: Path) -> None:
     for name in ("train", "test", "meta"):
         write_pickle(tmp_path / name, {"fine_label_names": NAMES})
-    with pytest.raises(
-        SourceError, match=r"cifar-100: .* does not hold CIFAR-100's files \(KeyError\('data'\)\)"
-    ):
+    with pytest.raises(SourceError, match=r"cifar-100: .* does not hold CIFAR-100's files \(KeyError\('data'\)\)"):
         cifar100(tmp_path)
 
 

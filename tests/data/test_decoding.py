@@ -61,9 +61,7 @@ def test_cache_is_equal_to_memory_and_is_read_the_second_time(
         np.testing.assert_array_equal(images.digests, memory.digests)
 
 
-def test_bad_pictures_are_skipped_listed_and_logged_once(
-    root: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_bad_pictures_are_skipped_listed_and_logged_once(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(root, BAD)
     with caplog.at_level(logging.WARNING):
         images = small(folder(root))
@@ -111,9 +109,7 @@ def test_duplicates_can_be_kept_or_refused(root: Path) -> None:
     kept = small(folder(root), on_duplicate="keep")
     assert kept.class_sizes.tolist() == [4, 3]
     assert kept.duplicates == (("a/again.png", "a/1.png"),)
-    with pytest.raises(
-        SourceError, match=r"in the same class, first 'a/again.png' and 'a/1.png'; remove one"
-    ):
+    with pytest.raises(SourceError, match=r"in the same class, first 'a/again.png' and 'a/1.png'; remove one"):
         small(folder(root), on_duplicate="raise")
 
 
@@ -138,9 +134,7 @@ def test_a_changed_picture_or_setting_is_another_cache(root: Path, tmp_path: Pat
     assert len([path for path in cache_dir.iterdir() if path.is_dir()]) == 4
 
 
-def test_a_damaged_cache_is_written_again(
-    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_cache_is_written_again(root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     before = pixels(small(folder(root), tmp_path / "cache"))
     file = next((tmp_path / "cache").glob("*/pixels.u8"))
     file.write_bytes(file.read_bytes()[:-5])
@@ -149,9 +143,7 @@ def test_a_damaged_cache_is_written_again(
     assert "is damaged and is written again" in caplog.text
 
 
-def test_without_locks_the_cache_still_works(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_locks_the_cache_still_works(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError("no locks on this file system")
 

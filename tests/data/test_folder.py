@@ -28,9 +28,7 @@ def test_one_class_is_not_taken_for_a_wrapping_folder(tmp_path: Path) -> None:
 
 
 def test_extensions_do_not_matter(tmp_path: Path) -> None:
-    root = write(
-        tmp_path, {"a/picture": png(noise(1)), "a/b.txt": png(noise(2), "JPEG"), "a/c.PNG": png(noise(3))}
-    )
+    root = write(tmp_path, {"a/picture": png(noise(1)), "a/b.txt": png(noise(2), "JPEG"), "a/c.PNG": png(noise(3))})
     assert len(decode(folder(root), 8, 3)) == 3
 
 
@@ -43,9 +41,7 @@ def test_pictures_outside_class_folders_are_listed(tmp_path: Path) -> None:
 
 def test_deeper_folders_need_a_word(tmp_path: Path) -> None:
     root = write(tmp_path, class_files(["Latin/a", "Latin/b", "Greek/α"], 1))
-    with pytest.raises(
-        SourceError, match=r"'Greek/α/0.png' lies deeper than 1 folder.* pass depth=2 if 2 folders"
-    ):
+    with pytest.raises(SourceError, match=r"'Greek/α/0.png' lies deeper than 1 folder.* pass depth=2 if 2 folders"):
         folder(root)
     assert folder(root, depth=2).class_names == ("Greek/α", "Latin/a", "Latin/b")
 
@@ -95,9 +91,7 @@ def test_split_file(tmp_path: Path) -> None:
 
 def test_a_split_of_a_plain_folder_must_be_said(tmp_path: Path) -> None:
     root = write(tmp_path, class_files("abc", 1))
-    with pytest.raises(
-        SourceError, match=r"no folders train, val, test at the top; pass split_file=.* or split_seed"
-    ):
+    with pytest.raises(SourceError, match=r"no folders train, val, test at the top; pass split_file=.* or split_seed"):
         folder(root, "train")
 
 

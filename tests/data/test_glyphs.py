@@ -87,8 +87,7 @@ def test_no_two_characters_are_drawn_alike() -> None:
     names = [name for part in glyph_split().values() for name in part]
     fonts = {name: entry["fonts"][0] for part in published("glyphs").values() for name, entry in part.items()}
     drawings = [
-        np.asarray(draw(name[-1], fonts[name.split("/")[0]]), np.float64).reshape(32, 4, 32, 4)
-        for name in names
+        np.asarray(draw(name[-1], fonts[name.split("/")[0]]), np.float64).reshape(32, 4, 32, 4) for name in names
     ]
     flat = np.stack([drawing.mean((1, 3)).ravel() for drawing in drawings])
     flat -= flat.mean(1, keepdims=True)

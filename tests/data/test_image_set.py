@@ -49,9 +49,7 @@ def test_select_renumbers_in_the_order_given(names: list[str], count: int) -> No
 
 
 def test_select_refuses_unknown_and_repeated_classes() -> None:
-    with pytest.raises(
-        SourceError, match="noise: 1 of 2 asked classes are not there: 'dog'; it has 3 classes"
-    ):
+    with pytest.raises(SourceError, match="noise: 1 of 2 asked classes are not there: 'dog'; it has 3 classes"):
         IMAGES.select(["class 0", "dog"])
     with pytest.raises(SourceError, match="noise: classes asked for twice: 'class 1'"):
         IMAGES.select(["class 1", "class 1"])
@@ -59,9 +57,7 @@ def test_select_refuses_unknown_and_repeated_classes() -> None:
 
 def test_rotations_are_anticlockwise_quarter_turns() -> None:
     turned = IMAGES.with_rotations()
-    assert turned.class_names[4:8] == tuple(
-        f"class 1/rot{degrees}" for degrees in ("000", "090", "180", "270")
-    )
+    assert turned.class_names[4:8] == tuple(f"class 1/rot{degrees}" for degrees in ("000", "090", "180", "270"))
     assert turned.class_sizes.tolist() == [3] * 4 + [5] * 4 + [2] * 4
     for old in range(3):
         original = IMAGES.get(IMAGES.indices_of(old))

@@ -69,18 +69,14 @@ def test_not_there(tmp_path: Path) -> None:
 def test_pictures_missing_from_the_lists(tmp_path: Path) -> None:
     files = list_files("images/")
     del files["images/n020001.jpg"]
-    with pytest.raises(
-        SourceError, match=r"1 of 4 pictures named in train.csv are not below .*'n020001.jpg'"
-    ):
+    with pytest.raises(SourceError, match=r"1 of 4 pictures named in train.csv are not below .*'n020001.jpg'"):
         mini_imagenet(write(tmp_path, files), "train")
 
 
 def test_two_pictures_by_one_name(tmp_path: Path) -> None:
     files = list_files("images/")
     files["other/n010000.jpg"] = b"x"
-    with pytest.raises(
-        SourceError, match=r"pictures 'images/n010000.jpg' and 'other/n010000.jpg' have the same"
-    ):
+    with pytest.raises(SourceError, match=r"pictures 'images/n010000.jpg' and 'other/n010000.jpg' have the same"):
         mini_imagenet(write(tmp_path, files), "train")
 
 

@@ -52,9 +52,7 @@ def test_nothing_there_or_only_half(tmp_path: Path, files: dict[str, bytes]) -> 
 
 
 def test_pictures_at_another_depth(tmp_path: Path) -> None:
-    with pytest.raises(
-        SourceError, match=r"'images_background/x.png' does not lie at images_background/<alphabet>"
-    ):
+    with pytest.raises(SourceError, match=r"'images_background/x.png' does not lie at images_background/<alphabet>"):
         omniglot(pack(tmp_path / "o.zip", {**FILES, "images_background/x.png": b"x"}))
 
 

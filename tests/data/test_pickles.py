@@ -45,23 +45,15 @@ def test_texts_of_python_2(tmp_path: Path) -> None:
     assert load_arrays(tmp_path / "x.pkl") == "éa"
 
 
-@pytest.mark.parametrize(
-    "content", [Malicious(), [Malicious()], np.array([Malicious()], dtype=object), Path("x")]
-)
-def test_anything_else_is_refused_and_not_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: object
-) -> None:
+@pytest.mark.parametrize("content", [Malicious(), [Malicious()], np.array([Malicious()], dtype=object), Path("x")])
+def test_anything_else_is_refused_and_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: object) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(
-        SourceError, match=r"is not a pickle of arrays and plain containers \(it names (posix|pathlib)"
-    ):
+    with pytest.raises(SourceError, match=r"is not a pickle of arrays and plain containers \(it names (posix|pathlib)"):
         load_arrays(write_pickle(tmp_path / "x.pkl", content))
     assert not (tmp_path / "pwned").exists()
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"hello", b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x03\x00\x00\x00hexR."]
-)
+@pytest.mark.parametrize("data", [b"", b"hello", b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x03\x00\x00\x00hexR."])
 def test_damaged_pickles(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "x.pkl").write_bytes(data)
     with pytest.raises(SourceError, match="is not a pickle of arrays and plain containers"):

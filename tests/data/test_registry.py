@@ -24,9 +24,7 @@ def test_opens_with_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_unknown_names_list_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(
-        SourceError, match="no source is named 'omnigolt'; there are folder, omniglot, cifar-fs"
-    ):
+    with pytest.raises(SourceError, match="no source is named 'omnigolt'; there are folder, omniglot, cifar-fs"):
         open_source("omnigolt", tmp_path)
 
 

@@ -24,9 +24,7 @@ JUNK = {
 @pytest.fixture(params=["folder", "zip"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     files = {**FILES, **JUNK, "b/empty": b""}
-    return (
-        write(tmp_path / "data", files) if request.param == "folder" else pack(tmp_path / "data.zip", files)
-    )
+    return write(tmp_path / "data", files) if request.param == "folder" else pack(tmp_path / "data.zip", files)
 
 
 def test_names_are_sorted_and_without_what_systems_leave(root: Path) -> None:

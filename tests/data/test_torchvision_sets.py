@@ -61,9 +61,7 @@ def test_a_set_with_splits_joins_them_and_deals_classes(tmp_path: Path) -> None:
         for part in ("train", "val", "test")
     ]
     assert sorted(name for names in parts for name in names) == list("abcde")
-    with pytest.raises(
-        SourceError, match=r"which classes are for 'train'\? Pass split_file=.* or split_seed"
-    ):
+    with pytest.raises(SourceError, match=r"which classes are for 'train'\? Pass split_file=.* or split_seed"):
         open_source("torchvision:Country211", tmp_path, "train")
 
 
@@ -73,9 +71,7 @@ def test_a_set_in_one_part(tmp_path: Path) -> None:
 
 
 def test_parts_by_hand() -> None:
-    options = [
-        {"size": 5, "image_size": (3, 8, 8), "num_classes": 2, "random_offset": seed} for seed in (0, 99)
-    ]
+    options = [{"size": 5, "image_size": (3, 8, 8), "num_classes": 2, "random_offset": seed} for seed in (0, 99)]
     source = open_source("torchvision:FakeData", "unused", parts=options)
     assert len(source) == 10
     assert source.files[0] == "size=5,image_size=(3, 8, 8),num_classes=2,random_offset=0/0"
@@ -90,9 +86,7 @@ def test_a_split_file(tmp_path: Path) -> None:
 
 def test_missing_data_say_where_and_how(tmp_path: Path) -> None:
     for name in ("EuroSAT", "Country211", "KMNIST"):
-        with pytest.raises(
-            FileNotFoundError, match=rf"{name}: torchvision finds no such .*pass download=True"
-        ):
+        with pytest.raises(FileNotFoundError, match=rf"{name}: torchvision finds no such .*pass download=True"):
             open_source(f"torchvision:{name}", tmp_path)
 
 
@@ -111,9 +105,7 @@ def test_sets_whose_parts_have_other_classes() -> None:
 
 
 def test_a_set_that_cannot_be_split_by_guessing(tmp_path: Path) -> None:
-    with pytest.raises(
-        SourceError, match=r"EMNIST: say what its parts are with parts=\[\{\.\.\.\}, \.\.\.\]"
-    ):
+    with pytest.raises(SourceError, match=r"EMNIST: say what its parts are with parts=\[\{\.\.\.\}, \.\.\.\]"):
         open_source("torchvision:EMNIST", tmp_path)
 
 

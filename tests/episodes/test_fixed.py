@@ -77,9 +77,7 @@ def test_equals_the_slow_oracle() -> None:
         stream = SlowStream(7, "test", index)
         classes = stream.distinct([7], 4)[0]
         drawn = stream.distinct([len(IMAGES.indices_of(c)) for c in classes], 5)
-        pictures = [
-            [int(IMAGES.indices_of(c)[place]) for place in row] for c, row in zip(classes, drawn, strict=True)
-        ]
+        pictures = [[int(IMAGES.indices_of(c)[place]) for place in row] for c, row in zip(classes, drawn, strict=True)]
         plan = sampler.plan(index)
         assert plan.classes.tolist() == classes
         assert plan.support.tolist() == [picture for row in pictures for picture in row[:2]]
@@ -119,9 +117,7 @@ def test_every_class_and_picture_is_drawn_equally_often() -> None:
 @pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_loader_workers_give_the_same_episodes(method: str) -> None:
     sampler = EpisodeSampler(IMAGES, 3, 1, 2, seed=1)
-    loader = DataLoader(
-        sampler, batch_size=None, sampler=range(4), num_workers=2, multiprocessing_context=method
-    )
+    loader = DataLoader(sampler, batch_size=None, sampler=range(4), num_workers=2, multiprocessing_context=method)
     for index, episode in enumerate(loader):
         assert torch.equal(episode.support_images, sampler[index].support_images)
         assert episode.query_files == sampler[index].query_files

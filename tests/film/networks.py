@@ -28,9 +28,7 @@ def randomise_norms(network: nn.Module, seed: int = 0) -> nn.Module:
     return network
 
 
-def random_modulations(
-    sites: Sites, batch: int = 1, seed: int = 0, dtype: torch.dtype | None = None
-) -> Modulations:
+def random_modulations(sites: Sites, batch: int = 1, seed: int = 0, dtype: torch.dtype | None = None) -> Modulations:
     """gamma in [0.5, 1.5] and beta in [-0.5, 0.5]."""
     flat = torch.rand(batch, sites.flat_dim, generator=seeded(seed), dtype=dtype)
     values = sites.split(flat)

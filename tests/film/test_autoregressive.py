@@ -73,9 +73,7 @@ def test_the_order_of_the_set_does_not_matter() -> None:
 
 
 def test_a_fresh_one_is_near_the_identity() -> None:
-    for gamma, beta in (
-        AutoregressiveGenerator(4, SITES, (7, 4)).double()(code(1), Recorder(FEATURES)).values()
-    ):
+    for gamma, beta in AutoregressiveGenerator(4, SITES, (7, 4)).double()(code(1), Recorder(FEATURES)).values():
         assert gamma.shape[0] == 1
         assert 0 < (gamma - 1).abs().max() < 0.05
         assert 0 < beta.abs().max() < 0.05
@@ -134,9 +132,7 @@ def test_a_staged_run_goes_forward_only() -> None:
 
 
 def test_errors() -> None:
-    with pytest.raises(
-        ShapeError, match="feature_dims has 1 entries, expected one for each of the 2 stages: s, t"
-    ):
+    with pytest.raises(ShapeError, match="feature_dims has 1 entries, expected one for each of the 2 stages: s, t"):
         AutoregressiveGenerator(4, SITES, (7,))
     with pytest.raises(ShapeError, match="the code has 2 rows, expected 1: a set of examples is one task"):
         make()(code(2), Recorder(FEATURES))

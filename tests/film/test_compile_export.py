@@ -65,9 +65,7 @@ def test_a_compiled_network_inside_modulated() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings(
-    "ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning"
-)  # Dynamo's
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # Dynamo's
 def test_compiled_gradients(filmed: FiLMedNetwork) -> None:
     compiled = torch.compile(filmed, backend="aot_eager", fullgraph=True)
     gradients = []
@@ -88,9 +86,7 @@ def test_inductor(filmed: FiLMedNetwork) -> None:
 
 
 @pytest.mark.parametrize("strict", [False, pytest.param(True, marks=pytest.mark.slow)])
-@pytest.mark.filterwarnings(
-    "ignore:While compiling, we found certain side effects:UserWarning"
-)  # undone by then
+@pytest.mark.filterwarnings("ignore:While compiling, we found certain side effects:UserWarning")  # undone by then
 @torch.no_grad()
 def test_an_exported_program_adapts_to_any_task_and_batch(filmed: FiLMedNetwork, strict: bool) -> None:
     example = (X, random_modulations(filmed.sites))

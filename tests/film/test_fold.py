@@ -141,9 +141,7 @@ class BatchNormThenReLU(nn.BatchNorm2d):
 )
 def test_fold_refuses_layers_without_an_affine_end(layer: nn.Module, kind: str) -> None:
     filmed = inject_film(nn.Sequential(layer), [Site("0", 4)])
-    message = (
-        f"'0' is a {kind}, expected a BatchNorm, InstanceNorm, GroupNorm or LayerNorm: there is no scale"
-    )
+    message = f"'0' is a {kind}, expected a BatchNorm, InstanceNorm, GroupNorm or LayerNorm: there is no scale"
     with pytest.raises(FoldError, match=re.escape(message)):
         fold_film(filmed, filmed.sites.identity())
 
@@ -228,9 +226,7 @@ class Branching(nn.Module):
 
 def test_pairs_can_be_named_where_fx_cannot_trace() -> None:
     network, x = randomise_norms(Branching()).eval(), torch.randn(2, 3, 9)
-    message = (
-        r'torch.fx cannot trace this Branching \(.*\), which is how .* yourself: pairs=\[\("conv1", "bn1"\)'
-    )
+    message = r'torch.fx cannot trace this Branching \(.*\), which is how .* yourself: pairs=\[\("conv1", "bn1"\)'
     with pytest.raises(FoldError, match=message):
         fuse_conv_norm(network)
     fused = fuse_conv_norm(network, [("conv", "norm")])

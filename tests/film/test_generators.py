@@ -103,9 +103,7 @@ def test_every_parameter_and_the_code_get_a_gradient(kind: str) -> None:
 def test_generators_refuse_codes_of_another_shape(kind: str) -> None:
     generator = GENERATORS[kind](4, SITES)
     for shape in ((4,), (2, 5)):
-        message = (
-            f"{type(generator).__name__}: the code has shape {shape}, expected (B, 4); a code for one task"
-        )
+        message = f"{type(generator).__name__}: the code has shape {shape}, expected (B, 4); a code for one task"
         with pytest.raises(ShapeError, match=re.escape(message)):
             generator(torch.zeros(shape))
     with pytest.raises(ShapeError, match="needs a code and sites, got code_dim=0 and 4 sites"):
@@ -160,9 +158,7 @@ def test_a_linear_generator_learns_to_pick_the_map_that_the_code_names() -> None
 
 
 def test_linear_generator_refuses_an_unknown_start() -> None:
-    with pytest.raises(
-        ValueError, match="init is 'zeros', expected one of near_identity, kaiming_uniform, xavier_un"
-    ):
+    with pytest.raises(ValueError, match="init is 'zeros', expected one of near_identity, kaiming_uniform, xavier_un"):
         LinearGenerator(4, SITES, init="zeros")
 
 

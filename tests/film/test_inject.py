@@ -55,9 +55,7 @@ def test_sites_are_read_off_the_network() -> None:
 
 
 def test_names_and_patterns_mix_and_count_once() -> None:
-    filmed = inject_film(
-        tiny(), ["layer2.bn2", "layer2.*", Site("stem.0", 4)], stage_of=lambda name: name[-1]
-    )
+    filmed = inject_film(tiny(), ["layer2.bn2", "layer2.*", Site("stem.0", 4)], stage_of=lambda name: name[-1])
     assert list(filmed.sites) == [Site("layer2.bn2", 8, "2"), Site("layer2.bn1", 8, "1"), Site("stem.0", 4)]
 
 
@@ -83,9 +81,7 @@ def test_a_batch_equals_one_by_one() -> None:
     filmed, x, _ = filmed_tiny()
     values = random_modulations(filmed.sites, 3, dtype=torch.float64)
     rows = [
-        filmed(
-            x[i : i + 1], {name: Modulation(g[i : i + 1], b[i : i + 1]) for name, (g, b) in values.items()}
-        )
+        filmed(x[i : i + 1], {name: Modulation(g[i : i + 1], b[i : i + 1]) for name, (g, b) in values.items()})
         for i in range(3)
     ]
     torch.testing.assert_close(filmed(x, values), torch.cat(rows), rtol=1e-12, atol=1e-12)
@@ -193,8 +189,7 @@ def test_threads_do_not_see_each_others_values() -> None:
     for thread in threads:
         thread.join()
     assert all(
-        len(outs) == 5 and all(torch.equal(o, e) for o in outs)
-        for outs, e in zip(results, expected, strict=True)
+        len(outs) == 5 and all(torch.equal(o, e) for o in outs) for outs, e in zip(results, expected, strict=True)
     )
 
 
@@ -258,9 +253,7 @@ def norm_and_input(kind: str) -> tuple[nn.Module, Tensor]:
     return layers[kind], torch.randn(shape.get(kind, (2, 4, 5, 5)), generator=generator)
 
 
-@pytest.mark.parametrize(
-    "kind", ["BatchNorm1d", "BatchNorm2d", "InstanceNorm1d", "GroupNorm", "LayerNorm", "RMSNorm"]
-)
+@pytest.mark.parametrize("kind", ["BatchNorm1d", "BatchNorm2d", "InstanceNorm1d", "GroupNorm", "LayerNorm", "RMSNorm"])
 def test_kinds_of_norms(kind: str) -> None:
     norm, x = norm_and_input(kind)
     filmed = inject_film(nn.Sequential(norm), ["0"])
@@ -269,8 +262,7 @@ def test_kinds_of_norms(kind: str) -> None:
     axis = -1 if kind in ("LayerNorm", "RMSNorm") else 1
     channels_first = norm(x).movedim(axis, 1)
     by_channel = [
-        gamma[:, c].view(2, *[1] * (x.ndim - 2)) * channels_first[:, c]
-        + beta[:, c].view(2, *[1] * (x.ndim - 2))
+        gamma[:, c].view(2, *[1] * (x.ndim - 2)) * channels_first[:, c] + beta[:, c].view(2, *[1] * (x.ndim - 2))
         for c in range(4)
     ]
     torch.testing.assert_close(filmed(x, values), torch.stack(by_channel, dim=axis))
@@ -331,9 +323,7 @@ def test_inject_refuses_a_second_film() -> None:
 
 def test_the_call_refuses_values_for_other_sites() -> None:
     filmed, x, values = filmed_tiny()
-    with pytest.raises(
-        SiteError, match=r"there is no site 'layer1.bn'; near matches: layer1.bn2, layer1.bn1"
-    ):
+    with pytest.raises(SiteError, match=r"there is no site 'layer1.bn'; near matches: layer1.bn2, layer1.bn1"):
         filmed(x, {"layer1.bn": values["layer1.bn1"]})
     with pytest.raises(ShapeError, match=re.escape("site 'layer1.bn1': gamma has shape (1, 8)")):
         filmed(x, {"layer1.bn1": values["layer2.bn1"]})

@@ -149,9 +149,7 @@ def test_film_refuses_shapes_that_do_not_fit(x: tuple, gamma: tuple, beta: tuple
 
 
 def test_film_refuses_integers() -> None:
-    with pytest.raises(
-        ShapeError, match=r"features are torch.uint8, expected floating point; .* x.float\(\)"
-    ):
+    with pytest.raises(ShapeError, match=r"features are torch.uint8, expected floating point; .* x.float\(\)"):
         film(torch.zeros(1, 2, dtype=torch.uint8), torch.ones(2), torch.zeros(2))
 
 

@@ -22,8 +22,7 @@ NETWORKS = {
 }
 
 DEEP = [
-    pytest.param(name, marks=pytest.mark.slow) if name in ("resnet34", "efficientnet_b0") else name
-    for name in NETWORKS
+    pytest.param(name, marks=pytest.mark.slow) if name in ("resnet34", "efficientnet_b0") else name for name in NETWORKS
 ]
 
 
@@ -73,13 +72,9 @@ def test_folded_and_fused_equal_filmed(name: str, dtype: torch.dtype, tolerance:
     with torch.no_grad():
         expected = filmed(x, values)
         folded = fold_film(filmed, values)
-        torch.testing.assert_close(
-            folded(x), expected, rtol=tolerance, atol=tolerance * float(expected.abs().max())
-        )
+        torch.testing.assert_close(folded(x), expected, rtol=tolerance, atol=tolerance * float(expected.abs().max()))
         assert list(folded.state_dict()) == list(filmed.network.state_dict())
         fused = fuse_conv_norm(folded)
-        torch.testing.assert_close(
-            fused(x), expected, rtol=tolerance, atol=tolerance * float(expected.abs().max())
-        )
+        torch.testing.assert_close(fused(x), expected, rtol=tolerance, atol=tolerance * float(expected.abs().max()))
     assert len(find_conv_norm_pairs(folded)) == NETWORKS[name][3]
     assert sum(isinstance(module, nn.BatchNorm2d) for module in fused.modules()) == 0

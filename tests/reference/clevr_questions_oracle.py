@@ -53,9 +53,7 @@ def run(program: list[Record], scene: Record, at: int | None = None, instead: di
         return things[inputs[0]][attribute]
     if verb == "same":
         return [
-            i
-            for i in range(len(things))
-            if i != inputs[0] and things[i][attribute] == things[inputs[0]][attribute]
+            i for i in range(len(things)) if i != inputs[0] and things[i][attribute] == things[inputs[0]][attribute]
         ]
     assert verb == "equal"
     return inputs[0] == inputs[1]
@@ -125,10 +123,44 @@ def faults(program: list[Record], scene: Record) -> list[str]:
                 last = reader_of(program, last)
             if attribute in told(program, last) and last != at:
                 found.append("an attribute is told of things that share it anyway")
-    if program[-1]["function"] in ("equal_integer", "less_than", "greater_than"):
-        sides = [program[number]["inputs"][0] for number in program[-1]["inputs"]]
-        if told(program, sides[0]) == told(program, sides[1]) and not any(
-            n["function"] == "relate" for n in program
-        ):
-            found.append("a set is compared with itself")
+    return found + answers_told(program)
+
+
+def answers_told(program: list[Record]) -> list[str]:
+    """Ways in which the words alone tell the answer."""
+    found = []
+    last = program[-1]
+    landmarks = [
+        told(program, node["inputs"][0])
+        for i, node in enumerate(program)
+        if node["function"] == "unique" and comes_from(program, i) == "scene" and not asked_of(program, i)
+    ]
+    verb, _, attribute = last["function"].partition("_")
+    if verb in ("count", "exist"):
+        things = told(program, last["inputs"][0])
+        if any(landmark.items() <= things.items() for landmark in landmarks):
+            found.append("the things are told like a landmark, of which there is no other")
+    if verb == "query":
+        things = told(program, program[last["inputs"][0]]["inputs"][0])
+        for landmark in landmarks:
+            rest = {name: value for name, value in landmark.items() if name != attribute}
+            if rest != landmark and rest.items() <= things.items():
+                found.append("the landmark's value cannot be that of the things")
+    if last["function"] in ("equal_integer", "less_than", "greater_than"):
+        sides = [program[number]["inputs"][0] for number in last["inputs"]]
+        for one, other in (sides, sides[::-1]):
+            if comes_from(program, one) == "scene" and told(program, one).items() <= told(program, other).items():
+                found.append("a set is compared with a part of it")
     return found
+
+
+def comes_from(program: list[Record], at: int) -> str:
+    """The function that gives the objects which filters and a ``unique`` narrow down to those of ``at``."""
+    while program[at]["function"].startswith("filter_") or program[at]["function"] == "unique":
+        at = program[at]["inputs"][0]
+    return str(program[at]["function"])
+
+
+def asked_of(program: list[Record], at: int) -> bool:
+    """Whether the object of a ``unique`` is what a query is about, rather than a landmark."""
+    return bool(program[reader_of(program, at)]["function"].startswith("query_"))

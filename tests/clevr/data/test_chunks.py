@@ -216,9 +216,7 @@ def test_another_seed_is_refused(tmp_path: Path, merged: bool) -> None:
     if merged:
         go_on(store)
     before = content(tmp_path)
-    message = (
-        f"{tmp_path} holds a split 'val' with other settings: seed is 3 there and 4 here; width is None there"
-    )
+    message = f"{tmp_path} holds a split 'val' with other settings: seed is 3 there and 4 here; width is None there"
     with pytest.raises(GenerateError, match=re.escape(message)):
         a_store(tmp_path, seed=4, width=8).begin()
     assert content(tmp_path) == before
@@ -238,9 +236,7 @@ def test_other_splits_may_lie_beside_it(tmp_path: Path) -> None:
 
 def test_a_set_of_another_origin_is_refused(tmp_path: Path) -> None:
     write_clevr(tmp_path)
-    with pytest.raises(
-        GenerateError, match=r"CLEVR_val_questions\.json was not made by this program; choose another"
-    ):
+    with pytest.raises(GenerateError, match=r"CLEVR_val_questions\.json was not made by this program; choose another"):
         a_store(tmp_path).begin()
     write_json(tmp_path / "questions/CLEVR_val_questions.json", "x")
     with pytest.raises(GenerateError, match=r"expected a JSON object.*Choose another --out"):
@@ -255,9 +251,7 @@ def test_a_full_disk(tmp_path: Path, whole: dict[str, bytes], monkeypatch: pytes
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)
-        message = (
-            f"cannot write to {tmp_path}: No space left on device. Make room or give permission, and run"
-        )
+        message = f"cannot write to {tmp_path}: No space left on device. Make room or give permission, and run"
         with pytest.raises(GenerateError, match=re.escape(message)):
             go_on(store)
     assert go_on(store)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clevr.data import json_records
@@ -29,13 +29,10 @@ def read(content: str | bytes, key: str = "questions") -> list[dict[str, Any]]:
     return list(JsonRecords(lambda: io.BytesIO(data), "some.json", key))
 
 
+@settings(deadline=None)
 @given(RECORDS, st.dictionaries(st.sampled_from(["info", "a"]), JSON), st.booleans(), st.integers(1, 40))
-def test_reads_what_json_reads(
-    records: list[dict[str, Any]], others: dict[str, Any], spaced: bool, block: int
-) -> None:
-    text = json.dumps(
-        {**others, "questions": records, "z": 1}, indent=1 if spaced else None, ensure_ascii=spaced
-    )
+def test_reads_what_json_reads(records: list[dict[str, Any]], others: dict[str, Any], spaced: bool, block: int) -> None:
+    text = json.dumps({**others, "questions": records, "z": 1}, indent=1 if spaced else None, ensure_ascii=spaced)
     source = JsonRecords(lambda: io.BytesIO(text.encode()), "some.json", "questions")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_records, "BLOCK", block)
@@ -43,6 +40,17 @@ def test_reads_what_json_reads(
     assert source.others == {**others, "z": 1}
 
 
+@pytest.mark.parametrize("number", ["0.0", "-1.5e+10", "12", "1e5"])
+@pytest.mark.parametrize("block", [1, 2, 3])
+def test_a_number_that_is_cut_by_a_block(number: str, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_records, "BLOCK", block)
+    text = f'{{"version": {number}, "questions": []}}'
+    source = JsonRecords(lambda: io.BytesIO(text.encode()), "some.json", "questions")
+    assert list(source) == []
+    assert source.others == {"version": float(number)}
+
+
+@settings(deadline=None)
 @given(RECORDS, st.integers(1, 40))
 def test_reads_a_bare_list(records: list[dict[str, Any]], block: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -50,16 +58,16 @@ def test_reads_a_bare_list(records: list[dict[str, Any]], block: int) -> None:
         assert read(json.dumps(records)) == records
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_file_cut_anywhere_is_an_error(data: st.DataObject) -> None:
     text = json.dumps({"info": {"version": "1.0"}, "questions": [{"a": [1, "é", True]}, {"b": None}]})
     cut = data.draw(st.integers(1, len(text) - 1))
-    with pytest.raises(
-        DataError, match=r"some\.json, .*character \d+: the file is cut short; get or write it again"
-    ):
+    with pytest.raises(DataError, match=r"some\.json, .*character \d+: the file is cut short; get or write it again"):
         read(text[:cut])
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_records_or_an_error_that_names_the_file(content: bytes) -> None:
     with fine_or_refused("some.json"):
@@ -104,9 +112,7 @@ def test_errors_name_file_record_and_position(content: str | bytes, message: str
 def test_position_counts_over_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_records, "BLOCK", 7)
     text = json.dumps([{"a": "x" * 50}, {"b": 1}])[:-1] + ", {'c'}]"
-    with pytest.raises(
-        DataError, match=f"record 2 of 'questions', character {text.index(chr(39))}: not JSON"
-    ):
+    with pytest.raises(DataError, match=f"record 2 of 'questions', character {text.index(chr(39))}: not JSON"):
         read(text)
 
 

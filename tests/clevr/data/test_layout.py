@@ -50,6 +50,11 @@ def test_finds_split_folders_of_the_wild(tmp_path: Path) -> None:
     assert list_splits(tmp_path) == ["train", "val"]
 
 
+def test_one_split_folder_is_one_split(tmp_path: Path) -> None:
+    write_wild(tmp_path / "train")
+    assert list_splits(tmp_path) == ["train"]
+
+
 def test_finds_what_the_public_generator_writes(tmp_path: Path) -> None:
     assert find_split(write_wild(tmp_path), "new").images == "images"
     assert list_splits(tmp_path) == ["new"]

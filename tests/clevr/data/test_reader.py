@@ -21,9 +21,7 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def test_reads_questions_scenes_and_pictures(root: Path) -> None:
     split = ClevrSplit.open(root, "val")
     assert [question.to_json() for question in split.questions()] == [a_question(index) for index in range(3)]
-    assert [json.loads(json.dumps(scene.to_json())) for scene in split.scenes()] == [
-        a_scene(i) for i in range(3)
-    ]
+    assert [json.loads(json.dumps(scene.to_json())) for scene in split.scenes()] == [a_scene(i) for i in range(3)]
     assert split.pictures == {f"CLEVR_val_{index:06d}.png" for index in range(3)}
     picture = split.load_picture("CLEVR_val_000002.png")
     assert (picture.mode, picture.size) == ("RGB", (12, 8))
@@ -45,9 +43,7 @@ def test_cached_table_is_made_once_per_content(tmp_path: Path, monkeypatch: pyte
     with monkeypatch.context() as patch:
         patch.setattr(ClevrSplit, "questions", lambda self: pytest.fail("read again"))
         assert len(split.table(cache)) == 2
-    write_json(
-        root / "questions/CLEVR_val_questions.json", {"questions": [a_question(question="Another text?")]}
-    )
+    write_json(root / "questions/CLEVR_val_questions.json", {"questions": [a_question(question="Another text?")]})
     assert list(split.table(cache).texts) == ["Another text?"]
 
 
@@ -55,9 +51,7 @@ def test_question_about_a_picture_that_is_not_there(tmp_path: Path) -> None:
     root = write_clevr(tmp_path)
     (root / "images/val/CLEVR_val_000001.png").unlink()
     file = root / "questions/CLEVR_val_questions.json"
-    message = (
-        f"{file}, record 1 of 'questions': asks about CLEVR_val_000001.png, which is not in {root}/images/val"
-    )
+    message = f"{file}, record 1 of 'questions': asks about CLEVR_val_000001.png, which is not in {root}/images/val"
     with pytest.raises(DataError, match=re.escape(message)):
         list(ClevrSplit.open(root, "val").questions())
 

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clevr.data.errors import DataError
@@ -187,6 +187,7 @@ def _spoil(data: st.DataObject, value: Any) -> Any:
     return data.draw(ANYTHING)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_spoiled_question_is_read_or_refused_by_name(data: st.DataObject) -> None:
     record = _spoil(data, a_question())
@@ -196,6 +197,7 @@ def test_a_spoiled_question_is_read_or_refused_by_name(data: st.DataObject) -> N
         assert parse_question(json.loads(json.dumps(question.to_json()))) == question
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_spoiled_scene_is_read_or_refused_by_name(data: st.DataObject) -> None:
     record = _spoil(data, a_scene())

@@ -13,9 +13,7 @@ from clevr.questions import execute
 
 
 @pytest.fixture(scope="module", params=["zip", "unpacked"])
-def blender_sample(
-    request: pytest.FixtureRequest, shared_data: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def blender_sample(request: pytest.FixtureRequest, shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     archive = shared_data / "clevr-blender-sample.zip"
     if not archive.is_file():
         pytest.skip(f"no {archive}")

@@ -82,9 +82,7 @@ def test_forked_processes_do_not_mix_up_their_reads(tmp_path: Path) -> None:
 
 
 def test_missing_root(tmp_path: Path) -> None:
-    with pytest.raises(
-        DataNotFoundError, match=r"nowhere does not exist; expected a folder in CLEVR's layout"
-    ):
+    with pytest.raises(DataNotFoundError, match=r"nowhere does not exist; expected a folder in CLEVR's layout"):
         open_storage(tmp_path / "nowhere")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clevr.data import table as table_module
@@ -23,6 +23,7 @@ def table() -> QuestionTable:
     return QuestionTable.from_questions(map(parse_question, records))
 
 
+@settings(deadline=None)
 @given(st.lists(st.text()))
 def test_texts_are_kept(texts: list[str]) -> None:
     packed = Texts.pack(iter(texts))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 from PIL import Image
@@ -34,9 +34,7 @@ def test_files_have_clevrs_form(tmp_path: Path) -> None:
     """What readers of CLEVR, and its own question generator, take out of the files."""
     write_scenes(tmp_path / "s.json", [parse_scene(a_scene(7))], info_block("val"))
     write_questions(tmp_path / "q.json", [parse_question(a_question(7))], info_block("val"))
-    scenes, questions = (
-        json.loads((tmp_path / name).read_text(encoding="utf-8")) for name in ("s.json", "q.json")
-    )
+    scenes, questions = (json.loads((tmp_path / name).read_text(encoding="utf-8")) for name in ("s.json", "q.json"))
     for content in (scenes, questions):
         assert content["info"]["split"] == "val"
         assert {"version", "date", "license"} <= content["info"].keys()
@@ -73,6 +71,7 @@ def test_numbers_that_json_does_not_have_leave_the_old_file(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == [path]
 
 
+@settings(deadline=None)
 @given(nps.arrays(np.uint8, st.tuples(st.just(3), st.integers(1, 9), st.integers(1, 9))))
 def test_png_keeps_every_pixel(pixels: np.ndarray) -> None:
     picture = Image.open(io.BytesIO(encode_png(pixels)))

@@ -57,9 +57,7 @@ def test_number_within_a_template_file() -> None:
 
 
 def test_unknown_group_or_number() -> None:
-    with pytest.raises(
-        ValueError, match=r"unknown group of families 'four_hop.json'; expected one of \('compare_"
-    ):
+    with pytest.raises(ValueError, match=r"unknown group of families 'four_hop.json'; expected one of \('compare_"):
         global_family_index("four_hop.json", 0)
     with pytest.raises(ValueError, match=r"zero_hop.json has 6 families, no number 6"):
         global_family_index("zero_hop.json", 6)

@@ -25,9 +25,7 @@ def program(*steps: str) -> list[dict[str, Any]]:
     for step in steps:
         function, *rest = step.split()
         inputs = [int(word) for word in rest if word.isdigit()]
-        nodes.append(
-            {"function": function, "inputs": inputs, "value_inputs": [w for w in rest if not w.isdigit()]}
-        )
+        nodes.append({"function": function, "inputs": inputs, "value_inputs": [w for w in rest if not w.isdigit()]})
     return nodes
 
 
@@ -45,7 +43,19 @@ BLUE = ("scene", "filter_color 0 blue", "unique 1")
             (*BLUE, "same_shape 2", "filter_shape 3 sphere", "exist 4"),
             "an attribute is told of things that share it anyway",
         ),
-        (("scene", "count 0", "scene", "count 2", "equal_integer 1 3"), "a set is compared with itself"),
+        (("scene", "count 0", "scene", "count 2", "equal_integer 1 3"), "a set is compared with a part of it"),
+        (
+            ("scene", "count 0", "scene", "filter_color 2 red", "count 3", "less_than 1 4"),
+            "a set is compared with a part of it",
+        ),
+        (
+            (*BLUE, "relate 2 left", "filter_color 3 blue", "exist 4"),
+            "the things are told like a landmark, of which there is no other",
+        ),
+        (
+            (*BLUE, "relate 2 left", "filter_shape 3 sphere", "unique 4", "query_color 5"),
+            "the landmark's value cannot be that of the things",
+        ),
         (("scene", "scene", "union 0 1", "count 2"), "a union of a set with itself"),
         (
             ("scene", "filter_color 0 red", "scene", "union 1 2", "filter_color 3 red", "count 4"),
@@ -66,7 +76,4 @@ def test_faults_are_found(steps: tuple[str, ...], fault: str) -> None:
 
 
 def test_a_question_without_fault() -> None:
-    assert (
-        faults(program(*BLUE, "relate 2 left", "filter_shape 3 sphere", "unique 4", "query_color 5"), SCENE)
-        == []
-    )
+    assert faults(program(*BLUE, "relate 2 left", "filter_shape 3 sphere", "unique 4", "query_size 5"), SCENE) == []

@@ -31,9 +31,7 @@ def test_clevr_v1_record_returns_as_it_came() -> None:
 
 
 def test_test_split_has_neither_answer_nor_program() -> None:
-    record = {
-        key: V1[key] for key in ("split", "image_index", "image_filename", "question_index", "question")
-    }
+    record = {key: V1[key] for key in ("split", "image_index", "image_filename", "question_index", "question")}
     question = Question.from_json(record)
     assert question.answer is question.program is question.question_family_index is None
     assert question.type is question.num_hops is None

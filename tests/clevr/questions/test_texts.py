@@ -50,9 +50,7 @@ def things(draw: st.DrawFn, shape: str, attribute: str) -> Things:
 @st.composite
 def meanings(draw: st.DrawFn) -> tuple[Family, Meaning]:
     family = draw(st.sampled_from(FAMILIES))
-    return family, Meaning(
-        family.asks, tuple(draw(things(about, family.attribute)) for about in family.about)
-    )
+    return family, Meaning(family.asks, tuple(draw(things(about, family.attribute)) for about in family.about))
 
 
 @settings(max_examples=500, deadline=None)
@@ -132,9 +130,7 @@ def _some_meaning(family: Family, rng: random.Random) -> Meaning:
         ("Are there fewer balls than red things?", Meaning("less_than", (BALL, RED))),
         (
             "What color is the thing that is both behind the ball and left of the red thing?",
-            Meaning(
-                "query_color", (Things(NOTHING_TOLD, Both(Related("left", RED), Related("behind", BALL))),)
-            ),
+            Meaning("query_color", (Things(NOTHING_TOLD, Both(Related("left", RED), Related("behind", BALL))),)),
         ),
         (
             "How many tiny objects are either red objects or spheres?",

@@ -14,9 +14,7 @@ def fitting(scene: Scene, description: tuple[str | None, ...]) -> set[int]:
     return {
         i
         for i, thing in enumerate(scene.objects)
-        if all(
-            told in (None, getattr(thing, name)) for told, name in zip(description, ATTRIBUTES, strict=True)
-        )
+        if all(told in (None, getattr(thing, name)) for told, name in zip(description, ATTRIBUTES, strict=True))
     }
 
 
@@ -37,9 +35,7 @@ def test_unique_descriptions_are_all_there_are(scene: Scene) -> None:
                 for description in itertools.product(*values)
                 if len(found := fitting(scene, description) & members(among)) == 1
                 and (members(among) == everything or found != fitting(scene, description))
-                and not any(
-                    told and name in hidden for told, name in zip(description, ATTRIBUTES, strict=True)
-                )
+                and not any(told and name in hidden for told, name in zip(description, ATTRIBUTES, strict=True))
             }
             given = view.unique(among, hidden)
             assert {(description, first_object(objects)) for description, objects in given} == expected
@@ -54,9 +50,7 @@ def test_sets_are_those_of_the_scene(scene: Scene) -> None:
         for relation in RELATIONS:
             assert members(view.related[relation][i]) == set(scene.relationships[relation][i])
         for name in ATTRIBUTES:
-            same = {
-                j for j, other in enumerate(scene.objects) if getattr(other, name) == getattr(thing, name)
-            }
+            same = {j for j, other in enumerate(scene.objects) if getattr(other, name) == getattr(thing, name)}
             assert members(view.same[name][i]) == same - {i}
     for mask, options in zip(MASKS, view.by_mask, strict=True):
         for description, objects in options:

@@ -109,9 +109,7 @@ def test_how_much_a_text_tells_does_not_tell_the_answer(written: list[tuple[Scen
         for question in questions:
             if question.answer not in ("yes", "no"):
                 continue
-            known = answers.setdefault(
-                (question.question_family_index, len(question.question.split())), Counter()
-            )
+            known = answers.setdefault((question.question_family_index, len(question.question.split())), Counter())
             if number < half:
                 known[question.answer] += 1
             elif known:
@@ -136,7 +134,5 @@ def test_only_the_families_asked_for() -> None:
 
 def test_more_questions_than_families() -> None:
     scene = random_scene(np.random.default_rng(0))
-    with pytest.raises(
-        ValueError, match="num_questions is 91: each question of a scene is of another family, so"
-    ):
+    with pytest.raises(ValueError, match="num_questions is 91: each question of a scene is of another family, so"):
         write_questions(scene, np.random.default_rng(0), num_questions=91)
