@@ -48,16 +48,15 @@ def run(config: OmniglotConfig) -> int:
     runs = Path(config.runs)
     data = [f"--data.root={config.root}", f"--data.cache={runs / 'pictures'}"]
     weights = f"--learner.backbone.weights={runs / 'pretrain' / 'model'}"
-    evaluation = ["--data.source=omniglot", "--data.rotations=true", "--ways=[5,20]", "--shots=[1,5]"]
+    tasks = ["--ways=[5,20]", "--shots=[1,5]", f"--episodes={config.episodes}"]
+    evaluation = ["--data.source=omniglot", "--data.rotations=true", *tasks]
     trainings = {
         "pretrain": ["pretrain", f"--config={CONFIGS / 'pretrain.yaml'}", f"--out={runs / 'pretrain'}", "--resume"],
         "train": ["train", f"--config={CONFIGS / 'train.yaml'}", f"--out={runs / 'train'}", "--resume", weights],
     }
     steps = [words + data for stage, words in trainings.items() if not (runs / stage / "model").is_dir()]
     steps += [
-        ["evaluate", str(folder / "model"), f"--episodes={config.episodes}", f"--out={folder / 'result.json'}"]
-        + evaluation
-        + data
+        ["evaluate", str(folder / "model"), f"--out={folder / 'result.json'}", *evaluation, *data]
         for folder in (runs / "pretrain", runs / "train")
     ]
     for words in steps:

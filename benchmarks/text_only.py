@@ -81,7 +81,7 @@ class TextOnlyConfig:
     """Questions in a batch."""
     loop: LoopConfig = field(
         default_factory=lambda: LoopConfig(
-            steps=6000, learning_rate=2e-3, schedule="cosine", clip_norm=1.0, validate_every=400, patience=5
+            steps=2400, learning_rate=1e-3, schedule="cosine", clip_norm=1.0, validate_every=200
         )
     )
     """How it is trained."""

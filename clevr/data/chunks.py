@@ -9,12 +9,12 @@ function of the settings and its range alone, it does not matter which run or ma
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,7 @@ class ChunkStore:
         self._info = info_block(split, date=date, generator=dict(settings))
         self._work = root / ".generate" / split
         self._images = root / images_name(split)
+        self._merged = {"scenes": root / scenes_name(split), "questions": root / questions_name(split)}
 
     def begin(self) -> None:
         """Make the folders, or see that what is there was begun with the same settings.
@@ -86,8 +87,9 @@ class ChunkStore:
         Raises:
             GenerateError: it was not, or the folder cannot be written to.
         """
-        if self.is_merged:
-            self._compare(self._merged_info(), self.root / questions_name(self.split))
+        for key, path in self._merged.items():
+            if path.exists():
+                self._compare(_read_info(path, key), path)
         with _named_errors(self.root):
             self._images.mkdir(parents=True, exist_ok=True)
             self._work.mkdir(parents=True, exist_ok=True)
@@ -98,8 +100,8 @@ class ChunkStore:
 
     @property
     def is_merged(self) -> bool:
-        """Whether the split's final files are there; the questions are written last."""
-        return (self.root / questions_name(self.split)).exists()
+        """Whether the split's final files are there."""
+        return all(path.exists() for path in self._merged.values())
 
     def is_done(self, chunk: Chunk) -> bool:
         """Whether a chunk need not be made (again)."""
@@ -118,7 +120,8 @@ class ChunkStore:
             for path, pixels in zip(self._pictures(chunk), made.pictures, strict=True):
                 temporary.write_bytes(encode_png(pixels))
                 temporary.replace(path)
-            lines = [str(len(made.scenes)), *map(json_line, made.scenes), *map(json_line, made.questions)]
+            head = json.dumps({"info": self._info, "scenes": len(made.scenes)})
+            lines = [head, *map(json_line, made.scenes), *map(json_line, made.questions)]
             write_text_atomically(part, "\n".join(lines) + "\n")
 
     def finish(self) -> bool:
@@ -126,46 +129,42 @@ class ChunkStore:
 
         Returns:
             Whether the split is complete.
+        Raises:
+            GenerateError: no room, no permission, or a part was made with other settings.
         """
-        if not self.is_merged:
-            if not all(self._part(chunk).exists() for chunk in self.chunks):
-                return False
-            with _named_errors(self.root):
-                write_lines(self.root / scenes_name(self.split), "scenes", self._scene_lines(), self._info)
-                questions = self.root / questions_name(self.split)
-                write_lines(questions, "questions", self._question_lines(), self._info)
-        shutil.rmtree(self._work)
-        if not any(self._work.parent.iterdir()):
-            self._work.parent.rmdir()
+        if not self.is_merged and not self._merge():
+            return False
+        shutil.rmtree(self._work, ignore_errors=True)  # another machine may be at it too
+        with contextlib.suppress(OSError):
+            self._work.parent.rmdir()  # unless another split is in the making
         return True
 
-    def _scene_lines(self) -> Iterator[str]:
-        for chunk in self.chunks:
-            with self._part(chunk).open(encoding="utf-8") as file:
-                count = int(next(file))
-                yield from (line.rstrip("\n") for line in itertools.islice(file, count))
+    def _merge(self) -> bool:
+        if not all(self._part(chunk).exists() for chunk in self.chunks):
+            return False
+        with _named_errors(self.root):
+            try:
+                for key, path in self._merged.items():
+                    write_lines(path, key, self._lines(key), self._info)
+            except FileNotFoundError:  # another machine was quicker, and has removed the parts
+                if not self.is_merged:
+                    raise
+        return True
 
-    def _question_lines(self) -> Iterator[str]:
+    def _lines(self, key: str) -> Iterator[str]:
+        """The scenes or the questions of all parts, as they are written there."""
         for chunk in self.chunks:
             with self._part(chunk).open(encoding="utf-8") as file:
-                count = int(next(file))
-                yield from (line.rstrip("\n") for line in itertools.islice(file, count, None))
+                head = json.loads(next(file))
+                self._compare(head["info"], self._part(chunk))
+                first, stop = (0, head["scenes"]) if key == "scenes" else (head["scenes"], None)
+                yield from (line.rstrip("\n") for line in itertools.islice(file, first, stop))
 
     def _part(self, chunk: Chunk) -> Path:
         return self._work / f"part-{chunk.start:06d}-{chunk.stop:06d}.jsonl"
 
     def _pictures(self, chunk: Chunk) -> list[Path]:
         return [self._images / image_filename(self.split, index) for index in range(chunk.start, chunk.stop)]
-
-    def _merged_info(self) -> dict[str, Any]:
-        path = self.root / questions_name(self.split)
-        records = JsonRecords(lambda: path.open("rb"), str(path), "questions")
-        try:
-            next(iter(records), None)
-        except DataError as error:
-            raise GenerateError(f"{error}. Choose another --out") from None
-        info = records.others.get("info")
-        return info if isinstance(info, dict) else {}
 
     def _compare(self, there: Mapping[str, Any], where: Path) -> None:
         """Refuse a folder that holds something else than these settings give."""
@@ -182,9 +181,20 @@ class ChunkStore:
             if flat[0].get(name) != flat[1].get(name)
         ]
         raise GenerateError(
-            f"{self.root} holds a split {self.split!r} with other settings: {'; '.join(differences)}. "
+            f"{where} was made with other settings: {'; '.join(differences)}. "
             "Use the same settings to go on with it, or choose another --out"
         )
+
+
+def _read_info(path: Path, key: str) -> dict[str, Any]:
+    """The info block of a final file."""
+    records = JsonRecords(lambda: path.open("rb"), str(path), key)
+    try:
+        next(iter(records), None)
+    except DataError as error:
+        raise GenerateError(f"{error}. Choose another --out") from None
+    info = records.others.get("info")
+    return info if isinstance(info, dict) else {}
 
 
 def split_into_chunks(num_scenes: int, size: int) -> list[Chunk]:
@@ -218,7 +228,7 @@ def _is_whole_png(path: Path) -> bool:
         return False
 
 
-@contextmanager
+@contextlib.contextmanager
 def _named_errors(root: Path) -> Iterator[None]:
     """Say what to do where the disk is full or the folder cannot be written to."""
     try:

@@ -137,7 +137,7 @@ def _picture(record: Mapping[str, Any]) -> tuple[str, int]:
 def _index(record: Mapping[str, Any], key: str, default: int | None, last: int = 2**31 - 1) -> Any:
     index = _get(record, key, int, default)
     if index is not None and not 0 <= index <= last:
-        raise RecordError(f"{key!r} must be from 0 to {last}, got {index:.3g}")
+        raise RecordError(f"{key!r} must be from 0 to {last}, got {index!r:.20}")
     return index
 
 
@@ -213,7 +213,8 @@ def _check_object(thing: Any, where: str) -> None:
                 raise RecordError(f"unknown {attribute} {value!r}; expected one of {', '.join(known)}")
         for key in ("3d_coords", "pixel_coords"):
             _check_vector(_get(thing, key, list), repr(key))
-        _get(thing, "rotation", (int, float))
+        if not _is_finite(_get(thing, "rotation", (int, float))):
+            raise RecordError(f"'rotation' must be a finite number, got {thing['rotation']}")
     except RecordError as error:
         raise RecordError(f"{where}: {error}") from None
 

@@ -1,7 +1,7 @@
-"""The picture as tiles: 4x4 pixels a tile, 2x2 tiles a block, each pixel with its samples side by side.
+"""The picture in tile order: 4x4 pixels a tile, 2x2 tiles a block, each pixel with its samples side by side.
 
-A body covers few tiles, so every test of bodies against pixels is first made for tiles (or blocks) as a whole. Within
-a row of a tile-ordered tensor the work is dense, and a tile's samples, a block's pixels are contiguous.
+A body covers few tiles, so bodies are first tested against tiles (their shadows against blocks) as a whole. What
+is left is dense: the pixels of a tile, and those of a block, are one contiguous row.
 """
 
 from __future__ import annotations
@@ -14,12 +14,17 @@ from torch import Tensor
 from clevr.world.camera import FOCAL
 
 TILE = 4
+"""Pixels along a side of a tile."""
 BLOCK = 2 * TILE
+"""Pixels along a side of a block."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Sample positions of a ``width`` x ``height`` picture with ``samples`` x ``samples`` in each pixel."""
+    """A picture of ``width`` x ``height`` pixels with ``samples`` x ``samples`` rays in each.
+
+    The picture is padded to whole blocks on the right and at the bottom. ``P`` counts its pixels with the padding.
+    """
 
     width: int
     height: int
@@ -28,25 +33,14 @@ class Grid:
 
     @property
     def tiles(self) -> tuple[int, int]:
-        """Columns and rows of tiles, a whole number of blocks."""
-        across = -(-self.width // BLOCK) * 2
-        return across, -(-self.height // BLOCK) * 2
+        """Columns and rows of tiles."""
+        return 2 * -(-self.width // BLOCK), 2 * -(-self.height // BLOCK)
 
     @property
-    def num_tiles(self) -> int:
-        """Tiles in a picture."""
+    def num_pixels(self) -> int:
+        """``P``."""
         across, down = self.tiles
-        return across * down
-
-    @property
-    def num_blocks(self) -> int:
-        """Blocks in a picture."""
-        return self.num_tiles // 4
-
-    @property
-    def per_tile(self) -> int:
-        """Samples in a tile."""
-        return (TILE * self.samples) ** 2
+        return across * down * TILE * TILE
 
     @property
     def scale(self) -> float:
@@ -54,51 +48,34 @@ class Grid:
         return FOCAL * max(self.width, self.height)
 
     def tile_numbers(self) -> Tensor:
-        """``(rows, columns)``: number of each tile in tile order, in which a block's four tiles follow each other."""
+        """``(rows, columns)`` of tiles: their places in tile order, in which a block's four tiles follow each other."""
         across, down = self.tiles
-        plain = torch.arange(self.num_tiles, device=self.device).reshape(down // 2, across // 2, 2, 2)
+        plain = torch.arange(across * down, device=self.device).reshape(down // 2, across // 2, 2, 2)
         return plain.permute(0, 2, 1, 3).reshape(down, across)
 
-    def tile_corners(self) -> tuple[Tensor, Tensor]:
-        """``(T,)`` each: left column and top row of each tile, in pixels."""
+    def corners(self) -> tuple[Tensor, Tensor]:
+        """``(P,)`` each: column and row of the upper left corner of every pixel."""
         across, down = self.tiles
-        numbers = self.tile_numbers().reshape(-1)
-        order = torch.empty_like(numbers)
-        order[numbers] = torch.arange(self.num_tiles, device=self.device)
-        return (order % across) * TILE, torch.div(order, across, rounding_mode="floor") * TILE
-
-    def block_corners(self) -> tuple[Tensor, Tensor]:
-        """``(blocks,)`` each: left column and top row of each block, in pixels."""
-        column, row = self.tile_corners()
-        return column[::4], row[::4]
-
-    def pixel_offsets(self) -> tuple[Tensor, Tensor]:
-        """``(pixels,)`` each: column and row of the middles of a block's pixels from its corner."""
-        line = torch.arange(TILE, device=self.device) + 0.5
-        half = torch.arange(2, device=self.device) * TILE
-        rows = (half[:, None, None, None] + line[None, None, :, None]).expand(2, 2, TILE, TILE)
-        columns = (half[None, :, None, None] + line[None, None, None, :]).expand(2, 2, TILE, TILE)
+        whole = (down // 2, across // 2, 2, 2, TILE, TILE)
+        row = torch.arange(down * TILE, device=self.device, dtype=torch.float32)
+        column = torch.arange(across * TILE, device=self.device, dtype=torch.float32)
+        rows = row.reshape(down // 2, 1, 2, 1, TILE, 1).expand(whole)
+        columns = column.reshape(1, across // 2, 1, 2, 1, TILE).expand(whole)
         return columns.reshape(-1), rows.reshape(-1)
+
+    def shifts(self) -> tuple[Tensor, Tensor]:
+        """``(samples ** 2,)`` each: columns and rows of a pixel's samples from its upper left corner."""
+        line = (torch.arange(self.samples, device=self.device) + 0.5) / self.samples
+        return line.repeat(self.samples), line.repeat_interleave(self.samples)
 
     def screen(self, column: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
-        """Screen coordinates at depth one (right, up) of points in pixels."""
+        """Points of the picture on a screen at depth one: how far to the right and up."""
         return (column - self.width / 2) / self.scale, (self.height / 2 - row) / self.scale
 
-    def sample_offsets(self) -> tuple[Tensor, Tensor]:
-        """``(per_tile,)`` each: column and row of a tile's samples from its corner, in pixels."""
-        pixel = torch.arange(TILE, device=self.device, dtype=torch.float32)
-        sample = (torch.arange(self.samples, device=self.device, dtype=torch.float32) + 0.5) / self.samples
-        line = (pixel[:, None] + sample[None, :]).reshape(TILE, self.samples)
-        rows = line[:, None, :, None].expand(TILE, TILE, self.samples, self.samples)
-        columns = line[None, :, None, :].expand(TILE, TILE, self.samples, self.samples)
-        return columns.reshape(-1), rows.reshape(-1)
-
     def to_picture(self, values: Tensor) -> Tensor:
-        """Put ``(..., P)`` pixels in tile order into rows and columns, ``(..., height, width)``."""
+        """Put ``(..., P)`` in tile order into ``(..., height, width)``."""
         across, down = self.tiles
         lead = values.shape[:-1]
-        whole = values.reshape(*lead, down // 2, across // 2, 2, 2, TILE, TILE)
-        n = len(lead)
-        order = (*range(n), n, n + 2, n + 4, n + 1, n + 3, n + 5)
-        picture = whole.permute(order).reshape(*lead, down * TILE, across * TILE)
+        whole = values.reshape(-1, down // 2, across // 2, 2, 2, TILE, TILE)
+        picture = whole.permute(0, 1, 3, 5, 2, 4, 6).reshape(*lead, down * TILE, across * TILE)
         return picture[..., : self.height, : self.width]

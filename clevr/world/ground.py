@@ -15,11 +15,18 @@ _FARTHEST = 60.0
 """Depth at which rays that never meet the ground are said to meet it."""
 
 
-def ground_points(bodies: Bodies, grid: Grid) -> Vec:
-    """``(B, P)``: where the rays through the middles of the pixels meet the ground, in tile order."""
-    corner_x, corner_y = grid.block_corners()
-    offset_x, offset_y = grid.pixel_offsets()
-    column, row = (corner_x[:, None] + offset_x).reshape(-1), (corner_y[:, None] + offset_y).reshape(-1)
+def ground_points(bodies: Bodies, grid: Grid, shown: Tensor) -> Vec:
+    """``(B, P)``: where the rays through the pixels meet the ground, in tile order.
+
+    A pixel's ray goes through the middle of those of its samples that show ground: at the foot of a body the pixel's own
+    middle may lie under the body, in the dark.
+    """
+    bare = (shown < 0).reshape(bodies.num_scenes, grid.num_pixels, -1).float()
+    count = bare.sum(2).clamp(min=1.0)
+    hidden = (bare.sum(2) == 0) * 0.5
+    column, row = (
+        corner + hidden + (bare * shift).sum(2) / count for corner, shift in zip(grid.corners(), grid.shifts(), strict=True)
+    )
     x, y = grid.screen(column, row)
     camera, right, up, forward = (v.column() for v in (bodies.camera, bodies.right, bodies.up, bodies.forward))
     ray = forward + right * x + up * y
@@ -49,16 +56,16 @@ def bare_ground(bodies: Bodies, scene: Tensor, point: Vec, seen: Tensor | None =
     for number, lamp in enumerate(LAMPS):
         place = bodies.lamps[number][scene]
         segment = to_lamp(number, place, point)
-        light = strength(number, place, segment, segment.z)
+        light = strength(place, segment, segment.z)
         if seen is not None:
             light = light * seen[number]
         radiance = [value + light * share for value, share in zip(radiance, lamp.strength, strict=True)]
     return radiance
 
 
-def ground_light(bodies: Bodies, grid: Grid) -> Tensor:
+def ground_light(bodies: Bodies, grid: Grid, shown: Tensor) -> Tensor:
     """``(3, B, P)``: radiance of the ground at the pixels in tile order, shadows and tint included."""
-    point = ground_points(bodies, grid)
+    point = ground_points(bodies, grid, shown)
     scene = torch.arange(bodies.num_scenes, device=grid.device)[:, None]
     seen = lamps_seen(bodies, grid, point)
     radiance = bare_ground(bodies, scene, point, seen.reshape(len(LAMPS), *point.x.shape))
@@ -73,7 +80,7 @@ def lamps_seen(bodies: Bodies, grid: Grid, point: Vec) -> Tensor:
     seen = torch.ones(len(LAMPS), num_rows, BLOCK * BLOCK, device=grid.device)
     middle, spread = _balls(rows)
     radius, lamp = ball_radius(bodies), lamp_radii(grid.device)
-    scene = torch.arange(num_rows, device=grid.device) // grid.num_blocks
+    scene = torch.arange(num_rows, device=grid.device) // (num_rows // bodies.num_scenes)
     places = [place[scene] for place in bodies.lamps]
     for group in bodies.groups:
         body = group.of_scene[scene]
@@ -93,16 +100,16 @@ def ground_tint(bodies: Bodies, grid: Grid, point: Vec) -> list[Tensor]:
     rows = _blocks(point, grid)
     tint = [torch.zeros_like(rows.x) for _ in range(3)]
     middle, spread = _balls(rows)
-    scene = torch.arange(len(rows.x), device=grid.device) // grid.num_blocks
+    scene = torch.arange(len(rows.x), device=grid.device) // (len(rows.x) // bodies.num_scenes)
     for group in bodies.groups:
         body = group.of_scene[scene]
         offset = bodies.center[body] - middle
         reach = bodies.half[body] * TINT.reach + spread
         row = ((body >= 0) & (offset.dot(offset) < reach * reach)).nonzero()[:, 0]
-        share = _view_of_ball(bodies, body[row, None], rows[row])
+        share = _view_of_ball(bodies, body[row, None], rows[row]) * TINT.bulk[group.shape]
         for channel, values in enumerate(tint):
-            gain = bodies.color[channel][body[row]] * TINT.gain - TINT.loss
-            values[row] += share * gain[:, None]
+            gain = bodies.color[channel][body[row], None] * TINT.gain
+            values[row] += share * ((1.0 - share) * gain - TINT.loss)
     return [values.reshape(point.x.shape) for values in tint]
 
 
@@ -112,7 +119,7 @@ def _view_of_ball(bodies: Bodies, body: Tensor, point: Vec) -> Tensor:
     half = bodies.half[body]
     square = offset.dot(offset)
     share = offset.z * half * half / (square * square.sqrt())
-    return (share - TINT.reach**-3).clamp(min=0.0)
+    return (share - TINT.reach**-3).clamp(0.0, 1.0)
 
 
 def _blocks(point: Vec, grid: Grid) -> Vec:

@@ -22,13 +22,12 @@ def to_lamp(lamp: int, place: Vec, point: Vec) -> Vec:
     return place if lamp == DISTANT else place - point
 
 
-def strength(lamp: int, place: Vec, segment: Vec, cosine: Tensor) -> Tensor:
+def strength(place: Vec, segment: Vec, cosine: Tensor) -> Tensor:
     """Irradiance by a lamp of unit strength, nothing in the way.
 
     Args:
-        lamp: which one.
-        place: its places; it faces the origin.
-        segment: from the lit points to it.
+        place: of the lamp, which faces the origin.
+        segment: from the lit points to the lamp.
         cosine: inner products of the segments with the surface's unit normals; negative ones count as zero.
     """
     square = segment.dot(segment)

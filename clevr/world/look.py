@@ -61,10 +61,21 @@ GROUND_ALBEDO = 0.8
 
 @dataclass(frozen=True)
 class Backdrop:
-    """Light on the ground that comes from no lamp, growing toward the back, where the ground bends up."""
+    """The far end of the ground, which bends up into a wall, and the light it throws on the ground."""
 
-    x: float = -0.754490
-    y: float = 0.656311
+    x: float = -0.904
+    y: float = 0.427
+    distance: float = 12.3
+    """From the origin to the wall, along the unit vector ``(x, y)``."""
+    left: float = -15.7
+    right: float = 20.4
+    height: float = 14.6
+    softness: float = 0.305
+    """Width of the wall's edges as a mirror shows them, as a share of the distance."""
+    radiance: float = 0.0893
+    """Of the wall."""
+    sky: float = 0.0133
+    """Radiance of the surroundings beside and above the wall."""
     start: float = 1.0
     end: float = 15.0
     near: float = 0.0395
@@ -75,25 +86,23 @@ class Backdrop:
 class Tint:
     """Exchange of light between the ground and a body near it."""
 
-    gain: float = 0.12
+    bulk: tuple[float, float, float] = (1.0, 1.33, 1.1)
+    """How much more of the sky than a ball of its half width a body takes, by shape code."""
+    gain: float = 0.215
     """Radiance on the ground per albedo of a body that filled the sky."""
-    loss: float = 0.04
+    loss: float = 0.0465
     """Radiance of the sky that it would take away."""
     reach: float = 3.5
     """Distance in half widths beyond which it is left out."""
-
-
-BACKDROP = Backdrop()
-TINT = Tint()
 
 
 @dataclass(frozen=True)
 class Rubber:
     """Matte material."""
 
-    sky: float = 0.03
+    sky: float = 0.0229
     """Radiance of the surroundings above."""
-    floor: float = 0.6
+    floor: float = 0.76
     """Share of the bare ground's light that a body's own shadow leaves on the ground around it."""
 
 
@@ -101,18 +110,21 @@ class Rubber:
 class Metal:
     """Shiny material: a mirror, and brushed marks that run around the vertical axis."""
 
-    mirror: float = 0.72
+    mirror: float = 0.756
     """Share of light reflected as by a mirror."""
-    mirror_roughness: float = 0.04
-    brushed: float = 0.12
+    mirror_roughness: float = 0.013
+    brushed: float = 0.243
     """Share of light reflected by the brushed marks."""
-    along: float = 0.10
+    along: float = 0.1175
     """Roughness along the marks."""
-    across: float = 0.50
+    across: float = 0.284
     """Roughness across them, which is up and down."""
-    sky: float = 0.012
-    """Radiance of the surroundings above, as a mirror shows them."""
+    horizon: float = 0.14
+    """Half width of the horizon in a mirror, as the sine of its height."""
+    floor: float = 0.487
 
 
+BACKDROP = Backdrop()
+TINT = Tint()
 RUBBER = Rubber()
 METAL = Metal()

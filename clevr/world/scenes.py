@@ -76,7 +76,8 @@ class Scenes:
 def visible_pixels(scenes: Sequence[Scene], width: int = _CHECK_WIDTH, height: int = _CHECK_HEIGHT) -> list[list[int]]:
     """How many pixels of each object of each scene are seen."""
     bodies = pack(scenes)
-    shown, _ = trace(bodies, Grid(width, height, 1, torch.device("cpu")))
+    grid = Grid(width, height, 1, torch.device("cpu"))
+    shown = grid.to_picture(trace(bodies, grid)[0].reshape(len(scenes), -1))
     counts = torch.bincount(shown.reshape(-1).long() + 1, minlength=len(bodies.scene) + 1)[1:].tolist()
     ends = np.cumsum([0] + [len(scene.objects) for scene in scenes]).tolist()
     return [counts[start:end] for start, end in zip(ends, ends[1:], strict=False)]

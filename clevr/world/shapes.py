@@ -16,7 +16,7 @@ from clevr.world.vectors import Vec
 
 SPHERE, CUBE, CYLINDER = 0, 1, 2
 SHAPE_CODES = {"sphere": SPHERE, "cube": CUBE, "cylinder": CYLINDER}
-BEVELS = (0.0, 0.12, 0.05)
+BEVELS = (0.0, 0.19, 0.09)
 """Rounding of the edges by shape code, as a share of the body's half width."""
 
 MISS = float("inf")

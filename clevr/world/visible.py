@@ -12,29 +12,32 @@ from clevr.world.vectors import Vec
 
 
 def trace(bodies: Bodies, grid: Grid) -> tuple[Tensor, Tensor]:
-    """Find the nearest body along every sample's ray.
+    """Find the nearest body along every ray.
 
     Returns:
-        Bodies and depths, both ``(B * T, per_tile)`` in tile order: row of the table (int32), -1 where the ground
+        Bodies and depths, both ``(B * P, samples ** 2)`` in tile order: row of the table (int32), -1 where the ground
         shows, and depth along the view (infinite there).
     """
-    shape = (bodies.num_scenes * grid.num_tiles, grid.per_tile)
-    depth = torch.full(shape, MISS, device=grid.device)
-    shown = torch.full(shape, -1, dtype=torch.int32, device=grid.device)
-    bounds = screen_bounds(bodies, grid)
-    corner = grid.tile_corners()
-    offset = grid.sample_offsets()
-    numbers = grid.tile_numbers()
+    per_pixel = grid.samples**2
+    per_tile = TILE * TILE * per_pixel
+    size = (bodies.num_scenes * grid.num_pixels // (TILE * TILE), per_tile)
+    depth = torch.full(size, MISS, device=grid.device)
+    shown = torch.full(size, -1, dtype=torch.int32, device=grid.device)
+    bounds, numbers = screen_bounds(bodies, grid), grid.tile_numbers()
+    columns, rows = (
+        (corner.reshape(-1, TILE * TILE, 1) + shift).reshape(-1, per_tile)
+        for corner, shift in zip(grid.corners(), grid.shifts(), strict=True)
+    )
+    x, y = grid.screen(columns, rows)
     for group in bodies.groups:
-        body, tile = _tiles(group, bounds, grid, numbers)
-        row = bodies.scene[body] * grid.num_tiles + tile
-        x, y = grid.screen(corner[0][tile, None] + offset[0], corner[1][tile, None] + offset[1])
-        t = _meet(bodies, group, body, x, y)
+        body, tile = _tiles(group, bounds, numbers)
+        row = bodies.scene[body] * len(x) + tile
+        t = _meet(bodies, group, body, x[tile], y[tile])
         before = depth[row]
         nearer = t < before
         depth[row] = torch.where(nearer, t, before)
         shown[row] = torch.where(nearer, body.int()[:, None], shown[row])
-    return shown, depth
+    return shown.reshape(-1, per_pixel), depth.reshape(-1, per_pixel)
 
 
 def _meet(bodies: Bodies, group: Group, body: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -89,13 +92,10 @@ def _box_bounds(bodies: Bodies) -> tuple[Tensor, ...]:
     return x.amin(0), x.amax(0), y.amin(0), y.amax(0)
 
 
-def _tiles(group: Group, bounds: Tensor, grid: Grid, numbers: Tensor) -> tuple[Tensor, Tensor]:
+def _tiles(group: Group, bounds: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
     """The tiles that the group's bodies may touch: bodies and tile numbers, pair by pair."""
-    left, top, right, bottom = (bounds[:, group.bodies] / TILE).floor().long().unbind(0)
-    across, down = grid.tiles
-    column = torch.arange(across, device=grid.device)
-    row = torch.arange(down, device=grid.device)
-    hit_column = (column >= left[:, None]) & (column <= right[:, None])
-    hit_row = (row >= top[:, None]) & (row <= bottom[:, None])
+    left, top, right, bottom = (bounds[:, group.bodies] / TILE).floor().long().unsqueeze(-1).unbind(0)
+    row, column = (torch.arange(size, device=numbers.device) for size in numbers.shape)
+    hit_row, hit_column = (row >= top) & (row <= bottom), (column >= left) & (column <= right)
     member, r, c = (hit_row[:, :, None] & hit_column[:, None, :]).nonzero(as_tuple=True)
     return group.bodies[member], numbers[r, c]

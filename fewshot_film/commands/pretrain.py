@@ -19,6 +19,7 @@ from fewshot_film.learners.prototypes import Prototypes
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
 from fewshot_film.learners.training import Pretraining
 from fewshot_film.run.checkpoint import load_weights
+from fewshot_film.run.command import is_first_process
 from fewshot_film.run.loop import train
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,8 @@ def run(config: PretrainConfig) -> None:
         load_weights(module, result.best_checkpoint)
     learner = SimpleCNAPS(SimpleCNAPSConfig(backbone=replace(config.backbone, weights=""), adaptation="none"))
     learner.backbone.load_state_dict(module.backbone.state_dict())
-    log.info("saved %s", save_trained(learner, config, result, train_images))
+    if is_first_process():
+        log.info("saved %s", save_trained(learner, config, result, train_images))
 
 
 def _frozen_features(module: nn.Module) -> Learner:

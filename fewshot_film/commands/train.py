@@ -22,6 +22,7 @@ from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
 from fewshot_film.learners.training import MetaTraining
 from fewshot_film.run.checkpoint import load_weights
+from fewshot_film.run.command import is_first_process
 from fewshot_film.run.loop import train
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,8 @@ def run(config: TrainConfig) -> None:
     )
     if result.best_checkpoint is not None:
         load_weights(module, result.best_checkpoint)
-    log.info("saved %s", save_trained(cast(SimpleCNAPS, module.learner), config, result, train_images))
+    if is_first_process():
+        log.info("saved %s", save_trained(cast(SimpleCNAPS, module.learner), config, result, train_images))
 
 
 def _learner(module: nn.Module) -> Learner:

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fewshot_film.data.augment import augment
 from fewshot_film.config.data import AugmentConfig
+from fewshot_film.data.augment import augment
 from fewshot_film.data.image_set import ImageSet
 from fewshot_film.run.seeding import generator, numpy_generator
 

@@ -9,8 +9,8 @@ from fewshot_film.episodes.meta_dataset import MetaDatasetRules, MetaDatasetSamp
 __all__ = [
     "AugmentedEpisodes",
     "Episode",
-    "Episodes",
     "EpisodeSampler",
+    "Episodes",
     "MetaDatasetRules",
     "MetaDatasetSampler",
     "Plan",

@@ -7,8 +7,8 @@ from typing import SupportsIndex
 
 import torch
 
-from fewshot_film.data.augment import augment
 from fewshot_film.config.data import AugmentConfig
+from fewshot_film.data.augment import augment
 from fewshot_film.episodes.episode import Episode, Episodes
 from fewshot_film.run.seeding import generator
 

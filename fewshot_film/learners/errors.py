@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from fewshot_film.run.errors import UserError
 
-class WeightsError(RuntimeError):
+
+class WeightsError(UserError):
     """Backbone weights could not be found, fetched or fitted to the network."""
 
 

@@ -81,6 +81,11 @@ def main(prog: str, commands: Sequence[Command], argv: Sequence[str] | None = No
         return status
 
 
+def is_first_process() -> bool:
+    """Whether this is the process that writes and talks, of those that torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def _run(prog: str, command: Command, words: Sequence[str]) -> int:
     config = parse(
         f"{prog} {command.name}",
@@ -91,7 +96,7 @@ def _run(prog: str, command: Command, words: Sequence[str]) -> int:
         positionals=command.positionals,
     )
     # Of the processes that torchrun starts, only the first one talks.
-    level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING
+    level = logging.INFO if is_first_process() else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     return command.function()(config) or 0
 

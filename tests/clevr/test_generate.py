@@ -138,7 +138,7 @@ def test_number_of_questions(tmp_path: Path) -> None:
 def test_another_seed_is_refused(whole_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = content(whole_root)
     assert main("clevr-film", COMMANDS, ["generate", "--out", str(whole_root), *TINY, "--seed", "4"]) == 2
-    assert "holds a split 'val' with other settings: seed is 0 there and 4 here" in capsys.readouterr().err
+    assert "CLEVR_val_scenes.json was made with other settings: seed is 0 there and 4 here" in capsys.readouterr().err
     assert content(whole_root) == before
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from PIL import Image
 from fewshot_film.cli import COMMANDS
 from fewshot_film.learners import load_learner
 from fewshot_film.run.command import main
+from tests.conftest import CHECKOUT
 
 NETWORK = ["--backbone.width=4", "--backbone.blocks=[1,1]", "--backbone.image_size=16", "--backbone.channels=1"]
 
@@ -96,7 +100,7 @@ def test_prediction_names_pictures(runs: Path, tmp_path: Path, capsys):
     (query / ".hidden.png").write_bytes((query / "a.png").read_bytes())
     out = tmp_path / "names.csv"
     assert fewshot_film("predict", runs / "train" / "model", "--support", support, "--query", query, "--out", out) == 0
-    rows = list(csv.DictReader(out.open()))
+    rows = list(csv.DictReader(out.read_text().splitlines()))
     assert [row["class"] for row in rows] == ["class 01"]
     assert rows[0]["file"].endswith("a.png")
     assert 1 / 3 < float(rows[0]["probability"]) <= 1
@@ -132,16 +136,26 @@ def test_mistakes_end_with_a_message(runs: Path, words, message, capsys, monkeyp
 
 
 def test_a_finished_run_is_not_overwritten(runs: Path, capsys):
-    assert (
-        fewshot_film(
-            "pretrain",
-            f"--out={runs / 'pretrain'}",
-            f"--data.root={runs / 'pictures'}",
-            "--data.source=folder",
-            "--data.split_seed=0",
-            *NETWORK,
-            "--batch_size=16",
-        )
-        == 2
+    data = [f"--data.root={runs / 'pictures'}", "--data.source=folder", "--data.split_seed=0"]
+    settings = [*NETWORK, "--batch_size=16", "--validation.query=4"]
+    assert fewshot_film("pretrain", f"--out={runs / 'pretrain'}", *data, *settings) == 2
+    assert "already holds a run" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_processes_pretrain_together(tmp_path: Path):
+    draw_classes(tmp_path / "pictures", 12)
+    words = [f"--out={tmp_path / 'run'}", f"--data.root={tmp_path / 'pictures'}", "--data.source=folder"]
+    settings = ["--data.split_seed=0", "--batch_size=8", "--loop.steps=4", "--validation.way=2", "--validation.query=2"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0", "-m"]
+    done = subprocess.run(
+        [*torchrun, "fewshot_film", "pretrain", *words, *settings, *NETWORK, "--validation.episodes=2"],
+        cwd=CHECKOUT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert "resume" in capsys.readouterr().err
+    assert done.returncode == 0, done.stderr
+    assert load_learner(tmp_path / "run" / "model").config.backbone.width == 4
+    assert done.stderr.count("saved ") == 1

@@ -119,6 +119,48 @@ def test_shares_of_two_machines_join(tmp_path: Path, whole: dict[str, bytes]) ->
     assert content(tmp_path / "joined") == whole
 
 
+def test_shares_of_different_settings_do_not_join(tmp_path: Path) -> None:
+    for seed in (3, 4):
+        store = a_store(tmp_path / str(seed), seed=seed)
+        store.begin()
+        chunk = store.chunks[seed - 3]
+        store.publish(chunk, made(chunk))
+        shutil.copytree(tmp_path / str(seed), tmp_path / "joined", dirs_exist_ok=True)
+    joined = a_store(tmp_path / "joined", seed=4)
+    joined.begin()
+    joined.publish(joined.chunks[2], made(joined.chunks[2]))
+    message = r"part-000000-000002\.jsonl was made with other settings: seed is 3 there and 4 here"
+    with pytest.raises(GenerateError, match=message):
+        joined.finish()
+    assert not joined.is_merged
+
+
+def test_another_machine_merges_in_the_same_moment(
+    tmp_path: Path, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores = [a_store(tmp_path), a_store(tmp_path)]
+    stores[0].begin()
+    for chunk in stores[0].chunks:
+        stores[0].publish(chunk, made(chunk))
+    lines = ChunkStore._lines
+
+    def be_late(store: ChunkStore, key: str) -> Any:
+        monkeypatch.setattr(ChunkStore, "_lines", lines)
+        assert stores[1].finish()
+        return lines(store, key)
+
+    monkeypatch.setattr(ChunkStore, "_lines", be_late)
+    assert stores[0].finish()
+    assert content(tmp_path) == whole
+
+
+def test_a_lost_file_of_scenes_is_made_again(tmp_path: Path, whole: dict[str, bytes]) -> None:
+    go_on(a_store(tmp_path))
+    (tmp_path / "scenes" / "CLEVR_val_scenes.json").unlink()
+    assert go_on(a_store(tmp_path))
+    assert content(tmp_path) == whole
+
+
 class Killed(BaseException):
     """The process ends here."""
 
@@ -167,7 +209,7 @@ def test_killed_at_any_step_and_restarted(tmp_path: Path, whole: dict[str, bytes
 
 
 def test_killed_while_the_parts_are_removed(tmp_path: Path, whole: dict[str, bytes]) -> None:
-    def lose_a_part(path: Path) -> None:
+    def lose_a_part(path: Path, ignore_errors: bool) -> None:
         next(path.glob("part-*")).unlink()
         raise Killed
 
@@ -216,7 +258,8 @@ def test_another_seed_is_refused(tmp_path: Path, merged: bool) -> None:
     if merged:
         go_on(store)
     before = content(tmp_path)
-    message = f"{tmp_path} holds a split 'val' with other settings: seed is 3 there and 4 here; width is None there"
+    where = tmp_path / ("scenes/CLEVR_val_scenes.json" if merged else ".generate/val/info.json")
+    message = f"{where} was made with other settings: seed is 3 there and 4 here; width is None there and 8 here"
     with pytest.raises(GenerateError, match=re.escape(message)):
         a_store(tmp_path, seed=4, width=8).begin()
     assert content(tmp_path) == before
@@ -236,9 +279,9 @@ def test_other_splits_may_lie_beside_it(tmp_path: Path) -> None:
 
 def test_a_set_of_another_origin_is_refused(tmp_path: Path) -> None:
     write_clevr(tmp_path)
-    with pytest.raises(GenerateError, match=r"CLEVR_val_questions\.json was not made by this program; choose another"):
+    with pytest.raises(GenerateError, match=r"CLEVR_val_scenes\.json was not made by this program; choose another"):
         a_store(tmp_path).begin()
-    write_json(tmp_path / "questions/CLEVR_val_questions.json", "x")
+    write_json(tmp_path / "scenes/CLEVR_val_scenes.json", "x")
     with pytest.raises(GenerateError, match=r"expected a JSON object.*Choose another --out"):
         a_store(tmp_path).begin()
 

@@ -1,0 +1,164 @@
+"""Metal: a mirror image of ground, backdrop and other bodies, and the lamps' highlights.
+
+CLEVR's metal is a mirror mixed with brushed marks that run around the vertical axis of each body. The marks spread every
+highlight up and down a sphere or a wall and fan it out on a flat top.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from clevr.world.bodies import Bodies
+from clevr.world.ground import bare_ground
+from clevr.world.light import ball_radius, covers, lamp_radii, may_shade, to_lamp
+from clevr.world.look import BACKDROP, GROUND_ALBEDO, LAMPS, METAL
+from clevr.world.shapes import MISS, enter
+from clevr.world.surface import Spots, find_spots, floor_below, lamps_on, matte
+from clevr.world.vectors import Vec
+
+_GRAZING = 0.02
+"""Least cosine at which surfaces are shaded; below it the formulas would divide by nothing."""
+
+
+def shiny(bodies: Bodies, spots: Spots, lit: Tensor) -> list[Tensor]:
+    """Radiance of metal."""
+    mirror = spots.view.reflect(spots.normal)
+    image = mirror_image(bodies, spots, mirror)
+    glint = highlights(bodies, spots, lit)
+    down = 0.5 - mirror.z.clamp(-0.5, 0.5)
+    above = (1.0 - down) * _above(spots.point, mirror)
+    radiance = []
+    for channel, floor in enumerate(floor_below(bodies, spots)):
+        blur = above + down * METAL.floor * floor
+        light = METAL.mirror * image[channel] + METAL.brushed * blur
+        for number, lamp in enumerate(LAMPS):
+            light = light + glint[number] * lamp.strength[channel]
+        radiance.append(light * bodies.color[channel][spots.body])
+    return radiance
+
+
+def highlights(bodies: Bodies, spots: Spots, lit: Tensor) -> list[Tensor]:
+    """Light of each lamp, at unit strength, off the mirror and the brushed marks (GGX, no masking term)."""
+    normal, view = spots.normal, spots.view
+    around = _around(bodies, spots)
+    across = normal.cross(around)
+    facing = (-view.dot(normal)).clamp(min=_GRAZING)
+    glints = []
+    for number, place in enumerate(bodies.lamps):
+        segment = to_lamp(number, place[spots.scene], spots.point)
+        inverse = 1.0 / segment.dot(segment).sqrt()
+        half = (segment * inverse - view).unit()
+        cosine = (segment.dot(normal) * inverse).clamp(min=_GRAZING)
+        h_n, h_t, h_b = half.dot(normal), half.dot(around), half.dot(across)
+        spread = inverse * (0.5 * LAMPS[number].radius)
+        marks = _lobe(h_n, h_t, h_b, spread + METAL.along, spread + METAL.across)
+        rough = spread + METAL.mirror_roughness
+        mirror = _lobe(h_n, h_t, h_b, rough, rough)
+        share = marks * METAL.brushed + mirror * METAL.mirror
+        glints.append(share * lit[number] / (facing * cosine * (4.0 * GROUND_ALBEDO)))
+    return glints
+
+
+def _lobe(h_n: Tensor, h_t: Tensor, h_b: Tensor, along: Tensor, across: Tensor) -> Tensor:
+    """Density of microscopic normals about a half vector, times pi."""
+    t, b = h_t / along, h_b / across
+    under = t * t + b * b + h_n * h_n
+    return 1.0 / (along * across * under * under)
+
+
+def _around(bodies: Bodies, spots: Spots) -> Vec:
+    """Unit tangents that run around each body's vertical axis."""
+    offset = spots.point - bodies.center[spots.body]
+    ring = Vec(-offset.y, offset.x, torch.zeros_like(offset.x))
+    flat = ring - spots.normal * ring.dot(spots.normal)
+    return flat * (1.0 / flat.dot(flat).clamp(min=1e-9).sqrt())
+
+
+def mirror_image(bodies: Bodies, spots: Spots, mirror: Vec) -> list[Tensor]:
+    """Radiance that arrives at spots from the unit directions ``mirror``."""
+    near, other = _nearest_body(bodies, spots, mirror)
+    image = surroundings(bodies, spots.scene, spots.point, mirror, shadows=True)
+    hit = (other >= 0).nonzero()[:, 0]
+    there = find_spots(bodies, other[hit], spots.point[hit], mirror[hit], near[hit])
+    for channel, values in enumerate(_second_look(bodies, there)):
+        image[channel][hit] = values
+    return image
+
+
+def _nearest_body(bodies: Bodies, spots: Spots, mirror: Vec) -> tuple[Tensor, Tensor]:
+    """Distance to and row of the first other body in the mirror, -1 where there is none."""
+    near = torch.full_like(mirror.x, MISS)
+    other = torch.full_like(spots.body, -1)
+    radius = ball_radius(bodies)
+    for group in bodies.groups:
+        body = group.of_scene[spots.scene]
+        to_ball = bodies.center[body] - spots.point
+        ahead = to_ball.dot(mirror)
+        miss = to_ball.dot(to_ball) - ahead * ahead
+        may = (body >= 0) & (body != spots.body) & (ahead > 0) & (miss < radius[body] * radius[body])
+        spot = may.nonzero()[:, 0]
+        body = body[spot]
+        origin = bodies.local_point(body, spots.point[spot])
+        t = enter(group.shape, origin, bodies.local_direction(body, mirror[spot]), bodies.half[body])
+        before = near[spot]
+        closer = t < before
+        near[spot] = torch.where(closer, t, before)
+        other[spot] = torch.where(closer, body, other[spot])
+    return near, other
+
+
+def _second_look(bodies: Bodies, spots: Spots) -> list[Tensor]:
+    """Radiance of bodies seen in a mirror: no shadows on them, and no bodies mirrored in them once more."""
+    lit = lamps_on(bodies, spots, shadows=False)
+    radiance = matte(bodies, spots, lit)
+    index = bodies.metal[spots.body].nonzero()[:, 0]
+    spots = spots[index]
+    glint = highlights(bodies, spots, lit[:, index])
+    around = surroundings(bodies, spots.scene, spots.point, spots.view.reflect(spots.normal), shadows=False)
+    for channel, values in enumerate(around):
+        light = values * (METAL.mirror + METAL.brushed)
+        for number, lamp in enumerate(LAMPS):
+            light = light + glint[number] * lamp.strength[channel]
+        radiance[channel][index] = light * bodies.color[channel][spots.body]
+    return radiance
+
+
+def surroundings(bodies: Bodies, scene: Tensor, point: Vec, direction: Vec, *, shadows: bool) -> list[Tensor]:
+    """Radiance of ground, backdrop and sky along unit directions from points above the ground."""
+    below = (0.5 - direction.z * (0.5 / METAL.horizon)).clamp(0.0, 1.0)
+    floor = point + direction * (point.z / (-direction.z).clamp(min=_GRAZING))
+    floor = Vec(floor.x, floor.y, torch.zeros_like(floor.x))
+    seen = _lamps_seen(bodies, scene, floor, direction.z < 0) if shadows else None
+    above = _above(point, direction)
+    return [above + (values - above) * below for values in bare_ground(bodies, scene, floor, seen)]
+
+
+def _lamps_seen(bodies: Bodies, scene: Tensor, floor: Vec, where: Tensor) -> Tensor:
+    """``(L, F)``: share of each lamp that is seen from points of the ground; all of it unless ``where``."""
+    seen = torch.ones(len(LAMPS), len(scene), device=scene.device)
+    index = where.nonzero()[:, 0]
+    scene, floor = scene[index], floor[index]
+    radii, balls = lamp_radii(scene.device), ball_radius(bodies)
+    segments = [to_lamp(number, place[scene], floor) for number, place in enumerate(bodies.lamps)]
+    for group in bodies.groups:
+        body = group.of_scene[scene]
+        to_ball = bodies.center[body] - floor
+        radius = torch.where(body >= 0, balls[body], -1.0)
+        for number, segment in enumerate(segments):
+            spot = may_shade(segment, to_ball, radius, radii[number], 0.0).nonzero()[:, 0]
+            share = covers(bodies, group, body[spot], floor[spot], segment[spot], radii[number])
+            seen[number, index[spot]] *= 1.0 - share
+    return seen
+
+
+def _above(point: Vec, direction: Vec) -> Tensor:
+    """Radiance of what is above the ground along unit directions: the backdrop's wall, else the sky."""
+    b = BACKDROP
+    toward = (direction.x * b.x + direction.y * b.y).clamp(min=_GRAZING)
+    t = (b.distance - (point.x * b.x + point.y * b.y)) / toward
+    side = point.y * b.x - point.x * b.y + t * (direction.y * b.x - direction.x * b.y)
+    soft = 1.0 / (t * b.softness)
+    share = ((b.height - point.z - t * direction.z) * soft + 0.5).clamp(0.0, 1.0)
+    share = share * ((b.right - side) * soft + 0.5).clamp(0.0, 1.0) * ((side - b.left) * soft + 0.5).clamp(0.0, 1.0)
+    return BACKDROP.sky + (BACKDROP.radiance - BACKDROP.sky) * share
