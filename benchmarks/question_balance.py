@@ -124,7 +124,7 @@ def text_model(train: Sequence[Question], test: Sequence[Question], epochs: int,
             batch = order[start : start + 256]
             optimizer.zero_grad()
             loss = torch.nn.functional.cross_entropy(scores(batch), answers[batch])
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
     with torch.no_grad():
         guesses = [int(scores([number]).argmax()) for number in range(len(train), len(rows))]

@@ -1,0 +1,1 @@
+"""CLEVR's world: its scenes, the rules they are made by, and pictures of them."""

@@ -8,7 +8,7 @@ Work goes group by group, each a few long vector operations over the whole batch
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +17,8 @@ from torch import Tensor
 
 from clevr.world.camera import MEAN_CAMERA, axes
 from clevr.world.look import COLORS, LAMPS, SIZES
-from clevr.world.scene import MATERIALS, Scene
-from clevr.world.shapes import SHAPE_CODES
+from clevr.world.scene import MATERIALS, Scene, Vector
+from clevr.world.shapes import BALLS, SHAPE_CODES
 from clevr.world.vectors import Vec
 
 
@@ -53,6 +53,8 @@ class Bodies:
     center: Vec
     half: Tensor
     """``(M,)``: half its width."""
+    ball: Tensor
+    """``(M,)``: radius of a ball around it."""
     cos: Tensor
     sin: Tensor
     color: Tensor
@@ -85,17 +87,20 @@ def pack(scenes: Sequence[Scene], device: torch.device | str = "cpu") -> Bodies:
     A scene without a recorded camera or lamps gets the mean ones.
 
     Raises:
-        SceneError: an object has a shape, size, material or colour that CLEVR does not have.
+        SceneError: an object has a shape, size, material or colour that CLEVR does not have, or the place of the camera
+            or of a lamp is not three numbers.
     """
     table = [row for number, scene in enumerate(scenes) for row in _rows(number, scene)]
-    columns = np.array(table, dtype=np.float64).reshape(len(table), 10)
+    columns = np.array(table, dtype=np.float64).reshape(len(table), 11)
     whole = torch.from_numpy(columns[:, :4].astype(np.int64)).to(device)
     real = torch.from_numpy(columns[:, 4:].astype(np.float32)).to(device)
-    cameras = [scene.extra.get("camera", MEAN_CAMERA) for scene in scenes]
-    frames = np.array([axes(camera) for camera in cameras]).reshape(len(scenes), 3, 3)
+    cameras = np.array([_place(scene, scene.extra, "camera", MEAN_CAMERA) for scene in scenes]).reshape(-1, 3)
+    frames = np.array([axes(camera) for camera in cameras]).reshape(-1, 3, 3)
     right, up, forward = (_vec(frames[:, i], device) for i in range(3))
-    lamps = [[scene.extra.get("lamps", {}).get(lamp.name, lamp.position) for lamp in LAMPS] for scene in scenes]
-    places = np.array(lamps, dtype=np.float64).reshape(len(scenes), len(LAMPS), 3)
+    lamps = [
+        [_place(scene, scene.extra.get("lamps", {}), lamp.name, lamp.position) for lamp in LAMPS] for scene in scenes
+    ]
+    places = np.array(lamps).reshape(-1, len(LAMPS), 3)
     return Bodies(
         num_scenes=len(scenes),
         scene=whole[:, 0],
@@ -104,10 +109,11 @@ def pack(scenes: Sequence[Scene], device: torch.device | str = "cpu") -> Bodies:
         metal=whole[:, 3].bool(),
         center=Vec.of(real[:, :3]),
         half=real[:, 3].contiguous(),
-        cos=real[:, 4].contiguous(),
-        sin=real[:, 5].contiguous(),
+        ball=real[:, 4].contiguous(),
+        cos=real[:, 5].contiguous(),
+        sin=real[:, 6].contiguous(),
         color=torch.from_numpy(_colors(scenes)).to(device),
-        camera=_vec(np.array(cameras), device),
+        camera=_vec(cameras, device),
         right=right,
         up=up,
         forward=forward,
@@ -115,16 +121,17 @@ def pack(scenes: Sequence[Scene], device: torch.device | str = "cpu") -> Bodies:
         groups=_groups(columns[:, 0].astype(np.int64), columns[:, 2].astype(np.int64), len(scenes), device),
     )
 
+
 def _rows(number: int, scene: Scene) -> list[tuple[float, ...]]:
-    """One row of the table for each object: scene, index, shape, metal, place, half width, turn."""
-    rows = []
+    """One row of the table for each object: scene, index, shape, metal, place, half width, ball, turn."""
+    rows: list[tuple[float, ...]] = []
     for index, thing in enumerate(scene.objects):
         _check(scene, index)
         shape, metal = SHAPE_CODES[thing.shape], thing.material == "metal"
+        half = SIZES[thing.size]
         turn = thing.rotation if thing.shape == "cube" else 0.0
-        rows.append(
-            (number, index, shape, metal, *thing.coords, SIZES[thing.size], math.cos(turn), math.sin(turn))
-        )
+        sizes = (half, half * BALLS[shape], math.cos(turn), math.sin(turn))
+        rows.append((number, index, shape, metal, *thing.coords, *sizes))
     return rows
 
 
@@ -137,6 +144,17 @@ def _check(scene: Scene, index: int) -> None:
                 f"scene {scene.image_index}, object {index}: unknown {field} {value!r}; "
                 f"expected one of {', '.join(known)}"
             )
+
+
+def _place(scene: Scene, record: Mapping[str, object], key: str, default: Vector) -> Vector:
+    """A place that a scene's record may hold."""
+    try:
+        x, y, z = (float(value) for value in record.get(key, default))  # type: ignore[attr-defined]
+    except (TypeError, ValueError) as error:
+        raise SceneError(
+            f"scene {scene.image_index}: the place of {key!r} is {record.get(key)!r}; expected three numbers"
+        ) from error
+    return (x, y, z)
 
 
 def _colors(scenes: Sequence[Scene]) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +21,7 @@ class CameraError(ValueError):
     """A scene's pixel coordinates fit no camera of CLEVR's kind."""
 
 
-def axes(camera: Sequence[float]) -> tuple[Array, Array, Array]:
+def axes(camera: npt.ArrayLike) -> tuple[Array, Array, Array]:
     """Unit vectors to the right, up and forward of a camera that looks at the origin."""
     forward = -np.asarray(camera, dtype=np.float64)
     forward /= np.linalg.norm(forward)
@@ -51,8 +50,8 @@ def directions() -> dict[str, Vector]:
     }
 
 
-def project(points: npt.ArrayLike, camera: Sequence[float], width: int, height: int) -> Array:
-    """Where points of the world lie in a picture.
+def project(points: npt.ArrayLike, camera: npt.ArrayLike, width: int, height: int) -> Array:
+    """Where points of the world lie in a picture. CLEVR's ``pixel_coords`` are these with column and row rounded.
 
     Args:
         points: ``(n, 3)``.
@@ -67,12 +66,6 @@ def project(points: npt.ArrayLike, camera: Sequence[float], width: int, height: 
     depth = offset @ forward
     scale = FOCAL * max(width, height) / depth
     return np.stack([width / 2 + offset @ right * scale, height / 2 - offset @ up * scale, depth], axis=-1)
-
-
-def pixel_coords(point: Vector, camera: Sequence[float], width: int, height: int) -> Vector:
-    """Column, row (rounded, as in CLEVR's files) and depth of a point."""
-    column, row, depth = project([point], camera, width, height)[0]
-    return (round(float(column)), round(float(row)), float(depth))
 
 
 def estimate_camera(scene: Scene) -> Vector:

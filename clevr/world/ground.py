@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from clevr.world.bodies import Bodies, Group
+from clevr.world.bodies import Bodies
 from clevr.world.grid import BLOCK, Grid
-from clevr.world.light import ball_radius, covers, lamp_radii, may_shade, strength, to_lamp
+from clevr.world.light import covers, may_shade, strength, to_lamp
 from clevr.world.look import BACKDROP, LAMPS, TINT
 from clevr.world.vectors import Vec
 
@@ -15,35 +15,19 @@ _FARTHEST = 60.0
 """Depth at which rays that never meet the ground are said to meet it."""
 
 
-def ground_points(bodies: Bodies, grid: Grid, shown: Tensor) -> Vec:
-    """``(B, P)``: where the rays through the pixels meet the ground, in tile order.
-
-    A pixel's ray goes through the middle of those of its samples that show ground: at the foot of a body the pixel's own
-    middle may lie under the body, in the dark.
-    """
-    bare = (shown < 0).reshape(bodies.num_scenes, grid.num_pixels, -1).float()
-    count = bare.sum(2).clamp(min=1.0)
-    hidden = (bare.sum(2) == 0) * 0.5
-    column, row = (
-        corner + hidden + (bare * shift).sum(2) / count for corner, shift in zip(grid.corners(), grid.shifts(), strict=True)
-    )
-    x, y = grid.screen(column, row)
-    camera, right, up, forward = (v.column() for v in (bodies.camera, bodies.right, bodies.up, bodies.forward))
-    ray = forward + right * x + up * y
-    depth = (camera.z / (-ray.z).clamp(min=1e-3)).clamp(max=_FARTHEST)
-    point = camera + ray * depth
-    return Vec(point.x, point.y, torch.zeros_like(point.x))
-
-
-def backdrop(point: Vec) -> Tensor:
-    """Light on the ground that no body hides: of the surroundings, and of the rise of the ground far behind."""
-    behind = point.y * BACKDROP.y + point.x * BACKDROP.x
-    rise = ((behind - BACKDROP.start) / (BACKDROP.end - BACKDROP.start)).clamp(0.0, 1.0)
-    return BACKDROP.near + (BACKDROP.far - BACKDROP.near) * rise * rise * (3.0 - 2.0 * rise)
+def ground_light(bodies: Bodies, grid: Grid, shown: Tensor) -> Tensor:
+    """``(3, B, P)``: radiance of the ground at the pixels in tile order, shadows and tint included."""
+    point = _ground_points(bodies, grid, shown)
+    rows = _Rows(bodies, point)
+    seen = _lamps_seen(bodies, rows).reshape(len(LAMPS), *point.x.shape)
+    scene = torch.arange(bodies.num_scenes, device=grid.device)[:, None]
+    bare = bare_ground(bodies, scene, point, seen)
+    tint = _tint(bodies, rows)
+    return torch.stack([(b + t.reshape(b.shape)).clamp(min=0.0) for b, t in zip(bare, tint, strict=True)])
 
 
 def bare_ground(bodies: Bodies, scene: Tensor, point: Vec, seen: Tensor | None = None) -> list[Tensor]:
-    """Radiance of the ground in three channels.
+    """Radiance of the ground in three channels, without tint.
 
     Args:
         bodies: the scenes.
@@ -51,7 +35,7 @@ def bare_ground(bodies: Bodies, scene: Tensor, point: Vec, seen: Tensor | None =
         point: on the ground.
         seen: ``(L, ...)``, share of each lamp that is seen from the points; all of all lamps by default.
     """
-    ambient = backdrop(point)
+    ambient = _backdrop(point)
     radiance = [ambient, ambient, ambient]
     for number, lamp in enumerate(LAMPS):
         place = bodies.lamps[number][scene]
@@ -63,54 +47,77 @@ def bare_ground(bodies: Bodies, scene: Tensor, point: Vec, seen: Tensor | None =
     return radiance
 
 
-def ground_light(bodies: Bodies, grid: Grid, shown: Tensor) -> Tensor:
-    """``(3, B, P)``: radiance of the ground at the pixels in tile order, shadows and tint included."""
-    point = ground_points(bodies, grid, shown)
-    scene = torch.arange(bodies.num_scenes, device=grid.device)[:, None]
-    seen = lamps_seen(bodies, grid, point)
-    radiance = bare_ground(bodies, scene, point, seen.reshape(len(LAMPS), *point.x.shape))
-    tint = ground_tint(bodies, grid, point)
-    return torch.stack([(r + t).clamp(min=0.0) for r, t in zip(radiance, tint, strict=True)])
+def _ground_points(bodies: Bodies, grid: Grid, shown: Tensor) -> Vec:
+    """``(B, P)``: where the rays through the pixels meet the ground, in tile order.
+
+    A pixel's ray goes through the middle of those of its samples that show ground: at the foot of a body the pixel's
+    own middle may lie under the body, in the dark.
+    """
+    bare = (shown < 0).reshape(bodies.num_scenes, grid.num_pixels, -1).float()
+    count = bare.sum(2)
+    hidden = (count == 0) * 0.5
+    x, y = grid.screen(
+        *(
+            corner + hidden + (bare * shift).sum(2) / count.clamp(min=1.0)
+            for corner, shift in zip(grid.corners(), grid.shifts(), strict=True)
+        )
+    )
+    camera, right, up, forward = (v.column() for v in (bodies.camera, bodies.right, bodies.up, bodies.forward))
+    ray = forward + right * x + up * y
+    depth = (camera.z / (-ray.z).clamp(min=1e-3)).clamp(max=_FARTHEST)
+    point = camera + ray * depth
+    return Vec(point.x, point.y, torch.zeros_like(point.x))
 
 
-def lamps_seen(bodies: Bodies, grid: Grid, point: Vec) -> Tensor:
-    """``(L, B * blocks, pixels)``: share of each lamp that is seen from the ground."""
-    rows = _blocks(point, grid)
-    num_rows = len(rows.x)
-    seen = torch.ones(len(LAMPS), num_rows, BLOCK * BLOCK, device=grid.device)
-    middle, spread = _balls(rows)
-    radius, lamp = ball_radius(bodies), lamp_radii(grid.device)
-    scene = torch.arange(num_rows, device=grid.device) // (num_rows // bodies.num_scenes)
-    places = [place[scene] for place in bodies.lamps]
+def _backdrop(point: Vec) -> Tensor:
+    """Light on the ground that comes from no lamp, growing toward the backdrop."""
+    behind = point.x * BACKDROP.x + point.y * BACKDROP.y
+    rise = ((behind - BACKDROP.start) / (BACKDROP.end - BACKDROP.start)).clamp(0.0, 1.0)
+    return BACKDROP.near + (BACKDROP.far - BACKDROP.near) * rise * rise * (3.0 - 2.0 * rise)
+
+
+class _Rows:
+    """The points of all blocks of all pictures, one block a row, and a ball around each."""
+
+    def __init__(self, bodies: Bodies, point: Vec) -> None:
+        x, y, z = (part.reshape(-1, BLOCK * BLOCK) for part in (point.x, point.y, point.z))
+        self.points = Vec(x, y, z)
+        low, high = Vec(x.amin(1), y.amin(1), z.amin(1)), Vec(x.amax(1), y.amax(1), z.amax(1))
+        half = (high - low) * 0.5
+        self.middle, self.radius = low + half, half.dot(half).sqrt()
+        self.scene = torch.arange(len(x), device=x.device) // (len(x) // bodies.num_scenes)
+
+
+def _lamps_seen(bodies: Bodies, rows: _Rows) -> Tensor:
+    """``(L, rows, pixels)``: share of each lamp that is seen from the ground."""
+    seen = torch.ones(len(LAMPS), *rows.points.x.shape, device=rows.scene.device)
+    places = [place[rows.scene] for place in bodies.lamps]
     for group in bodies.groups:
-        body = group.of_scene[scene]
-        to_ball = bodies.center[body] - middle
+        body = group.of_scene[rows.scene]
+        to_ball = bodies.center[body] - rows.middle
         for number, place in enumerate(places):
-            segment = to_lamp(number, place, middle)
-            may = (body >= 0) & may_shade(segment, to_ball, radius[body], lamp[number], spread)
+            segment, lamp = to_lamp(number, place, rows.middle), LAMPS[number].radius
+            may = (body >= 0) & may_shade(segment, to_ball, bodies.ball[body], lamp, rows.radius)
             row = may.nonzero()[:, 0]
-            here = rows[row]
-            full = to_lamp(number, place[row].column(), here)
-            seen[number, row] *= 1.0 - covers(bodies, group, body[row, None], here, full, lamp[number])
+            point = rows.points[row]
+            segment = to_lamp(number, place[row].column(), point)
+            seen[number, row] *= 1.0 - covers(bodies, group, body[row, None], point, segment, lamp)
     return seen
 
 
-def ground_tint(bodies: Bodies, grid: Grid, point: Vec) -> list[Tensor]:
-    """What bodies add to the ground near them (their colour) less what they take (the surroundings)."""
-    rows = _blocks(point, grid)
-    tint = [torch.zeros_like(rows.x) for _ in range(3)]
-    middle, spread = _balls(rows)
-    scene = torch.arange(len(rows.x), device=grid.device) // (len(rows.x) // bodies.num_scenes)
+def _tint(bodies: Bodies, rows: _Rows) -> list[Tensor]:
+    """What bodies add to the ground near them (light of their colour) less what they take (of the surroundings)."""
+    tint = [torch.zeros_like(rows.points.x) for _ in range(3)]
     for group in bodies.groups:
-        body = group.of_scene[scene]
-        offset = bodies.center[body] - middle
-        reach = bodies.half[body] * TINT.reach + spread
+        body = group.of_scene[rows.scene]
+        offset = bodies.center[body] - rows.middle
+        reach = bodies.half[body] * TINT.reach + rows.radius
         row = ((body >= 0) & (offset.dot(offset) < reach * reach)).nonzero()[:, 0]
-        share = _view_of_ball(bodies, body[row, None], rows[row]) * TINT.bulk[group.shape]
+        share = _view_of_ball(bodies, body[row, None], rows.points[row]) * TINT.bulk[group.shape]
         for channel, values in enumerate(tint):
             gain = bodies.color[channel][body[row], None] * TINT.gain
             values[row] += share * ((1.0 - share) * gain - TINT.loss)
-    return [values.reshape(point.x.shape) for values in tint]
+    return tint
 
 
 def _view_of_ball(bodies: Bodies, body: Tensor, point: Vec) -> Tensor:
@@ -120,16 +127,3 @@ def _view_of_ball(bodies: Bodies, body: Tensor, point: Vec) -> Tensor:
     square = offset.dot(offset)
     share = offset.z * half * half / (square * square.sqrt())
     return (share - TINT.reach**-3).clamp(0.0, 1.0)
-
-
-def _blocks(point: Vec, grid: Grid) -> Vec:
-    shape = (-1, BLOCK * BLOCK)
-    return Vec(point.x.reshape(shape), point.y.reshape(shape), point.z.reshape(shape))
-
-
-def _balls(rows: Vec) -> tuple[Vec, Tensor]:
-    """A ball around the points of each row: middle and radius."""
-    low = Vec(rows.x.amin(1), rows.y.amin(1), rows.z.amin(1))
-    high = Vec(rows.x.amax(1), rows.y.amax(1), rows.z.amax(1))
-    reach = (high - low) * 0.5
-    return low + reach, reach.dot(reach).sqrt()

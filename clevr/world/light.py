@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -10,11 +10,7 @@ from torch import Tensor
 from clevr.world.bodies import Bodies, Group
 from clevr.world.look import DISTANT, LAMPS
 from clevr.world.shadows import cover
-from clevr.world.shapes import CUBE, CYLINDER
 from clevr.world.vectors import Vec
-
-REACH = {CUBE: 3.0**0.5, CYLINDER: 2.0**0.5}
-"""Radius of the ball around a body, in half widths (1 for a sphere)."""
 
 
 def to_lamp(lamp: int, place: Vec, point: Vec) -> Vec:
@@ -35,15 +31,7 @@ def strength(place: Vec, segment: Vec, cosine: Tensor) -> Tensor:
     return cosine.clamp(min=0.0) * facing.clamp(min=0.0) / (square * square)
 
 
-def ball_radius(bodies: Bodies) -> Tensor:
-    """``(M,)``: radius of a ball around each body."""
-    factor = torch.ones_like(bodies.half)
-    for shape, reach in REACH.items():
-        factor = torch.where(bodies.shape == shape, reach, factor)
-    return bodies.half * factor
-
-
-def may_shade(segment: Vec, to_ball: Vec, radius: Tensor, lamp: Tensor, spread: Tensor | float) -> Tensor:
+def may_shade(segment: Vec, to_ball: Vec, radius: Tensor, lamp: float, spread: Tensor | float = 0.0) -> Tensor:
     """Whether a ball may hide part of a lamp from any point in a ball of radius ``spread`` about a point.
 
     Args:
@@ -55,34 +43,50 @@ def may_shade(segment: Vec, to_ball: Vec, radius: Tensor, lamp: Tensor, spread: 
     """
     nearest = (to_ball.dot(segment) / segment.dot(segment)).clamp(0.0, 1.0)
     miss = to_ball - segment * nearest
-    reach = radius + lamp * nearest + spread * (1.0 - nearest)
+    reach = radius + nearest * lamp + spread * (1.0 - nearest)
     return miss.dot(miss) < reach * reach
 
 
-def covers(bodies: Bodies, group: Group, body: Tensor, point: Vec, segment: Vec, lamp: Tensor) -> Tensor:
-    """Share of the lamps that bodies of one group hide from points (all arguments broadcast)."""
+def covers(bodies: Bodies, group: Group, body: Tensor, point: Vec, segment: Vec, lamp: float) -> Tensor:
+    """Share of a lamp that bodies of one group hide from points (all arguments broadcast)."""
     origin = bodies.local_point(body, point)
     return cover(group.shape, origin, bodies.local_direction(body, segment), bodies.half[body], lamp)
 
 
-def lamp_radii(device: torch.device) -> Tensor:
-    """``(L,)``."""
-    return torch.tensor([lamp.radius for lamp in LAMPS], device=device)
+def take_shadows(
+    bodies: Bodies, scene: Tensor, point: Vec, segments: Sequence[Vec], light: Tensor, own: Tensor | None = None
+) -> None:
+    """Take from the light at points what bodies hide of it, in place.
 
-
-def shading_pairs(bodies: Bodies, radius: Tensor) -> Iterator[tuple[Group, Tensor, Tensor]]:
-    """For each group: which of its bodies may hide which lamp from which body.
-
-    Yields:
-        The group, its body in each body's scene ``(M,)``, and whether that may shade it, ``(M, L)``.
+    Args:
+        bodies: the scenes.
+        scene: ``(F,)``, of the points.
+        point: ``(F,)``.
+        segments: one ``(F,)`` per lamp, from the points to it.
+        light: ``(L, F)``.
+        own: ``(F,)``, the bodies on which the points lie. A body is convex: it is not asked whether it shades itself.
     """
-    lamp = lamp_radii(radius.device)
     for group in bodies.groups:
-        blocker = group.of_scene[bodies.scene]
-        other = (blocker >= 0) & (blocker != torch.arange(len(blocker), device=blocker.device))
-        may = []
-        for number, place in enumerate(bodies.lamps):
-            segment = to_lamp(number, place[bodies.scene], bodies.center)
-            to_ball = bodies.center[blocker] - bodies.center
-            may.append(other & may_shade(segment, to_ball, radius[blocker], lamp[number], radius))
-        yield group, blocker, torch.stack(may, dim=1)
+        blocker = group.of_scene[scene]
+        pairs = _pairs(bodies, group)[:, own] if own is not None else None
+        spot = (blocker >= 0 if pairs is None else pairs.any(0)).nonzero()[:, 0]
+        body, here = blocker[spot], point[spot]
+        to_ball, radius = bodies.center[body] - here, bodies.ball[body]
+        for number, segment in enumerate(segments):
+            toward, lamp = segment[spot], LAMPS[number].radius
+            may = may_shade(toward, to_ball, radius, lamp) & (light[number, spot] > 0)
+            hit = may.nonzero()[:, 0]
+            share = covers(bodies, group, body[hit], here[hit], toward[hit], lamp)
+            light[number, spot[hit]] *= 1.0 - share
+
+
+def _pairs(bodies: Bodies, group: Group) -> Tensor:
+    """``(L, M)``: whether the group's body in a body's scene may hide a lamp from it."""
+    blocker = group.of_scene[bodies.scene]
+    other = (blocker >= 0) & (blocker != torch.arange(len(blocker), device=blocker.device))
+    to_ball = bodies.center[blocker] - bodies.center
+    may = []
+    for number, place in enumerate(bodies.lamps):
+        segment = to_lamp(number, place[bodies.scene], bodies.center)
+        may.append(other & may_shade(segment, to_ball, bodies.ball[blocker], LAMPS[number].radius, bodies.ball))
+    return torch.stack(may)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clevr.world.scene import Scene, Vector
+from clevr.world.scene import Vector
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,11 @@ class Backdrop:
     left: float = -15.7
     right: float = 20.4
     height: float = 14.6
-    softness: float = 0.305
+    softness: float = 0.44
     """Width of the wall's edges as a mirror shows them, as a share of the distance."""
-    radiance: float = 0.0893
+    radiance: float = 0.0867
     """Of the wall."""
-    sky: float = 0.0133
+    sky: float = 0.0131
     """Radiance of the surroundings beside and above the wall."""
     start: float = 1.0
     end: float = 15.0
@@ -100,9 +100,9 @@ class Tint:
 class Rubber:
     """Matte material."""
 
-    sky: float = 0.0229
+    sky: float = 0.0231
     """Radiance of the surroundings above."""
-    floor: float = 0.76
+    floor: float = 0.78
     """Share of the bare ground's light that a body's own shadow leaves on the ground around it."""
 
 
@@ -110,18 +110,18 @@ class Rubber:
 class Metal:
     """Shiny material: a mirror, and brushed marks that run around the vertical axis."""
 
-    mirror: float = 0.756
+    mirror: float = 0.765
     """Share of light reflected as by a mirror."""
-    mirror_roughness: float = 0.013
-    brushed: float = 0.243
+    mirror_roughness: float = 0.005
+    brushed: float = 0.27
     """Share of light reflected by the brushed marks."""
-    along: float = 0.1175
+    along: float = 0.118
     """Roughness along the marks."""
-    across: float = 0.284
+    across: float = 0.272
     """Roughness across them, which is up and down."""
-    horizon: float = 0.14
+    horizon: float = 0.155
     """Half width of the horizon in a mirror, as the sine of its height."""
-    floor: float = 0.487
+    floor: float = 0.415
 
 
 BACKDROP = Backdrop()

@@ -1,7 +1,7 @@
 """Metal: a mirror image of ground, backdrop and other bodies, and the lamps' highlights.
 
-CLEVR's metal is a mirror mixed with brushed marks that run around the vertical axis of each body. The marks spread every
-highlight up and down a sphere or a wall and fan it out on a flat top.
+CLEVR's metal is a mirror mixed with brushed marks that run around the vertical axis of each body. The marks spread
+every highlight up and down a sphere or a wall and fan it out on a flat top.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from clevr.world.bodies import Bodies
 from clevr.world.ground import bare_ground
-from clevr.world.light import ball_radius, covers, lamp_radii, may_shade, to_lamp
+from clevr.world.light import take_shadows, to_lamp
 from clevr.world.look import BACKDROP, GROUND_ALBEDO, LAMPS, METAL
 from clevr.world.shapes import MISS, enter
 from clevr.world.surface import Spots, find_spots, floor_below, lamps_on, matte
@@ -90,13 +90,12 @@ def _nearest_body(bodies: Bodies, spots: Spots, mirror: Vec) -> tuple[Tensor, Te
     """Distance to and row of the first other body in the mirror, -1 where there is none."""
     near = torch.full_like(mirror.x, MISS)
     other = torch.full_like(spots.body, -1)
-    radius = ball_radius(bodies)
     for group in bodies.groups:
         body = group.of_scene[spots.scene]
         to_ball = bodies.center[body] - spots.point
         ahead = to_ball.dot(mirror)
         miss = to_ball.dot(to_ball) - ahead * ahead
-        may = (body >= 0) & (body != spots.body) & (ahead > 0) & (miss < radius[body] * radius[body])
+        may = (body >= 0) & (body != spots.body) & (ahead > 0) & (miss < bodies.ball[body] * bodies.ball[body])
         spot = may.nonzero()[:, 0]
         body = body[spot]
         origin = bodies.local_point(body, spots.point[spot])
@@ -139,16 +138,10 @@ def _lamps_seen(bodies: Bodies, scene: Tensor, floor: Vec, where: Tensor) -> Ten
     seen = torch.ones(len(LAMPS), len(scene), device=scene.device)
     index = where.nonzero()[:, 0]
     scene, floor = scene[index], floor[index]
-    radii, balls = lamp_radii(scene.device), ball_radius(bodies)
+    part = torch.ones(len(LAMPS), len(scene), device=scene.device)
     segments = [to_lamp(number, place[scene], floor) for number, place in enumerate(bodies.lamps)]
-    for group in bodies.groups:
-        body = group.of_scene[scene]
-        to_ball = bodies.center[body] - floor
-        radius = torch.where(body >= 0, balls[body], -1.0)
-        for number, segment in enumerate(segments):
-            spot = may_shade(segment, to_ball, radius, radii[number], 0.0).nonzero()[:, 0]
-            share = covers(bodies, group, body[spot], floor[spot], segment[spot], radii[number])
-            seen[number, index[spot]] *= 1.0 - share
+    take_shadows(bodies, scene, floor, segments, part)
+    seen[:, index] = part
     return seen
 
 

@@ -1,22 +1,27 @@
 """CLEVR's rules: which objects a scene may hold and where they may stand.
 
-The rules are those of the public generator as it behaves, which is not always as it reads: cubes are not made smaller than
-the other shapes, and the number written as ``rotation`` is an angle in radians.
+The rules are those of the public generator as it behaves, which is not always as it reads: cubes are not made smaller
+than the other shapes, and directions are those of the camera before its jitter.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
-from clevr.world.camera import MEAN_CAMERA, directions, pixel_coords
+from clevr.world.camera import MEAN_CAMERA, directions, project
 from clevr.world.look import LAMPS, SIZES
 from clevr.world.scene import COLORS, MATERIALS, RELATIONS, SHAPES, Scene, SceneObject, Vector
 
 _EPSILON = 0.2
 """How far an object must lie in a direction before CLEVR says that it lies there."""
+_MAX_ROUNDS = 10_000
+"""Rounds of placing all objects before the rules are said to leave no room."""
+_ACROSS = np.array([directions()["right"][:2], directions()["front"][:2]]).T
+"""Turns places on the ground into distances along the directions right and front."""
 
 _FIRST: tuple[str, ...] = ("gray", "blue", "brown", "yellow")
 _SECOND: tuple[str, ...] = ("red", "green", "purple", "cyan")
@@ -78,6 +83,10 @@ class Setting:
     camera: Vector
     lamps: Mapping[str, Vector]
 
+    def record(self) -> dict[str, Any]:
+        """Entries of a scene's record that say where camera and lamps stand."""
+        return {"camera": list(self.camera), "lamps": {name: list(place) for name, place in self.lamps.items()}}
+
 
 def draw_setting(generator: np.random.Generator, rules: Rules) -> Setting:
     """Draw the number of objects and the places of camera and lamps."""
@@ -88,48 +97,41 @@ def draw_setting(generator: np.random.Generator, rules: Rules) -> Setting:
     return Setting(number, camera, lamps)
 
 
-def place(generator: np.random.Generator, setting: Setting, rules: Rules, max_rounds: int = 10_000) -> list[SceneObject]:
+def place(generator: np.random.Generator, setting: Setting, rules: Rules) -> tuple[SceneObject, ...]:
     """Draw objects and places for them until all keep their distance.
 
     Raises:
-        PlacementError: the objects did not fit in ``max_rounds`` rounds.
+        PlacementError: the objects did not fit in many rounds.
     """
-    for _ in range(max_rounds):
+    for _ in range(_MAX_ROUNDS):
         things = _try_place(generator, setting.num_objects, rules)
         if things is not None:
             return things
     raise PlacementError(
-        f"{setting.num_objects} objects did not fit within +-{rules.reach} in {max_rounds} rounds: "
+        f"{setting.num_objects} objects did not fit within {rules.reach} of the middle in {_MAX_ROUNDS} rounds: "
         "allow a smaller margin or gap, or fewer objects"
     )
 
 
-def finish(things: Sequence[SceneObject], setting: Setting, *, width: int, height: int, index: int, split: str) -> Scene:
-    """Complete a scene: directions, relations, pixel coordinates, and the places of camera and lamps in ``extra``."""
-    seen = tuple(
-        SceneObject(
-            shape=thing.shape,
-            size=thing.size,
-            color=thing.color,
-            material=thing.material,
-            coords=thing.coords,
-            rotation=thing.rotation,
-            pixel_coords=pixel_coords(thing.coords, setting.camera, width, height),
-        )
-        for thing in things
-    )
+def complete(things: Sequence[SceneObject], setting: Setting, width: int, height: int, split: str, index: int) -> Scene:
+    """Make a scene of objects: directions, relations, pixel coordinates in a picture of ``width`` x ``height``.
+
+    The places of camera and lamps go into ``extra``, where the renderer looks for them.
+    """
+    places = [thing.coords for thing in things]
+    seen = [
+        (round(column), round(row), depth)
+        for column, row, depth in project(places, setting.camera, width, height).tolist()
+    ]
     axes = directions()
     return Scene(
-        objects=seen,
+        objects=tuple(replace(thing, pixel_coords=pixels) for thing, pixels in zip(things, seen, strict=True)),
         directions=axes,
-        relationships=relate([thing.coords for thing in things], axes),
+        relationships=relate(places, axes),
         image_index=index,
         image_filename=f"CLEVR_{split}_{index:06d}.png",
         split=split,
-        extra={
-            "camera": list(setting.camera),
-            "lamps": {name: list(position) for name, position in setting.lamps.items()},
-        },
+        extra=setting.record(),
     )
 
 
@@ -153,26 +155,25 @@ def _pick(generator: np.random.Generator, options: Sequence[str]) -> str:
     return options[int(generator.random() * len(options))]
 
 
-def _try_place(generator: np.random.Generator, number: int, rules: Rules) -> list[SceneObject] | None:
+def _try_place(generator: np.random.Generator, number: int, rules: Rules) -> tuple[SceneObject, ...] | None:
     """Place objects one by one; ``None`` when one found no room in ``max_tries`` tries."""
-    axes = directions()
-    across = np.array([axes["right"][:2], axes["front"][:2]]).T
-    spots, halves = np.empty((number, 2)), np.empty(number)
+    spots, halves = np.empty((number, 2)), np.empty(number)  # spots along the directions right and front
     things: list[SceneObject] = []
     for i in range(number):
         size = _pick(generator, tuple(SIZES))
         tries = rules.reach * (2.0 * generator.random((rules.max_tries, 2)) - 1.0)
-        offset = tries[:, None, :] - spots[None, :i]
-        clear = np.sqrt((offset**2).sum(-1)) - halves[:i] - SIZES[size] >= rules.min_gap
-        apart = (np.abs(offset @ across) >= rules.margin).all(-1)
-        good = (clear & apart).all(-1)
+        offset = (tries @ _ACROSS)[:, None, :] - spots[:i]
+        least = halves[:i] + (SIZES[size] + rules.min_gap)
+        clear = (offset * offset).sum(-1) >= least * least
+        good = (clear & (np.abs(offset) >= rules.margin).all(-1)).all(-1)
         if not good.any():
             return None
-        spots[i], halves[i] = tries[int(good.argmax())], SIZES[size]
+        spot = tries[int(good.argmax())]
+        spots[i], halves[i] = spot @ _ACROSS, SIZES[size]
         shape = _pick(generator, SHAPES)
         color = _pick(generator, rules.colors[shape])
         rotation = 360.0 * float(generator.random())
         material = _pick(generator, MATERIALS)
-        x, y = (float(value) for value in spots[i])
+        x, y = spot.tolist()
         things.append(SceneObject(shape, size, color, material, (x, y, SIZES[size]), rotation))
-    return things
+    return tuple(things)

@@ -83,9 +83,7 @@ class Scene:
         return cls(
             objects=tuple(_object_from_json(thing) for thing in record["objects"]),
             directions={name: tuple(vector) for name, vector in record.get("directions", {}).items()},
-            relationships={
-                name: tuple(tuple(row) for row in rows) for name, rows in record["relationships"].items()
-            },
+            relationships={name: tuple(tuple(row) for row in rows) for name, rows in record["relationships"].items()},
             image_index=record["image_index"],
             image_filename=record["image_filename"],
             split=record.get("split", ""),

@@ -4,33 +4,38 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import torch
 
 from clevr.world.bodies import pack
 from clevr.world.grid import Grid
-from clevr.world.placement import PlacementError, Rules, draw_setting, finish, place
-from clevr.world.scene import Scene
+from clevr.world.placement import PlacementError, Rules, complete, draw_setting, place
+from clevr.world.scene import Scene, SceneObject
 from clevr.world.visible import trace
 
-_CHECK_WIDTH, _CHECK_HEIGHT = 320, 240
+_CHECK = Grid(320, 240, 1, torch.device("cpu"))
+"""The picture in which objects must be seen; of whole blocks, so none of its pixels are padding."""
+_PART = 64
+"""Scenes checked at once; more fall out of the processor's caches."""
 _MAX_ROUNDS = 1000
+"""Arrangements of a scene before its rules are said to hide too much."""
 
 
 @dataclass(frozen=True)
 class Scenes:
     """The scenes of one split.
 
-    Every scene has its own random generator, so it is the same whatever was asked for before, in whichever batch, on every
-    machine. Whether objects can be seen is always judged in a picture of 320x240, so a scene does not
-    depend on the size at which it is shown either; only its pixel coordinates do.
+    Every scene has its own random generator, so it is the same whatever was asked for before, in whichever batch, on
+    every machine. Whether objects can be seen is always judged in a picture of 320x240, so a scene does not depend
+    on the size at which it is shown either; only its pixel coordinates do.
     """
 
     seed: int
     split: str = "train"
-    rules: Rules = Rules()
+    rules: Rules = field(default_factory=Rules)
     width: int = 320
     """Width of the picture that ``pixel_coords`` are of."""
     height: int = 240
@@ -44,28 +49,30 @@ class Scenes:
         """The scenes of these indices; a few dozen at once are cheaper than one by one.
 
         Raises:
-            PlacementError: an index or the seed is negative, or a scene whose objects can all be seen is not found.
+            PlacementError: an index or the seed is negative, or no arrangement is found that shows every object.
         """
         generators = [self._generator(index) for index in indices]
         settings = [draw_setting(generator, self.rules) for generator in generators]
-        found: list[Scene | None] = [None] * len(indices)
+        found: dict[int, tuple[SceneObject, ...]] = {}
         waiting = list(range(len(indices)))
         for _ in range(_MAX_ROUNDS):
             if not waiting:
-                return [scene for scene in found if scene is not None]
-            tried = []
-            for i in waiting:
-                things = place(generators[i], settings[i], self.rules)
-                size = {"width": self.width, "height": self.height}
-                tried.append(finish(things, settings[i], index=indices[i], split=self.split, **size))
-            seen = all_visible(tried, self.rules.min_pixels)
-            for i, scene, good in zip(waiting, tried, seen, strict=True):
-                found[i] = scene if good else None
+                break
+            tried = [place(generators[i], settings[i], self.rules) for i in waiting]
+            drafts = [
+                Scene(things, {}, {}, extra=settings[i].record()) for i, things in zip(waiting, tried, strict=True)
+            ]
+            seen = all_visible(drafts, self.rules.min_pixels)
+            found.update((i, things) for i, things, good in zip(waiting, tried, seen, strict=True) if good)
             waiting = [i for i, good in zip(waiting, seen, strict=True) if not good]
-        raise PlacementError(
-            f"scene {indices[waiting[0]]} of {self.split!r}: no arrangement of {settings[waiting[0]].num_objects} objects "
-            f"shows {self.rules.min_pixels} pixels of each in {_MAX_ROUNDS} rounds; allow fewer pixels or objects"
-        )
+        if waiting:
+            raise PlacementError(
+                f"scene {indices[waiting[0]]} of {self.split!r}: no arrangement in {_MAX_ROUNDS} rounds shows "
+                f"{self.rules.min_pixels} pixels of all {settings[waiting[0]].num_objects} objects; "
+                "ask for fewer pixels or objects"
+            )
+        size = (self.width, self.height, self.split)
+        return [complete(found[i], settings[i], *size, index) for i, index in enumerate(indices)]
 
     def _generator(self, index: int) -> np.random.Generator:
         if index < 0 or self.seed < 0:
@@ -73,14 +80,17 @@ class Scenes:
         return np.random.Generator(np.random.PCG64([self.seed, zlib.crc32(self.split.encode()), index]))
 
 
-def visible_pixels(scenes: Sequence[Scene], width: int = _CHECK_WIDTH, height: int = _CHECK_HEIGHT) -> list[list[int]]:
-    """How many pixels of each object of each scene are seen."""
-    bodies = pack(scenes)
-    grid = Grid(width, height, 1, torch.device("cpu"))
-    shown = grid.to_picture(trace(bodies, grid)[0].reshape(len(scenes), -1))
-    counts = torch.bincount(shown.reshape(-1).long() + 1, minlength=len(bodies.scene) + 1)[1:].tolist()
-    ends = np.cumsum([0] + [len(scene.objects) for scene in scenes]).tolist()
-    return [counts[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+def visible_pixels(scenes: Sequence[Scene]) -> list[list[int]]:
+    """How many pixels of each object of each scene are seen in a picture of 320x240."""
+    counts = []
+    for start in range(0, len(scenes), _PART):
+        part = scenes[start : start + _PART]
+        bodies = pack(part)
+        shown = trace(bodies, _CHECK)[0].reshape(-1)
+        pixels = torch.bincount(shown[shown >= 0], minlength=len(bodies.scene)).tolist()
+        ends = np.cumsum([0] + [len(scene.objects) for scene in part]).tolist()
+        counts += [pixels[first:last] for first, last in pairwise(ends)]
+    return counts
 
 
 def all_visible(scenes: Sequence[Scene], min_pixels: int) -> list[bool]:

@@ -27,7 +27,7 @@ _NEAREST = 1e-3
 """Smallest segment parameter at which an edge counts: a contact shadow is sharp, not infinitely so."""
 
 
-def cover(shape: int, origin: Vec, segment: Vec, half: Tensor, lamp: Tensor) -> Tensor:
+def cover(shape: int, origin: Vec, segment: Vec, half: Tensor, lamp: float) -> Tensor:
     """Share of a lamp that a body hides.
 
     Args:
@@ -45,7 +45,7 @@ def cover(shape: int, origin: Vec, segment: Vec, half: Tensor, lamp: Tensor) -> 
     return rounded(origin, segment, half, half * BEVELS[shape], lamp)
 
 
-def sphere_cover(origin: Vec, segment: Vec, radius: Tensor, lamp: Tensor) -> Tensor:
+def sphere_cover(origin: Vec, segment: Vec, radius: Tensor, lamp: float) -> Tensor:
     """Share of the lamp that a sphere hides."""
     nearest = -origin.dot(segment) / segment.dot(segment)
     miss = origin + segment * nearest
@@ -53,7 +53,7 @@ def sphere_cover(origin: Vec, segment: Vec, radius: Tensor, lamp: Tensor) -> Ten
     return _share(inside / (lamp * nearest.clamp(min=_NEAREST))) * (nearest > 0)
 
 
-def cube_cover(origin: Vec, segment: Vec, half: Tensor, bevel: Tensor, lamp: Tensor) -> Tensor:
+def cube_cover(origin: Vec, segment: Vec, half: Tensor, bevel: Tensor, lamp: float) -> Tensor:
     """Share of the lamp that a cube with rounded edges hides; ``half`` is half its width."""
     inner = half - bevel
     inverse = [1.0 / torch.where(d.abs() < _TINY, _TINY, d) for d in (segment.x, segment.y, segment.z)]
@@ -71,7 +71,7 @@ def cube_cover(origin: Vec, segment: Vec, half: Tensor, bevel: Tensor, lamp: Ten
     return _share(inside) * ahead
 
 
-def cylinder_cover(origin: Vec, segment: Vec, half: Tensor, bevel: Tensor, lamp: Tensor) -> Tensor:
+def cylinder_cover(origin: Vec, segment: Vec, half: Tensor, bevel: Tensor, lamp: float) -> Tensor:
     """Share of the lamp that an upright cylinder hides; ``half`` is its radius and half its height."""
     inner = half - bevel
     flat = (segment.x * segment.x + segment.y * segment.y).clamp(min=_TINY * _TINY)

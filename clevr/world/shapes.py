@@ -16,8 +16,10 @@ from clevr.world.vectors import Vec
 
 SPHERE, CUBE, CYLINDER = 0, 1, 2
 SHAPE_CODES = {"sphere": SPHERE, "cube": CUBE, "cylinder": CYLINDER}
-BEVELS = (0.0, 0.19, 0.09)
+BEVELS = (0.0, 0.165, 0.05)
 """Rounding of the edges by shape code, as a share of the body's half width."""
+BALLS = (1.0, 3.0**0.5, 2.0**0.5)
+"""Radius of a ball around a body by shape code, in half widths."""
 
 MISS = float("inf")
 _TINY = 1e-9
@@ -131,11 +133,7 @@ def _slope(shape: int, point: Vec, direction: Vec, excess: list[Tensor]) -> Tens
     """Change of half the squared distance to the inner body along the ray."""
     if shape == CUBE:
         x, y, z = excess
-        return (
-            x * point.x.sign() * direction.x
-            + y * point.y.sign() * direction.y
-            + z * point.z.sign() * direction.z
-        )
+        return x * point.x.sign() * direction.x + y * point.y.sign() * direction.y + z * point.z.sign() * direction.z
     radius = (point.x * point.x + point.y * point.y).sqrt().clamp(min=_TINY)
     outward = (point.x * direction.x + point.y * direction.y) / radius
     return excess[0] * outward + excess[1] * point.z.sign() * direction.z

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from clevr.world.bodies import Bodies
 from clevr.world.ground import bare_ground
-from clevr.world.light import ball_radius, covers, lamp_radii, may_shade, shading_pairs, strength, to_lamp
+from clevr.world.light import strength, take_shadows, to_lamp
 from clevr.world.look import GROUND_ALBEDO, LAMPS, RUBBER
 from clevr.world.shapes import SHAPE_CODES, normal
 from clevr.world.vectors import Vec
@@ -55,21 +55,8 @@ def lamps_on(bodies: Bodies, spots: Spots, *, shadows: bool = True) -> Tensor:
         segments.append(segment)
     lit = torch.stack(light)
     if shadows:
-        _shade(bodies, spots, segments, lit)
+        take_shadows(bodies, spots.scene, spots.point, segments, lit, own=spots.body)
     return lit
-
-
-def _shade(bodies: Bodies, spots: Spots, segments: list[Vec], lit: Tensor) -> None:
-    """Take from ``lit`` what other bodies hide."""
-    radii, balls = lamp_radii(lit.device), ball_radius(bodies)
-    for group, blocker, may in shading_pairs(bodies, balls):
-        for number, segment in enumerate(segments):
-            spot = (may[:, number][spots.body] & (lit[number] > 0)).nonzero()[:, 0]
-            body, point, toward = blocker[spots.body[spot]], spots.point[spot], segment[spot]
-            close = may_shade(toward, bodies.center[body] - point, balls[body], radii[number], 0.0)
-            hit = close.nonzero()[:, 0]
-            share = covers(bodies, group, body[hit], point[hit], toward[hit], radii[number])
-            lit[number, spot[hit]] *= 1.0 - share
 
 
 def floor_below(bodies: Bodies, spots: Spots) -> list[Tensor]:

@@ -147,7 +147,7 @@ def test_two_processes_pretrain_together(tmp_path: Path):
     draw_classes(tmp_path / "pictures", 12)
     words = [f"--out={tmp_path / 'run'}", f"--data.root={tmp_path / 'pictures'}", "--data.source=folder"]
     settings = ["--data.split_seed=0", "--batch_size=8", "--loop.steps=4", "--validation.way=2", "--validation.query=2"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0", "-m"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "-m"]
     done = subprocess.run(
         [*torchrun, "fewshot_film", "pretrain", *words, *settings, *NETWORK, "--validation.episodes=2"],
         cwd=CHECKOUT,
