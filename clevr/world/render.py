@@ -13,7 +13,7 @@ from clevr.world.picture import radiance, to_bytes
 from clevr.world.scene import Scene
 from clevr.world.visible import trace
 
-_CHUNK = 16 * 320 * 240
+_CHUNK = 8 * 320 * 240
 """Pixels drawn at once: enough to amortise the calls, few enough to stay near the processor's caches."""
 
 

@@ -33,8 +33,11 @@ def environment() -> dict[str, Any]:
 
 
 def command_line() -> list[str]:
-    """The command that runs, as typed: the program without its folder, and its arguments."""
-    return [Path(sys.argv[0]).name, *sys.argv[1:]]
+    """The command that runs, as it would be typed: ``python -m MODULE`` or the program, and its arguments."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is None:
+        return [Path(sys.argv[0]).name, *sys.argv[1:]]
+    return ["python", "-m", spec.name.removesuffix(".__main__"), *sys.argv[1:]]
 
 
 def _version(package: str) -> str | None:
