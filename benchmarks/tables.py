@@ -23,7 +23,7 @@ def omniglot() -> str:
     results = read_result("omniglot")["results"]
     published = results["published"]
     lines = [
-        "| Omniglot, 600 episodes, accuracy in % | pre-trained only | Simple CNAPS | prototypical networks, published |",
+        "| Omniglot, 600 episodes, accuracy in % | pre-trained only | Simple CNAPS | prototypical networks [1] |",
         "| --- | ---: | ---: | ---: |",
     ]
     for task, row in results["train"]["test"].items():
@@ -31,7 +31,7 @@ def omniglot() -> str:
         lines.append(f"| {task} | {' | '.join(cells)} |")
     minutes = (results["pretrain"]["seconds"] + results["train"]["seconds"]) / 60
     lines.append(f"\nVinyals' split with rotations, 28 x 28; both trainings together took {minutes:.0f} minutes.")
-    lines.append(f"Published: {published['source']}.")
+    lines.append(f"[1] Published: {published['source']}.")
     return "\n".join(lines)
 
 

@@ -44,7 +44,7 @@ def lowest(shape: str, origin: Array, direction: Array, half: float, bevel: floa
 
 
 def first_hit(shape: str, origin: Array, direction: Array, half: float, bevel: float) -> float:
-    """Parameter at which a ray from outside enters a body, infinite if it does not: bisection before the lowest point."""
+    """Where a ray from outside enters a body, infinite if it does not: bisection before the lowest point."""
     value, high = lowest(shape, origin, direction, half, bevel)
     if value > 0.0:
         return math.inf
