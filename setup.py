@@ -27,7 +27,7 @@ setup(
         "numpy>=2.0",
         "pillow>=11",
         "pyyaml>=6",
-        "jsonargparse>=4.49",
+        "jsonargparse[signatures]>=4.49",
         "lightning-fabric>=2.5",
         "safetensors>=0.5",
         "tqdm>=4.66",

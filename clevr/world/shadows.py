@@ -7,7 +7,8 @@ For a box, a cylinder and a sphere the distance to every silhouette edge is elem
 
 * box: the edge between faces ``i`` and ``j`` is missed by ``(far_j - near_i) |d_i d_j| / sqrt(d_i^2 + d_j^2)``
   where ``near`` and ``far`` are where the line enters and leaves the two slabs;
-* cylinder: radius less distance to the axis, and the same rule between cap and wall at the rim;
+* cylinder: radius less distance to the axis, and the same rule between cap and wall at the rim (beyond the rim, the
+  distance to its tangent);
 * sphere: radius less distance to the centre.
 
 A rounded edge is a sharp edge of a smaller body moved out by the bevel. No samples, hence no grain, and a
@@ -15,6 +16,8 @@ picture costs about one hard shadow test. ``tests/reference`` has the brute-forc
 """
 
 from __future__ import annotations
+
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -47,51 +50,62 @@ def cover(shape: int, origin: Vec, segment: Vec, half: Tensor, lamp: float) -> T
 
 def sphere_cover(origin: Vec, segment: Vec, radius: Tensor, lamp: float) -> Tensor:
     """Share of the lamp that a sphere hides."""
-    nearest = -origin.dot(segment) / segment.dot(segment)
+    nearest = (-origin.dot(segment) / segment.dot(segment)).clamp(_NEAREST, 1.0)
     miss = origin + segment * nearest
-    inside = radius - miss.dot(miss).sqrt()
-    return _share(inside / (lamp * nearest.clamp(min=_NEAREST))) * (nearest > 0)
+    return _share((radius - miss.dot(miss).sqrt()) / (nearest * lamp))
 
 
 def cube_cover(origin: Vec, segment: Vec, half: Tensor, bevel: Tensor, lamp: float) -> Tensor:
     """Share of the lamp that a cube with rounded edges hides; ``half`` is half its width."""
     inner = half - bevel
-    inverse = [1.0 / torch.where(d.abs() < _TINY, _TINY, d) for d in (segment.x, segment.y, segment.z)]
-    middle = [-o * i for o, i in zip((origin.x, origin.y, origin.z), inverse, strict=True)]
-    reach = [inner * i.abs() for i in inverse]
-    ahead = torch.stack([m + (r / inner) * half for m, r in zip(middle, reach, strict=True)]).amin(0) > 0
-    inside = None
+    nearest = (-origin.dot(segment) / segment.dot(segment)).clamp(_NEAREST, 1.0)
+    inside: list[Tensor] = []
+    inverse, middle, reach = [], [], []
+    for o, d in ((origin.x, segment.x), (origin.y, segment.y), (origin.z, segment.z)):
+        inverse.append(1.0 / torch.where(d.abs() < _TINY, _TINY, d))
+        middle.append(-o * inverse[-1])
+        reach.append(inner * inverse[-1].abs())
+        leaving = middle[-1] + half * inverse[-1].abs() <= 0
+        beside = (half - (o + d * nearest).abs()) / (nearest * lamp)
+        inside.append(torch.where(leaving, beside, 1.0))
     for i, j in ((0, 1), (0, 2), (1, 2)):
         width = 1.0 / (inverse[i] * inverse[i] + inverse[j] * inverse[j]).sqrt()
         for a, b in ((i, j), (j, i)):
             near, far = middle[a] - reach[a], middle[b] + reach[b]
-            cut = ((far - near) * width + bevel) / (lamp * _depth(near, far))
-            inside = cut if inside is None else torch.minimum(inside, cut)
-    assert inside is not None
-    return _share(inside) * ahead
+            inside.append(((far - near) * width + bevel) / (_depth(near, far) * lamp))
+    return _share(reduce(torch.minimum, inside))
 
 
 def cylinder_cover(origin: Vec, segment: Vec, half: Tensor, bevel: Tensor, lamp: float) -> Tensor:
     """Share of the lamp that an upright cylinder hides; ``half`` is its radius and half its height."""
     inner = half - bevel
     flat = (segment.x * segment.x + segment.y * segment.y).clamp(min=_TINY * _TINY)
-    nearest = -(origin.x * segment.x + origin.y * segment.y) / flat
     length = flat.sqrt()
+    nearest = -(origin.x * segment.x + origin.y * segment.y) / flat
     miss = (origin.x * segment.y - origin.y * segment.x).abs() / length
     chord = (inner * inner - miss * miss).clamp(min=0.0).sqrt()
+    along = chord / length
     inverse = 1.0 / torch.where(segment.z.abs() < _TINY, _TINY, segment.z)
     middle, reach = -origin.z * inverse, inner * inverse.abs()
-    along = chord / length
     wall = chord * length / inner
-    width_inside = wall / (1.0 + wall * wall * inverse * inverse).sqrt()
-    width_outside = length / (1.0 + flat * inverse * inverse).sqrt()
-    inside = (half - miss) / (lamp * nearest.clamp(_NEAREST, 1.0))
-    for near, far in ((nearest - along, middle + reach), (middle - reach, nearest + along)):
+    width = wall / (1.0 + wall * wall * inverse * inverse).sqrt()
+    passing = nearest.clamp(_NEAREST, 1.0)
+    inside = (half - _from_axis(origin, segment, passing)[0]) / (passing * lamp)
+    low, high = middle - reach, middle + reach
+    for near, far, cap in ((nearest - along, high, high), (low, nearest + along, low)):
+        away, outward = _from_axis(origin, segment, cap)
+        short = (inner - away).clamp(max=0.0) / (1.0 + outward * outward * inverse * inverse).sqrt()
         gap = far - near
-        distance = gap * torch.where(gap > 0, width_inside, width_outside) + bevel
-        inside = torch.minimum(inside, distance / (lamp * _depth(near, far)))
-    ahead = (nearest + along > 0) & (middle + reach * (half / inner) > 0)
-    return _share(inside) * ahead
+        distance = torch.where(gap > 0, gap * width, short) + bevel
+        inside = torch.minimum(inside, distance / (_depth(near, far) * lamp))
+    return _share(inside) * (middle + half * inverse.abs() > 0)
+
+
+def _from_axis(origin: Vec, segment: Vec, t: Tensor) -> tuple[Tensor, Tensor]:
+    """Distance from the vertical axis of the points at ``t``, and how fast it grows with ``t``."""
+    x, y = origin.x + segment.x * t, origin.y + segment.y * t
+    away = (x * x + y * y).sqrt().clamp(min=_TINY)
+    return away, (x * segment.x + y * segment.y) / away
 
 
 def _depth(near: Tensor, far: Tensor) -> Tensor:

@@ -58,6 +58,16 @@ def first_hit(shape: str, origin: Array, direction: Array, half: float, bevel: f
     return high
 
 
+def first_hits(shape: str, origin: Array, directions: Array, half: float, bevel: float, steps: int = 300) -> Array:
+    """Parameters at which rays ``(n, 3)`` of unit length from one point enter a body, infinite where they do not."""
+    t = np.zeros(len(directions))
+    for _ in range(steps):
+        t += np.maximum(signed_distance(shape, origin + t[:, None] * directions, half, bevel), 0.0)
+        t = np.minimum(t, 1e3)
+    near = signed_distance(shape, origin + t[:, None] * directions, half, bevel) < 1e-6
+    return np.where(near, t, math.inf)
+
+
 def hidden_share(
     shape: str, point: Array, lamp: Array, half: float, bevel: float, radius: float, rings: int = 24
 ) -> float:
