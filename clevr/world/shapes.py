@@ -23,6 +23,8 @@ BALLS = (1.0, 3.0**0.5, 2.0**0.5)
 
 MISS = float("inf")
 _TINY = 1e-9
+_FACE = 0.975
+"""Part of a body's width that is taken for its inner body at points inside that; less than the bevels leave outside."""
 _NEWTON_STEPS = 6
 _ON_SURFACE = 2e-3
 """Newton's last distance from a rounded edge, in bevels, below which the ray counts as a hit."""
@@ -55,14 +57,19 @@ def enter(shape: int, origin: Vec, direction: Vec, half: Tensor) -> Tensor:
 
 
 def normal(shape: int, point: Vec, half: Tensor) -> Vec:
-    """Outward unit normals at points on the surface of a body, in its frame."""
+    """Outward unit normals at points on the surface of a body, in its frame.
+
+    Points somewhat inside get the normal of the nearest face: the mean of rays on either side of an edge lies there.
+    """
     if shape == SPHERE:
         return point.unit()
     inner = half * (1.0 - BEVELS[shape])
     if shape == CUBE:
-        parts = [p - p.clamp(-inner, inner) for p in _parts(point)]
-        return Vec(*parts).unit()
+        widest = torch.maximum(torch.maximum(point.x.abs(), point.y.abs()), point.z.abs())
+        inner = torch.minimum(inner, widest * _FACE)
+        return Vec(*(p - p.clamp(-inner, inner) for p in _parts(point))).unit()
     radius = (point.x * point.x + point.y * point.y).sqrt().clamp(min=_TINY)
+    inner = torch.minimum(inner, torch.maximum(radius, point.z.abs()) * _FACE)
     out = (radius - inner).clamp(min=0.0) / radius
     return Vec(point.x * out, point.y * out, point.z - point.z.clamp(-inner, inner)).unit()
 

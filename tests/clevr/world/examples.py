@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from functools import lru_cache
 from pathlib import Path
-
-import json
 
 from clevr.world.scene import Scene, SceneObject
 from clevr.world.scenes import Scenes

@@ -90,6 +90,15 @@ def test_normals_are_gradients_of_the_distance(shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+def test_points_inside_have_the_normal_of_the_nearest_face(shape):
+    found = normal(SHAPE_CODES[shape], vec([[0.5, 0.0, 0.1], [0.1, 0.0, -0.5]]), torch.tensor(0.7))
+    sides = torch.stack([found.x, found.y, found.z], 1)
+    assert torch.allclose(sides.norm(dim=1), torch.ones(2), atol=1e-5)
+    assert sides[0, 0] > 0.97
+    assert sides[1, 2] < -0.97
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 def test_the_ball_around_a_body_holds_it(shape):
     rng = np.random.default_rng(0)
     points = rng.uniform(-0.7, 0.7, (4000, 3))
