@@ -28,6 +28,17 @@ COMMANDS = (
         ),
         positionals=("data",),
     ),
+    Command(
+        name="features",
+        config="clevr.features:FeaturesConfig",
+        run="clevr.features:run",
+        help="Fixed features of pictures (ResNet-101 conv4 by default) into a store on the disk.",
+        examples=(
+            "clevr-film features CLEVR_v1.0 --split val --out features/val --extractor.normalisation film",
+            "clevr-film features pictures/ --out features/own --extractor.backbone resnet50 --extractor.layer layer2",
+        ),
+        positionals=("data",),
+    ),
 )
 
 

@@ -1,0 +1,188 @@
+"""Fixed features of pictures: one layer of a torchvision network that was trained on ImageNet."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+from urllib.error import URLError
+
+import numpy as np
+import safetensors.torch
+import torch
+import torchvision
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
+
+from clevr.data.feature_config import RANDOM, ExtractorConfig
+from clevr.data.reader import ClevrSplit
+from fewshot_film.run.errors import UserError
+from fewshot_film.run.parsing import suggestion
+from fewshot_film.run.seeding import derived_seed
+
+MEAN = (0.485, 0.456, 0.406)
+STD = {"imagenet": (0.229, 0.224, 0.225), "film": (0.229, 0.224, 0.224)}
+"""By the name of the preset; the feature files published with clevr-iep and FiLM were made with the second."""
+
+
+class BackboneError(UserError):
+    """A network, a layer or weights that do not exist, cannot be fetched, or do not fit each other."""
+
+
+class Extractor(nn.Module):
+    """Pictures to the features of one layer, without gradients and always in evaluation mode.
+
+    Args:
+        config: network, layer, weights and normalisation.
+    Raises:
+        BackboneError: torchvision has no such network, it has no such layer, or the weights cannot be had.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: ExtractorConfig) -> None:
+        super().__init__()
+        self.config = config
+        network = _build(config)
+        nodes = get_graph_node_names(network)[1]
+        if not any(node == config.layer or node.startswith(f"{config.layer}.") for node in nodes):
+            near = suggestion(config.layer, nodes)
+            raise BackboneError(f"{config.backbone} has no layer {config.layer!r}{near}; {_listed(nodes)}")
+        self.network = create_feature_extractor(network, {config.layer: "features"})
+        self.register_buffer("mean", torch.tensor(MEAN).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD[config.normalisation]).view(-1, 1, 1), persistent=False)
+        super().train(False)
+
+    def train(self, mode: bool = True) -> Extractor:
+        """Stay in evaluation mode: the features are fixed."""
+        return self
+
+    @torch.no_grad()
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Features ``(B, C, H, W)`` of pictures ``(B, 3, size, size)``, uint8."""
+        features: Tensor = self.network((pictures.float() / 255 - self.mean) / self.std)["features"]
+        return features
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the features of one picture.
+
+        Raises:
+            BackboneError: the layer gives no feature maps.
+        """
+        size = self.config.size
+        shape = tuple(self(torch.zeros(1, 3, size, size, dtype=torch.uint8, device=self.mean.device)).shape[1:])
+        if len(shape) != 3:
+            raise BackboneError(
+                f"the layer {self.config.layer!r} of {self.config.backbone} gives shape {shape}, expected feature "
+                "maps (C, H, W); choose an earlier layer"
+            )
+        return cast(tuple[int, int, int], shape)
+
+    def digest(self) -> str:
+        """A SHA-256 over the weights that the features depend on."""
+        digest = hashlib.sha256()
+        for name, value in self.network.state_dict().items():
+            digest.update(name.encode())
+            digest.update(value.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+def to_pixels(picture: Image.Image, size: int) -> NDArray[np.uint8]:
+    """A picture as the network reads it: RGB, stretched to ``size x size`` by bicubic interpolation, ``(3, H, W)``."""
+    resized = picture.convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
+    return np.asarray(resized).transpose(2, 0, 1)
+
+
+class PictureBatches:
+    """Pictures of a split by number, decoded and stretched; batch ``i`` is a function of ``i``.
+
+    Args:
+        split: where the pictures are.
+        names: their file names, in order.
+        batch_size: pictures in a batch; the last one may be shorter.
+        size: see :func:`to_pixels`.
+    """
+
+    def __init__(self, split: ClevrSplit, names: list[str], batch_size: int, size: int) -> None:
+        self.split, self.names, self.batch_size, self.size = split, names, batch_size, size
+
+    def __len__(self) -> int:
+        return -(-len(self.names) // self.batch_size)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Pictures ``(B, 3, size, size)``, uint8; raises :class:`DataError` for what is no picture."""
+        names = self.names[index * self.batch_size : (index + 1) * self.batch_size]
+        return torch.from_numpy(np.stack([to_pixels(self.split.load_picture(name), self.size) for name in names]))
+
+
+def _build(config: ExtractorConfig) -> nn.Module:
+    try:
+        enum = torchvision.models.get_model_weights(config.backbone)
+    except ValueError:
+        near = suggestion(config.backbone, torchvision.models.list_models(module=torchvision.models))
+        raise BackboneError(f"torchvision has no network {config.backbone!r}{near}") from None
+    with torch.random.fork_rng([]):
+        torch.manual_seed(derived_seed(0, "random backbone"))
+        network: nn.Module = torchvision.models.get_model(config.backbone)
+    if config.weights == RANDOM:
+        return network
+    path = Path(config.weights)
+    found = _read(path) if path.is_file() else _fetch(config, enum)
+    _fit(network, found, config)
+    return network
+
+
+def _fetch(config: ExtractorConfig, enum: type[torchvision.models.WeightsEnum]) -> Mapping[str, Tensor]:
+    """Torchvision's weights by name; it keeps them in its cache after the first time."""
+    names = [entry.name for entry in enum]
+    if config.weights not in names:
+        raise BackboneError(
+            f"no weights {config.weights!r}: there is no such file, and torchvision's weights for {config.backbone} "
+            f"are {', '.join(names) or 'none'}"
+        )
+    url = enum[config.weights].url
+    try:
+        return cast(Mapping[str, Tensor], enum[config.weights].get_state_dict(progress=False))
+    except (URLError, OSError) as error:
+        raise BackboneError(
+            f"torchvision could not fetch {config.weights} for {config.backbone} ({error}). Without a network: "
+            f"download {url} elsewhere and give its path as --extractor.weights, or put the file into "
+            f"{torch.hub.get_dir()}/checkpoints"
+        ) from error
+
+
+def _read(path: Path) -> Mapping[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        return cast(Mapping[str, Tensor], torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:
+        raise BackboneError(
+            f"{path} cannot be read as weights ({type(error).__name__}); expected a .safetensors file, or a state dict "
+            "of tensors alone saved by torch.save"
+        ) from error
+
+
+def _fit(network: nn.Module, found: Mapping[str, Tensor], config: ExtractorConfig) -> None:
+    """Load weights by their own names; BatchNorm's counters, which old files lack, are not looked at."""
+    expected = network.state_dict()
+    wanted = {key for key in expected if not key.endswith("num_batches_tracked")}
+    wrong = sorted(key for key in wanted if key not in found or found[key].shape != expected[key].shape)
+    if wrong:
+        raise BackboneError(
+            f"the weights {config.weights} are not of {config.backbone}: {len(wrong)} of {len(wanted)} keys are "
+            f"missing or have another shape, such as {wrong[0]!r}; give the network that they belong to"
+        )
+    network.load_state_dict({key: found.get(key, value) for key, value in expected.items()})
+
+
+def _listed(nodes: list[str]) -> str:
+    """The coarse layers of a network: where a name has a number, with no part after it."""
+    coarse = dict.fromkeys(re.split(r"\.", node)[0] for node in nodes)
+    return f"its layers begin with {', '.join(list(coarse)[:20])}"

@@ -1,0 +1,36 @@
+"""Which fixed features pictures are brought to. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fewshot_film.run.errors import ConfigError
+
+RANDOM = "random"
+"""Weights that were never trained, for tests."""
+
+
+@dataclass(frozen=True)
+class ExtractorConfig:
+    """A layer of a torchvision network, and how pictures are brought to it.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    backbone: str = "resnet101"
+    """Network, by torchvision's name."""
+    layer: str = "layer3"
+    """Layer, by torchvision's name; layer3 of a ResNet is what the papers call conv4."""
+    weights: str = "IMAGENET1K_V1"
+    """Torchvision's name of weights, or the path of a file with them; random: for tests only."""
+    normalisation: Literal["imagenet", "film"] = "imagenet"
+    """imagenet: std 0.229 0.224 0.225; film: std 0.229 0.224 0.224, with which the published feature files
+    and checkpoints were made."""
+    size: int = 224
+    """Pictures are stretched to so many pixels in width and in height."""
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ConfigError(f"size is {self.size}; expected at least 1")

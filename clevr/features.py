@@ -1,0 +1,107 @@
+"""``clevr-film features``: fixed features of pictures into a store on the disk, restartable after a kill."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tqdm import tqdm
+
+from clevr.data.errors import DataNotFoundError
+from clevr.data.feature_config import RANDOM, ExtractorConfig
+from clevr.data.layout import SplitFiles, list_splits
+from clevr.data.reader import ClevrSplit
+from clevr.data.storage import open_storage
+from fewshot_film.run.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm")
+
+
+@dataclass(frozen=True)
+class FeaturesConfig:
+    """Which pictures, which features, and where to.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    data: Path
+    """Folder of pictures; or, with split, a data set in CLEVR's format, folder or zip."""
+    out: Path
+    """Folder of the store; one that was begun with the same settings is finished."""
+    split: str | None = None
+    """Split of the data set; null: data is a plain folder of pictures."""
+    extractor: ExtractorConfig = field(default_factory=ExtractorConfig)
+    """Network and layer."""
+    dtype: Literal["float16", "float32"] = "float16"
+    """Stored numbers; CLEVR's 100,000 pictures take 40 GB in float16."""
+    batch_size: int = 64
+    """Pictures that go through the network together."""
+    num_workers: int = 0
+    """Processes that decode pictures ahead."""
+    device: str = "auto"
+    """auto (an accelerator where there is one), cpu, cuda, or mps."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ConfigError(f"batch_size is {self.batch_size}; expected at least 1")
+        if self.num_workers < 0:
+            raise ConfigError(f"num_workers is {self.num_workers}; expected at least 0")
+
+
+def run(config: FeaturesConfig) -> None:
+    """Extract what is not there yet.
+
+    Raises:
+        DataNotFoundError: there are no pictures.
+        DataError: a picture cannot be decoded.
+        BackboneError: the network or its weights cannot be had.
+        FeatureStoreError: the folder holds other features, or there is no room.
+    """
+    from clevr.data.backbone import Extractor, PictureBatches
+    from clevr.data.feature_store import FeatureWriter
+    from fewshot_film.run.config import plain
+    from fewshot_film.run.loading import loaded
+    from fewshot_film.run.machine import Machine
+
+    split = _open_pictures(config)
+    names = sorted(name for name in split.pictures if name.lower().endswith(PICTURE_ENDINGS))
+    extractor = Extractor(config.extractor)
+    settings = {**plain(config.extractor), "weights_sha256": extractor.digest()}
+    if config.extractor.weights == RANDOM:
+        logger.warning("the network has random weights; its features are for tests")
+    extractor.to(Machine(config.device, "32-true").device)
+    writer = FeatureWriter(config.out, names, extractor.shape, config.dtype, settings)
+    batches = PictureBatches(split, names, config.batch_size, config.extractor.size)
+    logger.info("%d of %d pictures to do, %s each", len(names) - writer.done, len(names), extractor.shape)
+    left = range(writer.done // config.batch_size, len(batches))
+    bar = tqdm(total=len(names), initial=writer.done, unit="picture", disable=not sys.stderr.isatty())
+    with bar, loaded(batches, left, config.num_workers) as loader:
+        for index, pictures in zip(left, loader, strict=True):
+            known = writer.done - index * config.batch_size  # more than 0 after a change of batch_size
+            features = extractor(pictures.to(extractor.mean.device)).cpu().numpy()[known:]
+            writer.append(features)
+            bar.update(len(features))
+    writer.finish()
+    logger.info("%s is complete: %d pictures", config.out, len(names))
+
+
+def _open_pictures(config: FeaturesConfig) -> ClevrSplit:
+    """The pictures of a split, or of a plain folder as if it were one."""
+    if config.split is not None:
+        split = ClevrSplit.open(config.data, config.split)
+        if not split.pictures:
+            raise DataNotFoundError(f"the split {config.split!r} of {config.data} has no pictures")
+        return split
+    storage = open_storage(config.data)
+    split = ClevrSplit(SplitFiles(storage, "pictures", questions=None, scenes=None, images="."))
+    if not any(name.lower().endswith(PICTURE_ENDINGS) for name in split.pictures):
+        splits = list_splits(config.data)
+        hint = f"give --split, one of {', '.join(splits)}" if splits else f"expected {', '.join(PICTURE_ENDINGS)}"
+        raise DataNotFoundError(f"no pictures directly in {config.data}; {hint}")
+    return split
