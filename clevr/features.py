@@ -64,7 +64,7 @@ def run(config: FeaturesConfig) -> None:
         FeatureStoreError: the folder holds other features, or there is no room.
     """
     from clevr.data.backbone import Extractor, PictureBatches
-    from clevr.data.feature_store import FeatureWriter
+    from clevr.data.feature_writer import FeatureWriter
     from fewshot_film.run.config import plain
     from fewshot_film.run.loading import loaded
     from fewshot_film.run.machine import Machine

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,8 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clevr.data.errors import DataError, DataNotFoundError
-from fewshot_film.run.errors import UserError
-from fewshot_film.run.files import write_json_atomically
 
 FORMAT, VERSION = "clevr-film features", 1
 ARRAY, INDEX, PROGRESS = "features.npy", "index.json", "progress.json"
@@ -28,8 +27,7 @@ HDF5_NAME = "features"
 """Name of the data set in the HDF5 files of clevr-iep, FiLM and their kin."""
 
 
-class FeatureStoreError(UserError):
-    """A store that cannot be written: no room, or a folder that holds other features."""
+Rows = Sequence[int] | NDArray[np.int64]
 
 
 class Features(Protocol):
@@ -41,37 +39,88 @@ class Features(Protocol):
     def __len__(self) -> int:
         """Number of rows."""
 
-    def row(self, filename: str, image_index: int) -> int:
+    def row(self, filename: str) -> int:
         """The row of a picture; raises :class:`DataError` if there is none."""
 
-    def read(self, rows: Sequence[int]) -> NDArray[np.floating[Any]]:
+    def read(self, rows: Rows) -> NDArray[np.floating[Any]]:
         """Some rows in the order asked for, ``(len(rows), C, H, W)``."""
 
 
-def open_features(path: str | Path) -> Features:
-    """Features from a folder of ours or from an HDF5 file.
+class PictureFeatures:
+    """Features of a split's pictures in the split's own order, indexed by an array of their numbers.
 
+    Args:
+        store: where they are.
+        names: file names of the pictures.
     Raises:
-        DataNotFoundError: there is neither.
-        DataError: it is damaged, or not finished.
-        ImportError: it is an HDF5 file, and h5py is not installed.
+        DataError: a picture has no row.
     """
-    where = Path(path)
-    if where.is_dir():
-        return FeatureStore(where)
-    if where.is_file():
-        return Hdf5Features(where)
-    raise DataNotFoundError(
-        f"no features at {where}; expected a folder that `clevr-film features DATA --out {where}` wrote, or an HDF5 "
-        f"file with a data set {HDF5_NAME!r}"
-    )
+
+    def __init__(self, store: Features, names: Sequence[str]) -> None:
+        self.store = store
+        self.shape = (len(names), *store.shape)
+        self._rows = np.asarray([store.row(name) for name in names], np.int64)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, numbers: NDArray[np.int64]) -> NDArray[np.floating[Any]]:
+        """Features ``(len(numbers), C, H, W)``."""
+        return self.store.read(self._rows[numbers])
+
+
+def open_features(
+    root: str | Path, split: str, names: Sequence[str], shape: tuple[int, int, int] | None = None
+) -> PictureFeatures:
+    """Features of the pictures of a split.
+
+    Args:
+        root: folder that holds ``<split>``, written by ``clevr-film features``, or ``<split>_features.h5`` or
+            ``<split>.h5``, as others publish them; or one such store itself.
+        split: name of the split.
+        names: file names of the pictures.
+        shape: channels, height and width that are expected.
+    Raises:
+        DataNotFoundError: there are no features of that split.
+        DataError: they are damaged, not finished, of another shape, or lack a picture.
+        ImportError: they are an HDF5 file, and h5py is not installed.
+    """
+    store = open_store(_find(Path(root), split))
+    if shape is not None and store.shape != tuple(shape):
+        raise DataError(str(root), "", f"the features of {split} have shape {store.shape}, the model reads {shape}")
+    return PictureFeatures(store, names)
+
+
+def open_store(path: Path) -> Features:
+    """A store by its own path; errors as of :func:`open_features`."""
+    if path.is_dir():
+        return FeatureStore(path)
+    if path.is_file():
+        return Hdf5Features(path)
+    raise DataNotFoundError(f"no features at {path}; {_EXPECTED}")
+
+
+_EXPECTED = (
+    "expected a folder that `clevr-film features DATA --split SPLIT --out FOLDER/SPLIT` wrote, or an HDF5 file "
+    f"SPLIT_features.h5 with a data set {HDF5_NAME!r}"
+)
+
+
+def _find(root: Path, split: str) -> Path:
+    if root.is_file() or (root / INDEX).is_file():
+        return root
+    candidates = [root / split, root / f"{split}_features.h5", root / f"{split}.h5"]
+    found = next((path for path in candidates if path.exists()), None)
+    if found is None:
+        raise DataNotFoundError(f"no features of {split} in {root}; {_EXPECTED}")
+    return found
 
 
 class FeatureStore:
     """A finished folder of features; its rows are found by the pictures' file names.
 
     Args:
-        folder: what :class:`FeatureWriter` wrote.
+        folder: what :class:`clevr.data.feature_writer.FeatureWriter` wrote.
     Raises:
         DataNotFoundError: it is no such folder.
         DataError: it is damaged or not finished.
@@ -79,12 +128,12 @@ class FeatureStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        index = _read_index(folder)
+        index = read_index(folder)
         self.settings: dict[str, Any] = index["settings"]
         self.names: list[str] = index["names"]
         channels, height, width = index["shape"]
         self.shape = (channels, height, width)
-        done = _rows_done(folder, len(self.names))
+        done = rows_done(folder, len(self.names))
         if done < len(self.names):
             raise DataError(
                 str(folder),
@@ -101,14 +150,14 @@ class FeatureStore:
     def __reduce__(self) -> tuple[type[FeatureStore], tuple[Path]]:
         return FeatureStore, (self.folder,)
 
-    def row(self, filename: str, image_index: int) -> int:
+    def row(self, filename: str) -> int:
         """The row of a picture, by its file name."""
         try:
             return self._rows[filename]
         except KeyError:
             raise DataError(str(self.folder), "", f"has no features of {filename}; make them of that split") from None
 
-    def read(self, rows: Sequence[int]) -> NDArray[np.floating[Any]]:
+    def read(self, rows: Rows) -> NDArray[np.floating[Any]]:
         """Some rows, ``(len(rows), C, H, W)``, as they are stored."""
         return np.asarray(self._array[np.asarray(rows, np.int64)])
 
@@ -151,13 +200,14 @@ class Hdf5Features:
     def __reduce__(self) -> tuple[type[Hdf5Features], tuple[Path]]:
         return Hdf5Features, (self.path,)
 
-    def row(self, filename: str, image_index: int) -> int:
-        """The row of a picture: its number in the split."""
-        if not 0 <= image_index < len(self):
-            raise DataError(str(self.path), "", f"has {len(self)} rows, none for picture {image_index} ({filename})")
-        return image_index
+    def row(self, filename: str) -> int:
+        """The row of a picture: its number in the split, the last one in its file name."""
+        digits = re.findall(r"[0-9]{1,9}", filename)
+        if not digits or int(digits[-1]) >= len(self):
+            raise DataError(str(self.path), "", f"has {len(self)} rows, none for {filename}; get those of that split")
+        return int(digits[-1])
 
-    def read(self, rows: Sequence[int]) -> NDArray[np.floating[Any]]:
+    def read(self, rows: Rows) -> NDArray[np.floating[Any]]:
         """Some rows, ``(len(rows), C, H, W)``, as they are stored."""
         wanted, places = np.unique(np.asarray(rows, np.int64), return_inverse=True)  # h5py wants them in order
         found: NDArray[np.floating[Any]] = self._data[wanted]
@@ -176,105 +226,21 @@ class Hdf5Features:
         return data
 
 
-class FeatureWriter:
-    """Writes a store row by row, and goes on where an earlier run was ended.
-
-    Args:
-        folder: made if it is not there.
-        names: file names of the pictures, one a row.
-        shape: channels, height and width of one row.
-        dtype: ``float16`` or ``float32``.
-        settings: what the features depend on, as plain JSON.
-    Raises:
-        FeatureStoreError: the folder holds other features, or there is no room for these.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        names: Sequence[str],
-        shape: tuple[int, int, int],
-        dtype: str,
-        settings: Mapping[str, Any],
-    ) -> None:
-        self.folder = folder
-        self.num_rows = len(names)
-        wanted = {
-            "format": FORMAT,
-            "version": VERSION,
-            "settings": {**settings, "dtype": dtype},
-            "shape": list(shape),
-            "names": list(names),
-        }
-        if (folder / INDEX).exists():
-            _compare(_read_index(folder), wanted, folder)
-        else:
-            self._begin(wanted, (len(names), *shape), np.dtype(dtype))
-        self.done = _rows_done(folder, self.num_rows)
-        self._array = np.load(folder / ARRAY, mmap_mode="r+")
-
-    def append(self, rows: NDArray[np.floating[Any]]) -> None:
-        """Write the next rows, ``(B, C, H, W)``; they count once they are on the disk.
-
-        Raises:
-            FeatureStoreError: a value does not fit the stored dtype.
-        """
-        stop = self.done + len(rows)
-        with np.errstate(over="ignore"):
-            values = rows.astype(self._array.dtype)
-        if not np.isfinite(values).all():
-            raise FeatureStoreError(
-                f"rows {self.done} to {stop - 1} hold values that are not finite in {self._array.dtype}, up to "
-                f"{np.abs(rows).max():g}; give --dtype float32, or see whether the weights are sound"
-            )
-        self._array[self.done : stop] = values
-        self._array.flush()
-        self.done = stop
-        write_json_atomically(self.folder / PROGRESS, {"done": self.done})
-
-    def finish(self) -> None:
-        """Mark the store as whole.
-
-        Raises:
-            ValueError: rows are missing.
-        """
-        if self.done != self.num_rows:
-            raise ValueError(f"{self.done} of {self.num_rows} rows are written; append the others first")
-        (self.folder / PROGRESS).unlink(missing_ok=True)
-
-    def _begin(self, index: Mapping[str, Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        """Reserve the room, then say that no row is done; only then what the rows shall be."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            array = np.lib.format.open_memmap(self.folder / ARRAY, mode="w+", dtype=dtype, shape=shape)
-            array.flush()
-            _reserve(self.folder / ARRAY)
-            write_json_atomically(self.folder / PROGRESS, {"done": 0})
-            write_json_atomically(self.folder / INDEX, index)
-        except OSError as error:
-            (self.folder / ARRAY).unlink(missing_ok=True)
-            size = float(np.prod(shape)) * dtype.itemsize / 1e9
-            raise FeatureStoreError(
-                f"cannot write {size:.1f} GB of features to {self.folder}: {error.strerror or error}. Make room, or "
-                "choose another --out"
-            ) from error
-
-
-def _reserve(path: Path) -> None:
-    """Claim the blocks of a sparse file, so that a full disk shows now and not while the map is written to."""
-    if hasattr(os, "posix_fallocate"):
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-
-
-def _rows_done(folder: Path, num_rows: int) -> int:
+def rows_done(folder: Path, num_rows: int) -> int:
+    """How many of a store's rows are on the disk for good."""
     path = folder / PROGRESS
     if not path.exists():
         return num_rows
     return int(_read_json(path)["done"])
 
 
-def _read_index(folder: Path) -> dict[str, Any]:
+def read_index(folder: Path) -> dict[str, Any]:
+    """What the rows of a store are.
+
+    Raises:
+        DataNotFoundError: there is no index.
+        DataError: it is damaged, or of another version.
+    """
     path = folder / INDEX
     if not path.is_file():
         raise DataNotFoundError(
@@ -292,23 +258,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise DataError(str(path), "", f"is damaged ({error}); make the features again") from None
     return content
-
-
-def _compare(there: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:
-    """Refuse to go on with features of other pictures or other settings."""
-    old, new = ({**index["settings"], "shape": index["shape"]} for index in (there, wanted))
-    problems = [
-        f"{key} is {old.get(key)!r} there and {new.get(key)!r} here"
-        for key in dict.fromkeys((*old, *new))
-        if old.get(key) != new.get(key)
-    ]
-    if there["names"] != wanted["names"]:
-        problems.append(f"it is of other pictures ({len(there['names'])} there, {len(wanted['names'])} here)")
-    if problems:
-        raise FeatureStoreError(
-            f"{folder} holds other features: {'; '.join(problems)}. Use the same settings to go on with it, or "
-            "choose another --out"
-        )
 
 
 def _open_hdf5(path: Path) -> Any:

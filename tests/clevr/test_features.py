@@ -17,7 +17,7 @@ from PIL import Image
 from clevr.cli import COMMANDS
 from clevr.data.backbone import Extractor, to_pixels
 from clevr.data.feature_config import ExtractorConfig
-from clevr.data.feature_store import open_features
+from clevr.data.feature_store import open_store
 from clevr.features import FeaturesConfig, run
 from fewshot_film.run.command import main
 from fewshot_film.run.errors import ConfigError
@@ -52,14 +52,14 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_features_of_a_folder_are_those_of_each_picture(tmp_path: Path) -> None:
     folder = some_pictures(tmp_path / "pictures")
     run(a_config(folder, tmp_path / "store", dtype="float32"))
-    store = open_features(tmp_path / "store")
+    store = open_store(tmp_path / "store")
     assert len(store) == 5
     extractor = Extractor(EXTRACTOR)
     for index in range(5):
         name = f"{index:03d}.png"
         with Image.open(folder / name) as picture:
             expected = extractor(torch.from_numpy(to_pixels(picture, 32).copy())[None])
-        found = torch.from_numpy(store.read([store.row(name, index)]))
+        found = torch.from_numpy(store.read([store.row(name)]))
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -68,8 +68,8 @@ def test_features_of_a_split(tmp_path: Path, packed: bool) -> None:
     root = write_clevr(tmp_path / "set", num_scenes=3)
     root = pack(root, tmp_path / "set.zip") if packed else root
     assert features(root, "--split", "val", "--out", tmp_path / "store", "--num_workers=1", *WORDS) == 0
-    store = open_features(tmp_path / "store")
-    assert store.read([store.row("CLEVR_val_000002.png", 2)]).dtype == np.float16
+    store = open_store(tmp_path / "store")
+    assert store.read([store.row("CLEVR_val_000002.png")]).dtype == np.float16
     settings = json.loads((tmp_path / "store" / "index.json").read_text())["settings"]
     expected = {"backbone": "resnet18", "layer": "layer3", "normalisation": "imagenet", "size": 32, "dtype": "float16"}
     assert expected.items() <= settings.items()
@@ -96,7 +96,7 @@ def test_another_batch_size_goes_on_in_the_middle_of_a_batch(tmp_path: Path) -> 
     (folder / "004.png").write_bytes(good)
     run(a_config(folder, tmp_path / "store", batch_size=3))
     run(a_config(folder, tmp_path / "whole", batch_size=5))
-    rows = [open_features(tmp_path / name).read(range(5)) for name in ("store", "whole")]
+    rows = [open_store(tmp_path / name).read(range(5)) for name in ("store", "whole")]
     np.testing.assert_allclose(rows[0], rows[1], rtol=2e-3, atol=1e-4)
 
 

@@ -13,13 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from clevr.data.errors import DataError, DataNotFoundError
-from clevr.data.feature_store import (
-    FeatureStore,
-    FeatureStoreError,
-    FeatureWriter,
-    Hdf5Features,
-    open_features,
-)
+from clevr.data.feature_store import FeatureStore, Hdf5Features, open_features, open_store
+from clevr.data.feature_writer import FeatureStoreError, FeatureWriter
 
 SHAPE = (2, 3, 4)
 NAMES = [f"CLEVR_val_{index:06d}.png" for index in range(5)]
@@ -52,9 +47,9 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def test_rows_come_back_by_file_name(tmp_path: Path) -> None:
-    store = open_features(a_store(tmp_path / "store"))
+    store = open_store(a_store(tmp_path / "store"))
     assert (len(store), store.shape) == (5, SHAPE)
-    wanted = [store.row(NAMES[3], 0), store.row(NAMES[0], 9), store.row(NAMES[3], 1)]
+    wanted = [store.row(NAMES[3]), store.row(NAMES[0]), store.row(NAMES[3])]
     found = store.read(wanted)
     assert found.dtype == np.float16
     np.testing.assert_array_equal(found, some_rows()[[3, 0, 3]])
@@ -95,7 +90,7 @@ def test_a_kill_before_the_index_starts_anew(tmp_path: Path) -> None:
     assert writer.done == 0
     writer.append(some_rows())
     writer.finish()
-    np.testing.assert_array_equal(open_features(folder).read(range(5)), some_rows())
+    np.testing.assert_array_equal(open_store(folder).read(range(5)), some_rows())
 
 
 def test_finished_stores_stay_as_they_are(tmp_path: Path) -> None:
@@ -124,7 +119,7 @@ def test_other_features_are_not_mixed_in(tmp_path: Path, changes: dict[str, Any]
 def test_unfinished_stores_say_how_to_finish(tmp_path: Path) -> None:
     a_writer(tmp_path / "store").append(some_rows()[:2])
     with pytest.raises(DataError, match="holds 2 of 5 pictures; run the same clevr-film features command again"):
-        open_features(tmp_path / "store")
+        open_store(tmp_path / "store")
 
 
 def test_too_few_rows_are_not_finished(tmp_path: Path) -> None:
@@ -164,33 +159,34 @@ def test_damaged_stores_are_named(tmp_path: Path) -> None:
 
 def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(DataNotFoundError, match=r"no features at .*missing; expected a folder that `clevr-film"):
-        open_features(tmp_path / "missing")
+        open_store(tmp_path / "missing")
     with pytest.raises(DataNotFoundError, match=r"there is no index\.json"):
-        open_features(tmp_path)
+        open_store(tmp_path)
 
 
 def test_a_picture_without_features(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"has no features of other\.png; make them of that split"):
-        open_features(a_store(tmp_path / "store")).row("other.png", 0)
-    with pytest.raises(DataError, match=r"has 5 rows, none for picture 5 \(other\.png\)"):
-        open_features(an_hdf5(tmp_path / "a.h5")).row("other.png", 5)
+        open_store(a_store(tmp_path / "store")).row("other.png")
+    for name in ("CLEVR_val_000005.png", "other.png"):
+        with pytest.raises(DataError, match=f"has 5 rows, none for {name}; get those of that split"):
+            open_store(an_hdf5(tmp_path / "a.h5")).row(name)
 
 
 def test_hdf5_rows_are_the_numbers_of_the_pictures(tmp_path: Path) -> None:
-    store = open_features(an_hdf5(tmp_path / "a.h5"))
+    store = open_store(an_hdf5(tmp_path / "a.h5"))
     assert (len(store), store.shape) == (5, SHAPE)
-    rows = [store.row("any name", index) for index in (4, 0, 4, 2)]
+    rows = [store.row(f"CLEVR_new_{index:06d}.png") for index in (4, 0, 4, 2)]
     np.testing.assert_array_equal(store.read(rows), some_rows(np.float32)[[4, 0, 4, 2]])
 
 
 def test_hdf5_without_features(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"has no data set 'features' of shape \(N, C, H, W\); there is images"):
-        open_features(an_hdf5(tmp_path / "a.h5", "images"))
+        open_store(an_hdf5(tmp_path / "a.h5", "images"))
     with pytest.raises(DataError, match="there is features"):
-        open_features(an_hdf5(tmp_path / "flat.h5", rows=np.zeros((5, 3))))
+        open_store(an_hdf5(tmp_path / "flat.h5", rows=np.zeros((5, 3))))
     (tmp_path / "no.h5").write_text("text")
     with pytest.raises(DataError, match=r"no\.h5: cannot be read as HDF5"):
-        open_features(tmp_path / "no.h5")
+        open_store(tmp_path / "no.h5")
 
 
 def test_hdf5_without_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +203,7 @@ def _sum_of(store: Hdf5Features, rows: list[int], queue: Any) -> None:
 @pytest.mark.parametrize("kind", ["hdf5", "folder"])
 def test_stores_travel_to_other_processes(tmp_path: Path, kind: str) -> None:
     path = an_hdf5(tmp_path / "a.h5") if kind == "hdf5" else a_store(tmp_path / "store")
-    store = open_features(path)
+    store = open_store(path)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(store)).read([1]), store.read([1]))
 
 
@@ -221,3 +217,25 @@ def test_every_process_opens_hdf5_for_itself(tmp_path: Path) -> None:
     process.join()
     assert opened_by == process.pid != store._process
     assert found == pytest.approx(some_rows(np.float32)[[1, 2]].sum().item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("place", ["val", "val_features.h5", "val.h5"])
+@pytest.mark.parametrize("direct", [False, True])
+def test_features_of_a_split_in_its_own_order(tmp_path: Path, place: str, direct: bool) -> None:
+    where = tmp_path / place
+    (a_store if place == "val" else an_hdf5)(where)
+    names = [NAMES[4], NAMES[1], NAMES[2]]
+    found = open_features(where if direct else tmp_path, "val", names, SHAPE)
+    assert (len(found), found.shape) == (3, (3, *SHAPE))
+    rows = some_rows(np.float16 if place == "val" else np.float32)
+    np.testing.assert_array_equal(found[np.array([2, 0, 2])], rows[[2, 4, 2]])
+
+
+def test_features_of_another_split_or_shape(tmp_path: Path) -> None:
+    a_store(tmp_path / "val")
+    with pytest.raises(DataNotFoundError, match=r"no features of train in .*clevr-film features DATA --split SPLIT"):
+        open_features(tmp_path, "train", NAMES)
+    with pytest.raises(DataError, match=re.escape("of val have shape (2, 3, 4), the model reads (9, 3, 4)")):
+        open_features(tmp_path, "val", NAMES, (9, 3, 4))
+    with pytest.raises(DataError, match=r"has no features of CLEVR_val_000007\.png"):
+        open_features(tmp_path, "val", ["CLEVR_val_000007.png"])
