@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -22,10 +23,12 @@ def augment(images: Tensor, config: AugmentConfig, generator: Generator) -> Tens
         generator: where every random number comes from.
 
     Returns:
-        Pictures of the same shape in [0, 1]. Where a picture is shifted or shrunk its border pixels go on.
+        Pictures of the same shape in [0, 1]. Where a picture is shifted or shrunk its border pixels go on. Shifts are
+        by whole pixels: without turn, scale and shear every pixel keeps its exact value, as at test time.
     """
     if config.rotate or config.scale or config.shear or config.translate or config.flip:
-        grid = F.affine_grid(_affine(len(images), config, generator), list(images.shape), align_corners=False)
+        matrices = _affine(len(images), images.shape[2:], config, generator)
+        grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
         images = F.grid_sample(images, grid.to(images), padding_mode="border", align_corners=False)
     if config.brightness or config.contrast or config.saturation:
         images = _jitter(images, config, generator)
@@ -39,12 +42,14 @@ def _uniform(shape: tuple[int, ...], amount: float, generator: Generator) -> Ten
     return (torch.rand(shape, generator=generator) * 2 - 1) * amount
 
 
-def _affine(batch: int, config: AugmentConfig, generator: Generator) -> Tensor:
+def _affine(batch: int, sides: Sequence[int], config: AugmentConfig, generator: Generator) -> Tensor:
     """Matrices ``(B, 2, 3)`` from output to input coordinates."""
     angle = _uniform((batch,), math.radians(config.rotate), generator)
     scale = 1 + _uniform((batch, 2), config.scale, generator)
     shear = _uniform((batch,), config.shear, generator)
-    shift = _uniform((batch, 2), 2 * config.translate, generator)
+    height, width = sides
+    pixels = torch.tensor([width, height])
+    shift = (_uniform((batch, 2), config.translate, generator) * pixels).round() * 2 / pixels
     mirror = 1.0 - 2.0 * (torch.rand(batch, generator=generator) < (0.5 if config.flip else 0.0))
     cos, sin = angle.cos(), angle.sin()
     horizontal, vertical = scale.unbind(1)
