@@ -26,6 +26,7 @@ setup(
         "torchvision>=0.29",
         "numpy>=2.0",
         "pillow>=11",
+        "google-crc32c>=1.5",
         "pyyaml>=6",
         "jsonargparse[signatures]>=4.49",
         "lightning-fabric>=2.5",

@@ -159,6 +159,7 @@ def _assemble(source: ImageSource, decoded: cache.Decoded, on_duplicate: OnDupli
         duplicates=duplicates,
         conflicts=conflicts,
         ordered=source.ordered,
+        groups=source.groups,
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fewshot_film.data.groups import ClassGroups
 from fewshot_film.data.source import positions
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class ImageSet:
         duplicates: ``(file, kept file)`` of every picture that equals an earlier one of its class.
         conflicts: ``(file, other file)`` of every picture that equals one of another class.
         ordered: neighbouring pictures show the same object, see `ImageSource`.
+        groups: how the classes hang together, see `ImageSource`.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class ImageSet:
         duplicates: Sequence[tuple[str, str]] = (),
         conflicts: Sequence[tuple[str, str]] = (),
         ordered: bool = False,
+        groups: ClassGroups | None = None,
     ) -> None:
         self.name = name
         self.class_names = tuple(class_names)
@@ -70,6 +73,7 @@ class ImageSet:
         self.duplicates = tuple(duplicates)
         self.conflicts = tuple(conflicts)
         self.ordered = ordered
+        self.groups = groups
         self._pixels = pixels
         self._rows = rows
         self._turns = np.zeros(len(rows), np.int8) if turns is None else turns
@@ -128,7 +132,8 @@ class ImageSet:
         by_class = [self.indices_of(old) for old in positions(self.class_names, class_names, self.name)]
         kept = np.concatenate([np.zeros(0, np.int64), *by_class])
         labels = np.repeat(np.arange(len(by_class)), [len(indices) for indices in by_class])
-        return self._view(class_names, labels, kept, [self.files[i] for i in kept], self._turns[kept])
+        groups = self.groups.only(class_names) if self.groups else None
+        return self._view(class_names, labels, kept, [self.files[i] for i in kept], self._turns[kept], groups)
 
     def with_at_least(self, count: int) -> ImageSet:
         """The classes that have ``count`` pictures or more; says in the log how many are left out."""
@@ -150,12 +155,13 @@ class ImageSet:
         Classes are named ``name/rot000``, ``name/rot090``, ``name/rot180``, ``name/rot270``; pixels are
         shared. This is how Omniglot's classes are multiplied since Santoro et al. (2016).
         """
-        names = [f"{name}/rot{90 * turn:03d}" for name in self.class_names for turn in range(4)]
+        names = [turned for name in self.class_names for turned in _turned(name)]
         everyone = np.arange(len(self))
         kept = np.tile(everyone, 4)
         turns = np.repeat(np.arange(4, dtype=np.int8), len(self))
         files = [f"{file}#rot{90 * turn:03d}" if turn else file for turn in range(4) for file in self.files]
-        return self._view(names, self.labels[kept] * 4 + turns, kept, files, (self._turns[kept] + turns) % 4)
+        groups = self.groups.renamed(_turned) if self.groups else None
+        return self._view(names, self.labels[kept] * 4 + turns, kept, files, (self._turns[kept] + turns) % 4, groups)
 
     def _view(
         self,
@@ -164,6 +170,7 @@ class ImageSet:
         kept: np.ndarray,
         files: list[str],
         turns: np.ndarray,
+        groups: ClassGroups | None,
     ) -> ImageSet:
         return ImageSet(
             self.name,
@@ -178,4 +185,9 @@ class ImageSet:
             duplicates=self.duplicates,
             conflicts=self.conflicts,
             ordered=self.ordered,
+            groups=groups,
         )
+
+
+def _turned(class_name: str) -> list[str]:
+    return [f"{class_name}/rot{90 * turn:03d}" for turn in range(4)]

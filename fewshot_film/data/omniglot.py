@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fewshot_film.data.errors import SourceError, data_not_found
+from fewshot_film.data.groups import by_prefix
 from fewshot_film.data.source import FileSource, ImageSource
 from fewshot_film.data.splits import Split, published, take_part
 from fewshot_film.data.stores import Store, open_store
@@ -49,6 +50,7 @@ def omniglot(root: str | Path, split: str | None = None) -> ImageSource:
     parts = (f"images_{split}",) if original else PARTS
     store, folders = _find(Path(root), parts)
     source = FileSource("omniglot", store, [pair for folder in folders for pair in _members(store, folder)])
+    source.groups = by_prefix(source.class_names)
     return source if split is None or original else take_part(source, vinyals_split(), split)
 
 

@@ -12,6 +12,7 @@ from fewshot_film.data.cifar import cifar_fs, fc100
 from fewshot_film.data.errors import SourceError
 from fewshot_film.data.folder import folder
 from fewshot_film.data.glyphs import glyphs
+from fewshot_film.data.meta_dataset import meta_dataset
 from fewshot_film.data.mini_imagenet import mini_imagenet
 from fewshot_film.data.omniglot import omniglot
 from fewshot_film.data.source import ImageSource
@@ -38,6 +39,7 @@ REGISTRY: dict[str, Entry] = {
     "cifar-fs": Entry(cifar_fs, "CIFAR-FS, from CIFAR-100 as torchvision or picture folders have it"),
     "fc100": Entry(fc100, "FC100, from CIFAR-100 as torchvision or picture folders have it"),
     "mini-imagenet": Entry(mini_imagenet, "mini-ImageNet, lists with pictures or learn2learn's pickles"),
+    "meta-dataset": Entry(meta_dataset, "one set of Meta-Dataset, from its record files"),
     "glyphs": Entry(glyphs, "characters drawn from fonts; generated, no download", has_root=False),
 }
 

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from fewshot_film.data.errors import SourceError
+from fewshot_film.data.groups import ClassGroups
 from fewshot_film.data.pictures import MAX_PIXELS, open_picture
 from fewshot_film.data.stores import Store
 
@@ -26,6 +27,7 @@ class ImageSource(ABC):
         ordered: neighbouring pictures show the same object (frames of one film, say), so that a task drawn
             from neighbours is easier than it looks.
         set_aside: ``(file, reason)`` of what lay there and was not taken as a picture.
+        groups: how the classes hang together, for samplers that draw related classes; None where they do not.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class ImageSource(ABC):
         *,
         ordered: bool = False,
         set_aside: Sequence[tuple[str, str]] = (),
+        groups: ClassGroups | None = None,
     ) -> None:
         if len(labels) != len(files):
             raise SourceError(f"{name}: {len(labels)} labels for {len(files)} pictures")
@@ -48,6 +51,7 @@ class ImageSource(ABC):
         self.files = files
         self.ordered = ordered
         self.set_aside = tuple(set_aside)
+        self.groups = groups
 
     def __len__(self) -> int:
         return len(self.files)
@@ -142,7 +146,15 @@ class SelectedSource(ImageSource):
         self._indices = np.concatenate([np.zeros(0, np.int64), *by_class])
         labels = np.repeat(np.arange(len(by_class)), [len(indices) for indices in by_class])
         files = [source.files[index] for index in self._indices]
-        super().__init__(source.name, class_names, labels, files, ordered=source.ordered, set_aside=source.set_aside)
+        super().__init__(
+            source.name,
+            class_names,
+            labels,
+            files,
+            ordered=source.ordered,
+            set_aside=source.set_aside,
+            groups=source.groups.only(class_names) if source.groups else None,
+        )
         self._source = source
 
     def load(self, index: int, *, min_side: int | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:

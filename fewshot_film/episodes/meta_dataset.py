@@ -1,4 +1,7 @@
-"""Episodes of variable way, shot and imbalance, as Meta-Dataset draws them from flat class sets.
+"""Episodes of variable way, shot and imbalance, as Meta-Dataset draws them.
+
+Classes are drawn from all of them at once; where they are the leaves of a hierarchy, an episode has the leaves
+below one inner node; where they belong to superclasses, its classes are of one superclass.
 
 Source: Triantafillou et al., "Meta-Dataset", ICLR 2020, section 3.2 and appendix, arXiv 1903.03096.
 """
@@ -10,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fewshot_film.data.groups import ClassGroups
 from fewshot_film.data.image_set import ImageSet
 from fewshot_film.episodes.draws import Draws, Stream
 from fewshot_film.episodes.episode import Episode, Plan, build_episode
@@ -24,6 +28,8 @@ class MetaDatasetRules:
     """Fewest classes in an episode."""
     max_way: int = 50
     """Most classes in an episode."""
+    max_leaves: int = 392
+    """Nodes of a hierarchy with more leaves are not drawn; so few that every class of ImageNet can still be."""
     max_query: int = 10
     """Most query pictures a class."""
     max_support: int = 500
@@ -44,9 +50,10 @@ class MetaDatasetSampler:
         seed: with ``split``, decides every episode.
         split: a text that keeps the episodes of training, validation and test apart.
         rules: limits on way, shot and query.
+        related: draw classes by ``images.groups`` where it has any; False draws from all classes in any case.
 
     Raises:
-        ValueError: there are fewer classes than ``rules.min_way``.
+        ValueError: there are fewer classes than ``rules.min_way``, or no group has as many.
         SourceError: a class has fewer than 2 pictures, so that none is left for the query.
     """
 
@@ -57,6 +64,7 @@ class MetaDatasetSampler:
         seed: int = 0,
         split: str = "train",
         rules: MetaDatasetRules | None = None,
+        related: bool = True,
     ) -> None:
         self.images = images
         self.rules = rules or MetaDatasetRules()
@@ -68,18 +76,19 @@ class MetaDatasetSampler:
                 f"{len(self._sizes)}"
             )
         check_class_sizes(images, 2, "1 support and 1 query")
+        self._groups = images.groups if related else None
+        self._members = eligible(images, self._groups, self.rules) if self._groups else []
 
     def plan(self, index: int) -> Plan:
         """Indices of episode ``index``, without fetching a picture."""
         stream = self._draws.stream(index)
-        way = stream.integer(self.rules.min_way, min(self.rules.max_way, len(self._sizes)))
-        classes = stream.distinct(np.array([len(self._sizes)]), way)[0]
+        classes = self._draw_classes(stream)
         sizes = self._sizes[classes]
         query = num_query(sizes, self.rules)
         shots = draw_shots(sizes, query, stream, self.rules)
         chosen = self.images.locate(classes, _ordinals(stream, sizes, shots + query))
         place = np.arange(chosen.shape[1])
-        labels = np.arange(way)
+        labels = np.arange(len(classes))
         return Plan(
             classes=classes,
             support=chosen[(place >= query) & (place < (query + shots)[:, None])],
@@ -88,9 +97,38 @@ class MetaDatasetSampler:
             query_labels=labels.repeat(query),
         )
 
+    def _draw_classes(self, stream: Stream) -> np.ndarray:
+        """The classes of an episode, ``(way,)``, in random order."""
+        if self._groups is None:
+            members = np.arange(len(self._sizes))
+        else:
+            members = self._members[stream.integer(0, len(self._members) - 1)]
+        most = min(self.rules.max_way, len(members))
+        takes_all = self._groups is not None and self._groups.kind == "leaves"
+        way = most if takes_all else stream.integer(self.rules.min_way, most)
+        chosen: np.ndarray = members[stream.distinct(np.array([len(members)]), way)[0]]
+        return chosen
+
     def __getitem__(self, index: int) -> Episode:
         """Episode ``index``, from 0 on without end."""
         return build_episode(self.images, self.plan(index), index)
+
+
+def eligible(images: ImageSet, groups: ClassGroups, rules: MetaDatasetRules) -> list[np.ndarray]:
+    """Class indices of every group that an episode may come from: large enough, and no node of too many leaves.
+
+    Raises:
+        ValueError: there is none.
+    """
+    place = {name: index for index, name in enumerate(images.class_names)}
+    most = rules.max_leaves if groups.kind == "leaves" else len(place)
+    members = [[place[name] for name in names] for _, names in groups.groups if rules.min_way <= len(names) <= most]
+    if not members:
+        raise ValueError(
+            f"{images.name}: none of the {len(groups.groups)} groups of its classes has {rules.min_way} to {most} of "
+            "them; lower min_way, or pass related=False to draw from all classes at once"
+        )
+    return [np.array(indices) for indices in members]
 
 
 def num_query(sizes: np.ndarray, rules: MetaDatasetRules) -> int:

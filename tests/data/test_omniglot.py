@@ -25,6 +25,8 @@ def test_layouts(tmp_path: Path, files: dict[str, bytes], kind: str) -> None:
     assert omniglot(root, "background").class_names == tuple(CHARACTERS)
     assert omniglot(root, "evaluation").class_names == ("Tibetan/character01",)
     assert source.load(0).size == (8, 8)
+    assert dict(source.groups.groups)["Greek"] == ("Greek/character01", "Greek/character02")
+    assert source.groups.kind == "members"
 
 
 def test_vinyals_split_takes_its_characters_in_order(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from tests.data.layouts import class_files, write
 
 def test_names() -> None:
     assert source_names() == (
-        "folder", "omniglot", "cifar-fs", "fc100", "mini-imagenet", "glyphs", "torchvision:<name>"
+        "folder", "omniglot", "cifar-fs", "fc100", "mini-imagenet", "meta-dataset", "glyphs", "torchvision:<name>"
     )  # fmt: skip
 
 
@@ -33,7 +33,7 @@ def test_a_root_is_needed_where_data_lie_somewhere() -> None:
         open_source("omniglot")
 
 
-@pytest.mark.parametrize("name", ["folder", "omniglot", "cifar-fs", "fc100", "mini-imagenet"])
+@pytest.mark.parametrize("name", ["folder", "omniglot", "cifar-fs", "fc100", "mini-imagenet", "meta-dataset"])
 def test_missing_data_say_what_was_looked_for_and_how_to_get_it(tmp_path: Path, name: str) -> None:
     with pytest.raises(FileNotFoundError, match=r"no data at '.*gone'. Looked for .*. How to get it: "):
         open_source(name, tmp_path / "gone")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewshot_film.data import SourceError, decode
+from fewshot_film.data.groups import ClassGroups
+from fewshot_film.data.image_set import ImageSet
 from fewshot_film.episodes import MetaDatasetRules, MetaDatasetSampler
 from fewshot_film.episodes.draws import Draws
 from fewshot_film.episodes.meta_dataset import draw_shots, num_query, support_size
@@ -91,6 +94,89 @@ def test_whole_plans_equal_the_oracle(split: str) -> None:
         assert plan.classes.tolist() == classes
         assert list(zip(plan.support_labels.tolist(), plan.support.tolist(), strict=True)) == support
         assert list(zip(plan.query_labels.tolist(), plan.query.tolist(), strict=True)) == query
+
+
+def grouped(kind: str, groups: list[list[int]]) -> ImageSet:
+    """The pictures of IMAGES, with classes that hang together."""
+    source = array_source(SIZES, side=3)
+    source.groups = ClassGroups(kind, tuple((str(n), tuple(f"class {c}" for c in g)) for n, g in enumerate(groups)))
+    return decode(source, 3, 1)
+
+
+NODES = [[0, 1, 2, 3], [0, 1, 2, 3, 4], [2, 5, 7, 8, 10, 11], list(range(12))]
+
+
+@pytest.mark.parametrize(("kind", "argument"), [("leaves", "nodes"), ("members", "alphabets")])
+def test_whole_plans_of_related_classes_equal_the_oracle(kind: str, argument: str) -> None:
+    images = grouped(kind, NODES)
+    by_class = [images.indices_of(label).tolist() for label in range(len(SIZES))]
+    sampler = MetaDatasetSampler(images, seed=3)
+    for index in range(60):
+        plan = sampler.plan(index)
+        classes, support, query = oracle.plan(by_class, 3, "train", index, **{argument: NODES})
+        assert plan.classes.tolist() == classes
+        assert list(zip(plan.support_labels.tolist(), plan.support.tolist(), strict=True)) == support
+        assert list(zip(plan.query_labels.tolist(), plan.query.tolist(), strict=True)) == query
+
+
+def test_every_node_of_5_to_392_leaves_is_equally_likely() -> None:
+    """Nodes of 4, 5, 60, 392 and 393 leaves: the first and the last are never drawn, of 60 and 392 there are 50."""
+    images = blank_set([4] * 393)
+    spans = [range(4), range(5), range(60), range(392), range(393)]
+    names = images.class_names
+    images.groups = ClassGroups("leaves", tuple((str(len(s)), tuple(names[c] for c in s)) for s in spans))
+    sampler = MetaDatasetSampler(images)
+    drawn = [set(sampler.plan(index).classes.tolist()) for index in range(900)]
+    assert {len(classes) for classes in drawn} == {5, 50}
+    counts = [
+        sum(len(classes) == 5 for classes in drawn),
+        sum(len(classes) == 50 and max(classes) < 60 for classes in drawn),
+        sum(max(classes) >= 60 for classes in drawn),
+    ]
+    assert sum((count - 300) ** 2 / 300 for count in counts) < 14  # chance 1e-3 with two degrees of freedom
+    assert max(map(max, drawn)) == 391
+    drawn_of_60 = Counter(c for classes in drawn if len(classes) == 50 and max(classes) < 60 for c in classes)
+    assert min(drawn_of_60.values()) > 0.6 * counts[1]
+
+
+def test_way_within_an_alphabet_is_uniform() -> None:
+    images = blank_set([20] * 33)
+    names = images.class_names
+    images.groups = ClassGroups("members", (("a", names[:8]), ("b", names[8:11]), ("c", names[11:])))
+    plans = [MetaDatasetSampler(images, seed=1).plan(index) for index in range(1200)]
+    of_a = Counter(len(plan.classes) for plan in plans if plan.classes.max() < 8)
+    assert set(of_a) == {5, 6, 7, 8}
+    assert sum((count - 150) ** 2 / 150 for count in of_a.values()) < 4 + 5 * math.sqrt(8)
+    of_c = [len(plan.classes) for plan in plans if plan.classes.min() >= 11]
+    assert (min(of_c), max(of_c)) == (5, 22)
+    assert len(of_c) + sum(of_a.values()) == 1200
+
+
+def test_groups_can_be_left_aside_and_must_be_large_enough() -> None:
+    images = grouped("leaves", [[0, 1, 2]])
+    message = "noise: none of the 1 groups of its classes has 5 to 392 of them; lower min_way, or pass related=False"
+    with pytest.raises(ValueError, match=message):
+        MetaDatasetSampler(images)
+    free = MetaDatasetSampler(images, seed=5, related=False)
+    assert free.plan(3).support.tolist() == MetaDatasetSampler(IMAGES, seed=5).plan(3).support.tolist()
+
+
+@pytest.mark.parametrize("sizes", [[20] * 5, [600, 30, 60, 250, 90, 40, 1000, 22], [1300] * 50])
+def test_shots_are_distributed_as_the_formulas_say(sizes: list[int]) -> None:
+    """Size of the support set, shots of the first class and imbalance, against a simulation from the formulas."""
+    images = blank_set(sizes)
+    names = images.class_names
+    images.groups = ClassGroups("leaves", (("all", names),))
+    sampler = MetaDatasetSampler(images, seed=4)
+    plans = [sampler.plan(index) for index in range(400)]
+    ours = [np.bincount(plan.support_labels)[np.argsort(plan.classes)] for plan in plans]
+    theirs = oracle.simulate(sizes, 400, seed=6)
+    for statistic in (np.sum, lambda shots: shots[0], lambda shots: shots.max() / shots.min()):
+        first, second = (np.sort([float(statistic(shots)) for shots in both]) for both in (ours, theirs))
+        places = np.concatenate([first, second])
+        shares = (np.searchsorted(values, places, side="right") / 400 for values in (first, second))
+        # Kolmogorov and Smirnov's distance of two samples of 400 exceeds 0.138 with a chance of 1e-3.
+        assert np.abs(np.subtract(*shares)).max() < 0.138
 
 
 @given(st.integers(0, 10**6))

@@ -1,9 +1,11 @@
-"""Slow oracle of Meta-Dataset's sampler for flat class sets, written from its formulas in exact fractions."""
+"""Slow oracle of Meta-Dataset's sampler, written from its formulas in exact fractions."""
 
 from __future__ import annotations
 
 import math
 from fractions import Fraction
+
+import numpy as np
 
 from tests.reference.episodes_draws import SlowStream
 
@@ -29,12 +31,30 @@ def shots(sizes: list[int], query: int, beta: float, log_weights: list[float]) -
 
 
 def plan(
-    by_class: list[list[int]], seed: int, split: str, index: int
+    by_class: list[list[int]],
+    seed: int,
+    split: str,
+    index: int,
+    nodes: list[list[int]] | None = None,
+    alphabets: list[list[int]] | None = None,
 ) -> tuple[list[int], list[tuple[int, int]], list[tuple[int, int]]]:
-    """Classes, and ``(label, picture)`` of support and query, from the pictures of every class."""
+    """Classes, and ``(label, picture)`` of support and query, from the pictures of every class.
+
+    ``nodes`` are the leaves below each inner node of a hierarchy, ``alphabets`` the characters of each alphabet.
+    """
     stream = SlowStream(seed, split, index)
-    way = 5 + stream.below(min(50, len(by_class)) - 5 + 1)
-    classes = stream.distinct([len(by_class)], way)[0]
+    if nodes is not None:
+        leaves = [node for node in nodes if 5 <= len(node) <= 392]
+        members = leaves[stream.below(len(leaves))]
+        way = min(50, len(members))
+    elif alphabets is not None:
+        large = [alphabet for alphabet in alphabets if len(alphabet) >= 5]
+        members = large[stream.below(len(large))]
+        way = 5 + stream.below(min(50, len(members)) - 5 + 1)
+    else:
+        members = list(range(len(by_class)))
+        way = 5 + stream.below(min(50, len(members)) - 5 + 1)
+    classes = [members[place] for place in stream.distinct([len(members)], way)[0]]
     sizes = [len(by_class[c]) for c in classes]
     query = num_query(sizes)
     beta = stream.uniform()
@@ -46,3 +66,14 @@ def plan(
         queries += [(label, picture) for picture in drawn[:query]]
         support += [(label, picture) for picture in drawn[query:]]
     return classes, support, queries
+
+
+def simulate(sizes: list[int], episodes: int, seed: int) -> list[np.ndarray]:
+    """Shots of many episodes of these classes, from NumPy's own generator and the published formulas."""
+    rng = np.random.default_rng(seed)
+    query = num_query(sizes)
+    found = []
+    for _ in range(episodes):
+        logs = rng.uniform(math.log(0.5), math.log(2), len(sizes)).tolist()
+        found.append(np.array(shots(sizes, query, float(rng.uniform()), logs)))
+    return found
