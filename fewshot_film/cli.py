@@ -23,9 +23,10 @@ COMMANDS = (
         name="train",
         config=f"{CONFIG}:TrainConfig",
         run="fewshot_film.commands.train:run",
-        help="Meta-train Simple CNAPS on episodes of the training classes.",
+        help="Meta-train a learner on episodes of the training classes.",
         examples=(
             "fewshot-film train --config configs/omniglot/train.yaml --data.root omniglot.zip",
+            "fewshot-film train --out runs/protonet --learner.method prototypes --learner.train_backbone",
             "torchrun --nproc-per-node 2 -m fewshot_film train --config configs/omniglot/train.yaml --resume true",
         ),
     ),

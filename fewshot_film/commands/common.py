@@ -20,7 +20,6 @@ from fewshot_film.episodes import Episodes, EpisodeSampler, MetaDatasetSampler
 from fewshot_film.learners.evaluation import evaluate
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.saving import save_learner
-from fewshot_film.learners.simple_cnaps import SimpleCNAPS
 from fewshot_film.run.config import plain
 from fewshot_film.run.loop import TrainResult
 from fewshot_film.run.seeding import derived_seed
@@ -69,37 +68,50 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def save_trained(
-    learner: SimpleCNAPS, config: PretrainConfig | TrainConfig, result: TrainResult, images: ImageSet
+    learner: Learner, config: PretrainConfig | TrainConfig, result: TrainResult | None, images: ImageSet
 ) -> Path:
-    """Save a finished run's model to OUT/model, with what it was trained on; returns the folder."""
+    """Save a run's model to OUT/model, with what it was trained on; returns the folder.
+
+    ``result`` is None for a learner that had nothing to train.
+    """
     folder = Path(config.out) / "model"
     classes = hashlib.sha256("\n".join(images.class_names).encode()).hexdigest()
-    training = {
+    training: dict[str, Any] = {
         "settings": plain(config),
         "classes": len(images.class_names),
         "classes_sha256": classes,
-        "steps": result.step,
-        "best_step": result.best_step,
-        "validation_accuracy": result.best,
-        "seconds": round(result.seconds, 1),
     }
+    if result is not None:
+        training |= {
+            "steps": result.step,
+            "best_step": result.best_step,
+            "validation_accuracy": result.best,
+            "seconds": round(result.seconds, 1),
+        }
     save_learner(folder, learner, training, _card(learner, config, result, images))
     return folder
 
 
-def _card(learner: SimpleCNAPS, config: PretrainConfig | TrainConfig, result: TrainResult, images: ImageSet) -> str:
+def _card(
+    learner: Learner, config: PretrainConfig | TrainConfig, result: TrainResult | None, images: ImageSet
+) -> str:
     backbone = learner.config.backbone
-    best = "" if result.best is None else f", {100 * result.best:.1f} % at step {result.best_step}, which is kept"
     rotated = ", rotations counted as classes" if config.data.rotations else ""
-    validation = config.validation
-    return f"""# Simple CNAPS, adaptation: {learner.config.adaptation}
+    trained = f"{config.data.source}, {len(images.class_names)} classes of its training split{rotated}"
+    return f"""# {learner.config.method}, a few-shot classifier
 
-- Trained on: {config.data.source}, {len(images.class_names)} classes of its training split{rotated}.
+- Trained on: {trained if result else "nothing but what its backbone was"}.
 - Network: {backbone.name}, width {backbone.width}, pictures of {backbone.image_size} x {backbone.image_size} pixels
   with {backbone.channels} channel(s); {sum(p.numel() for p in learner.parameters()):,} parameters.
-- Training: {result.step} steps, {result.seconds / 60:.0f} minutes.
-- Validation: {validation.episodes} episodes of {validation.way} classes with {validation.shot} picture(s) each{best}.
-- Limits: made for pictures like those it was trained on; nothing is known of it on others until measured.
+{_training_lines(config.validation, result) if result else ""}- Limits: made for pictures like those it was \
+trained on; nothing is known of it on others until measured.
 
 Load it with `fewshot_film.learners.load_learner(folder)`; `config.json` has every setting of its training.
+"""
+
+
+def _training_lines(validation: ValidationConfig, result: TrainResult) -> str:
+    best = "" if result.best is None else f", {100 * result.best:.1f} % at step {result.best_step}, which is kept"
+    return f"""- Training: {result.step} steps, {result.seconds / 60:.0f} minutes.
+- Validation: {validation.episodes} episodes of {validation.way} classes with {validation.shot} picture(s) each{best}.
 """

@@ -14,8 +14,8 @@ from torch import Tensor
 from fewshot_film.config.commands import PredictConfig
 from fewshot_film.data import PictureError, decode, open_source
 from fewshot_film.data.pictures import open_picture, to_array
+from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.saving import load_learner
-from fewshot_film.learners.simple_cnaps import SimpleCNAPS
 from fewshot_film.run.files import write_text_atomically
 from fewshot_film.run.machine import Machine
 
@@ -44,7 +44,7 @@ def run(config: PredictConfig) -> None:
         write_text_atomically(Path(config.out), text)
 
 
-def _read_queries(where: Path, learner: SimpleCNAPS) -> tuple[list[Path], Tensor]:
+def _read_queries(where: Path, learner: Learner) -> tuple[list[Path], Tensor]:
     """The query pictures that can be read, ``(Q, C, H, W)`` in [0, 1]; what cannot be is logged."""
     if not where.exists():
         raise FileNotFoundError(f"no query pictures at {where}; give a picture or a folder of pictures")

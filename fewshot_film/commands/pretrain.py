@@ -11,7 +11,7 @@ from torch import nn
 
 from fewshot_film.commands.common import MAY_DIFFER, open_images, save_trained, seeded, validation
 from fewshot_film.config.commands import PretrainConfig
-from fewshot_film.config.learners import SimpleCNAPSConfig
+from fewshot_film.config.learners import PrototypesConfig, SimpleCNAPSConfig
 from fewshot_film.data.batches import LabelledBatches
 from fewshot_film.learners.backbone import build_backbone
 from fewshot_film.learners.learner import Learner
@@ -56,4 +56,4 @@ def run(config: PretrainConfig) -> None:
 
 
 def _frozen_features(module: nn.Module) -> Learner:
-    return Prototypes(cast(Pretraining, module).backbone)
+    return Prototypes(PrototypesConfig(train_backbone=True), cast(Pretraining, module).backbone)

@@ -1,4 +1,4 @@
-"""``fewshot-film train``: Simple CNAPS meta-trained on episodes of the training classes."""
+"""``fewshot-film train``: any learner meta-trained on episodes of the training classes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from fewshot_film.commands.common import (
     validation,
 )
 from fewshot_film.config.commands import TrainConfig
+from fewshot_film.data import ImageSet
 from fewshot_film.episodes import AugmentedEpisodes
 from fewshot_film.learners.learner import Learner
-from fewshot_film.learners.simple_cnaps import SimpleCNAPS
+from fewshot_film.learners.registry import build_learner
 from fewshot_film.learners.training import MetaTraining
 from fewshot_film.run.checkpoint import load_weights
 from fewshot_film.run.command import is_first_process
-from fewshot_film.run.loop import train
+from fewshot_film.run.loop import TrainResult, train
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,18 @@ def run(config: TrainConfig) -> None:
     val_images = open_images(config.data, "val", config.learner.backbone)
     log.info("training classes: %s; validation classes: %s", train_images, val_images)
     with seeded(config.loop.seed):
-        module = MetaTraining(SimpleCNAPS(config.learner))
+        module = MetaTraining(build_learner(config.learner))
+    if any(parameter.requires_grad for parameter in module.parameters()):
+        result = _train(module, config, train_images, val_images)
+    else:
+        log.info("%s learns nothing from episodes with these settings: saved as it is", config.learner.method)
+        result = None
+    if is_first_process():
+        log.info("saved %s", save_trained(module.learner, config, result, train_images))
+
+
+def _train(module: MetaTraining, config: TrainConfig, train_images: ImageSet, val_images: ImageSet) -> TrainResult:
+    """Run the loop; the module holds the best weights afterwards."""
     sampler = episode_sampler(train_images, config.episodes, config.loop.seed)
     result = train(
         module,
@@ -48,8 +60,7 @@ def run(config: TrainConfig) -> None:
     )
     if result.best_checkpoint is not None:
         load_weights(module, result.best_checkpoint)
-    if is_first_process():
-        log.info("saved %s", save_trained(cast(SimpleCNAPS, module.learner), config, result, train_images))
+    return result
 
 
 def _learner(module: nn.Module) -> Learner:

@@ -4,6 +4,6 @@ Free of torch, so that a command line starts at once; the rooms import their set
 """
 
 from fewshot_film.config.data import AugmentConfig, DataConfig
-from fewshot_film.config.learners import BackboneConfig, SimpleCNAPSConfig
+from fewshot_film.config.learners import BackboneConfig, PrototypesConfig, SimpleCNAPSConfig
 
-__all__ = ["AugmentConfig", "BackboneConfig", "DataConfig", "SimpleCNAPSConfig"]
+__all__ = ["AugmentConfig", "BackboneConfig", "DataConfig", "PrototypesConfig", "SimpleCNAPSConfig"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fewshot_film.config.data import AugmentConfig, DataConfig
-from fewshot_film.config.learners import BackboneConfig, SimpleCNAPSConfig
+from fewshot_film.config.learners import AnyLearnerConfig, BackboneConfig, SimpleCNAPSConfig
 from fewshot_film.run.config import LoopConfig
 
 
@@ -66,14 +66,14 @@ class PretrainConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Meta-train Simple CNAPS on episodes of the training classes."""
+    """Meta-train a learner on episodes of the training classes."""
 
     out: str
     """Run folder; the trained model lies in OUT/model."""
     data: DataConfig = field(default_factory=DataConfig)
     """Where pictures come from."""
-    learner: SimpleCNAPSConfig = field(default_factory=SimpleCNAPSConfig)
-    """The model; ``learner.backbone.weights`` names the pre-trained backbone."""
+    learner: AnyLearnerConfig = field(default_factory=SimpleCNAPSConfig)
+    """The method; ``learner.backbone.weights`` names the pre-trained backbone."""
     episodes: EpisodesConfig = field(default_factory=EpisodesConfig)
     """Training episodes."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)

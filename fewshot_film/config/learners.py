@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from fewshot_film.run.errors import ConfigError
+
 BackboneName = Literal["cnaps-resnet18", "resnet18", "resnet34", "resnet50"]
 Adaptation = Literal["film", "film+ar", "none"]
+OneShot = Literal["zero", "broadcast"]
 
 
 @dataclass(frozen=True)
@@ -32,13 +35,26 @@ class BackboneConfig:
 
 
 @dataclass(frozen=True)
-class SimpleCNAPSConfig:
-    """Simple CNAPS; the defaults are the published architecture."""
+class LearnerConfig:
+    """What every method has."""
 
+    method: str = ""
+    """Name of the method."""
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
-    """The network that FiLM adapts."""
+    """The network that gives the features."""
+    chunk: int = 64
+    """Pictures that go through the network at once where no gradient is needed."""
+
+    def __post_init__(self) -> None:
+        _expect(self, "chunk", self.chunk >= 1, "at least 1")
+
+
+@dataclass(frozen=True)
+class FilmConfig(LearnerConfig):
+    """Methods with a head on features that FiLM may adapt, by one pass over the support set."""
+
     adaptation: Adaptation = "film"
-    """``film``: all sites from the task code; ``film+ar``: stage by stage; ``none``: frozen features."""
+    """``film``: all sites from the task code; ``film+ar``: stage by stage; ``none``: features as they are."""
     sites: tuple[str, ...] = ("layer*.*.bn[12]",)
     """Names or patterns of the normalisation layers that FiLM follows."""
     code_dim: int = 64
@@ -47,9 +63,44 @@ class SimpleCNAPSConfig:
     """Convolution blocks of the set encoder, each halving the picture; 4 for 28 x 28 pictures."""
     penalty: float = 0.001
     """Weight of the sum of r squared in the training loss."""
-    one_shot: Literal["zero", "broadcast"] = "zero"
-    """Covariance of a class with one picture; ``broadcast`` is what the reference implementation computes."""
     train_backbone: bool = False
-    """Meta-train the backbone's convolutions too; the paper freezes them after pre-training."""
-    chunk: int = 64
-    """Pictures that go through the network at once where no gradient is needed."""
+    """Meta-train the backbone's convolutions too; the CNAPS papers freeze them after pre-training."""
+
+
+@dataclass(frozen=True)
+class SimpleCNAPSConfig(FilmConfig):
+    """Simple CNAPS; the defaults are the published architecture."""
+
+    method: Literal["simple-cnaps"] = "simple-cnaps"
+    """Name of the method."""
+    one_shot: OneShot = "zero"
+    """Covariance of a class with one picture; ``broadcast`` is what the reference implementation computes."""
+
+
+@dataclass(frozen=True)
+class PrototypesConfig(FilmConfig):
+    """Prototypical networks: the nearest class mean, without FiLM unless asked for."""
+
+    method: Literal["prototypes"] = "prototypes"
+    """Name of the method."""
+    adaptation: Adaptation = "none"
+    """``none``: the paper's; ``film``: all sites from the task code; ``film+ar``: stage by stage."""
+    distance: Literal["cosine", "euclidean"] = "cosine"
+    """``euclidean`` is the paper's squared distance; ``cosine`` compares directions."""
+    scale: float = 10.0
+    """Factor of the cosine in the logits."""
+    learn_scale: bool = False
+    """Meta-train the factor too, as Meta-Baseline does."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _expect(self, "scale", self.scale > 0, "above 0")
+
+
+AnyLearnerConfig = SimpleCNAPSConfig | PrototypesConfig
+"""The settings of any method; ``method`` tells which."""
+
+
+def _expect(config: LearnerConfig, name: str, is_good: bool, expected: str) -> None:
+    if not is_good:
+        raise ConfigError(f"learner.{name} is {getattr(config, name)}; expected {expected}")

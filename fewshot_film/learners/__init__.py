@@ -3,15 +3,21 @@
 from fewshot_film.learners.backbone import Backbone, build_backbone
 from fewshot_film.learners.errors import SupportError, WeightsError
 from fewshot_film.learners.evaluation import evaluate
+from fewshot_film.learners.film_learner import FilmLearner, Head
 from fewshot_film.learners.learner import Adapted, Learner
 from fewshot_film.learners.mahalanobis import MahalanobisClassifier, fit_mahalanobis
 from fewshot_film.learners.prototypes import Prototypes
+from fewshot_film.learners.registry import CONFIGS, LEARNERS, build_learner
 from fewshot_film.learners.saving import load_learner, save_learner
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
 
 __all__ = [
+    "CONFIGS",
+    "LEARNERS",
     "Adapted",
     "Backbone",
+    "FilmLearner",
+    "Head",
     "Learner",
     "MahalanobisClassifier",
     "Prototypes",
@@ -19,6 +25,7 @@ __all__ = [
     "SupportError",
     "WeightsError",
     "build_backbone",
+    "build_learner",
     "evaluate",
     "fit_mahalanobis",
     "load_learner",

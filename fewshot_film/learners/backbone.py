@@ -7,7 +7,7 @@ max-pooling (Requeima et al. 2019, https://arxiv.org/abs/1906.07697). Layers car
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import cast
 from urllib.error import URLError
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
 from fewshot_film.config.learners import BackboneConfig
+from fewshot_film.film import FiLMedNetwork, Sites, inject_film
 from fewshot_film.learners.errors import WeightsError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -70,6 +71,44 @@ class Backbone(nn.Module):
     def stem_modules(self) -> list[nn.Module]:
         """What comes before the first stage, in order, normalisation of the pictures first."""
         return [self.normalize, *(self.get_submodule(name) for name in self._stem_names)]
+
+    def inject(self, sites: Iterable[str]) -> FiLMedNetwork:
+        """This network with FiLM after the normalisation layers that names or patterns name.
+
+        Raises:
+            SiteError: nothing has such a name, or carries FiLM already.
+        """
+        return inject_film(self, after=sites)
+
+    def segments(self, sites: Sites) -> list[nn.Sequential]:
+        """What comes before the first stage with sites, then every such stage with what follows it.
+
+        Raises:
+            ValueError: a site is in no stage.
+        """
+        with_sites = list(sites.by_stage())
+        unknown = [name for name in with_sites if name not in self.stage_names]
+        if unknown:
+            raise ValueError(
+                f"adaptation film+ar goes stage by stage and has no place for sites in {', '.join(unknown)}; "
+                f"use sites in {', '.join(self.stage_names)}, or adaptation film"
+            )
+        segments = [[*self.stem_modules()]]
+        for name in self.stage_names:
+            if name in with_sites:
+                segments.append([])
+            segments[-1].append(self.get_submodule(name))
+        return [nn.Sequential(*modules) for modules in segments]
+
+    @torch.no_grad()
+    def entering_widths(self, sites: Sites) -> list[int]:
+        """Channels that enter every stage with sites: found by a pass of one small picture."""
+        self.eval()
+        widths, maps = [], torch.zeros(1, self.channels, 64, 64)
+        for segment in self.segments(sites)[:-1]:
+            maps = segment(maps)
+            widths.append(maps.shape[1])
+        return widths
 
     def forward(self, x: Tensor) -> Tensor:
         """Features ``(B, feature_dim)`` of pictures ``(B, C, H, W)`` in [0, 1]: the last maps, averaged."""

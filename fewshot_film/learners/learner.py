@@ -3,24 +3,43 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from fewshot_film.config.learners import LearnerConfig
 from fewshot_film.episodes import Episode
+from fewshot_film.learners.backbone import Backbone, build_backbone
 
 
 class Adapted(Protocol):
     """A classifier for one task."""
 
     def __call__(self, query_images: Tensor) -> Tensor:
-        """Logits ``(Q, way)`` of pictures ``(Q, C, H, W)`` in [0, 1]; changes nothing."""
+        """Logits ``(Q, way)`` of pictures ``(Q, C, H, W)`` in [0, 1]; changes nothing.
+
+        Each picture is judged by itself, unless the learner is ``transductive``: then those of one call help to
+        judge each other.
+        """
         ...
 
 
 class Learner(nn.Module, ABC):
-    """Makes a classifier from a support set."""
+    """Makes a classifier from a support set.
+
+    Args:
+        config: settings of the method.
+        backbone: the network that gives the features; default: built from ``config.backbone``.
+    """
+
+    transductive: ClassVar[bool] = False
+    """Whether the query pictures of one call are looked at together: give all of a task's in one call."""
+
+    def __init__(self, config: LearnerConfig, backbone: Backbone | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = build_backbone(config.backbone) if backbone is None else backbone
 
     @abstractmethod
     def adapt(self, support_images: Tensor, support_labels: Tensor) -> Adapted:

@@ -84,8 +84,8 @@ class MahalanobisClassifier:
             distances: Tensor = torch.cat(parts)[order].T.clamp_min(0)
             return distances
 
-    def logits(self, queries: Tensor) -> Tensor:
-        """Minus the squared distances, ``(Q, way)``."""
+    def __call__(self, queries: Tensor) -> Tensor:
+        """Logits ``(Q, way)``: minus the squared distances."""
         return -self.distances(queries)
 
     def _group_distances(self, group: ClassGroup, queries: Tensor) -> Tensor:

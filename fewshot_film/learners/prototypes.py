@@ -1,64 +1,64 @@
-"""Prototypes: the nearest class mean on the features of a frozen or trained backbone.
+"""Prototypes: the nearest class mean on the features of a frozen, trained or FiLM-adapted backbone.
 
-Snell et al., "Prototypical Networks for Few-shot Learning", NeurIPS 2017, https://arxiv.org/abs/1703.05175
+Snell et al., "Prototypical Networks for Few-shot Learning", NeurIPS 2017, https://arxiv.org/abs/1703.05175; cosines
+with a learned factor: Chen et al., "Meta-Baseline", ICCV 2021, https://arxiv.org/abs/2003.04390
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from fewshot_film.config.learners import PrototypesConfig
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.errors import SupportError
-from fewshot_film.learners.learner import Learner
-
-Distance = Literal["cosine", "euclidean"]
+from fewshot_film.learners.film_learner import FilmLearner
 
 
-class Prototypes(Learner):
-    """Nearest class mean.
+class Prototypes(FilmLearner):
+    """Nearest class mean; for cosines the features are brought to length 1 before they are averaged."""
 
-    Args:
-        backbone: pictures to features.
-        distance: ``euclidean`` is the paper's squared distance; ``cosine`` compares directions.
-        scale: factor of the cosine in the logits.
-    """
+    config: PrototypesConfig
 
-    def __init__(self, backbone: Backbone, distance: Distance = "cosine", scale: float = 10.0) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.distance = distance
-        self.scale = scale
+    def __init__(self, config: PrototypesConfig, backbone: Backbone | None = None) -> None:
+        super().__init__(config, backbone)
+        self.scale = nn.Parameter(torch.tensor(config.scale)) if config.learn_scale else None
 
-    def adapt(self, support_images: Tensor, support_labels: Tensor) -> AdaptedPrototypes:
-        """Average the features of every class; see :meth:`Learner.adapt`."""
-        features = self.features(support_images)
-        return AdaptedPrototypes(self, class_means(features, support_labels))
-
-    def features(self, images: Tensor) -> Tensor:
-        """Features ``(B, D)``, of length 1 for cosine distances."""
-        features = cast(Tensor, self.backbone(images)).float()
-        return F.normalize(features, dim=1) if self.distance == "cosine" else features
+    def fit_head(self, features: Tensor, labels: Tensor) -> PrototypeHead:
+        """Average the features of every class; see :meth:`FilmLearner.fit_head`."""
+        features = features.float() if features.dtype in (torch.float16, torch.bfloat16) else features
+        if self.config.distance == "euclidean":
+            return PrototypeHead(class_means(features, labels), None)
+        scale = self.config.scale if self.scale is None else self.scale
+        means = class_means(F.normalize(features, dim=1), labels)
+        return PrototypeHead(F.normalize(means, dim=1), scale)
 
 
 @dataclass(frozen=True)
-class AdaptedPrototypes:
-    """A classifier for one task."""
+class PrototypeHead:
+    """The class means of one task."""
 
-    learner: Prototypes
     prototypes: Tensor
-    """Mean of each class, ``(way, D)``."""
+    """Mean of each class, ``(way, D)``; of length 1 for cosines."""
+    scale: float | Tensor | None
+    """Factor of the cosine; None: squared distances."""
 
-    def __call__(self, query_images: Tensor) -> Tensor:
-        """Logits ``(Q, way)``: scaled cosines, or minus the squared distances."""
-        queries = self.learner.features(query_images)
-        if self.learner.distance == "cosine":
-            return self.learner.scale * queries @ F.normalize(self.prototypes, dim=1).T
-        return -torch.cdist(queries, self.prototypes).square()
+    def __call__(self, features: Tensor) -> Tensor:
+        """Logits ``(Q, way)`` of features ``(Q, D)``: scaled cosines, or minus the squared distances."""
+        features = features.to(self.prototypes.dtype)
+        if self.scale is None:
+            return -squared_distances(features, self.prototypes)
+        return self.scale * F.normalize(features, dim=1) @ self.prototypes.T
+
+
+def squared_distances(left: Tensor, right: Tensor) -> Tensor:
+    """Squared Euclidean distances of all rows, ``(len(left), len(right))``."""
+    centre = right.mean(0)  # numbers near zero keep more digits through the difference below
+    left, right = left - centre, right - centre
+    return left.square().sum(1, keepdim=True) - 2 * left @ right.T + right.square().sum(1)
 
 
 def class_means(features: Tensor, labels: Tensor) -> Tensor:

@@ -7,16 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fewshot_film.config.learners import BackboneConfig, SimpleCNAPSConfig
-from fewshot_film.learners.simple_cnaps import SimpleCNAPS
+from fewshot_film.config.learners import BackboneConfig, LearnerConfig
+from fewshot_film.learners.learner import Learner
+from fewshot_film.learners.registry import CONFIGS, build_learner
 from fewshot_film.run.config import plain
 from fewshot_film.run.errors import SavedModelError
-from fewshot_film.run.saved_model import load_model, save_model
-
-KIND = "simple-cnaps"
+from fewshot_film.run.saved_model import SavedModel, load_model, save_model
 
 
-def save_learner(folder: Path, learner: SimpleCNAPS, training: Mapping[str, Any], card: str) -> None:
+def save_learner(folder: Path, learner: Learner, training: Mapping[str, Any], card: str) -> None:
     """Save a learner; the folder is complete or, after a kill, as it was before.
 
     Args:
@@ -25,33 +24,52 @@ def save_learner(folder: Path, learner: SimpleCNAPS, training: Mapping[str, Any]
         training: what it was trained on and how, kept in ``config.json``.
         card: text of the model card.
     """
+    save_model(folder, learner.state_dict(), record_of(learner, training), card)
+
+
+def record_of(learner: Learner, training: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``config.json`` says of a learner: from it and its weights :func:`learner_of` makes the learner again."""
     backbone = dataclasses.replace(learner.config.backbone, weights="")
     config = dataclasses.replace(learner.config, backbone=backbone)
-    record = {"kind": KIND, "learner": plain(config), "training": plain(training)}
-    save_model(folder, learner.state_dict(), record, card)
+    return {"kind": config.method, "learner": plain(config), "training": plain(training)}
 
 
-def load_learner(folder: str | Path) -> SimpleCNAPS:
+def load_learner(folder: str | Path) -> Learner:
     """The learner saved in a folder, on the CPU, in evaluation mode.
 
     Raises:
         SavedModelError: a file is missing or damaged, or the folder holds something else.
     """
-    saved = load_model(Path(folder))
-    if saved.config.get("kind") != KIND:
+    return learner_of(load_model(Path(folder)))
+
+
+def learner_of(saved: SavedModel) -> Learner:
+    """The learner that a saved model holds, on the CPU, in evaluation mode.
+
+    Raises:
+        SavedModelError: it is no learner, or its weights are of another network.
+    """
+    kind = saved.config.get("kind")
+    if kind not in CONFIGS:
         raise SavedModelError(
-            f"{folder} holds a model of kind {saved.config.get('kind')!r}; expected {KIND!r}, as `fewshot-film "
-            "pretrain` and `fewshot-film train` write it"
+            f"{saved.folder} holds a model of kind {kind!r}; expected one of {', '.join(CONFIGS)}, as `fewshot-film "
+            "pretrain` and `fewshot-film train` write them"
         )
-    learner = SimpleCNAPS(_learner_config(saved.config["learner"]))
+    learner = build_learner(_learner_config(saved.folder, CONFIGS[kind], saved.config["learner"]))
     saved.load_into(learner)
     learner.eval()
     return learner
 
 
-def _learner_config(record: Mapping[str, Any]) -> SimpleCNAPSConfig:
+def _learner_config(folder: str | Path, kind: type[LearnerConfig], record: Mapping[str, Any]) -> LearnerConfig:
     values = _tuples(record)
-    return SimpleCNAPSConfig(**{**values, "backbone": BackboneConfig(**_tuples(values["backbone"]))})
+    try:
+        return kind(**{**values, "backbone": BackboneConfig(**_tuples(values["backbone"]))})
+    except TypeError as error:
+        raise SavedModelError(
+            f"{folder} was written by another version of this project: its settings do not fit ({error}); use that "
+            "version, or train again"
+        ) from None
 
 
 def _tuples(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
+import itertools
 import re
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jsonargparse
 import yaml
 
+from fewshot_film.run.choices import choices_of
 from fewshot_film.run.errors import ConfigError
 
 
@@ -36,7 +39,8 @@ def parse(
     """Build a ``config_class`` from flags and YAML files.
 
     ``--config FILE`` may stand anywhere and more than once: files are read first, in their order, and flags
-    beat them. A switch needs no value: ``--resume`` is ``--resume=true``.
+    beat them. A switch needs no value: ``--resume`` is ``--resume=true``. Where a field is a union of dataclasses
+    (:mod:`fewshot_film.run.choices`) the flags and files say which, and only its keys exist.
 
     Args:
         prog: what stands before the flags, for messages.
@@ -62,10 +66,11 @@ def parse(
         exit_on_error=False,
     )
     parser.add_argument("--config", action="config", help="YAML file of settings; flags beat what it says.")
-    parser.add_class_arguments(config_class)
-    files, flags = _tidy(words, config_class, positionals)
+    contents = {file: _read_file(file) for file in _values(words, "config")}
+    kinds = _add_settings(parser, config_class, words, list(contents.values()))
+    files, flags = _tidy(words, kinds, positionals)
     for file in files:
-        _check_file(file, config_class)
+        _check_keys(file, contents[file], kinds)
     try:
         namespace = parser.parse_args([*(f"--config={file}" for file in files), *flags])
     except argparse.ArgumentError as error:
@@ -74,11 +79,43 @@ def parse(
     return config_class(**{field.name: built[field.name] for field in dataclasses.fields(config_class)})
 
 
-def keys_of(config_class: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every key of a configuration as ``("outer.inner", type)``; a nested dataclass before its fields."""
+def _add_settings(
+    parser: jsonargparse.ArgumentParser,
+    config_class: type,
+    words: Sequence[str],
+    contents: Sequence[Mapping[Any, Any]],
+) -> dict[str, Any]:
+    """Give the parser the settings of a configuration; returns the type of every key."""
+    choices = choices_of(config_class)
+    chosen: dict[str, type] = {}
+    for name, choice in choices.items():
+        kind = choice.choose([content.get(name) for content in contents], _values(words, choice.key))
+        chosen[name] = choice.kinds[kind]
+        parser.add_argument(
+            f"--{choice.key}",
+            type=typing.Literal[tuple(choice.kinds)],
+            default=kind,
+            help=f"Each has settings of its own, shown by --{choice.key} NAME --help.",
+        )
+    parser.add_class_arguments(config_class, skip=set(choices))
+    for name, choice in choices.items():
+        parser.add_class_arguments(chosen[name], name, skip={choice.tag})
+    return dict(keys_of(config_class, chosen=chosen))
+
+
+def keys_of(
+    config_class: type, prefix: str = "", chosen: Mapping[str, type] = MappingProxyType({})
+) -> Iterator[tuple[str, Any]]:
+    """Every key of a configuration as ``("outer.inner", type)``; a nested dataclass before its fields.
+
+    Args:
+        config_class: a dataclass.
+        prefix: put before every key.
+        chosen: the dataclass of each field that is a union of them, by name.
+    """
     hints = typing.get_type_hints(config_class)
     for field in dataclasses.fields(config_class):
-        kind = hints[field.name]
+        kind = chosen.get(field.name, hints[field.name])
         yield f"{prefix}{field.name}", kind
         if dataclasses.is_dataclass(kind):
             yield from keys_of(typing.cast(type, kind), f"{prefix}{field.name}.")
@@ -97,9 +134,23 @@ def _last(key: str) -> str:
     return key.rpartition(".")[2]
 
 
-def _tidy(words: Sequence[str], config_class: type, positionals: Sequence[str]) -> tuple[list[str], list[str]]:
+def _values(words: Sequence[str], key: str) -> list[str]:
+    """What a command line says of one key, in order."""
+    flag = f"--{key}"
+    values = []
+    for word, after in itertools.zip_longest(words, words[1:], fillvalue=""):
+        if word == flag and after:
+            values.append(after)
+        elif word.startswith(f"{flag}="):
+            values.append(word.removeprefix(f"{flag}="))
+    return values
+
+
+def _tidy(
+    words: Sequence[str], settings: Mapping[str, Any], positionals: Sequence[str]
+) -> tuple[list[str], list[str]]:
     """Split a command line into configuration files and flags, every flag as one ``--key=value`` word."""
-    kinds = dict(keys_of(config_class)) | {"config": str, "help": None, "print_config": None}
+    kinds = {**settings, "config": str, "help": None, "print_config": None}
     rest = ["--help" if word == "-h" else word for word in words]
     flags = [f"--{name}={rest.pop(0)}" for name in positionals if rest and not rest[0].startswith("--")]
     files: list[str] = []
@@ -139,8 +190,8 @@ def _looks_like_flag(word: str) -> bool:
     return word.startswith("--") and len(word) > 2
 
 
-def _check_file(file: str, config_class: type) -> None:
-    """Name the first key of a YAML file that the configuration does not have."""
+def _read_file(file: str) -> dict[Any, Any]:
+    """The settings that a YAML file holds."""
     path = Path(file)
     if not path.is_file():
         raise ConfigError(f"no configuration file {file}; expected the path of a YAML file")
@@ -150,7 +201,11 @@ def _check_file(file: str, config_class: type) -> None:
         raise ConfigError(f"{file} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{file} holds no settings; expected lines of the form 'key: value'")
-    known = dict(keys_of(config_class))
+    return content
+
+
+def _check_keys(file: str, content: Mapping[Any, Any], known: Mapping[str, Any]) -> None:
+    """Name the first key of a file that the configuration does not have."""
     for key in _written_keys(content, known):
         if key not in known:
             raise ConfigError(f"{file}: no setting {key!r}{suggestion(key, known)}")

@@ -75,6 +75,25 @@ def test_training_starts_from_the_pretrained_backbone(runs: Path):
         assert value.equal(expected[key]), key
 
 
+@pytest.mark.parametrize("steps", [0, 2])
+def test_any_method_is_trained_by_its_name(runs: Path, tmp_path: Path, steps, capsys, caplog):
+    """Without anything to train the model is saved as it is."""
+    caplog.set_level("INFO")
+    words = ["--learner.method=prototypes", f"--learner.backbone.weights={runs / 'pretrain' / 'model'}"]
+    words += [word.replace("--backbone", "--learner.backbone") for word in NETWORK]
+    words += [f"--data.root={runs / 'pictures'}", "--data.source=folder", "--data.split_seed=0", "--episodes.query=4"]
+    words += ["--validation.query=4", "--validation.episodes=2"]
+    if steps:
+        words += ["--learner.train_backbone", f"--loop.steps={steps}", "--loop.accumulate=1"]
+    assert fewshot_film("train", f"--out={tmp_path / 'run'}", *words) == 0
+    model = load_learner(tmp_path / "run" / "model")
+    expected = load_learner(runs / "pretrain" / "model").backbone.state_dict()
+    same = all(value.equal(expected[key]) for key, value in model.backbone.state_dict().items())
+    assert model.config.method == "prototypes"
+    assert same is (steps == 0)
+    assert ("learns nothing from episodes" in caplog.text) is (steps == 0)
+
+
 def test_evaluation_writes_every_value(runs: Path, tmp_path: Path, capsys):
     data = [f"--data.root={runs / 'pictures'}", "--data.source=folder", "--data.split_seed=0"]
     words = ["--shots=[1,2]", "--query=4", "--episodes=6", f"--out={tmp_path / 'result.json'}"]

@@ -45,7 +45,7 @@ def test_hand_computed_one_dimension():
     q1 = 1 / 2 * 28 / 3 + 1
     expected = torch.tensor([[(4 - 1) ** 2 / q0, (4 - 6) ** 2 / q1]]).double()
     torch.testing.assert_close(fitted.distances(torch.tensor([[4.0]]).double()), expected)
-    torch.testing.assert_close(fitted.logits(torch.tensor([[4.0]]).double()), -expected)
+    torch.testing.assert_close(fitted(torch.tensor([[4.0]]).double()), -expected)
 
 
 @settings(deadline=None, max_examples=25)
@@ -54,13 +54,13 @@ def test_permuting_support_and_renaming_labels(seed, way, dim):
     rng = np.random.default_rng(seed)
     features, labels, queries = task(rng.integers(1, 6, size=way).tolist(), dim, seed=seed)
     features, labels, queries = torch.tensor(features), torch.tensor(labels), torch.tensor(queries)
-    plain = fit_mahalanobis(features, labels).logits(queries)
+    plain = fit_mahalanobis(features, labels)(queries)
     order = torch.tensor(rng.permutation(len(labels)))
-    torch.testing.assert_close(fit_mahalanobis(features[order], labels[order]).logits(queries), plain)
+    torch.testing.assert_close(fit_mahalanobis(features[order], labels[order])(queries), plain)
     names = torch.tensor(rng.choice(1000, size=way, replace=False) - 500)
     renamed = fit_mahalanobis(features, names[labels])
     assert renamed.classes.tolist() == sorted(names.tolist())
-    torch.testing.assert_close(renamed.logits(queries)[:, names.argsort().argsort()], plain)
+    torch.testing.assert_close(renamed(queries)[:, names.argsort().argsort()], plain)
 
 
 @pytest.mark.parametrize("dim", [3, 9])
@@ -70,7 +70,7 @@ def test_gradcheck(dim):
     queries = torch.tensor(queries, requires_grad=True)
 
     def logits(support, query):
-        return fit_mahalanobis(support, torch.tensor(labels)).logits(query)
+        return fit_mahalanobis(support, torch.tensor(labels))(query)
 
     assert torch.autograd.gradcheck(logits, (features, queries))
 
@@ -85,8 +85,8 @@ def test_half_precision_is_raised():
 def test_query_order_and_batching_do_not_matter():
     features, labels, queries = task([2, 3, 1], 30, queries=9)
     fitted = fit_mahalanobis(torch.tensor(features), torch.tensor(labels))
-    together = fitted.logits(torch.tensor(queries))
-    apart = torch.cat([fitted.logits(row[None]) for row in torch.tensor(queries)])
+    together = fitted(torch.tensor(queries))
+    apart = torch.cat([fitted(row[None]) for row in torch.tensor(queries)])
     torch.testing.assert_close(together, apart)
 
 

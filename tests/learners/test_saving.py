@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from fewshot_film.learners.saving import load_learner, save_learner
+from fewshot_film.run.config import plain
 from fewshot_film.run.errors import SavedModelError
 from fewshot_film.run.saved_model import save_model
 from tests.learners.small import SMALL, small_learner
@@ -36,5 +37,21 @@ def test_the_path_of_the_first_weights_is_forgotten(tmp_path: Path):
 
 def test_another_kind_of_model_is_refused(tmp_path: Path):
     save_model(tmp_path / "other", {"x": torch.zeros(1)}, {"kind": "something"}, "")
-    with pytest.raises(SavedModelError, match="holds a model of kind 'something'; expected 'simple-cnaps'"):
+    with pytest.raises(SavedModelError, match="holds a model of kind 'something'; expected one of simple-cnaps, "):
         load_learner(tmp_path / "other")
+
+
+def test_a_model_written_before_methods_had_names(tmp_path: Path):
+    learner = small_learner()
+    settings = plain(learner.config)
+    del settings["method"]
+    save_model(tmp_path / "old", learner.state_dict(), {"kind": "simple-cnaps", "learner": settings}, "")
+    assert load_learner(tmp_path / "old").config == learner.config
+
+
+def test_settings_of_another_version_are_refused(tmp_path: Path):
+    learner = small_learner()
+    settings = {**plain(learner.config), "mood": "good"}
+    save_model(tmp_path / "new", learner.state_dict(), {"kind": "simple-cnaps", "learner": settings}, "")
+    with pytest.raises(SavedModelError, match=r"new was written by another version of this project: .*'mood'"):
+        load_learner(tmp_path / "new")

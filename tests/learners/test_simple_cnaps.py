@@ -58,7 +58,7 @@ def test_logits_are_the_sum_of_the_steps(adaptation):
     learner = wide_awake(small_learner(adaptation=adaptation)).eval()
     modulations = learner.modulations(support)
     features = learner.filmed(support, modulations)
-    expected = fit_mahalanobis(features, labels).logits(learner.filmed(query, modulations))
+    expected = fit_mahalanobis(features, labels)(learner.filmed(query, modulations))
     torch.testing.assert_close(learner.adapt(support, labels)(query), expected)
     assert not torch.allclose(features, learner.backbone(support), rtol=0.1)
 
