@@ -18,6 +18,16 @@ COMMANDS = (
         ),
     ),
     Command(
+        name="train",
+        config="clevr.config:TrainConfig",
+        run="clevr.train:run",
+        help="Train the reasoning model.",
+        examples=(
+            "clevr-film train --config configs/clevr/small.yaml --resume",
+            "clevr-film train --config configs/clevr/film-pixels.yaml --data.root CLEVR_v1.0 --out runs/film",
+        ),
+    ),
+    Command(
         name="inspect",
         config="clevr.inspect:InspectConfig",
         run="clevr.inspect:run",
@@ -38,6 +48,40 @@ COMMANDS = (
             "clevr-film features pictures/ --out features/own --extractor.backbone resnet50 --extractor.layer layer2",
         ),
         positionals=("data",),
+    ),
+    Command(
+        name="evaluate",
+        config="clevr.evaluate:EvaluateConfig",
+        run="clevr.evaluate:run",
+        help="Accuracy of a model by every kind of question, beside published numbers.",
+        examples=(
+            "clevr-film evaluate clevr-small clevr-world --split val --out val.json",
+            "clevr-film evaluate runs/clevr/model CLEVR_v1.0 --split test --predictions answers.json",
+        ),
+        positionals=("model", "data"),
+    ),
+    Command(
+        name="ask",
+        config="clevr.ask:AskConfig",
+        run="clevr.ask:run",
+        help="Ask a model about a picture; see where its answer comes from.",
+        examples=(
+            'clevr-film ask picture.png "How many red cubes are there?"',
+            'clevr-film ask picture.png "What shape is the big yellow thing?" --out why.png --model runs/clevr/model',
+            "clevr-film ask picture.png",
+        ),
+        positionals=("picture", "question"),
+    ),
+    Command(
+        name="analyse",
+        config="clevr.analyse:AnalyseConfig",
+        run="clevr.analyse:run",
+        help="Take a model apart: gamma and beta, resets and noise, consistency, composition.",
+        examples=(
+            "clevr-film analyse clevr-small clevr-world --out analysis",
+            "clevr-film analyse runs/clevr/model CLEVR_v1.0 --out analysis --analyses [histograms,embedding]",
+        ),
+        positionals=("model", "data"),
     ),
 )
 

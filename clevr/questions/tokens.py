@@ -9,7 +9,7 @@ but the place is kept so that the numbers agree with models trained elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 NULL, START, END, UNK = "<NULL>", "<START>", "<END>", "<UNK>"
 SPECIAL_TOKENS = (NULL, START, END, UNK)
@@ -33,7 +33,8 @@ VOCABULARY = (*SPECIAL_TOKENS, "", *_WORDS.split())
 ANSWERS = (*SPECIAL_TOKENS, *_ANSWERS.split())
 """The 32 answer tokens; the place of a token is its number."""
 
-_NUMBER = {token: number for number, token in enumerate(VOCABULARY)}
+ANSWER_WORDS = ANSWERS[len(SPECIAL_TOKENS) :]
+"""The 28 answers that a question of CLEVR can have."""
 
 
 def tokenize(text: str) -> list[str]:
@@ -43,34 +44,83 @@ def tokenize(text: str) -> list[str]:
     return text.replace("?", "").replace(".", "").split()
 
 
-def encode(text: str, *, bounds: bool = True) -> list[int]:
-    """The token numbers of a question, between those of ``<START>`` and ``<END>``.
-
-    A question typed by hand is brought to the spelling of the vocabulary: the first word with a
-    capital, the others small. A word that is unknown all the same becomes ``<UNK>``.
+class Vocabulary:
+    """Question tokens and their numbers.
 
     Args:
-        text: the question.
-        bounds: ``False`` leaves out ``<START>`` and ``<END>``.
-    """
-    words = tokenize(text)
-    numbers = [_number(word.capitalize(), word, word.lower()) for word in words[:1]]
-    numbers += [_number(word, word.lower()) for word in words[1:]]
-    return [_NUMBER[START], *numbers, _NUMBER[END]] if bounds else numbers
-
-
-def _number(*spellings: str) -> int:
-    return next((_NUMBER[spelling] for spelling in spellings if spelling in _NUMBER), _NUMBER[UNK])
-
-
-def decode(numbers: Sequence[int]) -> str:
-    """The words of some token numbers, without the special tokens, joined by spaces.
+        tokens: the tokens in the order of their numbers, the four special ones among them; by default CLEVR's.
 
     Raises:
-        ValueError: a number is no token's.
+        ValueError: a special token is missing, or a token is there twice.
     """
-    for number in numbers:
-        if not 0 <= number < len(VOCABULARY):
-            raise ValueError(f"token number {number} is outside the vocabulary of {len(VOCABULARY)}")
-    words = (VOCABULARY[number] for number in numbers)
-    return " ".join(word for word in words if word not in SPECIAL_TOKENS)
+
+    def __init__(self, tokens: Sequence[str] = VOCABULARY) -> None:
+        self.tokens = tuple(tokens)
+        self._number = {token: number for number, token in enumerate(self.tokens)}
+        missing = [token for token in SPECIAL_TOKENS if token not in self._number]
+        if missing or len(self._number) != len(self.tokens):
+            raise ValueError(
+                f"a vocabulary of {len(self.tokens)} tokens, {len(self._number)} of them different, without "
+                f"{', '.join(missing) or 'none'} of the special ones; expected distinct tokens and all of those"
+            )
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and self.tokens == other.tokens
+
+    def __hash__(self) -> int:
+        return hash(self.tokens)
+
+    def number(self, token: str) -> int:
+        """Number of a token as it is written; that of ``<UNK>`` if it is none of ours."""
+        return self._number.get(token, self._number[UNK])
+
+    def encode(self, text: str, *, bounds: bool = True) -> list[int]:
+        """The token numbers of a question, between those of ``<START>`` and ``<END>``.
+
+        A question typed by hand is brought to the spelling of the vocabulary: the first word with a
+        capital, the others small. A word that is unknown all the same becomes ``<UNK>``.
+
+        Args:
+            text: the question.
+            bounds: ``False`` leaves out ``<START>`` and ``<END>``.
+        """
+        numbers = [self._find(*spellings) for spellings in _spellings(text)]
+        return [self._number[START], *numbers, self._number[END]] if bounds else numbers
+
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of a question that become ``<UNK>``, each once, in order."""
+        unknown = [word for word, *others in _spellings(text) if self._find(word, *others) == self._number[UNK]]
+        return list(dict.fromkeys(unknown))
+
+    def decode(self, numbers: Sequence[int]) -> str:
+        """The words of some token numbers, without the special tokens, joined by spaces.
+
+        Raises:
+            ValueError: a number is no token's.
+        """
+        for number in numbers:
+            if not 0 <= number < len(self):
+                raise ValueError(f"token number {number} is outside the vocabulary of {len(self)}")
+        words = (self.tokens[number] for number in numbers)
+        return " ".join(word for word in words if word not in SPECIAL_TOKENS)
+
+    def extended(self, words: Iterable[str]) -> Vocabulary:
+        """This vocabulary with further words behind its own, sorted; those that it has already are left out."""
+        return Vocabulary((*self.tokens, *sorted(set(words) - set(self.tokens))))
+
+    def _find(self, *spellings: str) -> int:
+        known = (self._number[spelling] for spelling in spellings if spelling in self._number)
+        return next(known, self._number[UNK])
+
+
+def _spellings(text: str) -> Iterator[tuple[str, ...]]:
+    """For every word of a question how it may stand in a vocabulary, as written first."""
+    for place, word in enumerate(tokenize(text)):
+        yield (word, word.capitalize(), word.lower()) if place == 0 else (word, word.lower())
+
+
+CLEVR_VOCABULARY = Vocabulary()
+encode, decode = CLEVR_VOCABULARY.encode, CLEVR_VOCABULARY.decode

@@ -10,6 +10,7 @@ This package imports torch and nothing else.
 from fewshot_film.film.autoregressive import AutoregressiveGenerator, StageRunner
 from fewshot_film.film.errors import FilmError, FoldError, ShapeError, SiteError
 from fewshot_film.film.fold import find_conv_norm_pairs, fold_film, fuse_conv_norm
+from fewshot_film.film.fused import film_relu
 from fewshot_film.film.generators import Generator, LinearGenerator, ResidualGenerator
 from fewshot_film.film.inject import FiLMedNetwork, inject_film, remove_film
 from fewshot_film.film.layer import FiLM, Modulation, append_coordinates, coordinate_maps, film
@@ -36,6 +37,7 @@ __all__ = [
     "append_coordinates",
     "coordinate_maps",
     "film",
+    "film_relu",
     "find_conv_norm_pairs",
     "fold_film",
     "fuse_conv_norm",

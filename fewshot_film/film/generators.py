@@ -16,7 +16,7 @@ from fewshot_film.film.errors import ShapeError
 from fewshot_film.film.layer import Modulation
 from fewshot_film.film.sites import Modulations, Site, Sites
 
-LinearInit = Literal["near_identity", "kaiming_uniform", "xavier_uniform"]
+LinearInit = Literal["near_identity", "kaiming_uniform", "xavier_uniform", "zero"]
 
 
 class Generator(nn.Module, ABC):
@@ -71,8 +71,8 @@ class LinearGenerator(Generator):
         code_dim: width ``D`` of the conditioning vector.
         sites: the sites to generate for.
         init: ``near_identity`` draws weights so small that gamma starts within about 0.01 of 1 for a code
-            with entries near 1; ``kaiming_uniform`` (what the FiLM authors trained with) and
-            ``xavier_uniform`` start far from it.
+            with entries near 1; ``zero`` starts at the identity; ``kaiming_uniform`` (what the FiLM authors trained
+            with) and ``xavier_uniform`` start far from it.
 
     Raises:
         ValueError: ``init`` is none of these.
@@ -86,6 +86,9 @@ class LinearGenerator(Generator):
         self.linear = nn.Linear(code_dim, sites.flat_dim)
         if init == "near_identity":
             nn.init.normal_(self.linear.weight, std=0.01 * code_dim**-0.5)
+            nn.init.zeros_(self.linear.bias)
+        elif init == "zero":
+            nn.init.zeros_(self.linear.weight)
             nn.init.zeros_(self.linear.bias)
         elif init == "kaiming_uniform":
             nn.init.kaiming_uniform_(self.linear.weight)

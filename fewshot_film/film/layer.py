@@ -51,12 +51,17 @@ def film(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
     Source:
         Perez et al., "FiLM", AAAI 2018, eq. 2, https://arxiv.org/abs/1709.07871
     """
-    _check_film_inputs(x, gamma, beta)
+    check_film_inputs(x, gamma, beta)
     shape = (-1, x.shape[1], *[1] * (x.ndim - 2))
     return (gamma.reshape(shape) * x + beta.reshape(shape)).to(x.dtype)
 
 
-def _check_film_inputs(x: Tensor, gamma: Tensor, beta: Tensor) -> None:
+def check_film_inputs(x: Tensor, gamma: Tensor, beta: Tensor) -> None:
+    """Refuse features and values that do not fit each other.
+
+    Raises:
+        ShapeError: as of :func:`film`.
+    """
     if not x.is_floating_point():
         raise ShapeError(f"film: features are {x.dtype}, expected floating point; convert them with x.float()")
     if x.ndim < 2:

@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from clevr.questions.tokens import ANSWERS, SPECIAL_TOKENS, VOCABULARY, decode, encode, tokenize
+from clevr.questions.tokens import (
+    ANSWERS,
+    CLEVR_VOCABULARY,
+    SPECIAL_TOKENS,
+    VOCABULARY,
+    Vocabulary,
+    decode,
+    encode,
+    tokenize,
+)
 from clevr.world.scene import COLORS, MATERIALS, SHAPES, SIZES
 
 
@@ -59,3 +68,26 @@ def test_every_word_of_the_real_questions_is_known(shared_data: Path) -> None:
     words = {word for record in records for word in tokenize(record["question"])}
     assert words == set(VOCABULARY[5:])
     assert {record["answer"] for record in records} <= set(ANSWERS)
+
+
+def test_a_vocabulary_with_more_words() -> None:
+    larger = CLEVR_VOCABULARY.extended(["shiniest", "red", "also"])
+    assert larger.tokens == (*VOCABULARY, "also", "shiniest")
+    assert larger.encode("the Shiniest one", bounds=False) == [encode("The", bounds=False)[0], 94, 3]
+    assert larger.decode([93, 94]) == "also shiniest"
+    assert CLEVR_VOCABULARY.unknown_words("Is the shiniest, shiniest one red?") == ["shiniest", "one"]
+    assert larger.unknown_words("Is the shiniest one red?") == ["one"]
+    assert larger != CLEVR_VOCABULARY
+    assert Vocabulary(VOCABULARY) == CLEVR_VOCABULARY
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        (("<NULL>", "<START>", "<END>", "red"), "without <UNK> of the special ones"),
+        ((*SPECIAL_TOKENS, "red", "red"), "of 6 tokens, 5 of them different"),
+    ],
+)
+def test_a_vocabulary_that_is_none(tokens: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Vocabulary(tokens)

@@ -1,0 +1,191 @@
+"""Settings of the reasoning model, its data and its training. Imports no torch, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from fewshot_film.run.config import LoopConfig
+from fewshot_film.run.errors import ConfigError
+
+GammaOption = Literal["linear", "sigmoid", "tanh", "exp", "one"]
+FilmPosition = Literal["norm", "conv", "relu", "residual", "input"]
+Conditioning = Literal["film", "concatenation", "none"]
+
+
+@dataclass(frozen=True)
+class ReasonerConfig:
+    """The network; the defaults are the paper's model from pixels.
+
+    Perez et al., "FiLM", AAAI 2018, https://arxiv.org/abs/1709.07871, section 4 and table 3 for the ablations.
+
+    Raises:
+        ConfigError: a value out of range, or settings that exclude each other.
+    """
+
+    inputs: Literal["pixels", "features"] = "pixels"
+    """What the trunk reads: pictures, or maps that a fixed network made of them."""
+    width: int = 224
+    """Width of the pictures, or of the feature maps."""
+    height: int = 224
+    """Height of the pictures, or of the feature maps."""
+    input_maps: int = 3
+    """Colours of the pictures, or number of feature maps (1024 for conv4 of a ResNet-101)."""
+    trunk_maps: tuple[int, ...] = (128, 128, 128)
+    """Maps of the trunk's convolutions before the last one, whose maps are those of the blocks."""
+    trunk_kernel: int = 4
+    """Side of the trunk's convolutions."""
+    trunk_stride: int = 2
+    """Stride of the trunk's convolutions; at 1 they see coordinate maps too."""
+    trunk_blocks: int = 0
+    """Residual blocks of two 3x3 convolutions at the end of the trunk; they see the picture alone."""
+    maps: int = 128
+    """Maps of the residual blocks that FiLM modulates."""
+    blocks: int = 4
+    """Number of those blocks."""
+    block_kernel: int = 3
+    """Side of the second convolution of a block; 1 leaves each position to itself."""
+    dilations: tuple[int, ...] = ()
+    """Spacing of that convolution's taps in every block, so that far objects can meet; empty: 1, the paper's."""
+    word_dim: int = 200
+    """Width of the word embeddings."""
+    hidden_dim: int = 4096
+    """Width of the GRU."""
+    classifier_maps: int = 512
+    """Maps of the convolution before the pooling over all positions."""
+    classifier_dim: int = 1024
+    """Width of the hidden layer of the classifier."""
+    conditioning: Conditioning = "film"
+    """How the question reaches the blocks: FiLM, its code joined to their input, or not at all."""
+    film_blocks: int | None = None
+    """How many blocks are modulated, from the first on; null: all."""
+    film_position: FilmPosition = "norm"
+    """Behind which step of a block FiLM acts: its normalisation, second convolution, last ReLU, residual sum; or on
+    its input."""
+    gamma: GammaOption = "linear"
+    """gamma from the generator's value r: 1 + r, sigmoid(r), tanh(r), exp(r), or always one (only beta)."""
+    beta: Literal["linear", "zero"] = "linear"
+    """beta from the generator, or always zero (only gamma)."""
+    generator_init: Literal["near_identity", "kaiming_uniform", "xavier_uniform", "zero"] = "kaiming_uniform"
+    """Start of the generator's weights; kaiming_uniform is what the authors trained with."""
+    residual: bool = True
+    """Whether a block adds its first activation to its result."""
+    coordinates: bool = True
+    """Whether blocks and classifier see coordinate maps."""
+    batch_norm: bool = True
+    """Whether blocks normalise before FiLM."""
+    vocabulary: tuple[str, ...] = ()
+    """Question tokens; empty: the 93 of CLEVR's published vocabulary."""
+
+    def __post_init__(self) -> None:
+        names = ("width", "height", "input_maps", "trunk_kernel", "trunk_stride", "maps", "blocks", "block_kernel")
+        for name in (*names, "word_dim", "hidden_dim", "classifier_maps", "classifier_dim"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"model.{name} is {getattr(self, name)}; expected at least 1")
+        if self.block_kernel % 2 == 0:
+            raise ConfigError(f"model.block_kernel is {self.block_kernel}; expected an odd number, such as 3 or 1")
+        if self.dilations and (len(self.dilations) != self.blocks or min(self.dilations) < 1):
+            raise ConfigError(
+                f"model.dilations is {list(self.dilations)}; expected {self.blocks} numbers of at least 1, one a block"
+            )
+        if self.film_blocks is not None and not 0 <= self.film_blocks <= self.blocks:
+            raise ConfigError(f"model.film_blocks is {self.film_blocks}; expected 0 to {self.blocks}, or null for all")
+        if self.conditioning == "film" and self.gamma == "one" and self.beta == "zero":
+            raise ConfigError("model.gamma is one and model.beta is zero: nothing is left of FiLM; free one of them")
+
+    @property
+    def num_film_blocks(self) -> int:
+        """How many blocks are modulated."""
+        if self.conditioning != "film":
+            return 0
+        return self.blocks if self.film_blocks is None else self.film_blocks
+
+
+@dataclass(frozen=True)
+class ClevrDataConfig:
+    """Questions and pictures for training and validation."""
+
+    root: Path = Path("clevr-world")
+    """Folder or zip in CLEVR's layout, as ``clevr-film generate`` writes it or as CLEVR is published."""
+    train_split: str = "train"
+    """Split to train on."""
+    val_split: str = "val"
+    """Split that decides which checkpoint is best."""
+    humans: bool = False
+    """Take the questions of CLEVR-Humans instead of CLEVR's own."""
+    features: str = ""
+    """For models that read features: folder of the stores of both splits, ``<split>.npy``, or published HDF5 files."""
+    cache: Path | None = None
+    """Folder for decoded pictures and read questions; null: ``cache`` in the data set's folder."""
+    fraction: float = 1.0
+    """Share of the training questions to use, drawn by the seed."""
+    pictures: int = 16
+    """Pictures in a batch."""
+    questions: int = 10
+    """Questions about each picture of a batch, drawn anew in every pass where a picture has more."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fraction <= 1:
+            raise ConfigError(f"data.fraction is {self.fraction}; expected a number above 0, at most 1")
+        for name in ("pictures", "questions"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"data.{name} is {getattr(self, name)}; expected at least 1")
+
+
+@dataclass(frozen=True)
+class EffectsConfig:
+    """Random changes of the training pictures, so that a model does not come to rely on exact values."""
+
+    gamma: float = 0.0
+    """Brightness curve: the exponent lies within a factor of one plus this of one."""
+    blur: float = 0.0
+    """Share of each pixel taken from its neighbours, at most 1."""
+    noise: float = 0.0
+    """Standard deviation of the noise, in levels of 255."""
+
+    def __post_init__(self) -> None:
+        if min(self.gamma, self.blur, self.noise) < 0 or self.blur > 1:
+            raise ConfigError(f"effects are {self}; expected numbers of at least 0, and blur of at most 1")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Train the reasoning model."""
+
+    out: Path
+    """Run folder; the trained model lies in OUT/model."""
+    data: ClevrDataConfig = field(default_factory=ClevrDataConfig)
+    """Questions and pictures."""
+    model: ReasonerConfig = field(default_factory=ReasonerConfig)
+    """The network."""
+    effects: EffectsConfig = field(default_factory=EffectsConfig)
+    """Random changes of the pictures."""
+    scene_weight: float = 0.0
+    """Weight of a second loss, by which the trunk learns to tell what lies where from the scene files; 0: none."""
+    referent_weight: float = 0.0
+    """Weight of a third loss, by which the last block learns to mark the objects that a question is finally about, from
+    the programs and the scene files; 0: none."""
+    unknown_words: float = 0.0
+    """Share of the words that are hidden behind the unknown token in training, so that it comes to mean something."""
+    weights: str = ""
+    """Saved model to start from; empty: fresh weights."""
+    validation_questions: int = 10_000
+    """Questions of the validation split to validate on, from its beginning; those of whole pictures."""
+    loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(
+            steps=875_000, learning_rate=3e-4, weight_decay=1e-5, validate_every=10_000, patience=16
+        )
+    )
+    """The training loop; the defaults are the paper's 80 passes."""
+    resume: bool = False
+    """Go on from OUT/last.ckpt if there is one."""
+
+    def __post_init__(self) -> None:
+        for name in ("scene_weight", "referent_weight"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 0")
+        if not 0 <= self.unknown_words < 1:
+            raise ConfigError(f"unknown_words is {self.unknown_words}; expected a share from 0 to below 1")
+        if self.validation_questions < 1:
+            raise ConfigError(f"validation_questions is {self.validation_questions}; expected at least 1")

@@ -1,0 +1,121 @@
+"""The pictures of a split as one array on the disk: decoded once, read by every process and in every pass."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from clevr.data.reader import ClevrSplit
+from clevr.workers import available_cores, run_jobs
+
+logger = logging.getLogger(__name__)
+
+_CHUNK = 500
+"""Pictures that a process decodes at a time."""
+
+
+def fit_picture(picture: Image.Image, width: int, height: int) -> NDArray[np.uint8]:
+    """A picture at the size that a model reads, without distortion.
+
+    It is scaled to the width. What is then too high loses as much above as below; what is too low has its first and
+    last row repeated. A narrower view of a scene is cut out of a wider one this way: cameras of CLEVR see the same
+    from left to right, whatever the height.
+
+    Args:
+        picture: any mode and size.
+        width: pixels.
+        height: pixels.
+
+    Returns:
+        uint8 ``(3, height, width)``.
+    """
+    scaled_height = max(1, round(picture.height * width / picture.width))
+    picture = picture.convert("RGB")
+    if picture.size != (width, scaled_height):
+        shrinks = picture.width > width
+        filtering = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
+        picture = picture.resize((width, scaled_height), filtering)
+    rows = np.asarray(picture).transpose(2, 0, 1)
+    missing = height - scaled_height
+    if missing > 0:
+        return np.pad(rows, ((0, 0), (missing // 2, missing - missing // 2), (0, 0)), mode="edge")
+    top = -missing // 2
+    return np.ascontiguousarray(rows[:, top : top + height])
+
+
+def load_pictures(
+    split: ClevrSplit, filenames: Sequence[str], width: int, height: int, cache: Path
+) -> NDArray[np.uint8]:
+    """Pictures of a split, memory-mapped; decoded by all cores if that was not done before.
+
+    Args:
+        split: where they are.
+        filenames: which, in the order of the result.
+        width: pixels.
+        height: pixels.
+        cache: folder to keep them in.
+
+    Returns:
+        uint8 ``(N, 3, height, width)``, read-only.
+
+    Raises:
+        DataNotFoundError: a picture is not there.
+        DataError: a picture cannot be decoded.
+        ProcessLostError: a process was killed; what it had decoded is done again by the next call.
+    """
+    path = cache / f"{split.files.split}-{width}x{height}-{_digest(split, filenames)}.npy"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            _decode(split, filenames, width, height, unfinished)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    pictures: NDArray[np.uint8] = np.load(path, mmap_mode="r")
+    return pictures
+
+
+def _decode(split: ClevrSplit, filenames: Sequence[str], width: int, height: int, path: Path) -> None:
+    shape = (len(filenames), 3, height, width)
+    np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape).flush()
+    job = functools.partial(_decode_range, split, filenames, path)
+    ranges = list(_ranges(len(filenames)))
+    with tqdm(total=len(filenames), desc="decoding", unit="picture", disable=not sys.stderr.isatty()) as bar:
+        for numbers in run_jobs(job, ranges, available_cores() if len(ranges) > 1 else 1):
+            bar.update(len(numbers))
+
+
+def _decode_range(split: ClevrSplit, filenames: Sequence[str], path: Path, numbers: range) -> range:
+    pictures = np.load(path, mmap_mode="r+")
+    _, _, height, width = pictures.shape
+    for number in numbers:
+        pictures[number] = fit_picture(split.load_picture(filenames[number]), width, height)
+    pictures.flush()
+    return numbers
+
+
+def _ranges(count: int) -> Iterator[range]:
+    return (range(first, min(first + _CHUNK, count)) for first in range(0, count, _CHUNK))
+
+
+def _digest(split: ClevrSplit, filenames: Sequence[str]) -> str:
+    """Changes with the names of the pictures and with the first and last picture's file."""
+    storage, folder = split.files.storage, split.files.images
+    digest = hashlib.sha256("\n".join(filenames).encode())
+    for name in (filenames[0], filenames[-1]) if folder and filenames else ():
+        try:
+            digest.update(storage.signature(f"{folder}/{name}").encode())
+        except (FileNotFoundError, KeyError):
+            continue  # a missing picture is told when it is decoded
+    return digest.hexdigest()[:16]

@@ -1,0 +1,87 @@
+"""What scene files and programs say about the questions of a split, as arrays."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clevr.data.errors import DataError
+from clevr.data.reader import ClevrSplit
+from clevr.questions.programs import ProgramError
+from clevr.questions.referents import referents
+from clevr.world.scene import Scene
+
+MAX_OBJECTS = 10
+
+
+def read_supervision(
+    split: ClevrSplit, filenames: Sequence[str], cache: Path
+) -> tuple[list[Scene], NDArray[np.int8]]:
+    """The scenes of some pictures, and for every question of the split which objects it is finally about.
+
+    Args:
+        split: with scenes and programs.
+        filenames: the pictures, in the order of the result.
+        cache: folder to keep the second part in.
+
+    Returns:
+        The scenes, and ``(N, 2, 10)``: 1, 0, or -1 where that does not apply (the second set of a question that is
+        no comparison, a question without a program, an object that is not there).
+
+    Raises:
+        DataNotFoundError: the split has no scenes.
+        DataError: a picture has no scene, or a program does not run on its scene.
+    """
+    by_name = {scene.image_filename: scene for scene in split.scenes()}
+    missing = next((name for name in filenames if name not in by_name), None)
+    if missing is not None:
+        file = split.files.storage.label(split.files.scenes or "")
+        raise DataError(file, "", f"has no scene of {missing}; get or make the scenes of all pictures")
+    path = cache / f"{split.files.split}-referents.npz"
+    signature = _signature(split)
+    found = _load(path, signature)
+    if found is None:
+        found = _collect(split, by_name)
+        cache.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        with unfinished.open("wb") as file_to_write:
+            np.savez_compressed(file_to_write, signature=np.asarray(signature), referents=found)
+        unfinished.replace(path)
+    return [by_name[name] for name in filenames], found
+
+
+def _signature(split: ClevrSplit) -> str:
+    storage = split.files.storage
+    parts = [part for part in (split.files.questions, split.files.scenes) if part]
+    return " ".join(f"{storage.label(part)} {storage.signature(part)}" for part in parts)
+
+
+def _load(path: Path, signature: str) -> NDArray[np.int8] | None:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            found: NDArray[np.int8] = arrays["referents"]
+            return found if str(arrays["signature"]) == signature else None
+    except (FileNotFoundError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _collect(split: ClevrSplit, scenes: dict[str, Scene]) -> NDArray[np.int8]:
+    rows: list[NDArray[np.int8]] = []
+    for number, question in enumerate(split.questions()):
+        row = np.full((2, MAX_OBJECTS), -1, np.int8)
+        scene = scenes[question.image_filename]
+        try:
+            sets = referents(question.program, scene) if question.program else ()
+        except ProgramError as error:
+            file = split.files.storage.label(split.files.questions or "")
+            raise DataError(file, f"record {number} of 'questions'", str(error)) from None
+        for place, objects in zip(row, sets, strict=False):
+            place[: len(scene.objects)] = 0
+            place[[thing for thing in objects if thing < MAX_OBJECTS]] = 1
+        rows.append(row)
+    return np.stack(rows)

@@ -1,0 +1,83 @@
+"""The residual block whose feature maps a question scales and shifts."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from clevr.config import ReasonerConfig
+from fewshot_film.film import FiLM, Modulation, append_coordinates, film_relu
+
+
+class ReasoningBlock(nn.Module):
+    """A residual block with FiLM.
+
+    A 1x1 convolution over maps and coordinates, ReLU, a 3x3 convolution, normalisation, FiLM, ReLU; the first
+    activation is added to the last.
+
+    The block works in two steps, so that a network can take the first once for a picture and the second once for
+    every question about it.
+
+    Args:
+        config: the network's settings.
+        has_film: whether a question modulates this block.
+        dilation: spacing of the second convolution's taps.
+
+    Source:
+        Perez et al., "FiLM", AAAI 2018, figure 3; the positions and omissions are those of table 3.
+    """
+
+    def __init__(self, config: ReasonerConfig, has_film: bool, dilation: int = 1) -> None:
+        super().__init__()
+        self.coordinates = config.coordinates
+        self.residual = config.residual
+        self.position = config.film_position if has_film else None
+        self.entry = nn.Conv2d(config.maps + 2 * config.coordinates, config.maps, 1)
+        reach = dilation * (config.block_kernel // 2)
+        self.conv = nn.Conv2d(config.maps, config.maps, config.block_kernel, padding=reach, dilation=dilation)
+        # FiLM takes the place of the normalisation's own scale and shift
+        self.norm = nn.BatchNorm2d(config.maps, affine=not has_film) if config.batch_norm else nn.Identity()
+        self.film = FiLM(config.maps)
+
+    @property
+    def sees_question_first(self) -> bool:
+        """Whether the question acts before the first convolution."""
+        return self.position == "input"
+
+    def convolve(
+        self, x: Tensor, modulation: Modulation | None = None, joined: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Take the first step: both convolutions.
+
+        Args:
+            x: maps, ``(B, C, H, W)``.
+            modulation: gamma and beta, used here if FiLM sits on the input.
+            joined: what a question's code, joined to the input, adds to the first convolution, ``(B, C)``.
+
+        Returns:
+            The first activation and the result of the second convolution, ``(B, C, H, W)`` each.
+        """
+        if self.position == "input":
+            x = self.film(x, modulation)
+        x = self.entry(append_coordinates(x) if self.coordinates else x)
+        if joined is not None:
+            x = x + joined[:, :, None, None]
+        first = torch.relu(x)
+        return first, self.conv(first)
+
+    def modulate(self, first: Tensor, x: Tensor, modulation: Modulation | None) -> Tensor:
+        """Take the second step: normalisation, FiLM, ReLU, residual.
+
+        Args:
+            first: first activation, ``(B, C, H, W)``.
+            x: result of the second convolution, same shape.
+            modulation: gamma and beta, ``(B, C)`` each; None without FiLM.
+        """
+        if self.position == "conv":
+            x = self.film(x, modulation)
+        x = self.norm(x)
+        x = film_relu(x, *modulation) if self.position == "norm" and modulation is not None else torch.relu(x)
+        if self.position == "relu":
+            x = self.film(x, modulation)
+        x = first + x if self.residual else x
+        return self.film(x, modulation) if self.position == "residual" else x

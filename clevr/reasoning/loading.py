@@ -1,0 +1,94 @@
+"""Saved reasoning models: a folder with ``config.json``, ``model.safetensors`` and a model card."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clevr.config import ReasonerConfig, TrainConfig
+from clevr.reasoning.network import FiLMReasoner
+from fewshot_film.run.config import plain
+from fewshot_film.run.errors import ConfigError, SavedModelError
+from fewshot_film.run.saved_model import SavedModel, load_model, save_model
+
+KIND = "clevr-reasoner"
+SHIPPED = Path(__file__).resolve().parent.parent / "models"
+"""Models that come with the package, a folder each."""
+
+
+def load(name: str | Path, expected: ReasonerConfig | None = None) -> FiLMReasoner:
+    """A saved model, on the CPU, in evaluation mode.
+
+    Args:
+        name: a model that comes with the package, such as ``clevr-small``, or the folder of another.
+        expected: settings that it must have been built with.
+
+    Raises:
+        SavedModelError: there is no such model, a file is missing or damaged, or it is of another kind.
+        ConfigError: it has other settings than ``expected``.
+    """
+    folder = SHIPPED / str(name) if (SHIPPED / str(name)).is_dir() else Path(name)
+    if not folder.is_dir():
+        shipped = ", ".join(sorted(path.name for path in SHIPPED.glob("*/"))) or "none"
+        raise SavedModelError(f"no model {name}; expected a folder that `clevr-film train` wrote, or one of: {shipped}")
+    saved = load_model(folder)
+    if saved.config.get("kind") != KIND:
+        raise SavedModelError(f"{folder} holds a model of kind {saved.config.get('kind')!r}; expected {KIND!r}")
+    reasoner = FiLMReasoner(_config(saved))
+    wanted = None if expected is None else FiLMReasoner(expected).config
+    if wanted is not None and wanted != reasoner.config:
+        raise ConfigError(f"{folder} was built with other settings of `model`; take those of its config.json")
+    weights = {name: _full(value) for name, value in saved.weights.items()}
+    dataclasses.replace(saved, weights=weights).load_into(reasoner)
+    return reasoner.eval()
+
+
+def save_reasoner(
+    folder: Path, reasoner: FiLMReasoner, training: Mapping[str, Any], config: TrainConfig, *, half: bool = False
+) -> Path:
+    """Save a model; the folder is complete or, after a kill, as it was before. Returns the folder.
+
+    Args:
+        folder: made, or replaced.
+        reasoner: what to save.
+        training: what it was trained on and how far.
+        config: settings of its training.
+        half: keep the weights in 16 bits.
+    """
+    weights = reasoner.state_dict()
+    if half:
+        weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+    record = {"kind": KIND, "model": plain(reasoner.config), "training": dict(training), "settings": plain(config)}
+    save_model(folder, weights, record, _card(reasoner, training))
+    return folder
+
+
+def _full(value: torch.Tensor) -> torch.Tensor:
+    return value.float() if value.is_floating_point() else value
+
+
+def _config(saved: SavedModel) -> ReasonerConfig:
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in saved.config["model"].items()}
+    return ReasonerConfig(**values)
+
+
+def _card(reasoner: FiLMReasoner, training: Mapping[str, Any]) -> str:
+    config = reasoner.config
+    accuracy = training.get("validation_accuracy")
+    reached = "" if accuracy is None else f"; validation accuracy {100 * accuracy:.1f} %"
+    return f"""# FiLM reasoning model for CLEVR
+
+- Answers questions about pictures of CLEVR's world: `clevr-film ask PICTURE "question" --model FOLDER`.
+- Network: {config.blocks} blocks of {config.maps} maps, pictures of {config.width} x {config.height} ({config.inputs}),
+  GRU of {config.hidden_dim}; {sum(p.numel() for p in reasoner.parameters()):,} parameters.
+- Trained on {training.get("questions", "?")} questions about {training.get("pictures", "?")} pictures,
+  {training.get("steps", "?")} steps{reached}.
+- Limits: knows CLEVR's shapes, colours, materials and words alone; on other pictures its answers mean nothing.
+- Source: Perez et al., "FiLM", AAAI 2018, https://arxiv.org/abs/1709.07871
+
+`config.json` has every setting.
+"""

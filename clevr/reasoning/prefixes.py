@@ -1,0 +1,68 @@
+"""Many questions as one tree of their beginnings, so that a recurrent network reads each beginning once.
+
+CLEVR's questions are made from few patterns: of the states that a GRU would go through for a batch of 160 questions
+about a third are the same. Sharing them changes nothing in the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class PrefixTree:
+    """``N`` distinct beginnings of ``B`` questions, shortest first: those of one length follow each other."""
+
+    tokens: Tensor
+    """Last token of each beginning, ``(N,)``."""
+    parents: Tensor
+    """Number of the beginning without its last token, ``(N,)``; -1 where nothing is left."""
+    level_sizes: tuple[int, ...]
+    """How many beginnings have 1, 2, ... tokens."""
+    ends: Tensor
+    """Number of the beginning that is the whole question, ``(B,)``."""
+
+
+def build_prefix_tree(questions: Sequence[Sequence[int]]) -> PrefixTree:
+    """The tree of some questions.
+
+    Args:
+        questions: token numbers of each question, none of them empty.
+
+    Raises:
+        ValueError: there is no question, or an empty one.
+    """
+    lengths = np.array([len(question) for question in questions], dtype=np.int64)
+    if not len(lengths) or not lengths.min():
+        raise ValueError("a tree needs at least one question, and every question at least one token")
+    padded = np.zeros((len(lengths), int(lengths.max())), dtype=np.int64)
+    for row, question in zip(padded, questions, strict=True):
+        row[: len(question)] = question
+    return _grow(padded, lengths)
+
+
+def _grow(padded: NDArray[np.int64], lengths: NDArray[np.int64]) -> PrefixTree:
+    base = int(padded.max()) + 1
+    node = np.full(len(padded), -1, dtype=np.int64)
+    tokens, parents, sizes, first = [], [], [], 0
+    for place in range(padded.shape[1]):
+        rows = np.flatnonzero(lengths > place)
+        distinct, position = np.unique((node[rows] + 1) * base + padded[rows, place], return_inverse=True)
+        parent, token = np.divmod(distinct, base)
+        tokens.append(token)
+        parents.append(parent - 1)
+        sizes.append(len(distinct))
+        node[rows] = first + position
+        first += len(distinct)
+    return PrefixTree(
+        torch.from_numpy(np.concatenate(tokens)),
+        torch.from_numpy(np.concatenate(parents)),
+        tuple(sizes),
+        torch.from_numpy(node),
+    )

@@ -1,0 +1,91 @@
+"""A GRU over a tree of question beginnings, with its gradient written out.
+
+The input's part of the gates is looked up (there are far fewer words than words in a batch), the hidden part is one
+product a level, and the gradients of the weights are one product for the whole tree instead of one for every level.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from clevr.reasoning.prefixes import PrefixTree
+
+
+def gru_over_tree(inputs: Tensor, weight: Tensor, bias: Tensor, tree: PrefixTree) -> Tensor:
+    """State of a GRU after every beginning in a tree.
+
+    Args:
+        inputs: the input's part of the gates for every token of the vocabulary, ``(V, 3H)``, in torch's order reset,
+            update, new: ``embedding @ weight_ih.T + bias_ih``.
+        weight: ``weight_hh``, ``(3H, H)``.
+        bias: ``bias_hh``, ``(3H,)``.
+        tree: the beginnings.
+
+    Returns:
+        States, ``(N, H)``; the one before the first token is zero.
+
+    Source:
+        Cho et al., EMNLP 2014, https://arxiv.org/abs/1406.1078, in the form of ``torch.nn.GRU``.
+    """
+    states: Tensor = cast(Any, _TreeGRU).apply(inputs, weight, bias, tree)
+    return states
+
+
+class _TreeGRU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, tree: PrefixTree) -> Tensor:
+        num_nodes, hidden = len(tree.tokens), weight.shape[1]
+        reset, update, new, inner, states = (inputs.new_empty(num_nodes, hidden) for _ in range(5))
+        previous = inputs.new_zeros(num_nodes, hidden)
+        first = 0
+        for size in tree.level_sizes:
+            level = slice(first, first + size)
+            if first:
+                torch.index_select(states, 0, tree.parents[level], out=previous[level])
+                own = torch.addmm(bias, previous[level], weight.T)
+            else:
+                own = bias.expand(size, -1)
+            given = inputs[tree.tokens[level]]
+            gates = torch.sigmoid(given[:, : 2 * hidden] + own[:, : 2 * hidden])
+            reset[level], update[level] = gates[:, :hidden], gates[:, hidden:]
+            inner[level] = own[:, 2 * hidden :]
+            new[level] = torch.tanh(torch.addcmul(given[:, 2 * hidden :], reset[level], inner[level]))
+            torch.lerp(new[level], previous[level], update[level], out=states[level])
+            first += size
+        ctx.save_for_backward(weight, reset, update, new, inner, previous)
+        ctx.tree, ctx.num_tokens = tree, len(inputs)
+        return states
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        weight, reset, update, new, inner, previous = ctx.saved_tensors
+        tree: PrefixTree = ctx.tree
+        hidden = weight.shape[1]
+        grad = grad.clone()
+        of_gates = grad.new_empty(len(grad), 3 * hidden)  # with respect to the hidden part of the gates
+        of_new = torch.empty_like(grad)  # with respect to what goes into the tanh
+        slope_new = (1 - update) * (1 - new.square())
+        slope_update = (previous - new) * update * (1 - update)
+        slope_reset = inner * reset * (1 - reset)
+        end = len(grad)
+        for size in reversed(tree.level_sizes):
+            level = slice(end - size, end)
+            torch.mul(grad[level], slope_new[level], out=of_new[level])
+            of_gates[level, :hidden] = of_new[level] * slope_reset[level]
+            of_gates[level, hidden : 2 * hidden] = grad[level] * slope_update[level]
+            of_gates[level, 2 * hidden :] = of_new[level] * reset[level]
+            end -= size
+            if end:
+                back = torch.addmm(grad[level] * update[level], of_gates[level], weight)
+                grad.index_add_(0, tree.parents[level], back)
+        of_weight = of_gates.T @ previous
+        of_bias = of_gates.sum(0)
+        of_inputs = grad.new_zeros(ctx.num_tokens, 3 * hidden)
+        of_gates[:, 2 * hidden :] = of_new
+        of_inputs.index_add_(0, tree.tokens, of_gates)
+        return of_inputs, of_weight, of_bias, None

@@ -1,0 +1,60 @@
+"""FiLM and the ReLU behind it as one step, with less memory and fewer passes over it than two."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from fewshot_film.film.layer import check_film_inputs, film
+
+
+def film_relu(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+    """Scale and shift every feature map, and cut off what is negative: ``relu(gamma * x + beta)``.
+
+    Equal to ``torch.relu(film(x, gamma, beta))``. For the backward pass it keeps ``x`` and the result instead of
+    three tensors, and sums over positions without an intermediate product.
+
+    Args:
+        x: features, ``(B, C, *)``; any number of trailing axes, floating point.
+        gamma: the full scale (1 is the identity, not 0): ``(B, C)``, ``(1, C)`` or ``(C,)``.
+        beta: shift, same shape as ``gamma``.
+
+    Returns:
+        Tensor with the shape, dtype, device and memory format of ``x``.
+
+    Raises:
+        ShapeError: as of :func:`film`.
+
+    Example:
+        >>> film_relu(torch.ones(1, 2), torch.tensor([2.0, -2.0]), torch.zeros(2))
+        tensor([[2., 0.]])
+
+    Source:
+        Perez et al., "FiLM", AAAI 2018, figure 3.
+    """
+    check_film_inputs(x, gamma, beta)
+    plain = x.ndim == 4 and x.dtype == gamma.dtype == beta.dtype and gamma.ndim == 2 and len(gamma) == len(x)
+    if not plain or torch.compiler.is_compiling():
+        return torch.relu(film(x, gamma, beta))
+    result: Tensor = cast(Any, _FilmReLU).apply(x, gamma, beta)
+    return result
+
+
+class _FilmReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+        result = torch.addcmul(beta[:, :, None, None], gamma[:, :, None, None], x).relu_()
+        ctx.save_for_backward(x, gamma, result)
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        x, gamma, result = ctx.saved_tensors
+        grad = torch.ops.aten.threshold_backward(grad, result, 0)
+        of_beta = grad.sum((2, 3))
+        of_gamma = (grad * x).sum((2, 3))
+        return grad.mul_(gamma[:, :, None, None]), of_gamma, of_beta

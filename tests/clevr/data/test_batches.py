@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from clevr.config import ClevrDataConfig
+from clevr.data.batches import ReasoningData, TrainingBatches, answers_of, in_order, load_reasoning_data, unknown_token
+from clevr.data.errors import DataError
+from clevr.questions.tokens import ANSWER_WORDS, CLEVR_VOCABULARY
+from clevr.reasoning.network import QuestionBatch
+from clevr.world.effects import Effects
+from tests.clevr.data.builders import a_question, write_clevr, write_json
+from tests.clevr.reasoning.small import SMALL
+from tests.clevr.worlds import make_world
+
+logging.getLogger("clevr").setLevel(logging.WARNING)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> ReasoningData:
+    root = make_world(tmp_path_factory.mktemp("world"), {"train": 6})
+    return load_reasoning_data(root, "train", SMALL, CLEVR_VOCABULARY, with_scenes=True)
+
+
+def texts(batch: QuestionBatch) -> list[str]:
+    """The questions of a batch, read back from its tree."""
+    found = []
+    for end in batch.tree.ends.tolist():
+        tokens = []
+        while end >= 0:
+            tokens.append(int(batch.tree.tokens[end]))
+            end = int(batch.tree.parents[end])
+        found.append(CLEVR_VOCABULARY.decode(tokens[::-1]))
+    return found
+
+
+def equal(one: QuestionBatch, other: QuestionBatch) -> bool:
+    return texts(one) == texts(other) and all(
+        torch.equal(getattr(one, name), getattr(other, name)) for name in ("pictures", "picture", "answers", "scenes")
+    )
+
+
+class TestData:
+    def test_every_question_keeps_its_picture_and_answer(self, data: ReasoningData) -> None:
+        batch = data.batch(np.arange(len(data)))
+        answers = answers_of(batch)
+        for number, text in enumerate(texts(batch)):
+            assert text == CLEVR_VOCABULARY.decode(CLEVR_VOCABULARY.encode(data.table.texts[number]))
+            row = batch.picture[number]
+            assert np.array_equal(batch.pictures[row].numpy(), data.pictures[data.table.image[number]])
+            assert ANSWER_WORDS[answers[number]] == ANSWER_WORDS[data.table.answer[number] - 4]
+        assert len(batch.pictures) == 6, "each picture is there once"
+
+    def test_referents_are_what_the_answers_count(self, data: ReasoningData) -> None:
+        batch = data.batch(np.arange(len(data)))
+        assert batch.referents is not None
+        counted = 0
+        for text, answer, sets in zip(texts(batch), answers_of(batch).tolist(), batch.referents, strict=True):
+            if ANSWER_WORDS[answer].isdigit() and " than " not in text and " same number " not in text:
+                counted += 1
+                assert int((sets[0] == 1).sum()) == int(ANSWER_WORDS[answer]), text
+                assert bool((sets[1] == -1).all())
+        assert counted
+
+    def test_without_answers_nothing_is_learned(self, tmp_path: Path) -> None:
+        root = write_clevr(tmp_path)
+        questions = [a_question(index, answer=None, program=None) for index in range(2)]
+        write_json(root / "questions/CLEVR_val_questions.json", {"info": {}, "questions": questions})
+        found = load_reasoning_data(root, "val", SMALL, CLEVR_VOCABULARY)
+        with pytest.raises(ValueError, match="some questions have no answer, so nothing can be learned or measured"):
+            answers_of(found.batch(np.arange(2)))
+
+    def test_a_split_without_questions(self, tmp_path: Path) -> None:
+        root = write_clevr(tmp_path)
+        write_json(root / "questions/CLEVR_val_questions.json", {"info": {}, "questions": []})
+        with pytest.raises(DataError, match="split val: holds no questions"):
+            load_reasoning_data(root, "val", SMALL, CLEVR_VOCABULARY)
+
+    def test_a_picture_without_a_scene(self, tmp_path: Path) -> None:
+        root = write_clevr(tmp_path)
+        write_json(root / "scenes/CLEVR_val_scenes.json", {"info": {}, "scenes": []})
+        with pytest.raises(DataError, match="has no scene of CLEVR_val_000000.png; get or make the scenes"):
+            load_reasoning_data(root, "val", SMALL, CLEVR_VOCABULARY, with_scenes=True)
+
+    def test_programs_that_do_not_run_on_their_scenes(self, tmp_path: Path) -> None:
+        program = [
+            {"function": "scene", "inputs": [], "value_inputs": []},
+            {"function": "filter_color", "inputs": [0], "value_inputs": ["green"]},
+            {"function": "unique", "inputs": [1], "value_inputs": []},
+            {"function": "query_shape", "inputs": [2], "value_inputs": []},
+        ]
+        root = write_clevr(tmp_path)
+        questions = [a_question(0), a_question(1, program=program, answer="cube")]
+        write_json(root / "questions/CLEVR_val_questions.json", {"info": {}, "questions": questions})
+        with pytest.raises(DataError, match=r"record 1 of 'questions': node 2 \(unique\): expected exactly one object"):
+            load_reasoning_data(root, "val", SMALL, CLEVR_VOCABULARY, with_scenes=True)
+
+
+class TestTrainingBatches:
+    def test_a_pass_shows_every_picture_once(self, data: ReasoningData) -> None:
+        batches = TrainingBatches(data, ClevrDataConfig(pictures=2, questions=3), seed=0)
+        for epoch in range(2):
+            shown = torch.cat([batches[3 * epoch + place].pictures for place in range(3)])
+            assert len({picture.numpy().tobytes() for picture in shown}) == 6
+
+    def test_a_batch_is_a_function_of_its_number(self, data: ReasoningData) -> None:
+        effects = Effects(noise=3.0)
+        first, second = (TrainingBatches(data, ClevrDataConfig(pictures=2), 5, effects, 0.2, 3) for _ in range(2))
+        later = second[7]
+        assert equal(first[4], second[4])
+        assert equal(first[7], later)
+        assert not equal(first[4], later)
+
+    def test_no_more_questions_than_asked_for(self, data: ReasoningData) -> None:
+        batch = TrainingBatches(data, ClevrDataConfig(pictures=3, questions=2), 0)[0]
+        assert torch.bincount(batch.picture).tolist() == [2, 2, 2]
+
+    def test_a_fraction_of_the_questions(self, data: ReasoningData) -> None:
+        batches = TrainingBatches(data, ClevrDataConfig(pictures=6, fraction=0.5), 0)
+        used = {text for index in range(6) for text in texts(batches[index])}
+        assert len(used) <= len(data) // 2
+
+    def test_hidden_words(self, data: ReasoningData) -> None:
+        unknown = unknown_token(CLEVR_VOCABULARY)
+        plain = TrainingBatches(data, ClevrDataConfig(pictures=6), 0)[0]
+        hidden = TrainingBatches(data, ClevrDataConfig(pictures=6), 0, None, 0.999999, unknown)[0]
+        assert unknown not in plain.tree.tokens
+        assert hidden.tree.tokens.unique().tolist() == [unknown]
+        assert len(hidden.tree.ends) == len(plain.tree.ends)
+
+    def test_effects_change_the_pictures_alone(self, data: ReasoningData) -> None:
+        plain = TrainingBatches(data, ClevrDataConfig(pictures=6), 0)[0]
+        changed = TrainingBatches(data, ClevrDataConfig(pictures=6), 0, Effects())[0]
+        assert texts(changed) == texts(plain)
+        difference = (changed.pictures.int() - plain.pictures.int()).abs()
+        assert 0 < difference.float().mean() < 15
+
+
+def test_evaluation_goes_through_all_questions_once(data: ReasoningData) -> None:
+    numbers = np.concatenate([numbers for numbers, _ in in_order(data, 5)])
+    assert sorted(numbers.tolist()) == list(range(len(data)))
+    limited = np.concatenate([numbers for numbers, _ in in_order(data, 5, limit=6)])
+    assert 6 <= len(limited) < len(data)
+
+
+def test_a_vocabulary_of_ones_own(tmp_path: Path) -> None:
+    root = write_clevr(tmp_path)
+    vocabulary = CLEVR_VOCABULARY.extended(["shiniest"])
+    questions = [a_question(index, question="What is the shiniest thing?", answer="cube") for index in range(2)]
+    write_json(root / "questions/CLEVR_val_questions.json", {"info": {}, "questions": questions})
+    found = load_reasoning_data(root, "val", SMALL, vocabulary)
+    assert vocabulary.number("shiniest") == 93
+    assert 93 in found.question(0)

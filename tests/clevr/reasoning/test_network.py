@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from benchmarks.plain_reasoner import PlainReasoner
+from clevr.config import ReasonerConfig
+from clevr.questions.tokens import Vocabulary
+from clevr.reasoning.network import FiLMReasoner, QuestionBatch
+from clevr.reasoning.prefixes import build_prefix_tree
+from fewshot_film.film import Modulation
+from fewshot_film.run.errors import ConfigError
+from tests.clevr.reasoning.small import SMALL, batch, reasoner
+
+FEATURES = ReasonerConfig(
+    inputs="features", width=14, height=14, input_maps=1024, trunk_maps=(), trunk_kernel=3, trunk_stride=1
+)
+
+
+def num_parameters(network: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+class TestPaperSize:
+    """The numbers of parameters that follow from the paper's description."""
+
+    def test_from_features(self) -> None:
+        network = FiLMReasoner(FEATURES)
+        parts = {name: num_parameters(part) for name, part in network.named_children()}
+        assert parts == {
+            "questions": 18_600 + 52_813_824,
+            "generator": 4_195_328,
+            "trunk": 1_182_336,
+            "blocks": 657_408,
+            "classifier": 624_156,
+        }
+        assert num_parameters(network) == 59_491_652
+
+    def test_from_pixels(self) -> None:
+        convolutions = (3 * 16 * 128 + 128) + 3 * (128 * 16 * 128 + 128) + 4 * 2 * 128
+        assert num_parameters(FiLMReasoner(ReasonerConfig()).trunk) == convolutions
+
+    @pytest.mark.parametrize("config", [ReasonerConfig(), FEATURES], ids=["pixels", "features"])
+    def test_a_training_step(self, config: ReasonerConfig) -> None:
+        network = FiLMReasoner(config)
+        shape = (2, config.input_maps, config.height, config.width)
+        pictures = torch.randint(0, 256, shape, dtype=torch.uint8) if config.inputs == "pixels" else torch.rand(shape)
+        tree = build_prefix_tree([Vocabulary().encode("How many red things are there?")] * 3)
+        optimizer = torch.optim.Adam(network.parameters(), lr=3e-4, weight_decay=1e-5)
+        before = [parameter.detach().clone() for parameter in network.parameters()]
+        logits = network(QuestionBatch(pictures, torch.tensor([0, 1, 1]), tree))
+        assert logits.shape == (3, 28)
+        F.cross_entropy(logits, torch.tensor([4, 5, 6])).backward()
+        optimizer.step()
+        moved = [not torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True)]
+        names = [name for name, _ in network.named_parameters()]
+        assert {name for name, did in zip(names, moved, strict=True) if not did} == set()
+
+
+class TestAgainstThePlainOne:
+    """Grouped pictures, the tree of questions and the implicit pooling change nothing."""
+
+    @pytest.mark.parametrize("per_picture", [[2, 2, 2], [1], [1, 4, 2]])
+    def test_evaluation(self, per_picture: list[int]) -> None:
+        network = reasoner().eval()
+        asked, questions = batch(per_picture)
+        expected = PlainReasoner(network).eval()(asked.pictures[asked.picture], questions)
+        torch.testing.assert_close(network(asked), expected, rtol=1e-11, atol=1e-11)
+
+    def test_training_loss_gradients_and_running_statistics(self) -> None:
+        network = reasoner()
+        plain = PlainReasoner(network)
+        asked, questions = batch([3, 3])
+        answers = asked.answers
+        assert answers is not None
+        ours = F.cross_entropy(network(asked), answers)
+        theirs = F.cross_entropy(plain(asked.pictures[asked.picture], questions), answers)
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+        ours.backward()
+        theirs.backward()
+        others = dict(plain.named_parameters())
+        for name, parameter in network.named_parameters():
+            assert parameter.grad is not None
+            expected = others[name.removeprefix("questions.")].grad
+            torch.testing.assert_close(parameter.grad, expected, rtol=1e-9, atol=1e-11)
+        buffers = dict(plain.named_buffers())
+        for name, buffer in network.named_buffers():
+            if not name.startswith("trunk"):  # there each picture counts once, not once a question
+                torch.testing.assert_close(buffer, buffers[name], rtol=1e-10, atol=1e-12)
+
+
+class TestProperties:
+    def test_identity_modulation_leaves_a_plain_residual_network(self) -> None:
+        network = reasoner().eval()
+        asked, _ = batch([2])
+        maps = network.see(asked.pictures)
+        identity = network.sites.identity(2, dtype=torch.float64)
+        found = network.reason(maps, asked.picture, identity)
+        x = maps[asked.picture]
+        for block in network.blocks:
+            first = F.relu(block.entry(_with_coordinates(x)))
+            x = first + F.relu(block.norm(block.conv(first)))
+        torch.testing.assert_close(found, x, rtol=1e-11, atol=1e-11)
+
+    def test_questions_about_a_picture_do_not_see_each_other(self) -> None:
+        network = reasoner().eval()
+        asked, questions = batch([3])
+        alone = [
+            network(QuestionBatch(asked.pictures, torch.tensor([0]), build_prefix_tree([question])))
+            for question in questions
+        ]
+        torch.testing.assert_close(network(asked), torch.cat(alone), rtol=1e-11, atol=1e-11)
+
+    def test_the_winning_positions_are_where_the_responses_are_largest(self) -> None:
+        network = reasoner().eval()
+        asked, _ = batch([1, 2])
+        codes = network.questions(asked.tree)
+        last = network.reason(network.see(asked.pictures), asked.picture, network.modulations(codes))
+        responses = network.classifier.norm(network.classifier.conv(_with_coordinates(last))).flatten(2)
+        strongest, positions = network.classifier.pool(last)
+        torch.testing.assert_close(strongest, F.relu(responses.amax(2)))
+        assert torch.equal(positions, responses.argmax(2))
+
+
+def _with_coordinates(x: torch.Tensor) -> torch.Tensor:
+    columns = torch.linspace(-1, 1, x.shape[3], dtype=x.dtype).expand(len(x), 1, *x.shape[2:])
+    rows = torch.linspace(-1, 1, x.shape[2], dtype=x.dtype)[:, None].expand(len(x), 1, *x.shape[2:])
+    return torch.cat([x, columns, rows], 1)
+
+
+ABLATIONS: list[dict[str, Any]] = [
+    {"gamma": "one"},
+    {"gamma": "sigmoid"},
+    {"gamma": "tanh"},
+    {"gamma": "exp"},
+    {"beta": "zero"},
+    {"film_position": "conv"},
+    {"film_position": "relu"},
+    {"film_position": "residual"},
+    {"film_position": "input"},
+    {"film_blocks": 0},
+    {"film_blocks": 2},
+    {"residual": False},
+    {"coordinates": False},
+    {"batch_norm": False},
+    {"blocks": 1},
+    {"block_kernel": 1},
+    {"dilations": (1, 2, 4, 1)},
+    {"generator_init": "zero"},
+    {"conditioning": "concatenation"},
+    {"conditioning": "none"},
+    {"trunk_stride": 1, "trunk_kernel": 3},
+]
+
+
+class TestAblations:
+    @pytest.mark.parametrize("changes", ABLATIONS, ids=str)
+    def test_every_ablation_of_the_paper_learns(self, changes: dict[str, Any]) -> None:
+        """All parameters get a gradient, and whether the question matters is as the ablation says."""
+        network = reasoner(**changes)
+        asked, _ = batch([2, 2])
+        F.cross_entropy(network(asked), torch.tensor([0, 1, 2, 3])).backward()
+        idle = {name.split(".")[0] for name, value in network.named_parameters() if value.grad is None}
+        is_deaf = changes.get("conditioning") == "none" or changes.get("film_blocks") == 0
+        assert idle == ({"questions"} if is_deaf else set())
+        network.eval()
+        maps = network.see(asked.pictures)
+        one, other = (network.answer(maps, torch.tensor([0]), code.view(1, -1)) for code in torch.eye(16).double()[:2])
+        assert torch.equal(one, other) == (is_deaf or changes.get("generator_init") == "zero")
+
+    @pytest.mark.parametrize(
+        ("option", "low", "high"), [("sigmoid", 0.0, 1.0), ("tanh", -1.0, 1.0), ("exp", 0.0, float("inf"))]
+    )
+    def test_gamma_stays_in_its_range(self, option: str, low: float, high: float) -> None:
+        network = reasoner(gamma=option)
+        gamma, _ = network.modulations(100 * torch.randn(5, 16).double())["blocks.0"]
+        assert low <= gamma.min()
+        assert gamma.max() <= high
+
+    def test_beta_only_and_gamma_only(self) -> None:
+        code = torch.randn(3, 16).double()
+        only_beta: Modulation = reasoner(gamma="one").modulations(code)["blocks.1"]
+        only_gamma: Modulation = reasoner(beta="zero").modulations(code)["blocks.1"]
+        assert torch.equal(only_beta.gamma, torch.ones(3, 8).double())
+        assert torch.equal(only_gamma.beta, torch.zeros(3, 8).double())
+        assert not torch.equal(only_beta.beta, torch.zeros(3, 8).double())
+
+    def test_joining_the_code_to_the_input_of_the_first_convolution(self) -> None:
+        """A 1x1 convolution over maps, coordinates and the code as constant maps, as one would write it."""
+        network = reasoner(conditioning="concatenation", blocks=1).eval()
+        assert network.joining is not None
+        asked, _ = batch([1])
+        code = torch.randn(1, 16).double()
+        maps = network.see(asked.pictures)
+        block = network.blocks[0]
+        constant = code[:, :, None, None].expand(-1, -1, *maps.shape[2:])
+        weight = torch.cat([block.entry.weight, network.joining.weight[:, :, None, None]], 1)
+        first = F.relu(F.conv2d(torch.cat([_with_coordinates(maps), constant], 1), weight, block.entry.bias))
+        expected = first + F.relu(block.norm(block.conv(first)))
+        found = network.reason(maps, asked.picture, {}, code)
+        torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
+        with pytest.raises(ValueError, match="reads the codes of the questions; pass codes"):
+            network.reason(maps, asked.picture, {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"maps": 0}, r"model.maps is 0; expected at least 1"),
+        ({"block_kernel": 2}, r"model.block_kernel is 2; expected an odd number"),
+        ({"film_blocks": 5}, r"model.film_blocks is 5; expected 0 to 4, or null"),
+        ({"dilations": (1, 2)}, r"model.dilations is \[1, 2\]; expected 4 numbers of at least 1"),
+        ({"gamma": "one", "beta": "zero"}, r"nothing is left of FiLM"),
+    ],
+)
+def test_settings_out_of_range(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        dataclasses.replace(SMALL, **changes)

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from clevr.reasoning.prefixes import build_prefix_tree
+from clevr.reasoning.questions import QuestionEncoder
+from clevr.reasoning.recurrence import gru_over_tree
+
+
+def encoder() -> QuestionEncoder:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return QuestionEncoder(5, 3, 4).double()
+
+
+def one_by_one(model: QuestionEncoder, questions: list[list[int]]) -> Tensor:
+    """torch's GRU, one question after the other."""
+    return torch.stack([model.gru(model.words(torch.tensor([question])))[1][0, 0] for question in questions])
+
+
+@settings(max_examples=30)
+@given(st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=6), min_size=1, max_size=6))
+def test_codes_and_gradients_are_those_of_torchs_gru(questions: list[list[int]]) -> None:
+    model = encoder()
+    weight = torch.arange(4.0, dtype=torch.float64) + 1
+    found = model(build_prefix_tree(questions))
+    expected = one_by_one(model, questions)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    parameters = list(model.parameters())
+    ours = torch.autograd.grad((found * weight).square().sum(), parameters)
+    theirs = torch.autograd.grad((expected * weight).square().sum(), parameters)
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+
+
+def test_gradcheck() -> None:
+    draws = torch.Generator().manual_seed(1)
+    inputs, weight, bias = (
+        torch.randn(shape, generator=draws, dtype=torch.float64).requires_grad_() for shape in ((3, 6), (6, 2), (6,))
+    )
+    tree = build_prefix_tree([[0, 1, 2], [0, 1], [2], [0, 2, 2, 1]])
+    assert torch.autograd.gradcheck(lambda *values: gru_over_tree(*values, tree), (inputs, weight, bias))
+
+
+def test_the_code_is_the_state_at_the_true_end() -> None:
+    """A longer neighbour in the batch changes nothing."""
+    model = encoder()
+    alone = model(build_prefix_tree([[1, 2]]))
+    beside = model(build_prefix_tree([[1, 2], [3, 1, 4, 2, 1]]))
+    torch.testing.assert_close(beside[:1], alone, rtol=1e-14, atol=1e-14)
+    assert isinstance(model.gru, nn.GRU)
