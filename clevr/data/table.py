@@ -107,6 +107,15 @@ class QuestionTable:
         arrays = [column.astype(kind) for column, kind in zip(columns, kinds, strict=True)]
         return cls(packed, Texts.pack(images), *arrays)
 
+    def select(self, numbers: NDArray[np.integer[Any]]) -> QuestionTable:
+        """Some of the questions, in the order asked for; the list of pictures stays whole."""
+        columns = {
+            field.name: getattr(self, field.name)[numbers]
+            for field in fields(self)
+            if field.name not in ("texts", "images")
+        }
+        return QuestionTable(Texts.pack(self.texts[int(number)] for number in numbers), self.images, **columns)
+
     def save(self, path: Path, signature: str) -> None:
         """Write the table; the file is there whole or not at all.
 

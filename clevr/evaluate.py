@@ -1,0 +1,111 @@
+"""``clevr-film evaluate``: accuracy by every kind of question, confusions, and predictions for CLEVR's test server."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fewshot_film.run.errors import ConfigError
+
+if TYPE_CHECKING:
+    from clevr.data.reader import ClevrSplit
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Which model, on which questions, and what to write."""
+
+    model: str
+    """Folder of a saved model, or the name of one that comes with the package."""
+    data: Path
+    """Folder or zip in CLEVR's format."""
+    split: str = "val"
+    """Split to answer."""
+    humans: bool = False
+    """Answer the questions of CLEVR-Humans about the split's pictures."""
+    features: str = ""
+    """For models that read features: folder of the stores, as for training."""
+    cache: Path | None = None
+    """Folder for decoded pictures and read questions; null: ``cache`` in the data set's folder."""
+    questions: int | None = None
+    """Stop after the picture with which so many questions are reached; null: all."""
+    common_answers: str = ""
+    """Split to take each function's most common answer from; empty: the evaluated one."""
+    batch_size: int = 500
+    """Questions answered at a time."""
+    device: str = "auto"
+    """auto (an accelerator where there is one), cpu, cuda, or mps."""
+    out: Path | None = None
+    """JSON file for all numbers; a Markdown file of the same name is written beside it."""
+    predictions: Path | None = None
+    """JSON file for every answer, as CLEVR's test server takes it."""
+
+    def __post_init__(self) -> None:
+        for name in ("questions", "batch_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} is {value}; expected at least 1")
+
+
+def run(config: EvaluateConfig) -> None:
+    """Answer, judge, print and write.
+
+    Raises:
+        SavedModelError: there is no such model, or it is damaged.
+        DataNotFoundError: there is no such split, or a part of it is missing.
+        DataError: a record or a picture is wrong.
+        QuestionError: the model's vocabulary is another one.
+    """
+    from clevr.data.batches import load_reasoning_data
+    from clevr.data.reader import ClevrSplit
+    from clevr.predict import check_words, predict
+    from clevr.reasoning.loading import load
+    from clevr.report import markdown, predictions_json
+    from clevr.scores import evaluate
+    from fewshot_film.run.files import write_json_atomically, write_text_atomically
+    from fewshot_film.run.machine import Machine
+    from fewshot_film.run.results import write_result
+
+    reasoner = load(config.model)
+    data = load_reasoning_data(
+        config.data,
+        config.split,
+        reasoner.config,
+        reasoner.vocabulary,
+        cache=config.cache,
+        humans=config.humans,
+        features=config.features,
+    )
+    note = check_words(data, reasoner.vocabulary)
+    if note:
+        logger.warning("%s", note)
+    reasoner.to(Machine(config.device, "32-true").device)
+    found = predict(reasoner, data, limit=config.questions, size=config.batch_size)
+    table = data.table.select(found.numbers)
+    if config.predictions:
+        config.predictions.parent.mkdir(parents=True, exist_ok=True)
+        write_json_atomically(config.predictions, predictions_json(table, found.answers))
+        logger.info("%d answers: %s", len(table), config.predictions)
+    if (table.answer < 0).all():
+        logger.info("the questions of %s have no answers to compare with", config.split)
+        return
+    split = ClevrSplit.open(config.data, config.split)
+    known = ClevrSplit.open(config.data, config.common_answers).table(config.cache) if config.common_answers else None
+    evaluation = evaluate(table, found.answers, num_objects=_num_objects(split), known=known)
+    text = markdown(evaluation, f"{Path(config.model).name} on {'Humans questions of ' * config.humans}{config.split}")
+    sys.stdout.write(text)
+    if config.out:
+        write_result(config.out, config=config, seed=0, results=evaluation.to_json())
+        write_text_atomically(config.out.with_suffix(".md"), text)
+
+
+def _num_objects(split: ClevrSplit) -> dict[str, int] | None:
+    """Objects in the scene of each picture, where there are scenes."""
+    if split.files.scenes is None:
+        return None
+    return {scene.image_filename: len(scene.objects) for scene in split.scenes()}

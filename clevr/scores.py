@@ -1,0 +1,215 @@
+"""How right some answers are: overall and by kind of question, with intervals, and what is taken for what."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clevr.data.table import QuestionTable
+from clevr.questions.families import FAMILIES, Family
+from clevr.questions.programs import QUESTION_TYPES
+from clevr.questions.tokens import ANSWER_WORDS, ANSWERS, SPECIAL_TOKENS, tokenize
+
+_Z = 1.959963984540054
+"""The standard normal's 97.5 % point."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """Some questions, and how many of them were answered rightly."""
+
+    right: int
+    count: int
+
+    def __add__(self, other: Score) -> Score:
+        return Score(self.right + other.right, self.count + other.count)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers, 0 to 1; NaN of no questions."""
+        return self.right / self.count if self.count else math.nan
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Lower and upper end of the 95 % interval of Wilson (1927), which takes questions as independent.
+
+        It stays within 0 to 1, and has a width where every answer is right.
+        """
+        n, z2 = self.count, _Z * _Z
+        if not n:
+            return 0.0, 1.0
+        centre = (self.right + z2 / 2) / (n + z2)
+        half = _Z * math.sqrt(self.right * (n - self.right) / n + z2 / 4) / (n + z2)
+        return max(0.0, centre - half), min(1.0, centre + half)
+
+    def to_json(self) -> dict[str, Any]:
+        """Counts, accuracy and interval."""
+        return {"right": self.right, "count": self.count, "accuracy": self.accuracy, "interval": list(self.interval)}
+
+
+Scores = Mapping[str, Score]
+"""By the name of a kind of question; no kind is empty."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The answers to the questions of a split, judged."""
+
+    overall: Score
+    """All questions that have an answer."""
+    by: Mapping[str, Scores]
+    """By ``type``, ``function`` (the last one of the program), ``hops``, ``words``, ``family`` and ``objects`` (in
+    the scene); a way of sorting that the data do not support is missing."""
+    majority: Scores
+    """What the most common answer of each function gives, overall and by type; empty without known functions."""
+    confusion: NDArray[np.int64]
+    """How often the answer in row ``i`` was taken for that in column ``j``, ``(28, 28)``, by
+    :data:`clevr.questions.tokens.ANSWER_WORDS`."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, as JSON can hold it."""
+        return {
+            "overall": self.overall.to_json(),
+            "by": {name: _plain(scores) for name, scores in self.by.items()},
+            "most_common_answer": _plain(self.majority),
+            "confusion": {"answers": list(ANSWER_WORDS), "counts": self.confusion.tolist()},
+        }
+
+
+def evaluate(
+    table: QuestionTable,
+    predicted: NDArray[np.integer[Any]],
+    *,
+    num_objects: Mapping[str, int] | None = None,
+    known: QuestionTable | None = None,
+) -> Evaluation:
+    """Judge answers.
+
+    Args:
+        table: the questions, with their answers; those without are left out.
+        predicted: position of each given answer in :data:`clevr.questions.tokens.ANSWER_WORDS`, ``(N,)``.
+        num_objects: objects in the scene of each picture, by its file name.
+        known: questions to take the most common answers from; the same ones by default.
+    Raises:
+        ValueError: the number of answers is not that of the questions, or no question has an answer.
+    """
+    if len(predicted) != len(table):
+        raise ValueError(f"{len(predicted)} answers to {len(table)} questions; expected one for each")
+    answers = table.answer.astype(np.int64) - len(SPECIAL_TOKENS)
+    asked = answers >= 0
+    if not asked.any():
+        raise ValueError("no question has an answer to compare with; a test split can only be predicted")
+    right = answers == predicted
+    kinds = {"type": _types(table), "function": _functions(table), "hops": _numbers(table.num_hops)}
+    kinds |= {"words": _numbers(np.array([len(tokenize(text)) for text in table.texts]))}
+    kinds |= {"family": _families(table), "objects": _objects(table, num_objects)}
+    by = {name: score_by(right[asked], names[asked]) for name, names in kinds.items()}
+    confusion = np.zeros((len(ANSWER_WORDS), len(ANSWER_WORDS)), np.int64)
+    np.add.at(confusion, (answers[asked], np.asarray(predicted)[asked]), 1)
+    return Evaluation(
+        overall=Score(int(right[asked].sum()), int(asked.sum())),
+        by={name: scores for name, scores in by.items() if scores},
+        majority=_majority(table if known is None else known, table),
+        confusion=confusion,
+    )
+
+
+def score_by(right: NDArray[np.bool_], names: NDArray[np.str_]) -> dict[str, Score]:
+    """Scores by the name of each question's kind; questions with an empty name count nowhere.
+
+    Numbers and names that begin with one are sorted by it, question types as CLEVR's papers list them.
+    """
+    found = {str(name): Score(int(right[names == name].sum()), int((names == name).sum())) for name in np.unique(names)}
+    return {name: found[name] for name in sorted(found, key=_order) if name}
+
+
+def total(scores: Iterable[Score]) -> Score:
+    """All of them together."""
+    return reduce(Score.__add__, scores, Score(0, 0))
+
+
+def most_common_answers(known: QuestionTable) -> dict[str, int]:
+    """The answer that each function gives most often, as its position in ``ANSWER_WORDS``."""
+    functions, answers = _functions(known), known.answer.astype(np.int64) - len(SPECIAL_TOKENS)
+    usable = (functions != "") & (answers >= 0)
+    return {
+        str(name): int(np.bincount(answers[usable & (functions == name)]).argmax())
+        for name in np.unique(functions[usable])
+    }
+
+
+def _majority(known: QuestionTable, table: QuestionTable) -> dict[str, Score]:
+    best = most_common_answers(known)
+    functions = _functions(table)
+    asked = (functions != "") & (table.answer >= len(SPECIAL_TOKENS))
+    if not best or not asked.any():
+        return {}
+    given = np.array([best.get(name, -1) for name in functions])
+    right = given == table.answer.astype(np.int64) - len(SPECIAL_TOKENS)
+    by_type = score_by(right[asked], _types(table)[asked])
+    return {"overall": total(by_type.values()), **by_type}
+
+
+def _types(table: QuestionTable) -> NDArray[np.str_]:
+    return _named(table.type, QUESTION_TYPES)
+
+
+def _functions(table: QuestionTable) -> NDArray[np.str_]:
+    return _named(table.family, [family.asks for family in FAMILIES])
+
+
+def _families(table: QuestionTable) -> NDArray[np.str_]:
+    return _named(table.family, [_family_name(family) for family in FAMILIES])
+
+
+def _family_name(family: Family) -> str:
+    name = f"{family.index} {family.group} {family.asks} {', '.join(family.about)}"
+    return f"{name} ({family.attribute})" if family.attribute else name
+
+
+def _objects(table: QuestionTable, num_objects: Mapping[str, int] | None) -> NDArray[np.str_]:
+    if num_objects is None:
+        return np.full(len(table), "")
+    of_image = np.array([num_objects.get(name, -1) for name in table.images])
+    return _numbers(of_image[table.image])
+
+
+def _named(numbers: NDArray[Any], names: Iterable[str]) -> NDArray[np.str_]:
+    """The name of each number; empty where there is none."""
+    known = np.array([*names, ""])
+    return known[np.where((numbers >= 0) & (numbers < len(known) - 1), numbers, len(known) - 1)]
+
+
+def _numbers(values: NDArray[Any]) -> NDArray[np.str_]:
+    return np.where(values >= 0, values.astype(str), "")
+
+
+def _order(name: str) -> tuple[int, float, str]:
+    if name in QUESTION_TYPES:
+        return QUESTION_TYPES.index(name), 0, name
+    first = name.partition(" ")[0]
+    return 0, int(first) if first.isdigit() else math.inf, name
+
+
+def _plain(scores: Scores) -> dict[str, Any]:
+    return {name: score.to_json() for name, score in scores.items()}
+
+
+def answer_numbers(words: Iterable[str]) -> NDArray[np.int64]:
+    """Answers as positions in ``ANSWER_WORDS``.
+
+    Raises:
+        ValueError: a word is no answer of CLEVR.
+    """
+    positions = {word: number - len(SPECIAL_TOKENS) for number, word in enumerate(ANSWERS)}
+    words = list(words)
+    unknown = next((word for word in words if positions.get(word, -1) < 0), None)
+    if unknown is not None:
+        raise ValueError(f"{unknown!r} is no answer of CLEVR; expected one of {', '.join(ANSWER_WORDS)}")
+    return np.array([positions[word] for word in words], np.int64)
