@@ -1,0 +1,100 @@
+"""``clevr-film analyse``: a trained model taken apart, each analysis a picture and a JSON file."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from fewshot_film.run.errors import ConfigError
+
+if TYPE_CHECKING:
+    from clevr.analysis.subject import Subject
+
+logger = logging.getLogger(__name__)
+
+Analysis = Literal["histograms", "embedding", "resets", "consistency", "composition"]
+ALL: tuple[Analysis, ...] = ("histograms", "embedding", "resets", "consistency", "composition")
+
+
+@dataclass(frozen=True)
+class AnalyseConfig:
+    """Which model, which questions, which analyses."""
+
+    model: str
+    """Folder of a saved model, or the name of one that comes with the package."""
+    data: Path
+    """Folder or zip in CLEVR's format."""
+    out: Path
+    """Folder for NAME.png and NAME.json of every analysis."""
+    analyses: tuple[Analysis, ...] = ALL
+    """histograms of gamma and beta, their embedding by t-SNE, accuracy after resets and noise, logical consistency,
+    zero-shot composition."""
+    split: str = "val"
+    """Split whose questions and pictures are used."""
+    train_split: str = "train"
+    """Split over whose questions the means of gamma and beta are taken."""
+    questions: int = 3000
+    """Questions used for each measurement."""
+    features: str = ""
+    """For models that read features: folder of the stores, as for training."""
+    cache: Path | None = None
+    """Folder for decoded pictures and read questions; null: ``cache`` in the data set's folder."""
+    seed: int = 0
+    """Of noise, of the questions of the consistency analysis, and of t-SNE."""
+    device: str = "auto"
+    """auto (an accelerator where there is one), cpu, cuda, or mps."""
+
+    def __post_init__(self) -> None:
+        if self.questions < 100:
+            raise ConfigError(f"questions is {self.questions}; expected at least 100")
+        if not self.analyses:
+            raise ConfigError(f"analyses is empty; expected some of {', '.join(ALL)}")
+
+
+def run(config: AnalyseConfig) -> None:
+    """Make every analysis that was asked for.
+
+    Raises:
+        SavedModelError: there is no such model, or it is damaged.
+        DataNotFoundError: a split or a part of it is missing.
+        ConfigError: the model or the split lack what an analysis needs.
+        ImportError: a library is not installed.
+    """
+    from clevr.analysis.style import save_figure
+    from fewshot_film.run.results import write_result
+
+    subject = _subject(config)
+    config.out.mkdir(parents=True, exist_ok=True)
+    for name in config.analyses:
+        logger.info("%s", name)
+        finding = importlib.import_module(f"clevr.analysis.{name}").analyse(subject)
+        save_figure(config.out / f"{name}.png", finding.figure)
+        write_result(config.out / f"{name}.json", config=config, seed=config.seed, results=finding.results)
+        logger.info("%s", config.out / f"{name}.png")
+
+
+def _subject(config: AnalyseConfig) -> Subject:
+    from clevr.analysis.subject import Subject
+    from clevr.data.batches import load_reasoning_data
+    from clevr.data.reader import ClevrSplit
+    from clevr.reasoning.loading import load
+    from fewshot_film.run.machine import Machine
+
+    reasoner = load(config.model).to(Machine(config.device, "32-true").device)
+    data = load_reasoning_data(
+        config.data,
+        config.split,
+        reasoner.config,
+        reasoner.vocabulary,
+        cache=config.cache,
+        features=config.features,
+    )
+    split = ClevrSplit.open(config.data, config.split)
+    scenes = {scene.image_filename: scene for scene in split.scenes()} if split.files.scenes else {}
+    known = data.table
+    if "resets" in config.analyses and config.train_split != config.split:
+        known = ClevrSplit.open(config.data, config.train_split).table(config.cache)
+    return Subject(reasoner, data, scenes, known, config.questions, config.seed)

@@ -1,0 +1,138 @@
+"""What is analysed: a model and a split, and the values of gamma and beta that its questions lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
+
+from clevr.data.batches import ReasoningData
+from clevr.data.table import QuestionTable
+from clevr.reasoning.network import FiLMReasoner
+from clevr.reasoning.prefixes import build_prefix_tree
+from clevr.world.scene import Scene
+from fewshot_film.film import Modulation, Modulations
+from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.machine import to_device
+
+_AT_ONCE = 500
+"""Questions that are read at a time."""
+_PICTURES_AT_ONCE = 50
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model, the questions and pictures of a split, and how much of them to use.
+
+    Raises:
+        ConfigError: the model has no FiLM to analyse.
+    """
+
+    reasoner: FiLMReasoner
+    """In evaluation mode, on any device."""
+    data: ReasoningData
+    """The split."""
+    scenes: Mapping[str, Scene]
+    """Scenes of its pictures by file name; empty where there are none."""
+    known: QuestionTable
+    """Questions of the training split, for the means of gamma and beta."""
+    questions: int
+    """Questions of the split to use, from its beginning."""
+    seed: int
+    """Of what is drawn."""
+
+    def __post_init__(self) -> None:
+        if not self.reasoner.sites:
+            raise ConfigError("the model has no FiLM (model.conditioning or model.film_blocks): nothing to analyse")
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.reasoner.parameters()).device
+
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """Numbers of the questions to use, spread evenly over the split."""
+        return self._spread(len(self.data))
+
+    def read(self, texts: Sequence[str]) -> Tensor:
+        """Codes of questions, ``(Q, hidden_dim)``."""
+        return read(self.reasoner, [self.reasoner.vocabulary.encode(text) for text in texts])
+
+    def values(self, texts: Sequence[str]) -> Modulations:
+        """Values of gamma and beta in every block for questions, ``(Q, C)`` each."""
+        with torch.no_grad():
+            return self.reasoner.modulations(self.read(texts))
+
+    def flat_values(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The same as NumPy, ``(Q, blocks, 2, C)``: gamma, then beta."""
+        modulations = self.values(texts)
+        stacked = torch.stack([torch.stack(modulations[name], 1) for name in self.reasoner.sites.names], 1)
+        found: NDArray[np.float32] = stacked.float().cpu().numpy()
+        return found
+
+    def pictures(self, most: int) -> tuple[list[str], Tensor]:
+        """File names of pictures of the split, and the trunk's maps of them ``(P, C, H, W)``.
+
+        Args:
+            most: how many at most, spread evenly over the split.
+        """
+        count = min(most, len(self.data.table.images))
+        numbers = np.linspace(0, len(self.data.table.images) - 1, count).round().astype(np.int64)
+        with torch.no_grad():
+            parts = [
+                self.reasoner.see(torch.from_numpy(np.asarray(self.data.pictures[some])).to(self.device))
+                for some in np.array_split(numbers, -(-count // _PICTURES_AT_ONCE))
+            ]
+        return [self.data.table.images[int(number)] for number in numbers], torch.cat(parts)
+
+    def mean_values(self) -> dict[str, Modulation]:
+        """Mean gamma and beta over questions of the training split, ``(1, C)`` each."""
+        texts = [self.known.texts[int(number)] for number in self._spread(len(self.known))]
+        values = self.values(texts)
+        return {name: Modulation(*(part.mean(0, keepdim=True) for part in pair)) for name, pair in values.items()}
+
+    def _spread(self, length: int) -> NDArray[np.int64]:
+        return np.linspace(0, length - 1, min(self.questions, length)).round().astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What an analysis found."""
+
+    results: dict[str, Any]
+    """Plain values."""
+    figure: Figure
+    """A picture of them."""
+
+
+@torch.no_grad()
+def read(reasoner: FiLMReasoner, questions: Sequence[Sequence[int]]) -> Tensor:
+    """Codes of questions by their token numbers, ``(Q, hidden_dim)``."""
+    device = next(reasoner.parameters()).device
+    parts = [questions[first : first + _AT_ONCE] for first in range(0, len(questions), _AT_ONCE)]
+    return torch.cat([reasoner.questions(to_device(build_prefix_tree(part), device)) for part in parts])
+
+
+@torch.no_grad()
+def answers_about(reasoner: FiLMReasoner, maps: Tensor, modulations: Mapping[str, Modulation]) -> NDArray[np.int64]:
+    """Answers to the same questions about every picture, as positions in ``ANSWER_WORDS``, ``(P, Q)``.
+
+    Args:
+        reasoner: a model with FiLM.
+        maps: the trunk's maps of pictures, ``(P, C, H, W)``.
+        modulations: gamma and beta of the questions, ``(Q, C)`` each.
+    """
+    num_questions = len(next(iter(modulations.values())).gamma)
+    answers = np.empty((len(maps), num_questions), np.int64)
+    for number, one in enumerate(maps):
+        picture = torch.zeros(num_questions, dtype=torch.int64, device=maps.device)
+        last = reasoner.reason(one[None], picture, dict(modulations))
+        answers[number] = reasoner.classifier(last).argmax(1).cpu().numpy()
+    return answers

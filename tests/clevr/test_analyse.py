@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from clevr.analyse import ALL, AnalyseConfig
+from clevr.analysis.subject import Subject, answers_about, read
+from clevr.cli import COMMANDS
+from clevr.data.batches import load_reasoning_data
+from clevr.predict import one_question
+from fewshot_film.run.command import main
+from fewshot_film.run.errors import ConfigError
+from tests.clevr.models import a_reasoner, a_saved_model, a_world
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return a_world(a_world(tmp_path_factory.mktemp("world"), scenes=12), "train", 4)
+
+
+@pytest.fixture(scope="module")
+def found(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All analyses of a tiny model."""
+    out = tmp_path_factory.mktemp("found")
+    assert analyse(a_saved_model(out / "model"), world, "--out", out, "--questions=100") == 0
+    return out
+
+
+def analyse(*words: object) -> int:
+    return main("clevr-film", COMMANDS, ["analyse", *map(str, words), "--device=cpu"])
+
+
+def a_subject(world: Path, **changes: Any) -> Subject:
+    reasoner = a_reasoner(**changes)
+    data = load_reasoning_data(world, "val", reasoner.config, reasoner.vocabulary)
+    return Subject(reasoner, data, {}, data.table, 50, 0)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_analysis_is_a_picture_and_numbers(found: Path, name: str) -> None:
+    with Image.open(found / f"{name}.png") as picture:
+        assert np.asarray(picture.convert("L")).std() > 5
+    content = json.loads((found / f"{name}.json").read_text())
+    assert content["config"]["questions"] == 100
+    assert content["results"]
+
+
+def results(found: Path, name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((found / f"{name}.json").read_text())["results"]
+    return content
+
+
+def test_histograms_hold_every_block(found: Path) -> None:
+    content = results(found, "histograms")
+    assert set(content["gamma"]) == {"edges", "blocks.0", "blocks.1"}
+    widths = np.diff(content["beta"]["edges"])
+    assert np.dot(content["beta"]["blocks.1"]["density"], widths) == pytest.approx(1)
+
+
+def test_the_embedding_has_a_point_for_every_question(found: Path) -> None:
+    content = results(found, "embedding")
+    assert np.shape(content["blocks.1"]["points"]) == (100, 2)
+    assert len(content["functions"]) == 100
+    assert content["by_chance"]["function"] < content["by_chance"]["type"] < 1
+    for kind in ("function", "type"):  # even a GRU that was never trained keeps like questions together
+        assert content["blocks.0"]["neighbours_of_same"][kind] > content["by_chance"][kind]
+
+
+def test_resets_are_of_all_blocks_and_of_each(found: Path) -> None:
+    content = results(found, "resets")
+    assert len(content["resets"]) == 1 + 3 + 2 + 2 * 2
+    assert all(entry["overall"]["count"] == 100 for entry in content["resets"].values())
+    assert set(content["noise"]["gamma and beta"]) == {"0.1", "0.2", "0.4", "0.7", "1"}
+
+
+def test_consistency_counts_every_answer(found: Path) -> None:
+    content = results(found, "consistency")
+    assert (content["pictures"], content["pairs"]) == (1, 40)
+    assert content["agreement"]["a comparison with both counts"]["count"] == 120
+    assert {name: entry["count"] for name, entry in content["right"].items()} == {
+        "count": 80,
+        "exist": 80,
+        "greater_than": 40,
+        "less_than": 40,
+        "equal_integer": 40,
+    }
+
+
+def test_composition_covers_every_color_and_shape(found: Path) -> None:
+    ways = results(found, "composition")["ways"]
+    assert set(ways) == {"asked", "composed", "color alone", "shape alone"}
+    assert all(len(way["by color and shape"]) == 24 for way in ways.values())
+    assert ways["asked"]["overall"]["count"] == 24
+
+
+def test_answers_about_pictures_are_those_of_the_network(world: Path) -> None:
+    subject = a_subject(world)
+    texts = ["How many red cubes are there?", "Is there a big ball?", "What color is the cube?"]
+    names, maps = subject.pictures(5)
+    found = answers_about(subject.reasoner, maps, subject.values(texts))
+    images = list(subject.data.table.images)
+    for row, name in zip(found, names, strict=True):
+        picture = torch.from_numpy(subject.data.pictures[images.index(name)].copy())
+        for answer, text in zip(row, texts, strict=True):
+            tokens = subject.reasoner.vocabulary.encode(text)
+            with torch.no_grad():
+                assert answer == int(subject.reasoner(one_question(picture, tokens)).argmax())
+
+
+def test_mean_values_are_those_of_the_questions(world: Path) -> None:
+    subject = a_subject(world)
+    texts = [subject.data.table.texts[int(number)] for number in subject.numbers]
+    values = subject.flat_values(texts)
+    for block, (gamma, beta) in enumerate(subject.mean_values().values()):
+        np.testing.assert_allclose(gamma[0], values[:, block, 0].mean(0), atol=1e-5)
+        np.testing.assert_allclose(beta[0], values[:, block, 1].mean(0), atol=1e-5)
+
+
+def test_many_questions_are_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    reasoner = a_reasoner()
+    questions = [[1, token, 2] for token in range(4, 60)]
+    whole = read(reasoner, questions)
+    monkeypatch.setattr("clevr.analysis.subject._AT_ONCE", 10)
+    torch.testing.assert_close(read(reasoner, questions), whole)
+
+
+def test_models_without_film(world: Path) -> None:
+    with pytest.raises(ConfigError, match="the model has no FiLM"):
+        a_subject(world, conditioning="concatenation")
+
+
+def test_no_scenes(tmp_path: Path, world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for part in ("images", "questions"):
+        (tmp_path / "set").mkdir(exist_ok=True)
+        (tmp_path / "set" / part).symlink_to(world / part)
+    words = (a_saved_model(tmp_path / "model"), tmp_path / "set", "--out", tmp_path / "out", "--questions=100")
+    assert analyse(*words, "--analyses=[composition]") == 2
+    assert "composition counts in scenes, and the split has none" in capsys.readouterr().err
+    assert analyse(*words, "--analyses=[consistency]") == 0
+    assert "right" not in results(tmp_path / "out", "consistency")
+
+
+def test_no_training_split(tmp_path: Path, world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = (a_saved_model(tmp_path / "model"), world, "--out", tmp_path / "out", "--train_split=other")
+    assert analyse(*words) == 2
+    assert "no split 'other'" in capsys.readouterr().err
+
+
+def test_no_scikit_learn(
+    tmp_path: Path, world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    words = (a_saved_model(tmp_path / "model"), world, "--out", tmp_path / "out", "--analyses=[embedding]")
+    assert analyse(*words) == 2
+    assert "t-SNE needs scikit-learn; install it with: pip install 'fewshot-film[analysis]'" in capsys.readouterr().err
+
+
+def test_settings_out_of_range(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="questions is 99; expected at least 100"):
+        AnalyseConfig("model", tmp_path, tmp_path, questions=99)
+    with pytest.raises(ConfigError, match="analyses is empty; expected some of histograms"):
+        AnalyseConfig("model", tmp_path, tmp_path, analyses=())

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from clevr.answer_figure import answer_figure
+from clevr.answering import Answer, Answerer, open_picture
+from clevr.ask import AskConfig, describe
+from clevr.cli import COMMANDS
+from clevr.data.backbone import Extractor
+from clevr.data.errors import DataError, DataNotFoundError
+from clevr.data.feature_config import ExtractorConfig
+from clevr.data.pictures import fit_picture
+from clevr.predict import QuestionError, one_question
+from clevr.questions.tokens import ANSWER_WORDS
+from fewshot_film.film import append_coordinates
+from fewshot_film.run.command import main
+from fewshot_film.run.errors import ConfigError
+from tests.clevr.models import a_reasoner, a_saved_model
+
+QUESTION = "How many red things are there?"
+
+
+def a_picture(size: tuple[int, int] = (64, 48)) -> Image.Image:
+    pixels = np.random.default_rng(2).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    return Image.fromarray(pixels)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> tuple[Path, Path]:
+    """A picture and a model."""
+    a_picture().save(tmp_path / "a.png")
+    return tmp_path / "a.png", a_saved_model(tmp_path / "model")
+
+
+def ask(*words: object) -> int:
+    return main("clevr-film", COMMANDS, ["ask", *map(str, words), "--device=cpu"])
+
+
+def test_an_answer_is_that_of_the_whole_network() -> None:
+    reasoner = a_reasoner()
+    answer = Answerer(reasoner, a_picture()).ask(QUESTION)
+    pixels = torch.from_numpy(fit_picture(a_picture(), 32, 24))
+    with torch.no_grad():
+        expected = reasoner(one_question(pixels, reasoner.vocabulary.encode(QUESTION)))[0].softmax(0)
+    found = dict(answer.ranking)
+    assert list(found.values()) == sorted(found.values(), reverse=True)
+    np.testing.assert_allclose([found[word] for word in ANSWER_WORDS], expected, atol=1e-6)
+    assert answer.answer == ANSWER_WORDS[int(expected.argmax())]
+    assert answer.unknown_words == ()
+
+
+def test_places_are_where_the_maxima_are() -> None:
+    reasoner = a_reasoner()
+    answerer = Answerer(reasoner, a_picture())
+    answer = answerer.ask(QUESTION)
+    pixels = torch.from_numpy(fit_picture(a_picture(), 32, 24))
+    batch = one_question(pixels, reasoner.vocabulary.encode(QUESTION))
+    with torch.no_grad():
+        codes = reasoner.questions(batch.tree)
+        last = reasoner.reason(reasoner.see(batch.pictures), batch.picture, reasoner.modulations(codes), codes)
+        classifier = reasoner.classifier
+        maps = F.relu(classifier.norm(classifier.conv(append_coordinates(last))))[0]
+    expected = np.zeros(maps.shape[1:], np.int64)
+    for responses in maps:
+        if responses.max() > 0:
+            expected[np.unravel_index(int(responses.argmax()), responses.shape)] += 1
+    np.testing.assert_array_equal(answer.places, expected)
+    assert 0 < answer.places.sum() <= reasoner.config.classifier_maps
+
+
+def test_the_picture_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    reasoner = a_reasoner()
+    answerer = Answerer(reasoner, a_picture())
+    monkeypatch.setattr(reasoner, "see", None)
+    assert answerer.ask(QUESTION).ranking == answerer.ask(QUESTION).ranking
+    assert answerer.ask(QUESTION).ranking != answerer.ask("Is there a big cube?").ranking
+
+
+@pytest.mark.parametrize(
+    ("size", "view"), [((64, 48), (0, 64, 48, 0)), ((64, 80), (0, 64, 64, 16)), ((64, 40), (0, 64, 44, -4))]
+)
+def test_what_the_model_sees(size: tuple[int, int], view: tuple[float, ...]) -> None:
+    """The model's pictures have 4 to 3; what is higher is cut, what is lower is filled up."""
+    assert Answerer(a_reasoner(), a_picture(size)).view == view
+
+
+def test_a_model_that_reads_features() -> None:
+    reasoner = a_reasoner(
+        inputs="features", width=4, height=4, input_maps=64, trunk_maps=(), trunk_kernel=3, trunk_stride=1
+    )
+    extractor = Extractor(ExtractorConfig("resnet18", "layer1", "random", size=16))
+    answerer = Answerer(reasoner, a_picture((30, 50)), extractor)
+    assert answerer.view == (0, 30, 50, 0)
+    assert answerer.ask(QUESTION).places.shape == (4, 4)
+    with pytest.raises(ConfigError, match="the model reads features; give the extractor"):
+        Answerer(reasoner, a_picture())
+    other = Extractor(ExtractorConfig("resnet18", "layer1", "random", size=32))
+    with pytest.raises(ConfigError, match=r"features of shape \(64, 4, 4\), the extractor \(layer1 of resnet18 at 32"):
+        Answerer(reasoner, a_picture(), other)
+
+
+def test_the_command(saved: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture, model = saved
+    out = tmp_path / "new" / "why.png"
+    assert ask(picture, "How many zebras are red?", "--model", model, "--out", out, "--runners_up=2") == 0
+    answer, others, note = capsys.readouterr().out.splitlines()
+    assert answer.split()[0] in ANSWER_WORDS
+    assert others.startswith("  or: ")
+    assert others.count("%") == 2
+    assert note == "  note: the model does not know: zebras"
+    with Image.open(out) as drawn:
+        assert drawn.format == "PNG"
+        assert drawn.width == 1080
+
+
+def test_one_question_after_the_other(
+    saved: tuple[Path, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{QUESTION}\nWie viele?\nIs it big?\n\nnever read\n"))
+    assert ask(saved[0], "--model", saved[1], "--runners_up=0") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert lines[0].split()[0] in ANSWER_WORDS
+    assert lines[1].startswith("the model knows no word of 'Wie viele?'")
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [("", "the question '' has no words"), ("big " * 10_000, "the question has 10,000 words; expected at most 200")],
+)
+def test_questions_that_are_none(
+    saved: tuple[Path, Path], capsys: pytest.CaptureFixture[str], question: str, message: str
+) -> None:
+    assert ask(saved[0], question, "--model", saved[1]) == 2
+    assert message in capsys.readouterr().err
+    with pytest.raises(QuestionError):
+        Answerer(a_reasoner(), a_picture()).ask(question)
+
+
+def test_pictures_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(DataNotFoundError, match=r"no picture .*none\.png; expected a picture file"):
+        open_picture(tmp_path / "none.png")
+    (tmp_path / "text.png").write_text("text")
+    with pytest.raises(DataError, match=r"text\.png: not a picture that can be read"):
+        open_picture(tmp_path / "text.png")
+    a_picture().save(tmp_path / "half.png")
+    (tmp_path / "half.png").write_bytes((tmp_path / "half.png").read_bytes()[:2000])
+    with pytest.raises(DataError, match=r"half\.png: not a picture that can be read"):
+        open_picture(tmp_path / "half.png")
+
+
+def test_pictures_are_turned_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    a_picture().save(tmp_path / "turned.jpg", exif=exif)
+    assert open_picture(tmp_path / "turned.jpg").size == (48, 64)
+
+
+def test_answers_in_words() -> None:
+    answer = Answer("?", (("yes", 0.75), ("no", 0.2), ("2", 0.05)), np.zeros((1, 1), np.int64), ())
+    assert describe(answer, 1) == "yes  (75.0 %)\n  or: no 20.0 %\n"
+    assert describe(answer, 0) == "yes  (75.0 %)\n"
+
+
+def test_the_figure_is_bright_where_the_answer_is() -> None:
+    answerer = Answerer(a_reasoner(), Image.new("RGB", (64, 48), (40, 40, 40)))
+    places = np.zeros((6, 8), np.int64)
+    places[1, 6] = 9
+    figure = answer_figure(answerer, Answer(QUESTION, (("yes", 0.9), ("no", 0.1)), places, ()))
+    overlay = figure.axes[0].images[1]
+    assert tuple(overlay.get_extent()) == answerer.view
+    shown = np.asarray(overlay.get_array())
+    assert shown[1, 6] == 1
+    assert shown.sum() == 1
+
+
+def test_settings_out_of_range(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="runners_up is 28; expected 0 to 27"):
+        AskConfig(tmp_path, runners_up=28)
