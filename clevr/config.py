@@ -12,6 +12,7 @@ from fewshot_film.run.errors import ConfigError
 GammaOption = Literal["linear", "sigmoid", "tanh", "exp", "one"]
 FilmPosition = Literal["norm", "conv", "relu", "residual", "input"]
 Conditioning = Literal["film", "concatenation", "none"]
+Part = Literal["questions", "generator", "trunk", "blocks", "classifier"]
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,9 @@ class TrainConfig:
     """Share of the words that are hidden behind the unknown token in training, so that it comes to mean something."""
     weights: str = ""
     """Saved model to start from; empty: fresh weights."""
+    frozen: tuple[Part, ...] = ()
+    """Parts that keep their weights and the statistics of their normalisation, such as all that sees for fine-tuning
+    on questions by people: [trunk, blocks, classifier]."""
     validation_questions: int = 10_000
     """Questions of the validation split to validate on, from its beginning; those of whole pictures."""
     loop: LoopConfig = field(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -44,14 +44,31 @@ class ReasonerTraining(nn.Module):
         reasoner: the network.
         scene_weight: weight of the trunk's own loss; 0: none.
         referent_weight: weight of the last block's own loss; 0: none.
+        frozen: parts of the network that do not learn.
     """
 
-    def __init__(self, reasoner: FiLMReasoner, scene_weight: float = 0.0, referent_weight: float = 0.0) -> None:
+    def __init__(
+        self,
+        reasoner: FiLMReasoner,
+        scene_weight: float = 0.0,
+        referent_weight: float = 0.0,
+        frozen: Sequence[str] = (),
+    ) -> None:
         super().__init__()
+        self._frozen = [reasoner.get_submodule(name) for name in frozen]
+        for part in self._frozen:
+            part.requires_grad_(False)
         self.reasoner = reasoner
         self.scene_weight, self.referent_weight = scene_weight, referent_weight
         self.scene_head = SceneHead(reasoner.config.maps) if scene_weight else None
         self.referent_head = ReferentHead(reasoner.config.maps) if referent_weight else None
+
+    def train(self, mode: bool = True) -> ReasonerTraining:
+        """Training or evaluation mode; frozen parts stay in evaluation mode."""
+        super().train(mode)
+        for part in self._frozen:
+            part.eval()
+        return self
 
     def forward(self, batch: QuestionBatch) -> dict[str, Tensor]:
         """Loss and accuracy of one batch."""
@@ -82,7 +99,7 @@ def run(config: TrainConfig) -> None:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(config.loop.seed, "weights"))
-        module = ReasonerTraining(_reasoner(config), config.scene_weight, config.referent_weight)
+        module = ReasonerTraining(_reasoner(config), config.scene_weight, config.referent_weight, config.frozen)
     reasoner = module.reasoner
     data = {
         "train": _data(config.data, config.data.train_split, reasoner, with_scenes=_reads_scenes(config)),

@@ -92,7 +92,8 @@ class Vocabulary:
 
     def unknown_words(self, text: str) -> list[str]:
         """The words of a question that become ``<UNK>``, each once, in order."""
-        unknown = [word for word, *others in _spellings(text) if self._find(word, *others) == self._number[UNK]]
+        words = zip(tokenize(text), _spellings(text), strict=True)
+        unknown = [word for word, spellings in words if self._find(*spellings) == self._number[UNK]]
         return list(dict.fromkeys(unknown))
 
     def decode(self, numbers: Sequence[int]) -> str:
@@ -117,9 +118,9 @@ class Vocabulary:
 
 
 def _spellings(text: str) -> Iterator[tuple[str, ...]]:
-    """For every word of a question how it may stand in a vocabulary, as written first."""
+    """For every word of a question how it may stand in a vocabulary, the likeliest first."""
     for place, word in enumerate(tokenize(text)):
-        yield (word, word.capitalize(), word.lower()) if place == 0 else (word, word.lower())
+        yield (word.capitalize(), word, word.lower()) if place == 0 else (word, word.lower())
 
 
 CLEVR_VOCABULARY = Vocabulary()

@@ -72,8 +72,8 @@ def _full(value: torch.Tensor) -> torch.Tensor:
 
 
 def _config(saved: SavedModel) -> ReasonerConfig:
-    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in saved.config["model"].items()}
-    return ReasonerConfig(**values)
+    record: dict[str, Any] = saved.config["model"]
+    return ReasonerConfig(**{key: tuple(value) if isinstance(value, list) else value for key, value in record.items()})
 
 
 def _card(reasoner: FiLMReasoner, training: Mapping[str, Any]) -> str:

@@ -56,6 +56,6 @@ class _MaxResponse(torch.autograd.Function):
 
 def _best(rows: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Maxima and positions ``(b, O)``; max_pool2d over maps in channels-last layout is the quickest search."""
-    responses = (rows @ weight.T).permute(0, 2, 1).unsqueeze(3)
-    maxima, positions = F.max_pool2d(responses, (rows.shape[1], 1), return_indices=True)
+    responses = (rows @ weight.T).unsqueeze(1).permute(0, 3, 1, 2)
+    maxima, positions = F.max_pool2d(responses, (1, rows.shape[1]), return_indices=True)
     return maxima.flatten(1), positions.flatten(1)

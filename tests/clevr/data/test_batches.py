@@ -83,7 +83,7 @@ class TestData:
     def test_a_picture_without_a_scene(self, tmp_path: Path) -> None:
         root = write_clevr(tmp_path)
         write_json(root / "scenes/CLEVR_val_scenes.json", {"info": {}, "scenes": []})
-        with pytest.raises(DataError, match="has no scene of CLEVR_val_000000.png; get or make the scenes"):
+        with pytest.raises(DataError, match=r"has no scene of CLEVR_val_000000\.png; get or make the scenes"):
             load_reasoning_data(root, "val", SMALL, CLEVR_VOCABULARY, with_scenes=True)
 
     def test_programs_that_do_not_run_on_their_scenes(self, tmp_path: Path) -> None:
