@@ -27,7 +27,7 @@ VERSION = 1
 _SEAL = b"fewshot-film sha256 "
 _SEAL_SIZE = len(_SEAL) + 64
 # Settings that change where and how fast a run goes, or for how long, but not the weights after a step.
-# (steps is free only where the learning rate does not depend on it: see differences.)
+# (steps and cooldown_steps are free only where the learning rate has not depended on them: see differences.)
 MAY_DIFFER = frozenset(
     [
         "run_dir",
@@ -150,16 +150,26 @@ def differing_weights(expected: Mapping[str, Tensor], found: Mapping[str, Tensor
     return problems + ([_some(shapes)] if shapes else [])
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], may_differ: Collection[str] = ()) -> list[str]:
+def differences(
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    may_differ: Collection[str] = (),
+    *,
+    step: int = 0,
+    defaults: Mapping[str, Any] | None = None,
+) -> list[str]:
     """Settings in which a run's checkpoint and the command to resume it disagree, as ``key: old -> new``.
 
     Args:
         old: plain settings in the checkpoint.
         new: plain settings now.
         may_differ: dotted keys beside :data:`MAY_DIFFER` that do not count.
+        step: how far the checkpoint has come.
+        defaults: what settings are that an earlier version, which wrote the checkpoint, did not have.
     """
-    before, after = _flat(old), _flat(new)
-    free = MAY_DIFFER | ({"steps"} if before.get("loop.schedule") == "constant" else set())
+    before, after = _flat(defaults or {}) | _flat(old), _flat(new)
+    is_free = all(_is_at_peak(settings, step) for settings in (before, after))
+    free = MAY_DIFFER | ({"steps", "cooldown_steps"} if is_free else set())
     return [
         f"{key}: {before.get(key, 'not set')!r} -> {after.get(key, 'not set')!r}"
         for key in sorted(before.keys() | after.keys())
@@ -167,6 +177,12 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], may_differ: Coll
         and key.rpartition(".")[2] not in free
         and key not in may_differ
     ]
+
+
+def _is_at_peak(settings: Mapping[str, Any], step: int) -> bool:
+    """Whether the learning rates of the first ``step`` steps do not depend on when the run ends."""
+    end: int = settings.get("loop.steps", 0) - settings.get("loop.cooldown_steps", 0)
+    return settings.get("loop.schedule") == "constant" and step <= end
 
 
 _ABSENT = object()

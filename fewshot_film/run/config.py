@@ -34,6 +34,9 @@ class LoopConfig:
     """Momentum of sgd; the others do not use it."""
     schedule: Literal["constant", "cosine"] = "constant"
     """Learning rate after the warm-up: constant, or along half a cosine down to 0 at the last step."""
+    cooldown_steps: int = 0
+    """Last steps, over which a constant learning rate falls linearly to 0. A run that has not come so far may be
+    resumed with more steps or fewer: what it has done is the same."""
     warmup_steps: int = 0
     """Steps over which the learning rate rises linearly from 0."""
     clip_norm: float | None = None
@@ -62,12 +65,17 @@ class LoopConfig:
     def __post_init__(self) -> None:
         for name in ("steps", "accumulate", "log_every", "validate_every", "patience"):
             _expect(self, name, lambda value: value is None or value >= 1, "at least 1")
-        for name in ("weight_decay", "momentum", "warmup_steps", "num_workers", "checkpoint_seconds", "seed"):
+        at_least_0 = ("weight_decay", "momentum", "warmup_steps", "cooldown_steps", "num_workers")
+        for name in (*at_least_0, "checkpoint_seconds", "seed"):
             _expect(self, name, lambda value: 0 <= value < math.inf, "at least 0")
         for name in ("learning_rate", "clip_norm"):
             _expect(self, name, lambda value: value is None or 0 < value < math.inf, "above 0")
         _expect(self, "warmup_steps", lambda value: value < self.steps, f"fewer than steps ({self.steps})")
         _expect(self, "momentum", lambda value: value < 1, "below 1")
+        left = self.steps - self.warmup_steps
+        _expect(self, "cooldown_steps", lambda value: value <= left, f"at most what the warm-up leaves ({left})")
+        if self.cooldown_steps and self.schedule != "constant":
+            raise ConfigError("cooldown_steps is set, and schedule is cosine, which cools down by itself; set it to 0")
 
 
 def plain(config: Any) -> Any:
@@ -79,6 +87,17 @@ def plain(config: Any) -> Any:
     if isinstance(config, list | tuple):
         return [plain(value) for value in config]
     return str(config) if isinstance(config, Path) else config
+
+
+def defaults_of(config_class: type) -> dict[str, Any]:
+    """The plain values of a configuration's settings that have a default."""
+    found = {}
+    for field in dataclasses.fields(config_class):
+        if field.default_factory is not dataclasses.MISSING:
+            found[field.name] = plain(field.default_factory())
+        elif field.default is not dataclasses.MISSING:
+            found[field.name] = plain(field.default)
+    return found
 
 
 def _expect(config: LoopConfig, name: str, is_good: Any, expected: str) -> None:

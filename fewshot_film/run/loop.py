@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import signal
 import time
@@ -15,7 +16,7 @@ import torch
 from torch import nn
 
 from fewshot_film.run.checkpoint import Checkpoint, differences, load_checkpoint, put_weights, save_checkpoint
-from fewshot_film.run.config import LoopConfig, plain
+from fewshot_film.run.config import LoopConfig, defaults_of, plain
 from fewshot_film.run.errors import (
     CheckpointError,
     ConfigError,
@@ -111,7 +112,8 @@ def train(
         if machine.rank == 0:
             stack.enter_context(folder)
         training = _Training(module, loop, machine, folder, validate, stop)
-        training.start(settings, resume, may_differ)
+        defaults = defaults_of(type(config)) if dataclasses.is_dataclass(config) else {"loop": plain(LoopConfig())}
+        training.start(settings, resume, may_differ, defaults)
         reporter = stack.enter_context(Reporter(training.progress.step, loop.steps, machine.rank == 0))
         loader = stack.enter_context(loaded(batches, training.numbers(), loop.num_workers))
         training.run(loader, reporter)
@@ -140,10 +142,12 @@ class _Training:
         self.stop = stop
         self.progress = Progress(micro_batches_per_step=machine.world_size * loop.accumulate)
 
-    def start(self, settings: dict[str, Any], resume: bool, may_differ: Collection[str]) -> None:
+    def start(
+        self, settings: dict[str, Any], resume: bool, may_differ: Collection[str], defaults: dict[str, Any]
+    ) -> None:
         """Take weights and progress from the checkpoint, if there is one, and put everything in place."""
         self.recorded = settings | {"loop": plain(self.loop)}
-        checkpoint = self._found(resume, may_differ)
+        checkpoint = self._found(resume, may_differ, defaults)
         if checkpoint is not None:
             self.progress = checkpoint.progress
             put_weights(self.module, checkpoint.module, self.folder.last)
@@ -213,7 +217,9 @@ class _Training:
             best_checkpoint=None if self.progress.best is None else self.folder.best,
         )
 
-    def _found(self, resume: bool, may_differ: Collection[str]) -> Checkpoint | None:
+    def _found(
+        self, resume: bool, may_differ: Collection[str], defaults: dict[str, Any]
+    ) -> Checkpoint | None:
         path = self.folder.last
         if not path.exists():
             if resume:
@@ -225,7 +231,8 @@ class _Training:
                 f"or choose another run folder"
             )
         checkpoint = load_checkpoint(path)
-        changed = differences(checkpoint.config, self.recorded, may_differ)
+        step = checkpoint.progress.step
+        changed = differences(checkpoint.config, self.recorded, may_differ, step=step, defaults=defaults)
         there, here = checkpoint.progress.micro_batches_per_step, self.progress.micro_batches_per_step
         if there != here:
             changed.append(f"micro-batches a step (processes times accumulate): {there} -> {here}")
@@ -234,7 +241,7 @@ class _Training:
                 f"{path} was written with other settings: {'; '.join(changed)}. "
                 f"Resume with the settings in {self.folder.path / 'config.yaml'}, or choose another folder"
             )
-        logger.info("going on from %s at step %d", path, checkpoint.progress.step)
+        logger.info("going on from %s at step %d", path, step)
         return checkpoint
 
     def _log(self, reporter: Reporter) -> None:

@@ -32,12 +32,13 @@ def make_optimizer(module: nn.Module, loop: LoopConfig) -> torch.optim.Optimizer
 def learning_rate_at(step: int, loop: LoopConfig) -> float:
     """Learning rate of the update number ``step``, counted from 0: a function of the step and nothing else.
 
-    During the warm-up it is ``(step + 1) / (warmup_steps + 1)`` of the peak.
+    During the warm-up it is ``(step + 1) / (warmup_steps + 1)`` of the peak, in the cool-down
+    ``(steps - step) / (cooldown_steps + 1)`` of it.
     """
     if step < loop.warmup_steps:
         return loop.learning_rate * (step + 1) / (loop.warmup_steps + 1)
     if loop.schedule == "constant":
-        return loop.learning_rate
+        return loop.learning_rate * min(1.0, (loop.steps - step) / (loop.cooldown_steps + 1))
     progress = (step - loop.warmup_steps) / (loop.steps - loop.warmup_steps)
     return loop.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 

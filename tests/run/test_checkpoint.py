@@ -213,3 +213,16 @@ def test_steps_may_differ_where_the_learning_rate_is_constant():
     old = {"loop": {"schedule": "constant", "steps": 5}}
     assert differences(old, {"loop": {"schedule": "constant", "steps": 6}}) == []
     assert differences(old, {"loop": {"schedule": "cosine", "steps": 5}}) == ["loop.schedule: 'constant' -> 'cosine'"]
+
+
+def test_the_end_may_be_moved_until_the_cooldown_begins():
+    old = {"loop": {"schedule": "constant", "steps": 10, "cooldown_steps": 4}}
+    new = {"loop": {"schedule": "constant", "steps": 20, "cooldown_steps": 5}}
+    assert differences(old, new, step=6) == []
+    assert differences(old, new, step=7) == ["loop.cooldown_steps: 4 -> 5", "loop.steps: 10 -> 20"]
+    assert differences(new, old, step=7) == ["loop.cooldown_steps: 5 -> 4", "loop.steps: 20 -> 10"]
+
+
+def test_settings_that_an_earlier_version_did_not_have_count_as_their_defaults():
+    assert differences({"a": 1}, {"a": 1, "b": {"c": 2}}, defaults={"b": {"c": 2}}) == []
+    assert differences({"a": 1}, {"a": 1, "b": {"c": 3}}, defaults={"b": {"c": 2}}) == ["b.c: 2 -> 3"]

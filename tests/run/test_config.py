@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fewshot_film.run.config import LoopConfig, plain
+from fewshot_film.run.config import LoopConfig, defaults_of, plain
 from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.optimizing import learning_rate_at
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,12 @@ from fewshot_film.run.errors import ConfigError
         ({"checkpoint_seconds": -1.0}, "checkpoint_seconds is -1.0; expected at least 0"),
         ({"seed": -1}, "seed is -1; expected at least 0"),
         ({"steps": 10, "warmup_steps": 10}, r"warmup_steps is 10; expected fewer than steps \(10\)"),
+        ({"cooldown_steps": -1}, "cooldown_steps is -1; expected at least 0"),
+        (
+            {"steps": 10, "warmup_steps": 4, "cooldown_steps": 7},
+            r"cooldown_steps is 7; expected at most what the warm-up leaves \(6\)",
+        ),
+        ({"cooldown_steps": 3, "schedule": "cosine"}, "schedule is cosine, which cools down by itself"),
     ],
 )
 def test_out_of_range(change, message):
@@ -40,6 +47,17 @@ def test_out_of_range(change, message):
 
 def test_limits_are_allowed():
     LoopConfig(steps=1, patience=1, warmup_steps=0, momentum=0.0, clip_norm=1e-9, checkpoint_seconds=0)
+
+
+def test_the_learning_rate_cools_down_linearly():
+    loop = LoopConfig(steps=10, learning_rate=4.0, warmup_steps=1, cooldown_steps=3)
+    rates = [learning_rate_at(step, loop) for step in range(10)]
+    assert rates == [2.0, 4.0, 4.0, 4.0, 4.0, 4.0, 4.0, 3.0, 2.0, 1.0]
+
+
+def test_defaults_of_a_configuration():
+    assert defaults_of(Example) == {"sizes": [1, 2], "table": None}, "path and loop have none"
+    assert defaults_of(LoopConfig) == plain(LoopConfig())
 
 
 @dataclass(frozen=True)

@@ -270,6 +270,16 @@ def test_more_steps_of_a_constant_schedule(tmp_path):
     assert weights_hash(again) == weights_hash(long)
 
 
+def test_a_later_end_before_the_cooldown_begins(tmp_path):
+    ends = replace(LOOP, steps=40, cooldown_steps=10)
+    long, _ = train_toy(ToyConfig(tmp_path / "long", ends))
+    train_toy(ToyConfig(tmp_path / "run", LOOP))
+    again, _ = train_toy(ToyConfig(tmp_path / "run", ends, resume=True))
+    assert weights_hash(again) == weights_hash(long)
+    with pytest.raises(CheckpointError, match=r"loop.cooldown_steps: 10 -> 0; loop.steps: 40 -> 50"):
+        train_toy(ToyConfig(tmp_path / "run", replace(LOOP, steps=50), resume=True))
+
+
 def test_a_folder_with_a_run_is_refused(tmp_path):
     train_toy(ToyConfig(tmp_path / "run", LOOP))
     with pytest.raises(RunFolderError, match=r"already holds a run \(last.ckpt\); go on with it by --resume"):
