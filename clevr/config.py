@@ -121,6 +121,8 @@ class ClevrDataConfig:
     """Folder for decoded pictures and read questions; null: ``cache`` in the data set's folder."""
     fraction: float = 1.0
     """Share of the training questions to use, drawn by the seed."""
+    curriculum: int = 0
+    """Batches over which questions with longer and longer programs join those with at most 7 steps; 0: all at once."""
     pictures: int = 16
     """Pictures in a batch."""
     questions: int = 10
@@ -129,6 +131,8 @@ class ClevrDataConfig:
     def __post_init__(self) -> None:
         if not 0 < self.fraction <= 1:
             raise ConfigError(f"data.fraction is {self.fraction}; expected a number above 0, at most 1")
+        if self.curriculum < 0:
+            raise ConfigError(f"data.curriculum is {self.curriculum}; expected a number of batches, or 0 for none")
         for name in ("pictures", "questions"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"data.{name} is {getattr(self, name)}; expected at least 1")

@@ -136,6 +136,10 @@ def _encode(table: QuestionTable, vocabulary: Vocabulary) -> tuple[NDArray[np.in
     return np.concatenate(encoded), np.cumsum([len(question) for question in encoded])
 
 
+SHORTEST, LONGEST = 7, 25
+"""Steps of the programs that a curriculum begins with, and more than any program of CLEVR has."""
+
+
 class TrainingBatches:
     """Training batches by number: all pictures once a pass, each with some of its questions.
 
@@ -175,14 +179,24 @@ class TrainingBatches:
         epoch, place = divmod(index, self.per_epoch)
         chosen = _epoch(self, epoch)[place]
         rng = numpy_generator(self.seed, "questions", index)
-        numbers = np.concatenate([self._some(self.by_image[image], rng) for image in chosen])
+        longest = self._longest_program(index)
+        numbers = np.concatenate([self._some(self.by_image[image], longest, rng) for image in chosen])
         batch = self.data.batch(numbers, *self._hidden(numbers, rng))
         if self.effects is None:
             return batch
         changed = apply_effects(batch.pictures, self.effects, generator(self.seed, "effects", index))
         return dataclasses.replace(batch, pictures=changed)
 
-    def _some(self, numbers: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    def _longest_program(self, index: int) -> int:
+        """Steps of the longest programs in a batch."""
+        if index >= self.config.curriculum:
+            return np.iinfo(np.int16).max
+        return SHORTEST + (LONGEST - SHORTEST) * index // self.config.curriculum
+
+    def _some(self, numbers: NDArray[np.int64], longest: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Some questions of a picture; of a picture with none short enough, the shortest."""
+        steps = self.data.table.program_length[numbers]
+        numbers = numbers[steps <= max(longest, steps.min())]
         if len(numbers) <= self.config.questions:
             return numbers
         return rng.choice(numbers, self.config.questions, replace=False)

@@ -155,3 +155,16 @@ def test_a_vocabulary_of_ones_own(tmp_path: Path) -> None:
     found = load_reasoning_data(root, "val", SMALL, vocabulary)
     assert vocabulary.number("shiniest") == 93
     assert 93 in found.question(0)
+
+
+def test_a_curriculum_begins_with_short_programs(data: ReasoningData) -> None:
+    batches = TrainingBatches(data, ClevrDataConfig(pictures=6, curriculum=100), 0)
+    steps = dict(zip([CLEVR_VOCABULARY.decode(CLEVR_VOCABULARY.encode(text)) for text in data.table.texts],
+                     data.table.program_length.tolist(), strict=True))  # fmt: skip
+    shortest = [data.table.program_length[data.table.image == image].min() for image in range(6)]
+    longest = {index: [max(steps[text] for text in texts(batches[index]))] for index in (0, 50, 100)}
+    sizes = [len(texts(batches[index])) for index in (0, 50, 100)]
+    assert longest[0][0] <= max(7, *shortest)
+    assert longest[50][0] <= max(16, *shortest)
+    assert sizes == sorted(sizes)
+    assert sizes[2] == len(data)
