@@ -18,7 +18,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["fewshot_film*", "clevr*", "benchmarks*"]),
     package_data={
-        "fewshot_film": ["py.typed", "data/splits/*.json"],
+        "fewshot_film": ["py.typed", "data/splits/*.json", "pretrained/*/*"],
         "clevr": ["py.typed", "**/*.json", "**/*.yaml"],
     },
     install_requires=[
@@ -37,15 +37,24 @@ setup(
     ],
     extras_require={
         "hdf5": ["h5py>=3.10"],
+        # what learn2learn 0.2.0 imports; it itself does not install by name alone: see docs/learn2learn.md
+        "learn2learn": ["gym==0.26.2", "requests>=2.31", "scipy>=1.11", "tqdm>=4.66"],
+        "hub": ["huggingface_hub>=0.25"],
+        "onnx": ["onnx>=1.18", "onnxscript>=0.5"],
+        "analysis": ["scikit-learn>=1.5"],
         "dev": [
             "h5py>=3.10",
             "hypothesis>=6.100",
             "import-linter>=2.0",
             "mypy>=1.11",
+            "onnx>=1.18",
+            "onnxruntime>=1.22",
+            "onnxscript>=0.5",
             "pytest>=8",
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.6",
             "ruff>=0.6",
+            "scikit-learn>=1.6",
             "types-PyYAML",
             "types-tqdm",
         ],

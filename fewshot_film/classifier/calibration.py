@@ -1,0 +1,200 @@
+"""Probabilities that mean what they say: a temperature for the logits, and how far off the result is.
+
+The temperature is fitted to support pictures that were left out when the head was fitted, never to queries; see Guo et
+al., "On Calibration of Modern Neural Networks", ICML 2017, https://arxiv.org/abs/1706.04599, for both it and the error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+NUM_FOLDS = 20
+MAX_HELD_OUT = 1000
+PRIOR_STRENGTH = 5.0
+_LOG_RANGE = (math.log(1e-6), math.log(1e6))
+
+
+class FittedHead(Protocol):
+    """What is measured of a head."""
+
+    def logits(self, features: Tensor, /) -> Tensor:
+        """``(Q, way)`` of features ``(Q, D)``."""
+        ...
+
+    def nearest(self, features: Tensor, /) -> Tensor:
+        """``(Q,)``: distance to the nearest class."""
+        ...
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What heads say of support pictures that they were not fitted to."""
+
+    logits: Tensor
+    """``(M, way)``."""
+    nearest: Tensor
+    """``(M,)``: distances to the nearest class."""
+    labels: Tensor
+    """``(M,)``: their classes."""
+
+
+def held_out(fit_head: Callable[[Tensor, Tensor], FittedHead], features: Tensor, labels: Tensor) -> HeldOut:
+    """Leave support pictures out, fit the head to the others, and measure those left out.
+
+    One at a time for up to 20 pictures; beyond, in 20 parts that spread every class as widely as can be. A picture
+    that is alone in its class is never left out. At most 1,000 are measured.
+
+    Args:
+        fit_head: support features ``(N, D)`` and labels ``(N,)`` to a head.
+        features: ``(N, D)``.
+        labels: ``(N,)`` in ``[0, way)``, every class at least once.
+    """
+    counts = labels.bincount()
+    by_class = labels.argsort(stable=True)
+    candidates = by_class[counts[labels[by_class]] > 1]
+    part = torch.arange(len(candidates), device=labels.device) % NUM_FOLDS
+    most = MAX_HELD_OUT // NUM_FOLDS
+    logits, nearest = [features.new_zeros(0, len(counts))], [features.new_zeros(0)]
+    chosen = [by_class[:0]]
+    for number in range(min(NUM_FOLDS, len(candidates))):
+        left_out = candidates[part == number]
+        keep = torch.ones_like(labels, dtype=torch.bool)
+        keep[left_out] = False
+        head = fit_head(features[keep], labels[keep])
+        count = min(len(left_out), most)
+        measured = left_out[torch.arange(count, device=labels.device) * len(left_out) // count]
+        logits.append(head.logits(features[measured]))
+        nearest.append(head.nearest(features[measured]))
+        chosen.append(measured)
+    return HeldOut(torch.cat(logits), torch.cat(nearest), labels[torch.cat(chosen)])
+
+
+def fit_temperature(logits: Tensor, labels: Tensor, prior: float | None = None) -> float:
+    """The temperature ``T`` for ``softmax(logits / T)``.
+
+    Minimises the cross-entropy of the pictures plus ``5 / 2 (log T - log prior)^2``, so that a prior weighs as much as
+    a few pictures. Of every picture's target ``1 / (M + 2)`` goes to the likeliest of the other classes: however well
+    all is told apart, the next picture may be a mistake (Laplace's rule, as in Platt's scaling).
+
+    Args:
+        logits: ``(M, way)`` of pictures that the classifier was not fitted to.
+        labels: ``(M,)`` in ``[0, way)``.
+        prior: temperature expected beforehand, above 0; None: nothing is known.
+
+    Returns:
+        The temperature; the prior, or else 1, where there are no pictures or no two classes.
+
+    Raises:
+        ValueError: the prior is not above 0, or the shapes do not fit.
+    """
+    if (prior is not None and not prior > 0) or logits.ndim != 2 or labels.shape != logits.shape[:1]:
+        raise ValueError(
+            f"logits {tuple(logits.shape)}, labels {tuple(labels.shape)}, prior {prior}; expected (M, way), (M,) and "
+            "a number above 0 or None"
+        )
+    centre, strength = math.log(prior or 1.0), 0.0 if prior is None else PRIOR_STRENGTH
+    if len(labels) == 0 or logits.shape[1] == 1:
+        return math.exp(centre)
+    logits = logits.double()
+    doubt = 1 / (len(labels) + 2)
+    target = labels[:, None]
+    rival = logits.scatter(1, target, -math.inf).argmax(1, keepdim=True)
+
+    def objective(log_temperature: float) -> float:
+        log_share = (logits / math.exp(log_temperature)).log_softmax(1)
+        expected = (1 - doubt) * log_share.gather(1, target) + doubt * log_share.gather(1, rival)
+        return strength / 2 * (log_temperature - centre) ** 2 - float(expected.sum())
+
+    return math.exp(_golden_section(objective, *_LOG_RANGE))
+
+
+def prior_temperature(measured: Mapping[float, float], shot: float) -> float | None:
+    """Temperature at some number of pictures a class, from temperatures measured at others.
+
+    Args:
+        measured: temperature by shot, as a learner's training found it on validation episodes.
+        shot: pictures a class, a mean where they differ.
+
+    Returns:
+        Between two shots straight in the logarithms; beyond all of them that of the nearest; None where none is known.
+    """
+    if not measured:
+        return None
+    shots = sorted(measured)
+    values = [math.log(measured[known]) for known in shots]
+    return math.exp(float(np.interp(math.log(shot), np.log(shots), values)))
+
+
+def largest_member_distance(distances: Tensor, reject: float) -> float:
+    """The distance to its nearest class that a picture of one of the classes exceeds with probability ``reject``.
+
+    The logarithms of the held-out pictures' distances are taken as normal with unknown mean and variance; the bound is
+    that for one more picture, ``m + t s sqrt(1 + 1 / n)`` with Student's ``t`` of ``n - 1`` degrees of freedom.
+
+    Args:
+        distances: ``(n,)`` distances of held-out support pictures to their nearest class, at least 2.
+        reject: probability, in (0, 1).
+
+    Raises:
+        ValueError: ``reject`` is out of range, or there are fewer than 2 distances.
+    """
+    if not 0 < reject < 1:
+        raise ValueError(f"reject is {reject}; expected a share between 0 and 1, such as 0.05")
+    count = len(distances)
+    if count < 2:
+        raise ValueError(
+            "reject needs support pictures to learn from how far members of a class lie from it: at least one class "
+            "with two pictures; give more, or leave reject out"
+        )
+    logs = distances.double().clamp_min(1e-12).log()
+    spread = float(logs.std()) * math.sqrt(1 + 1 / count)
+    return math.exp(float(logs.mean()) + student_quantile(1 - reject, count - 1) * spread)
+
+
+def student_quantile(probability: float, freedom: int) -> float:
+    """Quantile of Student's t.
+
+    Args:
+        probability: in (0, 1).
+        freedom: degrees of freedom, at least 1; exact for 1 and 2, beyond by an expansion with an error below 1 %
+            between 0.01 and 0.99.
+
+    Source:
+        Abramowitz and Stegun, "Handbook of Mathematical Functions", 26.7.5.
+    """
+    if freedom == 1:
+        return math.tan(math.pi * (probability - 0.5))
+    if freedom == 2:
+        return (2 * probability - 1) / math.sqrt(2 * probability * (1 - probability))
+    z = float(torch.special.ndtri(torch.tensor(probability, dtype=torch.float64)))
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return float(z + sum(term / freedom ** (power + 1) for power, term in enumerate(terms)))
+
+
+def _golden_section(function: Callable[[float], float], low: float, high: float, steps: int = 60) -> float:
+    """Where a function with one valley has its minimum."""
+    ratio = (math.sqrt(5) - 1) / 2
+    left, right = high - ratio * (high - low), low + ratio * (high - low)
+    at_left, at_right = function(left), function(right)
+    for _ in range(steps):
+        if at_left <= at_right:
+            high, right, at_right = right, left, at_left
+            left = high - ratio * (high - low)
+            at_left = function(left)
+        else:
+            low, left, at_left = left, right, at_right
+            right = low + ratio * (high - low)
+            at_right = function(right)
+    return (low + high) / 2

@@ -1,0 +1,154 @@
+"""Pictures as people have them, brought to what the network reads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from fewshot_film.data.errors import PictureError
+from fewshot_film.data.pictures import Resize, open_picture, to_array
+
+KINDS = (
+    "paths, PIL pictures, NumPy arrays (H, W), (H, W, C) or (N, H, W, C), or tensors (C, H, W) or (N, C, H, W), "
+    "with 1, 3 or 4 channels"
+)
+_CHANNELS = (1, 3, 4)
+
+
+def read_pictures(images: Any, image_size: int, channels: int, resize: Resize = "stretch") -> Tensor:
+    """Any pictures as one tensor.
+
+    Integers stand for 0 to 255 (uint16: to 65535), floating-point numbers for 0 to 1; the fourth channel is opacity,
+    laid on white. A file, a PIL picture and an array with the same pixels come to the same result.
+
+    Args:
+        images: one picture or many: paths, PIL pictures, NumPy arrays ``(H, W)`` or ``(H, W, C)``, tensors
+            ``(C, H, W)``, in any mixture; or all in one array ``(N, H, W, C)`` or tensor ``(N, C, H, W)``.
+        image_size: height and width to bring them to.
+        channels: 3 for RGB, 1 for grey.
+        resize: how a picture becomes square, see `fewshot_film.data.pictures.Resize`.
+
+    Returns:
+        ``(N, channels, image_size, image_size)``, uint8.
+
+    Raises:
+        PictureError: one of them cannot be used; says which and why.
+        FileNotFoundError: a path leads nowhere.
+        ValueError: there is no picture, or something else than pictures.
+    """
+    pictures = _as_list(images)
+    if not pictures:
+        raise ValueError(f"there are no pictures; expected at least one of {KINDS}")
+
+    def read(index: int) -> np.ndarray:
+        picture, name = _open(pictures[index], index, image_size)
+        return to_array(picture, name, image_size=image_size, channels=channels, resize=resize)
+
+    if len(pictures) == 1:
+        return torch.from_numpy(read(0)[None].copy())
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # Pillow frees the interpreter's lock
+        return torch.from_numpy(np.stack(list(pool.map(read, range(len(pictures))))))
+
+
+def _as_list(images: Any) -> Sequence[Any]:
+    """One entry a picture."""
+    if isinstance(images, str | os.PathLike | Image.Image):
+        return [images]
+    if isinstance(images, Tensor):
+        images = images.detach().cpu()
+        return [images] if images.ndim in (2, 3) else list(images) if images.ndim == 4 else _refuse(images.shape)
+    if isinstance(images, np.ndarray) and images.dtype != object:
+        if images.dtype.kind in "US":
+            return images.ravel().tolist()
+        if images.ndim == 2 or (images.ndim == 3 and images.shape[2] in _CHANNELS):
+            return [images]
+        return list(images) if images.ndim in (3, 4) else _refuse(images.shape)
+    try:
+        return list(images)
+    except TypeError:
+        raise ValueError(f"a {type(images).__name__} holds no pictures; expected {KINDS}") from None
+
+
+def _refuse(shape: Sequence[int]) -> Sequence[Any]:
+    raise ValueError(f"an array of shape {tuple(shape)} holds no pictures; expected {KINDS}")
+
+
+def _open(picture: Any, index: int, image_size: int) -> tuple[Image.Image, str]:
+    """One picture, and what to call it in an error."""
+    name = f"picture {index}"
+    if isinstance(picture, Image.Image):
+        return picture, name
+    if isinstance(picture, str | os.PathLike):
+        path = Path(picture)
+        if path.is_dir():
+            raise ValueError(f"{name} is the folder {path}; expected a picture: give a list of the files in it")
+        if not path.is_file():
+            raise FileNotFoundError(f"{name}: there is no file {path}")
+        return open_picture(path.read_bytes(), str(path), min_side=2 * image_size), str(path)
+    if isinstance(picture, Tensor):
+        picture = picture.detach().cpu()
+        picture = picture.float() if picture.dtype in (torch.bfloat16, torch.float16) else picture
+        pixels = picture.numpy()
+        return _from_array(pixels.transpose(1, 2, 0) if pixels.ndim == 3 else pixels, name, "(C, H, W)"), name
+    if isinstance(picture, np.ndarray) and picture.dtype.kind in "buif":
+        return _from_array(picture, name, "(H, W, C)"), name
+    raise ValueError(f"{name} is of type {type(picture).__name__}; expected {KINDS}")
+
+
+def _from_array(pixels: np.ndarray, name: str, order: str) -> Image.Image:
+    """A picture of an array ``(H, W)`` or ``(H, W, C)``."""
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    if pixels.ndim not in (2, 3) or pixels.size == 0 or (pixels.ndim == 3 and pixels.shape[2] not in _CHANNELS):
+        expected = f"expected (H, W) or {order} with C one of 1, 3, 4{_hint(pixels, order)}"
+        raise PictureError(name, f"has shape {_shape(pixels, order)}; {expected}")
+    if pixels.dtype == np.uint16 and pixels.ndim == 2:
+        return Image.fromarray(pixels)
+    return Image.fromarray(np.ascontiguousarray(_eight_bit(pixels, name)))
+
+
+def _shape(pixels: np.ndarray, order: str) -> tuple[int, ...]:
+    """The shape as it was given."""
+    shape = pixels.shape
+    return (shape[2], *shape[:2]) if order == "(C, H, W)" and len(shape) == 3 else shape
+
+
+def _hint(pixels: np.ndarray, order: str) -> str:
+    if pixels.ndim != 3:
+        return ""
+    if order == "(H, W, C)" and pixels.shape[0] in _CHANNELS:
+        return "; channels come last in arrays: pass numpy.moveaxis(images, -3, -1), or a tensor"
+    if order == "(C, H, W)" and pixels.shape[1] in _CHANNELS:
+        return "; channels come first in tensors: pass images.movedim(-1, -3), or an array"
+    return ""
+
+
+def _eight_bit(pixels: np.ndarray, name: str) -> np.ndarray:
+    """Values as uint8, whatever they were counted in."""
+    if pixels.dtype == np.uint8:
+        return pixels
+    low, high = pixels.min(), pixels.max()
+    if pixels.dtype.kind == "f":
+        if not (low >= 0 and high <= 1):  # NaN fails too
+            raise PictureError(
+                name,
+                f"has values from {low:.6g} to {high:.6g}; floating-point pictures go from 0 to 1: divide them, or "
+                "pass uint8",
+            )
+        scaled: np.ndarray = np.rint(pixels * 255).astype(np.uint8)
+        return scaled
+    if pixels.dtype == bool:
+        return pixels.astype(np.uint8) * 255
+    if pixels.dtype == np.uint16:
+        return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if low < 0 or high > 255:
+        raise PictureError(name, f"has values from {low} to {high}; pictures of {pixels.dtype} go from 0 to 255")
+    return pixels.astype(np.uint8)

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fewshot_film.classifier.adapting import TaskHead
+from fewshot_film.classifier.calibration import (
+    fit_temperature,
+    held_out,
+    largest_member_distance,
+    prior_temperature,
+    student_quantile,
+)
+from fewshot_film.learners import fit_mahalanobis
+
+
+def clusters(way: int, shot: int, spread: float = 1.0, dim: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    centres = 3 * torch.randn(way, dim, generator=generator, dtype=torch.float64)
+    labels = torch.arange(way).repeat_interleave(shot)
+    noise = torch.randn(len(labels), dim, generator=generator, dtype=torch.float64)
+    return centres[labels] + spread * noise, labels
+
+
+def fit(features, labels):
+    metric = fit_mahalanobis(features, labels)
+    return TaskHead(metric, metric)
+
+
+def test_leave_one_out_is_a_loop_over_the_pictures():
+    features, labels = clusters(3, 4)
+    found = held_out(fit, features, labels)
+    assert sorted(found.labels.tolist()) == labels.tolist()
+    for row, picture in enumerate(labels.argsort(stable=True).tolist()):
+        others = torch.arange(len(labels)) != picture
+        alone = fit_mahalanobis(features[others], labels[others]).distances(features[picture][None])
+        torch.testing.assert_close(found.logits[row], -alone[0])
+        torch.testing.assert_close(found.nearest[row], alone.min())
+
+
+def test_classes_of_one_picture_are_never_left_out():
+    features, labels = clusters(3, 2)
+    found = held_out(fit, features[[0, 1, 2, 4]], labels[[0, 1, 2, 4]])
+    assert found.logits.shape == (2, 3)
+    assert found.labels.tolist() == [0, 0]
+    assert held_out(fit, features[::2], labels[::2]).logits.shape == (0, 3)
+
+
+@pytest.mark.parametrize(("way", "shot"), [(2, 60), (5, 9), (30, 2), (1, 300), (3, 500)])
+def test_no_class_is_emptied_and_at_most_a_thousand_are_measured(way, shot):
+    features, labels = clusters(way, shot)
+
+    def fit_and_check(some, their_labels):
+        assert their_labels.unique().tolist() == list(range(way))
+        return fit(some, their_labels)
+
+    found = held_out(fit_and_check, features, labels)
+    assert len(found.labels) == min(1000, way * shot)
+    counts = found.labels.bincount()
+    assert counts.max() - counts.min() <= 40
+
+
+def test_the_temperature_that_made_the_labels_is_found():
+    generator = torch.Generator().manual_seed(0)
+    logits = 8 * torch.randn(4000, 5, generator=generator)
+    labels = torch.multinomial((logits / 3).softmax(1), 1, generator=generator)[:, 0]
+    assert fit_temperature(logits, labels) == pytest.approx(3, rel=0.1)
+
+
+def test_scaling_the_logits_scales_the_temperature():
+    features, labels = clusters(4, 5, spread=2.0)
+    found = held_out(fit, features, labels)
+    one = fit_temperature(found.logits, found.labels)
+    assert fit_temperature(1000 * found.logits, found.labels) == pytest.approx(1000 * one, rel=1e-4)
+
+
+def test_however_well_all_is_told_apart_certainty_has_its_bounds():
+    """Of 8 pictures with equal margins, Laplace's rule leaves one in ten to the rival."""
+    logits = torch.tensor([[4.0, 0.0, -1e3]] * 8)
+    temperature = fit_temperature(logits, torch.zeros(8, dtype=torch.long))
+    assert float((logits[0] / temperature).softmax(0)[0]) == pytest.approx(0.9, abs=1e-4)
+
+
+def test_the_prior_rules_where_there_are_few_pictures():
+    logits, labels = torch.tensor([[4.0, 0.0]] * 50), torch.zeros(50, dtype=torch.long)
+    assert fit_temperature(logits[:0], labels[:0], prior=2.5) == pytest.approx(2.5)
+    assert fit_temperature(logits[:0], labels[:0]) == 1
+    assert fit_temperature(logits[:, :1], labels) == 1
+    free = fit_temperature(logits, labels)
+    held = [fit_temperature(logits[:count], labels[:count], prior=30.0) for count in (1, 10, 50)]
+    assert 30 > held[0] > held[1] > held[2] > free
+
+
+@pytest.mark.parametrize("prior", [0.0, -1.0])
+def test_a_prior_above_nothing(prior):
+    with pytest.raises(ValueError, match=r"expected .* a number above 0"):
+        fit_temperature(torch.zeros(1, 2), torch.zeros(1, dtype=torch.long), prior=prior)
+
+
+def test_temperatures_between_the_measured_shots():
+    measured = {1.0: 4.0, 16.0: 1.0}
+    assert prior_temperature(measured, 4) == pytest.approx(2)
+    assert prior_temperature(measured, 1) == 4
+    assert prior_temperature(measured, 100) == pytest.approx(1)
+    assert prior_temperature({}, 3) is None
+
+
+@pytest.mark.parametrize(
+    ("freedom", "expected"),
+    [(1, 6.3138), (2, 2.9200), (3, 2.3534), (4, 2.1318), (9, 1.8331), (30, 1.6973), (10**6, 1.6449)],
+)
+def test_students_quantiles_are_those_of_the_tables(freedom, expected):
+    assert student_quantile(0.95, freedom) == pytest.approx(expected, rel=5e-3)
+    assert student_quantile(0.05, freedom) == pytest.approx(-expected, rel=5e-3)
+
+
+def test_the_bound_on_members_by_hand():
+    distances = torch.tensor([1.0, math.e**2, math.e**4], dtype=torch.float64)
+    expected = math.exp(2 + 2.92 * 2 * math.sqrt(4 / 3))
+    assert largest_member_distance(distances, 0.05) == pytest.approx(expected, rel=1e-3)
+
+
+@settings(max_examples=5)
+@given(st.sampled_from([0.02, 0.05, 0.2]), st.integers(3, 40))
+def test_about_the_stated_share_of_members_is_rejected(reject, count):
+    generator = torch.Generator().manual_seed(count)
+    rejected = []
+    for _ in range(400):
+        drawn = torch.randn(count + 20, generator=generator, dtype=torch.float64).exp()
+        rejected.append((drawn[count:] > largest_member_distance(drawn[:count], reject)).double().mean())
+    share = float(torch.stack(rejected).mean())
+    assert share == pytest.approx(reject, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("distances", "reject", "message"),
+    [
+        ([1.0, 2.0], 0.0, "reject is 0.0; expected a share between 0 and 1, such as 0.05"),
+        ([1.0, 2.0], 1.0, "reject is 1.0"),
+        ([1.0], 0.05, "reject needs support pictures to learn from .* at least one class with two pictures"),
+    ],
+)
+def test_nothing_to_reject_by(distances, reject, message):
+    with pytest.raises(ValueError, match=message):
+        largest_member_distance(torch.tensor(distances), reject)
