@@ -15,8 +15,9 @@ from torch import nn
 from fewshot_film.config.commands import EpisodesConfig, PretrainConfig, TrainConfig, ValidationConfig
 from fewshot_film.config.data import DataConfig
 from fewshot_film.config.learners import BackboneConfig
-from fewshot_film.data import ImageSet, decode, open_source
-from fewshot_film.episodes import Episodes, EpisodeSampler, MetaDatasetSampler
+from fewshot_film.data import ImageSet
+from fewshot_film.data.domains import open_joined
+from fewshot_film.episodes import Episodes, EpisodeSampler, MetaDatasetSampler, by_domain
 from fewshot_film.learners.evaluation import evaluate
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.saving import save_learner
@@ -30,26 +31,34 @@ MAY_DIFFER = ("out", "data.root", "data.cache", "data.split_file")
 
 def open_images(data: DataConfig, split: str | None, backbone: BackboneConfig) -> ImageSet:
     """The pictures of one split, decoded at the size and in the colours that the backbone reads."""
-    options: dict[str, Any] = {"split_file": data.split_file} if data.split_file else {}
-    if data.split_seed is not None:
-        options["split_seed"] = data.split_seed
-    source = open_source(data.source, data.root or None, split or None, **options)
-    images = decode(source, backbone.image_size, backbone.channels, data.cache or None, resize=data.resize)
-    return images.with_rotations() if data.rotations else images
+    return open_joined(data, split, backbone.image_size, backbone.channels)
+
+
+def source_title(data: DataConfig, images: ImageSet) -> str:
+    """What tables and model cards call the pictures: the source as it was asked for, or the names of all."""
+    return images.name if data.sources else data.source
 
 
 def episode_sampler(images: ImageSet, config: EpisodesConfig, seed: int) -> Episodes:
-    """Training episodes as asked for."""
-    if config.sampler == "meta-dataset":
-        return MetaDatasetSampler(images, seed=seed)
-    return EpisodeSampler(images, config.way, config.shot, config.query, seed=seed)
+    """Training episodes as asked for; of several sources each episode is from one."""
+
+    def of_one(part: ImageSet) -> Episodes:
+        if config.sampler == "meta-dataset":
+            return MetaDatasetSampler(part, seed=seed)
+        return EpisodeSampler(part, config.way, config.shot, config.query, seed=seed)
+
+    return by_domain(images, of_one, seed=seed)
 
 
 def validation(
     images: ImageSet, config: ValidationConfig, seed: int, learner_of: Callable[[nn.Module], Learner]
 ) -> Callable[[nn.Module], Mapping[str, float]]:
     """What the training loop calls to validate: mean accuracy on always the same episodes."""
-    sampler = EpisodeSampler(images, config.way, config.shot, config.query, seed=seed, split="val")
+
+    def of_one(part: ImageSet) -> Episodes:
+        return EpisodeSampler(part, config.way, config.shot, config.query, seed=seed, split="val")
+
+    sampler = by_domain(images, of_one, seed=seed, split="val")
 
     def validate(module: nn.Module) -> Mapping[str, float]:
         device = next(module.parameters()).device
@@ -97,7 +106,7 @@ def _card(
 ) -> str:
     backbone = learner.config.backbone
     rotated = ", rotations counted as classes" if config.data.rotations else ""
-    trained = f"{config.data.source}, {len(images.class_names)} classes of its training split{rotated}"
+    trained = f"{source_title(config.data, images)}, {len(images.class_names)} classes of its training split{rotated}"
     return f"""# {learner.config.method}, a few-shot classifier
 
 - Trained on: {trained if result else "nothing but what its backbone was"}.

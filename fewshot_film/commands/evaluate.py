@@ -6,9 +6,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from fewshot_film.commands.common import open_images
+from fewshot_film.commands.common import open_images, source_title
 from fewshot_film.config.commands import EvaluateConfig
 from fewshot_film.data import ImageSet
+from fewshot_film.data.joined import JoinedSet
 from fewshot_film.episodes import EpisodeSampler, MetaDatasetSampler, fingerprint
 from fewshot_film.learners.evaluation import evaluate
 from fewshot_film.learners.saving import load_learner
@@ -30,7 +31,7 @@ def run(config: EvaluateConfig) -> None:
     for name, sampler in _samplers(config, images).items():
         values = evaluate(learner, sampler, config.episodes, processes=config.processes, device=device, progress=name)
         rows[name] = {"episodes_sha256": fingerprint(sampler, config.episodes), **summary(values)}
-    table = markdown_table(f"{config.data.source}, {config.split or 'all'} classes", rows)
+    table = markdown_table(f"{source_title(config.data, images)}, {config.split or 'all'} classes", rows)
     print(table)  # noqa: T201 - the result of the command
     if config.out:
         out = Path(config.out)
@@ -39,6 +40,10 @@ def run(config: EvaluateConfig) -> None:
 
 
 def _samplers(config: EvaluateConfig, images: ImageSet) -> dict[str, EpisodeSampler | MetaDatasetSampler]:
+    """The episodes of every row of the table; of several sources each has its own rows."""
+    if isinstance(images, JoinedSet):
+        parts = {part.name: _samplers(config, part) for part in images.parts}
+        return {f"{name}, {row}": sampler for name, rows in parts.items() for row, sampler in rows.items()}
     if config.sampler == "meta-dataset":
         return {"meta-dataset": MetaDatasetSampler(images, seed=config.seed, split=config.split)}
     return {

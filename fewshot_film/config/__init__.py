@@ -3,7 +3,7 @@
 Free of torch, so that a command line starts at once; the rooms import their settings from here.
 """
 
-from fewshot_film.config.data import AugmentConfig, DataConfig
+from fewshot_film.config.data import AugmentConfig, DataConfig, SourceConfig
 from fewshot_film.config.learners import BackboneConfig, PrototypesConfig, SimpleCNAPSConfig
 
-__all__ = ["AugmentConfig", "BackboneConfig", "DataConfig", "PrototypesConfig", "SimpleCNAPSConfig"]
+__all__ = ["AugmentConfig", "BackboneConfig", "DataConfig", "PrototypesConfig", "SimpleCNAPSConfig", "SourceConfig"]

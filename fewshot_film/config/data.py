@@ -2,8 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
+
+from fewshot_film.run.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """One of several sources."""
+
+    source: str
+    """Kind of source, as in ``data.source``."""
+    name: str = ""
+    """What tables and episodes call it; empty: its kind."""
+    root: str = ""
+    """Folder or zip file that holds the pictures; generated sets need none."""
+    split_file: str = ""
+    """JSON file with the class names of train, val and test."""
+    split_seed: int | None = None
+    """Deal the classes to train, val and test by a draw with this seed, 64 : 16 : 20."""
+    rotations: bool = False
+    """Count every class turned by 90, 180 and 270 degrees as three further classes."""
+    weight: float = 1.0
+    """How often an episode is drawn from it, relative to the others."""
 
 
 @dataclass(frozen=True)
@@ -11,9 +33,10 @@ class DataConfig:
     """Where pictures come from."""
 
     source: str = "glyphs"
-    """Kind of source: glyphs, folder, omniglot, cifar-fs, fc100, mini-imagenet, or torchvision:NAME."""
+    """Kind of source: folder, omniglot, cifar-fs, fc100, mini-imagenet, tiered-imagenet, cub, meta-dataset,
+    torchvision:NAME; or generated: glyphs, textures, shapes."""
     root: str = ""
-    """Folder or zip file that holds the pictures; glyphs need none."""
+    """Folder or zip file that holds the pictures; generated sets need none."""
     split_file: str = ""
     """For ``folder``: JSON file with the class names of train, val and test."""
     split_seed: int | None = None
@@ -24,6 +47,17 @@ class DataConfig:
     """Count every class turned by 90, 180 and 270 degrees as three further classes, as usual for Omniglot."""
     cache: str = ""
     """Folder for decoded pictures, memory-mapped by later runs; empty: decoded into memory every time."""
+    sources: tuple[str | SourceConfig, ...] = ()
+    """Several sources in place of ``source``, each episode from one of them: names (``generated`` for all that need
+    no download) or ``{source: NAME, root: ...}`` with the settings of a source of its own."""
+    held_out: str = ""
+    """One of ``sources`` that training and validation do without, to be evaluated on as an unseen domain."""
+
+    def __post_init__(self) -> None:
+        for item in self.sources:
+            if isinstance(item, str) and not set(item).isdisjoint("{}[],"):
+                keys = ", ".join(field.name for field in fields(SourceConfig))
+                raise ConfigError(f"sources has {item!r}; expected a name, or {{source: NAME}} with keys of: {keys}")
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,14 @@ class Pixels:
     def __reduce__(self) -> tuple[type[Pixels], tuple[Any, ...]]:
         return Pixels, (self.shape, self._data)
 
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """A copy of some pictures, ``(len(rows), C, H, W)``."""
+        pictures: np.ndarray = self.array[rows]
+        return pictures
+
 
 class ImageSet:
     """Decoded pictures of one size with their classes; made by `fewshot_film.data.decode`.
@@ -45,6 +53,9 @@ class ImageSet:
         conflicts: ``(file, other file)`` of every picture that equals one of another class.
         ordered: neighbouring pictures show the same object, see `ImageSource`.
         groups: how the classes hang together, see `ImageSource`.
+        pixels: where the pictures are taken from; may hold more than the set has.
+        rows: ``(N,)`` int64: which row of ``pixels`` each picture is.
+        turns: ``(N,)`` int8: by how many right angles each is turned, anticlockwise.
     """
 
     def __init__(
@@ -74,14 +85,14 @@ class ImageSet:
         self.conflicts = tuple(conflicts)
         self.ordered = ordered
         self.groups = groups
-        self._pixels = pixels
-        self._rows = rows
-        self._turns = np.zeros(len(rows), np.int8) if turns is None else turns
+        self.pixels = pixels
+        self.rows = rows
+        self.turns = np.zeros(len(rows), np.int8) if turns is None else turns
         self._by_class = np.argsort(labels, kind="stable")
         self._bounds = np.searchsorted(labels[self._by_class], np.arange(len(self.class_names) + 1))
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
 
     def __repr__(self) -> str:
         return (
@@ -92,12 +103,12 @@ class ImageSet:
     @property
     def num_channels(self) -> int:
         """3 for RGB, 1 for grey."""
-        return self._pixels.shape[1]
+        return self.pixels.shape[1]
 
     @property
     def image_size(self) -> int:
         """Height and width in pixels."""
-        return self._pixels.shape[2]
+        return self.pixels.shape[2]
 
     @property
     def class_sizes(self) -> np.ndarray:
@@ -115,8 +126,8 @@ class ImageSet:
 
     def get(self, indices: np.ndarray) -> Tensor:
         """Pictures as ``(len(indices), C, H, W)`` uint8; a copy."""
-        pictures = self._pixels.array[self._rows[indices]]
-        turns = self._turns[indices]
+        pictures = self.pixels.take(self.rows[indices])
+        turns = self.turns[indices]
         for turn in (1, 2, 3):
             chosen = turns == turn
             if chosen.any():
@@ -133,7 +144,7 @@ class ImageSet:
         kept = np.concatenate([np.zeros(0, np.int64), *by_class])
         labels = np.repeat(np.arange(len(by_class)), [len(indices) for indices in by_class])
         groups = self.groups.only(class_names) if self.groups else None
-        return self._view(class_names, labels, kept, [self.files[i] for i in kept], self._turns[kept], groups)
+        return self._view(class_names, labels, kept, [self.files[i] for i in kept], self.turns[kept], groups)
 
     def with_at_least(self, count: int) -> ImageSet:
         """The classes that have ``count`` pictures or more; says in the log how many are left out."""
@@ -161,7 +172,7 @@ class ImageSet:
         turns = np.repeat(np.arange(4, dtype=np.int8), len(self))
         files = [f"{file}#rot{90 * turn:03d}" if turn else file for turn in range(4) for file in self.files]
         groups = self.groups.renamed(_turned) if self.groups else None
-        return self._view(names, self.labels[kept] * 4 + turns, kept, files, (self._turns[kept] + turns) % 4, groups)
+        return self._view(names, self.labels[kept] * 4 + turns, kept, files, (self.turns[kept] + turns) % 4, groups)
 
     def _view(
         self,
@@ -174,10 +185,10 @@ class ImageSet:
     ) -> ImageSet:
         return ImageSet(
             self.name,
-            self._pixels,
+            self.pixels,
             class_names,
             labels.astype(np.int64),
-            self._rows[kept],
+            self.rows[kept],
             files,
             self.digests[kept],
             turns=turns.astype(np.int8),

@@ -16,6 +16,7 @@ from fewshot_film.data.meta_dataset import meta_dataset
 from fewshot_film.data.mini_imagenet import mini_imagenet
 from fewshot_film.data.omniglot import omniglot
 from fewshot_film.data.source import ImageSource
+from fewshot_film.data.textures import textures
 from fewshot_film.data.torchvision_sets import torchvision_set
 
 TORCHVISION = "torchvision:"
@@ -41,6 +42,7 @@ REGISTRY: dict[str, Entry] = {
     "mini-imagenet": Entry(mini_imagenet, "mini-ImageNet, lists with pictures or learn2learn's pickles"),
     "meta-dataset": Entry(meta_dataset, "one set of Meta-Dataset, from its record files"),
     "glyphs": Entry(glyphs, "characters drawn from fonts; generated, no download", has_root=False),
+    "textures": Entry(textures, "patterns of six families; generated, no download", has_root=False),
 }
 
 

@@ -1,6 +1,7 @@
 """Few-shot episodes: what one is, and the samplers that draw them."""
 
 from fewshot_film.episodes.augmented import AugmentedEpisodes
+from fewshot_film.episodes.domains import DomainEpisodes, by_domain
 from fewshot_film.episodes.episode import Episode, Episodes, Plan, build_episode
 from fewshot_film.episodes.fingerprint import fingerprint
 from fewshot_film.episodes.fixed import EpisodeSampler
@@ -8,6 +9,7 @@ from fewshot_film.episodes.meta_dataset import MetaDatasetRules, MetaDatasetSamp
 
 __all__ = [
     "AugmentedEpisodes",
+    "DomainEpisodes",
     "Episode",
     "EpisodeSampler",
     "Episodes",
@@ -15,5 +17,6 @@ __all__ = [
     "MetaDatasetSampler",
     "Plan",
     "build_episode",
+    "by_domain",
     "fingerprint",
 ]

@@ -10,7 +10,8 @@ from tests.data.layouts import class_files, write
 
 def test_names() -> None:
     assert source_names() == (
-        "folder", "omniglot", "cifar-fs", "fc100", "mini-imagenet", "meta-dataset", "glyphs", "torchvision:<name>"
+        "folder", "omniglot", "cifar-fs", "fc100", "mini-imagenet", "meta-dataset", "glyphs", "textures",
+        "torchvision:<name>",
     )  # fmt: skip
 
 

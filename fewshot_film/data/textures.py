@@ -1,0 +1,143 @@
+"""Generated textures: no download, any number of classes and pictures, the same for the same seed.
+
+A class is a family of patterns with the numbers that shape it, and, for every other class, its colours; the rest show
+themselves in any colours. Pictures of a class differ in the place that is seen, turn, zoom, light, colours and noise.
+The numbers of a family's classes are spread evenly over what they may be, so that no two classes are nearly alike.
+"""
+
+from __future__ import annotations
+
+import colorsys
+
+import numpy as np
+from numpy.random import Generator
+from PIL import Image
+
+from fewshot_film.data.errors import SourceError
+from fewshot_film.data.pictures import MAX_PIXELS
+from fewshot_film.data.source import ImageSource
+from fewshot_film.data.splits import Split
+from fewshot_film.data.texture_fields import FAMILIES, NUM_PARAMETERS, SIDE, draw_grid
+from fewshot_film.run.seeding import numpy_generator
+
+VERSION = 1
+"""Goes up when the same seed would give other pictures."""
+
+CLASSES_A_FAMILY = {"train": 40, "val": 10, "test": 12}
+"""How many classes every family has in each part."""
+TURN = np.deg2rad(20.0)
+"""Largest turn of a picture, either way."""
+ZOOM = 1.2
+"""Largest enlargement of a picture, and reduction."""
+
+
+class TextureSource(ImageSource):
+    """Generated textures; see `textures`."""
+
+    def __init__(self, class_names: list[str], pictures: int, seed: int) -> None:
+        labels = np.repeat(np.arange(len(class_names)), pictures)
+        files = [f"{name}/{number:04d}" for name in class_names for number in range(pictures)]
+        super().__init__("textures", class_names, labels, files)
+        self._pictures = pictures
+        self._seed = seed
+
+    def load(self, index: int, *, min_side: int | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
+        """See `ImageSource.load`."""
+        return draw_texture(self.class_names[self.labels[index]], index % self._pictures, self._seed)
+
+    def stamp(self, index: int) -> str:
+        """See `ImageSource.stamp`."""
+        return ""
+
+    @property
+    def identity(self) -> str:
+        """See `ImageSource.identity`."""
+        return f"textures {VERSION} {self._seed}"
+
+
+def textures(split: str | None = None, *, pictures: int = 20, seed: int = 0) -> ImageSource:
+    """Open the generated set of textures.
+
+    Args:
+        split: ``train``, ``val`` or ``test`` classes; None for all.
+        pictures: pictures a class.
+        seed: with class and number, decides every picture.
+
+    Raises:
+        SourceError: there is no such split.
+        ValueError: ``pictures`` is below 1.
+    """
+    if pictures < 1:
+        raise ValueError(f"pictures must be at least 1, got {pictures}")
+    parts = texture_split()
+    if split is not None and split not in parts:
+        raise SourceError(f"textures: no split '{split}'; there are {', '.join(parts)}")
+    names = parts[split] if split is not None else [name for part in parts.values() for name in part]
+    return TextureSource(names, pictures, seed)
+
+
+def texture_split() -> Split:
+    """Class names (``family/number``) of the train, val and test classes."""
+    first, split = 0, {}
+    for part, count in CLASSES_A_FAMILY.items():
+        split[part] = [f"{family}/{number:03d}" for family in FAMILIES for number in range(first, first + count)]
+        first += count
+    return split
+
+
+def draw_texture(class_name: str, number: int, seed: int = 0) -> Image.Image:
+    """One picture of one class, `SIDE` x `SIDE`, RGB.
+
+    Args:
+        class_name: ``family/number`` of the class; any number from 0 on is a class.
+        number: which picture of the class.
+        seed: seed of everything.
+    """
+    family, _, place = class_name.partition("/")
+    rng = numpy_generator(seed, f"textures/{class_name}", number)
+    own = numpy_generator(seed, f"textures/{class_name}/colours")
+    grid = draw_grid(rng, float(TURN), ZOOM)
+    field = FAMILIES[family](class_parameters(int(place)), grid, rng)
+    has_colours = int(place) % 2 == 0
+    palette = draw_palette(own if has_colours else rng)
+    return to_picture(field, _jittered(palette, rng), rng)
+
+
+def class_parameters(number: int) -> np.ndarray:
+    """The numbers of a class of any family, ``(NUM_PARAMETERS,)`` in [0, 1), no two classes near each other.
+
+    Source: the additive recurrence on powers of the generalised golden ratio, Roberts, "The unreasonable
+    effectiveness of quasirandom sequences", 2018.
+    """
+    ratio = 1.5
+    for _ in range(60):
+        ratio = (1 + ratio) ** (1 / (NUM_PARAMETERS + 1))
+    steps = ratio ** -np.arange(1, NUM_PARAMETERS + 1)
+    return np.asarray((0.5 + (number + 1) * steps) % 1)
+
+
+def draw_palette(rng: Generator) -> np.ndarray:
+    """Two to four colours that stand apart in lightness, ``(K, 3)`` in [0, 1], from the dark to the light end."""
+    count = int(rng.integers(2, 5))
+    hue, spread = rng.uniform(0, 1), rng.uniform(0.05, 0.5)
+    lightness = np.linspace(rng.uniform(0.05, 0.35), rng.uniform(0.65, 0.95), count)
+    hues, saturations = hue + spread * rng.uniform(-1, 1, count), rng.uniform(0.1, 0.9, count)
+    colours = [colorsys.hls_to_rgb(h % 1, light, s) for h, light, s in zip(hues, lightness, saturations, strict=True)]
+    return np.array(colours if rng.uniform() < 0.5 else colours[::-1])
+
+
+def to_picture(field: np.ndarray, palette: np.ndarray, rng: Generator) -> Image.Image:
+    """Colour a field of values in [0, 1], and light it from one side with a little noise."""
+    stops = np.linspace(0, 1, len(palette))
+    pixels = np.stack([np.interp(field, stops, channel) for channel in palette.T], axis=-1)
+    row, column = np.mgrid[:SIDE, :SIDE] / (SIDE / 2) - 1
+    angle = rng.uniform(0, 2 * np.pi)
+    light = 1 + rng.uniform(0, 0.25) * (np.cos(angle) * column + np.sin(angle) * row) + rng.uniform(-0.1, 0.1)
+    pixels = pixels * light[..., None] + rng.normal(0, 0.015, pixels.shape)
+    return Image.fromarray((255 * np.clip(pixels, 0, 1)).round().astype(np.uint8))
+
+
+def _jittered(palette: np.ndarray, rng: Generator) -> np.ndarray:
+    """The same colours a little off, all of them in one direction and each in its own."""
+    shared, own = rng.normal(0, 0.04, 3), rng.normal(0, 0.03, palette.shape)
+    return np.clip(palette + shared + own, 0, 1)
