@@ -35,10 +35,7 @@ class PlainReasoner(nn.Module):
 
     def forward(self, pictures: Tensor, questions: Sequence[Sequence[int]]) -> Tensor:
         """Logits ``(Q, 28)`` of questions, each with a picture of its own ``(Q, 3, H, W)``."""
-        lengths = torch.tensor([len(question) for question in questions])
-        padded = nn.utils.rnn.pad_sequence([torch.tensor(question) for question in questions], batch_first=True)
-        states, _ = self.gru(self.words(padded))
-        code = states[torch.arange(len(lengths)), lengths - 1]
+        code = self.read(questions)
         assert self.generator is not None
         flat = self.generator.linear(code)  # type: ignore[operator]
         x = self.trunk(pictures).contiguous()
@@ -48,6 +45,18 @@ class PlainReasoner(nn.Module):
             first = F.relu(block.entry(self._with_coordinates(x)))
             second = block.norm(block.conv(first))
             x = first + F.relu((1 + gamma)[:, :, None, None] * second + beta[:, :, None, None])
+        return self.classify(x)
+
+    def read(self, questions: Sequence[Sequence[int]]) -> Tensor:
+        """Codes ``(Q, hidden_dim)``: the state of a GRU over padded questions at the end of each."""
+        lengths = torch.tensor([len(question) for question in questions])
+        padded = nn.utils.rnn.pad_sequence([torch.tensor(question) for question in questions], batch_first=True)
+        states, _ = self.gru(self.words(padded))
+        code: Tensor = states[torch.arange(len(lengths)), lengths - 1]
+        return code
+
+    def classify(self, x: Tensor) -> Tensor:
+        """Logits ``(Q, 28)`` of maps ``(Q, C, H, W)``."""
         classifier = self.classifier
         responses = F.relu(classifier.norm(classifier.conv(self._with_coordinates(x))))
         answer: Tensor = classifier.answer(responses.amax((2, 3)))

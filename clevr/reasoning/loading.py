@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from clevr.config import ReasonerConfig, TrainConfig
 from clevr.reasoning.network import FiLMReasoner
 from fewshot_film.run.config import plain
 from fewshot_film.run.errors import ConfigError, SavedModelError
-from fewshot_film.run.saved_model import SavedModel, load_model, save_model
+from fewshot_film.run.saved_model import CONFIG, SavedModel, load_model, save_model
 
 KIND = "clevr-reasoner"
 SHIPPED = Path(__file__).resolve().parent.parent / "models"
@@ -31,10 +32,7 @@ def load(name: str | Path, expected: ReasonerConfig | None = None) -> FiLMReason
         SavedModelError: there is no such model, a file is missing or damaged, or it is of another kind.
         ConfigError: it has other settings than ``expected``.
     """
-    folder = SHIPPED / str(name) if (SHIPPED / str(name)).is_dir() else Path(name)
-    if not folder.is_dir():
-        shipped = ", ".join(sorted(path.name for path in SHIPPED.glob("*/"))) or "none"
-        raise SavedModelError(f"no model {name}; expected a folder that `clevr-film train` wrote, or one of: {shipped}")
+    folder = model_folder(name)
     saved = load_model(folder)
     if saved.config.get("kind") != KIND:
         raise SavedModelError(f"{folder} holds a model of kind {saved.config.get('kind')!r}; expected {KIND!r}")
@@ -45,6 +43,33 @@ def load(name: str | Path, expected: ReasonerConfig | None = None) -> FiLMReason
     weights = {name: _full(value) for name, value in saved.weights.items()}
     dataclasses.replace(saved, weights=weights).load_into(reasoner)
     return reasoner.eval()
+
+
+def model_folder(name: str | Path) -> Path:
+    """Where a model is, by the name under which it comes with the package or by its folder.
+
+    Raises:
+        SavedModelError: there is none.
+    """
+    folder = SHIPPED / str(name) if (SHIPPED / str(name)).is_dir() else Path(name)
+    if not folder.is_dir():
+        shipped = ", ".join(sorted(path.name for path in SHIPPED.glob("*/"))) or "none"
+        raise SavedModelError(f"no model {name}; expected a folder that `clevr-film train` wrote, or one of: {shipped}")
+    return folder
+
+
+def training_record(name: str | Path) -> dict[str, Any]:
+    """What a model was trained on and how far, as it was saved with it; its weights are not read.
+
+    Raises:
+        SavedModelError: there is no such model, or its record is damaged.
+    """
+    path = model_folder(name) / CONFIG
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["config"]["training"]
+    except (OSError, ValueError, KeyError) as error:
+        raise SavedModelError(f"{path} is missing or damaged ({error}); get the whole folder again") from None
+    return record
 
 
 def save_reasoner(
@@ -73,7 +98,8 @@ def _full(value: torch.Tensor) -> torch.Tensor:
 
 def _config(saved: SavedModel) -> ReasonerConfig:
     record: dict[str, Any] = saved.config["model"]
-    return ReasonerConfig(**{key: tuple(value) if isinstance(value, list) else value for key, value in record.items()})
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in record.items()}
+    return ReasonerConfig(**values)
 
 
 def _card(reasoner: FiLMReasoner, training: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ def max_response(rows: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         The maxima ``(B, O)``, and the positions 0 to P - 1 that reach them, the first where several do.
     """
-    maxima, positions = cast(Any, _MaxResponse).apply(rows, weight)
+    maxima, positions = cast(Any, _MaxResponse).apply(rows, weight.to(rows.dtype))
     return maxima, positions
 
 
@@ -37,7 +37,7 @@ class _MaxResponse(torch.autograd.Function):
         maxima, positions = (torch.cat(parts) for parts in zip(*best, strict=True))
         ctx.save_for_backward(rows, weight, positions)
         ctx.mark_non_differentiable(positions)
-        return maxima, positions
+        return maxima.to(rows.dtype), positions
 
     @staticmethod
     @once_differentiable

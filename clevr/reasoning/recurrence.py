@@ -31,7 +31,8 @@ def gru_over_tree(inputs: Tensor, weight: Tensor, bias: Tensor, tree: PrefixTree
     Source:
         Cho et al., EMNLP 2014, https://arxiv.org/abs/1406.1078, in the form of ``torch.nn.GRU``.
     """
-    states: Tensor = cast(Any, _TreeGRU).apply(inputs, weight, bias, tree)
+    with torch.autocast(inputs.device.type, enabled=False):  # a long recurrence keeps its full precision
+        states: Tensor = cast(Any, _TreeGRU).apply(inputs.to(weight.dtype), weight, bias, tree)
     return states
 
 

@@ -8,17 +8,25 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.plain_reasoner import PlainReasoner
-from clevr.config import ReasonerConfig
+from clevr.config import ReasonerConfig, TrainConfig
 from clevr.questions.tokens import Vocabulary
 from clevr.reasoning.network import FiLMReasoner, QuestionBatch
 from clevr.reasoning.prefixes import build_prefix_tree
 from fewshot_film.film import Modulation
 from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.parsing import parse
 from tests.clevr.reasoning.small import SMALL, batch, reasoner
+from tests.conftest import CHECKOUT
 
-FEATURES = ReasonerConfig(
-    inputs="features", width=14, height=14, input_maps=1024, trunk_maps=(), trunk_kernel=3, trunk_stride=1
-)
+
+def paper(name: str) -> ReasonerConfig:
+    """The network of one of the files in ``configs/clevr``."""
+    config: TrainConfig = parse("test", TrainConfig, [f"--config={CHECKOUT / 'configs/clevr' / name}.yaml"])
+    return config.model
+
+
+FEATURES = paper("film-features")
+PIXELS = paper("film-pixels")
 
 
 def num_parameters(network: torch.nn.Module) -> int:
@@ -42,9 +50,12 @@ class TestPaperSize:
 
     def test_from_pixels(self) -> None:
         convolutions = (3 * 16 * 128 + 128) + 3 * (128 * 16 * 128 + 128) + 4 * 2 * 128
-        assert num_parameters(FiLMReasoner(ReasonerConfig()).trunk) == convolutions
+        network = FiLMReasoner(PIXELS)
+        assert num_parameters(network.trunk) == convolutions
+        assert num_parameters(network) == 59_491_652 - 1_182_336 + convolutions
+        assert ReasonerConfig() == PIXELS, "the defaults are the paper's"
 
-    @pytest.mark.parametrize("config", [ReasonerConfig(), FEATURES], ids=["pixels", "features"])
+    @pytest.mark.parametrize("config", [PIXELS, FEATURES], ids=["pixels", "features"])
     def test_a_training_step(self, config: ReasonerConfig) -> None:
         network = FiLMReasoner(config)
         shape = (2, config.input_maps, config.height, config.width)
@@ -220,3 +231,18 @@ class TestAblations:
 def test_settings_out_of_range(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         dataclasses.replace(SMALL, **changes)
+
+
+def test_half_precision_trains() -> None:
+    """Under autocast loss and gradients stay near those in 32 bits."""
+    network = reasoner().float()
+    asked, _ = batch([3, 3])
+    assert asked.answers is not None
+    gradients = []
+    for enabled in (False, True):
+        network.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            loss = F.cross_entropy(network(asked).float(), asked.answers)
+        loss.backward()
+        gradients.append(torch.cat([value.grad.flatten() for value in network.parameters() if value.grad is not None]))
+    assert F.cosine_similarity(*gradients, dim=0) > 0.9
