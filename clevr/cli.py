@@ -18,6 +18,16 @@ COMMANDS = (
         ),
     ),
     Command(
+        name="objects",
+        config="clevr.objects:ObjectsConfig",
+        run="clevr.objects:run",
+        help="Cut objects out of generated scenes into one folder a class, for few-shot learning.",
+        examples=(
+            "clevr-film objects --scenes 1000 --out clevr-objects",
+            "clevr-film objects --scenes 20 --size 128 --out objects --workers 1",
+        ),
+    ),
+    Command(
         name="train",
         config="clevr.config:TrainConfig",
         run="clevr.train:run",

@@ -1,0 +1,162 @@
+"""``clevr-film objects``: CLEVR's objects cut out of their pictures, one folder a class, for few-shot learning.
+
+``OUT/<part>/<colour>_<material>_<shape>/<scene>_<object>.png``. A class is colour, material and shape; size varies
+within it, as a cut-out says little of it. Classes are dealt to ``train``, ``val`` and ``test`` for good, see `part_of`:
+every colour, material and shape is among the training classes, so what is new in a test class is the combination.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tqdm import tqdm
+
+from clevr.data.chunks import Chunk, GenerateError, split_into_chunks
+from clevr.workers import available_cores, run_jobs
+from clevr.world.scene import COLORS, MATERIALS, SHAPES
+from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.files import write_json_atomically
+
+logger = logging.getLogger(__name__)
+
+INFO_FILE = "objects.json"
+DONE_FOLDER = ".objects"
+
+
+@dataclass(frozen=True)
+class ObjectsConfig:
+    """How many scenes to cut up, and how.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    out: Path
+    """Folder for the cut-outs."""
+    scenes: int = 1000
+    """Scenes to draw; each gives up to 10 cut-outs, so 1,000 give about 130 of each of the 48 classes."""
+    seed: int = 0
+    """Seed; what scene i gives is a function of seed and i."""
+    width: int = 480
+    """Width of the scenes' pictures in pixels."""
+    height: int = 320
+    """Height of the scenes' pictures in pixels."""
+    size: int = 84
+    """Side of a cut-out in pixels."""
+    margin: float = 0.15
+    """What is left around an object on each side, a share of the longer side of its box."""
+    min_side: int = 20
+    """Objects whose box in the picture is smaller than this, in pixels, are left out."""
+    workers: int | Literal["auto"] = "auto"
+    """Processes; auto: one for every core. The cut-outs are the same for any number."""
+    chunk: int = 100
+    """Scenes made at one go: what a kill can cost a process."""
+    device: str = "cpu"
+    """Where the pictures are computed: cpu, cuda or mps."""
+
+    def __post_init__(self) -> None:
+        for name in ("scenes", "width", "height", "size", "min_side", "chunk"):
+            _expect(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
+        _expect("seed", self.seed, self.seed >= 0, "at least 0")
+        _expect("margin", self.margin, 0 <= self.margin <= 1, "a number from 0 to 1")
+        _expect("workers", self.workers, self.workers == "auto" or self.workers >= 1, "auto, or at least 1")
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The settings that the cut-outs depend on."""
+        names = ("scenes", "seed", "width", "height", "size", "margin", "min_side")
+        return {name: getattr(self, name) for name in names}
+
+
+def class_name(color: str, material: str, shape: str) -> str:
+    """Name of a class, and of its folder."""
+    return f"{color}_{material}_{shape}"
+
+
+def part_of(color: str, material: str, shape: str) -> str:
+    """The part that a class is in: of 48 classes 30 are for training, 6 for validation, 12 for test.
+
+    The parts go round along the eight colours, shifted by shape and material, so that every colour, material and
+    shape is both in training and in test.
+    """
+    step = (COLORS.index(color) + 3 * SHAPES.index(shape) + 4 * MATERIALS.index(material)) % len(COLORS)
+    return {0: "test", 1: "test", 2: "val"}.get(step, "train")
+
+
+def run(config: ObjectsConfig) -> None:
+    """Cut up the scenes that are not done yet.
+
+    Raises:
+        GenerateError: the folder holds cut-outs made with other settings, or something else.
+        ProcessLostError: a worker was killed.
+    """
+    _begin(config)
+    chunks = split_into_chunks(config.scenes, config.chunk)
+    missing = [chunk for chunk in chunks if not _mark(config, chunk).exists()]
+    workers = available_cores() if config.workers == "auto" else config.workers
+    done = config.scenes - sum(map(len, missing))
+    bar = tqdm(total=config.scenes, initial=done, unit="scene", disable=not sys.stderr.isatty(), dynamic_ncols=True)
+    with bar:
+        for chunk in run_jobs(functools.partial(make_chunk, config), missing, workers):
+            bar.update(len(chunk))
+    _finish(config)
+
+
+def make_chunk(config: ObjectsConfig, chunk: Chunk) -> Chunk:
+    """Cut up a range of scenes and write what they give; runs in a worker process."""
+    from clevr.cutouts import cut_out
+    from clevr.data.writer import encode_png
+
+    for cutout in cut_out(config, range(chunk.start, chunk.stop)):
+        path = config.out / cutout.part / cutout.class_name / f"{cutout.scene:06d}_{cutout.index:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode_png(cutout.pixels))
+    _mark(config, chunk).touch()
+    return chunk
+
+
+def _mark(config: ObjectsConfig, chunk: Chunk) -> Path:
+    return config.out / DONE_FOLDER / f"{chunk.start}-{chunk.stop}"
+
+
+def _begin(config: ObjectsConfig) -> None:
+    """Make the folder, or go on in one that the same settings made.
+
+    The settings are written first, so whatever the folder then holds is of them.
+    """
+    path = config.out / INFO_FILE
+    if not path.exists():
+        if config.out.is_dir() and any(there.name != DONE_FOLDER for there in config.out.iterdir()):
+            raise GenerateError(f"'{config.out}' holds something else; name a folder that is empty or not there yet")
+        (config.out / DONE_FOLDER).mkdir(parents=True, exist_ok=True)
+        write_json_atomically(path, config.content)
+        return
+    made = json.loads(path.read_text("utf-8"))
+    differing = [name for name, value in config.content.items() if made.get(name) != value]
+    if differing:
+        name = differing[0]
+        raise GenerateError(
+            f"'{config.out}' was made with other settings: {name} is {made.get(name)} there and {config.content[name]} "
+            "here; name another folder"
+        )
+
+
+def _finish(config: ObjectsConfig) -> None:
+    counts = {
+        part: sorted(len(list(folder.iterdir())) for folder in (config.out / part).iterdir())
+        for part in ("train", "val", "test")
+        if (config.out / part).is_dir()
+    }
+    for part, sizes in counts.items():
+        logger.info("%s: %d classes of %d to %d pictures", part, len(sizes), sizes[0], sizes[-1])
+
+
+def _expect(name: str, value: object, is_good: bool, expected: str) -> None:
+    if not is_good:
+        raise ConfigError(f"{name} is {value}; expected {expected}")
