@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING
 from fewshot_film.run.errors import ConfigError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from clevr.data.reader import ClevrSplit
+    from clevr.data.table import QuestionTable
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +46,8 @@ class EvaluateConfig:
     """auto (an accelerator where there is one), cpu, cuda, or mps."""
     out: Path | None = None
     """JSON file for all numbers; a Markdown file of the same name is written beside it."""
+    sheet: Path | None = None
+    """PNG file for a contact sheet of pictures with questions, answers, and what would have been right."""
     predictions: Path | None = None
     """JSON file for every answer, as CLEVR's test server takes it."""
 
@@ -91,6 +97,8 @@ def run(config: EvaluateConfig) -> None:
         config.predictions.parent.mkdir(parents=True, exist_ok=True)
         write_json_atomically(config.predictions, predictions_json(table, found.answers))
         logger.info("%d answers: %s", len(table), config.predictions)
+    if config.sheet:
+        _write_sheet(config, table, found.answers)
     if (table.answer < 0).all():
         logger.info("the questions of %s have no answers to compare with", config.split)
         return
@@ -102,6 +110,18 @@ def run(config: EvaluateConfig) -> None:
     if config.out:
         write_result(config.out, config=config, seed=0, results=evaluation.to_json())
         write_text_atomically(config.out.with_suffix(".md"), text)
+
+
+def _write_sheet(config: EvaluateConfig, table: QuestionTable, answers: NDArray[np.int64]) -> None:
+    from clevr.answer_sheet import answer_sheet
+    from clevr.data.reader import ClevrSplit
+    from fewshot_film.run.files import write_atomically
+
+    assert config.sheet is not None
+    config.sheet.parent.mkdir(parents=True, exist_ok=True)
+    sheet = answer_sheet(ClevrSplit.open(config.data, config.split), table, answers)
+    write_atomically(config.sheet, lambda temporary: sheet.save(temporary, format="png"))
+    logger.info("pictures with questions and answers: %s", config.sheet)
 
 
 def _num_objects(split: ClevrSplit) -> dict[str, int] | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from clevr.cli import COMMANDS
 from clevr.data.batches import ReasoningData, load_reasoning_data
@@ -54,7 +55,11 @@ def one_by_one(world: Path) -> list[str]:
 
 def test_everything_is_written(tmp_path: Path, world: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, predictions = tmp_path / "new" / "val.json", tmp_path / "other" / "answers.json"
-    assert evaluate(model, world, "--out", out, "--predictions", predictions, "--common_answers=train") == 0
+    sheet = tmp_path / "sheets" / "val.png"
+    written = ("--out", out, "--predictions", predictions, "--sheet", sheet)
+    assert evaluate(model, world, *written, "--common_answers=train") == 0
+    with Image.open(sheet) as picture:
+        assert picture.width > 600
     printed = capsys.readouterr().out
     assert printed == out.with_suffix(".md").read_text()
     assert printed.startswith("# small on val\n")
