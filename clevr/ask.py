@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clevr.data.feature_config import ExtractorConfig
 from fewshot_film.run.errors import ConfigError
@@ -32,7 +32,8 @@ class AskConfig:
     device: str = "auto"
     """auto (an accelerator where there is one), cpu, cuda, or mps."""
     extractor: ExtractorConfig = field(default_factory=ExtractorConfig)
-    """What makes the features, for a model that reads features."""
+    """What makes the features, for a model that reads features; what is left as it is comes from the model's own
+    record, where it has one."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.runners_up <= 27:
@@ -51,13 +52,15 @@ def run(config: AskConfig) -> None:
     from clevr.answering import Answerer, open_picture
     from clevr.data.backbone import Extractor
     from clevr.predict import QuestionError
-    from clevr.reasoning.loading import load
+    from clevr.reasoning.loading import load, training_record
     from fewshot_film.run.machine import Machine
 
     picture = open_picture(config.picture)
     device = Machine(config.device, "32-true").device
     reasoner = load(config.model).to(device)
-    extractor = Extractor(config.extractor).to(device) if reasoner.config.inputs == "features" else None
+    extractor = None
+    if reasoner.config.inputs == "features":
+        extractor = Extractor(recorded_extractor(config, training_record(config.model))).to(device)
     answerer = Answerer(reasoner, picture, extractor)
     if config.question is not None:
         _say(answerer, answerer.ask(config.question), config)
@@ -67,6 +70,17 @@ def run(config: AskConfig) -> None:
             _say(answerer, answerer.ask(question), config)
         except QuestionError as error:
             sys.stdout.write(f"{error}\n")
+
+
+def recorded_extractor(config: AskConfig, record: Mapping[str, Any]) -> ExtractorConfig:
+    """The extractor that the model's record names, with what was set otherwise here."""
+    recorded, default = record.get("extractor") or {}, ExtractorConfig()
+    chosen = {}
+    for item in fields(ExtractorConfig):
+        here = getattr(config.extractor, item.name)
+        is_set = here != getattr(default, item.name)
+        chosen[item.name] = here if is_set else recorded.get(item.name, here)
+    return ExtractorConfig(**chosen)
 
 
 def describe(answer: Answer, runners_up: int = 3) -> str:

@@ -93,6 +93,14 @@ COMMANDS = (
         ),
         positionals=("model", "data"),
     ),
+    Command(
+        name="import",
+        config="clevr.importing:ImportConfig",
+        run="clevr.importing:run",
+        help="Make a model of a checkpoint that the FiLM authors' code wrote.",
+        examples=("clevr-film import film.pt --out models/film",),
+        positionals=("checkpoint",),
+    ),
 )
 
 

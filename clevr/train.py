@@ -137,6 +137,8 @@ def run(config: TrainConfig) -> None:
             "validation_accuracy": result.best,
             "seconds": round(result.seconds, 1),
         }
+        extractor = getattr(data["train"].pictures, "settings", None)
+        training |= {"extractor": extractor} if extractor else {}
         log.info("saved %s", save_reasoner(Path(config.out) / "model", reasoner, training, config))
 
 

@@ -64,6 +64,11 @@ class PictureFeatures:
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How the features were made; empty where the store does not say."""
+        return dict(getattr(self.store, "settings", {}))
+
     def __getitem__(self, numbers: NDArray[np.int64]) -> NDArray[np.floating[Any]]:
         """Features ``(len(numbers), C, H, W)``."""
         return self.store.read(self._rows[numbers])
