@@ -6,10 +6,10 @@ RUN = $(VENV)/bin/python -m
 INSTALLED = $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint clean
+.PHONY: help install learn2learn demo docs test test-all lint clean
 
 help:  ## show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED)  ## virtual environment with the package and its tools, in .venv
 
@@ -18,8 +18,21 @@ $(INSTALLED): setup.py pyproject.toml constraints.txt
 	$(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+learn2learn: $(VENV)/.learn2learn  ## add learn2learn (needs a C compiler): MAML, ANIL, Meta-SGD, its task sets
+
+# without its declared dependencies, most of which it never imports; the C code is generated anew for this Python
+$(VENV)/.learn2learn: $(INSTALLED)
+	$(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[learn2learn]'
+	CYTHON_FORCE_REGEN=1 $(RUN) pip install --quiet --disable-pip-version-check --no-deps --use-pep517 \
+		--config-settings=--build-option=build_ext learn2learn==0.2.0
+	$(RUN) fewshot_film.extras
+	touch $@
+
 demo: $(INSTALLED)  ## train on generated pictures for two minutes, evaluate, and draw an episode
 	$(RUN) benchmarks.demo
+
+docs: $(INSTALLED)  ## the documentation into site/, strictly: a dead link ends it
+	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --quiet
 
 lint: $(INSTALLED)  ## style, types, import direction
 	$(RUN) ruff check .

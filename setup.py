@@ -8,6 +8,8 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "fewshot_film" / "__init__.py").read_text())
 
+DOCS = ["jinja2>=3.1", "latex2mathml>=3.77", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.30"]
+
 setup(
     name="fewshot-film",
     version=VERSION.group(1) if VERSION else "0",
@@ -42,7 +44,9 @@ setup(
         "hub": ["huggingface_hub>=0.25"],
         "onnx": ["onnx>=1.18", "onnxscript>=0.5"],
         "analysis": ["scikit-learn>=1.5"],
+        "docs": DOCS,
         "dev": [
+            *DOCS,
             "h5py>=3.10",
             "hypothesis>=6.100",
             "import-linter>=2.0",

@@ -97,7 +97,77 @@ class PrototypesConfig(FilmConfig):
         _expect(self, "scale", self.scale > 0, "above 0")
 
 
-AnyLearnerConfig = SimpleCNAPSConfig | PrototypesConfig
+@dataclass(frozen=True)
+class GradientConfig(LearnerConfig):
+    """Methods that take a few gradient steps on the support set, through which they are meta-trained."""
+
+    inner_steps: int = 5
+    """Steps on the support set of a training episode."""
+    test_steps: int = 0
+    """Steps in validation and afterwards; 0: as many as in training."""
+    inner_rate: float = 0.1
+    """Step size on the support set."""
+    first_order: bool = False
+    """Meta-train as if the inner gradients did not depend on the weights: less time and memory."""
+    way: int = 0
+    """0: the head starts at zero for any number of classes; else every one of so many has a learned start."""
+    statistics: Literal["support", "transductive", "running"] = "support"
+    """BatchNorm by the statistics of the support set, of the query pictures themselves, or of pre-training."""
+    train_backbone: bool = True
+    """Meta-train the backbone's start too, and not only what else there is."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _expect(self, "inner_steps", self.inner_steps >= 1, "at least 1")
+        _expect(self, "test_steps", self.test_steps >= 0, "at least 0")
+        _expect(self, "inner_rate", self.inner_rate > 0, "above 0")
+        _expect(self, "way", self.way == 0 or self.way >= 2, "0, or at least 2")
+
+
+@dataclass(frozen=True)
+class ANILConfig(GradientConfig):
+    """ANIL: MAML whose inner steps change the head alone."""
+
+    method: Literal["anil"] = "anil"
+    """Name of the method."""
+
+
+@dataclass(frozen=True)
+class InnerConfig(GradientConfig):
+    """Methods whose inner steps change the network or its FiLM."""
+
+    inner: Literal["all", "film+head", "film"] = "all"
+    """What the inner steps change: backbone and head, gamma and beta and head, or gamma and beta alone."""
+    sites: tuple[str, ...] = ("layer*.*.bn[12]",)
+    """Names or patterns of the normalisation layers that FiLM follows."""
+    film_start: Literal["learned", "identity"] = "learned"
+    """Gamma and beta before the first step: meta-trained from the identity on, or always the identity."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _expect(self, "way", self.inner != "film" or self.way > 0, "at least 2 where inner is film: nothing else "
+                "tells the classes apart")
+        _expect(self, "train_backbone", self.inner != "all" or self.train_backbone, "true where inner is all; set "
+                "inner to film+head to leave the backbone as it is")
+
+
+@dataclass(frozen=True)
+class MAMLConfig(InnerConfig):
+    """MAML: a start from which a few gradient steps on the support set lead to a good classifier."""
+
+    method: Literal["maml"] = "maml"
+    """Name of the method."""
+
+
+@dataclass(frozen=True)
+class MetaSGDConfig(InnerConfig):
+    """Meta-SGD: MAML with a learned step size for every weight, ``inner_rate`` at first."""
+
+    method: Literal["meta-sgd"] = "meta-sgd"
+    """Name of the method."""
+
+
+AnyLearnerConfig = SimpleCNAPSConfig | PrototypesConfig | MAMLConfig | ANILConfig | MetaSGDConfig
 """The settings of any method; ``method`` tells which."""
 
 

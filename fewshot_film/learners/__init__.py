@@ -1,25 +1,31 @@
 """Few-shot learners: one file a method; beside them backbones, the set encoder, heads and evaluation."""
 
+from fewshot_film.learners.anil import ANIL
 from fewshot_film.learners.backbone import Backbone, build_backbone
 from fewshot_film.learners.errors import SupportError, WeightsError
 from fewshot_film.learners.evaluation import evaluate
 from fewshot_film.learners.film_learner import FilmLearner, Head
 from fewshot_film.learners.learner import Adapted, Learner
 from fewshot_film.learners.mahalanobis import MahalanobisClassifier, fit_mahalanobis
+from fewshot_film.learners.maml import MAML
+from fewshot_film.learners.meta_sgd import MetaSGD
 from fewshot_film.learners.prototypes import Prototypes
 from fewshot_film.learners.registry import CONFIGS, LEARNERS, build_learner
 from fewshot_film.learners.saving import load_learner, save_learner
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
 
 __all__ = [
+    "ANIL",
     "CONFIGS",
     "LEARNERS",
+    "MAML",
     "Adapted",
     "Backbone",
     "FilmLearner",
     "Head",
     "Learner",
     "MahalanobisClassifier",
+    "MetaSGD",
     "Prototypes",
     "SimpleCNAPS",
     "SupportError",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +33,7 @@ class Learner(nn.Module, ABC):
         backbone: the network that gives the features; default: built from ``config.backbone``.
     """
 
-    transductive: ClassVar[bool] = False
+    transductive: bool = False
     """Whether the query pictures of one call are looked at together: give all of a task's in one call."""
 
     def __init__(self, config: LearnerConfig, backbone: Backbone | None = None) -> None:

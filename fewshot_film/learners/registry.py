@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from fewshot_film.config.learners import LearnerConfig, PrototypesConfig, SimpleCNAPSConfig
+from fewshot_film.config.learners import (
+    ANILConfig,
+    LearnerConfig,
+    MAMLConfig,
+    MetaSGDConfig,
+    PrototypesConfig,
+    SimpleCNAPSConfig,
+)
+from fewshot_film.learners.anil import ANIL
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.learner import Learner
+from fewshot_film.learners.maml import MAML
+from fewshot_film.learners.meta_sgd import MetaSGD
 from fewshot_film.learners.prototypes import Prototypes
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
 
 LEARNERS: dict[type[LearnerConfig], type[Learner]] = {
     SimpleCNAPSConfig: SimpleCNAPS,
     PrototypesConfig: Prototypes,
+    MAMLConfig: MAML,
+    ANILConfig: ANIL,
+    MetaSGDConfig: MetaSGD,
 }
 """The learner of every configuration."""
 

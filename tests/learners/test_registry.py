@@ -9,11 +9,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from fewshot_film.config.learners import AnyLearnerConfig, BackboneConfig, LearnerConfig
+from fewshot_film.config.learners import AnyLearnerConfig, BackboneConfig, GradientConfig, LearnerConfig
 from fewshot_film.learners import CONFIGS, LEARNERS, build_learner, load_learner, save_learner
+from tests.extras import needs_learn2learn
 from tests.learners.small import SMALL
 
 SUPPORT, LABELS, QUERY = torch.rand(6, 1, 16, 16), torch.tensor([5, 2, 9, 5, 2, 9]), torch.rand(4, 1, 16, 16)
+
+METHODS = [
+    pytest.param(name, marks=needs_learn2learn if issubclass(config, GradientConfig) else ())
+    for name, config in CONFIGS.items()
+]
 
 
 def small_config(method: str) -> LearnerConfig:
@@ -32,7 +38,7 @@ def test_every_configuration_has_a_learner_and_a_name():
         assert LEARNERS[config].__doc__
 
 
-@pytest.mark.parametrize("method", CONFIGS)
+@pytest.mark.parametrize("method", METHODS)
 def test_saved_and_loaded_it_answers_the_same(method, tmp_path: Path):
     torch.manual_seed(0)
     learner = build_learner(small_config(method)).eval()
@@ -47,7 +53,7 @@ def test_saved_and_loaded_it_answers_the_same(method, tmp_path: Path):
         assert torch.equal(loaded.adapt(SUPPORT, LABELS)(QUERY), logits)
 
 
-@pytest.mark.parametrize("method", CONFIGS)
+@pytest.mark.parametrize("method", METHODS)
 def test_renaming_the_labels_permutes_the_logits(method):
     torch.manual_seed(0)
     learner = build_learner(small_config(method)).eval()
@@ -57,7 +63,7 @@ def test_renaming_the_labels_permutes_the_logits(method):
     torch.testing.assert_close(renamed.flip(1), logits, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("method", CONFIGS)
+@pytest.mark.parametrize("method", METHODS)
 def test_answers_leave_no_trace(method):
     torch.manual_seed(0)
     learner = build_learner(small_config(method)).train()
