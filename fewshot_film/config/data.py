@@ -34,7 +34,7 @@ class DataConfig:
 
     source: str = "glyphs"
     """Kind of source: folder, omniglot, cifar-fs, fc100, mini-imagenet, tiered-imagenet, cub, meta-dataset,
-    torchvision:NAME; or generated: glyphs, textures, shapes."""
+    torchvision:NAME; or generated: glyphs, creatures, textures."""
     root: str = ""
     """Folder or zip file that holds the pictures; generated sets need none."""
     split_file: str = ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fewshot_film.data.cifar import cifar_fs, fc100
+from fewshot_film.data.creatures import creatures
 from fewshot_film.data.errors import SourceError
 from fewshot_film.data.folder import folder
 from fewshot_film.data.glyphs import glyphs
@@ -42,6 +43,7 @@ REGISTRY: dict[str, Entry] = {
     "mini-imagenet": Entry(mini_imagenet, "mini-ImageNet, lists with pictures or learn2learn's pickles"),
     "meta-dataset": Entry(meta_dataset, "one set of Meta-Dataset, from its record files"),
     "glyphs": Entry(glyphs, "characters drawn from fonts; generated, no download", has_root=False),
+    "creatures": Entry(creatures, "invented creatures before a ground; generated, no download", has_root=False),
     "textures": Entry(textures, "patterns of six families; generated, no download", has_root=False),
 }
 

@@ -8,16 +8,16 @@ The numbers of a family's classes are spread evenly over what they may be, so th
 from __future__ import annotations
 
 import colorsys
+from functools import partial
 
 import numpy as np
 from numpy.random import Generator
 from PIL import Image
 
-from fewshot_film.data.errors import SourceError
-from fewshot_film.data.pictures import MAX_PIXELS
+from fewshot_film.data.generated import GeneratedSource, lit
 from fewshot_film.data.source import ImageSource
 from fewshot_film.data.splits import Split
-from fewshot_film.data.texture_fields import FAMILIES, NUM_PARAMETERS, SIDE, draw_grid
+from fewshot_film.data.texture_fields import FAMILIES, NUM_PARAMETERS, draw_grid
 from fewshot_film.run.seeding import numpy_generator
 
 VERSION = 1
@@ -29,30 +29,6 @@ TURN = np.deg2rad(20.0)
 """Largest turn of a picture, either way."""
 ZOOM = 1.2
 """Largest enlargement of a picture, and reduction."""
-
-
-class TextureSource(ImageSource):
-    """Generated textures; see `textures`."""
-
-    def __init__(self, class_names: list[str], pictures: int, seed: int) -> None:
-        labels = np.repeat(np.arange(len(class_names)), pictures)
-        files = [f"{name}/{number:04d}" for name in class_names for number in range(pictures)]
-        super().__init__("textures", class_names, labels, files)
-        self._pictures = pictures
-        self._seed = seed
-
-    def load(self, index: int, *, min_side: int | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
-        """See `ImageSource.load`."""
-        return draw_texture(self.class_names[self.labels[index]], index % self._pictures, self._seed)
-
-    def stamp(self, index: int) -> str:
-        """See `ImageSource.stamp`."""
-        return ""
-
-    @property
-    def identity(self) -> str:
-        """See `ImageSource.identity`."""
-        return f"textures {VERSION} {self._seed}"
 
 
 def textures(split: str | None = None, *, pictures: int = 20, seed: int = 0) -> ImageSource:
@@ -67,13 +43,8 @@ def textures(split: str | None = None, *, pictures: int = 20, seed: int = 0) -> 
         SourceError: there is no such split.
         ValueError: ``pictures`` is below 1.
     """
-    if pictures < 1:
-        raise ValueError(f"pictures must be at least 1, got {pictures}")
-    parts = texture_split()
-    if split is not None and split not in parts:
-        raise SourceError(f"textures: no split '{split}'; there are {', '.join(parts)}")
-    names = parts[split] if split is not None else [name for part in parts.values() for name in part]
-    return TextureSource(names, pictures, seed)
+    draw = partial(draw_texture, seed=seed)
+    return GeneratedSource("textures", texture_split(), split, pictures, draw, f"{VERSION} {seed}")
 
 
 def texture_split() -> Split:
@@ -86,7 +57,7 @@ def texture_split() -> Split:
 
 
 def draw_texture(class_name: str, number: int, seed: int = 0) -> Image.Image:
-    """One picture of one class, `SIDE` x `SIDE`, RGB.
+    """One picture of one class, 84 x 84, RGB.
 
     Args:
         class_name: ``family/number`` of the class; any number from 0 on is a class.
@@ -130,11 +101,7 @@ def to_picture(field: np.ndarray, palette: np.ndarray, rng: Generator) -> Image.
     """Colour a field of values in [0, 1], and light it from one side with a little noise."""
     stops = np.linspace(0, 1, len(palette))
     pixels = np.stack([np.interp(field, stops, channel) for channel in palette.T], axis=-1)
-    row, column = np.mgrid[:SIDE, :SIDE] / (SIDE / 2) - 1
-    angle = rng.uniform(0, 2 * np.pi)
-    light = 1 + rng.uniform(0, 0.25) * (np.cos(angle) * column + np.sin(angle) * row) + rng.uniform(-0.1, 0.1)
-    pixels = pixels * light[..., None] + rng.normal(0, 0.015, pixels.shape)
-    return Image.fromarray((255 * np.clip(pixels, 0, 1)).round().astype(np.uint8))
+    return lit(pixels, rng)
 
 
 def _jittered(palette: np.ndarray, rng: Generator) -> np.ndarray:

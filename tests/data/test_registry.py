@@ -10,7 +10,7 @@ from tests.data.layouts import class_files, write
 
 def test_names() -> None:
     assert source_names() == (
-        "folder", "omniglot", "cifar-fs", "fc100", "mini-imagenet", "meta-dataset", "glyphs", "textures",
+        "folder", "omniglot", "cifar-fs", "fc100", "mini-imagenet", "meta-dataset", "glyphs", "creatures", "textures",
         "torchvision:<name>",
     )  # fmt: skip
 
