@@ -121,8 +121,10 @@ class ClevrDataConfig:
     """Folder for decoded pictures and read questions; null: ``cache`` in the data set's folder."""
     fraction: float = 1.0
     """Share of the training questions to use, drawn by the seed."""
+    fresh: bool = False
+    """Ask new questions about the training scenes in every pass instead of those in the files; needs scene files."""
     curriculum: int = 0
-    """Batches over which questions with longer and longer programs join those with at most 7 steps; 0: all at once."""
+    """Batches over which the nine groups of question families join in, from zero hops to three; 0: all at once."""
     pictures: int = 16
     """Pictures in a batch."""
     questions: int = 10

@@ -12,14 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clevr.config import ClevrDataConfig, TrainConfig
-from clevr.data.batches import (
-    ReasoningData,
-    TrainingBatches,
-    answers_of,
-    in_order,
-    load_reasoning_data,
-    unknown_token,
-)
+from clevr.data.batches import ReasoningData, answers_of, in_order, load_reasoning_data, unknown_token
+from clevr.data.training_batches import Changes, FreshBatches, PictureBatches, TrainingBatches
 from clevr.questions.programs import QUESTION_TYPES
 from clevr.reasoning.loading import load, save_reasoner
 from clevr.reasoning.network import FiLMReasoner, QuestionBatch
@@ -107,18 +101,9 @@ def run(config: TrainConfig) -> None:
     }
     for split, part in data.items():
         log.info("%s: %d questions about %d pictures", split, len(part), len(part.table.images))
-    effects = config.effects
-    batches = TrainingBatches(
-        data["train"],
-        config.data,
-        config.loop.seed,
-        Effects(effects.gamma, effects.blur, effects.noise) if any(vars(effects).values()) else None,
-        config.unknown_words,
-        unknown_token(reasoner.vocabulary),
-    )
     result = train(
         module,
-        batches,
+        _batches(config, data["train"], reasoner),
         config.loop,
         run_dir=config.out,
         validate=lambda trained: _validate(cast(ReasonerTraining, trained), data["val"], config.validation_questions),
@@ -147,7 +132,19 @@ def _reasoner(config: TrainConfig) -> FiLMReasoner:
 
 
 def _reads_scenes(config: TrainConfig) -> bool:
-    return config.scene_weight > 0 or config.referent_weight > 0
+    return config.data.fresh or config.scene_weight > 0 or config.referent_weight > 0
+
+
+def _batches(config: TrainConfig, data: ReasoningData, reasoner: FiLMReasoner) -> PictureBatches:
+    effects = config.effects
+    changes = Changes(
+        Effects(effects.gamma, effects.blur, effects.noise) if any(vars(effects).values()) else None,
+        config.unknown_words,
+        unknown_token(reasoner.vocabulary),
+    )
+    if config.data.fresh:
+        return FreshBatches(data, reasoner.vocabulary, config.data, config.loop.seed, changes)
+    return TrainingBatches(data, config.data, config.loop.seed, changes)
 
 
 def _data(data: ClevrDataConfig, split: str, reasoner: FiLMReasoner, *, with_scenes: bool) -> ReasoningData:

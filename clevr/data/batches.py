@@ -1,12 +1,10 @@
-"""Batches of questions grouped by picture; batch i is a function of the seed and i."""
+"""The questions and pictures of a split, and batches of them in which each picture is there once."""
 
 from __future__ import annotations
 
-import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clevr.config import ClevrDataConfig, ReasonerConfig
+from clevr.config import ReasonerConfig
 from clevr.data.errors import DataError
 from clevr.data.pictures import load_pictures
 from clevr.data.reader import ClevrSplit
-from clevr.data.referents import read_supervision
+from clevr.data.supervision import Supervision, read_supervision
 from clevr.data.table import QuestionTable
-from clevr.questions.tokens import ANSWERS, SPECIAL_TOKENS, UNK, Vocabulary
+from clevr.questions.tokens import SPECIAL_TOKENS, UNK, Vocabulary
 from clevr.reasoning.network import QuestionBatch
 from clevr.reasoning.prefixes import build_prefix_tree
-from clevr.reasoning.supervision import describe_scenes
-from clevr.world.effects import Effects, apply_effects
-from fewshot_film.run.seeding import generator, numpy_generator
 
 logger = logging.getLogger(__name__)
 
@@ -43,10 +38,8 @@ class ReasoningData:
     """Where each question ends in ``tokens``, ``(N,)``."""
     pictures: Any
     """uint8 ``(M, 3, H, W)``, or feature maps ``(M, C, H, W)``; anything that an integer array can index."""
-    scenes: NDArray[np.float32] | None = None
-    """What lies where in each picture, ``(M, 10, 6)``."""
-    referents: NDArray[np.int8] | None = None
-    """Which objects each question is finally about, ``(N, 2, 10)``."""
+    supervision: Supervision | None = None
+    """What scenes and programs say of them, for further losses."""
 
     def __len__(self) -> int:
         return len(self.table)
@@ -56,29 +49,24 @@ class ReasoningData:
         return self.tokens[self.ends[number - 1] if number else 0 : self.ends[number]]
 
     def batch(
-        self, numbers: NDArray[np.int64], unknown: NDArray[np.bool_] | None = None, hide: int = 0
+        self, numbers: NDArray[np.int64], questions: Sequence[NDArray[np.int16]] | None = None
     ) -> QuestionBatch:
         """Some questions with their pictures.
 
         Args:
             numbers: which questions, ``(Q,)``.
-            unknown: words to hide, over all words of the batch in order.
-            hide: the token that hidden words become.
+            questions: token numbers to put in their place.
         """
         images, picture = np.unique(self.table.image[numbers], return_inverse=True)
         answers = self.table.answer[numbers].astype(np.int64) - len(SPECIAL_TOKENS)
-        questions = [self.question(number) for number in numbers]
-        if unknown is not None:
-            places = np.cumsum([len(question) for question in questions])[:-1]
-            hidden = np.split(unknown, places)
-            questions = [np.where(mask, hide, question) for mask, question in zip(hidden, questions, strict=True)]
+        questions = [self.question(number) for number in numbers] if questions is None else questions
         return QuestionBatch(
             torch.from_numpy(np.asarray(self.pictures[images])),
             torch.from_numpy(picture),
             build_prefix_tree([question.tolist() for question in questions]),
             torch.from_numpy(answers),
-            None if self.scenes is None else torch.from_numpy(self.scenes[images]),
-            None if self.referents is None else torch.from_numpy(self.referents[numbers]),
+            None if self.supervision is None else torch.from_numpy(self.supervision.described[images]),
+            None if self.supervision is None else torch.from_numpy(self.supervision.referents[numbers]),
         )
 
 
@@ -123,96 +111,13 @@ def load_reasoning_data(
     else:
         pictures = load_pictures(files, names, model.width, model.height, cache)
     tokens, ends = _encode(table, vocabulary)
-    if not with_scenes:
-        return ReasoningData(table, tokens, ends, pictures)
-    scenes, referents = read_supervision(files, names, cache)
-    size = files.load_picture(names[0]).size
-    described = describe_scenes(scenes, size, model.height / model.width)
-    return ReasoningData(table, tokens, ends, pictures, described, referents)
+    supervision = read_supervision(files, names, model.height / model.width, cache) if with_scenes else None
+    return ReasoningData(table, tokens, ends, pictures, supervision)
 
 
 def _encode(table: QuestionTable, vocabulary: Vocabulary) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
     encoded = [np.asarray(vocabulary.encode(text), np.int16) for text in table.texts]
     return np.concatenate(encoded), np.cumsum([len(question) for question in encoded])
-
-
-SHORTEST, LONGEST = 7, 25
-"""Steps of the programs that a curriculum begins with, and more than any program of CLEVR has."""
-
-
-class TrainingBatches:
-    """Training batches by number: all pictures once a pass, each with some of its questions.
-
-    Args:
-        data: the split.
-        config: how many pictures and questions, and which share of the questions.
-        effects: random changes of the pictures, or None.
-        seed: what is drawn depends on it and on the number of the batch alone.
-        unknown_words: share of the words that become the unknown token.
-        unknown: number of that token.
-    """
-
-    def __init__(
-        self,
-        data: ReasoningData,
-        config: ClevrDataConfig,
-        seed: int,
-        effects: Effects | None = None,
-        unknown_words: float = 0.0,
-        unknown: int = 0,
-    ) -> None:
-        self.data, self.config, self.seed = data, config, seed
-        self.effects, self.unknown_words, self.unknown = effects, unknown_words, unknown
-        used = np.arange(len(data))
-        if config.fraction < 1:
-            count = max(1, round(config.fraction * len(data)))
-            used = np.sort(numpy_generator(seed, "fraction").permutation(len(data))[:count])
-        image = data.table.image[used]
-        order = np.argsort(image, kind="stable")
-        self.images, starts = np.unique(image[order], return_index=True)
-        self.by_image = np.split(used[order], starts[1:])
-        self.pictures = min(config.pictures, len(self.images))
-        self.per_epoch = len(self.images) // self.pictures
-
-    def __getitem__(self, index: int) -> QuestionBatch:
-        """The batch number ``index``."""
-        epoch, place = divmod(index, self.per_epoch)
-        chosen = _epoch(self, epoch)[place]
-        rng = numpy_generator(self.seed, "questions", index)
-        longest = self._longest_program(index)
-        numbers = np.concatenate([self._some(self.by_image[image], longest, rng) for image in chosen])
-        batch = self.data.batch(numbers, *self._hidden(numbers, rng))
-        if self.effects is None:
-            return batch
-        changed = apply_effects(batch.pictures, self.effects, generator(self.seed, "effects", index))
-        return dataclasses.replace(batch, pictures=changed)
-
-    def _longest_program(self, index: int) -> int:
-        """Steps of the longest programs in a batch."""
-        if index >= self.config.curriculum:
-            return np.iinfo(np.int16).max
-        return SHORTEST + (LONGEST - SHORTEST) * index // self.config.curriculum
-
-    def _some(self, numbers: NDArray[np.int64], longest: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Some questions of a picture; of a picture with none short enough, the shortest."""
-        steps = self.data.table.program_length[numbers]
-        numbers = numbers[steps <= max(longest, steps.min())]
-        if len(numbers) <= self.config.questions:
-            return numbers
-        return rng.choice(numbers, self.config.questions, replace=False)
-
-    def _hidden(self, numbers: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.bool_] | None, int]:
-        if not self.unknown_words:
-            return None, 0
-        count = sum(len(self.data.question(number)) for number in numbers)
-        return rng.random(count) < self.unknown_words, self.unknown
-
-
-@lru_cache(maxsize=4)
-def _epoch(batches: TrainingBatches, epoch: int) -> NDArray[np.int64]:
-    """Pictures of every batch of one pass, ``(batches, pictures)``."""
-    order = numpy_generator(batches.seed, "clevr epoch", epoch).permutation(len(batches.images))
-    return order[: batches.per_epoch * batches.pictures].reshape(batches.per_epoch, batches.pictures)
 
 
 def in_order(
@@ -245,9 +150,6 @@ def in_order(
 def unknown_token(vocabulary: Vocabulary) -> int:
     """Number of the token that stands for unknown words."""
     return vocabulary.number(UNK)
-
-
-NUM_ANSWERS = len(ANSWERS) - len(SPECIAL_TOKENS)
 
 
 def answers_of(batch: QuestionBatch) -> Tensor:

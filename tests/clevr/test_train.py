@@ -49,7 +49,7 @@ def config(world: Path, tmp_path: Path) -> TrainConfig:
 
 
 def test_it_learns_a_few_questions_by_heart(config: TrainConfig) -> None:
-    loop = dataclasses.replace(LOOP, steps=100, validate_every=200, log_every=20)
+    loop = dataclasses.replace(LOOP, steps=200, validate_every=300, log_every=25)
     run(dataclasses.replace(config, loop=loop))
     lines = [json.loads(line) for line in (config.out / "metrics.jsonl").read_text().splitlines()]
     train = [line for line in lines if line["split"] == "train"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import logging
 from pathlib import Path
 
@@ -8,8 +9,12 @@ import pytest
 import torch
 
 from clevr.config import ClevrDataConfig
-from clevr.data.batches import ReasoningData, TrainingBatches, answers_of, in_order, load_reasoning_data, unknown_token
+from clevr.data.batches import ReasoningData, answers_of, in_order, load_reasoning_data, unknown_token
 from clevr.data.errors import DataError
+from clevr.data.training_batches import CURRICULUM, Changes, FreshBatches, TrainingBatches
+from clevr.questions.executor import execute
+from clevr.questions.families import FAMILIES, GROUPS
+from clevr.questions.reading import parse
 from clevr.questions.tokens import ANSWER_WORDS, CLEVR_VOCABULARY
 from clevr.reasoning.network import QuestionBatch
 from clevr.world.effects import Effects
@@ -108,8 +113,8 @@ class TestTrainingBatches:
             assert len({picture.numpy().tobytes() for picture in shown}) == 6
 
     def test_a_batch_is_a_function_of_its_number(self, data: ReasoningData) -> None:
-        effects = Effects(noise=3.0)
-        first, second = (TrainingBatches(data, ClevrDataConfig(pictures=2), 5, effects, 0.2, 3) for _ in range(2))
+        changes = Changes(Effects(noise=3.0), 0.2, 3)
+        first, second = (TrainingBatches(data, ClevrDataConfig(pictures=2), 5, changes) for _ in range(2))
         later = second[7]
         assert equal(first[4], second[4])
         assert equal(first[7], later)
@@ -127,14 +132,14 @@ class TestTrainingBatches:
     def test_hidden_words(self, data: ReasoningData) -> None:
         unknown = unknown_token(CLEVR_VOCABULARY)
         plain = TrainingBatches(data, ClevrDataConfig(pictures=6), 0)[0]
-        hidden = TrainingBatches(data, ClevrDataConfig(pictures=6), 0, None, 0.999999, unknown)[0]
+        hidden = TrainingBatches(data, ClevrDataConfig(pictures=6), 0, Changes(None, 0.999999, unknown))[0]
         assert unknown not in plain.tree.tokens
         assert hidden.tree.tokens.unique().tolist() == [unknown]
         assert len(hidden.tree.ends) == len(plain.tree.ends)
 
     def test_effects_change_the_pictures_alone(self, data: ReasoningData) -> None:
         plain = TrainingBatches(data, ClevrDataConfig(pictures=6), 0)[0]
-        changed = TrainingBatches(data, ClevrDataConfig(pictures=6), 0, Effects())[0]
+        changed = TrainingBatches(data, ClevrDataConfig(pictures=6), 0, Changes(Effects()))[0]
         assert texts(changed) == texts(plain)
         difference = (changed.pictures.int() - plain.pictures.int()).abs()
         assert 0 < difference.float().mean() < 15
@@ -157,14 +162,50 @@ def test_a_vocabulary_of_ones_own(tmp_path: Path) -> None:
     assert 93 in found.question(0)
 
 
-def test_a_curriculum_begins_with_short_programs(data: ReasoningData) -> None:
-    batches = TrainingBatches(data, ClevrDataConfig(pictures=6, curriculum=100), 0)
-    steps = dict(zip([CLEVR_VOCABULARY.decode(CLEVR_VOCABULARY.encode(text)) for text in data.table.texts],
-                     data.table.program_length.tolist(), strict=True))  # fmt: skip
-    shortest = [data.table.program_length[data.table.image == image].min() for image in range(6)]
-    longest = {index: [max(steps[text] for text in texts(batches[index]))] for index in (0, 50, 100)}
-    sizes = [len(texts(batches[index])) for index in (0, 50, 100)]
-    assert longest[0][0] <= max(7, *shortest)
-    assert longest[50][0] <= max(16, *shortest)
-    assert sizes == sorted(sizes)
-    assert sizes[2] == len(data)
+class TestFreshQuestions:
+    def test_they_are_new_in_every_pass_and_right(self, data: ReasoningData) -> None:
+        assert data.supervision is not None
+        config = ClevrDataConfig(pictures=6, questions=5)
+        batches = FreshBatches(data, CLEVR_VOCABULARY, config, 0)
+        first, second = batches[0], batches[1]
+        assert torch.bincount(first.picture).tolist() == [5] * 6
+        assert set(texts(first)) != set(texts(second))
+        assert equal(first, FreshBatches(data, CLEVR_VOCABULARY, config, 0)[0])
+        scenes = [np.flatnonzero((data.pictures == picture.numpy()).all((1, 2, 3)))[0] for picture in first.pictures]
+        for text, picture, answer in zip(texts(first), first.picture.tolist(), answers_of(first).tolist(), strict=True):
+            scene = data.supervision.scenes[scenes[picture]]
+            answers = {execute(meaning.program(), scene) for meaning in parse(text)}
+            assert ANSWER_WORDS[answer] in answers
+
+    def test_more_questions_than_a_scene_has_families(self, data: ReasoningData) -> None:
+        config = ClevrDataConfig(pictures=2, questions=9, curriculum=10)
+        batch = FreshBatches(data, CLEVR_VOCABULARY, config, 0)[0]
+        assert torch.bincount(batch.picture).tolist() == [9, 9]
+        assert batch.referents is not None
+        assert batch.referents.shape == (18, 2, 10)
+
+    def test_they_need_scenes(self, data: ReasoningData) -> None:
+        without = dataclasses.replace(data, supervision=None)
+        with pytest.raises(ValueError, match="fresh questions are asked about scenes"):
+            FreshBatches(without, CLEVR_VOCABULARY, ClevrDataConfig(), 0)
+
+
+class TestCurriculum:
+    def test_groups_of_families_join_one_after_the_other(self, data: ReasoningData) -> None:
+        batches = FreshBatches(data, CLEVR_VOCABULARY, ClevrDataConfig(curriculum=90), 0)
+        groups = [{FAMILIES[number].group for number in batches.families(index)} for index in (0, 9, 10, 45, 89, 90)]
+        expected = [1, 1, 2, 5, 9, 9]
+        assert [sorted(some) for some in groups] == [sorted(CURRICULUM[:count]) for count in expected]
+        assert sorted(CURRICULUM) == sorted(GROUPS)
+
+    def test_questions_of_the_files(self, data: ReasoningData) -> None:
+        batches = TrainingBatches(data, ClevrDataConfig(pictures=6, curriculum=100), 0)
+        family = {CLEVR_VOCABULARY.decode(CLEVR_VOCABULARY.encode(text)): int(number)
+                  for text, number in zip(data.table.texts, data.table.family, strict=True)}  # fmt: skip
+        early, late = batches[40], batches[100]
+        may_be_asked = batches.families(40)
+        asked = {picture: [] for picture in range(6)}
+        for text, picture in zip(texts(early), early.picture.tolist(), strict=True):
+            asked[picture].append(family[text] in may_be_asked)
+        assert all(all(some) or some == [False] for some in asked.values()), "none that may be asked: one other"
+        assert len(texts(late)) == len(data)
