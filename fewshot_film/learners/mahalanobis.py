@@ -8,15 +8,15 @@ with ``S_k`` the class covariance and ``S`` the covariance of the whole support 
 ``x`` the logit ``-(x - mu_k)^T Q_k^-1 (x - mu_k)``
 (Bateni et al., "Improved Few-Shot Visual Classification", CVPR 2020, eq. 2-4, https://arxiv.org/abs/1912.03432).
 
-How it is computed. Classes with the same number of pictures ``n`` share ``A_n = (1 - lambda_n) S + I``,
-and their ``Q_k`` is ``A_n`` plus the few directions of their own pictures. All that is needed of ``A_n`` is
-the inner product ``<u, v> = u^T A_n^-1 v`` between support pictures and queries: one Cholesky factor,
-N x N in the dual form (N pictures < D features) or D x D in the primal form. The Woodbury identity then leaves
-one n x n system a class, batched over the classes of equal ``n``.
+How it is computed. Classes with the same number of pictures ``n`` share ``A_n = (1 - lambda_n) S + I``, and their
+``Q_k`` is ``A_n`` plus the few directions of their own pictures. All that is needed of ``A_n`` is its metric
+``<u, v> = u^T A_n^-1 v`` between support pictures and queries (:mod:`fewshot_film.learners.scatter`). The Woodbury
+identity then leaves one n x n system a class, batched over the classes of equal ``n``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,9 +24,25 @@ import torch
 from torch import Tensor
 
 from fewshot_film.learners.errors import SupportError
+from fewshot_film.learners.scatter import Metric, Projection, Scatter, Weight
 
 OneShot = Literal["zero", "broadcast"]
 ONE_SHOT_RULES = ("zero", "broadcast")
+DECOMPOSE_FROM = 3
+"""Distinct numbers of pictures a class from which one eigendecomposition is faster than a Cholesky factor for each."""
+
+
+@dataclass(frozen=True)
+class CovarianceWeights:
+    """What a class covariance is made of: ``Q_k = I + own * scatter_k + shared * scatter``.
+
+    Scatter is a sum over pictures, so that the division by their number is part of the weight.
+    """
+
+    own: Callable[[int], Weight]
+    """Weight of the class's scatter about its mean, above 0, from its number of pictures (2 or more)."""
+    shared: Callable[[int], Weight]
+    """Weight of the scatter of the whole support set about its mean, from the class's number of pictures."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +53,27 @@ class ClassGroup:
     """Columns of the logits that these classes fill, ``(K,)``."""
     rows: Tensor
     """Support pictures of each class, ``(K, n)``."""
-    shrinkage: float
-    """``(1 - lambda_n) / (N - 1)``: the weight of the task's scatter in ``A_n``."""
-    factor: Tensor
-    """Cholesky factor: of ``I + shrinkage * G`` (dual, N x N) or of ``A_n`` (primal, D x D)."""
+    metric: Metric
+    """The metric of ``A_n``."""
     gram: Tensor
     """``<x_i, x_j>`` within each class, ``(K, n, n)``."""
     update: Tensor | None
-    """Cholesky factor of the classes' own part, ``(K, n, n)``; None where ``S_k`` is zero (n = 1)."""
+    """Cholesky factor of ``I / own + C``, with the weight ``own`` of the classes' own scatter and C the gram about
+    their means, ``(K, n, n)``; None where n = 1."""
+    whitening: Tensor | None
+    """``update^-1`` after centring, ``(K, n, n)``: turns ``<x_i, v>`` into what the class's own scatter takes off."""
+    logdet: Tensor
+    """Logarithm of the determinant of each ``Q_k``, ``(K,)``."""
+
+    @property
+    def shrinkage(self) -> Weight:
+        """The weight of the task's scatter in ``A_n``."""
+        return self.metric.weight
+
+    @property
+    def factor(self) -> Tensor:
+        """Cholesky factor of ``I + shrinkage * G`` (dual, N x N) or of ``A_n`` (primal, D x D)."""
+        return self.metric.factor()
 
 
 @dataclass(frozen=True)
@@ -55,10 +84,15 @@ class MahalanobisClassifier:
     """The labels, in the order of the logits' columns, ``(way,)``."""
     centre: Tensor
     """Mean of all support features, ``(D,)``."""
-    support: Tensor
-    """Support features about their mean, ``(N, D)``."""
+    scatter: Scatter
+    """Support features about their mean."""
     groups: tuple[ClassGroup, ...]
     one_shot: OneShot
+
+    @property
+    def support(self) -> Tensor:
+        """Support features about their mean, ``(N, D)``."""
+        return self.scatter.rows
 
     def distances(self, queries: Tensor) -> Tensor:
         """Squared Mahalanobis distances from queries to classes.
@@ -72,138 +106,152 @@ class MahalanobisClassifier:
         Raises:
             SupportError: ``queries`` are not ``(Q, D)`` with the support's ``D``.
         """
-        if queries.ndim != 2 or queries.shape[1] != self.support.shape[1]:
+        if queries.ndim != 2 or queries.shape[1] != len(self.centre):
             raise SupportError(
-                f"queries have shape {tuple(queries.shape)}; expected (Q, {self.support.shape[1]}), "
+                f"queries have shape {tuple(queries.shape)}; expected (Q, {len(self.centre)}), "
                 "features of the same network as the support set"
             )
         with torch.autocast(queries.device.type, enabled=False):
-            centred = queries.to(self.support.dtype) - self.centre
-            parts = [self._group_distances(group, centred) for group in self.groups]
-            order = torch.cat([group.classes for group in self.groups]).argsort()
-            distances: Tensor = torch.cat(parts)[order].T.clamp_min(0)
-            return distances
+            projected = self.scatter.project(queries.to(self.centre.dtype) - self.centre)
+            distances = self._in_order([self._group_distances(group, projected) for group in self.groups])
+            return distances.T.clamp_min(0)
+
+    def logdets(self) -> Tensor:
+        """Logarithms of the determinants of the class covariances, ``(way,)``."""
+        return self._in_order([group.logdet for group in self.groups])
 
     def __call__(self, queries: Tensor) -> Tensor:
         """Logits ``(Q, way)``: minus the squared distances."""
         return -self.distances(queries)
 
-    def _group_distances(self, group: ClassGroup, queries: Tensor) -> Tensor:
+    def _in_order(self, parts: list[Tensor]) -> Tensor:
+        """Values of every group, one row a class, in the order of the classes."""
+        if len(parts) == 1:
+            return parts[0]
+        order = torch.cat([group.classes for group in self.groups]).argsort()
+        return torch.cat(parts)[order]
+
+    def _group_distances(self, group: ClassGroup, queries: Projection) -> Tensor:
         """Distances to the classes of one group, ``(K, Q)``."""
-        cross, square = _inner_with_queries(self.support, queries, group)
+        cross, square = group.metric.against(group.rows, queries)
         mean_cross = cross.mean(1)
         row_mean = group.gram.mean(2)
         mean_gram = row_mean.mean(1, keepdim=True)
         distance = square - 2 * mean_cross + mean_gram
-        if group.update is not None:
-            # <x_i - mu_k, q - mu_k> for the pictures i of class k
-            residual = (cross - mean_cross[:, None]) - (row_mean - mean_gram)[..., None]
-            solved = torch.linalg.solve_triangular(group.update, residual, upper=False)
-            distance = distance - solved.square().sum(1)
+        if group.whitening is not None:
+            at_mean = group.whitening @ row_mean[..., None]
+            distance = distance - torch.baddbmm(at_mean, group.whitening, cross, beta=-1).square().sum(1)
         elif self.one_shot == "broadcast":
             distance = distance - self._broadcast_term(group, queries)
         return distance
 
-    def _broadcast_term(self, group: ClassGroup, queries: Tensor) -> Tensor:
+    def _broadcast_term(self, group: ClassGroup, queries: Projection) -> Tensor:
         """What a one-shot class's ``S_k = variance * ones`` takes off its distances, ``(K, Q)``."""
         pictures = self.support[group.rows[:, 0]]
-        ones = torch.ones_like(self.centre)[None]
         variance = (pictures + self.centre).var(1, keepdim=True)
-        to_ones = _inner(self.support, group, torch.cat([queries, pictures, ones]), ones)[:, 0]
-        to_query, to_mean, ones_square = to_ones.split([len(queries), len(pictures), 1])
+        ones = self.scatter.project(torch.ones_like(self.centre)[None])
+        to_query = group.metric.inner(queries, ones)[:, 0]
+        to_mean = group.metric.inner(self.scatter.project(pictures), ones)
         half_variance = variance / 2  # lambda of a one-shot class is 1/2
-        gain = half_variance / (1 + half_variance * ones_square)
-        term: Tensor = gain * (to_query[None] - to_mean[:, None]).square()
-        return term
+        gain = half_variance / (1 + half_variance * group.metric.squares(ones))
+        return gain * (to_query - to_mean).square()
 
 
-def fit_mahalanobis(features: Tensor, labels: Tensor, one_shot: OneShot = "zero") -> MahalanobisClassifier:
-    """Fit the classifier to a support set; differentiable in the features.
+def fit_mahalanobis(
+    features: Tensor, labels: Tensor, one_shot: OneShot = "zero", weights: CovarianceWeights | None = None
+) -> MahalanobisClassifier:
+    """Fit the classifier to a support set; differentiable in the features and in the weights.
 
     Args:
         features: support features, ``(N, D)``; half precision is raised to float32.
         labels: any integers, ``(N,)``; the logits' columns follow their sorted order.
         one_shot: covariance of a class with one picture. ``"zero"``: none of its own. ``"broadcast"``: what the
             reference implementation computes, the variance of the picture over its D features in every entry.
+        weights: what the class covariances are made of; default: as in the formula above.
 
     Raises:
         SupportError: empty support, shapes that do not fit, features that are not finite, an unknown rule.
     """
-    _check_support(features, labels, one_shot)
+    check_support(features, labels)
+    if one_shot not in ONE_SHOT_RULES:
+        raise SupportError(f"unknown one_shot rule {one_shot!r}; choose one of {', '.join(ONE_SHOT_RULES)}")
     with torch.autocast(features.device.type, enabled=False):
-        if features.dtype in (torch.float16, torch.bfloat16):
-            features = features.float()
+        features = at_least_float32(features)
         centre = features.mean(0)
-        support = features - centre
-        dual = support.shape[0] < support.shape[1]
-        scatter = support @ support.T if dual else support.T @ support
-        classes, members, counts = labels.unique(return_inverse=True, return_counts=True)
-        by_class = members.argsort(stable=True).split(counts.tolist())
-        groups = []
-        for shot in counts.unique().tolist():
-            columns = (counts == shot).nonzero()[:, 0]
-            rows = torch.stack([by_class[column] for column in columns.tolist()])
-            groups.append(_fit_group(support, scatter, columns, rows))
-    return MahalanobisClassifier(classes, centre, support, tuple(groups), one_shot)
+        classes, groups = classes_by_shot(labels)
+        shots = [rows.shape[1] for _, rows in groups]
+        weights = weights or simple_cnaps_weights(len(features))
+        shared = [weights.shared(shot) for shot in shots]
+        needs_gradient = torch.is_grad_enabled() and (
+            features.requires_grad or any(isinstance(weight, Tensor) and weight.requires_grad for weight in shared)
+        )
+        scatter = Scatter(features - centre, decompose=not needs_gradient and len(set(shared)) >= DECOMPOSE_FROM)
+        fitted = tuple(
+            _fit_group(columns, rows, metric, weights.own(shot) if shot > 1 else 0.0)
+            for (columns, rows), shot, metric in zip(groups, shots, scatter.metrics(shared), strict=True)
+        )
+    return MahalanobisClassifier(classes, centre, scatter, fitted, one_shot)
 
 
-def _check_support(features: Tensor, labels: Tensor, one_shot: str) -> None:
+def simple_cnaps_weights(num_pictures: int) -> CovarianceWeights:
+    """Simple CNAPS's weights for a support set of so many pictures."""
+    return CovarianceWeights(
+        own=lambda shot: shot / (shot + 1) / (shot - 1),
+        shared=lambda shot: 1 / (shot + 1) / max(num_pictures - 1, 1),
+    )
+
+
+def check_support(features: Tensor, labels: Tensor) -> None:
+    """Refuse a support set that no classifier can be fitted to.
+
+    Raises:
+        SupportError: empty support, shapes that do not fit, features that are not finite.
+    """
     if features.ndim != 2 or labels.ndim != 1 or len(features) != len(labels):
         raise SupportError(
             f"features {tuple(features.shape)} and labels {tuple(labels.shape)} do not fit; expected (N, D) and (N,)"
         )
     if len(features) == 0:
         raise SupportError("the support set is empty; give at least one picture")
-    if one_shot not in ONE_SHOT_RULES:
-        raise SupportError(f"unknown one_shot rule {one_shot!r}; choose one of {', '.join(ONE_SHOT_RULES)}")
     if not bool(torch.isfinite(features).all()):
         raise SupportError("support features are not finite; check the network's weights and the pictures")
 
 
-def _fit_group(support: Tensor, scatter: Tensor, columns: Tensor, rows: Tensor) -> ClassGroup:
-    num_pictures, shot = len(support), rows.shape[1]
-    shrinkage = 1 / (shot + 1) / max(num_pictures - 1, 1)
-    identity = torch.eye(len(scatter), dtype=scatter.dtype, device=scatter.device)
-    factor = torch.linalg.cholesky(identity + shrinkage * scatter)
-    group = ClassGroup(columns, rows, shrinkage, factor, gram=support, update=None)
-    gram = _inner_within_classes(support, scatter, group)
-    update = None
-    if shot > 1:
-        weight = (shot - 1) * (shot + 1) / shot  # 1 / (lambda / (n - 1))
-        own = weight * torch.eye(shot, dtype=gram.dtype, device=gram.device) + _centre(gram)
-        update = torch.linalg.cholesky(own)
-    return ClassGroup(columns, rows, shrinkage, factor, gram, update)
+def at_least_float32(features: Tensor) -> Tensor:
+    """Half precision raised to float32; the rest as it is."""
+    return features.float() if features.dtype in (torch.float16, torch.bfloat16) else features
 
 
-def _is_dual(support: Tensor) -> bool:
-    return support.shape[0] < support.shape[1]
+def classes_by_shot(labels: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+    """The classes, and for every number of pictures n the classes that have it.
+
+    Returns:
+        The labels in sorted order, ``(way,)``; for every n their positions in it, ``(K,)``, and the rows of each
+        class, ``(K, n)``.
+    """
+    classes, members, counts = labels.unique(return_inverse=True, return_counts=True)
+    by_class = members.argsort(stable=True)
+    starts = counts.cumsum(0) - counts
+    groups = []
+    for shot in counts.unique().tolist():
+        columns = (counts == shot).nonzero()[:, 0]
+        places = starts[columns][:, None] + torch.arange(shot, device=labels.device)
+        groups.append((columns, by_class[places]))
+    return classes, groups
 
 
-def _inner_within_classes(support: Tensor, scatter: Tensor, group: ClassGroup) -> Tensor:
-    """``<x_i, x_j>`` of the pictures of each class, ``(K, n, n)``."""
-    if _is_dual(support):
-        gram = torch.cholesky_solve(scatter, group.factor)
-        return gram[group.rows[:, :, None], group.rows[:, None, :]]
-    white: Tensor = torch.linalg.solve_triangular(group.factor, support[group.rows].mT, upper=False)
-    return white.mT @ white
-
-
-def _inner_with_queries(support: Tensor, queries: Tensor, group: ClassGroup) -> tuple[Tensor, Tensor]:
-    """``<x_i, q>`` for the pictures of each class, ``(K, n, Q)``, and ``<q, q>``, ``(Q,)``."""
-    if _is_dual(support):
-        plain = support @ queries.T
-        solved = torch.cholesky_solve(plain, group.factor)
-        return solved[group.rows], queries.square().sum(1) - group.shrinkage * (plain * solved).sum(0)
-    solved = torch.cholesky_solve(queries.T, group.factor)
-    return support[group.rows] @ solved, (queries.T * solved).sum(0)
-
-
-def _inner(support: Tensor, group: ClassGroup, left: Tensor, right: Tensor) -> Tensor:
-    """``<u, v>`` between any vectors, ``(len(left), len(right))``."""
-    if _is_dual(support):
-        solved = torch.cholesky_solve(support @ right.T, group.factor)
-        return left @ right.T - group.shrinkage * (left @ support.T) @ solved
-    return left @ torch.cholesky_solve(right.T, group.factor)
+def _fit_group(columns: Tensor, rows: Tensor, metric: Metric, own: Weight) -> ClassGroup:
+    gram, logdet = metric.within(rows), metric.logdet.expand(len(rows))
+    shot = rows.shape[1]
+    if shot == 1:
+        return ClassGroup(columns, rows, metric, gram, None, None, logdet)
+    own = torch.as_tensor(own, dtype=gram.dtype, device=gram.device)
+    identity = torch.eye(shot, dtype=gram.dtype, device=gram.device)
+    factor = torch.linalg.cholesky(identity + own * _centre(gram))
+    update = factor / own.sqrt()
+    whitening = torch.linalg.solve_triangular(update, (identity - 1 / shot).expand_as(update), upper=False)
+    logdet = logdet + 2 * factor.diagonal(dim1=1, dim2=2).log().sum(1)
+    return ClassGroup(columns, rows, metric, gram, update, whitening, logdet)
 
 
 def _centre(gram: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fewshot_film.learners.errors import SupportError
-from fewshot_film.learners.mahalanobis import fit_mahalanobis
+from fewshot_film.learners.mahalanobis import CovarianceWeights, fit_mahalanobis
 from tests.reference import mahalanobis as reference
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-3}
@@ -27,7 +27,7 @@ def task(shots: list[int], dim: int, queries: int = 7, seed: int = 0, scale: flo
 
 @pytest.mark.parametrize("one_shot", ["zero", "broadcast"])
 @pytest.mark.parametrize("dim", [3, 20, 200])
-@pytest.mark.parametrize("shots", [[1] * 5, [5] * 5, [1, 1, 2, 7, 3, 3], [1], [4], [30, 2], [1, 12]])
+@pytest.mark.parametrize("shots", [[1] * 5, [5] * 5, [1, 1, 2, 7, 3, 3], [1], [4], [30, 2], [1, 12], range(1, 10)])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_equals_the_plain_formula(shots, dim, dtype, one_shot):
     features, labels, queries = task(shots, dim)
@@ -63,6 +63,45 @@ def test_permuting_support_and_renaming_labels(seed, way, dim):
     torch.testing.assert_close(renamed(queries)[:, names.argsort().argsort()], plain)
 
 
+@pytest.mark.parametrize("dim", [5, 40])
+@pytest.mark.parametrize("shots", [[2, 2, 2], [1, 2, 3, 4]])
+def test_with_and_without_gradient_the_same(shots, dim):
+    """Many shots go by one eigendecomposition, unless a gradient is wanted."""
+    features, labels, queries = map(torch.tensor, task(shots, dim))
+    plain = fit_mahalanobis(features, labels)
+    differentiable = fit_mahalanobis(features.requires_grad_(), labels)
+    assert (plain.scatter.values is not None) is (len(set(shots)) > 2)
+    assert differentiable.scatter.values is None
+    torch.testing.assert_close(plain(queries), differentiable(queries).detach(), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(plain.logdets(), differentiable.logdets().detach(), rtol=1e-10, atol=1e-10)
+    with torch.no_grad():
+        assert fit_mahalanobis(features, labels).scatter.values is None or len(set(shots)) > 2
+
+
+@pytest.mark.parametrize("dim", [3, 20, 200])
+@pytest.mark.parametrize("shots", [[5] * 4, [1, 2, 7, 3], [1]])
+def test_determinants(shots, dim):
+    features, labels, _ = task(shots, dim)
+    covariances = reference.class_covariances(features, labels)
+    expected = [np.linalg.slogdet(matrix)[1] for matrix in covariances.values()]
+    found = fit_mahalanobis(torch.tensor(features), torch.tensor(labels)).logdets()
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("dim", [3, 10])
+def test_gradient_where_eigenvalues_repeat(dim):
+    """Pictures that occur twice and opposite ones: the scatter has equal and zero eigenvalues."""
+    basis = torch.eye(dim).double()[:3]
+    features = torch.cat([basis, -basis, basis[:1], -basis[:1], basis[:1]])
+    labels = torch.tensor([0, 1, 1, 2, 2, 2, 3, 3, 3])
+
+    def logits(support):
+        fitted = fit_mahalanobis(support, labels)
+        return fitted(0.5 * basis), fitted.logdets()
+
+    assert torch.autograd.gradcheck(logits, features.requires_grad_(), fast_mode=True)
+
+
 @pytest.mark.parametrize("dim", [3, 9])
 def test_gradcheck(dim):
     features, labels, queries = task([1, 2, 3], dim, queries=2)
@@ -72,7 +111,29 @@ def test_gradcheck(dim):
     def logits(support, query):
         return fit_mahalanobis(support, torch.tensor(labels))(query)
 
-    assert torch.autograd.gradcheck(logits, (features, queries))
+    assert torch.autograd.gradcheck(logits, (features, queries), fast_mode=True)
+
+
+@pytest.mark.parametrize("dim", [3, 9])
+def test_weights_of_ones_own(dim):
+    """Covariances of any make-up, with gradients in the weights."""
+    features, labels, queries = task([1, 2, 3], dim, queries=2)
+    own, shared = (torch.tensor(value, dtype=torch.double, requires_grad=True) for value in (0.3, 0.7))
+
+    def fitted(own, shared):
+        weights = CovarianceWeights(own=lambda shot: own / (shot - 1), shared=lambda shot: shared / 5)
+        classifier = fit_mahalanobis(torch.tensor(features), torch.tensor(labels), "zero", weights)
+        return classifier(torch.tensor(queries)), classifier.logdets()
+
+    logits, logdets = fitted(own, shared)
+    for column, label in enumerate(range(3)):
+        rows = features[labels == label]
+        matrix = 0.3 * reference.covariance(rows) + 0.7 * reference.covariance(features) + np.eye(dim)
+        offsets = queries - rows.mean(0)
+        expected = -np.einsum("qi,ij,qj->q", offsets, np.linalg.inv(matrix), offsets)
+        np.testing.assert_allclose(logits[:, column].detach(), expected, rtol=1e-10)
+        np.testing.assert_allclose(logdets[column].detach(), np.linalg.slogdet(matrix)[1], rtol=1e-10)
+    assert torch.autograd.gradcheck(fitted, (own, shared), fast_mode=True)
 
 
 def test_half_precision_is_raised():
