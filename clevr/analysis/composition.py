@@ -55,9 +55,10 @@ def analyse(subject: Subject) -> Finding:
         results["ways"][name] = {
             "overall": Score(int(right.sum()), right.size).to_json(),
             "where there are such things": Score(int(right[there].sum()), int(there.sum())).to_json(),
-            "by color and shape": {
-                f"{color} {shape}": Score(int(column.sum()), len(column)).to_json()
-                for (color, shape), column in zip(_PAIRS, right.T, strict=True)
+            "where there are, by color and shape": {
+                f"{color} {shape}": Score(int(column[some].sum()), int(some.sum())).to_json()
+                for (color, shape), column, some in zip(_PAIRS, right.T, there.T, strict=True)
+                if some.any()
             },
         }
     return Finding(results, _draw(results["ways"]))
@@ -93,15 +94,19 @@ def count_things(scenes: Sequence[Scene]) -> NDArray[np.int64]:
 def _draw(ways: Mapping[str, Any]) -> Any:
     figure, axes = new_figure(1, len(WAYS), 3.1 * len(WAYS), 4.4)
     for here, (name, title) in zip(axes, WAYS.items(), strict=True):
-        entries = ways[name]["by color and shape"]
-        grid = np.array([[100 * entries[f"{c} {s}"]["accuracy"] for s in SHAPES] for c in COLORS])
+        entries = ways[name]["where there are, by color and shape"]
+        shares = {pair: 100 * entry["accuracy"] for pair, entry in entries.items()}
+        grid = np.array([[shares.get(f"{c} {s}", np.nan) for s in SHAPES] for c in COLORS])
         here.imshow(grid, cmap="cividis", vmin=0, vmax=100, aspect="auto")
         for row, column in np.ndindex(grid.shape):
             value = grid[row, column]
-            here.text(column, row, f"{value:.0f}", ha="center", va="center", color=INK if value > 60 else "white")
+            text = "-" if np.isnan(value) else f"{value:.0f}"
+            here.text(column, row, text, ha="center", va="center", color="white" if value <= 60 else INK)
         here.set_xticks(range(len(SHAPES)), [f"{shape}s" for shape in SHAPES])
         here.set_yticks(range(len(COLORS)), COLORS)
         overall = ways[name]["where there are such things"]["accuracy"]
-        here.set_title(f"{title}\n{100 * overall:.1f} % where there are some", fontsize=10)
-    figure.suptitle("How many things of a color and shape: right answers, %", fontsize=11)
+        here.set_title(f"{title}\n{100 * overall:.1f} %", fontsize=10)
+    figure.suptitle(
+        "How many things of a color and shape there are, where there are any: right answers, %", fontsize=11
+    )
     return figure

@@ -164,12 +164,12 @@ def _draw(results: Mapping[str, Any]) -> Any:
     shown |= {f"{name.replace('_', ' ')} is right": row["accuracy"] for name, row in results.get("right", {}).items()}
     colors = [COLORS[0]] * len(results["agreement"]) + [COLORS[1]] * len(results.get("right", {}))
     bars(left, list(shown), [100 * value for value in shown.values()], colors)
-    left.set_title("answers that agree (blue) and that are right (orange), %")
+    left.set_title("agreement (blue), right answers (orange), %", fontsize=10)
     apart = {int(name): entry for name, entry in results["comparisons_by_difference"].items()}
     values = [100 * entry["accuracy"] for entry in apart.values()]
     ends = np.array([entry["interval"] for entry in apart.values()]).reshape(-1, 2).T * 100
     right.errorbar(list(apart), values, np.abs(ends - values), color=COLORS[0], marker="o", markersize=4, capsize=2)
     right.set(xlabel="difference of the two counts that the model gives", ylim=(0, 102))
     right.set_xticks(range(max(apart, default=0) + 1))
-    right.set_title("comparisons that agree with the counts, %")
+    right.set_title("comparisons that agree with both counts, %", fontsize=10)
     return figure

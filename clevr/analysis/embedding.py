@@ -53,8 +53,9 @@ def analyse(subject: Subject) -> Finding:
         points = embed(learn, rows, subject.seed)
         results[name] = {"neighbours_of_same": same, "points": points.round(2).tolist()}
         _scatter(here, points, functions)
-        here.set_title(f"block {block + 1}: {100 * same['function']:.0f} % of neighbours alike")
-    results["by_chance"] = {"type": _by_chance(types), "function": _by_chance(functions)}
+        here.set_title(f"block {block + 1}: {100 * same['function']:.0f} % of neighbours alike", fontsize=11)
+    results["by_chance"] = chance = {"type": _by_chance(types), "function": _by_chance(functions)}
+    figure.suptitle(f"gamma and beta of {len(numbers)} questions; {100 * chance['function']:.0f} % alike by chance")
     figure.legend(handles=_legend(functions), loc="outside lower center", ncols=5, frameon=False, fontsize=9)
     return Finding(results, figure)
 
@@ -95,7 +96,7 @@ def _scatter(axes: Axes, points: NDArray[np.float64], functions: NDArray[np.str_
     for name in np.unique(functions):
         chosen = points[functions == name]
         color = TYPE_COLORS[_type_of(name)]
-        axes.scatter(chosen[:, 0], chosen[:, 1], s=9, alpha=0.6, linewidths=0, color=color, marker=_marker(name))
+        axes.scatter(chosen[:, 0], chosen[:, 1], s=14, alpha=0.6, linewidths=0, color=color, marker=_marker(name))
     axes.set(xticks=[], yticks=[])
     for side in ("left", "bottom"):
         axes.spines[side].set_visible(False)
