@@ -42,12 +42,24 @@ COMMANDS = (
         positionals=("model",),
     ),
     Command(
-        name="predict",
-        config=f"{CONFIG}:PredictConfig",
-        run="fewshot_film.commands.predict:run",
+        name="classify",
+        config=f"{CONFIG}:ClassifyConfig",
+        run="fewshot_film.commands.classify:run",
         help="Name the pictures of a folder by a few labelled ones.",
-        examples=("fewshot-film predict runs/omniglot/model --support labelled/ --query unknown/ --out names.csv",),
-        positionals=("model",),
+        examples=(
+            "fewshot-film classify --support labelled/ --query unknown/ --out named",
+            "fewshot-film classify --model runs/omniglot/train/model --support labelled/ --query one.png --reject 0.05",
+        ),
+    ),
+    Command(
+        name="compare",
+        config=f"{CONFIG}:CompareConfig",
+        run="fewshot_film.commands.compare:run",
+        help="Compare learners on one's own pictures, with paired differences.",
+        examples=(
+            "fewshot-film compare --data labelled/ --out comparison",
+            "fewshot-film compare --data labelled/ --models [general-small,runs/mine/model] --shot 3",
+        ),
     ),
 )
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from fewshot_film.episodes import Episode
 
-RIGHT, WRONG = "#0072B2", "#D55E00"  # blue and vermilion of Okabe and Ito: apart for every kind of colour vision
+# blue and vermilion of Okabe and Ito: apart for every kind of colour vision
+RIGHT, WRONG, UNKNOWN = "#0072B2", "#D55E00", "#777777"
 
 
 def episode_sheet(episode: Episode, logits: Tensor, *, max_support: int = 5, max_queries: int = 8) -> Figure:
@@ -54,15 +58,89 @@ def episode_sheet(episode: Episode, logits: Tensor, *, max_support: int = 5, max
     return figure
 
 
+@dataclass(frozen=True)
+class SheetPicture:
+    """A query picture on a sheet of answers."""
+
+    pixels: np.ndarray
+    """``(3, H, W)``, uint8."""
+    caption: str
+    """Confidence, and what else there is to say."""
+    is_right: bool | None
+    """Decides the frame's colour; None: it is not known."""
+
+
+@dataclass(frozen=True)
+class SheetRow:
+    """One class on a sheet of answers."""
+
+    name: str
+    """The class."""
+    support: Sequence[np.ndarray]
+    """Support pictures to show, ``(3, H, W)`` uint8 each."""
+    queries: Sequence[SheetPicture]
+    """Query pictures that got this name, to show."""
+    count: int
+    """Query pictures that got this name, shown or not."""
+
+
+def answer_sheet(rows: Sequence[SheetRow], title: str) -> Figure:
+    """One row a class: its support pictures left of the gap, right of it the queries that got its name.
+
+    Frames are blue around what is right and orange around what is not, grey where nothing is known.
+    """
+    shown_support = max((len(row.support) for row in rows), default=1)
+    columns = shown_support + 1 + max((len(row.queries) for row in rows), default=1)
+    figure = Figure(figsize=(1.2 + 1.15 * columns, 0.8 + 1.5 * len(rows)), dpi=100, layout="constrained")
+    widths = [1.0] * shown_support + [0.25] + [1.0] * (columns - shown_support - 1)
+    grid = figure.subplots(len(rows), columns, squeeze=False, width_ratios=widths)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for line, row in zip(grid, rows, strict=True):
+        line[0].set_title(f"{_short(row.name)} ({row.count})", loc="left", fontsize=9)
+        for axes, pixels in zip(line, row.support, strict=False):
+            axes.imshow(pixels.transpose(1, 2, 0))
+        for axes, picture in zip(line[shown_support + 1 :], row.queries, strict=False):
+            colour = UNKNOWN if picture.is_right is None else RIGHT if picture.is_right else WRONG
+            axes.imshow(picture.pixels.transpose(1, 2, 0))
+            _frame(axes, colour)
+            axes.set_xlabel(picture.caption, fontsize=8, color=colour, labelpad=2)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def reliability_diagram(accuracy: np.ndarray, confidence: np.ndarray, count: np.ndarray, title: str) -> Figure:
+    """Accuracy against confidence, bin by bin; the area of a point is its share of the pictures.
+
+    Args:
+        accuracy: ``(bins,)``, NaN where a bin is empty.
+        confidence: ``(bins,)``, NaN where a bin is empty.
+        count: ``(bins,)`` pictures.
+        title: what was measured, with the calibration error.
+    """
+    figure = Figure(figsize=(4, 4), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color=UNKNOWN, linewidth=1, linestyle="--")
+    axes.plot(confidence, accuracy, color=RIGHT, linewidth=1)
+    axes.scatter(confidence, accuracy, s=8 + 400 * count / max(int(count.sum()), 1), color=RIGHT, alpha=0.7)
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy", aspect="equal")
+    axes.set_title(title, fontsize=10)
+    return figure
+
+
 def _draw(axes, image: Tensor, frame: str = "") -> None:  # type: ignore[no-untyped-def]
     """A picture ``(C, H, W)`` in [0, 1], framed where a colour is given."""
     pixels = image.detach().cpu().movedim(0, -1).numpy()
     axes.imshow(np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels, vmin=0, vmax=1)
     if frame:
-        axes.set_axis_on()
-        axes.set(xticks=[], yticks=[])
-        for spine in axes.spines.values():
-            spine.set(color=frame, linewidth=2.5)
+        _frame(axes, frame)
+
+
+def _frame(axes, colour: str) -> None:  # type: ignore[no-untyped-def]
+    axes.set_axis_on()
+    axes.set(xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set(color=colour, linewidth=2.5)
 
 
 def _short(name: str, length: int = 28) -> str:

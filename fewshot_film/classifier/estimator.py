@@ -20,18 +20,16 @@ from fewshot_film.classifier.calibration import (
 )
 from fewshot_film.classifier.errors import NotFittedError
 from fewshot_film.classifier.labels import as_array, class_order, read_labels
+from fewshot_film.classifier.manners import Manners
 from fewshot_film.classifier.pictures import read_pictures
 from fewshot_film.classifier.pretrained import Pretrained, load_pretrained
-from fewshot_film.classifier.state import Fitted
+from fewshot_film.classifier.state import Answers, Fitted
 from fewshot_film.data.pictures import Resize
 from fewshot_film.run.machine import Machine
 
 Self = TypeVar("Self", bound="FewShotClassifier")
 
-SETTINGS = ("model", "resize", "temperature", "device")
-
-
-class FewShotClassifier:
+class FewShotClassifier(Manners):
     """Learns classes from a few pictures of each, in one pass and without training; in scikit-learn's manner.
 
     Everything adapts at :meth:`fit`: FiLM from the support pictures, folded into the network's weights, and the
@@ -59,6 +57,8 @@ class FewShotClassifier:
         >>> classifier = FewShotClassifier.from_pretrained("general-small")  # doctest: +SKIP
         >>> classifier.fit(pictures[::2], labels[::2]).score(pictures[1::2], labels[1::2])  # doctest: +SKIP
     """
+
+    SETTINGS = ("model", "resize", "temperature", "device")
 
     def __init__(
         self,
@@ -171,17 +171,14 @@ class FewShotClassifier:
 
     # asking
 
-    def predict(self, images: Any, *, reject: float | None = None) -> np.ndarray:
-        """The most likely class of every picture.
+    def answer(self, images: Any, *, reject: float | None = None) -> Answers:
+        """Labels, probabilities and distances of pictures, in one pass.
 
         Args:
             images: see :meth:`fit`.
-            reject: if given, answer None ("none of these") where the distance to the nearest class is larger than that
+            reject: if given, label None ("none of these") where the distance to the nearest class is larger than that
                 of members of the classes. It is the share of true members that is turned away with the strangers,
                 such as 0.05, as estimated from support pictures that were left out.
-
-        Returns:
-            ``(M,)`` of values of ``classes_``; with ``reject`` an array of objects.
 
         Raises:
             NotFittedError: :meth:`fit` comes first.
@@ -190,28 +187,25 @@ class FewShotClassifier:
         fitted = self._check_fitted()
         limit = None if reject is None else largest_member_distance(fitted.member_distances, reject)
         features = self._features(fitted, images)
-        best = fitted.head.logits(features).argmax(1).tolist()
-        if limit is None:
-            answers: np.ndarray = self.classes_[best]
-            return answers
-        is_member = (fitted.head.nearest(features) <= limit).tolist()
-        answers = np.empty(len(best), dtype=object)
-        for index, (label, member) in enumerate(zip(best, is_member, strict=True)):
-            answers[index] = fitted.classes[label] if member else None
-        return answers
+        logits, distances = fitted.head.logits(features), fitted.head.distances(features)
+        labels = self.classes_[logits.argmax(1).cpu().numpy()]
+        if limit is not None:
+            labels = labels.astype(object)
+            labels[(distances.amin(1) > limit).cpu().numpy()] = None
+        probabilities = (logits / fitted.temperature).softmax(1)
+        return Answers(labels, probabilities.cpu().numpy(), distances.cpu().numpy())
+
+    def predict(self, images: Any, *, reject: float | None = None) -> np.ndarray:
+        """The most likely class of every picture, ``(M,)``, or None where it is rejected; see :meth:`answer`."""
+        return self.answer(images, reject=reject).labels
 
     def predict_proba(self, images: Any) -> np.ndarray:
         """Probabilities ``(M, way)`` of the classes, in the order of ``classes_``; every row sums to 1."""
-        fitted = self._check_fitted()
-        logits = fitted.head.logits(self._features(fitted, images))
-        probabilities: np.ndarray = (logits / fitted.temperature).softmax(1).cpu().numpy()
-        return probabilities
+        return self.answer(images).probabilities
 
     def distances(self, images: Any) -> np.ndarray:
         """Squared Mahalanobis distances ``(M, way)`` from pictures to classes, in the adapted features."""
-        fitted = self._check_fitted()
-        distances: np.ndarray = fitted.head.distances(self._features(fitted, images)).cpu().numpy()
-        return distances
+        return self.answer(images).distances
 
     def nearest_support(self, images: Any, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """The support pictures that a picture is most like.
@@ -249,8 +243,7 @@ class FewShotClassifier:
         return features_of(fitted.network, self._read(images), fitted.features.device)
 
     def _read(self, images: Any) -> Tensor:
-        backbone = self._load()[1].learner.config.backbone
-        return read_pictures(images, backbone.image_size, backbone.channels, self.resize)
+        return read_pictures(images, self.image_size, self.channels, self.resize)
 
     # keeping
 
@@ -288,7 +281,17 @@ class FewShotClassifier:
         backbone = self._load()[1].learner.config.backbone
         return export_onnx(Path(path), self._check_fitted(), backbone, self.resize)
 
-    # what scikit-learn asks for
+    # what is known of it
+
+    @property
+    def image_size(self) -> int:
+        """Side of the pictures that the network reads, pixels."""
+        return self._load()[1].learner.config.backbone.image_size
+
+    @property
+    def channels(self) -> int:
+        """Colour channels of the pictures that the network reads: 3 or 1."""
+        return self._load()[1].learner.config.backbone.channels
 
     @property
     def classes_(self) -> np.ndarray:
@@ -311,22 +314,6 @@ class FewShotClassifier:
         """What the logits are divided by."""
         return self._check_fitted().temperature
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The settings by name."""
-        return {name: getattr(self, name) for name in SETTINGS}
-
-    def set_params(self: Self, **settings: Any) -> Self:
-        """Change settings; they hold from the next fit on.
-
-        Raises:
-            ValueError: there is no such setting.
-        """
-        for name, value in settings.items():
-            if name not in SETTINGS:
-                raise ValueError(f"there is no setting {name!r}; the settings are {', '.join(SETTINGS)}")
-            setattr(self, name, value)
-        return self
-
     def __repr__(self) -> str:
         model = self.model if isinstance(self.model, str | Path) else type(self.model).__name__
         state = "not fitted" if self._fitted is None else f"{len(self._fitted.classes)} classes"
@@ -340,12 +327,6 @@ class FewShotClassifier:
         copy = type(self)(**self.get_params())
         copy._loaded = self._loaded
         return copy
-
-    def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
-
-        inputs = InputTags(one_d_array=True, two_d_array=False, three_d_array=True)
-        return Tags("classifier", TargetTags(required=True), classifier_tags=ClassifierTags(), input_tags=inputs)
 
     # inner matters
 

@@ -1,10 +1,11 @@
-"""What a fitted classifier knows."""
+"""What a fitted classifier knows, and what it answers."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor, nn
 
 from fewshot_film.classifier.adapting import TaskHead
@@ -33,3 +34,15 @@ class Fitted:
     """Divides the logits."""
     member_distances: Tensor
     """``(M,)``: distance to the nearest class of support pictures that were left out."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a classifier says of M pictures."""
+
+    labels: np.ndarray
+    """``(M,)``: the most likely class of each; None, "none of these", where it was rejected."""
+    probabilities: np.ndarray
+    """``(M, way)``, rows that sum to 1."""
+    distances: np.ndarray
+    """``(M, way)``: squared Mahalanobis distances to the classes."""

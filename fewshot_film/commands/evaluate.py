@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,15 @@ from fewshot_film.commands.common import open_images, source_title
 from fewshot_film.config.commands import EvaluateConfig
 from fewshot_film.data import ImageSet
 from fewshot_film.data.joined import JoinedSet
-from fewshot_film.episodes import EpisodeSampler, MetaDatasetSampler, fingerprint
+from fewshot_film.episodes import (
+    EpisodeList,
+    EpisodeSampler,
+    MetaDatasetSampler,
+    Sampler,
+    fingerprint,
+    load_episodes,
+    save_episodes,
+)
 from fewshot_film.learners.evaluation import evaluate
 from fewshot_film.learners.saving import load_learner
 from fewshot_film.run.files import write_text_atomically
@@ -27,10 +36,16 @@ def run(config: EvaluateConfig) -> None:
     learner.to(device)
     images = open_images(config.data, config.split, learner.config.backbone)
     log.info("%s", images)
+    samplers: Mapping[str, Sampler] = (
+        load_episodes(config.episode_list, images) if config.episode_list else _samplers(config, images)
+    )
+    if config.save_episodes:
+        save_episodes(config.save_episodes, samplers, config.episodes)
     rows: dict[str, Any] = {}
-    for name, sampler in _samplers(config, images).items():
-        values = evaluate(learner, sampler, config.episodes, processes=config.processes, device=device, progress=name)
-        rows[name] = {"episodes_sha256": fingerprint(sampler, config.episodes), **summary(values)}
+    for name, sampler in samplers.items():
+        count = len(sampler) if isinstance(sampler, EpisodeList) else config.episodes
+        values = evaluate(learner, sampler, count, processes=config.processes, device=device, progress=name)
+        rows[name] = {"episodes_sha256": fingerprint(sampler, count), **summary(values)}
     table = markdown_table(f"{source_title(config.data, images)}, {config.split or 'all'} classes", rows)
     print(table)  # noqa: T201 - the result of the command
     if config.out:

@@ -110,6 +110,10 @@ class EvaluateConfig:
     """Episodes for each row."""
     seed: int = 0
     """Seed of the episodes."""
+    episode_list: str = ""
+    """Replay the episodes of this file, all of them, instead of drawing some."""
+    save_episodes: str = ""
+    """Write the episodes to this file, for --episode_list."""
     processes: int = 0
     """Processes to spread the episodes over, 0: one a core. The numbers are the same for any."""
     device: str = "auto"
@@ -119,16 +123,49 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True)
-class PredictConfig:
+class ClassifyConfig:
     """Name the pictures of a folder by a few labelled ones."""
 
-    model: str
-    """Folder of a model made by ``train`` or ``pretrain``."""
     support: str
     """Folder or zip with one sub-folder of pictures a class."""
     query: str
-    """A picture, or a folder of pictures."""
+    """A picture, or a folder or zip of pictures; where its sub-folders have names of classes, answers are scored."""
+    model: str = "general-small"
+    """A model that ships with the package, the folder of one made by ``train`` or ``pretrain``, a torchvision network,
+    or owner/name on the Hugging Face hub."""
     out: str = ""
-    """CSV file for the table; empty: printed only."""
+    """Folder for ``predictions.csv`` and the picture sheet ``predictions.png``; empty: printed only."""
+    reject: float | None = None
+    """Answer "none of these" where a picture is further from all classes than all but this share of their members."""
+    resize: Literal["stretch", "crop", "pad"] = "stretch"
+    """How a picture becomes square: stretched, its middle cut out, or white added."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """Compare learners on one's own pictures, on the same random splits."""
+
+    data: str
+    """Folder or zip with one sub-folder of pictures a class."""
+    models: tuple[str, ...] = ("general-small",)
+    """Trained models to compare, named as for ``classify``; the first lends its backbone to the learners below."""
+    learners: tuple[str, ...] = ()
+    """Learners that work on a backbone as it is, and ``pixels``; empty: all that take no gradient steps."""
+    shot: int = 0
+    """Support pictures a class; 0: all but a fifth."""
+    query: int = 20
+    """Most pictures of a class that are held out to be asked about."""
+    splits: int = 50
+    """Random splits."""
+    episode_list: str = ""
+    """Replay the splits of this file, as OUT/splits.json of another run; empty: drawn by the seed."""
+    seed: int = 0
+    """Seed of the splits."""
+    resize: Literal["stretch", "crop", "pad"] = "stretch"
+    """How a picture becomes square: stretched, its middle cut out, or white added."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+    out: str = ""
+    """Folder for the results as ``comparison.json``, ``.csv`` and ``.md``, and ``splits.json``; empty: printed only."""

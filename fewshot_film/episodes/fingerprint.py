@@ -9,11 +9,11 @@ from typing import Protocol
 import numpy as np
 
 from fewshot_film.data.image_set import ImageSet
-from fewshot_film.episodes.episode import Plan
+from fewshot_film.episodes.episode import Episodes, Plan
 
 
-class Sampler(Protocol):
-    """What `fingerprint` asks of a sampler."""
+class Sampler(Episodes, Protocol):
+    """Episodes that can be told by their indices: any sampler that draws from an `ImageSet`."""
 
     images: ImageSet
     """The pictures it draws from."""

@@ -14,7 +14,7 @@ from fewshot_film.run.environment import command_line, environment
 from fewshot_film.run.files import write_json_atomically
 
 
-def mean_and_interval(values: Sequence[float]) -> tuple[float, float]:
+def mean_and_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
     """Mean, and half the width of its 95 % confidence interval.
 
     The half width is ``1.96 * s / sqrt(n)``, with ``s`` the standard deviation of the sample (``n - 1``).
@@ -26,6 +26,23 @@ def mean_and_interval(values: Sequence[float]) -> tuple[float, float]:
     if numbers.size < 2 or not np.isfinite(numbers).all():
         raise ValueError(f"an interval needs at least 2 finite values, got {numbers.size}; evaluate more episodes")
     return float(numbers.mean()), float(1.96 * numbers.std(ddof=1) / math.sqrt(numbers.size))
+
+
+def paired_difference(values: Sequence[float], others: Sequence[float]) -> tuple[float, float]:
+    """Mean of ``values - others``, pair by pair, and half the width of its 95 % confidence interval.
+
+    What both have in common, such as how hard an episode is, drops out: the interval is as narrow as the two agree.
+
+    Args:
+        values: one number an episode.
+        others: numbers of the same episodes, in the same order.
+
+    Raises:
+        ValueError: the lengths differ, or there are fewer than two pairs, or a value is not finite.
+    """
+    if len(values) != len(others):
+        raise ValueError(f"{len(values)} and {len(others)} values are no pairs; give both for the same episodes")
+    return mean_and_interval(np.asarray(values, dtype=np.float64) - np.asarray(others, dtype=np.float64))
 
 
 def summary(values: Sequence[float]) -> dict[str, Any]:

@@ -1,8 +1,7 @@
-"""The whole path on a folder of small pictures: pretrain, train, evaluate, predict."""
+"""The whole path on a folder of small pictures: pretrain, train, evaluate."""
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import subprocess
@@ -109,21 +108,19 @@ def test_evaluation_writes_every_value(runs: Path, tmp_path: Path, capsys):
     assert {"command", "config", "seed", "versions", "hardware", "commit"} <= set(result)
 
 
-def test_prediction_names_pictures(runs: Path, tmp_path: Path, capsys):
-    support = draw_classes(tmp_path / "support", 3, per_class=3)
-    query = tmp_path / "query"
-    query.mkdir()
-    (support / "class 01" / "2.png").rename(query / "a.png")
-    (query / "broken.png").write_bytes(b"no picture")
-    (query / "notes.txt").write_text("no picture either")
-    (query / ".hidden.png").write_bytes((query / "a.png").read_bytes())
-    out = tmp_path / "names.csv"
-    assert fewshot_film("predict", runs / "train" / "model", "--support", support, "--query", query, "--out", out) == 0
-    rows = list(csv.DictReader(out.read_text().splitlines()))
-    assert [row["class"] for row in rows] == ["class 01"]
-    assert rows[0]["file"].endswith("a.png")
-    assert 1 / 3 < float(rows[0]["probability"]) <= 1
-    assert out.read_text() in capsys.readouterr().out
+def test_episodes_are_kept_and_replayed(runs: Path, tmp_path: Path, capsys):
+    data = [f"--data.root={runs / 'pictures'}", "--data.source=folder", "--data.split_seed=0"]
+    evaluate = ["evaluate", runs / "train" / "model", *data, "--processes=1"]
+    kept = tmp_path / "episodes.json"
+    words = ["--shots=[1,2]", "--query=4", "--episodes=3", f"--save_episodes={kept}", f"--out={tmp_path / 'one.json'}"]
+    assert fewshot_film(*evaluate, *words) == 0
+    assert fewshot_film(*evaluate, f"--episode_list={kept}", f"--out={tmp_path / 'two.json'}") == 0
+    one, two = (json.loads((tmp_path / name).read_text())["results"] for name in ("one.json", "two.json"))
+    assert one == two
+    assert one["5-way 2-shot"]["count"] == 3
+    other = [word.replace("split_seed=0", "split_seed=1") for word in data]
+    assert fewshot_film("evaluate", runs / "train" / "model", *other, f"--episode_list={kept}") == 2
+    assert "was made of other pictures than" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -134,8 +131,6 @@ def test_prediction_names_pictures(runs: Path, tmp_path: Path, capsys):
         (["evaluate", "{model}", "--data.source=tree"], "no source is named 'tree'; there are folder"),
         (["evaluate", "{model}", "--ways=[40]", "{data}", "--split="], "way is 40, but there are only 30 classes"),
         (["evaluate", "{model}", "--shots=[9]", "{data}", "--split="], "has 8 usable pictures, an episode needs 19"),
-        (["predict", "{model}", "--support={pictures}", "--query=nowhere"], "no query pictures at nowhere"),
-        (["predict", "{model}", "--support={pictures}", "--query={model}"], "holds no picture that can be read"),
         (["train", "--out=x", "--learner.backbone.weights=nowhere"], "no weights at 'nowhere'"),
         (["train", "--out=x", "--loop.step=3"], "did you mean 'loop.steps'"),
         (["pretrain"], "out"),

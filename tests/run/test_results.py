@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewshot_film.run.environment import environment
-from fewshot_film.run.results import mean_and_interval, summary, write_result
+from fewshot_film.run.results import mean_and_interval, paired_difference, summary, write_result
 
 
 def test_by_hand():
@@ -34,6 +34,26 @@ def test_too_few(values):
     message = f"an interval needs at least 2 finite values, got {len(values)}; evaluate more episodes"
     with pytest.raises(ValueError, match=message):
         mean_and_interval(values)
+
+
+def test_paired_difference_by_hand():
+    """Differences 1, 2, 3, 6: the example above, whatever the episodes have in common."""
+    common = [5, -2, 0.5, 100]
+    mean, interval = paired_difference([c + d for c, d in zip(common, [1, 2, 3, 6], strict=True)], common)
+    assert mean == 3
+    assert interval == pytest.approx(1.96 * math.sqrt(14 / 3) / 2, rel=1e-12)
+
+
+def test_a_constant_lead_is_certain():
+    mean, interval = paired_difference([0.25, 0.75, 0.5], [0.125, 0.625, 0.375])
+    assert (mean, interval) == (0.125, 0)
+
+
+def test_no_pairs():
+    with pytest.raises(ValueError, match="3 and 2 values are no pairs; give both for the same episodes"):
+        paired_difference([1, 2, 3], [1, 2])
+    with pytest.raises(ValueError, match="an interval needs at least 2 finite values, got 1"):
+        paired_difference([1], [2])
 
 
 def test_a_result_file(tmp_path):

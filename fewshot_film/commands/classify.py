@@ -1,0 +1,169 @@
+"""``fewshot-film classify``: names for the pictures of a folder, from a few labelled ones."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from fewshot_film.classifier import Answers, FewShotClassifier
+from fewshot_film.commands.queries import Queries, truths
+from fewshot_film.config.commands import ClassifyConfig
+from fewshot_film.data import decode, open_source
+from fewshot_film.data.pictures import to_array
+from fewshot_film.data.source import ImageSource
+from fewshot_film.figures import SheetPicture, SheetRow, answer_sheet
+from fewshot_film.run.files import write_atomically, write_text_atomically
+
+log = logging.getLogger(__name__)
+
+NONE = "(none of these)"
+THUMBNAIL = 112
+MAX_ROWS, MAX_SUPPORT, MAX_QUERIES = 40, 3, 9
+
+
+@dataclass(frozen=True)
+class Named:
+    """What was found out about one query picture."""
+
+    file: str
+    """Its name below the query folder."""
+    name: str
+    """The likeliest class, or :data:`NONE`."""
+    probability: float
+    """Of the likeliest class, also where it was rejected."""
+    otherwise: str
+    """The class that comes next: the second likeliest, or the likeliest where it was rejected; empty without one."""
+    distance: float
+    """Squared Mahalanobis distance to the nearest class."""
+    truth: str
+    """The class whose name its folder has; empty where folders are no classes."""
+    is_right: bool | None
+    """Whether the name is the truth, or a stranger was rejected; None where no truth is known."""
+
+
+def run(config: ClassifyConfig) -> None:
+    """Adapt to the support pictures, name the query pictures, print and write what came out."""
+    classifier = FewShotClassifier.from_pretrained(config.model, device=config.device)
+    classifier.set_params(resize=config.resize)
+    source = open_source("folder", config.support)
+    support = decode(source, classifier.image_size, classifier.channels, resize=config.resize)
+    classifier.fit(support.get(np.arange(len(support))), [support.class_names[label] for label in support.labels])
+    queries = Queries(Path(config.query))
+    files, pictures = queries.read(classifier.image_size, classifier.channels, config.resize)
+    answers = classifier.answer(np.moveaxis(pictures, 1, -1), reject=config.reject)
+    named = summarise(files, answers, classifier.classes_.tolist())
+    print(table(named))  # noqa: T201 - the result of the command
+    if config.out:
+        out = Path(config.out)
+        out.mkdir(parents=True, exist_ok=True)
+        write_text_atomically(out / "predictions.csv", as_csv(named))
+        figure = draw(named, source, queries)
+        write_atomically(out / "predictions.png", lambda file: figure.savefig(file, format="png"))
+        log.info("wrote %s and %s", out / "predictions.csv", out / "predictions.png")
+
+
+def summarise(files: Sequence[str], answers: Answers, classes: Sequence[str]) -> list[Named]:
+    """One record a picture, in the order of the files."""
+    known = set(classes)
+    named = []
+    for row, (file, truth) in enumerate(zip(files, truths(files, classes), strict=True)):
+        label, shares = answers.labels[row], answers.probabilities[row]
+        ranked = [classes[column] for column in np.argsort(-shares, kind="stable")]
+        named.append(
+            Named(
+                file,
+                NONE if label is None else label,
+                float(shares.max()),
+                next(iter(ranked[0 if label is None else 1 :]), ""),
+                float(answers.distances[row].min()),
+                truth,
+                (label == truth or (label is None and truth not in known)) if truth else None,
+            )
+        )
+    return named
+
+
+def table(named: Sequence[Named]) -> str:
+    """Markdown, and a line with the share of right answers where truths are known."""
+    rows = [("picture", "class", "probability", "otherwise")]
+    rows += [
+        (_cell(one.file), _cell(one.name), f"{100 * one.probability:.1f} %", _cell(one.otherwise)) for one in named
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = [
+        f"| {row[0]:{widths[0]}} | {row[1]:{widths[1]}} | {row[2]:>{widths[2]}} | {row[3]:{widths[3]}} |"
+        for row in rows
+    ]
+    lines.insert(1, f"| {'-' * widths[0]} | {'-' * widths[1]} | {'-' * (widths[2] - 1)}: | {'-' * widths[3]} |")
+    score = _score(named)
+    return "\n".join([*lines, "", score] if score else lines)
+
+
+def _score(named: Sequence[Named]) -> str:
+    judged = [one for one in named if one.is_right is not None]
+    if not judged:
+        return ""
+    right = sum(bool(one.is_right) for one in judged)
+    share = 100 * right / len(judged)
+    return f"{right} of {len(judged)} right ({share:.1f} %), by the names of the folders the pictures lie in"
+
+
+def as_csv(named: Sequence[Named]) -> str:
+    """All numbers, one line a picture."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("file", "class", "probability", "otherwise", "distance", "truth", "right"))
+    for one in named:
+        right = "" if one.is_right is None else str(one.is_right).lower()
+        writer.writerow(
+            (one.file, one.name, f"{one.probability:.6f}", one.otherwise, f"{one.distance:.6g}", one.truth, right)
+        )
+    return text.getvalue()
+
+
+def draw(named: Sequence[Named], source: ImageSource, queries: Queries) -> Figure:
+    """One row a class: some of its support pictures, then the queries that got its name, the surest first."""
+    by_name: dict[str, list[Named]] = {}
+    for one in sorted(named, key=lambda one: -one.probability):
+        by_name.setdefault(one.name, []).append(one)
+    names = [name for name in source.class_names if name in by_name] or list(source.class_names)
+    names += [NONE] if NONE in by_name else []
+    rows = [_row(name, by_name.get(name, []), source, queries) for name in names[:MAX_ROWS]]
+    left_out = f"; {len(names) - len(rows)} more classes are not shown" if len(names) > len(rows) else ""
+    score = f"\n{_score(named)}" if _score(named) else ""
+    return answer_sheet(
+        rows,
+        "left of the gap what was given of every class, right of it what was taken for it, the surest first\n"
+        f"{queries.where.name}: {len(named)} pictures{left_out}{score}",
+    )
+
+
+def _row(name: str, named: Sequence[Named], source: ImageSource, queries: Queries) -> SheetRow:
+    """One class on the sheet."""
+    label = source.class_names.index(name) if name != NONE else -1
+    members = np.flatnonzero(source.labels == label)[:MAX_SUPPORT].tolist()
+    pictures = [
+        SheetPicture(
+            queries.one(one.file, THUMBNAIL, 3, "pad"),
+            f"{100 * one.probability:.0f} %" + (f"\n{one.truth}" if one.is_right is False else ""),
+            one.is_right,
+        )
+        for one in named[:MAX_QUERIES]
+    ]
+    return SheetRow(name, [_thumbnail(source, index) for index in members], pictures, len(named))
+
+
+def _thumbnail(source: ImageSource, index: int) -> np.ndarray:
+    picture = source.load(index, min_side=2 * THUMBNAIL)
+    return to_array(picture, source.files[index], image_size=THUMBNAIL, channels=3, resize="pad")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")

@@ -1,0 +1,166 @@
+"""``fewshot-film compare``: learners on one's own pictures, on the same splits."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from fewshot_film.commands.contenders import Contender, contender, load_models, without_training
+from fewshot_film.config.commands import CompareConfig
+from fewshot_film.data import ImageSet, decode, open_source
+from fewshot_film.data.source import ImageSource
+from fewshot_film.episodes import EpisodeList, HoldOutSampler, fingerprint, load_episodes, save_episodes
+from fewshot_film.learners import Learner
+from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.files import write_text_atomically
+from fewshot_film.run.machine import Machine
+from fewshot_film.run.results import paired_difference, summary, write_result
+
+log = logging.getLogger(__name__)
+
+ROW = "splits"
+
+
+def run(config: CompareConfig) -> None:
+    """Compare, print the table, and write all values where asked to."""
+    if config.splits < 2:
+        raise ConfigError(f"splits is {config.splits}; expected at least 2, an interval needs as many")
+    device = Machine(config.device, "32-true").device
+    models = load_models(config.models)
+    first = next(iter(models.values()))
+    learners: dict[str, Learner | None] = {
+        **models,
+        **without_training(config.learners, first.backbone.eval(), first.config),
+    }
+    source = open_source("folder", config.data)
+    title = f"{source.name}, {len(source.class_names)} classes"
+    sets = _decode(source, learners, config)
+    with tempfile.TemporaryDirectory() as folder:
+        listed = Path(config.episode_list or _draw_splits(Path(folder), sets, config))
+        results, digest = _compare(listed, learners, sets, device)
+        if config.out:
+            _write(Path(config.out), config, title, results, digest, listed)
+    print(markdown_table(title, results))  # noqa: T201 - the result of the command
+
+
+def _shape(learner: Learner | None, default: tuple[int, int]) -> tuple[int, int]:
+    """Size and channels that a learner reads."""
+    return default if learner is None else (learner.config.backbone.image_size, learner.config.backbone.channels)
+
+
+Sets = Mapping[tuple[int, int], ImageSet]
+"""Decoded pictures by size and channels; the first is what splits are drawn from."""
+
+
+def _decode(source: ImageSource, learners: Mapping[str, Learner | None], config: CompareConfig) -> Sets:
+    """The pictures as each of the learners reads them; repeats are told by the first and kept in the others."""
+    shapes = [_shape(learner, (0, 0)) for learner in learners.values() if learner is not None]
+    return {
+        shape: decode(source, *shape, resize=config.resize, on_duplicate="keep" if index else "drop")
+        for index, shape in enumerate(dict.fromkeys(shapes))
+    }
+
+
+def _draw_splits(folder: Path, sets: Sets, config: CompareConfig) -> Path:
+    images = next(iter(sets.values()))
+    sampler = HoldOutSampler(images, config.shot, config.query, seed=config.seed)
+    save_episodes(folder / "splits.json", {ROW: sampler}, config.splits)
+    return folder / "splits.json"
+
+
+def _compare(
+    listed: Path, learners: Mapping[str, Learner | None], sets: Sets, device: torch.device
+) -> tuple[dict[str, Any], str]:
+    """Accuracy of every learner on every split of a list, and the list's fingerprint."""
+    first = next(iter(sets))
+    splits = {shape: _only(listed, load_episodes(listed, images)) for shape, images in sets.items()}
+    count = len(splits[first])
+    results = {}
+    with tqdm(total=count * len(learners), unit="split", disable=None) as bar:
+        for name, learner in learners.items():
+            bar.set_description(name)
+            shape = _shape(learner, first)
+            began = time.process_time()
+            values = _accuracies(contender(learner, sets[shape], device), splits[shape], bar)
+            results[name] = {**summary(values), "processor_seconds": round(time.process_time() - began, 3)}
+    return results, fingerprint(splits[first], count)
+
+
+def _only(listed: Path, lists: Mapping[str, EpisodeList]) -> EpisodeList:
+    if len(lists) != 1:
+        raise ConfigError(f"{listed} holds {len(lists)} lists ({', '.join(lists)}); expected one, as compare writes it")
+    return next(iter(lists.values()))
+
+
+def _accuracies(one: Contender, splits: EpisodeList, bar: Any) -> list[float]:
+    values = []
+    for index in range(len(splits)):
+        plan = splits.plan(index)
+        answers: Tensor = one.logits(plan).argmax(1).cpu()
+        values.append(float((answers == torch.from_numpy(plan.query_labels)).double().mean()))
+        bar.update()
+    return values
+
+
+def with_differences(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Every learner's results with its paired difference to the best, the best first."""
+    order = sorted(results, key=lambda name: -results[name]["mean"])
+    best = results[order[0]]["values"]
+    rows = {}
+    for name in order:
+        difference, interval = paired_difference(results[name]["values"], best)
+        rows[name] = {**results[name], "to_best": difference, "to_best_interval": interval}
+    return rows
+
+
+def markdown_table(title: str, results: Mapping[str, Any]) -> str:
+    """Accuracy and paired difference to the best in per cent, best first."""
+    rows = with_differences(results)
+    count = next(iter(rows.values()))["count"]
+    lines = [
+        f"| {title}, {count} splits | accuracy, % | difference to the best | processor time, s |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for index, (name, row) in enumerate(rows.items()):
+        lead = f"{100 * row['to_best']:.2f} ± {100 * row['to_best_interval']:.2f}" if index else "the best"
+        accuracy = f"{100 * row['mean']:.2f} ± {100 * row['interval']:.2f}"
+        lines.append(f"| {name} | {accuracy} | {lead} | {row['processor_seconds']:.1f} |")
+    lines += [
+        "",
+        "95 % intervals over random splits of these pictures, differences taken split by split: they say what another "
+        "draw of splits would change, not what other pictures would.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _write(
+    out: Path, config: CompareConfig, title: str, results: Mapping[str, Any], digest: str, listed: Path
+) -> None:
+    rows = with_differences(results)
+    write_result(
+        out / "comparison.json", config=config, seed=config.seed, results={"episodes_sha256": digest, "learners": rows}
+    )
+    write_text_atomically(out / "comparison.csv", _as_csv(rows))
+    write_text_atomically(out / "comparison.md", markdown_table(title, results))
+    write_text_atomically(out / "splits.json", listed.read_text(encoding="utf-8"))
+    log.info("wrote comparison.json, .csv and .md, and splits.json, to %s", out)
+
+
+def _as_csv(rows: Mapping[str, Any]) -> str:
+    """Accuracy of every learner on every split."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("split", *rows))
+    splits = zip(*(row["values"] for row in rows.values()), strict=True)
+    writer.writerows((index, *(f"{value:.6f}" for value in values)) for index, values in enumerate(splits))
+    return text.getvalue()

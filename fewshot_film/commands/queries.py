@@ -1,0 +1,90 @@
+"""Pictures to be asked about: one file, or all of a folder or zip."""
+
+from __future__ import annotations
+
+import logging
+import unicodedata
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from fewshot_film.data import PictureError
+from fewshot_film.data.errors import data_not_found
+from fewshot_film.data.pictures import Resize, open_picture, to_array
+from fewshot_film.data.stores import FolderStore, Store, open_store
+
+log = logging.getLogger(__name__)
+
+
+class Queries:
+    """Query pictures by name.
+
+    Args:
+        where: a picture, or a folder or zip that holds pictures at any depth.
+
+    Raises:
+        FileNotFoundError: there is nothing, or nothing in it.
+        SourceError: a zip that is cut short.
+    """
+
+    def __init__(self, where: Path) -> None:
+        self.where = where
+        if where.is_file() and not zipfile.is_zipfile(where):
+            self.store: Store = FolderStore(where.parent)
+            self.names = [where.name]
+            return
+        if not where.exists():
+            raise self._not_found()
+        self.store = open_store(where)
+        self.names = self.store.names()
+
+    def read(self, image_size: int, channels: int, resize: Resize) -> tuple[list[str], np.ndarray]:
+        """The pictures that can be used, with their names; what cannot be is logged, or raised if it is the only one.
+
+        Args:
+            image_size: height and width to bring them to.
+            channels: 3 or 1.
+            resize: how they become square.
+
+        Returns:
+            Names, and ``(M, C, H, W)`` uint8.
+
+        Raises:
+            PictureError: the one picture that was named cannot be used.
+            FileNotFoundError: none can be used.
+        """
+        names, pictures = [], []
+        for name in self.names:
+            try:
+                pictures.append(self.one(name, image_size, channels, resize))
+                names.append(name)
+            except PictureError as error:
+                if self.where.is_file() and len(self.names) == 1:
+                    raise
+                log.warning("left out: %s", error)
+        if not names:
+            raise self._not_found()
+        return names, np.stack(pictures)
+
+    def one(self, name: str, image_size: int, channels: int, resize: Resize) -> np.ndarray:
+        """One picture ``(C, H, W)``, uint8.
+
+        Raises:
+            PictureError: it cannot be used.
+        """
+        picture = open_picture(self.store.read(name), name, min_side=2 * image_size)
+        return to_array(picture, name, image_size=image_size, channels=channels, resize=resize)
+
+    def _not_found(self) -> FileNotFoundError:
+        return data_not_found("query", self.where, "a picture, or pictures in a folder or zip", "give the path of some")
+
+
+def truths(names: Iterable[str], class_names: Iterable[str]) -> list[str]:
+    """The folder of every query, where at least one such folder has the name of a class; else empty texts.
+
+    A folder that is named like no class is a class of its own: one that only the queries have.
+    """
+    folders = [unicodedata.normalize("NFC", PurePosixPath(name).parent.name) for name in names]
+    return folders if set(folders) & set(class_names) else [""] * len(folders)

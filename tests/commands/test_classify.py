@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fewshot_film.commands.queries import truths
+from tests.commands.pictures import fewshot_film, place  # noqa: F401 - a fixture
+
+KNOWN = ("class 00", "class 01", "class 02")
+
+
+@pytest.fixture
+def folders(place: Path, tmp_path: Path) -> tuple[Path, Path]:  # noqa: F811
+    """Three classes of six pictures to learn from, and the other two pictures of each to ask about."""
+    support, query = tmp_path / "support", tmp_path / "query"
+    for name in KNOWN:
+        shutil.copytree(place / "labelled" / name, support / name)
+        (query / name).mkdir(parents=True)
+        for number in (6, 7):
+            (support / name / f"{number}.png").rename(query / name / f"{number}.png")
+    return support, query
+
+
+def classify(place: Path, support: Path, query: Path, *words: object) -> int:  # noqa: F811
+    return fewshot_film("classify", "--model", place / "model", "--support", support, "--query", query, *words)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((path / "predictions.csv").read_text().splitlines()))
+
+
+def test_pictures_are_named_scored_and_drawn(place: Path, folders, tmp_path: Path, capsys):  # noqa: F811
+    out = tmp_path / "out"
+    assert classify(place, *folders, "--out", out) == 0
+    found = rows(out)
+    assert [row["file"] for row in found] == [f"{name}/{number}.png" for name in KNOWN for number in (6, 7)]
+    assert [row["truth"] for row in found] == [name for name in KNOWN for _ in range(2)]
+    right = sum(row["class"] == row["truth"] for row in found)
+    assert right >= 4
+    assert [row["right"] for row in found].count("true") == right
+    for row in found:
+        assert 1 / 3 < float(row["probability"]) <= 1
+        assert row["otherwise"] in set(KNOWN) - {row["class"]}
+        assert float(row["distance"]) >= 0
+    printed = capsys.readouterr().out
+    assert f"{right} of 6 right ({100 * right / 6:.1f} %)" in printed
+    assert printed.count("\n| class ") == 6
+    sheet = np.asarray(Image.open(out / "predictions.png").convert("RGB")).astype(int)
+    blue = np.abs(sheet - (0x00, 0x72, 0xB2)).sum(2) < 30
+    assert blue.sum() > 200 * right
+
+
+def test_flat_folders_zips_and_single_pictures(place: Path, folders, tmp_path: Path, capsys):  # noqa: F811
+    support, query = folders
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for name in KNOWN:
+        shutil.copy(query / name / "6.png", flat / f"{name}.png")
+    (flat / "broken.png").write_bytes(b"no picture")
+    (flat / ".hidden.png").write_bytes((flat / "class 00.png").read_bytes())
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", flat)
+    answers = []
+    for index, where in enumerate((flat, packed)):
+        assert classify(place, support, where, "--out", tmp_path / str(index)) == 0
+        answers.append([(row["file"], row["class"], row["truth"]) for row in rows(tmp_path / str(index))])
+    assert answers[0] == answers[1]
+    assert [file for file, _, _ in answers[0]] == [f"{name}.png" for name in KNOWN]
+    assert {truth for _, _, truth in answers[0]} == {""}
+    assert "right" not in capsys.readouterr().out
+    assert classify(place, support, flat / "class 01.png", "--out", tmp_path / "one") == 0
+    (one,) = rows(tmp_path / "one")
+    assert (one["file"], one["class"]) == answers[0][1][:2]
+
+
+def test_a_class_that_only_the_queries_have(place: Path, folders, tmp_path: Path):  # noqa: F811
+    support, query = folders
+    shutil.copytree(place / "labelled" / "class 05", query / "stranger")
+    assert classify(place, support, query, "--reject=0.1", "--out", tmp_path / "out") == 0
+    found = rows(tmp_path / "out")
+    strangers = [row for row in found if row["truth"] == "stranger"]
+    rejected = [row for row in strangers if row["class"] == "(none of these)"]
+    assert len(strangers) == 8
+    assert len(rejected) >= 4
+    assert {row["right"] for row in rejected} == {"true"}
+    assert {row["right"] for row in strangers if row not in rejected} <= {"false"}
+    assert {row["otherwise"] for row in rejected} <= set(KNOWN)
+
+
+def test_one_class_and_one_picture(place: Path, tmp_path: Path):  # noqa: F811
+    (tmp_path / "support" / "only").mkdir(parents=True)
+    shutil.copy(place / "labelled" / "class 00" / "0.png", tmp_path / "support" / "only")
+    query = place / "labelled" / "class 01"
+    assert classify(place, tmp_path / "support", query, "--out", tmp_path / "out") == 0
+    assert {(row["class"], row["probability"], row["otherwise"]) for row in rows(tmp_path / "out")} == {
+        ("only", "1.000000", "")
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--query=nowhere"], "query: no data at 'nowhere'. Looked for a picture, or pictures in a folder or zip"),
+        (["--query={empty}"], "query: no data at"),
+        (["--query={place}/model"], "query: no data at"),
+        (["--query={place}/model/config.json"], "config.json: is not a picture (no known format)"),
+        (["--query={place}/labelled", "--support={empty}"], "Looked for a folder or zip with <class>/<picture>"),
+        (["--query={place}/labelled", "--support=nowhere"], "make one folder per class and put its pictures in it"),
+        (["--query={place}/labelled", "--reject=2"], "reject is 2.0; expected a share between 0 and 1"),
+        (["--query={place}/labelled", "--model=nothing"], "there is no model 'nothing'; models that ship"),
+    ],
+)
+def test_mistakes_end_with_a_message(place: Path, words, message, tmp_path: Path, capsys, monkeypatch):  # noqa: F811
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    given = {"--model": place / "model", "--support": place / "labelled"}
+    given |= dict(word.format(place=place, empty=tmp_path / "empty").split("=", 1) for word in words)
+    assert fewshot_film("classify", *(f"{key}={value}" for key, value in given.items())) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_truths_are_the_names_of_folders():
+    assert truths(["a/1.png", "new/2.png", "3.png"], ["a", "b"]) == ["a", "new", ""]
+    assert truths(["x/1.png", "y/2.png"], ["a", "b"]) == ["", ""]
+    assert truths(["deep/a/1.png"], ["a"]) == ["a"]

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fewshot_film.commands.compare import markdown_table, with_differences
+from fewshot_film.commands.contenders import OnFeatures, Pixels, Whole, contender, without_training
+from fewshot_film.episodes import HoldOutSampler
+from tests.classifier.small import film_learner, prototypes
+from tests.commands.pictures import fewshot_film, place  # noqa: F401 - a fixture
+from tests.learners.small import noisy_classes
+
+
+@pytest.fixture(scope="module")
+def compared(place: Path) -> Path:  # noqa: F811
+    out = place / "comparison"
+    words = ["--data", place / "labelled", f"--models=[{place / 'model'}]", "--splits=6", "--out", out]
+    assert fewshot_film("compare", *words) == 0
+    return out
+
+
+def test_everything_is_written(compared: Path, place: Path):  # noqa: F811
+    result = json.loads((compared / "comparison.json").read_text())
+    learners = result["results"]["learners"]
+    model = str(place / "model")
+    assert {model, "pixels", "simple-cnaps", "prototypes"} <= set(learners)
+    assert {"command", "config", "seed", "versions", "hardware"} <= set(result)
+    means = [row["mean"] for row in learners.values()]
+    assert means == sorted(means, reverse=True)
+    table = (compared / "comparison.md").read_text()
+    assert "| labelled, 6 classes, 6 splits | accuracy, % |" in table
+    assert table.count("the best") >= 1
+    rows = list(csv.DictReader((compared / "comparison.csv").read_text().splitlines()))
+    assert len(rows) == 6
+    assert [float(row[model]) for row in rows] == pytest.approx(learners[model]["values"], abs=1e-6)
+
+
+def test_splits_are_replayed(compared: Path, place: Path, tmp_path: Path, capsys):  # noqa: F811
+    words = [
+        "--data",
+        place / "labelled",
+        f"--models=[{place / 'model'}]",
+        f"--episode_list={compared / 'splits.json'}",
+    ]
+    assert fewshot_film("compare", *words, "--learners=[pixels]", "--seed=9", "--out", tmp_path / "again") == 0
+    one, two = (json.loads((folder / "comparison.json").read_text()) for folder in (compared, tmp_path / "again"))
+    assert one["results"]["episodes_sha256"] == two["results"]["episodes_sha256"]
+    again = two["results"]["learners"]
+    assert set(again) == {"pixels", str(place / "model")}
+    for name, row in again.items():
+        assert row["values"] == one["results"]["learners"][name]["values"]
+    assert "| pixels | " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--learners=[pixel]"], "learner 'pixel' is unknown; those that work on a backbone as it is: pixels, "),
+        (["--models=[]"], "models are none; expected at least one, each once"),
+        (["--models=[a,a]"], "models are a, a; expected at least one, each once"),
+        (["--models=[nothing]"], "there is no model 'nothing'"),
+        (["--splits=1"], "splits is 1; expected at least 2"),
+        (["--shot=8"], "has 8 usable pictures, an episode needs 9 (8 support and 1 query)"),
+        (["--data=nowhere"], "no data at 'nowhere'"),
+        (["--episode_list=nowhere.json"], "nowhere.json"),
+    ],
+)
+def test_mistakes_end_with_a_message(place: Path, words, message, capsys):  # noqa: F811
+    given = {"--data": place / "labelled", "--models": f"[{place / 'model'}]", "--learners": "[pixels]"}
+    given |= dict(word.split("=", 1) for word in words)
+    assert fewshot_film("compare", *(f"{key}={value}" for key, value in given.items())) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_differences_by_hand():
+    """Accuracies 1, 0.5 and 0, 0.5: a difference of -1 and 0, so -0.5 with a deviation of sqrt(1/2) over sqrt(2)."""
+    results = {
+        "worse": {"mean": 0.25, "values": [0.0, 0.5], "interval": 0.1, "count": 2, "processor_seconds": 1.0},
+        "better": {"mean": 0.75, "values": [1.0, 0.5], "interval": 0.1, "count": 2, "processor_seconds": 2.0},
+    }
+    rows = with_differences(results)
+    assert list(rows) == ["better", "worse"]
+    assert rows["worse"]["to_best"] == -0.5
+    assert rows["worse"]["to_best_interval"] == pytest.approx(1.96 * 0.5)
+    table = markdown_table("two", results)
+    assert "| better | 75.00 ± 10.00 | the best | 2.0 |" in table
+    assert "| worse | 25.00 ± 10.00 | -50.00 ± 98.00 | 1.0 |" in table
+
+
+def test_features_once_or_anew_are_the_same():
+    images, learner, cpu = noisy_classes(4, 6), prototypes(), torch.device("cpu")
+    plan = HoldOutSampler(images, 2)[0], HoldOutSampler(images, 2).plan(0)
+    once, anew = OnFeatures(learner, images, cpu), Whole(learner, images, cpu)
+    assert isinstance(contender(learner, images, cpu), OnFeatures)
+    assert isinstance(contender(film_learner(), images, cpu), Whole)
+    torch.testing.assert_close(once.logits(plan[1]), anew.logits(plan[1]), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(anew.logits(plan[1]), learner(plan[0]), rtol=1e-5, atol=1e-5)
+
+
+def test_pixels_by_a_loop():
+    images = noisy_classes(3, 5)
+    plan = HoldOutSampler(images, 3).plan(1)
+    found = Pixels(images).logits(plan).argmax(1).tolist()
+    pixels = images.get(np.arange(15)).numpy().reshape(15, -1) / 255
+    means = [pixels[plan.support[plan.support_labels == label]].mean(0) for label in range(3)]
+    assert found == [int(np.argmin([((pixels[q] - mean) ** 2).sum() for mean in means])) for q in plan.query]
+
+
+def test_only_what_needs_no_training_goes_on_any_backbone():
+    learner = film_learner()
+    found = without_training((), learner.backbone, learner.config)
+    assert found["pixels"] is None
+    assert found["prototypes"].backbone is learner.backbone
+    assert found["simple-cnaps"].config.adaptation == "none"
+    assert all(one is None or one.config.adaptation == "none" for one in found.values())
