@@ -32,6 +32,13 @@ class BackboneConfig:
     """Colour channels of the pictures: 3, or 1 for drawings."""
     weights: str = ""
     """Empty: random. A file or folder made by ``pretrain``, or torchvision's name, such as ``IMAGENET1K_V1``."""
+    feature_length: float = 0.0
+    """0: features as they are. Else every picture's features are scaled to this length: what a backbone
+    that was trained with a cosine classifier means by near and far."""
+
+    def __post_init__(self) -> None:
+        if not self.feature_length >= 0:
+            raise ConfigError(f"backbone.feature_length is {self.feature_length}; expected at least 0")
 
 
 @dataclass(frozen=True)

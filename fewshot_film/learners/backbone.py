@@ -14,6 +14,7 @@ from urllib.error import URLError
 
 import safetensors.torch
 import torch
+import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
@@ -30,20 +31,25 @@ class Normalize(nn.Module):
     """Pictures in [0, 1] to about zero mean and unit spread: ImageNet's constants, or 0.5 and 0.5 for grey ones.
 
     The constants are not part of the state dict: a backbone's keys stay those of the plain network.
+
+    Args:
+        channels: 3, or another number for pictures without colours.
+        by_pixel: lay the result out by pixel (channels last), which convolutions are fastest on.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, by_pixel: bool = True) -> None:
         super().__init__()
+        self.memory_format = torch.channels_last if by_pixel else torch.contiguous_format
         mean, std = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((0.5,) * channels, (0.5,) * channels)
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Pictures ``(B, C, H, W)`` in [0, 1], normalised per channel."""
-        return (images - self.mean) / self.std
+        return ((images - self.mean) / self.std).contiguous(memory_format=self.memory_format)
 
 
 class Backbone(nn.Module):
@@ -54,19 +60,27 @@ class Backbone(nn.Module):
         stem: modules before the first stage, by name, in order.
         stages: the stages, by name, in order.
         feature_dim: channels of the last stage.
+        feature_length: scale the features to this length; 0 leaves them as they are.
     """
 
     def __init__(
-        self, channels: int, stem: Mapping[str, nn.Module], stages: Mapping[str, nn.Module], feature_dim: int
+        self,
+        channels: int,
+        stem: Mapping[str, nn.Module],
+        stages: Mapping[str, nn.Module],
+        feature_dim: int,
+        feature_length: float = 0.0,
     ) -> None:
         super().__init__()
         self.channels = channels
-        self.normalize = Normalize(channels)
+        modules = [module for part in (*stem.values(), *stages.values()) for module in part.modules()]
+        self.normalize = Normalize(channels, by_pixel=not any(map(_is_narrow_shortcut, modules)))
         for name, module in [*stem.items(), *stages.items()]:
             self.add_module(name, module)
         self._stem_names = tuple(stem)
         self.stage_names = tuple(stages)
         self.feature_dim = feature_dim
+        self.feature_length = feature_length
 
     def stem_modules(self) -> list[nn.Module]:
         """What comes before the first stage, in order, normalisation of the pictures first."""
@@ -116,7 +130,22 @@ class Backbone(nn.Module):
             x = module(x)
         for name in self.stage_names:
             x = self.get_submodule(name)(x)
-        return x.mean((2, 3))
+        x = x.mean((2, 3))
+        return self.feature_length * F.normalize(x, dim=1) if self.feature_length else x
+
+
+def _is_narrow_shortcut(module: nn.Module) -> bool:
+    """Whether oneDNN's gradient of this layer, laid out by pixel, writes past its workspace.
+
+    https://github.com/uxlfoundation/oneDNN/issues/6035: a 1 x 1 convolution with stride and fewer input channels than
+    a block has, 8 or 16 by the processor.
+    """
+    return (
+        isinstance(module, nn.Conv2d)
+        and module.kernel_size == (1, 1)
+        and module.stride != (1, 1)
+        and module.in_channels < 16
+    )
 
 
 def build_backbone(config: BackboneConfig) -> Backbone:
@@ -145,7 +174,7 @@ def _cnaps_resnet(config: BackboneConfig) -> Backbone:
         out = config.width * 2**index
         stages[f"layer{index + 1}"] = _stage(channels, out, num_blocks, stride=1 if index == 0 else 2)
         channels = out
-    backbone = Backbone(config.channels, stem, stages, channels)
+    backbone = Backbone(config.channels, stem, stages, channels, config.feature_length)
     for module in backbone.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -170,7 +199,7 @@ def _torchvision_resnet(config: BackboneConfig) -> Backbone:
     children = {name: child for name, child in plain.named_children() if name not in ("avgpool", "fc")}
     stages = {name: child for name, child in children.items() if name.startswith("layer")}
     stem = {name: child for name, child in children.items() if name not in stages}
-    return Backbone(config.channels, stem, stages, plain.fc.in_features)
+    return Backbone(config.channels, stem, stages, plain.fc.in_features, config.feature_length)
 
 
 def _read_weights(config: BackboneConfig, backbone: Backbone) -> dict[str, Tensor]:

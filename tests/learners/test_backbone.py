@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from urllib.error import URLError
 
 import pytest
 import safetensors.torch
 import torch
+import torch.nn.functional as F
 import torchvision
 
 from fewshot_film.config.learners import BackboneConfig
 from fewshot_film.learners.backbone import build_backbone
 from fewshot_film.learners.errors import WeightsError
+from fewshot_film.run.errors import ConfigError
 
 SMALL = BackboneConfig(width=4, blocks=(1, 1), channels=1, image_size=12)
 
@@ -46,6 +49,27 @@ def test_pictures_are_normalised():
         backbone.normalize(torch.tensor([0.0, 0.5, 1.0]).view(3, 1, 1, 1)).flatten(), torch.tensor([-1.0, 0.0, 1.0])
     )
     assert not [key for key in backbone.state_dict() if "normalize" in key]
+
+
+def test_features_of_a_given_length_keep_their_direction():
+    torch.manual_seed(0)
+    plain = build_backbone(SMALL).eval()
+    scaled = build_backbone(replace(SMALL, feature_length=4.0)).eval()
+    scaled.load_state_dict(plain.state_dict())
+    images = torch.rand(3, 1, 12, 12)
+    with torch.no_grad():
+        torch.testing.assert_close(scaled(images).norm(dim=1), torch.full((3,), 4.0))
+        torch.testing.assert_close(F.normalize(scaled(images)), F.normalize(plain(images)))
+    with pytest.raises(ConfigError, match=r"backbone.feature_length is -1.0; expected at least 0"):
+        BackboneConfig(feature_length=-1.0)
+
+
+@pytest.mark.parametrize(("width", "by_pixel"), [(8, False), (16, True)])
+def test_narrow_networks_are_not_laid_out_by_pixel(width, by_pixel):
+    normalize = build_backbone(BackboneConfig(width=width, blocks=(1, 1))).normalize
+    images = torch.rand(2, 3, 12, 12).contiguous(memory_format=torch.channels_last)
+    assert normalize(images).is_contiguous(memory_format=torch.channels_last) == by_pixel
+    assert normalize(images).is_contiguous() != by_pixel
 
 
 @pytest.mark.parametrize("kind", ["model.safetensors", "weights.safetensors", "weights.pt"])

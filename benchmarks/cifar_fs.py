@@ -1,0 +1,25 @@
+"""Simple CNAPS on CIFAR-FS, from the pictures to ``benchmarks/results/cifar_fs.json``: see `benchmarks.experiment`.
+
+The 20 test classes of Bertinetto et al. 2019, 5-way, 1- and 5-shot. For other sets of small pictures there is
+`benchmarks.small_pictures`.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks.experiment import Experiment, ExperimentConfig
+from fewshot_film.run.command import Command, main
+
+EXPERIMENT = Experiment("cifar-fs", ("--data.source=cifar-fs",))
+run = EXPERIMENT.run
+COMMAND = Command(
+    name="run",
+    config=ExperimentConfig,
+    run="benchmarks.cifar_fs:run",
+    help="Simple CNAPS on CIFAR-FS, from the pictures to the result file.",
+    examples=("python -m benchmarks.cifar_fs run --root cifar-100.zip",),
+)
+
+if __name__ == "__main__":
+    sys.exit(main("python -m benchmarks.cifar_fs", [COMMAND]))

@@ -1,0 +1,114 @@
+"""One few-shot experiment from the pictures to its result file: pre-train, meta-train, evaluate, collect.
+
+An experiment is the two files ``pretrain.yaml`` and ``train.yaml`` of a folder in ``configs`` and the tasks that its
+numbers are for. Started again, it goes on where it was stopped; a training whose model is there is not repeated.
+Which of the two models is the result is decided by the validation classes, before the test classes are looked at.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fewshot_film.cli import COMMANDS
+from fewshot_film.run.command import main
+from fewshot_film.run.results import write_result
+
+HERE = Path(__file__).resolve().parent
+STAGES = ("pretrain", "train")
+
+
+@dataclass(frozen=True)
+class ExperimentConfig:
+    """Where an experiment finds its pictures and leaves its runs."""
+
+    root: str
+    """The pictures: the zip or the folder."""
+    runs: str = ""
+    """Folder for the runs and the decoded pictures; empty: runs/NAME."""
+    out: str = ""
+    """The result file; empty: benchmarks/results/NAME.json."""
+    episodes: int = 600
+    """Episodes for each row."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What distinguishes one experiment from another."""
+
+    name: str
+    """Of its runs and of its result file."""
+    source: tuple[str, ...]
+    """Flags that name the source of the pictures: ``--data.source=...``."""
+    ways: tuple[int, ...] = (5,)
+    """Numbers of classes that are evaluated, each with every shot."""
+    shots: tuple[int, ...] = (1, 5)
+    """Numbers of support pictures a class that are evaluated."""
+    settings: str = ""
+    """Folder with pretrain.yaml and train.yaml, in ``configs`` or by its full path; empty: the name."""
+    network: tuple[str, ...] = ()
+    """Settings of the backbone that differ from the files: ``image_size=48``."""
+
+    def run(self, config: ExperimentConfig) -> int:
+        """Do what is not done yet and write the result file; the exit status of the first command that fails, or 0."""
+        runs = Path(config.runs or f"runs/{self.name}")
+        for words in self.commands(config, runs):
+            print(f"\n$ fewshot-film {' '.join(words)}", flush=True)
+            status = main("fewshot-film", COMMANDS, words)
+            if status:
+                return status
+        out = Path(config.out or HERE / "results" / f"{self.name.replace('-', '_')}.json")
+        write_result(out, config=config, seed=0, results=collect(runs))
+        return 0
+
+    def commands(self, config: ExperimentConfig, runs: Path) -> Iterator[list[str]]:
+        """The commands that are left, each made when the one before it is done."""
+        data = [*self.source, f"--data.root={config.root}", f"--data.cache={runs / 'pictures'}"]
+        settings = HERE.parent / "configs" / (self.settings or self.name)
+        flags = {
+            "pretrain": [f"--backbone.{setting}" for setting in self.network],
+            "train": [
+                f"--learner.backbone.weights={runs / 'pretrain' / 'model'}",
+                *(f"--learner.backbone.{setting}" for setting in self.network),
+            ],
+        }
+        for stage in STAGES:
+            if not (runs / stage / "model").is_dir():
+                file = settings / f"{stage}.yaml"
+                yield [stage, f"--config={file}", f"--out={runs / stage}", "--resume", *flags[stage], *data]
+        tasks = [f"--ways={list(self.ways)}", f"--shots={list(self.shots)}", f"--episodes={config.episodes}"]
+        for split in ("val", "test"):
+            for stage in STAGES:
+                out = runs / stage / f"{split}.json"
+                yield ["evaluate", str(runs / stage / "model"), f"--split={split}", f"--out={out}", *tasks, *data]
+
+
+def collect(runs: Path) -> dict[str, Any]:
+    """What the two trainings cost and reached, with their curves, and which of them the validation classes prefer."""
+    found: dict[str, Any] = {stage: _collect_stage(runs / stage) for stage in STAGES}
+    preference = {
+        stage: sum(row["mean"] for row in found[stage]["validation"].values()) / len(found[stage]["validation"])
+        for stage in STAGES
+    }
+    return {"chosen_by_validation": max(STAGES, key=preference.__getitem__), **found}
+
+
+def _collect_stage(folder: Path) -> dict[str, Any]:
+    curve = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    validation = _read(folder / "val.json")["results"]
+    for row in validation.values():
+        del row["values"]
+    return {
+        "starts": _read(folder / "environment.json"),
+        "seconds": max(line["seconds"] for line in curve),
+        "validation": validation,
+        "test": _read(folder / "test.json")["results"],
+        "curve": curve,
+    }
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
