@@ -1,0 +1,170 @@
+"""The CLEVR experiments, each at a size of seconds."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks import (
+    clevr_ablations,
+    clevr_cogent,
+    clevr_data_efficiency,
+    clevr_experiments,
+    clevr_humans,
+    clevr_pixels_features,
+)
+from clevr.data.feature_config import ExtractorConfig
+from clevr.data.layout import list_splits
+from clevr.data.reader import ClevrSplit
+from clevr.reasoning import load
+from clevr.reasoning.network import FiLMReasoner
+from fewshot_film.run.errors import ConfigError
+from tests.clevr.data.builders import a_question, without, write_json
+from tests.clevr.models import SMALL, a_saved_model, a_world
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Settings of a few steps on a few scenes."""
+    monkeypatch.setattr(clevr_experiments, "SMALL_MODEL", SMALL)
+    settings = {"runs": tmp_path / "runs", "out": tmp_path / "result.json", "scenes": 4, "test_scenes": 2}
+    return {**settings, "steps": 2, "device": "cpu"}
+
+
+def results(settings: dict[str, Any]) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(settings["out"].read_text())["results"]
+    return content
+
+
+def test_ablations(tiny: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    config = clevr_ablations.AblationsConfig(**tiny, only=("full", "concatenation"))
+    clevr_ablations.run(config)
+    variants = results(tiny)["variants"]
+    assert list(variants) == ["full", "concatenation"]
+    assert variants["full"]["accuracy"]["overall"]["count"] == 20
+    assert [point["step"] for point in variants["full"]["validation"]] == [1, 2]
+    assert load(tiny["runs"] / "small-ablations/concatenation/model").config.conditioning == "concatenation"
+    assert capsys.readouterr().out.startswith("| variant | overall | count |")
+
+
+def test_a_finished_training_is_not_repeated(tiny: dict[str, Any]) -> None:
+    config = clevr_ablations.AblationsConfig(**tiny, only=("full",))
+    clevr_ablations.run(config)
+    model = tiny["runs"] / "small-ablations/full/model/model.safetensors"
+    before = model.stat().st_mtime_ns
+    first = results(tiny)
+    clevr_ablations.run(config)
+    assert model.stat().st_mtime_ns == before
+    assert results(tiny) == first
+
+
+@pytest.mark.parametrize("name", clevr_ablations.VARIANTS)
+def test_every_variant_is_a_network_of_its_own(name: str) -> None:
+    changed = dataclasses.replace(SMALL, blocks=4)
+    network = FiLMReasoner(dataclasses.replace(changed, **clevr_ablations.VARIANTS[name]))
+    if name != "full":
+        assert network.config != FiLMReasoner(changed).config
+    assert sum(parameter.numel() for parameter in network.parameters()) > 0
+
+
+def test_unknown_variants(tiny: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="there is no variant 'none'; expected some of: full, only-beta"):
+        clevr_ablations.run(clevr_ablations.AblationsConfig(**tiny, only=("none",)))
+
+
+def test_data_efficiency(tiny: dict[str, Any]) -> None:
+    clevr_data_efficiency.run(clevr_data_efficiency.DataEfficiencyConfig(**tiny, shares=(0.25, 1.0)))
+    assert [entry["share"] for entry in results(tiny)["shares"].values()] == [0.25, 1.0]
+
+
+def test_cogent(tiny: dict[str, Any]) -> None:
+    clevr_cogent.run(clevr_cogent.CogentConfig(**tiny, shares=(0.5,), tune_steps=1))
+    found = results(tiny)
+    assert set(found["accuracy"]) == {
+        "trained on A, on A",
+        "trained on A, on B",
+        "fine-tuned on 50 %, on A",
+        "fine-tuned on 50 %, on B",
+    }
+    assert found["accuracy"]["trained on A, on A"]["overall"]["count"] == 20
+    assert found["accuracy"]["trained on A, on B"]["overall"]["count"] == 10  # the other half is for fine-tuning
+    before, after = (load(tiny["runs"] / "small-cogent" / name / "model").state_dict() for name in ("A", "B-0.5"))
+    assert not torch.equal(before["questions.words.weight"], after["questions.words.weight"])
+    for split, colors in {
+        "valA": {"gray", "blue", "brown", "yellow"},
+        "valB": {"red", "green", "purple", "cyan"},
+    }.items():
+        scenes = ClevrSplit.open(tiny["runs"] / "world", split).scenes()
+        assert {thing.color for scene in scenes for thing in scene.objects if thing.shape == "cube"} <= colors
+
+
+def test_a_divided_split_shares_nothing(tmp_path: Path) -> None:
+    root = a_world(tmp_path / "world", "valB", 5)
+    out = clevr_cogent.divide(root, "valB", 0.4, tmp_path / "halves")
+    assert list_splits(out) == ["rest", "tune"]
+    parts = {name: ClevrSplit.open(out, name) for name in ("tune", "rest")}
+    names = {name: {question.image_filename for question in part.questions()} for name, part in parts.items()}
+    assert names["tune"] == {"CLEVR_valB_000000.png", "CLEVR_valB_000001.png"}
+    assert len(names["rest"]) == 3
+    assert not names["tune"] & names["rest"]
+    questions = {question.question_index for part in parts.values() for question in part.questions()}
+    assert questions == {question.question_index for question in ClevrSplit.open(root, "valB").questions()}
+    assert sum(1 for part in parts.values() for _ in part.scenes()) == 5
+    assert parts["rest"].load_picture("CLEVR_valB_000004.png").size == (32, 24)
+
+
+def test_pixels_and_features(tiny: dict[str, Any]) -> None:
+    extractor = ExtractorConfig("resnet18", "layer1", "random", size=16)
+    clevr_pixels_features.run(clevr_pixels_features.PixelsFeaturesConfig(**tiny, extractor=extractor))
+    assert set(results(tiny)["inputs"]) == {"pixels", "features"}
+    config = load(tiny["runs"] / "small-pixels-features/features/model").config
+    assert (config.inputs, config.input_maps, config.height, config.trunk_maps) == ("features", 64, 4, ())
+
+
+def test_humans(tiny: dict[str, Any], tmp_path: Path) -> None:
+    root = a_world(a_world(tmp_path / "clevr", "train", 2), "val", 2)
+    texts = {"train": ["How many of the cubes sparkle?", "Is anything hidden?"], "val": ["Does the red cube sparkle?"]}
+    for split, asked in texts.items():
+        records = [
+            without(a_question(0, split, question=text, answer="yes"), "program", "question_family_index")
+            for text in asked
+        ]
+        write_json(root / f"CLEVR-Humans-{split}.json", {"questions": records})
+    weights = a_saved_model(tmp_path / "start")
+    clevr_humans.run(clevr_humans.HumansConfig(**tiny, root=root, weights=str(weights)))
+    found = results(tiny)
+    assert found["words"] == ["anything", "cubes", "hidden", "how", "is", "many", "of", "sparkle", "the"]
+    assert {name: row["overall"]["count"] for name, row in found["accuracy"].items()} == {
+        "before, Humans": 1,
+        "before, CLEVR": 20,
+        "after, Humans": 1,
+        "after, CLEVR": 20,
+    }
+    before, after = load(weights), load(tiny["runs"] / "small-humans/tuned/model")
+    assert {"sparkle", "hidden"} <= set(after.vocabulary.tokens)
+    assert torch.equal(before.trunk[1].weight, after.trunk[1].weight)
+    assert not torch.equal(before.questions.gru.weight_hh_l0, after.questions.gru.weight_hh_l0)
+
+
+def test_humans_needs_clevr(tiny: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="CLEVR-Humans is about CLEVR's pictures: give the folder of CLEVR as --root"):
+        clevr_humans.run(clevr_humans.HumansConfig(**tiny))
+
+
+def test_words_of_people() -> None:
+    assert clevr_humans.new_words(["Shiny shiny, ball?", "ball."], 2) == ["ball", "shiny"]
+
+
+def test_the_paper_s_size_needs_the_paper_s_data(tmp_path: Path) -> None:
+    config = clevr_experiments.ExperimentConfig(size="paper", runs=tmp_path)
+    with pytest.raises(ConfigError, match="the paper's size needs the paper's data: give its folder as --root"):
+        clevr_experiments.data_root(config)
+    training = clevr_experiments.base_training(dataclasses.replace(config, root=tmp_path), "full", tmp_path)
+    assert (training.loop.steps, training.loop.learning_rate, training.loop.weight_decay) == (875_000, 3e-4, 1e-5)
+    assert training.data.pictures * training.data.questions == 64
+    assert (training.model.width, training.model.hidden_dim, training.scene_weight) == (224, 4096, 0)
