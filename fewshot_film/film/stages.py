@@ -19,6 +19,8 @@ class StagedRun:
         filmed: the network.
         segments: its pieces in order: what comes before the first stage with sites, then every such stage.
         x: the examples, ``(N, ...)``.
+        run: runs a function of the examples, as ``run(function, x)``; the default calls it. One that bounds the
+            memory for gradients, for instance, runs it on parts of the examples.
 
     Example:
         >>> from torch import nn, zeros
@@ -30,10 +32,17 @@ class StagedRun:
         (torch.Size([2, 8]), torch.Size([2, 8]))
     """
 
-    def __init__(self, filmed: FiLMedNetwork, segments: Sequence[Callable[[Tensor], Tensor]], x: Tensor) -> None:
+    def __init__(
+        self,
+        filmed: FiLMedNetwork,
+        segments: Sequence[Callable[[Tensor], Tensor]],
+        x: Tensor,
+        run: Callable[[Callable[[Tensor], Tensor], Tensor], Tensor] = lambda function, x: function(x),
+    ) -> None:
         self._filmed = filmed
         self._segments = segments
         self._x = x
+        self._run = run
         self._next = 0
 
     def __call__(self, segment: int, modulations: Modulations) -> Tensor:
@@ -54,7 +63,11 @@ class StagedRun:
                 f"segment {segment} of {len(self._segments)} was asked for, expected number {self._next}: "
                 "segments run in order, each once; start a new StagedRun for another pass"
             )
-        with self._filmed.modulated(modulations):
-            self._x = self._segments[segment](self._x)
+
+        def adapted(x: Tensor) -> Tensor:
+            with self._filmed.modulated(modulations):
+                return self._segments[segment](x)
+
+        self._x = self._run(adapted, self._x)
         self._next += 1
         return self._x if self._x.ndim == 2 else self._x.flatten(2).mean(dim=2)

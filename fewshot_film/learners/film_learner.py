@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Self, cast
 
 import torch
@@ -25,15 +26,17 @@ from fewshot_film.film import (
     StagedRun,
 )
 from fewshot_film.learners.backbone import Backbone
+from fewshot_film.learners.bounded_memory import MIB, activation_bytes, draw_subset, in_chunks, through_subset
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.set_encoder import SetEncoder
+from fewshot_film.run.errors import ConfigError
 
 Head = Callable[[Tensor], Tensor]
 """Features ``(Q, D)`` to logits ``(Q, way)``."""
 
 
-class FilmLearner(Learner):
-    """Base of the methods with a head on adapted features.
+class FilmFeatures(Learner):
+    """Base of the methods with adapted features.
 
     The backbone is always in evaluation mode, and frozen unless ``train_backbone`` is set.
 
@@ -47,6 +50,10 @@ class FilmLearner(Learner):
     def __init__(self, config: FilmConfig, backbone: Backbone | None = None) -> None:
         super().__init__(config, backbone)
         self.backbone.requires_grad_(config.train_backbone)
+        self.gradient_chunk: int | None = None
+        """Pictures whose activations are held at once where gradients are needed; None: all."""
+        self.lite_support: int | None = None
+        """Support pictures that gradients go through, chosen at random; None: all."""
         self.set_encoder: SetEncoder | None = None
         self.generator: Generator | None = None
         # the FiLM-ed view shares the backbone: hidden from the modules, so that its weights are listed once
@@ -56,18 +63,6 @@ class FilmLearner(Learner):
             self.set_encoder = SetEncoder(config.backbone.channels, config.code_dim, config.set_encoder_layers)
             self.generator = _generator(config, self.backbone, self.filmed)
         self.train()
-
-    @abstractmethod
-    def fit_head(self, features: Tensor, labels: Tensor) -> Head:
-        """The head for a task.
-
-        Args:
-            features: adapted features of the support set, ``(N, D)``.
-            labels: any integers, ``(N,)``; the logits' columns follow their sorted order.
-
-        Raises:
-            SupportError: no head can be made from this support set.
-        """
 
     @property
     def filmed(self) -> FiLMedNetwork:
@@ -85,7 +80,7 @@ class FilmLearner(Learner):
         """The task code ``(1, code_dim)`` of pictures ``(N, C, H, W)``; None without adaptation."""
         if self.set_encoder is None:
             return None
-        return cast(Tensor, self.set_encoder(self.backbone.normalize(support_images)))
+        return cast(Tensor, self.set_encoder(self.backbone.normalize(support_images), self.gradient_chunk))
 
     def modulations(self, support_images: Tensor, code: Tensor | None = None) -> Modulations | None:
         """Gamma and beta of every site for the task that ``(N, C, H, W)`` pictures show, one row each.
@@ -98,25 +93,58 @@ class FilmLearner(Learner):
             return None
         code = self.encode(support_images) if code is None else code
         if isinstance(self.generator, AutoregressiveGenerator):
-            run = StagedRun(self.filmed, self.backbone.segments(self.filmed.sites), support_images)
+            segments = self.backbone.segments(self.filmed.sites)
+            in_bounds = partial(in_chunks, chunk=self.gradient_chunk)
+            run = StagedRun(self.filmed, segments, support_images, in_bounds)
             return cast(Modulations, self.generator(code, run))
         return cast(Modulations, self.generator(code))
 
     def features(self, images: Tensor, modulations: Modulations | None) -> Tensor:
         """Adapted features ``(B, D)`` of pictures ``(B, C, H, W)`` in [0, 1].
 
-        Where no gradient is needed the pictures go through in chunks: they stay in the processor's caches.
+        Where no gradient is needed the pictures go through in chunks: they stay in the processor's caches. Where one
+        is, ``gradient_chunk`` bounds the memory for it.
         """
         images = images.contiguous(memory_format=torch.channels_last)
         if torch.is_grad_enabled() and (modulations is not None or self.config.train_backbone):
-            return self._run(images, modulations)
+            return in_chunks(lambda chunk: self._run(chunk, modulations), images, self.gradient_chunk)
         return torch.cat([self._run(chunk, modulations) for chunk in images.split(self.config.chunk)])
 
-    def adapt(self, support_images: Tensor, support_labels: Tensor) -> AdaptedFilmLearner:
-        """Set the network and fit the head to a support set; see :meth:`Learner.adapt`."""
-        modulations = self.modulations(support_images)
-        head = self.fit_head(self.features(support_images, modulations), support_labels)
-        return AdaptedFilmLearner(self, modulations, head)
+    def support_features(self, images: Tensor, modulations: Modulations | None) -> Tensor:
+        """The :meth:`features` of support pictures; their gradient goes through ``lite_support`` of them."""
+        needs_gradient = torch.is_grad_enabled() and (modulations is not None or self.config.train_backbone)
+        if self.lite_support is None or self.lite_support >= len(images) or not needs_gradient:
+            return self.features(images, modulations)
+        subset = draw_subset(len(images), self.lite_support, images.device)
+        images = images.contiguous(memory_format=torch.channels_last)
+        return through_subset(lambda rows: self._run(rows, modulations), images, subset, self.config.chunk)
+
+    def pictures_within(self, budget_mib: int) -> int:
+        """The largest ``gradient_chunk`` whose activations stay within a budget.
+
+        A picture is counted with twice what autograd keeps of it: the rest is for gradients on their way.
+
+        Raises:
+            ConfigError: a single picture needs more.
+        """
+        backbone = self.config.backbone
+        like = next(self.backbone.parameters())
+        images = like.new_zeros(2, backbone.channels, backbone.image_size, backbone.image_size)
+        images = images.contiguous(memory_format=torch.channels_last)
+        modulations = None
+        if self._filmed:
+            sites = self.filmed.sites
+            modulations = sites.split(sites.flatten(sites.identity()).to(like).requires_grad_())
+        needed = 1 + activation_bytes(lambda rows: self._run(rows, modulations), images)
+        if self.set_encoder is not None:
+            needed = max(needed, activation_bytes(self.set_encoder, self.backbone.normalize(images)))
+        found = budget_mib * MIB // needed  # of two pictures, counted twice: of one
+        if found < 1:
+            raise ConfigError(
+                f"memory.budget_mib is {budget_mib}; expected at least {-(-needed // MIB)}, which the activations of "
+                "one picture take"
+            )
+        return found
 
     def penalty(self) -> Tensor:
         """The generator's L2 penalty on its regularisers."""
@@ -124,6 +152,28 @@ class FilmLearner(Learner):
 
     def _run(self, images: Tensor, modulations: Modulations | None) -> Tensor:
         return cast(Tensor, self.backbone(images) if modulations is None else self.filmed(images, modulations))
+
+
+class FilmLearner(FilmFeatures):
+    """Base of the methods with a head on adapted features that the support set alone decides."""
+
+    @abstractmethod
+    def fit_head(self, features: Tensor, labels: Tensor) -> Head:
+        """The head for a task.
+
+        Args:
+            features: adapted features of the support set, ``(N, D)``.
+            labels: any integers, ``(N,)``; the logits' columns follow their sorted order.
+
+        Raises:
+            SupportError: no head can be made from this support set.
+        """
+
+    def adapt(self, support_images: Tensor, support_labels: Tensor) -> AdaptedFilmLearner:
+        """Set the network and fit the head to a support set; see :meth:`Learner.adapt`."""
+        modulations = self.modulations(support_images)
+        head = self.fit_head(self.support_features(support_images, modulations), support_labels)
+        return AdaptedFilmLearner(self, modulations, head)
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fewshot_film.config.memory import MemoryConfig
 from fewshot_film.data.batches import LabelledBatch
 from fewshot_film.episodes import Episode
 from fewshot_film.learners.backbone import Backbone
+from fewshot_film.learners.film_learner import FilmFeatures
 from fewshot_film.learners.learner import Learner
+from fewshot_film.run.errors import ConfigError
 
 Classifier = Literal["cosine", "linear"]
 
@@ -60,17 +63,44 @@ class Pretraining(nn.Module):
 
 
 class MetaTraining(nn.Module):
-    """A learner trained on episodes: cross-entropy of the query pictures, plus the learner's penalty."""
+    """A learner trained on episodes: cross-entropy of the query pictures, plus the learner's penalty.
 
-    def __init__(self, learner: Learner) -> None:
+    Args:
+        learner: what is trained.
+        memory: how its gradients are computed.
+
+    Raises:
+        ConfigError: the learner cannot do with less than full memory, or not with so little.
+    """
+
+    def __init__(self, learner: Learner, memory: MemoryConfig | None = None) -> None:
         super().__init__()
         self.learner = learner
+        bound_memory(learner, memory or MemoryConfig())
 
     def forward(self, episode: Episode) -> dict[str, Tensor]:
         """Loss and accuracy of one episode."""
         logits = cast(Tensor, self.learner(episode)).float()
         loss = F.cross_entropy(logits, episode.query_labels) + self.learner.penalty()
         return {"loss": loss, "accuracy": accuracy(logits, episode.query_labels)}
+
+
+def bound_memory(learner: Learner, memory: MemoryConfig) -> None:
+    """Have a learner compute its gradients as the settings say.
+
+    Raises:
+        ConfigError: it cannot, or not within the budget.
+    """
+    if not isinstance(learner, FilmFeatures):
+        if memory.mode != "full":
+            raise ConfigError(
+                f"memory.mode is {memory.mode}; expected full for {learner.config.method}: only methods with a head on "
+                "features from one pass over the support set can do with less"
+            )
+        return
+    exact = learner.pictures_within(memory.budget_mib) if memory.mode == "exact" and memory.budget_mib else memory.chunk
+    learner.gradient_chunk = exact if memory.mode == "exact" else None
+    learner.lite_support = memory.lite_support if memory.mode == "lite" else None
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
