@@ -40,6 +40,8 @@ class EvaluateConfig:
     """Stop after the picture with which so many questions are reached; null: all."""
     common_answers: str = ""
     """Split to take each function's most common answer from; empty: the evaluated one."""
+    common_data: Path | None = None
+    """Data set of that split; null: the evaluated one's."""
     batch_size: int = 500
     """Questions answered at a time."""
     device: str = "auto"
@@ -69,6 +71,7 @@ def run(config: EvaluateConfig) -> None:
     """
     from clevr.data.batches import load_reasoning_data
     from clevr.data.reader import ClevrSplit
+    from clevr.kinds import with_kinds
     from clevr.predict import check_words, predict
     from clevr.reasoning.loading import load
     from clevr.report import markdown, predictions_json
@@ -102,8 +105,12 @@ def run(config: EvaluateConfig) -> None:
     if (table.answer < 0).all():
         logger.info("the questions of %s have no answers to compare with", config.split)
         return
+    if not config.humans:
+        table = with_kinds(table)
     split = ClevrSplit.open(config.data, config.split)
-    known = ClevrSplit.open(config.data, config.common_answers).table(config.cache) if config.common_answers else None
+    known = None
+    if config.common_answers:
+        known = ClevrSplit.open(config.common_data or config.data, config.common_answers).table(config.cache)
     evaluation = evaluate(table, found.answers, num_objects=_num_objects(split), known=known)
     text = markdown(evaluation, f"{Path(config.model).name} on {'Humans questions of ' * config.humans}{config.split}")
     sys.stdout.write(text)

@@ -36,10 +36,10 @@ def analyse(subject: Subject) -> Finding:
         resets[f"{name} to training means"] = _accuracy(subject, reset(means, *parts))
     resets["gamma to 1"] = _accuracy(subject, reset(identity, gamma=True, beta=False))
     resets["beta to 0"] = _accuracy(subject, reset(identity, gamma=False, beta=True))
-    for name in subject.reasoner.sites.names:
+    for number, name in enumerate(subject.reasoner.sites.names, 1):
         for part in ("gamma", "beta"):
             only = {name: means[name]}
-            resets[f"{part} of {name} to training means"] = _accuracy(subject, reset(only, *PARTS[part]))
+            resets[f"{part} of block {number} to training means"] = _accuracy(subject, reset(only, *PARTS[part]))
     noise = {
         name: {f"{std:g}": _accuracy(subject, add_noise(std, subject.seed, *parts)) for std in NOISE}
         for name, parts in PARTS.items()

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from clevr.config import ReasonerConfig, TrainConfig
-from clevr.generate import GenerateConfig, run
 from clevr.reasoning.loading import save_reasoner
 from clevr.reasoning.network import FiLMReasoner, QuestionBatch
 from clevr.reasoning.prefixes import build_prefix_tree
+from tests.clevr.worlds import make_world
 
 SMALL = ReasonerConfig(
     width=32,
@@ -50,7 +50,6 @@ def a_saved_model(folder: Path, **changes: Any) -> Path:
     return save_reasoner(folder, reasoner, {}, TrainConfig(out=folder, model=reasoner.config))
 
 
-def a_world(folder: Path, split: str = "val", scenes: int = 6, **changes: Any) -> Path:
+def a_world(folder: Path, split: str = "val", scenes: int = 6) -> Path:
     """Pictures of 32 x 24 with ten questions each."""
-    run(GenerateConfig(out=folder, split=split, scenes=scenes, width=32, height=24, workers=1, **changes))
-    return folder
+    return make_world(folder, {split: scenes}, questions=10)
