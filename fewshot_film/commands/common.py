@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +16,9 @@ from torch import nn
 from fewshot_film.config.commands import EpisodesConfig, PretrainConfig, TrainConfig, ValidationConfig
 from fewshot_film.config.data import DataConfig
 from fewshot_film.config.learners import BackboneConfig
-from fewshot_film.data import ImageSet
+from fewshot_film.data import ImageSet, SourceError
 from fewshot_film.data.domains import open_joined
+from fewshot_film.data.leaks import Leaks, check_no_leaks
 from fewshot_film.episodes import Episodes, EpisodeSampler, MetaDatasetSampler, by_domain
 from fewshot_film.learners.evaluation import evaluate
 from fewshot_film.learners.learner import Learner
@@ -25,6 +27,8 @@ from fewshot_film.run.config import plain
 from fewshot_film.run.loop import TrainResult
 from fewshot_film.run.seeding import derived_seed
 
+log = logging.getLogger(__name__)
+
 MAY_DIFFER = ("out", "data.root", "data.cache", "data.split_file")
 """Settings that a resumed run may change: where things lie, not what they are."""
 
@@ -32,6 +36,38 @@ MAY_DIFFER = ("out", "data.root", "data.cache", "data.split_file")
 def open_images(data: DataConfig, split: str | None, backbone: BackboneConfig) -> ImageSet:
     """The pictures of one split, decoded at the size and in the colours that the backbone reads."""
     return open_joined(data, split, backbone.image_size, backbone.channels)
+
+
+def open_training(data: DataConfig, backbone: BackboneConfig) -> tuple[ImageSet, ImageSet]:
+    """The pictures of the training and of the validation classes, after a look whether they share any.
+
+    Raises:
+        LeakError: they do, and ``data.on_leak`` is ``raise``.
+    """
+    train_images, val_images = (open_images(data, split, backbone) for split in ("train", "val"))
+    if data.on_leak != "ignore":
+        check_no_leaks(train_images, val_images, allow=data.allow_leaks, on_leak=data.on_leak)
+    return train_images, val_images
+
+
+def leaks_into(images: ImageSet, split: str, data: DataConfig, backbone: BackboneConfig) -> Leaks | None:
+    """What the pictures of a split share with the training classes of the same settings.
+
+    Returns:
+        None where it is not looked for: on request, for the training classes themselves, and where the training
+        classes are not there.
+
+    Raises:
+        LeakError: they share something, and ``data.on_leak`` is ``raise``.
+    """
+    if data.on_leak == "ignore" or split in ("", "train"):
+        return None
+    try:
+        train_images = open_images(data, "train", backbone)
+    except (SourceError, FileNotFoundError) as error:
+        log.info("whether training and %s share classes or pictures is not looked for: %s", split, error)
+        return None
+    return check_no_leaks(train_images, images, allow=data.allow_leaks, on_leak=data.on_leak)
 
 
 def source_title(data: DataConfig, images: ImageSet) -> str:

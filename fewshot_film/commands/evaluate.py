@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fewshot_film.commands.common import open_images, source_title
+from fewshot_film.commands.common import leaks_into, open_images, source_title
 from fewshot_film.config.commands import EvaluateConfig
+from fewshot_film.config.data import DataConfig
 from fewshot_film.data import ImageSet
 from fewshot_film.data.joined import JoinedSet
+from fewshot_film.data.leaks import Leaks, parts_of
 from fewshot_film.episodes import (
     EpisodeList,
     EpisodeSampler,
@@ -36,6 +38,7 @@ def run(config: EvaluateConfig) -> None:
     learner.to(device)
     images = open_images(config.data, config.split, learner.config.backbone)
     log.info("%s", images)
+    leaks = leaks_into(images, config.split, config.data, learner.config.backbone)
     samplers: Mapping[str, Sampler] = (
         load_episodes(config.episode_list, images) if config.episode_list else _samplers(config, images)
     )
@@ -45,13 +48,41 @@ def run(config: EvaluateConfig) -> None:
     for name, sampler in samplers.items():
         count = len(sampler) if isinstance(sampler, EpisodeList) else config.episodes
         values = evaluate(learner, sampler, count, processes=config.processes, device=device, progress=name)
-        rows[name] = {"episodes_sha256": fingerprint(sampler, count), **summary(values)}
+        rows[name] = {
+            "episodes_sha256": fingerprint(sampler, count),
+            "ordered": sampler.images.ordered,
+            "held_out": sampler.images.name == config.data.held_out,
+            "shared_with_training": None if leaks is None else leaks.counts,
+            **summary(values),
+        }
     table = markdown_table(f"{source_title(config.data, images)}, {config.split or 'all'} classes", rows)
+    table += "".join(f"\n{note}\n" for note in protocol_notes(images, config.data, leaks))
     print(table)  # noqa: T201 - the result of the command
     if config.out:
         out = Path(config.out)
         write_result(out, config=config, seed=config.seed, results=rows)
         write_text_atomically(out.with_suffix(".md"), table)
+
+
+def protocol_notes(images: ImageSet, data: DataConfig, leaks: Leaks | None) -> list[str]:
+    """Sentences below the table about what makes its numbers comparable, or not."""
+    parts = parts_of(images)
+    ordered = [part.name for part in parts if part.ordered]
+    notes = []
+    if ordered:
+        notes.append(
+            f"Neighbouring pictures of {', '.join(ordered)} show the same object. Support and query pictures are drawn "
+            "from whole classes, in random order."
+        )
+    if data.held_out in {part.name for part in parts}:
+        notes.append(f"{data.held_out} is held out: nothing of it is in training or validation.")
+    if leaks:
+        counts = leaks.counts
+        notes.append(
+            f"{counts['classes']} classes and {counts['pictures']} pictures are among the training classes too, "
+            "so the numbers flatter."
+        )
+    return notes
 
 
 def _samplers(config: EvaluateConfig, images: ImageSet) -> dict[str, EpisodeSampler | MetaDatasetSampler]:

@@ -9,7 +9,7 @@ from typing import cast
 
 from torch import nn
 
-from fewshot_film.commands.common import MAY_DIFFER, open_images, save_trained, seeded, validation
+from fewshot_film.commands.common import MAY_DIFFER, open_training, save_trained, seeded, validation
 from fewshot_film.config.commands import PretrainConfig
 from fewshot_film.config.learners import PrototypesConfig, SimpleCNAPSConfig
 from fewshot_film.data.batches import LabelledBatches
@@ -27,8 +27,7 @@ log = logging.getLogger(__name__)
 
 def run(config: PretrainConfig) -> None:
     """Pre-train and write the model: the backbone under a Mahalanobis classifier, without FiLM."""
-    train_images = open_images(config.data, "train", config.backbone)
-    val_images = open_images(config.data, "val", config.backbone)
+    train_images, val_images = open_training(config.data, config.backbone)
     log.info("training classes: %s; validation classes: %s", train_images, val_images)
     with seeded(config.loop.seed):
         module = Pretraining(

@@ -11,7 +11,7 @@ from torch import nn
 from fewshot_film.commands.common import (
     MAY_DIFFER,
     episode_sampler,
-    open_images,
+    open_training,
     save_trained,
     seeded,
     validation,
@@ -31,8 +31,7 @@ log = logging.getLogger(__name__)
 
 def run(config: TrainConfig) -> None:
     """Meta-train and write the model with the best validation accuracy."""
-    train_images = open_images(config.data, "train", config.learner.backbone)
-    val_images = open_images(config.data, "val", config.learner.backbone)
+    train_images, val_images = open_training(config.data, config.learner.backbone)
     log.info("training classes: %s; validation classes: %s", train_images, val_images)
     with seeded(config.loop.seed):
         module = MetaTraining(build_learner(config.learner))

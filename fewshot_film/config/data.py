@@ -22,6 +22,8 @@ class SourceConfig:
     """JSON file with the class names of train, val and test."""
     split_seed: int | None = None
     """Deal the classes to train, val and test by a draw with this seed, 64 : 16 : 20."""
+    ordered: bool = False
+    """For ``folder``: say that neighbouring pictures, by name, show the same object."""
     rotations: bool = False
     """Count every class turned by 90, 180 and 270 degrees as three further classes."""
     weight: float = 1.0
@@ -41,6 +43,8 @@ class DataConfig:
     """For ``folder``: JSON file with the class names of train, val and test."""
     split_seed: int | None = None
     """For ``folder``: deal the classes to train, val and test by a draw with this seed, 64 : 16 : 20."""
+    ordered: bool = False
+    """For ``folder``: say that neighbouring pictures, by name, show the same object; reports then say it too."""
     resize: Literal["stretch", "crop", "pad"] = "stretch"
     """How a picture becomes square: stretched, its middle cut out, or white added."""
     rotations: bool = False
@@ -52,6 +56,12 @@ class DataConfig:
     no download) or ``{source: NAME, root: ...}`` with the settings of a source of its own."""
     held_out: str = ""
     """One of ``sources`` that training and validation do without, to be evaluated on as an unseen domain."""
+
+    on_leak: Literal["raise", "report", "ignore"] = "raise"
+    """A class or a picture (by content) that is both in training and in validation or test: an error, or told and
+    gone on, or not looked for. To look, ``evaluate`` opens the training classes of the same settings too."""
+    allow_leaks: tuple[str, ...] = ()
+    """Ids of pictures that may be in both; equal pictures that published sets are known to have always may."""
 
     def __post_init__(self) -> None:
         for item in self.sources:

@@ -173,7 +173,7 @@ def _arc(start: tuple[float, float], direction: float, length: float, bend: floa
     """Points of a line that turns by ``bend`` along its way."""
     angles = direction + bend * np.linspace(0, 1, 8)
     steps = length / 8 * np.stack([np.cos(angles), np.sin(angles)], 1)
-    return np.array(start) + np.cumsum(np.vstack([np.zeros((1, 2)), steps]), 0)
+    return np.asarray(np.array(start) + np.cumsum(np.vstack([np.zeros((1, 2)), steps]), 0))
 
 
 def _strip(path: np.ndarray, width: float, end_width: float) -> np.ndarray:

@@ -39,6 +39,7 @@ def domains_of(data: DataConfig, split: str | None = None) -> tuple[SourceConfig
                 root=data.root,
                 split_file=data.split_file,
                 split_seed=data.split_seed,
+                ordered=data.ordered,
                 rotations=data.rotations,
             ),
         )
@@ -89,6 +90,8 @@ def _open(domain: SourceConfig, data: DataConfig, split: str | None, image_size:
     options: dict[str, Any] = {"split_file": domain.split_file} if domain.split_file else {}
     if domain.split_seed is not None:
         options["split_seed"] = domain.split_seed
+    if domain.ordered:
+        options["ordered"] = True
     source = open_source(domain.source, domain.root or None, split or None, **options)
     if domain.name:
         source.name = domain.name

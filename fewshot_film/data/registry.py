@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -63,9 +64,9 @@ def open_source(name: str, root: str | Path | None = None, split: str | None = N
         options: further settings of that source, see its own function.
 
     Raises:
-        SourceError: there is no source of that name, a root is missing, or one of its own settings is wrong.
+        SourceError: there is no source of that name, a root is missing, or one of its own settings is wrong or does
+            not exist.
         FileNotFoundError: the data are not at ``root``; says how to get them.
-        TypeError: the source has no such option.
     """
     if name.startswith(TORCHVISION):
         entry = Entry(partial(torchvision_set, name.removeprefix(TORCHVISION)), "a set of torchvision.datasets")
@@ -73,6 +74,10 @@ def open_source(name: str, root: str | Path | None = None, split: str | None = N
         entry = REGISTRY[name]
     else:
         raise SourceError(f"no source is named '{name}'; there are {', '.join(source_names())}")
+    known = [key for key in inspect.signature(entry.open).parameters if key not in ("root", "split", "dataset")]
+    for key in options:
+        if key not in known:
+            raise SourceError(f"{name} has no setting '{key}'; it has: {', '.join(known) or 'none'}")
     if not entry.has_root:
         return entry.open(split=split, **options)
     if root is None:

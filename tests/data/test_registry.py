@@ -41,5 +41,9 @@ def test_missing_data_say_what_was_looked_for_and_how_to_get_it(tmp_path: Path, 
 
 
 def test_unknown_options_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="colour"):
+    with pytest.raises(SourceError, match="omniglot has no setting 'colour'; it has: none"):
         open_source("omniglot", tmp_path, colour=3)
+    with pytest.raises(SourceError, match="textures has no setting 'split_seed'; it has: pictures, seed"):
+        open_source("textures", split_seed=1)
+    with pytest.raises(SourceError, match="torchvision:KMNIST has no setting 'colour'; it has: parts, download,"):
+        open_source("torchvision:KMNIST", tmp_path, colour=3)
