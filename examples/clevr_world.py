@@ -1,0 +1,30 @@
+"""CLEVR's world without its files: a scene, its picture, a question as a program, and its answer.
+
+The answer is computed from the scene, then the scene is changed and the program asked again.
+"""
+
+import numpy as np
+
+from clevr.questions import execute, parse
+from clevr.world.placement import Rules
+from clevr.world.render import object_ids, render
+from clevr.world.scenes import Scenes
+
+
+def main() -> None:
+    """Make a scene, look at it, ask it."""
+    scenes = Scenes(seed=3, split="example", rules=Rules(condition="A")).batch(range(1))
+    scene = scenes[0]
+    for body in scene.objects:
+        print(body.size, body.color, body.material, body.shape)
+
+    picture = render(scenes, 160, 120)[0]
+    visible = np.bincount(object_ids(scenes, 160, 120)[0].numpy().ravel() + 1)[1:]
+    print("picture", tuple(picture.shape), "; pixels of each object:", visible.tolist())
+
+    program = parse("How many metal things are there?")[0].program()
+    print("functions:", [node.function for node in program], "; answer:", execute(program, scene))
+
+
+if __name__ == "__main__":
+    main()
