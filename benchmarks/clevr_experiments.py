@@ -16,16 +16,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from clevr.config import ClevrDataConfig, ReasonerConfig, TrainConfig
-from clevr.data.layout import list_splits
 from clevr.generate import GenerateConfig
 from clevr.generate import run as generate
 from clevr.questions.programs import QUESTION_TYPES
 from fewshot_film.run.config import LoopConfig
 from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.parsing import parse
 
 log = logging.getLogger(__name__)
 
 RESULTS = Path(__file__).resolve().parent / "results"
+PAPER = Path(__file__).resolve().parent.parent / "configs" / "clevr" / "film-pixels.yaml"
+"""The paper's network and training."""
 SMALL_MODEL = ReasonerConfig(
     width=64,
     height=48,
@@ -75,6 +77,7 @@ def data_root(config: ExperimentConfig, splits: Mapping[str, str] | None = None)
         splits: the splits that are needed, by their CoGenT condition: ``none``, ``A`` or ``B``.
     Raises:
         ConfigError: the paper's size without a data set.
+        GenerateError: there is a world of another size under ``runs``.
     """
     if config.root is not None:
         return config.root
@@ -82,18 +85,16 @@ def data_root(config: ExperimentConfig, splits: Mapping[str, str] | None = None)
         raise ConfigError("the paper's size needs the paper's data: give its folder as --root")
     root = config.runs / "world"
     for split, condition in (splits or {"train": "none", "val": "none", "test": "none"}).items():
-        scenes = config.scenes if split.startswith("train") else config.test_scenes
-        if not (root.is_dir() and split in list_splits(root)):
-            generate(
-                GenerateConfig(
-                    out=root,
-                    split=split,
-                    scenes=scenes,
-                    width=SMALL_MODEL.width,
-                    height=SMALL_MODEL.height,
-                    condition=condition,  # type: ignore[arg-type]
-                )
+        generate(
+            GenerateConfig(
+                out=root,
+                split=split,
+                scenes=config.scenes if split.startswith("train") else config.test_scenes,
+                width=SMALL_MODEL.width,
+                height=SMALL_MODEL.height,
+                condition=condition,  # type: ignore[arg-type]
             )
+        )
     return root
 
 
@@ -105,21 +106,18 @@ def base_training(config: ExperimentConfig, name: str, root: Path) -> TrainConfi
         name: of the training; its run lies under it.
         root: the data set.
     """
-    out = config.runs / name
-    if config.size == "paper":
-        steps = config.steps or 875_000
-        loop = LoopConfig(
-            steps=steps,
-            learning_rate=3e-4,
-            weight_decay=1e-5,
-            validate_every=min(10_000, steps),
-            patience=16,
-            num_workers=4,
-            device=config.device,
-            seed=config.seed,
-        )
-        # 64 questions a batch, about different pictures
-        return TrainConfig(out=out, data=ClevrDataConfig(root=root, pictures=64, questions=1), loop=loop)
+    return (_paper_training if config.size == "paper" else _small_training)(config, config.runs / name, root)
+
+
+def _paper_training(config: ExperimentConfig, out: Path, root: Path) -> TrainConfig:
+    words = [f"--config={PAPER}", f"--out={out}", f"--data.root={root}"]
+    words += [f"--loop.device={config.device}", f"--loop.seed={config.seed}", "--loop.num_workers=4"]
+    words += [] if config.steps is None else [f"--loop.steps={config.steps}"]
+    training: TrainConfig = parse("clevr-film train", TrainConfig, words)
+    return training
+
+
+def _small_training(config: ExperimentConfig, out: Path, root: Path) -> TrainConfig:
     steps = config.steps or 3000
     loop = LoopConfig(
         steps=steps,

@@ -116,7 +116,8 @@ class ClevrDataConfig:
     humans: bool = False
     """Take the questions of CLEVR-Humans instead of CLEVR's own."""
     features: str = ""
-    """For models that read features: folder of the stores of both splits, ``<split>.npy``, or published HDF5 files."""
+    """For models that read features: folder of the stores of both splits, as ``clevr-film features --out FOLDER/SPLIT``
+    writes them, or of published HDF5 files, ``SPLIT_features.h5``."""
     cache: Path | None = None
     """Folder for decoded pictures and read questions; null: ``cache`` in the data set's folder."""
     fraction: float = 1.0

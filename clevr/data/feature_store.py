@@ -90,6 +90,8 @@ def open_features(
         DataError: they are damaged, not finished, of another shape, or lack a picture.
         ImportError: they are an HDF5 file, and h5py is not installed.
     """
+    if not str(root):
+        raise DataNotFoundError(f"the model reads features, and their folder is not given; {_EXPECTED}")
     store = open_store(_find(Path(root), split))
     if shape is not None and store.shape != tuple(shape):
         raise DataError(str(root), "", f"the features of {split} have shape {store.shape}, the model reads {shape}")

@@ -231,6 +231,11 @@ def test_features_of_a_split_in_its_own_order(tmp_path: Path, place: str, direct
     np.testing.assert_array_equal(found[np.array([2, 0, 2])], rows[[2, 4, 2]])
 
 
+def test_no_folder_at_all() -> None:
+    with pytest.raises(DataNotFoundError, match="the model reads features, and their folder is not given; expected a"):
+        open_features("", "val", NAMES)
+
+
 def test_features_of_another_split_or_shape(tmp_path: Path) -> None:
     a_store(tmp_path / "val")
     with pytest.raises(DataNotFoundError, match=r"no features of train in .*clevr-film features DATA --split SPLIT"):
