@@ -174,7 +174,165 @@ class MetaSGDConfig(InnerConfig):
     """Name of the method."""
 
 
-AnyLearnerConfig = SimpleCNAPSConfig | PrototypesConfig | MAMLConfig | ANILConfig | MetaSGDConfig
+@dataclass(frozen=True)
+class CNAPSConfig(FilmConfig):
+    """CNAPS: a generated linear classifier; the defaults are the published architecture."""
+
+    method: Literal["cnaps"] = "cnaps"
+    """Name of the method."""
+
+
+@dataclass(frozen=True)
+class TransductiveCNAPSConfig(FilmConfig):
+    """Transductive CNAPS: Simple CNAPS that looks at all query pictures of a task together."""
+
+    method: Literal["transductive-cnaps"] = "transductive-cnaps"
+    """Name of the method."""
+    refinements: int = 4
+    """Steps of soft k-means after training, at most; none in training. It ends when no label changes."""
+    min_refinements: int = 2
+    """Steps of soft k-means after training, at least."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _expect(self, "refinements", self.refinements >= 0, "at least 0")
+
+
+@dataclass(frozen=True)
+class MatchingConfig(FilmConfig):
+    """Matching networks: cosine attention over the support pictures, without FiLM unless asked for."""
+
+    method: Literal["matching"] = "matching"
+    """Name of the method."""
+    adaptation: Adaptation = "none"
+    """``none``: the paper's; ``film``: all sites from the task code; ``film+ar``: stage by stage."""
+    scale: float = 10.0
+    """Factor of the cosines in the attention; the paper's is 1."""
+    learn_scale: bool = True
+    """Meta-train the factor too."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _expect(self, "scale", self.scale > 0, "above 0")
+
+
+@dataclass(frozen=True)
+class RelationConfig(FilmConfig):
+    """Relation networks: a small learned network compares a query with a class mean, without FiLM unless asked for."""
+
+    method: Literal["relation"] = "relation"
+    """Name of the method."""
+    adaptation: Adaptation = "none"
+    """``none``: the paper's; ``film``: all sites from the task code; ``film+ar``: stage by stage."""
+    hidden_dim: int = 256
+    """Width of the network that compares."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _expect(self, "hidden_dim", self.hidden_dim >= 1, "at least 1")
+
+
+@dataclass(frozen=True)
+class ShrinkageConfig(FilmConfig):
+    """Discriminant analysis, on frozen features unless asked for FiLM."""
+
+    adaptation: Adaptation = "none"
+    """``none``: features as they are; ``film``: all sites from the task code; ``film+ar``: stage by stage."""
+    shrinkage: float = 0.5
+    """How far covariances are drawn to a multiple of the identity, in (0, 1]; 1 is the nearest class mean."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _expect(self, "shrinkage", 0 < self.shrinkage <= 1, "a number above 0 and up to 1")
+
+
+@dataclass(frozen=True)
+class LDAConfig(ShrinkageConfig):
+    """Linear discriminant analysis: one covariance for all classes."""
+
+    method: Literal["lda"] = "lda"
+    """Name of the method."""
+
+
+@dataclass(frozen=True)
+class QDAConfig(ShrinkageConfig):
+    """Quadratic discriminant analysis: a covariance a class."""
+
+    method: Literal["qda"] = "qda"
+    """Name of the method."""
+
+
+@dataclass(frozen=True)
+class FiTConfig(LearnerConfig):
+    """FiT: FiLM parameters and a naive Bayes head fine-tuned on every support set; nothing is meta-trained."""
+
+    method: Literal["fit"] = "fit"
+    """Name of the method."""
+    head: Literal["qda", "lda", "prototypes"] = "lda"
+    """Covariances of the classes: one each, one for all, or none."""
+    sites: tuple[str, ...] = ("layer*.*.bn[12]",)
+    """Names or patterns of the normalisation layers that FiLM follows."""
+    steps: int = 400
+    """Steps of Adam on every support set."""
+    learning_rate: float = 0.0035
+    """Step size."""
+    task_size: int = 100
+    """Pictures to learn from in the small task of a step, about."""
+    seed: int = 0
+    """Seed of the small tasks; the classifier is a function of it and the support set."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _expect(self, "steps", self.steps >= 0, "at least 0")
+        _expect(self, "learning_rate", self.learning_rate > 0, "above 0")
+        _expect(self, "task_size", self.task_size >= 1, "at least 1")
+
+
+@dataclass(frozen=True)
+class FineTuningConfig(LearnerConfig):
+    """Baseline and Baseline++: a head fine-tuned on frozen features of every support set; nothing is meta-trained."""
+
+    method: Literal["fine-tuning"] = "fine-tuning"
+    """Name of the method."""
+    head: Literal["linear", "cosine"] = "linear"
+    """``linear`` is Baseline, ``cosine`` Baseline++."""
+    passes: int = 100
+    """Passes over the support set."""
+    batch_size: int = 4
+    """Pictures in a step."""
+    learning_rate: float = 0.01
+    """Step size of SGD."""
+    weight_decay: float = 0.001
+    """Weight decay of the head."""
+    scale: float = 2.0
+    """Factor of the cosines in the logits."""
+    seed: int = 0
+    """Seed of the pictures' order; the classifier is a function of it and the support set."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("passes", "weight_decay"):
+            _expect(self, name, getattr(self, name) >= 0, "at least 0")
+        for name in ("learning_rate", "scale"):
+            _expect(self, name, getattr(self, name) > 0, "above 0")
+        _expect(self, "batch_size", self.batch_size >= 1, "at least 1")
+
+
+AnyLearnerConfig = (
+    SimpleCNAPSConfig
+    | CNAPSConfig
+    | TransductiveCNAPSConfig
+    | PrototypesConfig
+    | MatchingConfig
+    | RelationConfig
+    | LDAConfig
+    | QDAConfig
+    | FiTConfig
+    | FineTuningConfig
+    | MAMLConfig
+    | ANILConfig
+    | MetaSGDConfig
+)
 """The settings of any method; ``method`` tells which."""
 
 

@@ -2,33 +2,48 @@
 
 from fewshot_film.learners.anil import ANIL
 from fewshot_film.learners.backbone import Backbone, build_backbone
+from fewshot_film.learners.cnaps import CNAPS
+from fewshot_film.learners.discriminants import LDA, QDA
 from fewshot_film.learners.errors import SupportError, WeightsError
 from fewshot_film.learners.evaluation import evaluate
 from fewshot_film.learners.film_learner import FilmLearner, Head
+from fewshot_film.learners.fine_tuning import FineTuning
+from fewshot_film.learners.fit import FiT
 from fewshot_film.learners.learner import Adapted, Learner
 from fewshot_film.learners.mahalanobis import MahalanobisClassifier, fit_mahalanobis
 from fewshot_film.learners.maml import MAML
+from fewshot_film.learners.matching import Matching
 from fewshot_film.learners.meta_sgd import MetaSGD
 from fewshot_film.learners.prototypes import Prototypes
 from fewshot_film.learners.registry import CONFIGS, LEARNERS, build_learner
+from fewshot_film.learners.relation import Relation
 from fewshot_film.learners.saving import load_learner, save_learner
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
+from fewshot_film.learners.transductive_cnaps import TransductiveCNAPS
 
 __all__ = [
     "ANIL",
+    "CNAPS",
     "CONFIGS",
+    "LDA",
     "LEARNERS",
     "MAML",
+    "QDA",
     "Adapted",
     "Backbone",
+    "FiT",
     "FilmLearner",
+    "FineTuning",
     "Head",
     "Learner",
     "MahalanobisClassifier",
+    "Matching",
     "MetaSGD",
     "Prototypes",
+    "Relation",
     "SimpleCNAPS",
     "SupportError",
+    "TransductiveCNAPS",
     "WeightsError",
     "build_backbone",
     "build_learner",

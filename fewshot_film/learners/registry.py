@@ -4,23 +4,46 @@ from __future__ import annotations
 
 from fewshot_film.config.learners import (
     ANILConfig,
+    CNAPSConfig,
+    FineTuningConfig,
+    FiTConfig,
+    LDAConfig,
     LearnerConfig,
     MAMLConfig,
+    MatchingConfig,
     MetaSGDConfig,
     PrototypesConfig,
+    QDAConfig,
+    RelationConfig,
     SimpleCNAPSConfig,
+    TransductiveCNAPSConfig,
 )
 from fewshot_film.learners.anil import ANIL
 from fewshot_film.learners.backbone import Backbone
+from fewshot_film.learners.cnaps import CNAPS
+from fewshot_film.learners.discriminants import LDA, QDA
+from fewshot_film.learners.fine_tuning import FineTuning
+from fewshot_film.learners.fit import FiT
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.maml import MAML
+from fewshot_film.learners.matching import Matching
 from fewshot_film.learners.meta_sgd import MetaSGD
 from fewshot_film.learners.prototypes import Prototypes
+from fewshot_film.learners.relation import Relation
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
+from fewshot_film.learners.transductive_cnaps import TransductiveCNAPS
 
 LEARNERS: dict[type[LearnerConfig], type[Learner]] = {
     SimpleCNAPSConfig: SimpleCNAPS,
+    CNAPSConfig: CNAPS,
+    TransductiveCNAPSConfig: TransductiveCNAPS,
     PrototypesConfig: Prototypes,
+    MatchingConfig: Matching,
+    RelationConfig: Relation,
+    LDAConfig: LDA,
+    QDAConfig: QDA,
+    FiTConfig: FiT,
+    FineTuningConfig: FineTuning,
     MAMLConfig: MAML,
     ANILConfig: ANIL,
     MetaSGDConfig: MetaSGD,

@@ -1,0 +1,125 @@
+"""Linear and quadratic discriminant analysis with shrinkage: a normal distribution a class, on frozen features.
+
+Hastie, Tibshirani and Friedman, "The Elements of Statistical Learning", section 4.3; the shrinkage towards a multiple
+of the identity is that of Ledoit and Wolf, "Honey, I Shrunk the Sample Covariance Matrix", 2004, with a given amount.
+
+With ``W`` the covariance of the support set about the class means (divided by N - way), ``t = trace(W) / D`` and ``g``
+the shrinkage, LDA has ``(1 - g) W + g t I`` for all classes and QDA ``(1 - g) S_k + g t I``, with ``S_k`` the class's
+own covariance, zero for a single picture. Where no class has two pictures, ``W`` is zero and ``t`` is taken from the
+support set's covariance: both are the nearest class mean then. Classes count as equally frequent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from fewshot_film.config.learners import LDAConfig, QDAConfig
+from fewshot_film.learners.film_learner import FilmLearner
+from fewshot_film.learners.mahalanobis import (
+    CovarianceWeights,
+    MahalanobisClassifier,
+    at_least_float32,
+    check_support,
+    fit_mahalanobis,
+)
+from fewshot_film.learners.prototypes import class_means
+from fewshot_film.learners.scatter import Metric, Scatter, Weight
+
+
+class LDA(FilmLearner):
+    """Linear discriminant analysis: one covariance for all classes."""
+
+    config: LDAConfig
+
+    def fit_head(self, features: Tensor, labels: Tensor) -> SharedCovarianceHead:
+        """Class means and the shared covariance; see :meth:`FilmLearner.fit_head`."""
+        return fit_lda(features, labels, self.config.shrinkage)
+
+
+class QDA(FilmLearner):
+    """Quadratic discriminant analysis: a covariance a class."""
+
+    config: QDAConfig
+
+    def fit_head(self, features: Tensor, labels: Tensor) -> GaussianHead:
+        """Class means and covariances; see :meth:`FilmLearner.fit_head`."""
+        return fit_qda(features, labels, self.config.shrinkage)
+
+
+@dataclass(frozen=True)
+class SharedCovarianceHead:
+    """Normal distributions with one covariance, ``scale`` times the inverse of the metric."""
+
+    metric: Metric
+    prototypes: Tensor
+    """Class means, ``(way, D)``."""
+    scale: Weight
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Logits ``(Q, way)`` of features ``(Q, D)``: log-densities, up to what all classes share."""
+        centre = self.prototypes.mean(0)
+        project = self.metric.scatter.project
+        queries, means = project(features.to(centre.dtype) - centre), project(self.prototypes - centre)
+        inner = self.metric.inner(queries, means)
+        return (inner - self.metric.squares(means) / 2) / self.scale
+
+
+@dataclass(frozen=True)
+class GaussianHead:
+    """Normal distributions with ``scale`` times the covariances of a Mahalanobis classifier."""
+
+    classifier: MahalanobisClassifier
+    scale: Weight
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Logits ``(Q, way)`` of features ``(Q, D)``: log-densities, up to what all classes share."""
+        return -(self.classifier.distances(features) / self.scale + self.classifier.logdets()) / 2
+
+
+def fit_lda(features: Tensor, labels: Tensor, shrinkage: float) -> SharedCovarianceHead:
+    """Fit linear discriminant analysis; differentiable in the features.
+
+    Args:
+        features: ``(N, D)``.
+        labels: any integers, ``(N,)``; the logits' columns follow their sorted order.
+        shrinkage: in (0, 1].
+
+    Raises:
+        SupportError: empty support, shapes that do not fit, or features that are not finite.
+    """
+    check_support(features, labels)
+    features = at_least_float32(features)
+    means = class_means(features, labels)
+    deviations, freedom = _deviations(features, labels, means)
+    scale = shrinkage * _mean_variance(features, deviations, freedom)
+    metric = Scatter(deviations).metric((1 - shrinkage) / freedom / scale)
+    return SharedCovarianceHead(metric, means, scale)
+
+
+def fit_qda(features: Tensor, labels: Tensor, shrinkage: float) -> GaussianHead:
+    """Fit quadratic discriminant analysis; differentiable in the features; see :func:`fit_lda`."""
+    check_support(features, labels)
+    features = at_least_float32(features)
+    deviations, freedom = _deviations(features, labels, class_means(features, labels))
+    scale = shrinkage * _mean_variance(features, deviations, freedom)
+    # a weight of 0 would leave out what a shrinkage of 1 makes vanish
+    own = max(1 - shrinkage, 1e-12) / scale
+    weights = CovarianceWeights(own=lambda shot: own / (shot - 1), shared=lambda shot: 0.0)
+    return GaussianHead(fit_mahalanobis(features, labels, weights=weights), scale)
+
+
+def _deviations(features: Tensor, labels: Tensor, means: Tensor) -> tuple[Tensor, int]:
+    """The features about their class means, ``(N, D)``, and their degrees of freedom, at least 1."""
+    members = labels.unique(return_inverse=True)[1]
+    return features - means[members], max(len(features) - len(means), 1)
+
+
+def _mean_variance(features: Tensor, deviations: Tensor, freedom: int) -> Tensor:
+    """The mean over features of the variance within classes; of all pictures where classes have one each; else 1."""
+    within = deviations.square().sum() / freedom / features.shape[1]
+    if bool(within > 0):
+        return within
+    among = (features - features.mean(0)).square().sum() / max(len(features) - 1, 1) / features.shape[1]
+    return among if bool(among > 0) else within + 1

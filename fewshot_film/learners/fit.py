@@ -1,0 +1,134 @@
+"""FiT: FiLM parameters and the few weights of a naive Bayes head, fine-tuned on the support set.
+
+Shysheya et al., "FiT: Parameter Efficient Few-shot Transfer Learning for Personalized and Federated Image
+Classification", ICLR 2023, section 3, https://arxiv.org/abs/2206.08671. The backbone stays as it is. In every step a
+small task is drawn from one half of the support set, and the loss is that of its queries from the other half.
+
+The covariance of class ``k`` is ``w_c S_k + w_t S + w_r I`` (QDA) or ``w_t S + w_r I`` (LDA), with learned weights that
+are not negative; ``prototypes`` has squared distances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fewshot_film.config.learners import FiTConfig
+from fewshot_film.film import FiLMedNetwork, Modulation, Modulations
+from fewshot_film.learners.backbone import Backbone
+from fewshot_film.learners.discriminants import GaussianHead, SharedCovarianceHead
+from fewshot_film.learners.film_learner import Head
+from fewshot_film.learners.frozen import FrozenLearner, members_in_order
+from fewshot_film.learners.mahalanobis import CovarianceWeights, at_least_float32, check_support, fit_mahalanobis
+from fewshot_film.learners.prototypes import PrototypeHead, class_means
+from fewshot_film.learners.scatter import Scatter
+from fewshot_film.learners.small_tasks import SmallTasks
+
+START = {"qda": (0.5, 0.5, 1.0), "lda": (1.0, 1.0), "prototypes": ()}
+"""The weights of the covariances before the first step: of class, task and identity."""
+SMALLEST = 1e-6
+"""What a weight counts for at least, so that a covariance can be inverted."""
+
+
+class FiT(FrozenLearner):
+    """Fine-tuned on every task; the same for the same support set, every time."""
+
+    config: FiTConfig
+
+    def __init__(self, config: FiTConfig, backbone: Backbone | None = None) -> None:
+        super().__init__(config, backbone)
+        # shares the backbone: hidden from the modules, so that its weights are listed once
+        self._filmed = (self.backbone.inject(config.sites),)
+
+    @property
+    def filmed(self) -> FiLMedNetwork:
+        """The backbone with FiLM at its sites."""
+        return self._filmed[0]
+
+    def adapt(self, support_images: Tensor, support_labels: Tensor) -> AdaptedFiT:
+        """Fine-tune FiLM and head, then fit the head to the whole support set; see :meth:`Learner.adapt`."""
+        check_support(support_images.flatten(1), support_labels)
+        members, _ = members_in_order(support_labels)
+        with torch.inference_mode(False), torch.enable_grad():
+            modulations, weights = self._fine_tune(support_images.clone(), members.clone())
+        with torch.no_grad():
+            features = self.film_features(support_images, modulations)
+            head = naive_bayes_head(features, support_labels, self.config.head, weights)
+        return AdaptedFiT(self, modulations, weights, head)
+
+    @torch.no_grad()
+    def film_features(self, images: Tensor, modulations: Modulations) -> Tensor:
+        """Adapted features ``(B, D)`` of pictures ``(B, C, H, W)`` in [0, 1], in chunks."""
+        images = images.contiguous(memory_format=torch.channels_last)
+        return torch.cat([self.filmed(chunk, modulations) for chunk in images.split(self.config.chunk)])
+
+    def _fine_tune(self, images: Tensor, members: Tensor) -> tuple[Modulations, tuple[Tensor, ...]]:
+        config = self.config
+        images = images.contiguous(memory_format=torch.channels_last)
+        start = self.filmed.sites.identity(device=images.device, dtype=images.dtype)
+        modulations = {
+            name: Modulation(gamma.requires_grad_(), beta.requires_grad_()) for name, (gamma, beta) in start.items()
+        }
+        weights = tuple(images.new_tensor(value).requires_grad_() for value in START[config.head])
+        learned = [*weights, *(values for modulation in modulations.values() for values in modulation)]
+        optimizer = torch.optim.Adam(learned, config.learning_rate)
+        tasks = SmallTasks(members.cpu(), config.task_size, torch.Generator().manual_seed(config.seed))
+        for _ in range(config.steps):
+            task = tasks.draw()
+            features = self.filmed(images[torch.cat([task.support, task.query])], modulations)
+            support, query = features.split([len(task.support), len(task.query)])
+            head = naive_bayes_head(support, task.support_labels.to(images.device), config.head, weights)
+            loss = F.cross_entropy(head(query), task.query_labels.to(images.device))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        detached = {name: Modulation(gamma.detach(), beta.detach()) for name, (gamma, beta) in modulations.items()}
+        return detached, tuple(weight.detach() for weight in weights)
+
+
+@dataclass(frozen=True)
+class AdaptedFiT:
+    """A classifier for one task."""
+
+    learner: FiT
+    modulations: Modulations
+    """The fine-tuned gamma and beta, ``(1, C)`` each."""
+    weights: tuple[Tensor, ...]
+    """The fine-tuned weights of the covariances, before the negative ones count as zero."""
+    head: Head
+    """The head fitted to the support set."""
+
+    def __call__(self, query_images: Tensor) -> Tensor:
+        """Logits ``(Q, way)`` of pictures ``(Q, C, H, W)`` in [0, 1]."""
+        return self.head(self.learner.film_features(query_images, self.modulations))
+
+
+def naive_bayes_head(features: Tensor, labels: Tensor, kind: str, weights: Sequence[Tensor]) -> Head:
+    """FiT's head; differentiable in the features and in the weights.
+
+    Args:
+        features: of the support set, ``(N, D)``.
+        labels: any integers, ``(N,)``; the logits' columns follow their sorted order.
+        kind: ``qda``, ``lda`` or ``prototypes``.
+        weights: of the covariances, scalars, as in :data:`START`; negative ones count as zero.
+
+    Raises:
+        SupportError: empty support, shapes that do not fit, or features that are not finite.
+    """
+    check_support(features, labels)
+    features = at_least_float32(features)
+    if kind == "prototypes":
+        return PrototypeHead(class_means(features, labels), None)
+    *parts, identity = (torch.relu(weight).clamp_min(SMALLEST) for weight in weights)
+    freedom = max(len(features) - 1, 1)
+    shared = parts[-1] / identity / freedom
+    if kind == "lda":
+        metric = Scatter(features - features.mean(0)).metric(shared)
+        return SharedCovarianceHead(metric, class_means(features, labels), identity)
+    own = parts[0] / identity
+    covariances = CovarianceWeights(own=lambda shot: own / (shot - 1), shared=lambda shot: shared)
+    return GaussianHead(fit_mahalanobis(features, labels, weights=covariances), identity)

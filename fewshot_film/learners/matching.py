@@ -1,0 +1,53 @@
+"""Matching networks: a query takes its label from the support pictures, each weighted by its similarity.
+
+Vinyals et al., "Matching Networks for One Shot Learning", NeurIPS 2016, eq. 1 and section 2.1.1,
+https://arxiv.org/abs/1606.04080; without the full context embeddings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fewshot_film.config.learners import MatchingConfig
+from fewshot_film.learners.backbone import Backbone
+from fewshot_film.learners.film_learner import FilmLearner
+from fewshot_film.learners.mahalanobis import at_least_float32, check_support
+
+
+class Matching(FilmLearner):
+    """Attention over the support pictures: the softmax of the scaled cosines."""
+
+    config: MatchingConfig
+
+    def __init__(self, config: MatchingConfig, backbone: Backbone | None = None) -> None:
+        super().__init__(config, backbone)
+        self.scale = nn.Parameter(torch.tensor(config.scale), requires_grad=config.learn_scale)
+
+    def fit_head(self, features: Tensor, labels: Tensor) -> MatchingHead:
+        """Keep the support set's directions; see :meth:`FilmLearner.fit_head`."""
+        check_support(features, labels)
+        classes, members = labels.unique(return_inverse=True)
+        directions = F.normalize(at_least_float32(features), dim=1)
+        return MatchingHead(directions, F.one_hot(members, len(classes)).bool(), self.scale)
+
+
+@dataclass(frozen=True)
+class MatchingHead:
+    """The support set of one task."""
+
+    directions: Tensor
+    """Its features, of length 1, ``(N, D)``."""
+    is_member: Tensor
+    """Whether a picture is of a class, ``(N, way)``."""
+    scale: Tensor
+    """Factor of the cosines."""
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Logits ``(Q, way)`` of features ``(Q, D)``: logarithms of the attention that each class gets."""
+        cosines = F.normalize(features.to(self.directions.dtype), dim=1) @ self.directions.T
+        attention = (self.scale * cosines).log_softmax(1)
+        return attention[:, :, None].masked_fill(~self.is_member, -torch.inf).logsumexp(1)

@@ -1,0 +1,73 @@
+"""Few-shot heads as their papers write them: double precision, one class and one query at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.reference.mahalanobis import covariance
+
+Array = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+
+def log_density(query: Array, mean: Array, matrix: Array) -> float:
+    """Logarithm of the normal density at one point."""
+    offset = query - mean
+    square = offset @ np.linalg.inv(matrix) @ offset
+    return float(-(square + np.linalg.slogdet(matrix)[1] + len(mean) * np.log(2 * np.pi)) / 2)
+
+
+def normal_logits(features: Array, labels: Labels, queries: Array, matrices: list[Array]) -> Array:
+    """Log-densities of all queries in all classes, (Q, way), classes in the sorted order of their labels."""
+    means = [features[labels == label].mean(0) for label in np.unique(labels)]
+    pairs = list(zip(means, matrices, strict=True))
+    return np.array([[log_density(query, mean, matrix) for mean, matrix in pairs] for query in queries])
+
+
+def within(features: Array, labels: Labels) -> Array:
+    """Covariance about the class means, divided by N - way."""
+    total = np.zeros((features.shape[1],) * 2)
+    for row, label in zip(features, labels, strict=True):
+        offset = row - features[labels == label].mean(0)
+        total += np.outer(offset, offset)
+    return total / max(len(features) - len(np.unique(labels)), 1)
+
+
+def shrinkage_matrices(kind: str, features: Array, labels: Labels, shrinkage: float) -> list[Array]:
+    """Covariances of LDA and QDA."""
+    pooled, dim = within(features, labels), features.shape[1]
+    spread = np.trace(pooled) / dim or np.trace(covariance(features)) / dim or 1.0
+    identity = shrinkage * spread * np.eye(dim)
+    if kind == "lda":
+        return [(1 - shrinkage) * pooled + identity for _ in np.unique(labels)]
+    return [(1 - shrinkage) * covariance(features[labels == label]) + identity for label in np.unique(labels)]
+
+
+def fit_matrices(kind: str, features: Array, labels: Labels, weights: list[float]) -> list[Array]:
+    """Covariances of FiT's heads."""
+    *parts, identity = (max(weight, 1e-6) for weight in weights)
+    shared = parts[-1] * covariance(features) + identity * np.eye(features.shape[1])
+    if kind == "lda":
+        return [shared for _ in np.unique(labels)]
+    return [parts[0] * covariance(features[labels == label]) + shared for label in np.unique(labels)]
+
+
+def attention(features: Array, labels: Labels, queries: Array, scale: float) -> Array:
+    """Logarithms of the shares that matching networks give to the classes, (Q, way)."""
+    rows = []
+    for query in queries:
+        cosines = [query @ row / np.linalg.norm(query) / np.linalg.norm(row) for row in features]
+        powers = np.exp(scale * np.array(cosines))
+        shares = powers / powers.sum()
+        rows.append([np.log(shares[labels == label].sum()) for label in np.unique(labels)])
+    return np.array(rows)
+
+
+def three_layers(x: Array, layers: list[tuple[Array, Array]]) -> Array:
+    """Linear layers with ELU between them."""
+    for number, (weight, bias) in enumerate(layers):
+        x = weight @ x + bias
+        if number < len(layers) - 1:
+            x = np.where(x > 0, x, np.exp(np.minimum(x, 0)) - 1)
+    return x
