@@ -14,9 +14,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from fewshot_film.data.arrays import ArraySource
+from fewshot_film.data.class_folders import check_part, from_class_folders
 from fewshot_film.data.errors import SourceError, data_not_found
 from fewshot_film.data.pickles import load_arrays
 from fewshot_film.data.source import FileSource, ImageSource
+from fewshot_film.data.splits import Split, published
 from fewshot_film.data.stores import Store, open_store
 
 PARTS = ("train", "val", "test")
@@ -27,13 +29,20 @@ _PICKLES = {
 }
 
 
+def mini_imagenet_split() -> Split:
+    """WordNet ids of the train, val and test classes."""
+    split: Split = published("mini-imagenet")
+    return split
+
+
 def mini_imagenet(root: str | Path, split: str | None = None) -> ImageSource:
     """Open mini-ImageNet.
 
     Args:
         root: a folder or zip with ``train.csv``, ``val.csv`` and ``test.csv`` (lines ``filename,label``) and
             the pictures anywhere below, found by their file names; or a folder with the pickles that
-            learn2learn downloads, ``mini-imagenet-cache-train.pkl`` and so on.
+            learn2learn downloads, ``mini-imagenet-cache-train.pkl`` and so on; or a folder or zip with the
+            pictures in folders named by WordNet ids, at any depth.
         split: ``train``, ``val`` or ``test``; None for all three.
 
     Raises:
@@ -41,8 +50,7 @@ def mini_imagenet(root: str | Path, split: str | None = None) -> ImageSource:
         SourceError: there is no such split, or the files contradict each other.
     """
     root = Path(root)
-    if split is not None and split not in PARTS:
-        raise SourceError(f"mini-imagenet: no split '{split}'; there are {', '.join(PARTS)}")
+    check_part("mini-imagenet", mini_imagenet_split(), split)
     wanted = PARTS if split is None else (split,)
     if root.exists():
         pickles = [_pickle(root, part) for part in wanted]
@@ -52,11 +60,14 @@ def mini_imagenet(root: str | Path, split: str | None = None) -> ImageSource:
         lists = {part: _csv(store, part) for part in wanted}
         if all(lists.values()):
             return _from_lists(store, [name for name in lists.values() if name is not None])
+        source = from_class_folders("mini-imagenet", store, mini_imagenet_split(), split)
+        if source is not None:
+            return source
     raise data_not_found(
         "mini-imagenet",
         root,
         f"{' and '.join(f'{part}.csv' for part in wanted)} beside the pictures, or "
-        f"{' and '.join(_PICKLES[part][0] for part in wanted)}",
+        f"{' and '.join(_PICKLES[part][0] for part in wanted)}, or folders named by WordNet ids with the pictures",
         "learn2learn.vision.datasets.MiniImagenet(ROOT, mode=..., download=True) fetches the pickles; the "
         "lists are in github.com/twitter-research/meta-learning-lstm, the pictures are ImageNet's",
     )

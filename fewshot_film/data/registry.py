@@ -11,6 +11,7 @@ from typing import Any
 
 from fewshot_film.data.cifar import cifar_fs, fc100
 from fewshot_film.data.creatures import creatures
+from fewshot_film.data.cub import cub
 from fewshot_film.data.errors import SourceError
 from fewshot_film.data.folder import folder
 from fewshot_film.data.glyphs import glyphs
@@ -19,6 +20,7 @@ from fewshot_film.data.mini_imagenet import mini_imagenet
 from fewshot_film.data.omniglot import omniglot
 from fewshot_film.data.source import ImageSource
 from fewshot_film.data.textures import textures
+from fewshot_film.data.tiered_imagenet import tiered_imagenet
 from fewshot_film.data.torchvision_sets import torchvision_set
 
 TORCHVISION = "torchvision:"
@@ -42,6 +44,8 @@ REGISTRY: dict[str, Entry] = {
     "cifar-fs": Entry(cifar_fs, "CIFAR-FS, from CIFAR-100 as torchvision or picture folders have it"),
     "fc100": Entry(fc100, "FC100, from CIFAR-100 as torchvision or picture folders have it"),
     "mini-imagenet": Entry(mini_imagenet, "mini-ImageNet, lists with pictures or learn2learn's pickles"),
+    "tiered-imagenet": Entry(tiered_imagenet, "tiered-ImageNet, class folders or the pickles of Ren et al."),
+    "cub": Entry(cub, "CUB-200-2011; split of Chen et al."),
     "meta-dataset": Entry(meta_dataset, "one set of Meta-Dataset, from its record files"),
     "glyphs": Entry(glyphs, "characters drawn from fonts; generated, no download", has_root=False),
     "creatures": Entry(creatures, "invented creatures before a ground; generated, no download", has_root=False),

@@ -171,6 +171,13 @@ class SelectedSource(ImageSource):
         return self._source.identity
 
 
+def distinct_names(names: Iterable[str]) -> list[str]:
+    """The same names, those that repeat with their place: ImageNet has two classes called crane."""
+    listed = list(names)
+    counts = Counter(listed)
+    return [f"{name} ({place})" if counts[name] > 1 else name for place, name in enumerate(listed)]
+
+
 def positions(known: Sequence[str], wanted: Sequence[str], name: str) -> list[int]:
     """Where the wanted class names stand among the known ones.
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from fewshot_film.data.errors import PictureError, SourceError
 from fewshot_film.data.pictures import MAX_PIXELS, check_pixels
-from fewshot_film.data.source import ImageSource
+from fewshot_film.data.source import ImageSource, distinct_names
 from fewshot_film.data.splits import FRACTIONS, read_split, seeded_split, take_part
 
 ORDERED = frozenset({"GTSRB"})
@@ -54,7 +54,7 @@ class TorchvisionSource(ImageSource):
         names = [_class_name(known[n]) if 0 <= n < len(known) else str(n) for n in present.tolist()]
         named = zip(names_of_parts, parts, strict=True)
         files = [f"{which}/{file}" for which, part in named for file in _files(part)]
-        super().__init__(name, _distinct(names), dense, files, ordered=ordered)
+        super().__init__(name, distinct_names(names), dense, files, ordered=ordered)
         self._parts = list(parts)
         self._starts = np.cumsum([0, *map(len, labels)])
         self._identity: str | None = None
@@ -199,11 +199,6 @@ def _known_classes(name: str, parts: Sequence[Any]) -> list[Any]:
 def _class_name(name: Any) -> str:
     """ImageNet names a class by several synonyms."""
     return name if isinstance(name, str) else ", ".join(map(str, name))
-
-
-def _distinct(names: list[str]) -> list[str]:
-    """ImageNet has two classes called crane: number names that repeat."""
-    return [f"{name} ({place})" if names.count(name) > 1 else name for place, name in enumerate(names)]
 
 
 def _labels(name: str, part: Any) -> np.ndarray:

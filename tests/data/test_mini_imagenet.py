@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fewshot_film.data import SourceError
-from fewshot_film.data.mini_imagenet import mini_imagenet
+from fewshot_film.data.mini_imagenet import mini_imagenet, mini_imagenet_split
 from tests.data.layouts import noise, pack, png, write, write_pickle
 
 CLASSES = {"train": ["n01", "n02"], "val": ["n03"], "test": ["n04"]}
@@ -54,6 +54,23 @@ def test_pickles(tmp_path: Path, val: str) -> None:
     expected = np.random.default_rng(1).integers(0, 256, (2, 84, 84, 3), np.uint8)
     np.testing.assert_array_equal(np.asarray(source.load(5)), expected[1])
     assert source.files[4] == f"mini-imagenet-cache-{val}.pkl/0"
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_class_folders_of_the_published_split(tmp_path: Path, kind: str) -> None:
+    split = mini_imagenet_split()
+    names = [name for part in split.values() for name in part]
+    files = {f"any/where/{name}/{name}_1.JPEG": b"x" for name in [*names, "n00000001"]}
+    root = write(tmp_path / "m", files) if kind == "folder" else pack(tmp_path / "m.zip", files)
+    for part, class_names in split.items():
+        assert mini_imagenet(root, part).class_names == tuple(sorted(class_names))
+    assert len(mini_imagenet(root)) == 100
+
+
+def test_wordnet_ids_of_the_published_split() -> None:
+    split = mini_imagenet_split()
+    assert all(len(name) == 9 and name[0] == "n" and name[1:].isdigit() for part in split.values() for name in part)
+    assert (split["train"][0], split["val"][0], split["test"][0]) == ("n01532829", "n01855672", "n01930112")
 
 
 def test_not_there(tmp_path: Path) -> None:

@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 
 from fewshot_film.data import SourceError, open_source, source_names
+from fewshot_film.data.registry import REGISTRY
 from tests.data.layouts import class_files, write
 
 
 def test_names() -> None:
     assert source_names() == (
-        "folder", "omniglot", "cifar-fs", "fc100", "mini-imagenet", "meta-dataset", "glyphs", "creatures", "textures",
-        "torchvision:<name>",
+        "folder", "omniglot", "cifar-fs", "fc100", "mini-imagenet", "tiered-imagenet", "cub", "meta-dataset",
+        "glyphs", "creatures", "textures", "torchvision:<name>",
     )  # fmt: skip
 
 
@@ -34,7 +35,7 @@ def test_a_root_is_needed_where_data_lie_somewhere() -> None:
         open_source("omniglot")
 
 
-@pytest.mark.parametrize("name", ["folder", "omniglot", "cifar-fs", "fc100", "mini-imagenet", "meta-dataset"])
+@pytest.mark.parametrize("name", [name for name, entry in REGISTRY.items() if entry.has_root])
 def test_missing_data_say_what_was_looked_for_and_how_to_get_it(tmp_path: Path, name: str) -> None:
     with pytest.raises(FileNotFoundError, match=r"no data at '.*gone'. Looked for .*. How to get it: "):
         open_source(name, tmp_path / "gone")

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from fewshot_film.data.cifar import cifar_fs_split, fc100_split
 from fewshot_film.data.errors import SourceError
 from fewshot_film.data.glyphs import glyph_split
+from fewshot_film.data.mini_imagenet import mini_imagenet_split
 from fewshot_film.data.omniglot import vinyals_split
 from fewshot_film.data.splits import check_disjoint, published, read_split, seeded_split, take_part
+from fewshot_film.data.tiered_imagenet import tiered_imagenet_split
 from tests.data.layouts import array_source
 
 NAMES = [f"class {number}" for number in range(25)]
@@ -22,6 +24,8 @@ NAMES = [f"class {number}" for number in range(25)]
     (cifar_fs_split(), {"train": 64, "val": 16, "test": 20}),
     (fc100_split(), {"train": 60, "val": 20, "test": 20}),
     (glyph_split(), {"train": 990, "val": 168, "test": 203}),
+    (mini_imagenet_split(), {"train": 64, "val": 16, "test": 20}),
+    (tiered_imagenet_split(), {"train": 351, "val": 97, "test": 160}),
 ])  # fmt: skip
 def test_published_splits_have_their_sizes_and_share_no_class(
     split: dict[str, list[str]], sizes: dict[str, int]
