@@ -34,7 +34,7 @@ def run(config: TrainConfig) -> None:
     train_images, val_images = open_training(config.data, config.learner.backbone)
     log.info("training classes: %s; validation classes: %s", train_images, val_images)
     with seeded(config.loop.seed):
-        module = MetaTraining(build_learner(config.learner))
+        module = MetaTraining(build_learner(config.learner), config.memory)
     if any(parameter.requires_grad for parameter in module.parameters()):
         result = _train(module, config, train_images, val_images)
     else:

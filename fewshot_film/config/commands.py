@@ -7,6 +7,7 @@ from typing import Literal
 
 from fewshot_film.config.data import AugmentConfig, DataConfig
 from fewshot_film.config.learners import AnyLearnerConfig, BackboneConfig, SimpleCNAPSConfig
+from fewshot_film.config.memory import MemoryConfig
 from fewshot_film.run.config import LoopConfig
 
 
@@ -78,6 +79,8 @@ class TrainConfig:
     """Training episodes."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """Random variation of the episodes' pictures."""
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+    """How the gradients of an episode are computed."""
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     """Episodes of the validation classes."""
     loop: LoopConfig = field(
