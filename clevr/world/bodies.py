@@ -1,14 +1,14 @@
 """Scenes as tensors: one flat table of bodies over a whole batch.
 
-Bodies of one scene overlap in the picture, and whatever is written to a picture twice in one operation is written in
-no certain order. So bodies are dealt into groups: all of a group have the same shape, and no two are of one scene.
-Work goes group by group, each a few long vector operations over the whole batch.
+Work goes shape by shape, each a few long vector operations over the whole batch. Bodies of one scene overlap in the
+picture, though, and whatever is written to a picture twice in one operation is written in no certain order. So the
+bodies of a shape are dealt into rounds, no two of a round being of one scene, and results are stored round by round.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from clevr.world.camera import MEAN_CAMERA, axes
 from clevr.world.look import COLORS, LAMPS, SIZES
 from clevr.world.scene import MATERIALS, Scene, Vector
 from clevr.world.shapes import BALLS, SHAPE_CODES
-from clevr.world.vectors import Vec
+from clevr.world.vectors import Vec, pick
 
 
 class SceneError(ValueError):
@@ -28,13 +28,20 @@ class SceneError(ValueError):
 
 @dataclass(frozen=True)
 class Group:
-    """Bodies of one shape, at most one from each scene."""
+    """Bodies of one shape, dealt into ``R`` rounds with at most one from each scene."""
 
     shape: int
     bodies: Tensor
-    """``(g,)`` int64: rows of the table."""
+    """``(g,)`` int64: rows of the table, round by round."""
+    round: Tensor
+    """``(g,)`` int64: their rounds."""
     of_scene: Tensor
-    """``(B,)`` int64: this group's body of each scene, -1 where it has none."""
+    """``(R, B)`` int64: the body of each scene in each round, -1 where there is none."""
+
+    def split(self, rounds: Tensor, *values: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        """Split lists into rounds; ``rounds`` says, in ascending order, of which round each of their entries is."""
+        counts = torch.bincount(rounds, minlength=len(self.of_scene)).tolist()
+        return zip(*(part.split(counts) for part in values), strict=True)
 
 
 @dataclass(frozen=True)
@@ -66,19 +73,21 @@ class Bodies:
     forward: Vec
     lamps: tuple[Vec, ...]
     """One ``(B,)`` per lamp."""
+    places: Vec
+    """``(L B,)``: the same, one lamp after the other."""
     groups: tuple[Group, ...]
 
     def local_point(self, bodies: Tensor, points: Vec) -> Vec:
         """Points of the world in the frames of ``bodies`` (shapes broadcast)."""
-        return (points - self.center[bodies]).rotate(self.cos[bodies], -self.sin[bodies])
+        return self.local_direction(bodies, points - self.center[bodies])
 
     def local_direction(self, bodies: Tensor, directions: Vec) -> Vec:
         """Directions of the world in the frames of ``bodies``."""
-        return directions.rotate(self.cos[bodies], -self.sin[bodies])
+        return directions.rotate(pick(self.cos, bodies), -pick(self.sin, bodies))
 
     def world_direction(self, bodies: Tensor, directions: Vec) -> Vec:
         """Directions in the frames of ``bodies`` as the world has them."""
-        return directions.rotate(self.cos[bodies], self.sin[bodies])
+        return directions.rotate(pick(self.cos, bodies), pick(self.sin, bodies))
 
 
 def pack(scenes: Sequence[Scene], device: torch.device | str = "cpu") -> Bodies:
@@ -118,6 +127,7 @@ def pack(scenes: Sequence[Scene], device: torch.device | str = "cpu") -> Bodies:
         up=up,
         forward=forward,
         lamps=tuple(_vec(places[:, i], device) for i in range(len(LAMPS))),
+        places=_vec(places.swapaxes(0, 1).reshape(-1, 3), device),
         groups=_groups(columns[:, 0].astype(np.int64), columns[:, 2].astype(np.int64), len(scenes), device),
     )
 
@@ -163,17 +173,17 @@ def _colors(scenes: Sequence[Scene]) -> np.ndarray:
 
 
 def _groups(scene: np.ndarray, shape: np.ndarray, num_scenes: int, device: torch.device | str) -> tuple[Group, ...]:
-    """Deal the bodies of each shape into groups with at most one from each scene."""
+    """Deal the bodies of each shape into rounds."""
     groups = []
     for code in sorted(set(shape.tolist())):
         bodies = np.flatnonzero(shape == code)
         first = np.searchsorted(scene[bodies], scene[bodies])  # bodies are in the order of their scenes
-        rank = np.arange(len(bodies)) - first
-        for number in range(rank.max() + 1):
-            members = bodies[rank == number]
-            of_scene = np.full(num_scenes, -1, dtype=np.int64)
-            of_scene[scene[members]] = members
-            groups.append(Group(code, torch.from_numpy(members).to(device), torch.from_numpy(of_scene).to(device)))
+        rounds = np.arange(len(bodies)) - first
+        order = np.argsort(rounds, kind="stable")
+        bodies, rounds = bodies[order], rounds[order]
+        of_scene = np.full((rounds.max() + 1, num_scenes), -1, dtype=np.int64)
+        of_scene[rounds, scene[bodies]] = bodies
+        groups.append(Group(code, *(torch.from_numpy(table).to(device) for table in (bodies, rounds, of_scene))))
     return tuple(groups)
 
 

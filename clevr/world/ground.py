@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
+from operator import add, mul
+
 import torch
 from torch import Tensor
 
 from clevr.world.bodies import Bodies
 from clevr.world.grid import BLOCK, Grid
-from clevr.world.light import covers, may_shade, strength, to_lamp
+from clevr.world.light import strength, take_shadows, to_lamp
 from clevr.world.look import BACKDROP, LAMPS, TINT
-from clevr.world.vectors import Vec
+from clevr.world.rows import Rows
+from clevr.world.vectors import Vec, pick
 
 _FARTHEST = 60.0
 """Depth at which rays that never meet the ground are said to meet it."""
@@ -17,13 +22,14 @@ _FARTHEST = 60.0
 
 def ground_light(bodies: Bodies, grid: Grid, shown: Tensor) -> Tensor:
     """``(3, B, P)``: radiance of the ground at the pixels in tile order, shadows and tint included."""
-    point = _ground_points(bodies, grid, shown)
-    rows = _Rows(bodies, point)
-    seen = _lamps_seen(bodies, rows).reshape(len(LAMPS), *point.x.shape)
-    scene = torch.arange(bodies.num_scenes, device=grid.device)[:, None]
-    bare = bare_ground(bodies, scene, point, seen)
-    tint = _tint(bodies, rows)
-    return torch.stack([(b + t.reshape(b.shape)).clamp(min=0.0) for b, t in zip(bare, tint, strict=True)])
+    point = _ground_points(bodies, grid, shown).reshape(-1, BLOCK * BLOCK)
+    scene = torch.arange(bodies.num_scenes, device=grid.device)
+    rows = Rows.of(scene.repeat_interleave(grid.num_pixels // BLOCK**2), point)
+    seen = torch.ones(len(LAMPS), *point.x.shape, device=grid.device)
+    take_shadows(bodies, rows, seen)
+    light = bare_ground(bodies, rows.scene[:, None], point, seen)
+    add_tint(bodies, rows, light)
+    return torch.stack([part.clamp(min=0.0).reshape(bodies.num_scenes, -1) for part in light])
 
 
 def bare_ground(bodies: Bodies, scene: Tensor, point: Vec, seen: Tensor | None = None) -> list[Tensor]:
@@ -53,13 +59,13 @@ def _ground_points(bodies: Bodies, grid: Grid, shown: Tensor) -> Vec:
     A pixel's ray goes through the middle of those of its samples that show ground: at the foot of a body the pixel's
     own middle may lie under the body, in the dark.
     """
-    bare = (shown < 0).reshape(bodies.num_scenes, grid.num_pixels, -1).float()
-    count = bare.sum(2)
-    hidden = (count == 0) * 0.5
+    bare = [sample.reshape(bodies.num_scenes, -1).float() for sample in (shown < 0).unbind(1)]
+    count = reduce(add, bare)
+    hidden, share = (count == 0) * 0.5, 1.0 / count.clamp(min=1.0)
     x, y = grid.screen(
         *(
-            corner + hidden + (bare * shift).sum(2) / count.clamp(min=1.0)
-            for corner, shift in zip(grid.corners(), grid.shifts(), strict=True)
+            corner + hidden + reduce(add, map(mul, bare, shifts.tolist())) * share
+            for corner, shifts in zip(grid.corners(), grid.shifts(), strict=True)
         )
     )
     camera, right, up, forward = (v.column() for v in (bodies.camera, bodies.right, bodies.up, bodies.forward))
@@ -76,54 +82,26 @@ def _backdrop(point: Vec) -> Tensor:
     return BACKDROP.near + (BACKDROP.far - BACKDROP.near) * rise * rise * (3.0 - 2.0 * rise)
 
 
-class _Rows:
-    """The points of all blocks of all pictures, one block a row, and a ball around each."""
-
-    def __init__(self, bodies: Bodies, point: Vec) -> None:
-        x, y, z = (part.reshape(-1, BLOCK * BLOCK) for part in (point.x, point.y, point.z))
-        self.points = Vec(x, y, z)
-        low, high = Vec(x.amin(1), y.amin(1), z.amin(1)), Vec(x.amax(1), y.amax(1), z.amax(1))
-        half = (high - low) * 0.5
-        self.middle, self.radius = low + half, half.dot(half).sqrt()
-        self.scene = torch.arange(len(x), device=x.device) // (len(x) // bodies.num_scenes)
-
-
-def _lamps_seen(bodies: Bodies, rows: _Rows) -> Tensor:
-    """``(L, rows, pixels)``: share of each lamp that is seen from the ground."""
-    seen = torch.ones(len(LAMPS), *rows.points.x.shape, device=rows.scene.device)
-    places = [place[rows.scene] for place in bodies.lamps]
+def add_tint(bodies: Bodies, rows: Rows, light: Sequence[Tensor]) -> None:
+    """Add what bodies give the ground near them (light of their colour), less what they take (of the surroundings)."""
     for group in bodies.groups:
-        body = group.of_scene[rows.scene]
-        to_ball = bodies.center[body] - rows.middle
-        for number, place in enumerate(places):
-            segment, lamp = to_lamp(number, place, rows.middle), LAMPS[number].radius
-            may = (body >= 0) & may_shade(segment, to_ball, bodies.ball[body], lamp, rows.radius)
-            row = may.nonzero()[:, 0]
-            point = rows.points[row]
-            segment = to_lamp(number, place[row].column(), point)
-            seen[number, row] *= 1.0 - covers(bodies, group, body[row, None], point, segment, lamp)
-    return seen
-
-
-def _tint(bodies: Bodies, rows: _Rows) -> list[Tensor]:
-    """What bodies add to the ground near them (light of their colour) less what they take (of the surroundings)."""
-    tint = [torch.zeros_like(rows.points.x) for _ in range(3)]
-    for group in bodies.groups:
-        body = group.of_scene[rows.scene]
+        body = group.of_scene.index_select(1, rows.scene)  # (R, n)
+        there = body >= 0
+        body = body.clamp(min=0)
         offset = bodies.center[body] - rows.middle
-        reach = bodies.half[body] * TINT.reach + rows.radius
-        row = ((body >= 0) & (offset.dot(offset) < reach * reach)).nonzero()[:, 0]
-        share = _view_of_ball(bodies, body[row, None], rows.points[row]) * TINT.bulk[group.shape]
-        for channel, values in enumerate(tint):
-            gain = bodies.color[channel][body[row], None] * TINT.gain
-            values[row] += share * ((1.0 - share) * gain - TINT.loss)
-    return tint
+        reach = pick(bodies.half, body) * TINT.reach + rows.radius
+        round_, row = (there & (offset.dot(offset) < reach * reach)).nonzero().unbind(1)
+        body = body[round_, row, None]
+        shares = _view_of_ball(bodies, body, rows.points[row]) * TINT.bulk[group.shape]
+        for into, share, color in group.split(round_, row, shares, bodies.color[:, body[:, 0]].T):
+            for channel, values in enumerate(light):
+                values.index_add_(0, into, share * ((1.0 - share) * (color[:, channel, None] * TINT.gain) - TINT.loss))
 
 
 def _view_of_ball(bodies: Bodies, body: Tensor, point: Vec) -> Tensor:
     """Share of the sky, weighted by the cosine, that a ball of a body's size takes as seen from the ground."""
     offset = bodies.center[body] - point
-    half = bodies.half[body]
+    half = pick(bodies.half, body)
     square = offset.dot(offset)
     share = offset.z * half * half / (square * square.sqrt())
     return (share - TINT.reach**-3).clamp(0.0, 1.0)

@@ -13,9 +13,10 @@ from clevr.world.bodies import Bodies
 from clevr.world.ground import bare_ground
 from clevr.world.light import take_shadows, to_lamp
 from clevr.world.look import BACKDROP, GROUND_ALBEDO, LAMPS, METAL
+from clevr.world.rows import Rows
 from clevr.world.shapes import MISS, enter
 from clevr.world.surface import Spots, find_spots, floor_below, lamps_on, matte
-from clevr.world.vectors import Vec
+from clevr.world.vectors import Vec, pick
 
 _GRAZING = 0.02
 """Least cosine at which surfaces are shaded; below it the formulas would divide by nothing."""
@@ -34,7 +35,7 @@ def shiny(bodies: Bodies, spots: Spots, lit: Tensor) -> list[Tensor]:
         light = METAL.mirror * image[channel] + METAL.brushed * blur
         for number, lamp in enumerate(LAMPS):
             light = light + glint[number] * lamp.strength[channel]
-        radiance.append(light * bodies.color[channel][spots.body])
+        radiance.append(light * pick(bodies.color[channel], spots.body))
     return radiance
 
 
@@ -79,47 +80,58 @@ def mirror_image(bodies: Bodies, spots: Spots, mirror: Vec) -> list[Tensor]:
     """Radiance that arrives at spots from the unit directions ``mirror``."""
     near, other = _nearest_body(bodies, spots, mirror)
     image = surroundings(bodies, spots.scene, spots.point, mirror, shadows=True)
-    hit = (other >= 0).nonzero()[:, 0]
-    there = find_spots(bodies, other[hit], spots.point[hit], mirror[hit], near[hit])
+    hit = (other >= 0).reshape(-1).nonzero()  # (h, 1): from here on, rows of one
+    body, distance = pick(other.view(-1), hit), pick(near.view(-1), hit)
+    there = find_spots(bodies, body, spots.point.reshape(-1)[hit], mirror.reshape(-1)[hit], distance)
     for channel, values in enumerate(_second_look(bodies, there)):
-        image[channel][hit] = values
+        image[channel].view(-1).scatter_(0, hit[:, 0], values[:, 0])
     return image
 
 
 def _nearest_body(bodies: Bodies, spots: Spots, mirror: Vec) -> tuple[Tensor, Tensor]:
     """Distance to and row of the first other body in the mirror, -1 where there is none."""
     near = torch.full_like(mirror.x, MISS)
-    other = torch.full_like(spots.body, -1)
+    other = torch.full_like(mirror.x, -1, dtype=torch.int64)
+    rows = Rows.of(spots.scene[:, 0], spots.point)
+    beams = Rows.of(rows.scene, mirror)
     for group in bodies.groups:
-        body = group.of_scene[spots.scene]
-        to_ball = bodies.center[body] - spots.point
-        ahead = to_ball.dot(mirror)
-        miss = to_ball.dot(to_ball) - ahead * ahead
-        may = (body >= 0) & (body != spots.body) & (ahead > 0) & (miss < bodies.ball[body] * bodies.ball[body])
-        spot = may.nonzero()[:, 0]
-        body = body[spot]
-        origin = bodies.local_point(body, spots.point[spot])
-        t = enter(group.shape, origin, bodies.local_direction(body, mirror[spot]), bodies.half[body])
-        before = near[spot]
-        closer = t < before
-        near[spot] = torch.where(closer, t, before)
-        other[spot] = torch.where(closer, body, other[spot])
+        body = group.of_scene.index_select(1, rows.scene)  # (R, n)
+        there = (body >= 0) & (body != spots.body[:, 0])
+        body = body.clamp(min=0)
+        to_ball, ball = bodies.center[body] - rows.middle, pick(bodies.ball, body) + rows.radius
+        round_, row = (there & _may_meet(beams.middle, beams.radius, to_ball, ball)).nonzero().unbind(1)
+        body = body[round_, row, None]
+        origin = bodies.local_point(body, spots.point[row])
+        distances = enter(group.shape, origin, bodies.local_direction(body, mirror[row]), pick(bodies.half, body))
+        for into, t, new in group.split(round_, row, distances, body):
+            before = pick(near, into)
+            other.index_copy_(0, into, torch.where(t < before, new, pick(other, into)))
+            near.index_copy_(0, into, torch.minimum(t, before))
     return near, other
+
+
+def _may_meet(beam: Vec, spread: Tensor, to_ball: Vec, radius: Tensor) -> Tensor:
+    """Whether any ray from a point may meet a ball, rays whose directions differ from ``beam`` by up to ``spread``."""
+    square = to_ball.dot(to_ball)
+    ahead = (to_ball.dot(beam) / beam.dot(beam).clamp(min=1e-6)).clamp(min=0.0)
+    miss = to_ball - beam * ahead
+    reach = radius + (square.sqrt() + radius) * spread
+    return miss.dot(miss) < reach * reach
 
 
 def _second_look(bodies: Bodies, spots: Spots) -> list[Tensor]:
     """Radiance of bodies seen in a mirror: no shadows on them, and no bodies mirrored in them once more."""
     lit = lamps_on(bodies, spots, shadows=False)
     radiance = matte(bodies, spots, lit)
-    index = bodies.metal[spots.body].nonzero()[:, 0]
+    index = pick(bodies.metal, spots.body[:, 0]).nonzero()[:, 0]
     spots = spots[index]
-    glint = highlights(bodies, spots, lit[:, index])
+    glint = highlights(bodies, spots, lit.index_select(1, index))
     around = surroundings(bodies, spots.scene, spots.point, spots.view.reflect(spots.normal), shadows=False)
     for channel, values in enumerate(around):
         light = values * (METAL.mirror + METAL.brushed)
         for number, lamp in enumerate(LAMPS):
             light = light + glint[number] * lamp.strength[channel]
-        radiance[channel][index] = light * bodies.color[channel][spots.body]
+        radiance[channel].index_copy_(0, index, light * pick(bodies.color[channel], spots.body))
     return radiance
 
 
@@ -134,15 +146,13 @@ def surroundings(bodies: Bodies, scene: Tensor, point: Vec, direction: Vec, *, s
 
 
 def _lamps_seen(bodies: Bodies, scene: Tensor, floor: Vec, where: Tensor) -> Tensor:
-    """``(L, F)``: share of each lamp that is seen from points of the ground; all of it unless ``where``."""
-    seen = torch.ones(len(LAMPS), len(scene), device=scene.device)
-    index = where.nonzero()[:, 0]
-    scene, floor = scene[index], floor[index]
-    part = torch.ones(len(LAMPS), len(scene), device=scene.device)
-    segments = [to_lamp(number, place[scene], floor) for number, place in enumerate(bodies.lamps)]
-    take_shadows(bodies, scene, floor, segments, part)
-    seen[:, index] = part
-    return seen
+    """``(L, n, k)``: share of each lamp that is seen from points of the ground; all of it unless ``where``."""
+    seen = torch.ones(len(LAMPS), *floor.x.shape, device=scene.device)
+    index = where.any(1).nonzero()[:, 0]
+    rows = Rows.of(pick(scene[:, 0], index), floor[index])
+    part = where.float().index_select(0, index).expand(len(LAMPS), -1, -1).clone()
+    take_shadows(bodies, rows, part)
+    return torch.where(where, seen.index_copy_(1, index, part), 1.0)
 
 
 def _above(point: Vec, direction: Vec) -> Tensor:

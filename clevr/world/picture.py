@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, reduce
 from operator import add
@@ -10,11 +11,13 @@ import torch
 from torch import Tensor
 
 from clevr.world.bodies import Bodies
-from clevr.world.grid import Grid
+from clevr.world.grid import TILE, Grid
 from clevr.world.ground import ground_light
 from clevr.world.metal import shiny
-from clevr.world.surface import find_spots, lamps_on, matte
-from clevr.world.visible import trace
+from clevr.world.rows import cut
+from clevr.world.surface import Spots, find_spots, lamps_on, matte
+from clevr.world.vectors import pick
+from clevr.world.visible import View, trace
 
 _SPREAD = 0.1
 """Share of each pixel's light that goes to either neighbour, as by the pixel filter of CLEVR's renderer."""
@@ -24,71 +27,68 @@ _LEVELS = 1 << 14
 
 def radiance(bodies: Bodies, grid: Grid) -> Tensor:
     """Linear light ``(B, 3, H, W)`` before the pixel filter."""
-    shown, depth = trace(bodies, grid)
-    bare = (shown < 0).sum(1).reshape(bodies.num_scenes, -1)
-    picture = ground_light(bodies, grid, shown) * (bare * (1.0 / grid.samples**2))
-    flat = picture.reshape(3, -1)
-    rays = _rays(bodies, grid, shown, depth)
-    for channel, light in zip(flat, _light(bodies, grid, rays), strict=True):
-        whole, parts = light[: len(rays.whole)], light[len(rays.whole) :]
-        channel[rays.whole] += whole
-        samples = torch.zeros(len(rays.mixed), shown.shape[1], device=grid.device)
-        samples[rays.member, rays.sample] = parts
-        channel[rays.mixed] += _total(samples) * (1.0 / grid.samples**2)
-    return grid.to_picture(picture).transpose(0, 1)
+    view = trace(bodies, grid)
+    bare = reduce(add, (view.shown < 0).float().unbind(1)) * (1.0 / grid.samples**2)
+    picture = ground_light(bodies, grid, view.shown).view(3, *bare.shape) * bare
+    for metal, shade in ((False, matte), (True, shiny)):
+        rays = _rays(bodies, grid, view, metal)
+        light = torch.zeros(rays.size, device=grid.device)
+        for channel, values in zip(picture, _light(bodies, rays, shade), strict=True):
+            light.view(-1).scatter_(0, rays.slot.view(-1), values.clamp(max=1.0).view(-1))
+            *samples, whole = light.unbind(2)
+            total = reduce(add, samples) * (1.0 / grid.samples**2) + whole
+            channel.index_put_((rays.tile,), total, accumulate=True)
+    return grid.to_picture(picture.view(3, bodies.num_scenes, -1)).transpose(0, 1)
 
 
 @dataclass(frozen=True)
 class _Rays:
-    """The rays that meet bodies: one for each pixel in ``whole``, then those of the pixels in ``mixed``."""
+    """The rays that meet bodies of one material, in rows; those of a row meet the same body.
 
-    whole: Tensor
-    """Pixels that show nothing but one rubber body."""
-    mixed: Tensor
-    """Other pixels that show a body."""
-    member: Tensor
-    """Which of the mixed pixels each further ray is of."""
-    sample: Tensor
-    """Which of its samples."""
+    A pixel that shows nothing but one rubber body has one ray, through its middle, others one for each sample.
+    """
+
+    size: torch.Size
+    """``(p, TILE ** 2, S + 1)``: pairs of a body and a tile, pixels, a pixel's samples and its middle."""
+    tile: Tensor
+    """``(p,)``: tiles of the pairs, counted through the batch."""
+    slot: Tensor
+    """``(n, k)``: which of ``size`` each ray is. A row that is not full repeats its last ray."""
     body: Tensor
+    """``(n, 1)``."""
+    x: Tensor
+    """``(n, k)``: with ``y``, where the rays pass a screen at depth one."""
+    y: Tensor
     depth: Tensor
 
 
-def _rays(bodies: Bodies, grid: Grid, shown: Tensor, depth: Tensor) -> _Rays:
-    first = shown[:, 0]
-    rubber = torch.cat([bodies.metal.logical_not(), bodies.metal.new_zeros(1)])  # the last is for -1, the ground
-    alike = rubber[first.long()]
-    for other in shown.unbind(1)[1:]:
-        alike = alike & (other == first)
-    whole = alike.nonzero()[:, 0]
-    mixed = (~alike & (shown >= 0).any(1)).nonzero()[:, 0]
-    part = shown[mixed]
-    member, sample = (part >= 0).nonzero(as_tuple=True)
-    body = torch.cat([first[whole], part[member, sample]]).long()
-    middle = _total(depth[whole]) * (1.0 / grid.samples**2)
-    return _Rays(whole, mixed, member, sample, body, torch.cat([middle, depth[mixed][member, sample]]))
+def _rays(bodies: Bodies, grid: Grid, view: View, metal: bool) -> _Rays:
+    chosen = (pick(bodies.metal, view.body) == metal).nonzero()[:, 0]
+    body, tile = pick(view.body, chosen), pick(view.tile, chosen)
+    in_batch = pick(bodies.scene, body) * grid.num_tiles + tile
+    mine, depths = pick(view.shown, in_batch) == body[:, None, None], pick(view.depth, in_batch)
+    whole = mine.all(1) & (not metal)
+    mine = _beside(mine & ~whole[:, None], whole)
+    slot = mine.view(-1).nonzero()[:, 0]
+    body, place = cut(pick(body, slot // (mine.shape[1] * mine.shape[2])))
+    slot = pick(slot, place)
+    x, y = grid.screen(*map(_beside, grid.points(), (corner + 0.5 for corner in grid.corners())))
+    depth = _beside(depths, reduce(add, depths.unbind(1)) * (1.0 / grid.samples**2))
+    x, y, depth = (pick(values.view(-1), slot) for values in (pick(x, tile), pick(y, tile), depth))
+    return _Rays(mine.shape, in_batch, slot, body, x, y, depth)
 
 
-def _light(bodies: Bodies, grid: Grid, rays: _Rays) -> list[Tensor]:
-    """Light along rays, in three channels; a highlight outshines nothing beyond the samples it covers."""
-    pixel = torch.cat([rays.whole, rays.mixed[rays.member]]) % grid.num_pixels
-    x, y = grid.screen(
-        *(
-            corner[pixel] + torch.cat([torch.full_like(rays.whole, 0.5, dtype=torch.float32), shift[rays.sample]])
-            for corner, shift in zip(grid.corners(), grid.shifts(), strict=True)
-        )
-    )
-    scene = bodies.scene[rays.body]
-    ray = bodies.forward[scene] + bodies.right[scene] * x + bodies.up[scene] * y
+def _beside(samples: Tensor, middle: Tensor) -> Tensor:
+    """Values at pixels' middles beside those at their samples: ``(p, TILE ** 2, S + 1)``."""
+    return torch.cat([samples, middle.reshape(-1, 1, TILE * TILE)], 1).transpose(1, 2).contiguous()
+
+
+def _light(bodies: Bodies, rays: _Rays, shade: Callable[[Bodies, Spots, Tensor], list[Tensor]]) -> list[Tensor]:
+    """Light along rays, ``(n, k)`` in three channels."""
+    scene = pick(bodies.scene, rays.body)
+    ray = bodies.forward[scene] + bodies.right[scene] * rays.x + bodies.up[scene] * rays.y
     spots = find_spots(bodies, rays.body, bodies.camera[scene], ray, rays.depth)
-    lit = lamps_on(bodies, spots)
-    light = [torch.empty_like(x) for _ in range(3)]
-    metal = bodies.metal[rays.body]
-    for where, shade in ((~metal, matte), (metal, shiny)):
-        index = where.nonzero()[:, 0]
-        for channel, values in zip(light, shade(bodies, spots[index], lit[:, index]), strict=True):
-            channel[index] = values.clamp(max=1.0)
-    return light
+    return shade(bodies, spots, lamps_on(bodies, spots))
 
 
 def to_bytes(light: Tensor) -> Tensor:
@@ -108,8 +108,3 @@ def _srgb_table(device: torch.device) -> Tensor:
     levels = [(i / (_LEVELS - 1)) ** 2 for i in range(_LEVELS)]
     coded = [12.92 * v if v <= 0.0031308 else 1.055 * v ** (1 / 2.4) - 0.055 for v in levels]
     return torch.tensor([round(255 * v) for v in coded], dtype=torch.uint8, device=device)
-
-
-def _total(rows: Tensor) -> Tensor:
-    """Sums of short rows, added from left to right on every machine."""
-    return reduce(add, rows.unbind(1))

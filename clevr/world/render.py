@@ -11,6 +11,7 @@ from clevr.world.bodies import pack
 from clevr.world.grid import Grid
 from clevr.world.picture import radiance, to_bytes
 from clevr.world.scene import Scene
+from clevr.world.vectors import pick
 from clevr.world.visible import trace
 
 _CHUNK = 8 * 320 * 240
@@ -69,8 +70,8 @@ def object_ids(
     ids = []
     for part in _parts(scenes, grid):
         bodies = pack(part, device)
-        shown = trace(bodies, grid)[0].long()
-        index = torch.where(shown >= 0, bodies.index[shown], -1) if len(bodies.index) else shown
+        shown = trace(bodies, grid).shown.long()
+        index = pick(torch.cat([bodies.index.new_full((1,), -1), bodies.index]), shown + 1)
         ids.append(grid.to_picture(index.reshape(len(part), -1)))
     return torch.cat(ids) if ids else torch.empty(0, height, width, dtype=torch.int64, device=device)
 

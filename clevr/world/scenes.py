@@ -86,8 +86,8 @@ def visible_pixels(scenes: Sequence[Scene]) -> list[list[int]]:
     for start in range(0, len(scenes), _PART):
         part = scenes[start : start + _PART]
         bodies = pack(part)
-        shown = trace(bodies, _CHECK)[0].reshape(-1)
-        pixels = torch.bincount(shown[shown >= 0], minlength=len(bodies.scene)).tolist()
+        shown = trace(bodies, _CHECK).shown.reshape(-1)
+        pixels = torch.bincount(shown + 1, minlength=len(bodies.scene) + 1).tolist()[1:]
         ends = np.cumsum([0] + [len(scene.objects) for scene in part]).tolist()
         counts += [pixels[first:last] for first, last in pairwise(ends)]
     return counts

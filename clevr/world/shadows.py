@@ -30,7 +30,7 @@ _NEAREST = 1e-3
 """Smallest segment parameter at which an edge counts: a contact shadow is sharp, not infinitely so."""
 
 
-def cover(shape: int, origin: Vec, segment: Vec, half: Tensor, lamp: float) -> Tensor:
+def cover(shape: int, origin: Vec, segment: Vec, half: Tensor, lamp: Tensor | float) -> Tensor:
     """Share of a lamp that a body hides.
 
     Args:
@@ -48,14 +48,14 @@ def cover(shape: int, origin: Vec, segment: Vec, half: Tensor, lamp: float) -> T
     return rounded(origin, segment, half, half * BEVELS[shape], lamp)
 
 
-def sphere_cover(origin: Vec, segment: Vec, radius: Tensor, lamp: float) -> Tensor:
+def sphere_cover(origin: Vec, segment: Vec, radius: Tensor, lamp: Tensor | float) -> Tensor:
     """Share of the lamp that a sphere hides."""
     nearest = (-origin.dot(segment) / segment.dot(segment)).clamp(_NEAREST, 1.0)
     miss = origin + segment * nearest
     return _share((radius - miss.dot(miss).sqrt()) / (nearest * lamp))
 
 
-def cube_cover(origin: Vec, segment: Vec, half: Tensor, bevel: Tensor, lamp: float) -> Tensor:
+def cube_cover(origin: Vec, segment: Vec, half: Tensor, bevel: Tensor, lamp: Tensor | float) -> Tensor:
     """Share of the lamp that a cube with rounded edges hides; ``half`` is half its width."""
     inner = half - bevel
     nearest = (-origin.dot(segment) / segment.dot(segment)).clamp(_NEAREST, 1.0)
@@ -76,7 +76,7 @@ def cube_cover(origin: Vec, segment: Vec, half: Tensor, bevel: Tensor, lamp: flo
     return _share(reduce(torch.minimum, inside))
 
 
-def cylinder_cover(origin: Vec, segment: Vec, half: Tensor, bevel: Tensor, lamp: float) -> Tensor:
+def cylinder_cover(origin: Vec, segment: Vec, half: Tensor, bevel: Tensor, lamp: Tensor | float) -> Tensor:
     """Share of the lamp that an upright cylinder hides; ``half`` is its radius and half its height."""
     inner = half - bevel
     flat = (segment.x * segment.x + segment.y * segment.y).clamp(min=_TINY * _TINY)

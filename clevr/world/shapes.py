@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from clevr.world.vectors import Vec
+from clevr.world.vectors import Vec, pick
 
 SPHERE, CUBE, CYLINDER = 0, 1, 2
 SHAPE_CODES = {"sphere": SPHERE, "cube": CUBE, "cylinder": CYLINDER}
@@ -48,11 +48,11 @@ def enter(shape: int, origin: Vec, direction: Vec, half: Tensor) -> Tensor:
     bevel = half * BEVELS[shape]
     point = origin + direction * t
     excess = _excess(shape, point, half - bevel)
-    rounded = (t < MISS) & (sum((e > 0).int() for e in excess) > 1)
-    where = rounded.nonzero(as_tuple=True)
-    if where[0].numel() > 0:
-        full = [torch.broadcast_to(part, t.shape)[where] for part in (*_parts(origin), *_parts(direction), half)]
-        t[where] = _refine(shape, Vec(*full[:3]), Vec(*full[3:6]), full[6], t[where])
+    index = ((t < MISS) & (_second(excess) > 0)).reshape(-1).nonzero()[:, 0]
+    x, y, z, dx, dy, dz, size, sharp = (
+        pick(part.expand(t.shape).reshape(-1), index) for part in (*_parts(origin), *_parts(direction), half, t)
+    )
+    t.view(-1).index_copy_(0, index, _refine(shape, Vec(x, y, z), Vec(dx, dy, dz), size, sharp))
     return t
 
 
@@ -118,6 +118,12 @@ def _excess(shape: int, point: Vec, inner: Tensor) -> list[Tensor]:
     if shape == CUBE:
         return [p.abs() - inner for p in _parts(point)]
     return [(point.x * point.x + point.y * point.y).sqrt() - inner, point.z.abs() - inner]
+
+
+def _second(excess: list[Tensor]) -> Tensor:
+    """The second largest of two or three."""
+    a, b = torch.minimum(*excess[:2]), torch.maximum(*excess[:2])
+    return a if len(excess) == 2 else torch.maximum(a, torch.minimum(b, excess[2]))
 
 
 def _refine(shape: int, origin: Vec, direction: Vec, half: Tensor, t: Tensor) -> Tensor:

@@ -12,6 +12,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 
+def pick(values: Tensor, index: Tensor) -> Tensor:
+    """``values[index]`` for an index without negative numbers: several times as fast on a CPU."""
+    return values.index_select(0, index.reshape(-1)).reshape(*index.shape, *values.shape[1:])
+
+
 @dataclass(frozen=True, slots=True)
 class Vec:
     """A list of vectors: ``x``, ``y`` and ``z`` broadcast against each other."""
@@ -35,8 +40,8 @@ class Vec:
     def __mul__(self, factor: Tensor | float) -> Vec:
         return Vec(self.x * factor, self.y * factor, self.z * factor)
 
-    def __getitem__(self, index: object) -> Vec:
-        return Vec(self.x[index], self.y[index], self.z[index])  # type: ignore[index]
+    def __getitem__(self, index: Tensor) -> Vec:
+        return Vec(pick(self.x, index), pick(self.y, index), pick(self.z, index))
 
     def dot(self, other: Vec) -> Tensor:
         """Inner products."""
@@ -61,6 +66,10 @@ class Vec:
     def rotate(self, cos: Tensor, sin: Tensor) -> Vec:
         """Turn about the vertical axis by the angle with this cosine and sine."""
         return Vec(cos * self.x - sin * self.y, sin * self.x + cos * self.y, self.z)
+
+    def reshape(self, *shape: int) -> Vec:
+        """The same vectors in another shape."""
+        return Vec(self.x.reshape(shape), self.y.reshape(shape), self.z.reshape(shape))
 
     def column(self) -> Vec:
         """Append an axis of length one, to broadcast against rows of points."""

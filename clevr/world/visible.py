@@ -2,52 +2,60 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from clevr.world.bodies import Bodies, Group
 from clevr.world.grid import TILE, Grid
 from clevr.world.shapes import CYLINDER, MISS, SPHERE, enter
-from clevr.world.vectors import Vec
+from clevr.world.vectors import Vec, pick
 
 
-def trace(bodies: Bodies, grid: Grid) -> tuple[Tensor, Tensor]:
-    """Find the nearest body along every ray.
+@dataclass(frozen=True)
+class View:
+    """What the rays of ``B`` pictures meet, in ``T`` tiles a picture, with ``S`` samples a pixel."""
 
-    Returns:
-        Bodies and depths, both ``(B * P, samples ** 2)`` in tile order: row of the table (int32), -1 where the ground
-        shows, and depth along the view (infinite there).
-    """
-    per_pixel = grid.samples**2
-    per_tile = TILE * TILE * per_pixel
-    size = (bodies.num_scenes * grid.num_pixels // (TILE * TILE), per_tile)
-    depth = torch.full(size, MISS, device=grid.device)
-    shown = torch.full(size, -1, dtype=torch.int32, device=grid.device)
+    shown: Tensor
+    """``(B * T, S, TILE ** 2)`` int32: row of the table of bodies, -1 where the ground shows."""
+    depth: Tensor
+    """The same shape: depth along the view, infinite where the ground shows."""
+    body: Tensor
+    """``(n,)`` int64: with ``tile``, every body and tile where it may be seen; a body's tiles follow each other."""
+    tile: Tensor
+    """``(n,)`` int64: tiles of the body's picture."""
+
+
+def trace(bodies: Bodies, grid: Grid) -> View:
+    """Find the nearest body along every ray."""
+    size = (bodies.num_scenes * grid.num_tiles, grid.samples**2, TILE * TILE)
+    depth = torch.full(size, MISS, device=grid.device).flatten(1)
+    shown = torch.full(size, -1, dtype=torch.int32, device=grid.device).flatten(1)
     bounds, numbers = screen_bounds(bodies, grid), grid.tile_numbers()
-    columns, rows = (
-        (corner.reshape(-1, TILE * TILE, 1) + shift).reshape(-1, per_tile)
-        for corner, shift in zip(grid.corners(), grid.shifts(), strict=True)
-    )
-    x, y = grid.screen(columns, rows)
+    x, y = (part.flatten(1) for part in grid.screen(*grid.points()))
+    pairs = [torch.empty(2, 0, dtype=torch.int64, device=grid.device)]
     for group in bodies.groups:
-        body, tile = _tiles(group, bounds, numbers)
-        row = bodies.scene[body] * len(x) + tile
-        t = _meet(bodies, group, body, x[tile], y[tile])
-        before = depth[row]
-        nearer = t < before
-        depth[row] = torch.where(nearer, t, before)
-        shown[row] = torch.where(nearer, body.int()[:, None], shown[row])
-    return shown.reshape(-1, per_pixel), depth.reshape(-1, per_pixel)
+        member, tile = _tiles(bounds[:, group.bodies], numbers)
+        body = pick(group.bodies, member)
+        row = pick(bodies.scene, body) * grid.num_tiles + tile
+        depths = _meet(bodies, group, body, pick(x, tile), pick(y, tile))
+        for into, t, new in group.split(pick(group.round, member), row, depths, body.int()[:, None]):
+            before = pick(depth, into)
+            shown.index_copy_(0, into, torch.where(t < before, new, pick(shown, into)))
+            depth.index_copy_(0, into, torch.minimum(t, before))
+        pairs.append(torch.stack([body, tile]))
+    return View(shown.view(size), depth.view(size), *torch.cat(pairs, 1))
 
 
 def _meet(bodies: Bodies, group: Group, body: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Depths at which the rays through screen points ``(n, k)`` enter their bodies ``(n,)``."""
-    scene = bodies.scene[body]
+    scene = pick(bodies.scene, body)
     right, up, forward = (
         bodies.local_direction(body, axis[scene]).column() for axis in (bodies.right, bodies.up, bodies.forward)
     )
     origin = bodies.local_point(body, bodies.camera[scene]).column()
-    return enter(group.shape, origin, forward + right * x + up * y, bodies.half[body, None])
+    return enter(group.shape, origin, forward + right * x + up * y, pick(bodies.half, body)[:, None])
 
 
 def screen_bounds(bodies: Bodies, grid: Grid) -> Tensor:
@@ -92,10 +100,10 @@ def _box_bounds(bodies: Bodies) -> tuple[Tensor, ...]:
     return x.amin(0), x.amax(0), y.amin(0), y.amax(0)
 
 
-def _tiles(group: Group, bounds: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
-    """The tiles that the group's bodies may touch: bodies and tile numbers, pair by pair."""
-    left, top, right, bottom = (bounds[:, group.bodies] / TILE).floor().long().unsqueeze(-1).unbind(0)
+def _tiles(bounds: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+    """The tiles that boxes in the picture touch: numbers of boxes and of tiles, pair by pair."""
+    left, top, right, bottom = (bounds / TILE).floor().long().unsqueeze(-1).unbind(0)
     row, column = (torch.arange(size, device=numbers.device) for size in numbers.shape)
     hit_row, hit_column = (row >= top) & (row <= bottom), (column >= left) & (column <= right)
     member, r, c = (hit_row[:, :, None] & hit_column[:, None, :]).nonzero(as_tuple=True)
-    return group.bodies[member], numbers[r, c]
+    return member, numbers[r, c]

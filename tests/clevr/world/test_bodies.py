@@ -25,14 +25,17 @@ def test_the_table_has_every_object_in_order():
     assert bodies.center.y.tolist() == pytest.approx([one.coords[1] for one in things])
 
 
-def test_groups_hold_one_shape_and_one_body_of_a_scene():
+def test_groups_hold_the_bodies_of_one_shape_and_rounds_one_body_of_a_scene():
     bodies = pack(drawn(12))
     seen = torch.cat([group.bodies for group in bodies.groups])
     assert sorted(seen.tolist()) == list(range(len(bodies.scene)))
     for group in bodies.groups:
         assert set(bodies.shape[group.bodies].tolist()) == {group.shape}
-        assert len(set(bodies.scene[group.bodies].tolist())) == len(group.bodies)
-        assert sorted(group.of_scene[group.of_scene >= 0].tolist()) == group.bodies.tolist()
+        assert group.of_scene[group.round, bodies.scene[group.bodies]].tolist() == group.bodies.tolist()
+        assert (group.of_scene >= 0).sum() == len(group.bodies)
+        for round_, (members,) in enumerate(group.split(group.round, group.bodies)):
+            assert sorted(group.of_scene[round_][group.of_scene[round_] >= 0].tolist()) == sorted(members.tolist())
+            assert len(set(bodies.scene[members].tolist())) == len(members)
 
 
 def test_local_frames_turn_with_the_cube():

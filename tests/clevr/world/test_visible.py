@@ -9,7 +9,7 @@ import torch
 
 from clevr.world.bodies import pack
 from clevr.world.camera import FOCAL, axes
-from clevr.world.grid import TILE, Grid
+from clevr.world.grid import BLOCK, TILE, Grid
 from clevr.world.render import object_ids
 from clevr.world.scene import Scene
 from clevr.world.shapes import BEVELS, SHAPE_CODES
@@ -47,7 +47,7 @@ def test_every_pixel_shows_the_nearest_object():
         ids, depths = slow_ids(scene, width, height)
         grid = Grid(width, height, 1, CPU)
         found = object_ids([scene], width, height)[0].numpy()
-        depth = grid.to_picture(trace(pack([scene]), grid)[1].reshape(1, -1))[0].numpy()
+        depth = grid.to_picture(trace(pack([scene]), grid).depth.reshape(1, -1))[0].numpy()
         assert (found != ids).mean() < 0.001  # rays that touch an edge
         same = (found == ids) & (ids >= 0)
         assert np.abs(depth[same] - depths[same]).max() < 2e-3
@@ -68,8 +68,9 @@ def test_tile_order_and_back():
     assert torch.equal(column, torch.arange(20.0).expand(12, 20))
     assert torch.equal(row, torch.arange(12.0)[:, None].expand(12, 20))
     assert grid.num_pixels == 24 * 16
-    first = [part[: TILE * TILE].max().item() for part in grid.corners()]
-    assert first == [TILE - 1, TILE - 1]
+    for size in (2, TILE, BLOCK):
+        first = [part[: size * size].max().item() for part in grid.corners()]
+        assert first == [size - 1, size - 1]
 
 
 def test_bounds_hold_every_pixel_of_an_object():
