@@ -60,6 +60,10 @@ def markdown(evaluation: Evaluation, title: str) -> str:
         scores = evaluation.by.get(name)
         if scores:
             parts.append(score_table(heading, in_fives(scores) if name == "words" else scores))
+    wrong = evaluation.off_by_one
+    if wrong.count:
+        share = f"{100 * wrong.accuracy:.1f} % of {wrong.count:,} wrong numbers are off by one"
+        parts.append(f"{share} (Perez et al. 2018, appendix 7.1: 96.1 %).")
     parts += ["Confusions: rows are right answers, columns what was answered.", *confusion_tables(evaluation.confusion)]
     return "\n\n".join(parts) + "\n"
 

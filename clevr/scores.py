@@ -68,6 +68,8 @@ class Evaluation:
     the scene); a way of sorting that the data do not support is missing."""
     majority: Scores
     """What the most common answer of each function gives, overall and by type; empty without known functions."""
+    off_by_one: Score
+    """Of the wrong numbers, those that are one too many or too few; no number is wrong: no questions."""
     confusion: NDArray[np.int64]
     """How often the answer in row ``i`` was taken for that in column ``j``, ``(28, 28)``, by
     :data:`clevr.questions.tokens.ANSWER_WORDS`."""
@@ -78,6 +80,7 @@ class Evaluation:
             "overall": self.overall.to_json(),
             "by": {name: _plain(scores) for name, scores in self.by.items()},
             "most_common_answer": _plain(self.majority),
+            "wrong_numbers_off_by_one": {"right": self.off_by_one.right, "count": self.off_by_one.count},
             "confusion": {"answers": list(ANSWER_WORDS), "counts": self.confusion.tolist()},
         }
 
@@ -116,6 +119,7 @@ def evaluate(
         overall=Score(int(right[asked].sum()), int(asked.sum())),
         by={name: scores for name, scores in by.items() if scores},
         majority=_majority(table if known is None else known, table),
+        off_by_one=_off_by_one(confusion),
         confusion=confusion,
     )
 
@@ -154,6 +158,18 @@ def _majority(known: QuestionTable, table: QuestionTable) -> dict[str, Score]:
     right = given == table.answer.astype(np.int64) - len(SPECIAL_TOKENS)
     by_type = score_by(right[asked], _types(table)[asked])
     return {"overall": total(by_type.values()), **by_type}
+
+
+def _off_by_one(confusion: NDArray[np.int64]) -> Score:
+    """Mistakes between neighbouring numbers among those between any two numbers."""
+    places = {int(word): number for number, word in enumerate(ANSWER_WORDS) if word.isdigit()}
+    by_distance = [
+        (abs(one - other), int(confusion[row, column]))
+        for one, row in places.items()
+        for other, column in places.items()
+        if one != other
+    ]
+    return Score(sum(n for distance, n in by_distance if distance == 1), sum(n for _, n in by_distance))
 
 
 def _types(table: QuestionTable) -> NDArray[np.str_]:

@@ -5,7 +5,8 @@ that for the red spheres, plus that for the red cubes. Where gamma and beta keep
 answers as the question itself does; for a model that was trained on CoGenT A, which has no cyan cubes, it may answer
 better.
 
-Source: Perez et al., "FiLM", AAAI 2018, section 4.5, zero-shot generalization.
+Source: Perez et al., "FiLM", AAAI 2018, section 4.5 and figure 10. There one color and shape stand for all other ones;
+questions of CoGenT B that could be put together so went from 71.5 % to 80.7 %.
 """
 
 from __future__ import annotations

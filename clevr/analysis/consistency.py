@@ -3,7 +3,7 @@
 Three questions compare the numbers of two kinds of things (more, fewer, an equal number of), two count them. A model
 may answer each well and still contradict itself; nothing in its form keeps it from that.
 
-Source: Perez et al., "FiLM", AAAI 2018, section 4.4, logical consistency.
+Source: Perez et al., "FiLM", AAAI 2018, appendix 7.1 and figure 13: a case of it.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from clevr.scores import Score
 from clevr.world.scene import Scene
 from fewshot_film.run.seeding import numpy_generator
 
-PAIRS = 40
-"""Pairs of kinds of things that are compared in every picture."""
+PAIRS = 4
+"""Pairs of kinds of things that are compared in a picture; other ones in each."""
 QUESTIONS_A_PAIR = 7
 """Two counts, two whether there are any, three comparisons."""
 _MOST_NUMBER = 10
@@ -46,27 +46,26 @@ class Judged:
 
 def analyse(subject: Subject) -> Finding:
     """How often answers agree, by how far the counted numbers lie apart; and how often they are right."""
-    pairs = draw_pairs(PAIRS, subject.seed)
-    texts = [text for pair in pairs for text in questions_about(*pair)]
-    names, maps = subject.pictures(max(1, subject.questions // len(texts)))
-    answers = answers_about(subject.reasoner, maps, subject.values(texts))
-    judged = [
-        judge(answers[picture, first : first + QUESTIONS_A_PAIR])
-        for picture in range(len(names))
-        for first in range(0, len(texts), QUESTIONS_A_PAIR)
+    names, maps = subject.pictures(max(1, subject.questions // (PAIRS * QUESTIONS_A_PAIR)))
+    pairs = [draw_pairs(PAIRS, subject.seed, number) for number in range(len(names))]
+    texts = [[text for pair in some for text in questions_about(*pair)] for some in pairs]
+    answers = [
+        answers_about(subject.reasoner, one[None], subject.values(asked))[0]
+        for one, asked in zip(maps, texts, strict=True)
     ]
+    judged = [judge(seven) for given in answers for seven in given.reshape(-1, QUESTIONS_A_PAIR)]
     agreement = {name: score.to_json() for name, score in agreements(judged).items()}
     apart = {str(distance): score.to_json() for distance, score in by_distance(judged).items()}
-    results: dict[str, Any] = {"pictures": len(names), "pairs": len(pairs), "agreement": agreement}
-    results |= {"comparisons_by_difference": apart}
+    results: dict[str, Any] = {"pictures": len(names), "pairs": len(judged), "agreement": agreement}
+    results["comparisons_by_difference"] = apart
     if all(name in subject.scenes for name in names):
         results["right"] = _accuracy(answers, names, subject.scenes, texts)
     return Finding(results, _draw(results))
 
 
-def draw_pairs(count: int, seed: int) -> list[tuple[str, str]]:
-    """Pairs of different kinds of things, each told by one or two attributes, in the plural."""
-    rng = numpy_generator(seed, "logical consistency")
+def draw_pairs(count: int, seed: int, picture: int) -> list[tuple[str, str]]:
+    """Pairs of different kinds of things, each told by one or two attributes; a function of all three."""
+    rng = numpy_generator(seed, "logical consistency", picture)
     pairs: dict[tuple[str, str], None] = {}
     while len(pairs) < count:
         one, other = _kind(rng), _kind(rng)
@@ -146,13 +145,16 @@ def _kind(rng: np.random.Generator) -> str:
 
 
 def _accuracy(
-    answers: NDArray[np.int64], names: Sequence[str], scenes: Mapping[str, Scene], texts: Sequence[str]
+    answers: Sequence[NDArray[np.int64]],
+    names: Sequence[str],
+    scenes: Mapping[str, Scene],
+    texts: Sequence[Sequence[str]],
 ) -> dict[str, Any]:
     """How often the answers are right, by what is asked."""
-    programs = [parse(text)[0].program() for text in texts]
     right: dict[str, list[bool]] = {}
-    for row, name in zip(answers, names, strict=True):
-        for number, program in zip(row, programs, strict=True):
+    for given, name, asked in zip(answers, names, texts, strict=True):
+        for number, text in zip(given, asked, strict=True):
+            program = parse(text)[0].program()
             truth = execute(program, scenes[name])
             right.setdefault(program[-1].function, []).append(ANSWER_WORDS[int(number)] == truth)
     return {function: _score(values).to_json() for function, values in right.items()}

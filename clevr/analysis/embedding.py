@@ -1,6 +1,6 @@
 """Whether questions of one kind get like values of gamma and beta: nearest neighbours, and t-SNE by block.
 
-Source: Perez et al., "FiLM", AAAI 2018, section 4.3 and figure 7, which shows the first and the last block.
+Source: Perez et al., "FiLM", AAAI 2018, section 4.2 and figure 6, which shows the first and the last of six blocks.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """How gamma and beta are distributed in every block.
 
-Source: Perez et al., "FiLM", AAAI 2018, section 4.3 and figures 5 and 9 to 11.
+Source: Perez et al., "FiLM", AAAI 2018, section 4.2 and figures 5, 16 and 17. Their best model had 36 % of gamma and
+76 % of beta below 0, and a sharp peak of gamma at 0.
 """
 
 from __future__ import annotations

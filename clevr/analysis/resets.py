@@ -1,7 +1,7 @@
 """What a model loses without the values that gamma or beta have for each question, and with noise on them.
 
-Source: Perez et al., "FiLM", AAAI 2018, section 4.3: values reset to their means over the training set at test time,
-and figure 6, noise on them.
+Source: Perez et al., "FiLM", AAAI 2018, section 4.3 and figure 7. Their best model lost 65.4 points with gamma reset to
+its means over the training set, and 1.0 with beta.
 """
 
 from __future__ import annotations

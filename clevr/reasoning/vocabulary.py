@@ -24,7 +24,7 @@ def extend_vocabulary(reasoner: FiLMReasoner, words: Iterable[str], seed: int = 
     Returns:
         The model, in the mode and on the device of the old one.
     Source:
-        Perez et al., "FiLM", AAAI 2018, section 4.6: fine-tuning on CLEVR-Humans.
+        Perez et al., "FiLM", AAAI 2018, section 4.4: fine-tuning on CLEVR-Humans.
     """
     vocabulary = reasoner.vocabulary.extended(words)
     extended = FiLMReasoner(dataclasses.replace(reasoner.config, vocabulary=vocabulary.tokens))

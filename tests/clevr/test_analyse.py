@@ -82,14 +82,14 @@ def test_resets_are_of_all_blocks_and_of_each(found: Path) -> None:
 
 def test_consistency_counts_every_answer(found: Path) -> None:
     content = results(found, "consistency")
-    assert (content["pictures"], content["pairs"]) == (1, 40)
-    assert content["agreement"]["a comparison with both counts"]["count"] == 120
+    assert (content["pictures"], content["pairs"]) == (3, 12)
+    assert content["agreement"]["a comparison with both counts"]["count"] == 36
     assert {name: entry["count"] for name, entry in content["right"].items()} == {
-        "count": 80,
-        "exist": 80,
-        "greater_than": 40,
-        "less_than": 40,
-        "equal_integer": 40,
+        "count": 24,
+        "exist": 24,
+        "greater_than": 12,
+        "less_than": 12,
+        "equal_integer": 12,
     }
 
 

@@ -54,6 +54,7 @@ def test_the_whole_report() -> None:
     assert text.startswith("# A model on val\n\n| accuracy, % |")
     for heading in ("last function", "relations followed", "words of the question", "objects in the scene"):
         assert f"\n\n| {heading} | questions | accuracy, % | 95 % interval |\n" in text
+    assert "\n0.0 % of 1 wrong numbers are off by one (Perez et al. 2018, appendix 7.1: 96.1 %).\n" in text
     assert "| 88 zero_hop query_color x | 2 | 50.0 | 9.5 to 90.5 |" in text
 
 

@@ -73,6 +73,12 @@ def test_what_is_taken_for_what() -> None:
     assert pairs == {("1", "1"): 1, ("10", "3"): 1, ("red", "red"): 1, ("red", "blue"): 1, ("yes", "yes"): 1}
 
 
+def test_wrong_numbers_off_by_one() -> None:
+    table = QuestionTable.from_questions([a_question(answer=answer) for answer in ("1", "9", "10", "3", "2", "5")])
+    assert evaluate(table, answer_numbers(["2", "10", "9", "5", "red", "5"])).off_by_one == Score(3, 4)
+    assert evaluate(table, answer_numbers(["1", "9", "10", "3", "2", "5"])).off_by_one == Score(0, 0)
+
+
 def test_most_common_answers() -> None:
     table = QuestionTable.from_questions(
         [a_question(answer=answer) for answer in ("2", "2", "0")]

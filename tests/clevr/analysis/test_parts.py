@@ -114,9 +114,10 @@ def test_true_answers_agree(first: int, second: int) -> None:
 
 
 def test_pairs_are_questions_of_clevr() -> None:
-    pairs = consistency.draw_pairs(30, 0)
+    pairs = consistency.draw_pairs(30, 0, 0)
     assert len(set(pairs)) == 30
-    assert pairs == consistency.draw_pairs(30, 0) != consistency.draw_pairs(30, 1)
+    assert pairs == consistency.draw_pairs(30, 0, 0)
+    assert consistency.draw_pairs(30, 1, 0) != pairs != consistency.draw_pairs(30, 0, 1)
     scene = a_scene("red cube", "red cube", "blue sphere")
     for pair in pairs:
         texts = consistency.questions_about(*pair)
