@@ -5,7 +5,7 @@
 
 A network is trained on condition A and tested on A and B; then it is fine-tuned on more and more questions about
 pictures of B that are not tested on, and tested on both again: what it gains on B, and what it forgets of A.
-Published: Perez et al., "FiLM", AAAI 2018, section 4.5.
+Published: Perez et al., "FiLM", AAAI 2018, figure 9; fine-tuned on 30,000 questions of valB, tested on its others.
 """
 
 from __future__ import annotations
@@ -38,6 +38,14 @@ from fewshot_film.run.parsing import parse
 
 Record = TypeVar("Record", Question, Scene)
 
+PUBLISHED = {
+    "trained on A, on A": 98.3,
+    "trained on A, on B": 75.6,
+    "fine-tuned on 100 %, on A": 80.8,
+    "fine-tuned on 100 %, on B": 96.9,
+}
+"""Per cent."""
+
 SPLITS = {"trainA": "A", "valA": "A", "valB": "B"}
 
 
@@ -47,8 +55,9 @@ class CogentConfig(ExperimentConfig):
 
     shares: tuple[float, ...] = (0.1, 0.3, 1.0)
     """Shares of the fine-tuning questions."""
-    tune_pictures: float = 0.5
-    """Share of the pictures of valB that fine-tuning may use; the others are tested on."""
+    tune_pictures: float = 0.2
+    """Share of the pictures of valB that fine-tuning may use; the others are tested on. A fifth of CoGenT's valB is
+    the paper's 30,000 questions."""
     tune_steps: int | None = None
     """Steps of each fine-tuning; null: a tenth of the training."""
 
@@ -69,8 +78,8 @@ def run(config: CogentConfig) -> None:
         name = f"fine-tuned on {100 * share:g} %"
         rows |= _both(config, name, trained(tuned), root, halves)
         found["shares"][name] = {"share": share, "validation": curve(tuned)}
-        path = write(config, "clevr_cogent", {**found, "accuracy": rows})
-    print(as_table(rows, "CoGenT"), f"\n{path}")
+        path = write(config, "clevr_cogent", {**found, "accuracy": rows, "published": PUBLISHED})
+    print(as_table(rows, "CoGenT", PUBLISHED), f"\n{path}")
 
 
 def _both(config: CogentConfig, name: str, model: Path, root: Path, halves: Path) -> dict[str, Any]:

@@ -186,17 +186,19 @@ def write(config: ExperimentConfig, name: str, results: Mapping[str, Any]) -> Pa
     return path
 
 
-def as_table(rows: Mapping[str, Mapping[str, Any]], heading: str) -> str:
-    """Accuracies by type as a Markdown table, with the 95 % interval of the overall one.
+def as_table(rows: Mapping[str, Mapping[str, Any]], heading: str, published: Mapping[str, float]) -> str:
+    """Accuracies by type as a Markdown table, with the 95 % interval of the overall one, beside published ones.
 
     Args:
         rows: what :func:`tested` found, by the name of the row.
         heading: of the first column.
+        published: overall accuracy in per cent, by the name of the row; may lack rows.
     """
     columns = ("overall", *QUESTION_TYPES)
-    lines = [f"| {heading} | {' | '.join(columns)} |", f"| --- |{' ---: |' * len(columns)}"]
+    lines = [f"| {heading} | published | {' | '.join(columns)} |", f"| --- |{' ---: |' * (len(columns) + 1)}"]
     for name, row in rows.items():
-        cells = [_cell(row.get(column), column == "overall") for column in columns]
+        cells = [f"{published[name]:.1f}" if name in published else ""]
+        cells += [_cell(row.get(column), column == "overall") for column in columns]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -49,7 +49,7 @@ def test_ablations(tiny: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> 
     assert variants["full"]["accuracy"]["overall"]["count"] == 20
     assert [point["step"] for point in variants["full"]["validation"]] == [1, 2]
     assert load(tiny["runs"] / "small-ablations/concatenation/model").config.conditioning == "concatenation"
-    assert capsys.readouterr().out.startswith("| variant | overall | count |")
+    assert capsys.readouterr().out.startswith("| variant | published | overall | count |")
 
 
 def test_a_finished_training_is_not_repeated(tiny: dict[str, Any]) -> None:
@@ -72,6 +72,13 @@ def test_every_variant_is_a_network_of_its_own(name: str) -> None:
     assert sum(parameter.numel() for parameter in network.parameters()) > 0
 
 
+def test_published_numbers_belong_to_rows() -> None:
+    assert clevr_ablations.PUBLISHED.keys() <= clevr_ablations.VARIANTS.keys()
+    rows = {"full": {"overall": {"accuracy": 0.5, "interval": [0.4, 0.6]}}, "other": {}}
+    table = clevr_experiments.as_table(rows, "variant", clevr_ablations.PUBLISHED).splitlines()
+    assert table[2:] == ["| full | 97.4 | 50.0 (40.0 to 60.0) |  |  |  |  |  |", "| other |  |  |  |  |  |  |  |"]
+
+
 def test_unknown_variants(tiny: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="there is no variant 'none'; expected some of: full, only-beta"):
         clevr_ablations.run(clevr_ablations.AblationsConfig(**tiny, only=("none",)))
@@ -83,7 +90,7 @@ def test_data_efficiency(tiny: dict[str, Any]) -> None:
 
 
 def test_cogent(tiny: dict[str, Any]) -> None:
-    clevr_cogent.run(clevr_cogent.CogentConfig(**tiny, shares=(0.5,), tune_steps=1))
+    clevr_cogent.run(clevr_cogent.CogentConfig(**tiny, shares=(0.5,), tune_steps=1, tune_pictures=0.5))
     found = results(tiny)
     assert set(found["accuracy"]) == {
         "trained on A, on A",
