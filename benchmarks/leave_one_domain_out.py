@@ -1,0 +1,140 @@
+"""Does FiLM help on pictures of a kind that was never trained on? Each domain in turn is held out and asked about.
+
+    python -m benchmarks.leave_one_domain_out run --omniglot omniglot.zip --cifar cifar-100.zip
+
+For every held-out domain a backbone is pre-trained on the others, and from it two learners are meta-trained on the same
+episodes of the others with the settings in ``configs/general``: Simple CNAPS, and the same without FiLM. Both and the
+nearest class mean of raw pixels then answer the same episodes of the held-out domain's test classes. Started again,
+it goes on where it was stopped; domains can be done one at a time.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.general import CONFIGS, GeneralConfig, sources
+from fewshot_film.cli import COMMANDS
+from fewshot_film.commands.common import open_images
+from fewshot_film.commands.contenders import contender
+from fewshot_film.config.data import DataConfig
+from fewshot_film.data.domains import domains_of
+from fewshot_film.episodes import EpisodeSampler, fingerprint
+from fewshot_film.learners import Learner, load_learner
+from fewshot_film.run.command import Command, main
+from fewshot_film.run.results import paired_difference, summary, write_result
+
+FILM, PLAIN, PIXELS = "Simple CNAPS", "the same without FiLM", "raw pixels, nearest centroid"
+
+
+@dataclass(frozen=True)
+class LeaveOneOutConfig(GeneralConfig):
+    """Which domains are held out, and where the data and the runs are."""
+
+    domains: tuple[str, ...] = ()
+    """Domains to hold out, each in turn; empty: all."""
+    out: str = "benchmarks/results/leave_one_domain_out.json"
+    """The result file."""
+    shots: tuple[int, ...] = (1, 5)
+    """Support pictures a class that are evaluated."""
+    episodes: int = 600
+    """Episodes for each row, 5-way with 10 queries a class."""
+
+
+def run(config: LeaveOneOutConfig) -> int:
+    """Train what is missing, evaluate, print, write."""
+    data = DataConfig(sources=sources(config), cache=str(Path(config.runs) / "pictures"))
+    results: dict[str, Any] = {}
+    for domain in config.domains or [domain.name for domain in domains_of(data)]:
+        for words in trainings(config, domain):
+            print(f"\n$ fewshot-film {' '.join(words)}", flush=True)
+            status = main("fewshot-film", COMMANDS, words)
+            if status:
+                return status
+        results[domain] = evaluate(config, data, domain)
+        print(as_table(domain, results[domain]), flush=True)
+    write_result(Path(config.out), config=config, seed=0, results=results)
+    return 0
+
+
+def folders(config: LeaveOneOutConfig, domain: str) -> tuple[Path, Path, Path]:
+    """Runs of one held-out domain: pre-training, with FiLM, without."""
+    runs = Path(config.runs) / f"without-{domain}"
+    return runs / "pretrain", runs / "film", runs / "plain"
+
+
+def trainings(config: LeaveOneOutConfig, domain: str) -> Iterator[list[str]]:
+    """The commands that are left to do for a domain."""
+    pretrain, film, plain = folders(config, domain)
+    common = [*config.flags(), f"--data.held_out={domain}", "--resume"]
+    weights = f"--learner.backbone.weights={config.weights or pretrain / 'model'}"
+    if not config.weights and not (pretrain / "model").is_dir():
+        yield ["pretrain", f"--config={CONFIGS / 'pretrain.yaml'}", f"--out={pretrain}", *common]
+    for folder, adaptation in ((film, "film"), (plain, "none")):
+        if not (folder / "model").is_dir():
+            settings = [f"--config={CONFIGS / 'train.yaml'}", f"--out={folder}", weights]
+            yield ["train", *settings, f"--learner.adaptation={adaptation}", *common]
+
+
+def evaluate(config: LeaveOneOutConfig, data: DataConfig, domain: str) -> dict[str, Any]:
+    """Accuracies of the three on the same episodes of a domain, by task, with differences to Simple CNAPS."""
+    torch.set_num_threads(1)
+    _, film, plain = folders(config, domain)
+    learners: dict[str, Learner | None] = {
+        FILM: load_learner(film / "model"),
+        PLAIN: load_learner(plain / "model"),
+        PIXELS: None,
+    }
+    (held_out,) = [one for one in domains_of(data) if one.name == domain]
+    backbone = load_learner(film / "model").config.backbone
+    images = open_images(DataConfig(sources=(held_out,), cache=data.cache), "test", backbone)
+    contenders = {name: contender(learner, images, torch.device("cpu")) for name, learner in learners.items()}
+    rows: dict[str, Any] = {}
+    for shot in config.shots:
+        sampler = EpisodeSampler(images, 5, shot, 10, split="test")
+        values: dict[str, list[float]] = {name: [] for name in contenders}
+        for index in range(config.episodes):
+            plan = sampler.plan(index)
+            for name, one in contenders.items():
+                right = one.logits(plan).argmax(1).numpy() == plan.query_labels
+                values[name].append(float(np.mean(right)))
+        rows[f"5-way {shot}-shot"] = {
+            "episodes_sha256": fingerprint(sampler, config.episodes),
+            "accuracy": {name: summary(each) for name, each in values.items()},
+            "gain of Simple CNAPS": {
+                name: dict(zip(("mean", "interval"), paired_difference(values[FILM], values[name]), strict=True))
+                for name in (PLAIN, PIXELS)
+            },
+        }
+    return rows
+
+
+def as_table(domain: str, rows: dict[str, Any]) -> str:
+    """Accuracies and paired differences in per cent, as Markdown."""
+    lines = [f"| {domain} held out | {FILM} | {PLAIN} | {PIXELS} | gain by FiLM |", "| --- " + "| ---: " * 4 + "|"]
+    for task, row in rows.items():
+        cells = [f"{100 * row['accuracy'][name]['mean']:.1f}" for name in (FILM, PLAIN, PIXELS)]
+        gain = row["gain of Simple CNAPS"][PLAIN]
+        lines.append(f"| {task} | {' | '.join(cells)} | {100 * gain['mean']:+.1f} ± {100 * gain['interval']:.1f} |")
+    return "\n".join(lines)
+
+
+COMMAND = Command(
+    name="run",
+    config=LeaveOneOutConfig,
+    run="benchmarks.leave_one_domain_out:run",
+    help="Hold out each domain in turn; Simple CNAPS beside the same without FiLM and raw pixels.",
+    examples=(
+        "python -m benchmarks.leave_one_domain_out run --omniglot omniglot.zip --cifar cifar-100.zip",
+        "python -m benchmarks.leave_one_domain_out run --omniglot omniglot.zip --cifar cifar.zip --domains [textures]",
+    ),
+)
+
+if __name__ == "__main__":
+    sys.exit(main("python -m benchmarks.leave_one_domain_out", [COMMAND]))

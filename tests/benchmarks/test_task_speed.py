@@ -1,0 +1,51 @@
+"""What the speed of tasks is measured against computes the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from benchmarks import task_reference, task_speed
+from fewshot_film.config import BackboneConfig, SimpleCNAPSConfig
+from fewshot_film.learners import SimpleCNAPS
+
+SMALL = SimpleCNAPSConfig(
+    backbone=BackboneConfig(width=16, blocks=(1, 2), stem_kernel=3, image_size=16), set_encoder_layers=3
+)
+
+
+def learner() -> SimpleCNAPS:
+    """Small, with FiLM far from the identity."""
+    torch.manual_seed(0)
+    made = SimpleCNAPS(SMALL).eval()
+    assert made.generator is not None
+    with torch.no_grad():
+        for parameter in made.generator.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    return made
+
+
+def test_plain_implementation_gives_our_logits():
+    made = learner()
+    labels = torch.arange(3).repeat_interleave(torch.tensor([1, 4, 2]))
+    support, queries = torch.rand(7, 3, 16, 16), torch.rand(5, 3, 16, 16)
+    with torch.no_grad():
+        expected = task_reference.logits(made, support, labels, queries)
+        torch.testing.assert_close(made.adapt(support, labels)(queries), expected, rtol=1e-4, atol=1e-3)
+        folded = task_speed.pairs(
+            task_speed.Task(made, task_speed.Adapter(made), support, labels, queries), bfloat16=False
+        )
+        for side in ("ours", "folded"):
+            torch.testing.assert_close(folded["task"][side](), expected, rtol=1e-4, atol=1e-3)
+
+
+def test_result_has_ratios(tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setattr(task_speed, "SimpleCNAPSConfig", lambda: SMALL)
+    out = tmp_path / "speed.json"
+    task_speed.run(task_speed.TaskSpeedConfig(ways=(3,), shots=(2,), query=1, most=1, out=out))
+    found = json.loads(out.read_text())["results"]["3-way 2-shot"]
+    times = found["task"]["milliseconds"]
+    assert found["task"]["plain / ours"] == times["plain"][0] / times["ours"][0]
+    assert "| one query after fit |" in capsys.readouterr().out
