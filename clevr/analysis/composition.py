@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from clevr.analysis.style import INK, new_figure
 from clevr.analysis.subject import Finding, Subject, answers_about
+from clevr.analysis.substitution import measure
 from clevr.questions.tokens import ANSWER_WORDS
 from clevr.scores import Score
 from clevr.world.scene import COLORS, SHAPES, Scene
@@ -49,7 +50,7 @@ def analyse(subject: Subject) -> Finding:
     ways = {"asked": asked, "composed": compose(asked)}
     ways["color alone"] = subject.values([f"How many {color} things are there?" for color, _ in _PAIRS])
     ways["shape alone"] = subject.values([f"How many {shape}s are there?" for _, shape in _PAIRS])
-    results: dict[str, Any] = {"pictures": len(names), "ways": {}}
+    results: dict[str, Any] = {"pictures": len(names), "ways": {}, "other questions": measure(subject)}
     for name, modulations in ways.items():
         right = answers_about(subject.reasoner, maps, modulations) == truth
         there = truth != ANSWER_WORDS.index("0")
@@ -62,7 +63,7 @@ def analyse(subject: Subject) -> Finding:
                 if some.any()
             },
         }
-    return Finding(results, _draw(results["ways"]))
+    return Finding(results, _draw(results["ways"], results["other questions"]))
 
 
 def compose(asked: Mapping[str, Modulation]) -> Modulations:
@@ -92,7 +93,7 @@ def count_things(scenes: Sequence[Scene]) -> NDArray[np.int64]:
     return np.array([[ANSWER_WORDS.index(str(number)) for number in row] for row in counts], np.int64)
 
 
-def _draw(ways: Mapping[str, Any]) -> Any:
+def _draw(ways: Mapping[str, Any], others: Mapping[str, Any]) -> Any:
     figure, axes = new_figure(1, len(WAYS), 3.1 * len(WAYS), 4.4)
     for here, (name, title) in zip(axes, WAYS.items(), strict=True):
         entries = ways[name]["where there are, by color and shape"]
@@ -110,4 +111,11 @@ def _draw(ways: Mapping[str, Any]) -> Any:
     figure.suptitle(
         "How many things of a color and shape there are, where there are any: right answers, %", fontsize=11
     )
+    told = [
+        f"color and shape {kind}: {100 * row['asked']['accuracy']:.1f} % as asked, "
+        f"{100 * row['composed']['accuracy']:.1f} % put together"
+        for kind, row in others.items()
+    ]
+    if told:
+        figure.supxlabel("Questions of any kind with one such thing: " + "; ".join(told), fontsize=9)
     return figure
