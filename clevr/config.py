@@ -19,7 +19,7 @@ Part = Literal["questions", "generator", "trunk", "blocks", "classifier"]
 class ReasonerConfig:
     """The network; the defaults are the paper's model from pixels.
 
-    Perez et al., "FiLM", AAAI 2018, https://arxiv.org/abs/1709.07871, section 4 and table 3 for the ablations.
+    Perez et al., "FiLM", AAAI 2018, https://arxiv.org/abs/1709.07871, section 2.2, and table 2 for the ablations.
 
     Raises:
         ConfigError: a value out of range, or settings that exclude each other.

@@ -24,7 +24,7 @@ class ReasoningBlock(nn.Module):
         dilation: spacing of the second convolution's taps.
 
     Source:
-        Perez et al., "FiLM", AAAI 2018, figure 3; the positions and omissions are those of table 3.
+        Perez et al., "FiLM", AAAI 2018, figure 3; the positions and omissions are those of table 2.
     """
 
     def __init__(self, config: ReasonerConfig, has_film: bool, dilation: int = 1) -> None:

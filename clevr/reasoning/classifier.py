@@ -21,7 +21,7 @@ class Classifier(nn.Module):
         num_answers: how many answers there are.
 
     Source:
-        Perez et al., "FiLM", AAAI 2018, section 4.1.
+        Perez et al., "FiLM", AAAI 2018, section 2.2.
     """
 
     def __init__(self, config: ReasonerConfig, num_answers: int) -> None:

@@ -155,6 +155,6 @@ _GAMMA: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def _restricted(values: Modulation, config: ReasonerConfig) -> Modulation:
-    """Values as the ablations of the paper's table 3 restrict them."""
+    """Values as the ablations of the paper's table 2 restrict them."""
     gamma, beta = values
     return Modulation(_GAMMA[config.gamma](gamma), torch.zeros_like(beta) if config.beta == "zero" else beta)

@@ -17,7 +17,7 @@ class QuestionEncoder(nn.Module):
         hidden_dim: width of the GRU.
 
     Source:
-        Perez et al., "FiLM", AAAI 2018, section 3.2.
+        Perez et al., "FiLM", AAAI 2018, section 2.2.
     """
 
     def __init__(self, num_tokens: int, word_dim: int, hidden_dim: int) -> None:

@@ -74,7 +74,7 @@ def build_trunk(config: ReasonerConfig) -> nn.Sequential:
     A convolution of stride 1 sees coordinate maps, one that halves the picture does not.
 
     Source:
-        Perez et al., "FiLM", AAAI 2018, section 4.1; the authors' settings for the kernels.
+        Perez et al., "FiLM", AAAI 2018, section 2.2; the authors' settings for the kernels.
     """
     modules: list[nn.Module] = [PixelInput() if config.inputs == "pixels" else FeatureInput()]
     maps = config.input_maps
