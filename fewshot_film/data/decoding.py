@@ -40,6 +40,7 @@ OnDuplicate = Literal["drop", "raise", "keep"]
 ``ImageSet.duplicates``, an error, or kept (and listed)."""
 
 _CHUNK = 2048
+_TASK = 16  # pictures that a thread takes at once: handing over one small picture costs as much as decoding it
 
 
 def decode(
@@ -119,6 +120,10 @@ class _Pictures:
         except PictureError as error:
             return error
 
+    def several(self, indices: range) -> list[np.ndarray | PictureError]:
+        """Some pictures in order."""
+        return [self.one(index) for index in indices]
+
     def all(self) -> Iterator[tuple[int, np.ndarray | PictureError]]:
         """Every picture in order, decoded by as many threads as there are cores (Pillow frees the GIL)."""
         from tqdm import tqdm
@@ -127,9 +132,11 @@ class _Pictures:
         bar = tqdm(total=count, desc=f"decoding {self.source.name}", unit="picture", leave=False, disable=None)
         with bar, ThreadPoolExecutor(_num_cores()) as pool:
             for start in range(0, count, _CHUNK):  # in chunks, so that results never pile up
-                chunk = range(start, min(start + _CHUNK, count))
-                yield from zip(chunk, pool.map(self.one, chunk), strict=True)
-                bar.update(len(chunk))
+                stop = min(start + _CHUNK, count)
+                tasks = [range(first, min(first + _TASK, stop)) for first in range(start, stop, _TASK)]
+                for task, results in zip(tasks, pool.map(self.several, tasks), strict=True):
+                    yield from zip(task, results, strict=True)
+                    bar.update(len(task))
 
 
 def _assemble(source: ImageSource, decoded: cache.Decoded, on_duplicate: OnDuplicate) -> ImageSet:

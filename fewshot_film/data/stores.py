@@ -104,7 +104,7 @@ class ZipStore(Store):
         try:
             self._members = {_member_name(info): info for info in self._zip().infolist() if not info.is_dir()}
         except zipfile.BadZipFile as error:
-            raise SourceError(f"'{root}' is not a whole zip file ({error}): fetch it again") from error
+            raise _no_zip(root, error) from error
         self._names = sorted(name for name in self._members if not any(map(is_hidden, name.split("/"))))
 
     def names(self) -> list[str]:
@@ -160,6 +160,14 @@ def open_store(path: Path) -> Store:
     if path.is_file():
         return ZipStore(path)
     raise FileNotFoundError(f"there is no folder and no zip file at '{path}'")
+
+
+def _no_zip(path: Path, error: zipfile.BadZipFile) -> SourceError:
+    with path.open("rb") as file:
+        begins_like_one = file.read(2) == b"PK"
+    if begins_like_one:
+        return SourceError(f"'{path}' is not a whole zip file ({error}): fetch it again")
+    return SourceError(f"'{path}' is neither a folder nor a zip file: name a folder with one sub-folder per class")
 
 
 def _check_size(name: str, size: int) -> None:

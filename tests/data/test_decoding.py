@@ -198,7 +198,7 @@ def test_of_two_processes_one_decodes_and_one_waits(notes: Path, tmp_path: Path)
     for child in children:
         child.start()
     for child in children:
-        child.join(60)
+        child.join(300)
     assert [child.exitcode for child in children] == [0, 0]
     assert len(list(notes.iterdir())) == 1
 
@@ -210,7 +210,7 @@ def test_a_killed_process_leaves_nothing_that_looks_like_a_cache(notes: Path, tm
     while not list(notes.iterdir()):
         time.sleep(0.01)
     os.kill(child.pid or 0, signal.SIGKILL)
-    child.join(60)
+    child.join(300)
     assert list(cache_dir.glob(".*tmp-*"))
     assert len(decode(SlowSource(notes), 4, 1, cache_dir)) == 40
     assert not list(cache_dir.glob(".*tmp-*"))
