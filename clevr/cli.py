@@ -94,6 +94,17 @@ COMMANDS = (
         positionals=("model", "data"),
     ),
     Command(
+        name="report",
+        config="clevr.run_report:ReportConfig",
+        run="clevr.run_report:run",
+        help="One HTML file about a run: curves, accuracy by type, confusions, answers, what FiLM does.",
+        examples=(
+            "clevr-film report runs/clevr/small",
+            "clevr-film report runs/clevr/small --evaluation val.json --pictures pictures --out small.html",
+        ),
+        positionals=("run",),
+    ),
+    Command(
         name="import",
         config="clevr.importing:ImportConfig",
         run="clevr.importing:run",

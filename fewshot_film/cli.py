@@ -61,6 +61,17 @@ COMMANDS = (
             "fewshot-film compare --data labelled/ --models [general-small,runs/mine/model] --shot 3",
         ),
     ),
+    Command(
+        name="report",
+        config=f"{CONFIG}:ReportConfig",
+        run="fewshot_film.commands.report:run",
+        help="One HTML file about a run: curves, accuracies, confusions, an episode, what FiLM does.",
+        examples=(
+            "fewshot-film report runs/omniglot/train",
+            "fewshot-film report runs/omniglot/train --root omniglot.zip --pictures pictures --out omniglot.html",
+        ),
+        positionals=("run",),
+    ),
 )
 
 

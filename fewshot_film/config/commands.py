@@ -9,6 +9,7 @@ from fewshot_film.config.data import AugmentConfig, DataConfig
 from fewshot_film.config.learners import AnyLearnerConfig, BackboneConfig, SimpleCNAPSConfig
 from fewshot_film.config.memory import MemoryConfig
 from fewshot_film.run.config import LoopConfig
+from fewshot_film.run.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -172,3 +173,29 @@ class CompareConfig:
     """auto, cpu, cuda or mps."""
     out: str = ""
     """Folder for the results as ``comparison.json``, ``.csv`` and ``.md``, and ``splits.json``; empty: printed only."""
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """One HTML file about a run, which opens without a network."""
+
+    run: str
+    """Run folder of ``pretrain`` or ``train``."""
+    results: tuple[str, ...] = ()
+    """Result files of ``evaluate`` to show; empty: those in the run folder."""
+    root: str = ""
+    """Folder or zip of the pictures, where they have moved since the training."""
+    split: str = "test"
+    """Classes from which the episodes for the pictures are drawn, with the way and shot of the run's validation."""
+    episodes: int = 100
+    """Episodes for confusions, gamma and beta."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+    pictures: str = ""
+    """Folder that also gets every picture as a PNG file; empty: none."""
+    out: str = ""
+    """The HTML file; empty: RUN/report.html."""
+
+    def __post_init__(self) -> None:
+        if self.episodes < 1:
+            raise ConfigError(f"episodes is {self.episodes}; expected at least 1")

@@ -1,0 +1,250 @@
+"""``clevr-film report``: one HTML file about a training of the reasoning model."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fewshot_film.run.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from clevr.data.batches import ReasoningData
+    from clevr.reasoning.network import FiLMReasoner
+    from fewshot_film.run.figures import FilmedMaps
+    from fewshot_film.run.report import Report
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """Which run, and what to ask its model."""
+
+    run: Path
+    """Run folder of ``clevr-film train``."""
+    data: Path | None = None
+    """Folder or zip in CLEVR's format, where it has moved since the training."""
+    split: str = ""
+    """Split to ask about; empty: the one that the run was validated on."""
+    evaluation: Path | None = None
+    """JSON file that ``clevr-film evaluate --out`` wrote; null: the questions below are answered now."""
+    questions: int = 2000
+    """Questions to answer, from the split's beginning."""
+    pictures: Path | None = None
+    """Folder that also gets every picture as a PNG file; null: none."""
+    device: str = "auto"
+    """auto (an accelerator where there is one), cpu, cuda, or mps."""
+    out: Path | None = None
+    """The HTML file; null: RUN/report.html."""
+
+    def __post_init__(self) -> None:
+        if self.questions < 1:
+            raise ConfigError(f"questions is {self.questions}; expected at least 1")
+
+
+def run(config: ReportConfig) -> None:
+    """Read the run, ask its model, write the page.
+
+    Raises:
+        RunFolderError: there is no such run.
+        SavedModelError: its model is damaged.
+        ConfigError: the evaluation is none.
+    """
+    from clevr.data.errors import DataNotFoundError
+    from fewshot_film.run.report import Report, add_run
+
+    report = Report(f"Run {config.run}", config.pictures)
+    add_run(report, config.run)
+    if config.evaluation is not None:
+        add_accuracy(report, _read_evaluation(config.evaluation), str(config.evaluation))
+    if (config.run / "model").is_dir():
+        try:
+            _add_model(report, config)
+        except DataNotFoundError as error:
+            report.section("Answers")
+            report.text(f"Not shown: {error}. --data says where the questions are now.")
+    else:
+        report.section("Model")
+        report.text("There is none yet: the training has not come to its end.")
+    out = config.out or config.run / "report.html"
+    report.write(out)
+    logger.info("wrote %s", out)
+
+
+def add_accuracy(report: Report, evaluation: Mapping[str, Any], origin: str) -> None:
+    """Accuracy by question type and number of relations, and what is taken for what.
+
+    Args:
+        report: the page.
+        evaluation: as :meth:`clevr.scores.Evaluation.to_json` makes it.
+        origin: where the numbers are from.
+    """
+    import numpy as np
+
+    from clevr.report import COLUMNS, KINDS, PUBLISHED
+    from fewshot_film.run.figures import bars, confusion
+
+    scores = {"overall": evaluation["overall"], **evaluation["by"].get("type", {})}
+    published = dict(zip(COLUMNS, PUBLISHED["FiLM, pixels"], strict=True))
+    report.section("Accuracy by type of question")
+    chart = [_bar(name, score, published.get(name)) for name, score in scores.items()]
+    count = f"{evaluation['overall']['count']:,} questions"
+    report.figure(
+        "accuracy", bars(chart, reference="FiLM on CLEVR, published"), f"{count}, {origin}. Intervals are Wilson's."
+    )
+    rows = [
+        (name, f"{score['count']:,}", f"{100 * score['accuracy']:.1f}", "{:.1f} to {:.1f}".format(*_ends(score)))
+        for name, score in scores.items()
+    ]
+    report.table(["type", "questions", "accuracy, %", "95 % interval"], rows)
+    for kind, heading in (("hops", "relations followed"), ("function", "last function")):
+        if kind in evaluation["by"]:
+            chart = [_bar(name, score) for name, score in evaluation["by"][kind].items()]
+            report.figure(f"accuracy_{kind}", bars(chart), f"Accuracy by {heading}.")
+    names, counts = evaluation["confusion"]["answers"], np.array(evaluation["confusion"]["counts"], dtype=np.float64)
+    by_kind = [names.index(word) for words in KINDS.values() for word in words]
+    used = [place for place in by_kind if counts[place].sum() or counts[:, place].sum()]
+    rows_total = counts.sum(1, keepdims=True)
+    shares = np.divide(counts, rows_total, out=np.full_like(counts, np.nan), where=rows_total > 0)[np.ix_(used, used)]
+    report.section("Confusions")
+    caption = "Of the questions whose answer is the row's, the share that got the column's."
+    figure = confusion([names[place] for place in used], shares, ("right answer", "answered"))
+    report.figure("confusion", figure, caption, vector=False)
+
+
+def _bar(name: str, score: Mapping[str, Any], reference: float | None = None) -> Any:
+    from fewshot_film.run.figures import Bar
+
+    return Bar(name, 100 * score["accuracy"], *_ends(score), reference)
+
+
+def _ends(score: Mapping[str, Any]) -> tuple[float, float]:
+    low, high = score["interval"]
+    return 100 * low, 100 * high
+
+
+def _read_evaluation(path: Path) -> dict[str, Any]:
+    try:
+        results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["results"]
+        missing = {"overall", "by", "confusion"} - results.keys()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"evaluation {path} cannot be read ({error}); give what `evaluate --out` made") from None
+    if missing:
+        raise ConfigError(f"evaluation {path} has no {sorted(missing)}; give what `evaluate --out` wrote")
+    return results
+
+
+def _add_model(report: Report, config: ReportConfig) -> None:
+    from clevr.analysis.histograms import analyse
+    from clevr.analysis.subject import Subject
+    from clevr.answer_sheet import answer_sheet
+    from clevr.config import TrainConfig
+    from clevr.data.batches import load_reasoning_data
+    from clevr.data.reader import ClevrSplit
+    from clevr.predict import predict
+    from clevr.reasoning.loading import load
+    from clevr.scores import evaluate
+    from fewshot_film.run.machine import Machine
+    from fewshot_film.run.parsing import parse
+
+    trained: TrainConfig = parse("report", TrainConfig, ["--config", str(config.run / "config.yaml")])
+    root, split = config.data or trained.data.root, config.split or trained.data.val_split
+    cache = None if config.data else trained.data.cache
+    reasoner = load(config.run / "model").to(Machine(config.device, "32-true").device)
+    data = load_reasoning_data(
+        root,
+        split,
+        reasoner.config,
+        reasoner.vocabulary,
+        cache=cache,
+        humans=trained.data.humans,
+        features=trained.data.features,
+    )
+    found = predict(reasoner, data, limit=config.questions)
+    table = data.table.select(found.numbers)
+    if config.evaluation is None and (table.answer >= 0).any():
+        add_accuracy(report, evaluate(table, found.answers).to_json(), f"the first of {split} in {root}")
+    report.section("Pictures with questions and answers")
+    sheet = answer_sheet(ClevrSplit.open(root, split), table, found.answers, pictures=4, questions=5)
+    report.image("answers", sheet, "What was wrong is marked, with the right answer.")
+    if reasoner.sites:
+        report.section("Gamma and beta")
+        figure = analyse(Subject(reasoner, data, {}, data.table, config.questions, 0)).figure
+        report.figure("modulations", figure, f"Values for questions of {split}, by block.")
+        _add_maps(report, reasoner, data)
+
+
+def _add_maps(report: Report, reasoner: FiLMReasoner, data: ReasoningData) -> None:
+    from fewshot_film.run.figures import feature_maps
+
+    number = int((data.table.image == data.table.image[0]).nonzero()[0][-1])  # a question about the first picture
+    question = data.table.texts[number]
+    report.section("Feature maps before and after FiLM")
+    maps = filmed_maps(reasoner, data, number)
+    name = data.table.images[int(data.table.image[number])]
+    caption = f"{name}: {question} In each block the maps that FiLM changes most."
+    report.figure("feature_maps", feature_maps(maps), caption, vector=False)
+
+
+def filmed_maps(reasoner: FiLMReasoner, data: ReasoningData, number: int) -> list[FilmedMaps]:
+    """What FiLM does in every modulated block for one question.
+
+    Args:
+        reasoner: in evaluation mode.
+        data: questions and pictures.
+        number: of the question.
+    """
+    import numpy as np
+    import torch
+
+    from clevr.analysis.subject import read
+    from clevr.reasoning.blocks import ReasoningBlock
+    from fewshot_film.film import film
+    from fewshot_film.run.figures import FilmedMaps
+
+    device = next(reasoner.parameters()).device
+    picture = torch.from_numpy(np.asarray(data.pictures[data.table.image[number : number + 1].astype(np.int64)]))
+    seen: dict[str, Tensor] = {}
+    handles = []
+    for site in reasoner.sites:
+        block = reasoner.get_submodule(site.name)
+        assert isinstance(block, ReasoningBlock)
+        # behind the normalisation FiLM and ReLU are one operation: what goes into it is taken from the layer before
+        if block.position == "norm":
+            handles.append(block.norm.register_forward_hook(partial(_keep_output, seen, site.name)))
+        else:
+            handles.append(block.film.register_forward_hook(partial(_keep_input, seen, site.name)))
+    try:
+        with torch.no_grad():
+            codes = read(reasoner, [reasoner.vocabulary.encode(data.table.texts[number])])
+            values = reasoner.modulations(codes)
+            maps = reasoner.see(picture.to(device))
+            reasoner.reason(maps, torch.zeros(1, dtype=torch.int64, device=device), values, codes)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [
+        FilmedMaps(
+            name,
+            before[0].float().cpu().numpy(),
+            film(before, *values[name])[0].float().cpu().numpy(),
+            *(part[0].float().cpu().numpy() for part in values[name]),
+        )
+        for name, before in seen.items()
+    ]
+
+
+def _keep_output(seen: dict[str, Tensor], name: str, module: object, args: tuple[Tensor, ...], output: Tensor) -> None:
+    seen[name] = output
+
+
+def _keep_input(seen: dict[str, Tensor], name: str, module: object, args: tuple[Tensor, ...], output: Tensor) -> None:
+    seen[name] = args[0]
