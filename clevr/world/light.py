@@ -63,6 +63,8 @@ def covers(bodies: Bodies, group: Group, body: Tensor, point: Vec, segment: Vec,
 def take_shadows(bodies: Bodies, rows: Rows, light: Tensor, own: Tensor | None = None) -> None:
     """Take from the light at points what bodies hide of it, in place.
 
+    A ball around a body tells where it may shade: first for rows, then for their parts, in the end for points.
+
     Args:
         bodies: the scenes.
         rows: the points.
@@ -88,8 +90,10 @@ def take_shadows(bodies: Bodies, rows: Rows, light: Tensor, own: Tensor | None =
         may = may_shade(segment, offset, pick(bodies.ball, body), pick(radii, lamp), spread)
         index = may.nonzero()  # (m, 1)
         round_, lamp, scene, body, part = (pick(values, index) for values in (round_, lamp, scene, body, part))
-        point = points[part[:, 0]]
-        seen = 1.0 - covers(bodies, group, body, point, _to_lamps(bodies, lamp, scene, point), pick(radii, lamp))
+        point, size = points[part[:, 0]], pick(radii, lamp)
+        segment, offset = _to_lamps(bodies, lamp, scene, point), bodies.center[body] - point
+        may = may_shade(segment, offset, pick(bodies.ball, body), size, torch.zeros_like(size))
+        seen = torch.where(may, 1.0 - covers(bodies, group, body, point, segment, size), 1.0)
         place = (lamp * (len(light) // len(LAMPS)) + part)[:, 0]
         for into, share in group.split(round_[:, 0], place, seen):
             light.index_copy_(0, into, pick(light, into) * share)
