@@ -53,6 +53,8 @@ class ReasonerConfig:
     """Width of the word embeddings."""
     hidden_dim: int = 4096
     """Width of the GRU."""
+    question_code: Literal["last", "mean"] = "last"
+    """What the generator reads: the GRU's state at the end, the paper's; or the mean of its states, normalised."""
     classifier_maps: int = 512
     """Maps of the convolution before the pooling over all positions."""
     classifier_dim: int = 1024

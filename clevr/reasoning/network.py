@@ -56,7 +56,9 @@ class FiLMReasoner(nn.Module):
         self.vocabulary = Vocabulary(config.vocabulary) if config.vocabulary else Vocabulary()
         self.config = dataclasses.replace(config, vocabulary=self.vocabulary.tokens)
         self.sites = Sites(Site(f"blocks.{index}", config.maps) for index in range(config.num_film_blocks))
-        self.questions = QuestionEncoder(len(self.vocabulary), config.word_dim, config.hidden_dim)
+        self.questions = QuestionEncoder(
+            len(self.vocabulary), config.word_dim, config.hidden_dim, averaged=config.question_code == "mean"
+        )
         self.generator = _generator(config, self.sites)
         self.joining = (
             nn.Linear(config.hidden_dim, config.maps * config.blocks, bias=False)

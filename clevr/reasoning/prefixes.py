@@ -27,6 +27,10 @@ class PrefixTree:
     """How many beginnings have 1, 2, ... tokens."""
     ends: Tensor
     """Number of the beginning that is the whole question, ``(B,)``."""
+    paths: Tensor
+    """Numbers of all beginnings of every question, one question's behind another's, ``(T,)``."""
+    lengths: Tensor
+    """How many beginnings, which is tokens, each question has, ``(B,)``."""
 
 
 def build_prefix_tree(questions: Sequence[Sequence[int]]) -> PrefixTree:
@@ -50,6 +54,7 @@ def build_prefix_tree(questions: Sequence[Sequence[int]]) -> PrefixTree:
 def _grow(padded: NDArray[np.int64], lengths: NDArray[np.int64]) -> PrefixTree:
     base = int(padded.max()) + 1
     node = np.full(len(padded), -1, dtype=np.int64)
+    passed = np.zeros_like(padded)
     tokens, parents, sizes, first = [], [], [], 0
     for place in range(padded.shape[1]):
         rows = np.flatnonzero(lengths > place)
@@ -58,11 +63,13 @@ def _grow(padded: NDArray[np.int64], lengths: NDArray[np.int64]) -> PrefixTree:
         tokens.append(token)
         parents.append(parent - 1)
         sizes.append(len(distinct))
-        node[rows] = first + position
+        node[rows] = passed[rows, place] = first + position
         first += len(distinct)
     return PrefixTree(
         torch.from_numpy(np.concatenate(tokens)),
         torch.from_numpy(np.concatenate(parents)),
         tuple(sizes),
         torch.from_numpy(node),
+        torch.from_numpy(passed[np.arange(padded.shape[1]) < lengths[:, None]]),
+        torch.from_numpy(lengths),
     )

@@ -162,6 +162,7 @@ ABLATIONS: list[dict[str, Any]] = [
     {"block_kernel": 1},
     {"dilations": (1, 2, 4, 1)},
     {"generator_init": "zero"},
+    {"question_code": "mean"},
     {"conditioning": "concatenation"},
     {"conditioning": "none"},
     {"trunk_stride": 1, "trunk_kernel": 3},

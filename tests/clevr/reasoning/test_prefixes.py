@@ -25,6 +25,14 @@ def test_every_question_can_be_read_back(questions: list[list[int]]) -> None:
 
 
 @given(texts)
+def test_paths_list_the_beginnings_of_every_question(questions: list[list[int]]) -> None:
+    tree = build_prefix_tree(questions)
+    paths = tree.paths.split(tree.lengths.tolist())
+    for question, path in zip(questions, paths, strict=True):
+        assert [beginning(tree, node) for node in path.tolist()] == [question[: n + 1] for n in range(len(question))]
+
+
+@given(texts)
 def test_every_beginning_is_there_once_and_by_length(questions: list[list[int]]) -> None:
     tree = build_prefix_tree(questions)
     distinct = {tuple(question[: place + 1]) for question in questions for place in range(len(question))}

@@ -52,3 +52,13 @@ def test_the_code_is_the_state_at_the_true_end() -> None:
     beside = model(build_prefix_tree([[1, 2], [3, 1, 4, 2, 1]]))
     torch.testing.assert_close(beside[:1], alone, rtol=1e-14, atol=1e-14)
     assert isinstance(model.gru, nn.GRU)
+
+
+def test_the_mean_of_the_states_by_hand() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = QuestionEncoder(5, 3, 4, averaged=True).double()
+    questions = [[1, 2, 4], [1, 2], [3]]
+    means = [model.gru(model.words(torch.tensor([question])))[0][0].mean(0) for question in questions]
+    expected = torch.nn.functional.layer_norm(torch.stack(means), (4,))
+    torch.testing.assert_close(model(build_prefix_tree(questions)), expected, rtol=1e-12, atol=1e-12)
