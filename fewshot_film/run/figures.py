@@ -191,7 +191,8 @@ def feature_maps(sites: Sequence[FilmedMaps], shown: int = 8) -> Figure:
     Both are drawn on the same scale, from the lowest to the highest value of the pair.
     """
     shown = min(shown, *(len(site.gamma) for site in sites))
-    figure = Figure(figsize=(1.3 + 1.05 * shown, 2.55 * len(sites)), dpi=110, layout="compressed")
+    heights = [2.2 * site.before.shape[1] / site.before.shape[2] + 0.45 for site in sites]
+    figure = Figure(figsize=(1.3 + 1.05 * shown, sum(heights)), dpi=110, layout="compressed")
     grid = figure.subplots(2 * len(sites), shown, squeeze=False)
     for row, site in enumerate(sites):
         change = np.abs(site.after - site.before).mean((1, 2))
