@@ -8,6 +8,7 @@ Which of the two models is the result is decided by the validation classes, befo
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from fewshot_film.run.results import write_result
 
 HERE = Path(__file__).resolve().parent
 STAGES = ("pretrain", "train")
+_FOLDERS = re.compile(r"""(?<![\w./:])/(?:[^/\s"']+/)+""")
 
 
 @dataclass(frozen=True)
@@ -102,12 +104,21 @@ def _collect_stage(folder: Path) -> dict[str, Any]:
     for row in validation.values():
         del row["values"]
     return {
-        "starts": _read(folder / "environment.json"),
+        "starts": without_folders(_read(folder / "environment.json")),
         "seconds": max(line["seconds"] for line in curve),
         "validation": validation,
         "test": _read(folder / "test.json")["results"],
         "curve": curve,
     }
+
+
+def without_folders(record: Any) -> Any:
+    """A record whose absolute paths are reduced to their last part: where data lay says nothing to others."""
+    if isinstance(record, dict):
+        return {key: without_folders(value) for key, value in record.items()}
+    if isinstance(record, list):
+        return [without_folders(value) for value in record]
+    return _FOLDERS.sub("", record) if isinstance(record, str) else record
 
 
 def _read(path: Path) -> Any:

@@ -16,21 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from benchmarks.general import CONFIGS, GeneralConfig, sources
+from benchmarks.general import CONFIGS, FILM, PIXELS, PLAIN, GeneralConfig, sources, test_pictures
+from benchmarks.paired import as_table, paired
 from fewshot_film.cli import COMMANDS
-from fewshot_film.commands.common import open_images
-from fewshot_film.commands.contenders import contender
 from fewshot_film.config.data import DataConfig
 from fewshot_film.data.domains import domains_of
-from fewshot_film.episodes import EpisodeSampler, fingerprint
-from fewshot_film.learners import Learner, load_learner
+from fewshot_film.learners import load_learner
 from fewshot_film.run.command import Command, main
-from fewshot_film.run.results import paired_difference, summary, write_result
-
-FILM, PLAIN, PIXELS = "Simple CNAPS", "the same without FiLM", "raw pixels, nearest centroid"
+from fewshot_film.run.results import write_result
 
 
 @dataclass(frozen=True)
@@ -43,8 +36,6 @@ class LeaveOneOutConfig(GeneralConfig):
     """The result file."""
     shots: tuple[int, ...] = (1, 5)
     """Support pictures a class that are evaluated."""
-    episodes: int = 600
-    """Episodes for each row, 5-way with 10 queries a class."""
 
 
 def run(config: LeaveOneOutConfig) -> int:
@@ -58,7 +49,7 @@ def run(config: LeaveOneOutConfig) -> int:
             if status:
                 return status
         results[domain] = evaluate(config, data, domain)
-        print(as_table(domain, results[domain]), flush=True)
+        print(as_table(f"{domain} held out", results[domain]), flush=True)
     write_result(Path(config.out), config=config, seed=0, results=results)
     return 0
 
@@ -83,46 +74,11 @@ def trainings(config: LeaveOneOutConfig, domain: str) -> Iterator[list[str]]:
 
 
 def evaluate(config: LeaveOneOutConfig, data: DataConfig, domain: str) -> dict[str, Any]:
-    """Accuracies of the three on the same episodes of a domain, by task, with differences to Simple CNAPS."""
-    torch.set_num_threads(1)
+    """Accuracies of the three on the same episodes of a domain."""
     _, film, plain = folders(config, domain)
-    learners: dict[str, Learner | None] = {
-        FILM: load_learner(film / "model"),
-        PLAIN: load_learner(plain / "model"),
-        PIXELS: None,
-    }
-    (held_out,) = [one for one in domains_of(data) if one.name == domain]
-    backbone = load_learner(film / "model").config.backbone
-    images = open_images(DataConfig(sources=(held_out,), cache=data.cache), "test", backbone)
-    contenders = {name: contender(learner, images, torch.device("cpu")) for name, learner in learners.items()}
-    rows: dict[str, Any] = {}
-    for shot in config.shots:
-        sampler = EpisodeSampler(images, 5, shot, 10, split="test")
-        values: dict[str, list[float]] = {name: [] for name in contenders}
-        for index in range(config.episodes):
-            plan = sampler.plan(index)
-            for name, one in contenders.items():
-                right = one.logits(plan).argmax(1).numpy() == plan.query_labels
-                values[name].append(float(np.mean(right)))
-        rows[f"5-way {shot}-shot"] = {
-            "episodes_sha256": fingerprint(sampler, config.episodes),
-            "accuracy": {name: summary(each) for name, each in values.items()},
-            "gain of Simple CNAPS": {
-                name: dict(zip(("mean", "interval"), paired_difference(values[FILM], values[name]), strict=True))
-                for name in (PLAIN, PIXELS)
-            },
-        }
-    return rows
-
-
-def as_table(domain: str, rows: dict[str, Any]) -> str:
-    """Accuracies and paired differences in per cent, as Markdown."""
-    lines = [f"| {domain} held out | {FILM} | {PLAIN} | {PIXELS} | gain by FiLM |", "| --- " + "| ---: " * 4 + "|"]
-    for task, row in rows.items():
-        cells = [f"{100 * row['accuracy'][name]['mean']:.1f}" for name in (FILM, PLAIN, PIXELS)]
-        gain = row["gain of Simple CNAPS"][PLAIN]
-        lines.append(f"| {task} | {' | '.join(cells)} | {100 * gain['mean']:+.1f} ± {100 * gain['interval']:.1f} |")
-    return "\n".join(lines)
+    learners = {FILM: load_learner(film / "model"), PLAIN: load_learner(plain / "model"), PIXELS: None}
+    images = test_pictures(data, domain, learners[FILM].config.backbone)
+    return paired(images, learners, config.shots, config.episodes)
 
 
 COMMAND = Command(

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from benchmarks.general import CONFIGS, GeneralConfig, sources, store
-from benchmarks.leave_one_domain_out import FILM, PIXELS, PLAIN, LeaveOneOutConfig, as_table, folders, trainings
+from benchmarks.leave_one_domain_out import LeaveOneOutConfig, folders, trainings
+from benchmarks.paired import as_table, paired
 from fewshot_film.config import BackboneConfig, SimpleCNAPSConfig
 from fewshot_film.config.commands import TrainConfig
+from fewshot_film.data import ImageSet
+from fewshot_film.data.image_set import Pixels
 from fewshot_film.learners import SimpleCNAPS, load_learner
 from fewshot_film.learners.saving import save_learner
 from fewshot_film.run.parsing import parse
+from fewshot_film.run.saved_model import load_model
 
 
 def test_stored_in_half_the_room(tmp_path: Path):
     torch.manual_seed(0)
     learner = SimpleCNAPS(SimpleCNAPSConfig(backbone=BackboneConfig(width=16, blocks=(1, 1)), set_encoder_layers=3))
-    save_learner(tmp_path / "model", learner, {}, "card")
+    save_learner(tmp_path / "model", learner, {"settings": {"root": "/home/me/pictures.zip", "steps": 3}}, "card")
     store(tmp_path / "model", tmp_path / "half")
     sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("model", "half")]
     assert sizes[1] < 0.55 * sizes[0]
+    assert load_model(tmp_path / "half").config["training"] == {"settings": {"root": "pictures.zip", "steps": 3}}
     loaded = load_learner(tmp_path / "half").state_dict()
     for name, value in learner.state_dict().items():
         assert loaded[name].dtype == value.dtype
@@ -49,10 +55,15 @@ def test_what_is_trained_for_a_domain(tmp_path: Path):
     assert f"--out={plain}" in left
 
 
-def test_table_states_the_paired_gain():
-    row = {
-        "accuracy": {FILM: {"mean": 0.7}, PLAIN: {"mean": 0.65}, PIXELS: {"mean": 0.4}},
-        "gain of Simple CNAPS": {PLAIN: {"mean": 0.05, "interval": 0.01}, PIXELS: {"mean": 0.3, "interval": 0.02}},
-    }
-    table = as_table("textures", {"5-way 1-shot": row})
-    assert "| 5-way 1-shot | 70.0 | 65.0 | 40.0 | +5.0 ± 1.0 |" in table
+def test_pairs_and_their_table():
+    pixels = np.random.default_rng(0).integers(0, 9, (72, 3, 4, 4), np.uint8)
+    pixels += np.repeat(np.arange(6, dtype=np.uint8) * 40, 12)[:, None, None, None]
+    names, labels, rows = [f"class {c}" for c in range(6)], np.repeat(np.arange(6), 12), np.arange(72)
+    images = ImageSet("greys", Pixels(pixels.shape, pixels), names, labels, rows, names * 12, rows.astype(np.uint64))
+    found = paired(images, {"pixels": None, "pixels again": None}, (1,), 4)
+    row = found["5-way 1-shot"]
+    assert row["accuracy"]["pixels"]["mean"] == 1.0  # greys further apart than their noise
+    assert row["gain"] == {"pixels again": {"mean": 0.0, "interval": 0.0}}
+    table = as_table("greys", found)
+    assert table.startswith("| greys | pixels | pixels again | gain over pixels again |")
+    assert table.endswith("| 5-way 1-shot | 100.0 | 100.0 | +0.0 ± 0.0 |")
