@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from clevr.commands.generate import GenerateConfig
+from clevr.commands.generate import run as generate
 from clevr.config import ClevrDataConfig, ReasonerConfig, TrainConfig
-from clevr.generate import GenerateConfig
-from clevr.generate import run as generate
 from clevr.questions.programs import QUESTION_TYPES
 from fewshot_film.run.config import LoopConfig
 from fewshot_film.run.errors import ConfigError
@@ -137,7 +137,7 @@ def _small_training(config: ExperimentConfig, out: Path, root: Path) -> TrainCon
 
 def trained(training: TrainConfig) -> Path:
     """The folder of the model; trained now, or further, if it is not there."""
-    from clevr.train import run
+    from clevr.commands.train import run
 
     model = training.out / "model"
     if not model.is_dir():
@@ -156,10 +156,10 @@ def tested(config: ExperimentConfig, model: Path, root: Path, split: str, **data
         split: what to test on.
         **data: further arguments of :func:`clevr.data.batches.load_reasoning_data`.
     """
+    from clevr.answers.predict import predict
+    from clevr.answers.scores import evaluate
     from clevr.data.batches import load_reasoning_data
-    from clevr.predict import predict
     from clevr.reasoning.loading import load
-    from clevr.scores import evaluate
     from fewshot_film.run.machine import Machine
 
     reasoner = load(model).to(Machine(config.device, "32-true").device)

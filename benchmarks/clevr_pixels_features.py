@@ -28,10 +28,10 @@ from benchmarks.clevr_experiments import (
     trained,
     write,
 )
+from clevr.commands.features import FeaturesConfig
+from clevr.commands.features import run as extract
 from clevr.config import ReasonerConfig, TrainConfig
 from clevr.data.feature_config import ExtractorConfig
-from clevr.features import FeaturesConfig
-from clevr.features import run as extract
 from fewshot_film.run.parsing import parse
 
 PUBLISHED = {"pixels": 97.6, "features": 97.7}

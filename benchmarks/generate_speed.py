@@ -20,11 +20,11 @@ from typing import Any
 
 import torch
 
+from clevr.commands.generate import GenerateConfig
+from clevr.commands.generate import run as generate
+from clevr.commands.make import make_pictures, make_questions, make_scenes
 from clevr.data.chunks import Chunk
 from clevr.data.writer import encode_png
-from clevr.generate import GenerateConfig
-from clevr.generate import run as generate
-from clevr.make import make_pictures, make_questions, make_scenes
 from clevr.workers import available_cores
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import write_result

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clevr.commands.generate import GenerateConfig
+from clevr.commands.generate import run as generate
 from clevr.data.reader import ClevrSplit
 from clevr.data.table import QuestionTable
-from clevr.generate import GenerateConfig
-from clevr.generate import run as generate
 from clevr.questions.families import FAMILIES
 from clevr.questions.programs import QUESTION_TYPES
 from clevr.questions.tokens import ANSWERS, VOCABULARY, encode

@@ -9,8 +9,8 @@ from fewshot_film.run.command import Command, main
 COMMANDS = (
     Command(
         name="generate",
-        config="clevr.generate:GenerateConfig",
-        run="clevr.generate:run",
+        config="clevr.commands.generate:GenerateConfig",
+        run="clevr.commands.generate:run",
         help="Make scenes, pictures and questions in CLEVR's format.",
         examples=(
             "clevr-film generate --split train --scenes 10000 --width 128 --height 96 --out clevr-small",
@@ -19,8 +19,8 @@ COMMANDS = (
     ),
     Command(
         name="objects",
-        config="clevr.objects:ObjectsConfig",
-        run="clevr.objects:run",
+        config="clevr.commands.objects:ObjectsConfig",
+        run="clevr.commands.objects:run",
         help="Cut objects out of generated scenes into one folder a class, for few-shot learning.",
         examples=(
             "clevr-film objects --scenes 1000 --out clevr-objects",
@@ -30,7 +30,7 @@ COMMANDS = (
     Command(
         name="train",
         config="clevr.config:TrainConfig",
-        run="clevr.train:run",
+        run="clevr.commands.train:run",
         help="Train the reasoning model.",
         examples=(
             "clevr-film train --config configs/clevr/small.yaml --resume",
@@ -39,8 +39,8 @@ COMMANDS = (
     ),
     Command(
         name="inspect",
-        config="clevr.inspect:InspectConfig",
-        run="clevr.inspect:run",
+        config="clevr.commands.inspect:InspectConfig",
+        run="clevr.commands.inspect:run",
         help="Count, check and look at a data set in CLEVR's format.",
         examples=(
             "clevr-film inspect clevr-small --sheet sheet.png",
@@ -50,8 +50,8 @@ COMMANDS = (
     ),
     Command(
         name="features",
-        config="clevr.features:FeaturesConfig",
-        run="clevr.features:run",
+        config="clevr.commands.features:FeaturesConfig",
+        run="clevr.commands.features:run",
         help="Fixed features of pictures (ResNet-101 conv4 by default) into a store on the disk.",
         examples=(
             "clevr-film features CLEVR_v1.0 --split val --out features/val --extractor.normalisation film",
@@ -61,8 +61,8 @@ COMMANDS = (
     ),
     Command(
         name="evaluate",
-        config="clevr.evaluate:EvaluateConfig",
-        run="clevr.evaluate:run",
+        config="clevr.commands.evaluate:EvaluateConfig",
+        run="clevr.commands.evaluate:run",
         help="Accuracy of a model by every kind of question, beside published numbers.",
         examples=(
             "clevr-film evaluate clevr-small clevr-world --split val --out val.json",
@@ -72,8 +72,8 @@ COMMANDS = (
     ),
     Command(
         name="ask",
-        config="clevr.ask:AskConfig",
-        run="clevr.ask:run",
+        config="clevr.commands.ask:AskConfig",
+        run="clevr.commands.ask:run",
         help="Ask a model about a picture; see where its answer comes from.",
         examples=(
             'clevr-film ask picture.png "How many red cubes are there?"',
@@ -84,8 +84,8 @@ COMMANDS = (
     ),
     Command(
         name="analyse",
-        config="clevr.analyse:AnalyseConfig",
-        run="clevr.analyse:run",
+        config="clevr.commands.analyse:AnalyseConfig",
+        run="clevr.commands.analyse:run",
         help="Take a model apart: gamma and beta, resets and noise, consistency, composition.",
         examples=(
             "clevr-film analyse clevr-small clevr-world --out analysis",
@@ -95,8 +95,8 @@ COMMANDS = (
     ),
     Command(
         name="report",
-        config="clevr.run_report:ReportConfig",
-        run="clevr.run_report:run",
+        config="clevr.commands.report:ReportConfig",
+        run="clevr.commands.report:run",
         help="One HTML file about a run: curves, accuracy by type, confusions, answers, what FiLM does.",
         examples=(
             "clevr-film report runs/clevr/small",
@@ -106,8 +106,8 @@ COMMANDS = (
     ),
     Command(
         name="import",
-        config="clevr.importing:ImportConfig",
-        run="clevr.importing:run",
+        config="clevr.commands.importing:ImportConfig",
+        run="clevr.commands.importing:run",
         help="Make a model of a checkpoint that the FiLM authors' code wrote.",
         examples=("clevr-film import film.pt --out models/film",),
         positionals=("checkpoint",),

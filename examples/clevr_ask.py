@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 import clevr
-from clevr.answer_figure import answer_figure
-from clevr.answering import Answerer
+from clevr.answers.answering import Answerer
+from clevr.answers.figure import answer_figure
 from clevr.questions import write_questions
 from clevr.world.placement import Rules
 from clevr.world.render import render

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from clevr.analysis.style import INK, new_figure
 from clevr.analysis.subject import Finding, Subject, answers_about
 from clevr.analysis.substitution import measure
+from clevr.answers.scores import Score
 from clevr.questions.tokens import ANSWER_WORDS
-from clevr.scores import Score
 from clevr.world.scene import COLORS, SHAPES, Scene
 from fewshot_film.film import Modulation, Modulations
 from fewshot_film.run.errors import ConfigError

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from clevr.analysis.style import COLORS, bars, new_figure
 from clevr.analysis.subject import Finding, Subject, answers_about
+from clevr.answers.scores import Score
 from clevr.questions.executor import execute
 from clevr.questions.programs import ATTRIBUTES, VALUES
 from clevr.questions.reading import parse
 from clevr.questions.tokens import ANSWER_WORDS
-from clevr.scores import Score
 from clevr.world.scene import Scene
 from fewshot_film.run.seeding import numpy_generator
 

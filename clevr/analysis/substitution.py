@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 
 from clevr.analysis.subject import Subject
-from clevr.predict import answer_logits
+from clevr.answers.predict import answer_logits
+from clevr.answers.scores import Score
 from clevr.questions import wording
-from clevr.scores import Score
 from clevr.world.placement import CONDITIONS
 from clevr.world.scene import COLORS
 from fewshot_film.film import Modulation, Modulations

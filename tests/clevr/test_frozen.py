@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
+from clevr.commands.train import ReasonerTraining, run
 from clevr.config import ClevrDataConfig, TrainConfig
 from clevr.reasoning import load
-from clevr.train import ReasonerTraining, run
 from fewshot_film.run.config import LoopConfig
 from tests.clevr.models import a_reasoner, a_saved_model, a_world
 

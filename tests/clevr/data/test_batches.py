@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +20,6 @@ from clevr.world.effects import Effects
 from tests.clevr.data.builders import a_question, write_clevr, write_json
 from tests.clevr.reasoning.small import SMALL
 from tests.clevr.worlds import make_world
-
-logging.getLogger("clevr").setLevel(logging.WARNING)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from clevr.predict import one_question
+from clevr.answers.predict import one_question
 from clevr.questions.tokens import VOCABULARY
 from clevr.reasoning.vocabulary import extend_vocabulary
 from tests.clevr.models import a_reasoner

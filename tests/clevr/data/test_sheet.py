@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from clevr.sheet import ANSWER_INK, BACKGROUND, GAP, Entry, contact_sheet
+from clevr.data.sheet import ANSWER_INK, BACKGROUND, GAP, Entry, contact_sheet
 
 RED = (255, 0, 0)
 

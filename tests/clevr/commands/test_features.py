@@ -15,10 +15,10 @@ import torch
 from PIL import Image
 
 from clevr.cli import COMMANDS
+from clevr.commands.features import FeaturesConfig, run
 from clevr.data.backbone import Extractor, to_pixels
 from clevr.data.feature_config import ExtractorConfig
 from clevr.data.feature_store import open_store
-from clevr.features import FeaturesConfig, run
 from fewshot_film.run.command import main
 from fewshot_film.run.errors import ConfigError
 from tests.clevr.data.builders import pack, write_clevr

@@ -1,9 +1,18 @@
 from __future__ import annotations
 
+from clevr.answers.report import (
+    COLUMNS,
+    KINDS,
+    PUBLISHED,
+    comparison,
+    confusion_tables,
+    in_fives,
+    markdown,
+    predictions_json,
+)
+from clevr.answers.scores import Score, evaluate
 from clevr.questions.tokens import ANSWER_WORDS
-from clevr.report import COLUMNS, KINDS, PUBLISHED, comparison, confusion_tables, in_fives, markdown, predictions_json
-from clevr.scores import Score, evaluate
-from tests.clevr.test_scores import GIVEN, OBJECTS, a_table
+from tests.clevr.answers.test_scores import GIVEN, OBJECTS, a_table
 
 
 def test_the_first_table_stands_beside_published_numbers() -> None:

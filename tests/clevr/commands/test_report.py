@@ -13,9 +13,9 @@ import torch
 import yaml
 
 from clevr.cli import COMMANDS
+from clevr.commands.report import filmed_maps
 from clevr.config import ClevrDataConfig, TrainConfig
 from clevr.data.batches import load_reasoning_data
-from clevr.run_report import filmed_maps
 from fewshot_film.run.command import main
 from fewshot_film.run.config import plain
 from tests.clevr.models import a_reasoner, a_saved_model, a_world

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from clevr.data.reader import ClevrSplit
-from clevr.survey import Survey, survey
+from clevr.data.survey import Survey, survey
 from tests.clevr.data.builders import (
     a_node,
     a_question,

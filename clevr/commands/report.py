@@ -84,12 +84,12 @@ def add_accuracy(report: Report, evaluation: Mapping[str, Any], origin: str) -> 
 
     Args:
         report: the page.
-        evaluation: as :meth:`clevr.scores.Evaluation.to_json` makes it.
+        evaluation: as :meth:`clevr.answers.scores.Evaluation.to_json` makes it.
         origin: where the numbers are from.
     """
     import numpy as np
 
-    from clevr.report import COLUMNS, KINDS, PUBLISHED
+    from clevr.answers.report import COLUMNS, KINDS, PUBLISHED
     from fewshot_film.run.figures import bars, confusion
 
     scores = {"overall": evaluation["overall"], **evaluation["by"].get("type", {})}
@@ -145,13 +145,13 @@ def _read_evaluation(path: Path) -> dict[str, Any]:
 def _add_model(report: Report, config: ReportConfig) -> None:
     from clevr.analysis.histograms import analyse
     from clevr.analysis.subject import Subject
-    from clevr.answer_sheet import answer_sheet
+    from clevr.answers.predict import predict
+    from clevr.answers.scores import evaluate
+    from clevr.answers.sheet import answer_sheet
     from clevr.config import TrainConfig
     from clevr.data.batches import load_reasoning_data
     from clevr.data.reader import ClevrSplit
-    from clevr.predict import predict
     from clevr.reasoning.loading import load
-    from clevr.scores import evaluate
     from fewshot_film.run.machine import Machine
     from fewshot_film.run.parsing import parse
 

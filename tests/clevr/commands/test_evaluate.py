@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
+from clevr.answers.predict import QuestionError, check_words, one_question, predict, read_question
 from clevr.cli import COMMANDS
+from clevr.commands.evaluate import EvaluateConfig
 from clevr.data.batches import ReasoningData, load_reasoning_data
 from clevr.data.reader import ClevrSplit
-from clevr.evaluate import EvaluateConfig
-from clevr.predict import QuestionError, check_words, one_question, predict, read_question
 from clevr.questions.tokens import ANSWER_WORDS, VOCABULARY, Vocabulary
 from fewshot_film.film import Modulation, Modulations
 from fewshot_film.run.command import main

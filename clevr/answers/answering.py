@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from clevr.answers.predict import read_question
 from clevr.data.backbone import Extractor, to_pixels
 from clevr.data.errors import DataError, DataNotFoundError
 from clevr.data.pictures import fit_picture
-from clevr.predict import read_question
 from clevr.questions.tokens import ANSWER_WORDS
 from clevr.reasoning.network import FiLMReasoner
 from clevr.reasoning.prefixes import build_prefix_tree

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clevr.answers.scores import Score, answer_numbers, evaluate, most_common_answers, score_by, total
 from clevr.data.table import QuestionTable
 from clevr.questions.programs import Node
 from clevr.questions.question import Question
 from clevr.questions.tokens import ANSWER_WORDS
-from clevr.scores import Score, answer_numbers, evaluate, most_common_answers, score_by, total
 
 COUNT = (Node("scene"), Node("count", (0,)))
 COLOR = (Node("scene"), Node("unique", (0,)), Node("query_color", (1,)))

@@ -12,10 +12,10 @@ from pathlib import Path
 from clevr.data.errors import DataNotFoundError
 from clevr.data.layout import list_splits
 from clevr.data.reader import ClevrSplit
+from clevr.data.sheet import Entry, contact_sheet
+from clevr.data.survey import ATTRIBUTES, Survey, survey
 from clevr.questions.families import FAMILIES
 from clevr.questions.programs import QUESTION_TYPES, Node, question_type
-from clevr.sheet import Entry, contact_sheet
-from clevr.survey import ATTRIBUTES, Survey, survey
 from fewshot_film.run.files import write_atomically, write_json_atomically
 
 logger = logging.getLogger(__name__)

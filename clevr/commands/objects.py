@@ -110,7 +110,7 @@ def run(config: ObjectsConfig) -> None:
 
 def make_chunk(config: ObjectsConfig, chunk: Chunk) -> Chunk:
     """Cut up a range of scenes and write what they give; runs in a worker process."""
-    from clevr.cutouts import cut_out
+    from clevr.commands.cutouts import cut_out
     from clevr.data.writer import encode_png
 
     for cutout in cut_out(config, range(chunk.start, chunk.stop)):

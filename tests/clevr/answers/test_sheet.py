@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import clevr.answer_sheet
-from clevr.answer_sheet import answer_sheet
+import clevr.answers.sheet
+from clevr.answers.sheet import answer_sheet
 from clevr.data.reader import ClevrSplit
+from clevr.data.sheet import Entry
 from clevr.questions.tokens import ANSWER_WORDS
-from clevr.sheet import Entry
 from tests.clevr.data.builders import a_question, write_clevr, write_json
 
 
@@ -25,7 +25,7 @@ def test_right_and_wrong_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         seen.extend(entries)
         return Image.new("RGB", (1, 1))
 
-    monkeypatch.setattr(clevr.answer_sheet, "contact_sheet", remember)
+    monkeypatch.setattr(clevr.answers.sheet, "contact_sheet", remember)
     split = ClevrSplit.open(root, "val")
     given = np.array([ANSWER_WORDS.index(word) for word in ("1", "2", "yes")])
     answer_sheet(split, split.table(), given, pictures=5)

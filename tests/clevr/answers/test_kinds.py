@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clevr.answers.kinds import with_kinds
 from clevr.data.reader import ClevrSplit
 from clevr.data.table import QuestionTable
-from clevr.kinds import with_kinds
 from clevr.questions.question import Question
 from tests.clevr.models import a_world
 

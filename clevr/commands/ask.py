@@ -12,7 +12,7 @@ from clevr.data.feature_config import ExtractorConfig
 from fewshot_film.run.errors import ConfigError
 
 if TYPE_CHECKING:
-    from clevr.answering import Answer, Answerer
+    from clevr.answers.answering import Answer, Answerer
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ def run(config: AskConfig) -> None:
         SavedModelError: there is no such model, or it is damaged.
         QuestionError: the question is empty, far too long, or in words that the model does not know.
     """
-    from clevr.answering import Answerer, open_picture
+    from clevr.answers.answering import Answerer, open_picture
+    from clevr.answers.predict import QuestionError
     from clevr.data.backbone import Extractor
-    from clevr.predict import QuestionError
     from clevr.reasoning.loading import load, training_record
     from fewshot_film.run.machine import Machine
 
@@ -103,7 +103,7 @@ def _say(answerer: Answerer, answer: Answer, config: AskConfig) -> None:
     sys.stdout.flush()
     if config.out:
         from clevr.analysis.style import save_figure
-        from clevr.answer_figure import answer_figure
+        from clevr.answers.figure import answer_figure
 
         save_figure(config.out, answer_figure(answerer, answer))
 

@@ -10,15 +10,15 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from clevr.answer_figure import answer_figure
-from clevr.answering import Answer, Answerer, open_picture
-from clevr.ask import AskConfig, describe
+from clevr.answers.answering import Answer, Answerer, open_picture
+from clevr.answers.figure import answer_figure
+from clevr.answers.predict import QuestionError, one_question
 from clevr.cli import COMMANDS
+from clevr.commands.ask import AskConfig, describe
 from clevr.data.backbone import Extractor
 from clevr.data.errors import DataError, DataNotFoundError
 from clevr.data.feature_config import ExtractorConfig
 from clevr.data.pictures import fit_picture
-from clevr.predict import QuestionError, one_question
 from clevr.questions.tokens import ANSWER_WORDS
 from fewshot_film.film import append_coordinates
 from fewshot_film.run.command import main

@@ -116,7 +116,7 @@ def run(config: GenerateConfig) -> None:
 
 def make_chunk(config: GenerateConfig, store: ChunkStore, chunk: Chunk) -> Chunk:
     """Make one chunk and write it; runs in a worker process."""
-    from clevr.make import make
+    from clevr.commands.make import make
 
     store.publish(chunk, make(config, chunk))
     return chunk

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clevr.answers.scores import Evaluation, Score, Scores, total
 from clevr.data.table import QuestionTable
 from clevr.questions.programs import QUESTION_TYPES, VALUES
 from clevr.questions.tokens import ANSWER_WORDS
-from clevr.scores import Evaluation, Score, Scores, total
 
 COLUMNS = ("overall", *QUESTION_TYPES)
 
@@ -52,7 +52,7 @@ def markdown(evaluation: Evaluation, title: str) -> str:
     """The whole report.
 
     Args:
-        evaluation: what :func:`clevr.scores.evaluate` found.
+        evaluation: what :func:`clevr.answers.scores.evaluate` found.
         title: what was evaluated, on what.
     """
     parts = [f"# {title}", comparison(evaluation)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
 import os
 import signal
 import subprocess
@@ -16,9 +15,9 @@ import pytest
 import torch
 
 from clevr.cli import COMMANDS
+from clevr.commands.train import run
 from clevr.config import ClevrDataConfig, TrainConfig
 from clevr.reasoning import load
-from clevr.train import run
 from fewshot_film.run.checkpoint import load_checkpoint
 from fewshot_film.run.command import main
 from fewshot_film.run.config import LoopConfig
@@ -138,6 +137,3 @@ def test_two_processes(world: Path, tmp_path: Path) -> None:
     for name, value in one.items():
         if "running" not in name and "num_batches" not in name:
             torch.testing.assert_close(other[name], value, rtol=1e-3, atol=1e-4)
-
-
-logging.getLogger("clevr").setLevel(logging.WARNING)

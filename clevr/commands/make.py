@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from clevr.commands.generate import GenerateConfig
 from clevr.data.chunks import Chunk, Made
-from clevr.generate import GenerateConfig
 from clevr.questions.question import Question
 from clevr.questions.writer import write_questions
 from clevr.world.placement import Rules

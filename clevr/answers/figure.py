@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from clevr.analysis.style import COLORS, INK, PALE, plain
-from clevr.answering import Answer, Answerer
+from clevr.answers.answering import Answer, Answerer
 
 _DARK = 0.65
 """How much of the light is taken where no response is strongest."""

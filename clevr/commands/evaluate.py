@@ -69,13 +69,13 @@ def run(config: EvaluateConfig) -> None:
         DataError: a record or a picture is wrong.
         QuestionError: the model's vocabulary is another one.
     """
+    from clevr.answers.kinds import with_kinds
+    from clevr.answers.predict import check_words, predict
+    from clevr.answers.report import markdown, predictions_json
+    from clevr.answers.scores import evaluate
     from clevr.data.batches import load_reasoning_data
     from clevr.data.reader import ClevrSplit
-    from clevr.kinds import with_kinds
-    from clevr.predict import check_words, predict
     from clevr.reasoning.loading import load
-    from clevr.report import markdown, predictions_json
-    from clevr.scores import evaluate
     from fewshot_film.run.files import write_json_atomically, write_text_atomically
     from fewshot_film.run.machine import Machine
     from fewshot_film.run.results import write_result
@@ -120,7 +120,7 @@ def run(config: EvaluateConfig) -> None:
 
 
 def _write_sheet(config: EvaluateConfig, table: QuestionTable, answers: NDArray[np.int64]) -> None:
-    from clevr.answer_sheet import answer_sheet
+    from clevr.answers.sheet import answer_sheet
     from clevr.data.reader import ClevrSplit
     from fewshot_film.run.files import write_atomically
 

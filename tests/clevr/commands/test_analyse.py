@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from clevr.analyse import ALL, AnalyseConfig
 from clevr.analysis.subject import Subject, answers_about, read
+from clevr.answers.predict import one_question
 from clevr.cli import COMMANDS
+from clevr.commands.analyse import ALL, AnalyseConfig
 from clevr.data.batches import load_reasoning_data
-from clevr.predict import one_question
 from fewshot_film.run.command import main
 from fewshot_film.run.errors import ConfigError
 from tests.clevr.models import a_reasoner, a_saved_model, a_world

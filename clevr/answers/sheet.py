@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clevr.data.reader import ClevrSplit
+from clevr.data.sheet import Entry, contact_sheet
 from clevr.data.table import QuestionTable
 from clevr.questions.tokens import ANSWER_WORDS, ANSWERS
-from clevr.sheet import Entry, contact_sheet
 
 
 def answer_sheet(

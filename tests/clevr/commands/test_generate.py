@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from clevr.cli import COMMANDS
+from clevr.commands.generate import GenerateConfig, run
+from clevr.commands.make import make, make_questions, make_scenes
 from clevr.data.chunks import Chunk
 from clevr.data.reader import ClevrSplit
-from clevr.generate import GenerateConfig, run
-from clevr.make import make, make_questions, make_scenes
+from clevr.data.survey import survey
 from clevr.questions.programs import QUESTION_TYPES
-from clevr.survey import survey
 from fewshot_film.run.command import main
 from fewshot_film.run.errors import ConfigError
 

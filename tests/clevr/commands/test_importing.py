@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from clevr.ask import AskConfig, recorded_extractor
 from clevr.cli import COMMANDS
+from clevr.commands.ask import AskConfig, recorded_extractor
 from clevr.data.feature_config import ExtractorConfig
 from clevr.reasoning import load
 from clevr.reasoning.loading import training_record

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from clevr.objects import ObjectsConfig, class_name, part_of
+from clevr.commands.objects import ObjectsConfig, class_name, part_of
 from clevr.world.render import boxes, object_ids, render
 from clevr.world.scenes import Scenes
 
