@@ -96,7 +96,7 @@ def _pretrained(saved: SavedModel, fitted: SavedModel | None) -> Pretrained:
 
 
 def _plain_backbone(name: str) -> Learner:
-    weights = BackboneConfig(name=name, image_size=TORCHVISION_SIZE, weights="IMAGENET1K_V1")  # type: ignore[arg-type]
+    weights = BackboneConfig(name=name, image_size=TORCHVISION_SIZE, weights="IMAGENET1K_V1")
     return SimpleCNAPS(SimpleCNAPSConfig(backbone=weights, adaptation="none")).eval()
 
 

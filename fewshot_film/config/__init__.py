@@ -4,6 +4,39 @@ Free of torch, so that a command line starts at once; the rooms import their set
 """
 
 from fewshot_film.config.data import AugmentConfig, DataConfig, SourceConfig
-from fewshot_film.config.learners import BackboneConfig, PrototypesConfig, SimpleCNAPSConfig
+from fewshot_film.config.learners import (
+    ANILConfig,
+    BackboneConfig,
+    CNAPSConfig,
+    FineTuningConfig,
+    FiTConfig,
+    LDAConfig,
+    MAMLConfig,
+    MatchingConfig,
+    MetaSGDConfig,
+    PrototypesConfig,
+    QDAConfig,
+    RelationConfig,
+    SimpleCNAPSConfig,
+    TransductiveCNAPSConfig,
+)
 
-__all__ = ["AugmentConfig", "BackboneConfig", "DataConfig", "PrototypesConfig", "SimpleCNAPSConfig", "SourceConfig"]
+__all__ = [
+    "ANILConfig",
+    "AugmentConfig",
+    "BackboneConfig",
+    "CNAPSConfig",
+    "DataConfig",
+    "FiTConfig",
+    "FineTuningConfig",
+    "LDAConfig",
+    "MAMLConfig",
+    "MatchingConfig",
+    "MetaSGDConfig",
+    "PrototypesConfig",
+    "QDAConfig",
+    "RelationConfig",
+    "SimpleCNAPSConfig",
+    "SourceConfig",
+    "TransductiveCNAPSConfig",
+]

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from fewshot_film.run.errors import ConfigError
 
 BackboneName = Literal["cnaps-resnet18", "resnet18", "resnet34", "resnet50"]
+STAGED_BACKBONES = get_args(BackboneName)
+TORCHVISION = "torchvision:"
 Adaptation = Literal["film", "film+ar", "none"]
 OneShot = Literal["zero", "broadcast"]
 
 
 @dataclass(frozen=True)
 class BackboneConfig:
-    """A residual network without its classifier; the default is the paper's."""
+    """A network without its classifier; the default is the paper's."""
 
-    name: BackboneName = "cnaps-resnet18"
-    """``cnaps-resnet18`` is the variant of CNAPS for 84 x 84 pictures; the others are torchvision's."""
+    name: str = "cnaps-resnet18"
+    """cnaps-resnet18 is the variant of CNAPS for 84 x 84 pictures; resnet18, resnet34 and resnet50 are torchvision's,
+    whose stages film+ar knows; torchvision:NAME is any other of its classifiers."""
     width: int = 64
     """Maps of the first stage, doubled at each further one; torchvision's networks have 64."""
     blocks: tuple[int, ...] = (2, 2, 2, 2)
@@ -37,6 +40,9 @@ class BackboneConfig:
     that was trained with a cosine classifier means by near and far."""
 
     def __post_init__(self) -> None:
+        if self.name not in STAGED_BACKBONES and not self.name.startswith(TORCHVISION):
+            known = ", ".join(STAGED_BACKBONES)
+            raise ConfigError(f"backbone.name is {self.name}; expected {known}, or {TORCHVISION}NAME")
         if not self.feature_length >= 0:
             raise ConfigError(f"backbone.feature_length is {self.feature_length}; expected at least 0")
 

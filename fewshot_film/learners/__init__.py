@@ -20,6 +20,7 @@ from fewshot_film.learners.relation import Relation
 from fewshot_film.learners.saving import load_learner, save_learner
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
 from fewshot_film.learners.transductive_cnaps import TransductiveCNAPS
+from fewshot_film.learners.wrapped import WrappedBackbone
 
 __all__ = [
     "ANIL",
@@ -45,6 +46,7 @@ __all__ = [
     "SupportError",
     "TransductiveCNAPS",
     "WeightsError",
+    "WrappedBackbone",
     "build_backbone",
     "build_learner",
     "evaluate",

@@ -19,9 +19,11 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
-from fewshot_film.config.learners import BackboneConfig
+from fewshot_film.config.learners import TORCHVISION, BackboneConfig
 from fewshot_film.film import FiLMedNetwork, Sites, inject_film
 from fewshot_film.learners.errors import WeightsError
+from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.parsing import suggestion
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -130,7 +132,7 @@ class Backbone(nn.Module):
             x = module(x)
         for name in self.stage_names:
             x = self.get_submodule(name)(x)
-        x = x.mean((2, 3))
+        x = x.flatten(2).mean(2) if x.ndim > 2 else x
         return self.feature_length * F.normalize(x, dim=1) if self.feature_length else x
 
 
@@ -155,7 +157,7 @@ def build_backbone(config: BackboneConfig) -> Backbone:
         WeightsError: the weights cannot be found, fetched or fitted.
         ValueError: a setting that this backbone does not have.
     """
-    backbone = _cnaps_resnet(config) if config.name == "cnaps-resnet18" else _torchvision_resnet(config)
+    backbone = _cnaps_resnet(config) if config.name == "cnaps-resnet18" else _torchvision_network(config)
     if config.weights:
         backbone.load_state_dict(_read_weights(config, backbone))
     return backbone
@@ -189,13 +191,23 @@ def _stage(channels: int, out: int, num_blocks: int, stride: int) -> nn.Sequenti
     return nn.Sequential(first, *(BasicBlock(out, out) for _ in range(num_blocks - 1)))
 
 
-def _torchvision_resnet(config: BackboneConfig) -> Backbone:
+def _torchvision_network(config: BackboneConfig) -> Backbone:
+    from fewshot_film.learners.wrapped import WrappedBackbone, without_classifier
+
     if (config.width, config.channels) != (64, 3):
         raise ValueError(
             f"{config.name} has width 64 and 3 channels, not width {config.width} and {config.channels} channels; "
             "use cnaps-resnet18 for other sizes"
         )
-    plain = getattr(torchvision.models, config.name)()
+    name = config.name.removeprefix(TORCHVISION)
+    try:
+        plain = torchvision.models.get_model(name, weights=None)
+    except ValueError:
+        raise ConfigError(
+            f"torchvision has no model {name!r}{suggestion(name, torchvision.models.list_models())}"
+        ) from None
+    if name != config.name:
+        return WrappedBackbone(without_classifier(plain), 3, config.image_size, config.feature_length)
     children = {name: child for name, child in plain.named_children() if name not in ("avgpool", "fc")}
     stages = {name: child for name, child in children.items() if name.startswith("layer")}
     stem = {name: child for name, child in children.items() if name not in stages}
@@ -209,6 +221,8 @@ def _read_weights(config: BackboneConfig, backbone: Backbone) -> dict[str, Tenso
     found = _read_file(path) if path.is_file() else _fetch(config)
     found = {key.removeprefix("backbone."): value for key, value in found.items()}
     expected = backbone.state_dict()
+    if config.name.startswith(TORCHVISION):
+        found = {f"network.{key.removeprefix('network.')}": value for key, value in found.items()}
     missing = [key for key in expected if key not in found]
     other = [key for key in expected if key in found and expected[key].shape != found[key].shape]
     if missing or other:
@@ -239,7 +253,7 @@ def _fetch(config: BackboneConfig) -> dict[str, Tensor]:
             f"no weights at {config.weights!r}: there is no such file or folder, and torchvision has none for "
             "cnaps-resnet18; train them with `fewshot-film pretrain`"
         )
-    enum = torchvision.models.get_model_weights(config.name)
+    enum = torchvision.models.get_model_weights(config.name.removeprefix(TORCHVISION))
     names = [entry.name for entry in enum]
     if config.weights not in names:
         raise WeightsError(

@@ -59,7 +59,7 @@ def _distances(pictures: Tensor, shares: Tensor, num_queries: int) -> Tensor:
     own = 1 / (count + 1)  # lambda / N
     shared = own / (len(pictures) - 1)  # (1 - lambda) / (M - 1)
     way = _in_the_span if len(pictures) < pictures.shape[1] else _in_feature_space
-    distances: Tensor = way(pictures, shares.T, count, own, shared, num_queries)
+    distances = way(pictures, shares.T, count, own, shared, num_queries)
     return distances.T.clamp_min(0)
 
 
@@ -76,7 +76,7 @@ def _in_the_span(
     system = gain[:, None, None] * scaled[:, :, None] * scaled[:, None, :] + gram
     system = system + torch.diag_embed(1 / diagonal)
     offset = gram[:, -num_queries:] - to_mean[:, :, None]  # <x_i, q - mu_k>, (K, M, Q)
-    solved = torch.linalg.solve_triangular(torch.linalg.cholesky(system), offset, upper=False)
+    solved: Tensor = torch.linalg.solve_triangular(torch.linalg.cholesky(system), offset, upper=False)
     plain = gram.diagonal()[-num_queries:] - 2 * to_mean[:, -num_queries:] + mean_square[:, None]
     return plain - solved.square().sum(1)
 

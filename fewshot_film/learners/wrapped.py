@@ -1,0 +1,88 @@
+"""Any network as a backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from fewshot_film.film import FiLMedNetwork, Sites, inject_film
+from fewshot_film.film.inject import first_part
+from fewshot_film.learners.backbone import Backbone
+
+PREFIX = "network."
+
+
+class WrappedBackbone(Backbone):
+    """A network of any kind, whose sites keep the names that its layers have in it.
+
+    Its features are what the network returns, averaged over positions if there are any. FiLM can go after its
+    normalisation layers, wherever they are; there are no stages, so ``film+ar`` is not for it.
+
+    Args:
+        network: normalised pictures ``(B, C, H, W)`` to features ``(B, D)`` or ``(B, D, *)``, without a classifier.
+        channels: colour channels of the pictures.
+        image_size: side of the picture with which the width D is found out.
+        feature_length: scale the features to this length; 0 leaves them as they are.
+
+    Raises:
+        ValueError: the network returns something else.
+
+    Example:
+        >>> from torch import nn
+        >>> network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
+        >>> backbone = WrappedBackbone(network)
+        >>> backbone.feature_dim, backbone.inject(["1"]).sites
+        (8, Sites([network.1: 8]))
+    """
+
+    def __init__(
+        self, network: nn.Module, channels: int = 3, image_size: int = 84, feature_length: float = 0.0
+    ) -> None:
+        width = _width(network, channels, image_size)
+        super().__init__(channels, {"network": network}, {}, width, feature_length)
+
+    def inject(self, sites: Iterable[str]) -> FiLMedNetwork:
+        """See :meth:`Backbone.inject`; names and patterns are those of the network itself."""
+        names = [PREFIX + name for name in sites]
+        return inject_film(self, after=names, stage_of=lambda name: first_part(name.removeprefix(PREFIX)))
+
+    def segments(self, sites: Sites) -> list[nn.Sequential]:
+        """There are none.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(
+            "adaptation film+ar goes stage by stage, and a wrapped network has no stages; use adaptation film"
+        )
+
+
+def without_classifier(network: nn.Module) -> nn.Module:
+    """The network with its last linear layer, the classifier, taken out; in place.
+
+    Raises:
+        ValueError: it has no linear layer.
+    """
+    linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise ValueError(
+            f"a {type(network).__name__} has no linear layer that could be its classifier; take the classifier out "
+            "yourself and use WrappedBackbone(network)"
+        )
+    network.set_submodule(linear[-1], nn.Identity())
+    return network
+
+
+@torch.no_grad()
+def _width(network: nn.Module, channels: int, image_size: int) -> int:
+    """Width of the features, by a pass of one picture."""
+    modes = [(module, module.training) for module in network.modules()]
+    features = network.eval()(torch.zeros(1, channels, image_size, image_size))
+    for module, mode in modes:
+        module.training = mode
+    if not isinstance(features, Tensor) or features.ndim < 2:
+        kind = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+        raise ValueError(f"the network returned {kind} for one picture; expected features (1, D) or (1, D, *)")
+    return features.shape[1]
