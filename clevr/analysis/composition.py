@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clevr.analysis.style import INK, new_figure
 from clevr.analysis.subject import Finding, Subject, answers_about
 from clevr.analysis.substitution import measure
 from clevr.answers.scores import Score
+from clevr.answers.style import INK, new_figure
 from clevr.questions.tokens import ANSWER_WORDS
 from clevr.world.scene import COLORS, SHAPES, Scene
 from fewshot_film.film import Modulation, Modulations

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clevr.analysis.style import COLORS, bars, new_figure
 from clevr.analysis.subject import Finding, Subject, answers_about
 from clevr.answers.scores import Score
+from clevr.answers.style import COLORS, bars, new_figure
 from clevr.questions.executor import execute
 from clevr.questions.programs import ATTRIBUTES, VALUES
 from clevr.questions.reading import parse

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clevr.analysis.style import COLORS, new_figure
 from clevr.analysis.subject import Finding, Subject
+from clevr.answers.style import COLORS, new_figure
 
 BINS = 121
 _QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)

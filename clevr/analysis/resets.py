@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clevr.analysis.style import COLORS, PALE, bars, new_figure
 from clevr.analysis.subject import Finding, Subject
 from clevr.answers.predict import predict
 from clevr.answers.scores import Score, evaluate
+from clevr.answers.style import COLORS, PALE, bars, new_figure
 from fewshot_film.film import Modulation, Modulations
 from fewshot_film.run.seeding import generator
 

@@ -7,8 +7,8 @@ import textwrap
 import numpy as np
 from matplotlib.figure import Figure
 
-from clevr.analysis.style import COLORS, INK, PALE, plain
 from clevr.answers.answering import Answer, Answerer
+from clevr.answers.style import COLORS, INK, PALE, plain
 
 _DARK = 0.65
 """How much of the light is taken where no response is strongest."""

@@ -63,7 +63,7 @@ def run(config: AnalyseConfig) -> None:
         ConfigError: the model or the split lack what an analysis needs.
         ImportError: a library is not installed.
     """
-    from clevr.analysis.style import save_figure
+    from clevr.answers.style import save_figure
     from fewshot_film.run.results import write_result
 
     subject = _subject(config)

@@ -102,8 +102,8 @@ def _say(answerer: Answerer, answer: Answer, config: AskConfig) -> None:
     sys.stdout.write(describe(answer, config.runners_up))
     sys.stdout.flush()
     if config.out:
-        from clevr.analysis.style import save_figure
         from clevr.answers.figure import answer_figure
+        from clevr.answers.style import save_figure
 
         save_figure(config.out, answer_figure(answerer, answer))
 
