@@ -52,6 +52,16 @@ COMMANDS = (
         ),
     ),
     Command(
+        name="calibrate",
+        config=f"{CONFIG}:CalibrateConfig",
+        run="fewshot_film.commands.calibrate:run",
+        help="Measure a model's temperatures on validation episodes and keep them in it.",
+        examples=(
+            "fewshot-film calibrate runs/omniglot/train/model --data.source omniglot --data.root omniglot.zip",
+        ),
+        positionals=("model",),
+    ),
+    Command(
         name="compare",
         config=f"{CONFIG}:CompareConfig",
         run="fewshot_film.commands.compare:run",

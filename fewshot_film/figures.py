@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,22 +109,27 @@ def answer_sheet(rows: Sequence[SheetRow], title: str) -> Figure:
     return figure
 
 
-def reliability_diagram(accuracy: np.ndarray, confidence: np.ndarray, count: np.ndarray, title: str) -> Figure:
+def reliability_diagrams(
+    diagrams: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], columns: int = 1
+) -> Figure:
     """Accuracy against confidence, bin by bin; the area of a point is its share of the pictures.
 
     Args:
-        accuracy: ``(bins,)``, NaN where a bin is empty.
-        confidence: ``(bins,)``, NaN where a bin is empty.
-        count: ``(bins,)`` pictures.
-        title: what was measured, with the calibration error.
+        diagrams: by title: accuracy, confidence and number of pictures of every bin, ``(bins,)`` each, NaN in the first
+            two where a bin is empty.
+        columns: diagrams side by side.
     """
-    figure = Figure(figsize=(4, 4), dpi=100, layout="constrained")
-    axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color=UNKNOWN, linewidth=1, linestyle="--")
-    axes.plot(confidence, accuracy, color=RIGHT, linewidth=1)
-    axes.scatter(confidence, accuracy, s=8 + 400 * count / max(int(count.sum()), 1), color=RIGHT, alpha=0.7)
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy", aspect="equal")
-    axes.set_title(title, fontsize=10)
+    rows = -(-len(diagrams) // columns)
+    figure = Figure(figsize=(3.4 * columns, 3.5 * rows), dpi=100, layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat[len(diagrams) :]:
+        axes.set_axis_off()
+    for axes, (title, (accuracy, confidence, count)) in zip(grid.flat, diagrams.items(), strict=False):
+        axes.plot([0, 1], [0, 1], color=UNKNOWN, linewidth=1, linestyle="--")
+        axes.plot(confidence, accuracy, color=RIGHT, linewidth=1)
+        axes.scatter(confidence, accuracy, s=8 + 400 * count / max(int(count.sum()), 1), color=RIGHT, alpha=0.7)
+        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy", aspect="equal")
+        axes.set_title(title, fontsize=8)
     return figure
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from fewshot_film.film import Modulation, Modulations, find_conv_norm_pairs, fold_film, fuse_conv_norm
+from fewshot_film.film import FoldError, Modulation, Modulations, find_conv_norm_pairs, fold_film, fuse_conv_norm
+from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.film_learner import FilmLearner, Head
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.mahalanobis import MahalanobisClassifier, fit_mahalanobis
@@ -61,7 +63,7 @@ class Adapter:
                 f"set, such as simple-cnaps or prototypes; {learner.config.method} is another kind: use its adapt()"
             )
         self.learner = learner.eval()
-        self._pairs = find_conv_norm_pairs(self._plain({}))
+        self._pairs = _fusable_pairs(self._plain({}))
 
     @property
     def has_film(self) -> bool:
@@ -120,6 +122,30 @@ def features_of(network: nn.Module, images: Tensor, device: torch.device) -> Ten
 def _as_float(images: Tensor, device: torch.device) -> Tensor:
     moved = images.to(device).contiguous(memory_format=torch.channels_last)
     return moved.float().div_(255)
+
+
+class _Maps(nn.Module):
+    """A backbone up to its last maps: the part whose data flow can be read off."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, images: Tensor) -> Tensor:
+        for module in self.backbone.stem_modules():
+            images = module(images)
+        for name in self.backbone.stage_names:
+            images = self.backbone.get_submodule(name)(images)
+        return images
+
+
+def _fusable_pairs(network: nn.Module) -> list[tuple[str, str]]:
+    """Convolutions and the BatchNorm layers after them; none where the data flow cannot be read off."""
+    try:
+        pairs = find_conv_norm_pairs(_Maps(cast(Backbone, network)))
+    except FoldError:
+        return []
+    return [(conv.removeprefix("backbone."), norm.removeprefix("backbone.")) for conv, norm in pairs]
 
 
 def _even_choice(labels: Tensor, most: int) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor
 NUM_FOLDS = 20
 MAX_HELD_OUT = 1000
 PRIOR_STRENGTH = 5.0
+"""How firmly a task's temperature is expected near the one that was measured for its learner."""
 _LOG_RANGE = (math.log(1e-6), math.log(1e6))
 
 
@@ -76,32 +77,33 @@ def held_out(fit_head: Callable[[Tensor, Tensor], FittedHead], features: Tensor,
     return HeldOut(torch.cat(logits), torch.cat(nearest), labels[torch.cat(chosen)])
 
 
-def fit_temperature(logits: Tensor, labels: Tensor, prior: float | None = None) -> float:
+def fit_temperature(logits: Tensor, labels: Tensor, prior: float = 1.0, strength: float = 0.0) -> float:
     """The temperature ``T`` for ``softmax(logits / T)``.
 
-    Minimises the cross-entropy of the pictures plus ``5 / 2 (log T - log prior)^2``, so that a prior weighs as much as
-    a few pictures. Of every picture's target ``1 / (M + 2)`` goes to the likeliest of the other classes: however well
-    all is told apart, the next picture may be a mistake (Laplace's rule, as in Platt's scaling).
+    Minimises the cross-entropy of the pictures plus ``strength / 2 (log T - log prior)^2``. Of every picture's target
+    ``1 / (M + 2)`` goes to the likeliest of the other classes: however well all is told apart, the next picture may be
+    a mistake (Laplace's rule, as in Platt's scaling).
 
     Args:
         logits: ``(M, way)`` of pictures that the classifier was not fitted to.
         labels: ``(M,)`` in ``[0, way)``.
-        prior: temperature expected beforehand, above 0; None: nothing is known.
+        prior: temperature expected beforehand, above 0.
+        strength: how firmly, at least 0.
 
     Returns:
-        The temperature; the prior, or else 1, where there are no pictures or no two classes.
+        The temperature; the prior where there are no pictures or no two classes.
 
     Raises:
-        ValueError: the prior is not above 0, or the shapes do not fit.
+        ValueError: a number is out of range, or the shapes do not fit.
     """
-    if (prior is not None and not prior > 0) or logits.ndim != 2 or labels.shape != logits.shape[:1]:
+    if not prior > 0 or not strength >= 0 or logits.ndim != 2 or labels.shape != logits.shape[:1]:
         raise ValueError(
-            f"logits {tuple(logits.shape)}, labels {tuple(labels.shape)}, prior {prior}; expected (M, way), (M,) and "
-            "a number above 0 or None"
+            f"logits {tuple(logits.shape)}, labels {tuple(labels.shape)}, prior {prior}, strength {strength}; expected "
+            "(M, way), (M,), a number above 0 and one of at least 0"
         )
-    centre, strength = math.log(prior or 1.0), 0.0 if prior is None else PRIOR_STRENGTH
     if len(labels) == 0 or logits.shape[1] == 1:
-        return math.exp(centre)
+        return prior
+    centre = math.log(prior)
     logits = logits.double()
     doubt = 1 / (len(labels) + 2)
     target = labels[:, None]
@@ -115,7 +117,22 @@ def fit_temperature(logits: Tensor, labels: Tensor, prior: float | None = None) 
     return math.exp(_golden_section(objective, *_LOG_RANGE))
 
 
-def prior_temperature(measured: Mapping[float, float], shot: float) -> float | None:
+def task_temperature(held: HeldOut, measured: Mapping[float, float], shot: float) -> float:
+    """The temperature of a task, from its own held-out support pictures and from what is known of the learner.
+
+    Held-out pictures are judged by heads of one picture a class less, which need a higher temperature: what they tell
+    is by which factor this task differs from others of its learner at that number.
+
+    Args:
+        held: held-out support pictures.
+        measured: see :func:`prior_temperature`.
+        shot: support pictures a class, a mean where they differ.
+    """
+    before, now = (prior_temperature(measured, max(number, 1)) for number in (shot - 1, shot))
+    return fit_temperature(held.logits, held.labels, before, PRIOR_STRENGTH) * now / before
+
+
+def prior_temperature(measured: Mapping[float, float], shot: float) -> float:
     """Temperature at some number of pictures a class, from temperatures measured at others.
 
     Args:
@@ -123,10 +140,10 @@ def prior_temperature(measured: Mapping[float, float], shot: float) -> float | N
         shot: pictures a class, a mean where they differ.
 
     Returns:
-        Between two shots straight in the logarithms; beyond all of them that of the nearest; None where none is known.
+        Between two shots straight in the logarithms; beyond all of them that of the nearest; 1 where none is known.
     """
     if not measured:
-        return None
+        return 1.0
     shots = sorted(measured)
     values = [math.log(measured[known]) for known in shots]
     return math.exp(float(np.interp(math.log(shot), np.log(shots), values)))

@@ -13,10 +13,9 @@ from torch import Tensor
 from fewshot_film.classifier.adapting import Adapter, features_of
 from fewshot_film.classifier.calibration import (
     HeldOut,
-    fit_temperature,
     held_out,
     largest_member_distance,
-    prior_temperature,
+    task_temperature,
 )
 from fewshot_film.classifier.errors import NotFittedError
 from fewshot_film.classifier.labels import as_array, class_order, read_labels
@@ -167,7 +166,7 @@ class FewShotClassifier(Manners):
             if not self.temperature > 0:
                 raise ValueError(f"temperature is {self.temperature}; expected a number above 0, or None")
             return float(self.temperature)
-        return fit_temperature(held.logits, held.labels, prior=prior_temperature(pretrained.temperatures, shot))
+        return task_temperature(held, pretrained.temperatures, shot)
 
     # asking
 
@@ -202,6 +201,12 @@ class FewShotClassifier(Manners):
     def predict_proba(self, images: Any) -> np.ndarray:
         """Probabilities ``(M, way)`` of the classes, in the order of ``classes_``; every row sums to 1."""
         return self.answer(images).probabilities
+
+    def decision_function(self, images: Any) -> np.ndarray:
+        """Logits ``(M, way)`` of the learner's head, before the temperature; one column a class, of two classes too."""
+        fitted = self._check_fitted()
+        logits: np.ndarray = fitted.head.logits(self._features(fitted, images)).cpu().numpy()
+        return logits
 
     def distances(self, images: Any) -> np.ndarray:
         """Squared Mahalanobis distances ``(M, way)`` from pictures to classes, in the adapted features."""

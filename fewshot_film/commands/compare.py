@@ -40,7 +40,7 @@ def run(config: CompareConfig) -> None:
     first = next(iter(models.values()))
     learners: dict[str, Learner | None] = {
         **models,
-        **without_training(config.learners, first.backbone.eval(), first.config),
+        **without_training(config.learners, first.backbone, first.config),
     }
     source = open_source("folder", config.data)
     title = f"{source.name}, {len(source.class_names)} classes"

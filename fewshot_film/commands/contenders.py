@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any, Protocol, cast
@@ -14,6 +15,7 @@ from fewshot_film.classifier.pretrained import load_pretrained
 from fewshot_film.config.learners import LearnerConfig
 from fewshot_film.data import ImageSet
 from fewshot_film.episodes import Plan, build_episode
+from fewshot_film.film import remove_film
 from fewshot_film.learners import CONFIGS, Learner, build_learner
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.film_learner import FilmLearner
@@ -92,7 +94,7 @@ def without_training(names: Sequence[str], backbone: Backbone, template: Learner
 
     Args:
         names: which; empty for all that take no gradient steps.
-        backbone: shared by all, in evaluation mode.
+        backbone: every learner gets a copy, without FiLM.
         template: settings that say what the backbone is.
 
     Raises:
@@ -100,9 +102,11 @@ def without_training(names: Sequence[str], backbone: Backbone, template: Learner
     """
     found: dict[str, Learner | None] = {PIXELS: None}
     for method, kind in CONFIGS.items():
-        learner = build_learner(_as_it_is(kind, template), backbone)
-        own = {id(parameter) for parameter in learner.parameters()} - {id(one) for one in backbone.parameters()}
-        if not own:
+        plain = copy.deepcopy(backbone)
+        remove_film(plain)
+        learner = build_learner(_as_it_is(kind, template), plain)
+        shared = {id(parameter) for parameter in plain.parameters()}
+        if not any(one.requires_grad and id(one) not in shared for one in learner.parameters()):
             found[method] = learner
     for name in names:
         if name not in found:

@@ -148,6 +148,34 @@ class ClassifyConfig:
 
 
 @dataclass(frozen=True)
+class CalibrateConfig:
+    """Measure a model's temperatures on validation episodes and keep them in it."""
+
+    model: str
+    """Folder of a model made by ``train`` or ``pretrain``; its ``config.json`` is written anew."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """Where pictures come from."""
+    split: str = "val"
+    """Part of the source's classes that the temperatures are measured on."""
+    test_split: str = "test"
+    """Part of the source's classes that the calibration error is measured on."""
+    way: int = 5
+    """Classes in an episode."""
+    shots: tuple[int, ...] = (1, 2, 5, 10)
+    """Support pictures a class: one temperature for each, those between are interpolated."""
+    query: int = 10
+    """Query pictures a class."""
+    episodes: int = 100
+    """Episodes for each number of support pictures, of either split."""
+    seed: int = 0
+    """Seed of the episodes."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+    out: str = ""
+    """Folder for ``calibration.json`` and the reliability diagrams ``calibration.png``; empty: printed only."""
+
+
+@dataclass(frozen=True)
 class CompareConfig:
     """Compare learners on one's own pictures, on the same random splits."""
 

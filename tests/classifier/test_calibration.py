@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 
 from fewshot_film.classifier.adapting import TaskHead
 from fewshot_film.classifier.calibration import (
+    HeldOut,
     fit_temperature,
     held_out,
     largest_member_distance,
     prior_temperature,
     student_quantile,
+    task_temperature,
 )
 from fewshot_film.learners import fit_mahalanobis
 
@@ -91,14 +93,27 @@ def test_the_prior_rules_where_there_are_few_pictures():
     assert fit_temperature(logits[:0], labels[:0]) == 1
     assert fit_temperature(logits[:, :1], labels) == 1
     free = fit_temperature(logits, labels)
-    held = [fit_temperature(logits[:count], labels[:count], prior=30.0) for count in (1, 10, 50)]
+    held = [fit_temperature(logits[:count], labels[:count], prior=30.0, strength=5.0) for count in (1, 10, 50)]
     assert 30 > held[0] > held[1] > held[2] > free
 
 
-@pytest.mark.parametrize("prior", [0.0, -1.0])
-def test_a_prior_above_nothing(prior):
-    with pytest.raises(ValueError, match=r"expected .* a number above 0"):
-        fit_temperature(torch.zeros(1, 2), torch.zeros(1, dtype=torch.long), prior=prior)
+def test_what_held_out_pictures_tell_is_a_factor():
+    """A task like the others of its learner gets what was measured at its number of pictures, not at one less."""
+    logits = torch.tensor([[3.0, 0.0]] * 9 + [[0.0, 3.0]])
+    held = HeldOut(logits, logits[:, 0], torch.zeros(10, dtype=torch.long))
+    found = fit_temperature(logits, held.labels)
+    assert task_temperature(held, {1.0: found, 2.0: found / 3}, 2) == pytest.approx(found / 3, rel=1e-6)
+    twice = HeldOut(2 * logits, logits[:, 0], held.labels)
+    assert found / 3 < task_temperature(twice, {1.0: found, 2.0: found / 3}, 2) < 2 * found / 3
+    none = HeldOut(logits[:0], logits[:0, 0], held.labels[:0])
+    assert task_temperature(none, {1.0: 4.0}, 1) == pytest.approx(4)
+    assert task_temperature(none, {}, 1) == 1
+
+
+@pytest.mark.parametrize(("prior", "strength"), [(0.0, 1.0), (-1.0, 1.0), (1.0, -1.0)])
+def test_numbers_out_of_range(prior, strength):
+    with pytest.raises(ValueError, match="a number above 0 and one of at least 0"):
+        fit_temperature(torch.zeros(1, 2), torch.zeros(1, dtype=torch.long), prior, strength)
 
 
 def test_temperatures_between_the_measured_shots():
@@ -106,7 +121,7 @@ def test_temperatures_between_the_measured_shots():
     assert prior_temperature(measured, 4) == pytest.approx(2)
     assert prior_temperature(measured, 1) == 4
     assert prior_temperature(measured, 100) == pytest.approx(1)
-    assert prior_temperature({}, 3) is None
+    assert prior_temperature({}, 3) == 1
 
 
 @pytest.mark.parametrize(

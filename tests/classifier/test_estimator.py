@@ -50,6 +50,13 @@ def test_film_acts():
     assert max(float((gamma - 1).abs().max()) for gamma in gammas) > 0.05
 
 
+def test_no_normalisation_is_left_in_the_adapted_network():
+    classifier, _, _ = fitted(film_learner())
+    kinds = {type(module).__name__ for module in classifier._fitted.network.modules()}
+    assert "Conv2d" in kinds
+    assert "BatchNorm2d" not in kinds
+
+
 def test_what_is_known_after_fitting():
     images, labels = pictures_and_labels(3, 4)
     classifier = FewShotClassifier(film_learner(), device="cpu").fit(images[:7], labels[:7])

@@ -50,7 +50,8 @@ def test_pictures_are_named_scored_and_drawn(place: Path, folders, tmp_path: Pat
     printed = capsys.readouterr().out
     assert f"{right} of 6 right ({100 * right / 6:.1f} %)" in printed
     assert printed.count("\n| class ") == 6
-    sheet = np.asarray(Image.open(out / "predictions.png").convert("RGB")).astype(int)
+    with Image.open(out / "predictions.png") as picture:
+        sheet = np.asarray(picture.convert("RGB")).astype(int)
     blue = np.abs(sheet - (0x00, 0x72, 0xB2)).sum(2) < 30
     assert blue.sum() > 200 * right
 

@@ -11,6 +11,7 @@ import torch
 from fewshot_film.commands.compare import markdown_table, with_differences
 from fewshot_film.commands.contenders import OnFeatures, Pixels, Whole, contender, without_training
 from fewshot_film.episodes import HoldOutSampler
+from fewshot_film.run.errors import ConfigError
 from tests.classifier.small import film_learner, prototypes
 from tests.commands.pictures import fewshot_film, place  # noqa: F401 - a fixture
 from tests.learners.small import noisy_classes
@@ -115,6 +116,11 @@ def test_only_what_needs_no_training_goes_on_any_backbone():
     learner = film_learner()
     found = without_training((), learner.backbone, learner.config)
     assert found["pixels"] is None
-    assert found["prototypes"].backbone is learner.backbone
+    weights = found["prototypes"].backbone.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in learner.backbone.state_dict().items())
     assert found["simple-cnaps"].config.adaptation == "none"
     assert all(one is None or one.config.adaptation == "none" for one in found.values())
+    named = without_training(("fine-tuning", "pixels"), learner.backbone, learner.config)
+    assert list(named) == ["fine-tuning", "pixels"]
+    with pytest.raises(ConfigError, match="learner 'relation' has parts that must be trained: name a model of it in"):
+        without_training(("relation",), learner.backbone, learner.config)

@@ -1,0 +1,42 @@
+"""Pictures of results: what is on them, by their artists and their pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from fewshot_film.figures import RIGHT, UNKNOWN, WRONG, SheetPicture, SheetRow, answer_sheet, reliability_diagrams
+
+GREY = np.full((3, 8, 8), 128, np.uint8)
+
+
+def frames(figure: Figure) -> list[str]:
+    """Colours of the framed pictures, row by row."""
+    return [to_hex(axes.spines["left"].get_edgecolor()) for axes in figure.axes if axes.axison]
+
+
+def test_frames_tell_right_from_wrong():
+    rows = [
+        SheetRow("cat", [GREY, GREY], [SheetPicture(GREY, "90 %", True), SheetPicture(GREY, "60 %\ndog", False)], 2),
+        SheetRow("dog", [GREY], [SheetPicture(GREY, "50 %", None)], 7),
+    ]
+    figure = answer_sheet(rows, "three pictures")
+    assert frames(figure) == [colour.lower() for colour in (RIGHT, WRONG, UNKNOWN)]
+    assert len(figure.axes) == 2 * (2 + 1 + 2)
+    titles = [axes.get_title(loc="left") for axes in figure.axes if axes.get_title(loc="left")]
+    assert titles == ["cat (2)", "dog (7)"]
+    captions = [axes.get_xlabel() for axes in figure.axes if axes.axison]
+    assert captions == ["90 %", "60 %\ndog", "50 %"]
+
+
+def test_a_sheet_without_answers():
+    assert answer_sheet([SheetRow("cat", [GREY], [], 0)], "nothing").axes
+
+
+def test_a_reliability_diagram_for_each_title():
+    bins = (np.array([0.5, np.nan]), np.array([0.4, np.nan]), np.array([3, 0]))
+    figure = reliability_diagrams({"one": bins, "two": bins, "three": bins}, columns=2)
+    assert [axes.get_title() for axes in figure.axes] == ["one", "two", "three", ""]
+    points = figure.axes[0].collections[0].get_offsets()
+    assert points[0].tolist() == [0.4, 0.5]
