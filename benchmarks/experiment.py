@@ -35,6 +35,8 @@ class ExperimentConfig:
     """The result file; empty: benchmarks/results/NAME.json."""
     episodes: int = 600
     """Episodes for each row."""
+    processes: int = 0
+    """Processes to evaluate with, 0: one a core."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Experiment:
                 file = settings / f"{stage}.yaml"
                 yield [stage, f"--config={file}", f"--out={runs / stage}", "--resume", *flags[stage], *data]
         tasks = [f"--ways={list(self.ways)}", f"--shots={list(self.shots)}", f"--episodes={config.episodes}"]
+        tasks.append(f"--processes={config.processes}")
         for split in ("val", "test"):
             for stage in STAGES:
                 out = runs / stage / f"{split}.json"

@@ -35,13 +35,13 @@ learner:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """30 classes of 6 noisy pictures about a colour each."""
+    """30 classes of 12 noisy pictures about a colour each."""
     rng = np.random.default_rng(0)
     for number in range(30):
         folder = tmp_path / "pictures" / f"class{number:02}"
         folder.mkdir(parents=True)
         colour = rng.integers(0, 256, 3)
-        for picture in range(6):
+        for picture in range(12):
             noisy = np.clip(colour + rng.normal(0, 10, (16, 20, 3)), 0, 255).astype(np.uint8)
             Image.fromarray(noisy).save(folder / f"{picture}.png")
     return tmp_path / "pictures"
@@ -55,7 +55,7 @@ def test_from_a_folder_to_the_table(pictures: Path, tmp_path: Path, monkeypatch,
     out = tmp_path / "results" / "mine.json"
     config = SmallPicturesConfig(
         root=str(pictures), runs=str(tmp_path / "runs"), out=str(out), episodes=4, name="mine", split_seed=0,
-        image_size=16, shots=(1,), settings=str(settings),
+        image_size=16, shots=(1,), processes=1, settings=str(settings),
     )  # fmt: skip
     assert run(config) == 0
     results = json.loads(out.read_text())["results"]
