@@ -21,7 +21,7 @@ setup(
     packages=find_packages(include=["fewshot_film*", "clevr*", "benchmarks*"]),
     package_data={
         "fewshot_film": ["py.typed", "data/splits/*.json", "pretrained/*/*"],
-        "clevr": ["py.typed", "**/*.json", "**/*.yaml"],
+        "clevr": ["py.typed", "models/*/*", "**/*.json", "**/*.yaml"],
     },
     install_requires=[
         "torch>=2.14",

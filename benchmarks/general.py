@@ -14,13 +14,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from benchmarks.experiment import without_folders
 from benchmarks.paired import as_table, paired
 from fewshot_film.cli import COMMANDS
 from fewshot_film.commands.common import open_images
-from fewshot_film.config import BackboneConfig
+from fewshot_film.config import BackboneConfig, SimpleCNAPSConfig
 from fewshot_film.config.data import DataConfig, SourceConfig
 from fewshot_film.data import ImageSet
 from fewshot_film.data.domains import domains_of
@@ -107,7 +107,8 @@ def trainings(config: GeneralConfig) -> Iterator[list[str]]:
 def measure(config: GeneralConfig, learner: Learner) -> dict[str, Any]:
     """The learner on test classes of the domains it was trained on, beside the same weights without FiLM and pixels."""
     data = DataConfig(sources=sources(config), cache=str(Path(config.runs) / "pictures"))
-    off = SimpleCNAPS(replace(learner.config, adaptation="none"), learner.backbone).eval()
+    settings = cast(SimpleCNAPSConfig, learner.config)
+    off = SimpleCNAPS(replace(settings, adaptation="none"), learner.backbone).eval()
     found: dict[str, Any] = {}
     for domain in domains_of(data):
         images = test_pictures(data, domain.name, learner.config.backbone)

@@ -76,8 +76,9 @@ def trainings(config: LeaveOneOutConfig, domain: str) -> Iterator[list[str]]:
 def evaluate(config: LeaveOneOutConfig, data: DataConfig, domain: str) -> dict[str, Any]:
     """Accuracies of the three on the same episodes of a domain."""
     _, film, plain = folders(config, domain)
-    learners = {FILM: load_learner(film / "model"), PLAIN: load_learner(plain / "model"), PIXELS: None}
-    images = test_pictures(data, domain, learners[FILM].config.backbone)
+    filmed = load_learner(film / "model")
+    images = test_pictures(data, domain, filmed.config.backbone)
+    learners = {FILM: filmed, PLAIN: load_learner(plain / "model"), PIXELS: None}
     return paired(images, learners, config.shots, config.episodes)
 
 

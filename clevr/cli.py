@@ -38,6 +38,14 @@ COMMANDS = (
         ),
     ),
     Command(
+        name="export",
+        config="clevr.commands.export:ExportConfig",
+        run="clevr.commands.export:run",
+        help="Save the model of a run, finished or not.",
+        examples=("clevr-film export runs/clevr/small --checkpoint last --half --out my-model",),
+        positionals=("run",),
+    ),
+    Command(
         name="inspect",
         config="clevr.commands.inspect:InspectConfig",
         run="clevr.commands.inspect:run",

@@ -88,7 +88,7 @@ def save_reasoner(
     if half:
         weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
     record = {"kind": KIND, "model": plain(reasoner.config), "training": dict(training), "settings": plain(config)}
-    save_model(folder, weights, record, _card(reasoner, training))
+    save_model(folder, weights, record, _card(reasoner, training, config))
     return folder
 
 
@@ -102,8 +102,11 @@ def _config(saved: SavedModel) -> ReasonerConfig:
     return ReasonerConfig(**values)
 
 
-def _card(reasoner: FiLMReasoner, training: Mapping[str, Any]) -> str:
-    config = reasoner.config
+def _card(reasoner: FiLMReasoner, training: Mapping[str, Any], settings: TrainConfig) -> str:
+    config, data = reasoner.config, settings.data
+    asked = data.pictures * data.questions * settings.loop.accumulate
+    kind = "new questions in every pass" if data.fresh else "the questions of the files"
+    minutes = f", {training['seconds'] / 60:.0f} minutes" if "seconds" in training else ""
     accuracy = training.get("validation_accuracy")
     reached = "" if accuracy is None else f"; validation accuracy {100 * accuracy:.1f} %"
     return f"""# FiLM reasoning model for CLEVR
@@ -111,8 +114,8 @@ def _card(reasoner: FiLMReasoner, training: Mapping[str, Any]) -> str:
 - Answers questions about pictures of CLEVR's world: `clevr-film ask PICTURE "question" --model FOLDER`.
 - Network: {config.blocks} blocks of {config.maps} maps, pictures of {config.width} x {config.height} ({config.inputs}),
   GRU of {config.hidden_dim}; {sum(p.numel() for p in reasoner.parameters()):,} parameters.
-- Trained on {training.get("questions", "?")} questions about {training.get("pictures", "?")} pictures,
-  {training.get("steps", "?")} steps{reached}.
+- Training: {training.get("steps", 0):,} of {settings.loop.steps:,} steps of up to {asked} questions,
+  {kind}{minutes}{reached}.
 - Limits: knows CLEVR's shapes, colours, materials and words alone; on other pictures its answers mean nothing.
 - Source: Perez et al., "FiLM", AAAI 2018, https://arxiv.org/abs/1709.07871
 

@@ -67,6 +67,25 @@ def test_what_a_run_leaves(config: TrainConfig) -> None:
     assert not any("head" in name for name in reasoner.state_dict()), "the heads of the further losses are thrown away"
 
 
+def test_a_run_is_exported(config: TrainConfig, tmp_path: Path) -> None:
+    run(dataclasses.replace(config, scene_weight=0.5))
+    finished = load(config.out / "model")
+    words = ["export", str(config.out), f"--out={tmp_path / 'exported'}"]
+    assert main("clevr-film", COMMANDS, words) == 0
+    exported = load(tmp_path / "exported")
+    for one, other in zip(finished.state_dict().values(), exported.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+    assert main("clevr-film", COMMANDS, [*words, "--checkpoint=last", "--half"]) == 0
+    weights = sum(value.numel() for value in finished.parameters())
+    assert (tmp_path / "exported/model.safetensors").stat().st_size < 3 * weights
+    assert "6 of 6 steps" in (tmp_path / "exported/README.md").read_text()
+
+
+def test_there_is_no_run_to_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main("clevr-film", COMMANDS, ["export", str(tmp_path), f"--out={tmp_path / 'out'}"]) == 2
+    assert "no checkpoint" in capsys.readouterr().err
+
+
 def test_training_goes_on_from_a_saved_model(config: TrainConfig, tmp_path: Path) -> None:
     run(config)
     first = load(config.out / "model")

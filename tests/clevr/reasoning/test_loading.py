@@ -28,7 +28,7 @@ def test_there_and_back(tmp_path: Path, half: bool) -> None:
         assert torch.equal(other, one.half().float() if half and one.is_floating_point() else one)
     if not half:
         assert torch.equal(loaded(asked), network(asked))
-    assert "3 steps" in (folder / "README.md").read_text()
+    assert "3 of 875,000 steps" in (folder / "README.md").read_text()
 
 
 def test_no_such_model() -> None:

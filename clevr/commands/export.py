@@ -1,0 +1,55 @@
+"""``clevr-film export``: the model of a run that need not be finished, as a folder to keep or to pass on."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Which run, which of its checkpoints, and where to."""
+
+    run: Path
+    """Run folder of ``clevr-film train``."""
+    out: Path
+    """Folder of the saved model; made, or replaced if it holds a saved model."""
+    checkpoint: Literal["best", "last"] = "best"
+    """The weights with the best validation accuracy so far, or those of the last step that was saved."""
+    half: bool = False
+    """Keep the weights in 16 bits, in half the room; loaded, they are single again."""
+
+
+def run(config: ExportConfig) -> None:
+    """Write the saved model.
+
+    Raises:
+        ConfigError: the folder holds no run of ``clevr-film train``.
+        CheckpointError: there is no such checkpoint, or it is damaged.
+        SavedModelError: the output folder holds other things.
+    """
+    from clevr.commands.train import ReasonerTraining
+    from clevr.config import TrainConfig
+    from clevr.reasoning.loading import save_reasoner
+    from clevr.reasoning.network import FiLMReasoner
+    from fewshot_film.run.checkpoint import load_checkpoint, put_weights
+    from fewshot_film.run.parsing import parse
+
+    path = config.run / f"{config.checkpoint}.ckpt"
+    checkpoint = load_checkpoint(path)
+    settings: TrainConfig = parse("export", TrainConfig, [f"--config={config.run / 'config.yaml'}"])
+    module = ReasonerTraining(FiLMReasoner(settings.model), settings.scene_weight, settings.referent_weight)
+    put_weights(module, checkpoint.module, path)
+    progress = checkpoint.progress
+    training = {
+        "steps": progress.step,
+        "best_step": progress.best_step,
+        "validation_accuracy": progress.best if config.checkpoint == "best" else None,
+        "seconds": round(progress.seconds, 1),
+    }
+    folder = save_reasoner(config.out, module.reasoner, training, settings, half=config.half)
+    logger.info("saved %s: step %d of %d", folder, progress.step, settings.loop.steps)
