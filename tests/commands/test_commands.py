@@ -24,9 +24,9 @@ def fewshot_film(*words: object) -> int:
     return main("fewshot-film", COMMANDS, [str(word) for word in words])
 
 
-def draw_classes(root: Path, num_classes: int, per_class: int = 8) -> Path:
+def draw_classes(root: Path, num_classes: int, per_class: int = 8, seed: int = 0) -> Path:
     """Every class is one random 4 x 4 pattern, enlarged, with noise."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     for label in range(num_classes):
         pattern = np.kron(rng.integers(0, 2, size=(4, 4)), np.ones((4, 4))) * 180
         folder = root / f"class {label:02d}"

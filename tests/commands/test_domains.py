@@ -21,8 +21,8 @@ def fewshot_film(*words: object) -> int:
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A YAML file with two folders, one of them held out, and where they lie."""
     root = tmp_path_factory.mktemp("domains")
-    for name in ("seen", "other", "unseen"):
-        draw_classes(root / name, 30)
+    for seed, name in enumerate(("seen", "other", "unseen")):
+        draw_classes(root / name, 30, seed=seed)
     (root / "data.yaml").write_text(
         "data:\n"
         "  held_out: unseen\n"
