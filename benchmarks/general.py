@@ -90,7 +90,7 @@ def run(config: GeneralConfig) -> int:
         return status
     results = measure(config, load_learner(SHIPPED))
     write_result(OUT, config=config, seed=0, results=results)
-    write_text_atomically(SHIPPED / "README.md", card(results))
+    write_text_atomically(SHIPPED / "README.md", card(results, config.weights))
     return 0
 
 
@@ -125,8 +125,14 @@ def store(model: Path, folder: Path) -> None:
     save_model(folder, half, {**saved.config, "training": without_folders(saved.config["training"])}, text)
 
 
-def card(results: dict[str, Any]) -> str:
-    """The model card, with the numbers measured."""
+def card(results: dict[str, Any], weights: str = "") -> str:
+    """The model card, with the numbers measured.
+
+    Args:
+        results: what was measured.
+        weights: what the backbone started from; empty: `configs/general/pretrain.yaml`.
+    """
+    start = "a backbone pre-trained on CIFAR-FS alone" if weights else "`configs/general/pretrain.yaml`"
     learner = load_learner(SHIPPED)
     backbone, size = learner.config.backbone, (SHIPPED / "model.safetensors").stat().st_size / 2**20
     tables = "\n\n".join(as_table(domain, rows) for domain, rows in results.items())
@@ -138,7 +144,8 @@ half precision, {size:.1f} MiB.
 
 - **Trained on** the training classes of Omniglot (MIT licence; Vinyals' split, with rotations), of CIFAR-FS (pictures
   of CIFAR-100, for research), and of the generated domains (glyphs, creatures, textures). No picture is contained.
-- **How:** `configs/general`; `config.json` has every setting, and the temperatures measured on validation episodes.
+- **How:** from {start}, then `configs/general/train.yaml`; `config.json` has every
+  setting, and the temperatures measured on validation episodes.
 - **Limits:** it sees {backbone.image_size} x {backbone.image_size} pixels; fine detail of larger ones is lost to it.
   The numbers below are for classes that it was not trained on, of kinds of pictures that it was;
   `benchmarks/leave_one_domain_out.py` measures kinds that were held out.
