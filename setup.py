@@ -48,6 +48,7 @@ setup(
         "dev": [
             *DOCS,
             "h5py>=3.10",
+            "huggingface_hub>=0.25",
             "hypothesis>=6.100",
             "import-linter>=2.0",
             "mypy>=1.11",
