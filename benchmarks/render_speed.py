@@ -39,7 +39,7 @@ class RenderSpeedConfig:
     """Processes of one thread each; 0: one for each core."""
     repeats: int = 8
     """Repetitions of each measurement."""
-    batch: int = 32
+    batch: int = 100
     """Scenes drawn at once."""
     sizes: tuple[tuple[int, int], ...] = ((128, 96), (320, 240), (480, 320))
     """Widths and heights of the pictures."""
