@@ -13,7 +13,7 @@ class MemoryConfig:
     """How gradients of an episode are computed."""
 
     mode: Literal["full", "exact", "lite"] = "full"
-    """``full``: all pictures at once; ``exact``: the same gradients in bounded memory, for about a third more time;
+    """``full``: all pictures at once; ``exact``: the same gradients in bounded memory, for about 1.6 times the time;
     ``lite``: an unbiased estimate of them from some of the support pictures."""
     chunk: int = 16
     """``exact``: pictures whose activations are held at once."""
