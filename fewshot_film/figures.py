@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from fewshot_film.episodes import Episode
+from fewshot_film.run.figures import BLUE, VERMILION
 
-# blue and vermilion of Okabe and Ito: apart for every kind of colour vision
-RIGHT, WRONG, UNKNOWN = "#0072B2", "#D55E00", "#777777"
+RIGHT, WRONG, UNKNOWN = BLUE, VERMILION, "#777777"
 
 
 def episode_sheet(episode: Episode, logits: Tensor, *, max_support: int = 5, max_queries: int = 8) -> Figure:

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from clevr.analysis.subject import Finding, Subject, answers_about
 from clevr.analysis.substitution import measure
 from clevr.answers.scores import Score
-from clevr.answers.style import INK, new_figure
+from clevr.answers.style import new_figure
 from clevr.questions.tokens import ANSWER_WORDS
 from clevr.world.scene import COLORS, SHAPES, Scene
 from fewshot_film.film import Modulation, Modulations
 from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.figures import INK
 
 _PAIRS = tuple((color, shape) for color in COLORS for shape in SHAPES)
 WAYS = {

@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from clevr.answers.answering import Answer, Answerer
-from clevr.answers.style import COLORS, INK, PALE, plain
+from clevr.answers.style import COLORS, plain
+from fewshot_film.run.figures import INK, PALE
 
 _DARK = 0.65
 """How much of the light is taken where no response is strongest."""

@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from clevr.questions.programs import QUESTION_TYPES
+from fewshot_film.run.figures import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION
 from fewshot_film.run.files import write_atomically
 
-COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+COLORS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, "#F0E442", "#000000")
 """Of Okabe and Ito (2008)."""
-INK, PALE = "#282828", "#B5B5B5"
 
 TYPE_COLORS = dict(zip(QUESTION_TYPES, COLORS, strict=False))
 

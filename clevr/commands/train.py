@@ -157,6 +157,7 @@ def _data(data: ClevrDataConfig, split: str, reasoner: FiLMReasoner, *, with_sce
         humans=data.humans,
         features=data.features,
         with_scenes=with_scenes,
+        with_referents=not data.fresh,  # fresh questions bring their own
     )
 
 

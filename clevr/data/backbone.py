@@ -7,10 +7,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
-from urllib.error import URLError
 
 import numpy as np
-import safetensors.torch
 import torch
 import torchvision
 from numpy.typing import NDArray
@@ -20,12 +18,13 @@ from torchvision.models.feature_extraction import create_feature_extractor, get_
 
 from clevr.data.feature_config import RANDOM, ExtractorConfig
 from clevr.data.reader import ClevrSplit
+from clevr.reasoning.trunk import IMAGENET_MEAN, IMAGENET_STD
 from fewshot_film.run.errors import UserError
 from fewshot_film.run.parsing import suggestion
 from fewshot_film.run.seeding import derived_seed
+from fewshot_film.run.weights import fetch_state_dict, read_state_dict
 
-MEAN = (0.485, 0.456, 0.406)
-STD = {"imagenet": (0.229, 0.224, 0.225), "film": (0.229, 0.224, 0.224)}
+STD = {"imagenet": IMAGENET_STD, "film": (0.229, 0.224, 0.224)}
 """By the name of the preset; the feature files published with clevr-iep and FiLM were made with the second."""
 
 
@@ -54,7 +53,7 @@ class Extractor(nn.Module):
             near = suggestion(config.layer, nodes)
             raise BackboneError(f"{config.backbone} has no layer {config.layer!r}{near}; {_listed(nodes)}")
         self.network = create_feature_extractor(network, {config.layer: "features"})
-        self.register_buffer("mean", torch.tensor(MEAN).view(-1, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD[config.normalisation]).view(-1, 1, 1), persistent=False)
         super().train(False)
 
@@ -133,7 +132,7 @@ def _build(config: ExtractorConfig) -> nn.Module:
     if config.weights == RANDOM:
         return network
     path = Path(config.weights)
-    found = _read(path) if path.is_file() else _fetch(config, enum)
+    found = read_state_dict(path, BackboneError) if path.is_file() else _fetch(config, enum)
     _fit(network, found, config)
     return network
 
@@ -146,27 +145,7 @@ def _fetch(config: ExtractorConfig, enum: type[torchvision.models.WeightsEnum]) 
             f"no weights {config.weights!r}: there is no such file, and torchvision's weights for {config.backbone} "
             f"are {', '.join(names) or 'none'}"
         )
-    url = enum[config.weights].url
-    try:
-        return cast(Mapping[str, Tensor], enum[config.weights].get_state_dict(progress=False))
-    except (URLError, OSError) as error:
-        raise BackboneError(
-            f"torchvision could not fetch {config.weights} for {config.backbone} ({error}). Without a network: "
-            f"download {url} elsewhere and give its path as --extractor.weights, or put the file into "
-            f"{torch.hub.get_dir()}/checkpoints"
-        ) from error
-
-
-def _read(path: Path) -> Mapping[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        return cast(Mapping[str, Tensor], torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:
-        raise BackboneError(
-            f"{path} cannot be read as weights ({type(error).__name__}); expected a .safetensors file, or a state dict "
-            "of tensors alone saved by torch.save"
-        ) from error
+    return fetch_state_dict(enum[config.weights], config.backbone, "--extractor.weights", BackboneError)
 
 
 def _fit(network: nn.Module, found: Mapping[str, Tensor], config: ExtractorConfig) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +21,6 @@ from clevr.data.table import QuestionTable
 from clevr.questions.tokens import SPECIAL_TOKENS, UNK, Vocabulary
 from clevr.reasoning.network import QuestionBatch
 from clevr.reasoning.prefixes import build_prefix_tree
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -63,11 +60,17 @@ class ReasoningData:
         return QuestionBatch(
             torch.from_numpy(np.asarray(self.pictures[images])),
             torch.from_numpy(picture),
-            build_prefix_tree([question.tolist() for question in questions]),
+            build_prefix_tree(questions),
             torch.from_numpy(answers),
             None if self.supervision is None else torch.from_numpy(self.supervision.described[images]),
-            None if self.supervision is None else torch.from_numpy(self.supervision.referents[numbers]),
+            self._referents(numbers),
         )
+
+
+    def _referents(self, numbers: NDArray[np.int64]) -> Tensor | None:
+        if self.supervision is None or self.supervision.referents is None:
+            return None
+        return torch.from_numpy(self.supervision.referents[numbers])
 
 
 def load_reasoning_data(
@@ -80,6 +83,7 @@ def load_reasoning_data(
     humans: bool = False,
     features: str = "",
     with_scenes: bool = False,
+    with_referents: bool = True,
 ) -> ReasoningData:
     """Read the questions and pictures of a split.
 
@@ -92,6 +96,7 @@ def load_reasoning_data(
         humans: take the questions of CLEVR-Humans.
         features: folder of feature stores, for models that read features.
         with_scenes: read what further losses learn from, scenes and programs, too.
+        with_referents: with the scenes, also run the programs of the questions, to know their objects.
 
     Raises:
         DataNotFoundError: a part of the split is not there.
@@ -111,7 +116,10 @@ def load_reasoning_data(
     else:
         pictures = load_pictures(files, names, model.width, model.height, cache)
     tokens, ends = _encode(table, vocabulary)
-    supervision = read_supervision(files, names, model.height / model.width, cache) if with_scenes else None
+    if not with_scenes:
+        return ReasoningData(table, tokens, ends, pictures)
+    aspect = model.height / model.width
+    supervision = read_supervision(files, names, aspect, cache, with_referents=with_referents)
     return ReasoningData(table, tokens, ends, pictures, supervision)
 
 

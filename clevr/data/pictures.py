@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import logging
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,8 +15,7 @@ from tqdm import tqdm
 
 from clevr.data.reader import ClevrSplit
 from clevr.workers import available_cores, run_jobs
-
-logger = logging.getLogger(__name__)
+from fewshot_film.run.files import write_atomically
 
 _CHUNK = 500
 """Pictures that a process decodes at a time."""
@@ -76,12 +73,7 @@ def load_pictures(
     path = cache / f"{split.files.split}-{width}x{height}-{_digest(split, filenames)}.npy"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            _decode(split, filenames, width, height, unfinished)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        write_atomically(path, lambda temporary: _decode(split, filenames, width, height, temporary))
     pictures: NDArray[np.uint8] = np.load(path, mmap_mode="r")
     return pictures
 

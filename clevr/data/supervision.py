@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from clevr.data.array_file import load_arrays, save_arrays
 from clevr.data.errors import DataError
 from clevr.data.reader import ClevrSplit
 from clevr.questions.programs import ProgramError
@@ -28,11 +27,14 @@ class Supervision:
     """The scene of each picture, ``M`` of them."""
     described: NDArray[np.float32]
     """What lies where in each, ``(M, 10, 6)``: :func:`clevr.reasoning.supervision.describe_scenes`."""
-    referents: NDArray[np.int8]
-    """Which objects each question is finally about, ``(N, 2, 10)``: :func:`mark_referents`."""
+    referents: NDArray[np.int8] | None
+    """Which objects each question is finally about, ``(N, 2, 10)``: :func:`mark_referents`; None if they were not
+    asked for."""
 
 
-def read_supervision(split: ClevrSplit, filenames: Sequence[str], aspect: float, cache: Path) -> Supervision:
+def read_supervision(
+    split: ClevrSplit, filenames: Sequence[str], aspect: float, cache: Path, *, with_referents: bool = True
+) -> Supervision:
     """Scenes of some pictures, and for every question of the split which objects it is finally about.
 
     Args:
@@ -40,6 +42,7 @@ def read_supervision(split: ClevrSplit, filenames: Sequence[str], aspect: float,
         filenames: the pictures, in the order of the result.
         aspect: height by width of what a model sees of a picture.
         cache: folder to keep the objects of the questions in.
+        with_referents: run the programs of the questions, to know their objects.
 
     Raises:
         DataNotFoundError: the split has no scenes.
@@ -50,16 +53,7 @@ def read_supervision(split: ClevrSplit, filenames: Sequence[str], aspect: float,
     if missing is not None:
         file = split.files.storage.label(split.files.scenes or "")
         raise DataError(file, "", f"has no scene of {missing}; get or make the scenes of all pictures")
-    path = cache / f"{split.files.split}-referents.npz"
-    signature = _signature(split)
-    found = _load(path, signature)
-    if found is None:
-        found = _collect(split, by_name)
-        cache.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        with unfinished.open("wb") as file_to_write:
-            np.savez_compressed(file_to_write, signature=np.asarray(signature), referents=found)
-        unfinished.replace(path)
+    found = _referents(split, by_name, cache) if with_referents else None
     scenes = [by_name[name] for name in filenames]
     size = split.load_picture(filenames[0]).size
     return Supervision(scenes, describe_scenes(scenes, size, aspect), found)
@@ -89,13 +83,14 @@ def _signature(split: ClevrSplit) -> str:
     return " ".join(f"{storage.label(part)} {storage.signature(part)}" for part in parts)
 
 
-def _load(path: Path, signature: str) -> NDArray[np.int8] | None:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            found: NDArray[np.int8] = arrays["referents"]
-            return found if str(arrays["signature"]) == signature else None
-    except (FileNotFoundError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
+def _referents(split: ClevrSplit, scenes: dict[str, Scene], cache: Path) -> NDArray[np.int8]:
+    """Those of all questions; collected once, then kept."""
+    path, signature = cache / f"{split.files.split}-referents.npz", _signature(split)
+    kept = load_arrays(path, signature) or {}
+    if "referents" not in kept:
+        kept = {"referents": _collect(split, scenes)}
+        save_arrays(path, signature, kept, compressed=True)
+    return kept["referents"]
 
 
 def _collect(split: ClevrSplit, scenes: dict[str, Scene]) -> NDArray[np.int8]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import zipfile
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -13,6 +11,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from clevr.data.array_file import load_arrays, save_arrays
 from clevr.questions.programs import QUESTION_TYPES
 from clevr.questions.question import Question
 from clevr.questions.tokens import ANSWERS
@@ -123,35 +122,31 @@ class QuestionTable:
             path: where to; its folder is made.
             signature: what the questions were read from, for :meth:`load`.
         """
-        arrays: dict[str, Any] = {"signature": np.asarray(_full_signature(signature))}
+        arrays: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, Texts):
                 arrays |= {f"{field.name}.data": value.data, f"{field.name}.ends": value.ends}
             else:
                 arrays[field.name] = value
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        with unfinished.open("wb") as file:
-            np.savez(file, **arrays)
-        unfinished.replace(path)
+        save_arrays(path, _full_signature(signature), arrays)
 
     @classmethod
     def load(cls, path: Path, signature: str) -> QuestionTable | None:
         """Read a table; None if there is none for this signature, or only a damaged one."""
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                if str(arrays["signature"]) != _full_signature(signature):
-                    return None
-                columns: dict[str, Any] = {
-                    field.name: Texts(arrays[f"{field.name}.data"], arrays[f"{field.name}.ends"])
-                    if f"{field.name}.data" in arrays
-                    else arrays[field.name]
-                    for field in fields(cls)
-                }
-                return cls(**columns)
-        except (FileNotFoundError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        arrays = load_arrays(path, _full_signature(signature))
+        if arrays is None:
             return None
+        try:
+            columns: dict[str, Any] = {
+                field.name: Texts(arrays[f"{field.name}.data"], arrays[f"{field.name}.ends"])
+                if f"{field.name}.data" in arrays
+                else arrays[field.name]
+                for field in fields(cls)
+            }
+        except KeyError:
+            return None
+        return cls(**columns)
 
 
 def _full_signature(signature: str) -> str:

@@ -181,7 +181,7 @@ class FreshBatches(PictureBatches):
         return QuestionBatch(
             torch.from_numpy(np.asarray(self.data.pictures[images])),
             torch.from_numpy(picture),
-            build_prefix_tree([question.tolist() for question in self.hide(index, encoded)]),
+            build_prefix_tree(self.hide(index, encoded)),
             torch.tensor(answers),
             torch.from_numpy(self.supervision.described[images]),
             torch.from_numpy(np.stack(about)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ class PrefixTree:
     """How many beginnings, which is tokens, each question has, ``(B,)``."""
 
 
-def build_prefix_tree(questions: Sequence[Sequence[int]]) -> PrefixTree:
+def build_prefix_tree(questions: Sequence[Sequence[int] | NDArray[np.integer[Any]]]) -> PrefixTree:
     """The tree of some questions.
 
     Args:

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import cast
-from urllib.error import URLError
 
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 import torchvision
@@ -24,6 +21,7 @@ from fewshot_film.film import FiLMedNetwork, Sites, inject_film
 from fewshot_film.learners.errors import WeightsError
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.parsing import suggestion
+from fewshot_film.run.weights import fetch_state_dict, read_state_dict
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -218,7 +216,7 @@ def _read_weights(config: BackboneConfig, backbone: Backbone) -> dict[str, Tenso
     """Weights from a file, a folder or torchvision, checked against the network's keys and shapes."""
     path = Path(config.weights)
     path = path / "model.safetensors" if path.is_dir() else path
-    found = _read_file(path) if path.is_file() else _fetch(config)
+    found = read_state_dict(path, WeightsError) if path.is_file() else _fetch(config)
     found = {key.removeprefix("backbone."): value for key, value in found.items()}
     expected = backbone.state_dict()
     if config.name.startswith(TORCHVISION):
@@ -232,18 +230,6 @@ def _read_weights(config: BackboneConfig, backbone: Backbone) -> dict[str, Tenso
             f"(such as {other[:2]}); use the settings that the weights were trained with"
         )
     return {key: found[key] for key in expected}
-
-
-def _read_file(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        return cast(dict[str, Tensor], torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:
-        raise WeightsError(
-            f"{path} cannot be read as weights ({type(error).__name__}); expected a .safetensors file, or a state "
-            "dict of tensors alone saved by torch.save"
-        ) from error
 
 
 def _fetch(config: BackboneConfig) -> dict[str, Tensor]:
@@ -260,11 +246,4 @@ def _fetch(config: BackboneConfig) -> dict[str, Tensor]:
             f"no weights at {config.weights!r}: there is no such file or folder, and torchvision's weights for "
             f"{config.name} are {', '.join(names)}"
         )
-    try:
-        return cast(dict[str, Tensor], enum[config.weights].get_state_dict(progress=False))
-    except (URLError, OSError) as error:
-        raise WeightsError(
-            f"torchvision could not fetch {config.weights} for {config.name} ({error}). Without a network: "
-            f"download {enum[config.weights].url} elsewhere and give its path as `weights`, or put the file into "
-            f"{torch.hub.get_dir()}/checkpoints"
-        ) from error
+    return fetch_state_dict(enum[config.weights], config.name, "`weights`", WeightsError)

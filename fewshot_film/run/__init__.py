@@ -3,7 +3,8 @@
 - ``command``: the registry behind both command lines; ``parsing``: dataclass, YAML and flags; ``errors``.
 - ``config``: settings of the loop; ``loop``: ``train``, the one training loop; ``machine``: device, precision
   and processes; ``loading``: batches by number; ``seeding``: generators from (seed, keys).
-- ``checkpoint``, ``folder``, ``progress``: what a run leaves on the disk; ``saved_model``: what is shared.
+- ``checkpoint``, ``folder``, ``progress``: what a run leaves on the disk; ``saved_model``: what is shared;
+  ``weights``: what others trained.
 - ``results``, ``environment``: result files.
 
 Import from these modules; this one imports nothing, and ``command``, ``config`` and ``errors`` do without
