@@ -20,7 +20,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["fewshot_film*", "clevr*", "benchmarks*"]),
     package_data={
-        "fewshot_film": ["py.typed", "data/splits/*.json", "pretrained/*/*"],
+        "fewshot_film": ["py.typed", "data/splits/*.json", "pretrained/*/*", "app/*.css"],
         "clevr": ["py.typed", "models/*/*", "**/*.json", "**/*.yaml"],
     },
     install_requires=[
@@ -44,9 +44,11 @@ setup(
         "hub": ["huggingface_hub>=0.25"],
         "onnx": ["onnx>=1.18", "onnxscript>=0.5"],
         "analysis": ["scikit-learn>=1.5"],
+        "app": ["gradio>=6.31"],
         "docs": DOCS,
         "dev": [
             *DOCS,
+            "gradio>=6.31",
             "h5py>=3.10",
             "huggingface_hub>=0.25",
             "hypothesis>=6.100",
@@ -55,6 +57,7 @@ setup(
             "onnx>=1.18",
             "onnxruntime>=1.22",
             "onnxscript>=0.5",
+            "playwright>=1.50",
             "pytest>=8",
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.6",

@@ -72,6 +72,17 @@ COMMANDS = (
         ),
     ),
     Command(
+        name="app",
+        config=f"{CONFIG}:AppConfig",
+        run="fewshot_film.app.server:run",
+        help="Everything in the browser: teach a classifier, ask about scenes, compare learners.",
+        examples=(
+            "fewshot-film app --open",
+            "fewshot-film app --folder labelled/ --port 8000",
+            "fewshot-film app --models [runs/mine/train/model,general-small] --reasoner runs/clevr/small/model",
+        ),
+    ),
+    Command(
         name="report",
         config=f"{CONFIG}:ReportConfig",
         run="fewshot_film.commands.report:run",

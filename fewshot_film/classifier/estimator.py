@@ -314,6 +314,15 @@ class FewShotClassifier(Manners):
         """Support pictures in all."""
         return len(self._check_fitted().labels)
 
+    def support(self) -> tuple[Tensor, list[Hashable]]:
+        """What was learned from: pictures ``(N, C, H, W)``, uint8 at the network's size, and the label of each.
+
+        Raises:
+            NotFittedError: :meth:`fit` comes first.
+        """
+        fitted = self._check_fitted()
+        return fitted.images, [fitted.classes[label] for label in fitted.labels.tolist()]
+
     @property
     def temperature_(self) -> float:
         """What the logits are divided by."""

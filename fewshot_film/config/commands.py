@@ -227,3 +227,40 @@ class ReportConfig:
     def __post_init__(self) -> None:
         if self.episodes < 1:
             raise ConfigError(f"episodes is {self.episodes}; expected at least 1")
+
+
+@dataclass(frozen=True)
+class AppConfig:
+    """The page in the browser: teach a classifier, ask about scenes, compare learners."""
+
+    host: str = "127.0.0.1"
+    """Address to listen at; by default only this computer reaches it. 0.0.0.0 lets everyone in, without a password."""
+    port: int = 7860
+    """Port to listen at; 0: one that is free."""
+    open: bool = False
+    """Open the page in the browser."""
+    folder: str = ""
+    """Folder or zip with one sub-folder of pictures a class, which the page then loads by a click."""
+    models: tuple[str, ...] = ("general-small",)
+    """Trained models, named as for ``classify``; the first is what Teach adapts, all can be compared."""
+    reasoner: str = "clevr-small"
+    """The model that answers questions: one that comes with the package, or a folder."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+    file_mib: int = 20
+    """Largest picture that is taken, MiB."""
+    megapixels: int = 50
+    """Largest picture that is taken, millions of pixels."""
+    archive_mib: int = 200
+    """Largest zip that is taken, MiB."""
+    files: int = 200
+    """Most files of one upload."""
+    visitors: int = 50
+    """Pages that may be open at once; one more, and what the one that was idle for longest holds is forgotten."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise ConfigError(f"port is {self.port}; expected 0 to 65535")
+        for name in ("file_mib", "megapixels", "archive_mib", "files", "visitors"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1")

@@ -1,0 +1,1 @@
+"""CLEVR's tab of the page that ``fewshot-film app`` serves."""

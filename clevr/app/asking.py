@@ -1,0 +1,326 @@
+"""One visitor's picture, the questions about it, and what the model answers; scenes can be changed and asked again."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from clevr.answers.answering import Answer, Answerer, open_picture
+from clevr.data.backbone import Extractor
+from clevr.questions import IllPosedError, execute, parse, write_questions
+from clevr.reasoning.network import FiLMReasoner
+from clevr.world.placement import Rules, relate
+from clevr.world.render import object_ids, render
+from clevr.world.scene import COLORS, Scene, SceneObject
+from clevr.world.scenes import Scenes
+from fewshot_film.run.errors import UserError
+from fewshot_film.run.page import Limits
+
+WIDTH, HEIGHT = 480, 360
+"""Of the generated pictures."""
+MIN_OBJECTS, MAX_OBJECTS = 3, 10
+SUGGESTIONS = 10
+"""Questions suggested for a scene."""
+SPLIT = "app"
+"""Keeps the page's scenes apart from those of training sets."""
+MAX_SEED = 999_999
+UNKNOWN = "no question of CLEVR's: its truth is not known"
+ILL_POSED = "makes no sense in this scene"
+
+
+class AskingError(UserError, ValueError):
+    """What a visitor asked for cannot be done with this picture."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One question with its answers."""
+
+    question: str
+    """As it is asked."""
+    truth: str
+    """What is true in the scene; :data:`ILL_POSED`, :data:`UNKNOWN`, or empty for a picture without a scene."""
+    given: Answer
+    """What the model says."""
+
+    @property
+    def is_right(self) -> bool | None:
+        """Whether the model is right; None where the truth is not known."""
+        return None if self.truth in ("", UNKNOWN, ILL_POSED) else self.given.answer == self.truth
+
+
+@dataclass(frozen=True)
+class State:
+    """A picture with its scene, and the lines about it."""
+
+    picture: Image.Image
+    """What the model sees."""
+    scene: Scene | None
+    """What the picture shows; None for an uploaded one."""
+    lines: tuple[Line, ...]
+    """The suggested questions."""
+    line: Line | None
+    """The question that was asked."""
+
+
+class Asking:
+    """What one visitor looks at.
+
+    Args:
+        reasoner: in evaluation mode.
+        extractor: what makes the features, for a model that reads features.
+        limits: on uploads.
+
+    Attributes:
+        now: the picture and the lines about it; None before the first picture.
+        before: the same before the last change of the scene; None where nothing was changed.
+        chosen: number of the object that is to be changed; None: none.
+    """
+
+    def __init__(self, reasoner: FiLMReasoner, extractor: Extractor | None, limits: Limits) -> None:
+        self.reasoner = reasoner
+        self.extractor = extractor
+        self.limits = limits
+        self.now: State | None = None
+        self.before: State | None = None
+        self.chosen: int | None = None
+        self._answerer: Answerer | None = None
+        self._scenes: list[Scene] = []
+        self._lock = threading.RLock()
+
+    # pictures
+
+    def new_scene(self, seed: int, num_objects: int) -> None:
+        """Generate a scene with suggested questions, and ask the first of them.
+
+        Args:
+            seed: decides the scene together with the number of objects; 0 to :data:`MAX_SEED`.
+            num_objects: 3 to 10.
+
+        Raises:
+            AskingError: a number is out of range.
+        """
+        if not (0 <= seed <= MAX_SEED and MIN_OBJECTS <= num_objects <= MAX_OBJECTS):
+            raise AskingError(
+                f"seed {seed} and {num_objects} objects; expected a seed of 0 to {MAX_SEED:,} and {MIN_OBJECTS} to "
+                f"{MAX_OBJECTS} objects"
+            )
+        rules = Rules(min_objects=num_objects, max_objects=num_objects)
+        scene = Scenes(seed, SPLIT, rules, WIDTH, HEIGHT)[0]
+        written = write_questions(scene, np.random.default_rng([seed, num_objects]), SUGGESTIONS)
+        questions = [one.question for one in written]
+        with self._lock:
+            self.before, self.chosen, self._scenes = None, None, []
+            self._show(scene, questions, questions[0])
+
+    def upload(self, path: Path) -> None:
+        """Look at a picture of the visitor's.
+
+        Raises:
+            UploadError: it is too large.
+            DataError: it is no picture.
+        """
+        self.limits.check_picture(path)
+        picture = open_picture(path)
+        with self._lock:
+            self.before, self.chosen, self._scenes = None, None, []
+            self._answerer = Answerer(self.reasoner, picture, self.extractor)
+            self.now = State(self._answerer.picture, None, (), None)
+
+    # questions
+
+    def ask(self, question: str) -> None:
+        """Ask about the picture.
+
+        Raises:
+            AskingError: there is no picture yet.
+            QuestionError: the question is empty, far too long, or in words that the model does not know.
+        """
+        with self._lock:
+            now = self._looked_at()
+            self.now = dataclasses.replace(now, line=self._line(question, now.scene))
+            if self.before is not None:  # the same question to the scene before its last change
+                before = self.before
+                answerer = Answerer(self.reasoner, before.picture, self.extractor)
+                line = Line(question, truth_of(question, before.scene), answerer.ask(question))
+                self.before = dataclasses.replace(before, line=line)
+
+    # changes
+
+    def choose_at(self, column: int, row: int) -> None:
+        """Choose the object that a place of the picture shows; the ground: none.
+
+        Args:
+            column: pixels from the left.
+            row: pixels from the top.
+        """
+        with self._lock:
+            scene = self.now.scene if self.now else None
+            if scene is None or not (0 <= column < WIDTH and 0 <= row < HEIGHT):
+                return
+            number = int(object_ids([scene], WIDTH, HEIGHT)[0, row, column])
+            self.chosen = number if number >= 0 else None
+
+    def delete(self) -> None:
+        """Take the chosen object out of the scene, and ask everything again.
+
+        Raises:
+            AskingError: none is chosen, or it is the last one.
+        """
+        with self._lock:
+            scene, number = self._chosen_object()
+            if len(scene.objects) == 1:
+                raise AskingError("this is the last object; make a new scene")
+            things = [thing for place, thing in enumerate(scene.objects) if place != number]
+            self._change(scene, with_objects(scene, things))
+            self.chosen = None
+
+    def recolour(self, color: str) -> None:
+        """Give the chosen object another colour, and ask everything again.
+
+        Raises:
+            AskingError: none is chosen, there is no such colour, or it has the colour already.
+        """
+        with self._lock:
+            scene, number = self._chosen_object()
+            thing = scene.objects[number]
+            if color not in COLORS or color == thing.color:
+                raise AskingError(f"the object is {thing.color}; choose another of: {', '.join(COLORS)}")
+            things = list(scene.objects)
+            things[number] = dataclasses.replace(thing, color=color)
+            self._change(scene, with_objects(scene, things))
+
+    def undo(self) -> None:
+        """Take the last change back.
+
+        Raises:
+            AskingError: nothing was changed.
+        """
+        with self._lock:
+            if not self._scenes:
+                raise AskingError("nothing was changed in this scene")
+            now = self._looked_at()
+            scene = self._scenes.pop()
+            self.before = self.chosen = None
+            self._show(scene, [line.question for line in now.lines], now.line.question if now.line else None)
+
+    # what there is to see
+
+    def marked_picture(self) -> Image.Image | None:
+        """The picture, with a line around the chosen object."""
+        with self._lock:
+            if self.now is None or self.now.scene is None or self.chosen is None:
+                return self.now.picture if self.now else None
+            mask = object_ids([self.now.scene], WIDTH, HEIGHT)[0].numpy() == self.chosen
+            return Image.fromarray(_outlined(np.asarray(self.now.picture), mask))
+
+    # inner matters
+
+    def _change(self, old: Scene, new: Scene) -> None:
+        self.before = now = self._looked_at()
+        self._scenes.append(old)
+        self._show(new, [line.question for line in now.lines], now.line.question if now.line else None)
+
+    def _show(self, scene: Scene, questions: Sequence[str], asked: str | None) -> None:
+        pixels = render([scene], WIDTH, HEIGHT)[0].permute(1, 2, 0).contiguous().numpy()
+        self._answerer = Answerer(self.reasoner, Image.fromarray(pixels), self.extractor)
+        lines = tuple(self._line(question, scene) for question in questions)
+        known = {line.question: line for line in lines}
+        line = None if asked is None else known[asked] if asked in known else self._line(asked, scene)
+        self.now = State(self._answerer.picture, scene, lines, line)
+
+    def _line(self, question: str, scene: Scene | None) -> Line:
+        assert self._answerer is not None  # there is a picture wherever this is called
+        return Line(question, truth_of(question, scene), self._answerer.ask(question))
+
+    @property
+    def answerer(self) -> Answerer:
+        """What has looked at the picture.
+
+        Raises:
+            AskingError: there is no picture yet.
+        """
+        if self._answerer is None:
+            raise AskingError("there is no picture yet: make a scene or upload one")
+        return self._answerer
+
+    def _looked_at(self) -> State:
+        if self.now is None:
+            raise AskingError("there is no picture yet: make a scene or upload one")
+        return self.now
+
+    def _chosen_object(self) -> tuple[Scene, int]:
+        scene = self._looked_at().scene
+        if scene is None:
+            raise AskingError("an uploaded picture cannot be changed; make a scene")
+        if self.chosen is None or not 0 <= self.chosen < len(scene.objects):
+            raise AskingError("choose an object first, by a click on it or from the list")
+        return scene, self.chosen
+
+
+def with_objects(scene: Scene, things: Sequence[SceneObject]) -> Scene:
+    """A scene with other objects, related to each other by where they lie."""
+    relationships = relate([thing.coords for thing in things], scene.directions)
+    return dataclasses.replace(scene, objects=tuple(things), relationships=relationships)
+
+
+def truth_of(question: str, scene: Scene | None) -> str:
+    """The true answer to a question in CLEVR's English, or why there is none.
+
+    Args:
+        question: any text.
+        scene: what it is about; None where nobody knows.
+    """
+    if scene is None:
+        return ""
+    meanings = parse(question)
+    if not meanings:
+        return UNKNOWN
+    found = set()
+    for meaning in meanings:
+        try:
+            found.add(execute(meaning.program(), scene))
+        except IllPosedError:
+            continue
+    if not found:
+        return ILL_POSED
+    return found.pop() if len(found) == 1 else UNKNOWN
+
+
+def _outlined(pixels: np.ndarray, mask: np.ndarray, width: int = 3) -> np.ndarray:
+    """Pixels with a line around a mask, white with a dark rim: seen before every colour."""
+    grown = [mask]
+    for _ in range(width + 1):
+        padded = np.pad(grown[-1], 1)
+        grown.append(padded[1:-1, 1:-1] | padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:])
+    marked = pixels.copy()
+    marked[grown[-1] & ~mask] = 0
+    marked[grown[-2] & ~grown[1]] = 255
+    return marked
+
+
+def describe(thing: SceneObject) -> str:
+    """An object in words: ``large red metal cube``."""
+    return f"{thing.size} {thing.color} {thing.material} {thing.shape}"
+
+
+@torch.no_grad()
+def modulations_of(reasoner: FiLMReasoner, question: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Gamma and beta of every block for a question, ``(C,)`` each; empty for a model without FiLM."""
+    from clevr.analysis.subject import read
+
+    values = reasoner.modulations(read(reasoner, [reasoner.vocabulary.encode(question)]))
+    return {name: (_plain(gamma), _plain(beta)) for name, (gamma, beta) in values.items()}
+
+
+def _plain(values: Tensor) -> np.ndarray:
+    plain: np.ndarray = values[0].float().cpu().numpy()
+    return plain

@@ -1,0 +1,114 @@
+"""The tab Compare: which learner is best on which pictures."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import gradio as gr
+
+from fewshot_film.app.comparing import GENERATED, Progress, compare, folder_source, learner_names, taught
+from fewshot_film.app.teaching import Teaching
+from fewshot_film.data.source import ImageSource
+from fewshot_film.run.page import Page, in_page
+
+MINE, FOLDER, ARCHIVE = "my classes from Teach", "the folder given at the start", "a zip of folders"
+MAX_EPISODES = 2000
+HEADERS = ("learner", "accuracy, %", "± 95 %", "difference to the best, %", "± 95 %", "ms an episode")
+Shown = tuple[str, list[list[str]]]
+"""The progress bar and the rows of the table."""
+
+
+def build(page: Page) -> None:
+    """Put the tab into the page that is being laid out."""
+    names = learner_names(page)
+    places = [*GENERATED, MINE, *([FOLDER] if page.folder else []), ARCHIVE]
+    gr.Markdown(
+        "Every learner answers the same episodes. Generated pictures give episodes of classes that no model here was "
+        "trained on, with ten queries a class; your own pictures are split at random, again and again."
+    )
+    with gr.Row():
+        with gr.Column(scale=2, min_width=320):
+            data = gr.Radio(places, value=GENERATED[0], label="Pictures")
+            archive = gr.File(label="Zip with one folder of pictures a class", visible=False, elem_classes="drop")
+            learners = gr.CheckboxGroup(
+                names,
+                value=names,
+                label="Learners",
+                info="all but the models take the first model's network as it is",
+            )
+            with gr.Row():
+                way = gr.Slider(2, 20, 5, step=1, label="Way", info="classes; of generated pictures")
+                shot = gr.Slider(1, 10, 1, step=1, label="Shot", info="pictures a class to learn from")
+            episodes = gr.Slider(10, MAX_EPISODES, 100, step=10, label="Episodes")
+            with gr.Row():
+                start = gr.Button("Compare", variant="primary")
+                stop = gr.Button("Stop")
+        with gr.Column(scale=3, min_width=420):
+            bar = gr.HTML(_bar(0, 0))
+            table = gr.Dataframe(headers=list(HEADERS), interactive=False, wrap=True, show_label=False, row_count=0)
+            gr.Markdown(
+                "95 % intervals over the episodes; differences are taken episode by episode. Of your own pictures they "
+                "say what another split would change, not what other pictures would."
+            )
+    data.change(lambda chosen: gr.File(visible=chosen == ARCHIVE), data, archive, show_progress="hidden")
+
+    @in_page
+    def run(
+        chosen: str, path: str | None, some: list[str], ways: int, shots: int, count: int, request: gr.Request
+    ) -> Iterator[Shown]:
+        yield _bar(0, count), []
+        source = _source(page, chosen, path, request)
+        for progress in compare(page, source, [name for name in names if name in some], count, way=ways, shot=shots):
+            yield _bar(progress.done, progress.total), _rows(progress)
+
+    event = start.click(
+        run,
+        [data, archive, learners, way, shot, episodes],
+        [bar, table],
+        show_progress="hidden",
+        concurrency_limit=1,
+        api_visibility="private",
+    )
+    stop.click(None, None, None, cancels=[event])
+
+
+def _source(page: Page, chosen: str, path: str | None, request: gr.Request) -> str | ImageSource:
+    if chosen == MINE:
+        held = page.visitors.held(request.session_hash, Teaching)
+        return taught(list(held.groups.values()) if held else [])
+    if chosen == FOLDER:
+        return folder_source(page.folder)
+    if chosen != ARCHIVE:
+        return chosen
+    if path is None:
+        raise gr.Error("give the zip first", title="That did not work", print_exception=False)
+    page.limits.check_archive(Path(path))
+    return folder_source(path)
+
+
+def _bar(done: int, total: int) -> str:
+    if not total:
+        return "<p>Nothing runs.</p>"
+    state = "Fetching pictures" if not done else f"{done} of {total} episodes"
+    return f'<p>{html.escape(state)}</p><progress class="progress" max="{total}" value="{done}"></progress>'
+
+
+def _rows(progress: Progress) -> list[list[str]]:
+    return [
+        [
+            row.name,
+            _percent(row.accuracy),
+            _percent(row.interval),
+            _percent(row.difference) if place else "the best",
+            _percent(row.difference_interval) if place else "",
+            f"{row.milliseconds:.1f}",
+        ]
+        for place, row in enumerate(progress.rows)
+    ]
+
+
+def _percent(share: float) -> str:
+    return "" if math.isnan(share) else f"{100 * share:.2f}"

@@ -1,0 +1,251 @@
+"""Learners compared on the same episodes, one after the other, so that the table grows while it is looked at."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from fewshot_film.app.teaching import Group
+from fewshot_film.commands.contenders import Contender, contender, load_models, without_training
+from fewshot_film.data import ImageSet, SourceError, decode, open_source
+from fewshot_film.data.pictures import MAX_PIXELS
+from fewshot_film.data.source import ImageSource
+from fewshot_film.episodes import EpisodeSampler, HoldOutSampler, Plan
+from fewshot_film.learners import Learner
+from fewshot_film.run.errors import UserError
+from fewshot_film.run.machine import Machine
+from fewshot_film.run.page import Page
+from fewshot_film.run.results import mean_and_interval, paired_difference
+
+GENERATED = ("creatures", "glyphs", "textures")
+GENERATED_CLASSES = 30
+"""Classes of a generated set that episodes are drawn from: drawing more pictures takes longer than is waited for."""
+MAX_PICTURES = 5000
+"""Most pictures of a folder or zip."""
+_PAUSE = 0.4
+"""Seconds between two looks at the table."""
+
+Shape = tuple[int, int]
+"""Size and channels of pictures."""
+
+
+class ComparisonError(UserError, ValueError):
+    """A comparison that cannot be run as asked."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is known of one learner so far; numbers are NaN before there are two episodes."""
+
+    name: str
+    """The learner."""
+    accuracy: float
+    """Mean, 0 to 1."""
+    interval: float
+    """Half the width of the mean's 95 % interval."""
+    difference: float
+    """Mean difference to the best learner, on the same episodes."""
+    difference_interval: float
+    """Half the width of its 95 % interval."""
+    milliseconds: float
+    """Mean time for an episode: support and query pictures to answers."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a comparison is."""
+
+    done: int
+    """Episodes."""
+    total: int
+    """Episodes that were asked for."""
+    rows: tuple[Row, ...]
+    """The learners, the best first."""
+
+
+class TaughtSource(ImageSource):
+    """A visitor's classes, at the size that they are kept at."""
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        filled = [group for group in groups if group.pictures]
+        self._pictures = [picture for group in filled for picture in group.pictures]
+        labels = np.repeat(np.arange(len(filled)), [len(group.pictures) for group in filled])
+        files = [f"{number}/{picture.name}" for number, picture in enumerate(self._pictures)]
+        super().__init__("my classes", [group.name for group in filled], labels, files)
+
+    def load(self, index: int, *, min_side: int | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
+        """See `ImageSource.load`."""
+        pixels = self._pictures[index].pixels.numpy()
+        return Image.fromarray(np.ascontiguousarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)))
+
+    def stamp(self, index: int) -> str:
+        """See `ImageSource.stamp`."""
+        return ""
+
+    @property
+    def identity(self) -> str:
+        """See `ImageSource.identity`."""
+        return "taught"
+
+
+def learner_names(page: Page) -> list[str]:
+    """What can be compared: the page's models, and learners that take the first one's backbone as it is."""
+    first = next(iter(load_models(page.models).values()))
+    return [*page.models, *without_training((), first.backbone, first.config)]
+
+
+def compare(
+    page: Page,
+    data: str | ImageSource,
+    names: Sequence[str],
+    episodes: int,
+    *,
+    way: int = 5,
+    shot: int = 1,
+    seed: int = 0,
+) -> Iterator[Progress]:
+    """Run learners over the same episodes and say every moment how far it is.
+
+    Args:
+        page: names the models.
+        data: one of :data:`GENERATED`, whose unseen classes give episodes of ``way`` classes with ten queries each; or
+            a source, all of whose classes take part in every episode, split at random.
+        names: learners, as :func:`learner_names` has them.
+        episodes: how many.
+        way: classes of an episode of generated pictures.
+        shot: support pictures a class; 0, of a source only: all but a fifth.
+        seed: decides the episodes.
+
+    Raises:
+        ComparisonError: there is nothing to compare, or a number is out of range.
+        SourceError: the pictures do not suffice.
+    """
+    if not names or episodes < 2:
+        raise ComparisonError(
+            f"{len(names)} learners and {episodes} episodes; choose at least one learner and 2 episodes, an interval "
+            "needs as many"
+        )
+    learners = _learners(page, names)
+    sets = _decode(data, learners)
+    first = next(iter(sets.values()))
+    sampler: EpisodeSampler | HoldOutSampler
+    if isinstance(data, str):
+        sampler = EpisodeSampler(first, way, max(shot, 1), 10, seed=seed, split="test")
+    else:
+        sampler = HoldOutSampler(first, shot, seed=seed)
+    device = Machine(page.device, "32-true").device
+    contenders = {
+        name: (contender(learner, sets[_shape(learner, first)], device), _places(first, sets[_shape(learner, first)]))
+        for name, learner in learners.items()
+    }
+    accuracies: dict[str, list[float]] = {name: [] for name in names}
+    seconds = dict.fromkeys(names, 0.0)
+    shown = -math.inf
+    for index in range(episodes):
+        plan = sampler.plan(index)
+        for name, (one, places) in contenders.items():
+            began = time.perf_counter()
+            accuracies[name].append(_accuracy(one, _moved(plan, places)))
+            seconds[name] += time.perf_counter() - began
+        if time.perf_counter() - shown > _PAUSE or index + 1 == episodes:
+            yield Progress(index + 1, episodes, _rows(accuracies, seconds))
+            shown = time.perf_counter()
+
+
+def _learners(page: Page, names: Sequence[str]) -> dict[str, Learner | None]:
+    """Learners by name; those of the page's models are loaded anew: FiLM is switched on in them."""
+    models = load_models(page.models)
+    first = next(iter(models.values()))
+    plain = [name for name in names if name not in models]
+    others = without_training(plain, first.backbone, first.config) if plain else {}
+    return {name: models[name] if name in models else others[name] for name in names}
+
+
+def _shape(learner: Learner | None, first: ImageSet) -> Shape:
+    if learner is None:
+        return first.image_size, first.num_channels
+    return learner.config.backbone.image_size, learner.config.backbone.channels
+
+
+def _decode(data: str | ImageSource, learners: Mapping[str, Learner | None]) -> dict[Shape, ImageSet]:
+    """The pictures as each learner reads them; raw pixels are those of the first."""
+    configs = [learner.config.backbone for learner in learners.values() if learner is not None]
+    shapes = dict.fromkeys((config.image_size, config.channels) for config in configs) or {(32, 3): None}
+    if isinstance(data, str):
+        return {shape: _generated(data, *shape) for shape in shapes}
+    if len(data) > MAX_PICTURES:
+        raise ComparisonError(
+            f"{data.name} has {len(data):,} pictures; at most {MAX_PICTURES:,} are compared in the page: "
+            "`fewshot-film compare` takes more"
+        )
+    return {shape: decode(data, *shape) for shape in shapes}
+
+
+@functools.lru_cache(maxsize=6)
+def _generated(name: str, image_size: int, channels: int) -> ImageSet:
+    source = open_source(name, split="test")
+    apart = max(1, len(source.class_names) // GENERATED_CLASSES)
+    return decode(source.select(source.class_names[::apart][:GENERATED_CLASSES]), image_size, channels)
+
+
+def taught(groups: Sequence[Group]) -> TaughtSource:
+    """A visitor's classes as a source.
+
+    Raises:
+        ComparisonError: there are fewer than two classes with two pictures.
+    """
+    usable = [group for group in groups if len(group.pictures) > 1]
+    if len(usable) < 2:
+        raise ComparisonError("give two pictures or more to two classes in Teach first")
+    return TaughtSource(usable)
+
+
+def folder_source(path: str | Path) -> ImageSource:
+    """A folder or zip with one sub-folder of pictures a class.
+
+    Raises:
+        FileNotFoundError: it is not there, or has no such folders.
+        SourceError: it is no zip.
+    """
+    source = open_source("folder", path)
+    if len(source.class_names) < 2:
+        raise SourceError(f"{source.name} has one class, '{source.class_names[0]}'; expected at least two folders")
+    return source
+
+
+def _places(drawn_from: ImageSet, images: ImageSet) -> np.ndarray:
+    """Where the pictures that plans count in are in another set of the same source."""
+    place = {file: index for index, file in enumerate(images.files)}
+    return np.array([place.get(file, -1) for file in drawn_from.files], dtype=np.int64)
+
+
+def _moved(plan: Plan, places: np.ndarray) -> Plan:
+    return dataclasses.replace(plan, support=places[plan.support], query=places[plan.query])
+
+
+def _accuracy(one: Contender, plan: Plan) -> float:
+    answers = one.logits(plan).argmax(1).cpu()
+    return float((answers == torch.from_numpy(plan.query_labels)).double().mean())
+
+
+def _rows(accuracies: Mapping[str, Sequence[float]], seconds: Mapping[str, float]) -> tuple[Row, ...]:
+    means = {name: float(np.mean(values)) for name, values in accuracies.items()}
+    order = sorted(means, key=lambda name: -means[name])
+    best = accuracies[order[0]]
+    rows = []
+    for name in order:
+        values = accuracies[name]
+        enough = len(values) > 1
+        _, interval = mean_and_interval(values) if enough else (math.nan, math.nan)
+        difference, spread = paired_difference(values, best) if enough else (math.nan, math.nan)
+        rows.append(Row(name, means[name], interval, difference, spread, 1000 * seconds[name] / len(values)))
+    return tuple(rows)

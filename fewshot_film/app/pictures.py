@@ -1,0 +1,98 @@
+"""Pictures that a visitor gives: read once, kept at the network's size and as a thumbnail."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from fewshot_film.data.errors import PictureError
+from fewshot_film.data.pictures import open_picture, to_array
+from fewshot_film.data.source import ImageSource
+from fewshot_film.run.page import Limits, UploadError
+
+THUMBNAIL = 112
+"""Side of a thumbnail, pixels."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture as the page keeps it."""
+
+    name: str
+    """Of its file."""
+    pixels: Tensor
+    """``(C, H, W)``, uint8, at the size that the network reads."""
+    thumbnail: Path
+    """A small PNG file."""
+
+
+class Reader:
+    """Reads pictures for a network.
+
+    Args:
+        image_size: height and width that the network reads.
+        channels: 3 or 1.
+        folder: where thumbnails go.
+        limits: what is refused.
+    """
+
+    def __init__(self, image_size: int, channels: int, folder: Path, limits: Limits) -> None:
+        self.image_size = image_size
+        self.channels = channels
+        self.folder = folder
+        self.limits = limits
+
+    def uploads(self, files: Iterable[str | Path]) -> Iterator[Picture | str]:
+        """Every uploaded file as a picture, or as what is wrong with it.
+
+        Raises:
+            UploadError: there are too many files.
+        """
+        paths = [Path(file) for file in files]
+        self.limits.check_count(len(paths))
+        for path in paths:
+            try:
+                self.limits.check_picture(path)
+                min_side = 2 * max(THUMBNAIL, self.image_size)
+                yield self.picture(open_picture(path.read_bytes(), path.name, min_side=min_side), path.name)
+            except (PictureError, UploadError) as error:
+                yield str(error)
+
+    def source(self, source: ImageSource, indices: Iterable[int]) -> Iterator[tuple[int, Picture | str]]:
+        """Pictures of a source with their indices, or what is wrong with them."""
+        for index in indices:
+            try:
+                min_side = 2 * max(THUMBNAIL, self.image_size)
+                picture = source.load(index, min_side=min_side, max_pixels=self.limits.pixels)
+                yield index, self.picture(picture, source.files[index])
+            except PictureError as error:
+                yield index, str(error)
+
+    def picture(self, picture: Image.Image, name: str) -> Picture:
+        """A picture that is open already.
+
+        Raises:
+            PictureError: it cannot be converted.
+        """
+        pixels = to_array(picture, name, image_size=self.image_size, channels=self.channels)
+        thumbnail = to_array(picture, name, image_size=THUMBNAIL, channels=3, resize="pad")
+        return self._keep(name, pixels, Image.fromarray(np.ascontiguousarray(thumbnail.transpose(1, 2, 0))))
+
+    def from_pixels(self, pixels: Tensor, name: str) -> Picture:
+        """A picture of which only what the network reads is left, ``(C, H, W)`` uint8."""
+        array = pixels.numpy()
+        shown = np.repeat(array, 3, axis=0) if len(array) == 1 else array
+        small = Image.fromarray(np.ascontiguousarray(shown.transpose(1, 2, 0)))
+        return self._keep(name, array, small.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC))
+
+    def _keep(self, name: str, pixels: np.ndarray, thumbnail: Image.Image) -> Picture:
+        path = self.folder / f"{uuid.uuid4().hex}.png"
+        thumbnail.save(path)
+        return Picture(name, torch.from_numpy(np.ascontiguousarray(pixels)), path)

@@ -1,0 +1,148 @@
+"""``fewshot-film app``: the page, served to this computer."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import threading
+import webbrowser
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fewshot_film.config.commands import AppConfig
+from fewshot_film.extras import MissingExtraError
+from fewshot_film.run.page import Limits, Page, Visitors
+
+if TYPE_CHECKING:
+    import uvicorn
+
+log = logging.getLogger(__name__)
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
+POLICY = "; ".join(
+    (
+        "default-src 'self' data: blob:",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
+        "style-src 'self' 'unsafe-inline'",
+        "frame-ancestors 'self'",
+    )
+)
+"""What browsers may load for the page: its own files and nothing from anywhere else."""
+CSS = Path(__file__).with_name("page.css")
+
+
+def run(config: AppConfig) -> None:
+    """Serve the page until Ctrl-C.
+
+    Raises:
+        MissingExtraError: the extra ``app`` is not installed.
+        ModelNotFoundError: there is no such model.
+        OSError: the port is taken.
+    """
+    with serving(config) as server:
+        socket = server.config.bind_socket()
+        host, port = socket.getsockname()[:2]
+        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        log.info("the page is at %s  (Ctrl-C ends it)", address)
+        if config.open:
+            threading.Timer(1.0, webbrowser.open, [address]).start()
+        server.run([socket])
+
+
+@contextmanager
+def serving(config: AppConfig) -> Iterator[uvicorn.Server]:
+    """A server of the page that is ready to run; its files are gone at the end."""
+    _check_extra()
+    with tempfile.TemporaryDirectory(prefix="fewshot-film-") as name, _quiet_gradio(name):
+        import uvicorn
+
+        folder = Path(name)
+        page = Page(
+            limits=Limits(
+                file_bytes=config.file_mib * 2**20,
+                archive_bytes=config.archive_mib * 2**20,
+                pixels=config.megapixels * 1_000_000,
+                files=config.files,
+            ),
+            visitors=Visitors(folder, config.visitors),
+            device=config.device,
+            models=config.models,
+            reasoner=config.reasoner,
+            folder=config.folder,
+        )
+        server = uvicorn.Server(
+            uvicorn.Config(
+                _application(page, config.host),
+                host=config.host,
+                port=config.port,
+                log_level="warning",
+                timeout_graceful_shutdown=2,
+            )
+        )
+        yield server
+
+
+def _application(page: Page, host: str) -> Any:
+    """The web application: Gradio's, answering to no other name than its own, loading nothing from elsewhere."""
+    import fastapi
+    import gradio
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+    from fewshot_film.app.layout import lay_out
+
+    application = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+
+    async def from_here_alone(
+        request: fastapi.Request, answer: Callable[[fastapi.Request], Awaitable[fastapi.Response]]
+    ) -> fastapi.Response:
+        response = await answer(request)
+        response.headers["Content-Security-Policy"] = POLICY
+        response.headers["Referrer-Policy"] = "no-referrer"
+        return response
+
+    application.middleware("http")(from_here_alone)
+    if host in LOOPBACK:  # else another site could have its own name lead here, and read what is shown
+        application.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK))
+    return gradio.mount_gradio_app(
+        application,
+        lay_out(page),
+        path="/",
+        server_name=host,
+        footer_links=[],
+        run_history=False,
+        show_error=False,
+        max_file_size=max(page.limits.file_bytes, page.limits.archive_bytes),
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        theme=gradio.themes.Default(
+            primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["system-ui", "sans-serif"]
+        ),
+        css=CSS.read_text(encoding="utf-8"),
+    )
+
+
+def _check_extra() -> None:
+    try:
+        import gradio  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(f"the page needs the extra `app` ({error}): pip install 'fewshot-film[app]'") from None
+
+
+@contextmanager
+def _quiet_gradio(folder: str) -> Iterator[None]:
+    """Gradio without counting its users, with its files in a folder of ours."""
+    wanted = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": folder, "HF_HUB_DISABLE_TELEMETRY": "1"}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

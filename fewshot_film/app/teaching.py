@@ -1,0 +1,427 @@
+"""One visitor's classes, the classifier that is adapted to them, and the pictures that it is asked about."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fewshot_film.app.keeping import pack_classifier, unpack_classifier
+from fewshot_film.app.pictures import Picture, Reader
+from fewshot_film.classifier import FewShotClassifier
+from fewshot_film.data import open_source
+from fewshot_film.data.source import ImageSource
+from fewshot_film.run.errors import UserError
+from fewshot_film.run.page import Limits
+
+MAX_CLASSES, MAX_PICTURES, MAX_QUERIES = 40, 1000, 40
+MAX_NAME = 60
+NEAREST = 6
+"""Support pictures shown beside an answer."""
+EXAMPLES = {"creatures": "creature", "glyphs": "letter", "textures": "pattern"}
+"""Generated sets that make an example, and what a class of each is called."""
+_CLASSES, _SHOTS = 5, 4
+_STRANGER = {"creatures": "textures", "glyphs": "creatures", "textures": "glyphs"}
+"""Where the one query comes from that is of no class."""
+
+
+class TeachingError(UserError, ValueError):
+    """What a visitor asked for cannot be done with these classes."""
+
+
+@dataclass
+class Group:
+    """One class of a visitor."""
+
+    number: int
+    """Tells it from the visitor's other classes, whatever they are called."""
+    name: str
+    """What answers call it."""
+    pictures: list[Picture] = field(default_factory=list)
+    """Its support pictures."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the classifier says of one query picture."""
+
+    picture: Picture
+    """The query."""
+    name: str
+    """The likeliest class."""
+    is_stranger: bool
+    """Whether it is further from all classes than their own pictures are: none of these."""
+    probabilities: dict[str, float]
+    """Of every class."""
+    nearest: tuple[tuple[Picture, str, float], ...]
+    """The support pictures that it is most like, with their classes and the distances of their features."""
+
+
+class Teaching:
+    """Classes and queries of one visitor.
+
+    Every change adapts the classifier anew and answers the queries again.
+
+    Args:
+        start: a classifier with a model and no classes.
+        folder: for the visitor's files.
+        limits: on uploads.
+
+    Attributes:
+        groups: the classes by number.
+        queries: pictures that are asked about.
+        verdicts: one a query; empty while there is no classifier.
+        reject: share of true members that may be turned away with the strangers; 0: every picture gets a class.
+        seconds: how long it took to adapt last.
+        changes: counts up with every change of a class.
+        answers: counts up with every change of what there is to say about the queries.
+    """
+
+    _model_in_use = threading.Lock()  # FiLM is switched on in the one model that all visitors share
+
+    def __init__(self, start: FewShotClassifier, folder: Path, limits: Limits) -> None:
+        self.start = start
+        self.folder = folder
+        self.limits = limits
+        self.groups: dict[int, Group] = {}
+        self.queries: list[Picture] = []
+        self.verdicts: list[Verdict] = []
+        self.reject = 0.05
+        self.seconds = 0.0
+        self.changes = self.answers = 0
+        self._numbers = itertools.count(1)
+        self._classifier: FewShotClassifier | None = None
+        self._lock = threading.RLock()
+        self._read_for(start)
+
+    # classes
+
+    def add_class(self, name: str = "") -> Group:
+        """A new, empty class; without a name it gets the next free one.
+
+        Raises:
+            TeachingError: the name is taken or too long, or there are too many classes.
+        """
+        with self._lock:
+            if len(self.groups) >= MAX_CLASSES:
+                raise TeachingError(
+                    f"there are {MAX_CLASSES} classes already, as many as fit on the page; FewShotClassifier in Python "
+                    "and `fewshot-film classify` take more"
+                )
+            number = next(self._numbers)
+            group = Group(number, self._free_name() if not name.strip() else self._checked(name, None))
+            self.groups[number] = group
+            self.changes += 1
+            return group
+
+    def rename(self, number: int, name: str) -> None:
+        """Another name for a class.
+
+        Raises:
+            TeachingError: the name is empty, taken or too long.
+        """
+        with self._lock:
+            group = self._group(number)
+            if name.strip() == group.name:
+                return
+            group.name = self._checked(name, number)
+            self.changes += 1
+            self._answer()
+
+    def remove_class(self, number: int) -> None:
+        """Take a class away with its pictures."""
+        with self._lock:
+            self._forget(self._group(number).pictures)
+            del self.groups[number]
+            self._adapt()
+
+    def remove_picture(self, number: int, place: int) -> None:
+        """Take one support picture away.
+
+        Raises:
+            TeachingError: there is none at this place.
+        """
+        with self._lock:
+            pictures = self._group(number).pictures
+            if not 0 <= place < len(pictures):
+                raise TeachingError("choose a picture first, by a click on it")
+            self._forget([pictures.pop(place)])
+            self._adapt()
+
+    def clear(self) -> None:
+        """Take everything away, and go back to the model of the start."""
+        with self._lock:
+            self._forget(picture for group in self.groups.values() for picture in group.pictures)
+            self._forget(self.queries)
+            self.groups, self.queries = {}, []
+            self._read_for(self.start)
+            self._adapt()
+
+    # pictures
+
+    def add(self, number: int, files: Iterable[str | Path]) -> list[str]:
+        """Support pictures for a class; returns what was wrong with those that could not be used.
+
+        Raises:
+            UploadError: too many files.
+            TeachingError: more pictures than fit, or no such class.
+        """
+        with self._lock:
+            group = self._group(number)
+            pictures, troubles = _sorted(self.reader.uploads(files))
+            self._make_room(len(pictures))
+            group.pictures += pictures
+            self._adapt()
+            return troubles
+
+    def add_folder(self, root: Path) -> list[str]:
+        """Every class of a folder or zip with one sub-folder a class; returns what was wrong with its pictures.
+
+        Classes of a name that is there already get the pictures.
+
+        Raises:
+            SourceError: it holds no such folders.
+            TeachingError: more classes or pictures than fit.
+        """
+        with self._lock:
+            source = open_source("folder", root)
+            self._check_fits(source)
+            return self._take(source, range(len(source)), dict(enumerate(source.class_names)))
+
+    def add_example(self, name: str) -> None:
+        """Replace everything by generated pictures: some classes, a query of each, and one of none of them.
+
+        Args:
+            name: a key of :data:`EXAMPLES`.
+        """
+        with self._lock:
+            self.clear()
+            source = open_source(name, split="test")
+            apart = len(source.class_names) // _CLASSES
+            members = [np.flatnonzero(source.labels == place * apart)[: _SHOTS + 1] for place in range(_CLASSES)]
+            names = {place * apart: f"{EXAMPLES[name]} {'ABCDE'[place]}" for place in range(_CLASSES)}
+            queries = [*self.reader.source(source, [int(some[_SHOTS]) for some in members])]
+            queries += self.reader.source(open_source(_STRANGER[name], split="test"), [0])
+            self.queries = [picture for _, picture in queries if isinstance(picture, Picture)]
+            self._take(source, [int(index) for some in members for index in some[:_SHOTS]], names)
+
+    # queries
+
+    def ask(self, files: Iterable[str | Path]) -> list[str]:
+        """Pictures to be named, before those that are there; returns what was wrong with those that cannot be read.
+
+        Raises:
+            UploadError: too many files.
+        """
+        with self._lock:
+            pictures, troubles = _sorted(self.reader.uploads(files))
+            asked = pictures + self.queries
+            self.queries = asked[:MAX_QUERIES]
+            self._forget(asked[MAX_QUERIES:])
+            self._answer()
+            return troubles
+
+    def forget_queries(self) -> None:
+        """Take the queries away."""
+        with self._lock:
+            self._forget(self.queries)
+            self.queries = []
+            self._answer()
+
+    def set_reject(self, share: float) -> None:
+        """Turn strangers away so that about this share of true members goes with them; 0: nothing is turned away."""
+        with self._lock:
+            self.reject = share
+            self._answer()
+
+    # keeping
+
+    def save(self) -> Path:
+        """The adapted classifier as a zip of its saved folder.
+
+        Raises:
+            TeachingError: there is no classifier yet.
+        """
+        with self._lock:
+            return pack_classifier(self._adapted(), self.folder)
+
+    def export_onnx(self) -> Path:
+        """The adapted classifier as one ONNX file.
+
+        Raises:
+            TeachingError: there is no classifier yet.
+            ImportError: the extra ``onnx`` is not installed.
+        """
+        with self._lock, self._model_in_use:
+            return self._adapted().export_onnx(self.folder / "classifier.onnx")
+
+    def load(self, archive: Path) -> list[str]:
+        """A zip: either of a saved classifier, which replaces everything, or of folders of pictures.
+
+        Returns:
+            What was wrong with pictures that could not be used.
+
+        Raises:
+            UploadError: it is too large, or no zip.
+            SavedModelError: the classifier is damaged.
+        """
+        self.limits.check_archive(archive)
+        saved = unpack_classifier(archive, self.folder)
+        if saved is None:
+            return self.add_folder(archive)
+        with self._lock:
+            classifier = FewShotClassifier.from_pretrained(saved, device=self.start.device)
+            images, labels = classifier.support()
+            if len(classifier.classes_) > MAX_CLASSES or len(images) > MAX_PICTURES:
+                raise TeachingError(
+                    f"it has {len(classifier.classes_)} classes and {len(images):,} pictures; at most {MAX_CLASSES} "
+                    f"and {MAX_PICTURES:,} fit on the page"
+                )
+            self.clear()
+            self._read_for(classifier)
+            for name in classifier.classes_.tolist():
+                members = [index for index, label in enumerate(labels) if label == name]
+                group = self.add_class(str(name))
+                group.pictures = [self.reader.from_pixels(images[index], f"{name} {index}") for index in members]
+            self._adapt()
+            return []
+
+    # what there is to say
+
+    @property
+    def status(self) -> str:
+        """Where things stand, and what to do next; empty where nothing was done yet."""
+        if not self.groups:
+            return ""
+        filled = [group for group in self.groups.values() if group.pictures]
+        if self._classifier is None:
+            wanted = "Give pictures to two classes" if not filled else "Give pictures to one more class"
+            return f"{wanted}, and the classifier adapts to them."
+        count = sum(len(group.pictures) for group in filled)
+        return f"Adapted to {len(filled)} classes and {count} pictures in {self.seconds:.1f} s."
+
+    @property
+    def can_reject(self) -> bool:
+        """Whether strangers can be told: a class needs two pictures for it."""
+        return any(len(group.pictures) > 1 for group in self.groups.values())
+
+    # inner matters
+
+    def _read_for(self, classifier: FewShotClassifier) -> None:
+        self._base = classifier
+        self.reader = Reader(classifier.image_size, classifier.channels, self.folder, self.limits)
+
+    def _adapt(self) -> None:
+        self.changes += 1
+        began = time.perf_counter()
+        filled = [group for group in self.groups.values() if group.pictures]
+        self._classifier = None
+        if len(filled) >= 2:
+            images = torch.stack([picture.pixels for group in filled for picture in group.pictures])
+            labels = [group.number for group in filled for _ in group.pictures]
+            with self._model_in_use:
+                self._classifier = self._base.__sklearn_clone__().fit(images, labels)
+        self.seconds = time.perf_counter() - began
+        self._answer()
+
+    def _answer(self) -> None:
+        self.answers += 1
+        classifier, self.verdicts = self._classifier, []
+        if classifier is None or not self.queries:
+            return
+        support = [picture for group in self.groups.values() for picture in group.pictures]
+        images = torch.stack([picture.pixels for picture in self.queries])
+        reject = self.reject if self.reject > 0 and self.can_reject else None
+        with self._model_in_use:
+            answers = classifier.answer(images, reject=reject)
+            distances, places = classifier.nearest_support(images, min(NEAREST, len(support)))
+        names = {group.number: group.name for group in self.groups.values()}
+        owner = [group.number for group in self.groups.values() for _ in group.pictures]
+        columns = [names[number] for number in classifier.classes_.tolist()]
+        for row, query in enumerate(self.queries):
+            shares = dict(zip(columns, answers.probabilities[row].tolist(), strict=True))
+            nearest = tuple(
+                (support[place], names[owner[place]], float(distance))
+                for place, distance in zip(places[row].tolist(), distances[row].tolist(), strict=True)
+            )
+            is_stranger = answers.labels[row] is None
+            self.verdicts.append(Verdict(query, max(shares, key=shares.__getitem__), is_stranger, shares, nearest))
+
+    def _adapted(self) -> FewShotClassifier:
+        """The classifier with the classes' names for labels."""
+        if self._classifier is None:
+            raise TeachingError("there is no classifier yet: give pictures to two classes first")
+        filled = [group for group in self.groups.values() if group.pictures]
+        images = torch.stack([picture.pixels for group in filled for picture in group.pictures])
+        with self._model_in_use:
+            return self._base.__sklearn_clone__().fit(images, [g.name for g in filled for _ in g.pictures])
+
+    def _take(self, source: ImageSource, indices: Sequence[int], names: dict[int, str]) -> list[str]:
+        self._make_room(len(indices))
+        known = {group.name: group for group in self.groups.values()}
+        troubles = []
+        for index, picture in self.reader.source(source, indices):
+            name = names[int(source.labels[index])][:MAX_NAME]
+            if isinstance(picture, str):
+                troubles.append(picture)
+                continue
+            if name not in known:
+                known[name] = self.add_class(name)
+            known[name].pictures.append(picture)
+        self._adapt()
+        return troubles
+
+    def _check_fits(self, source: ImageSource) -> None:
+        names = {group.name for group in self.groups.values()} | {name[:MAX_NAME] for name in source.class_names}
+        if len(names) > MAX_CLASSES:
+            raise TeachingError(
+                f"{source.name} has {len(source.class_names)} classes; at most {MAX_CLASSES} fit on the page: "
+                "`fewshot-film classify` takes more"
+            )
+
+    def _make_room(self, count: int) -> None:
+        held = sum(len(group.pictures) for group in self.groups.values())
+        if held + count > MAX_PICTURES:
+            raise TeachingError(
+                f"{held:,} pictures and {count:,} more; at most {MAX_PICTURES:,} fit on the page: "
+                "`fewshot-film classify` takes more"
+            )
+
+    def _group(self, number: int) -> Group:
+        if number not in self.groups:
+            raise TeachingError("this class is not there any more")
+        return self.groups[number]
+
+    def _checked(self, name: str, number: int | None) -> str:
+        name = " ".join(name.split())
+        if not name or len(name) > MAX_NAME:
+            raise TeachingError(f"a class is named by 1 to {MAX_NAME} characters, got {len(name)}")
+        if any(group.name == name for group in self.groups.values() if group.number != number):
+            raise TeachingError(f"there is a class {name!r} already; choose another name")
+        return name
+
+    def _free_name(self) -> str:
+        names = {group.name for group in self.groups.values()}
+        return next(name for name in (f"class {number}" for number in itertools.count(1)) if name not in names)
+
+    def _forget(self, pictures: Iterable[Picture]) -> None:
+        for picture in pictures:
+            picture.thumbnail.unlink(missing_ok=True)
+
+
+def _sorted(found: Iterable[Picture | str]) -> tuple[list[Picture], list[str]]:
+    """Pictures, and what was wrong with the others."""
+    pictures: list[Picture] = []
+    troubles: list[str] = []
+    for one in found:
+        if isinstance(one, Picture):
+            pictures.append(one)
+        else:
+            troubles.append(one)
+    return pictures, troubles
