@@ -21,7 +21,7 @@ from clevr.data.chunks import Chunk, GenerateError, split_into_chunks
 from clevr.workers import available_cores, run_jobs
 from clevr.world.scene import COLORS, MATERIALS, SHAPES
 from fewshot_film.run.errors import ConfigError
-from fewshot_film.run.files import write_json_atomically
+from fewshot_film.run.files import in_the_making, write_json_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -113,10 +113,12 @@ def make_chunk(config: ObjectsConfig, chunk: Chunk) -> Chunk:
     from clevr.commands.cutouts import cut_out
     from clevr.data.writer import encode_png
 
+    temporary = in_the_making(_mark(config, chunk))
     for cutout in cut_out(config, range(chunk.start, chunk.stop)):
         path = config.out / cutout.part / cutout.class_name / f"{cutout.scene:06d}_{cutout.index:02d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encode_png(cutout.pixels))
+        temporary.write_bytes(encode_png(cutout.pixels))
+        temporary.replace(path)
     _mark(config, chunk).touch()
     return chunk
 

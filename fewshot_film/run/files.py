@@ -4,9 +4,34 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
+import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+_DAY = 86_400.0
+
+
+def in_the_making(path: Path, ending: str = "tmp") -> Path:
+    """The name beside ``path`` under which this process makes what then becomes it: ``.NAME.HOST.PID.ENDING``.
+
+    What processes that were killed have left under such names is removed: those of this machine that run no more, and
+    whatever nobody has touched for a day.
+
+    Args:
+        path: where the file or folder shall be.
+        ending: tells apart several of one process.
+    """
+    own = f".{path.name}.{socket.gethostname()}.{os.getpid()}.{ending}"
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.(.+)\.(\d+)\.{re.escape(ending)}")
+    for there in path.parent.iterdir() if path.parent.is_dir() else ():
+        match = pattern.fullmatch(there.name)
+        if match and (there.name == own or _is_abandoned(there, match[1], int(match[2]))):
+            shutil.rmtree(there, ignore_errors=True) if there.is_dir() else there.unlink(missing_ok=True)
+    return path.with_name(own)
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -16,7 +41,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         path: where the file shall be; what was there before stays until the move.
         write: fills the file whose path it gets.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = in_the_making(path)
     try:
         write(temporary)
         _sync(temporary)
@@ -43,6 +68,20 @@ def write_json_atomically(path: Path, content: Any) -> None:
 
 def _write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
+
+
+def _is_abandoned(path: Path, host: str, process: int) -> bool:
+    if host == socket.gethostname():
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:  # it lives, and is somebody else's
+            return False
+    try:
+        return time.time() - path.stat().st_mtime > _DAY
+    except FileNotFoundError:
+        return False
 
 
 def _sync(path: Path) -> None:

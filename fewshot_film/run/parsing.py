@@ -75,6 +75,9 @@ def parse(
         namespace = parser.parse_args([*(f"--config={file}" for file in files), *flags])
     except argparse.ArgumentError as error:
         raise ConfigError(f"{_readable(error)}. See {prog} --help") from None
+    for key, kind in kinds.items():
+        if namespace.get(key) is None and not _may_be_null(kind):
+            raise ConfigError(f"{key} is null; expected {_plain_types(str(kind))}. See {prog} --help")
     built = parser.instantiate(namespace)
     return config_class(**{field.name: built[field.name] for field in dataclasses.fields(config_class)})
 
@@ -119,6 +122,10 @@ def keys_of(
         yield f"{prefix}{field.name}", kind
         if dataclasses.is_dataclass(kind):
             yield from keys_of(typing.cast(type, kind), f"{prefix}{field.name}.")
+
+
+def _may_be_null(kind: Any) -> bool:
+    return kind is Any or type(None) in typing.get_args(kind)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from fewshot_film.run.checkpoint import differing_weights
 from fewshot_film.run.config import plain
 from fewshot_film.run.errors import SavedModelError
-from fewshot_film.run.files import write_json_atomically, write_text_atomically
+from fewshot_film.run.files import in_the_making, write_json_atomically, write_text_atomically
 
 FORMAT = "fewshot-film model"
 VERSION = 1
@@ -67,7 +66,7 @@ def save_model(folder: Path, module_state: Mapping[str, Tensor], config: Any, ca
     strangers = sorted(found - {CONFIG, WEIGHTS, CARD})
     if strangers:
         raise SavedModelError(f"{folder} holds other files ({', '.join(strangers[:3])}); choose another folder")
-    new, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{kind}") for kind in ("new", "old"))
+    new, old = (in_the_making(folder, kind) for kind in ("new", "old"))
     new.mkdir(parents=True)
     try:
         copies = {name: value.detach().cpu().contiguous().clone() for name, value in module_state.items()}

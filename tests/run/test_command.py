@@ -175,6 +175,12 @@ def test_wrong_type(capsys, file):
     assert refused(capsys, "ask", "--config", path) == "show ask: resume is 3; expected bool. See show ask --help"
 
 
+@pytest.mark.parametrize("text", ["question: null", "inner: null", "inner: {rate: null}"])
+def test_null_where_none_may_stand(text, capsys, file):
+    assert " is null; expected " in refused(capsys, "ask", "a.png", "--config", file(text))
+    assert asked("a.png", "--config", file("inner: {mode: null}")).inner.mode is None
+
+
 def test_missing_setting(capsys):
     assert "required: picture. See show ask --help" in refused(capsys, "ask")
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import subprocess
+import sys
 
 import pytest
 
-from fewshot_film.run.files import write_atomically, write_json_atomically, write_text_atomically
+from fewshot_film.run.files import in_the_making, write_atomically, write_json_atomically, write_text_atomically
 
 
 def test_writes(tmp_path):
@@ -36,3 +40,37 @@ def test_json_has_no_nan(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json_atomically(tmp_path / "a.json", {"mean": float("nan")})
     assert not list(tmp_path.iterdir())
+
+
+def dead_process() -> int:
+    """Number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_what_killed_processes_left_is_removed(tmp_path):
+    here, dead = socket.gethostname(), dead_process()
+    left = tmp_path / f".a.txt.{here}.{dead}.tmp"
+    left.write_text("half")
+    (tmp_path / f".a.txt.{here}.{dead}.new").mkdir()
+    kept = [f".a.txt.{here}.{os.getppid()}.tmp", f".b.txt.{here}.{dead}.tmp", f".a.txt.elsewhere.{dead}.tmp", ".a.txt"]
+    for name in kept:
+        (tmp_path / name).touch()
+    write_text_atomically(tmp_path / "a.txt", "whole")
+    in_the_making(tmp_path / "a.txt", "new")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted([*kept, "a.txt"])
+
+
+def test_what_another_machine_left_is_removed_after_a_day(tmp_path):
+    left = tmp_path / ".a.txt.elsewhere.7.tmp"
+    left.touch()
+    os.utime(left, (0, 0))
+    write_text_atomically(tmp_path / "a.txt", "whole")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_what_this_process_number_left_is_removed(tmp_path):
+    """In a container every start may have the same number."""
+    in_the_making(tmp_path / "model", "new").mkdir()
+    assert not in_the_making(tmp_path / "model", "new").exists()

@@ -102,6 +102,18 @@ def test_a_run_that_was_killed_goes_on(whole: Path, tmp_path: Path, monkeypatch:
     assert len(calls) == 4
 
 
+def test_a_kill_leaves_no_half_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(path: Path, data: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(data[: len(data) // 2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    with pytest.raises(KeyboardInterrupt):
+        run(a_config(tmp_path / "set"))
+    assert not list((tmp_path / "set").rglob("*.png"))
+
+
 def test_other_settings_or_a_folder_in_use_are_refused(whole: Path, tmp_path: Path, capsys) -> None:
     words = ["objects", "--out", str(whole), "--scenes", "5", "--width", "96", "--height", "64", "--size", "16"]
     assert main("clevr-film", COMMANDS, words) == 2
