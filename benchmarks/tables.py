@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.published import PUBLISHED
+from benchmarks.published import PUBLISHED, Published
 from clevr.answers.report import PUBLISHED as CLEVR_PUBLISHED
 from clevr.questions.programs import QUESTION_TYPES
 
@@ -25,27 +25,76 @@ def read_result(name: str) -> dict[str, Any]:
 
 def few_shot(name: str, title: str) -> str:
     """An experiment of `benchmarks.experiment`: both trainings beside the published numbers, and our gap."""
-    results, methods = read_result(name)["results"], PUBLISHED[name]
-    sources = list(dict.fromkeys(method.source for method in methods))
-    columns = [f"{method.method} [{1 + sources.index(method.source)}]" for method in methods]
-    lines = [
-        f"| {title}, 600 episodes, accuracy in % | pre-trained only | Simple CNAPS | {' | '.join(columns)} | gap |",
-        f"| --- {'| ---: ' * (len(columns) + 3)}|",
-    ]
-    for task, row in results["train"]["test"].items():
-        published = [method.percent[task] for method in methods]
-        best = results[results.get("chosen_by_validation", "train")]["test"][task]["mean"]
-        cells = [_share(results["pretrain"]["test"][task]), _share(row), *(f"{value:.1f}" for value in published)]
-        lines.append(f"| {task} | {' | '.join(cells)} | {100 * best - published[-1]:+.1f} |")
+    results = read_result(name)["results"]
+    ours = {stage: results[stage]["test"] for stage in ("pretrain", "train")}
+    best = results.get("chosen_by_validation", "train")
     minutes = (results["pretrain"]["seconds"] + results["train"]["seconds"]) / 60
-    lines.append(f"\nBoth trainings together took {minutes:.0f} minutes. {_chosen(results, methods[-1].method)}")
-    lines += [f"[{number}] Published: {source}." for number, source in enumerate(sources, 1)]
+    lines = _beside_published(
+        title,
+        {"pre-trained only": ours["pretrain"], "Simple CNAPS": ours["train"]},
+        ours[best],
+        PUBLISHED[name],
+        f"Both trainings together took {minutes:.0f} minutes. {_chosen(best, PUBLISHED[name][-1].method)}",
+    )
     return "\n".join(lines)
 
 
-def _chosen(results: dict[str, Any], method: str) -> str:
-    stage = "pre-trained" if results.get("chosen_by_validation") == "pretrain" else "meta-trained"
-    return f"The gap is that of the {stage} model to {method}."
+def evaluated(name: str, title: str, column: str, published: str) -> str:
+    """A result file of ``fewshot-film evaluate`` beside the published numbers, and our gap.
+
+    Args:
+        name: of the result file.
+        title: of the table.
+        column: what was evaluated.
+        published: whose numbers stand beside it, a key of `PUBLISHED`.
+    """
+    ours = read_result(name)["results"]
+    return "\n".join(_beside_published(title, {column: ours}, ours, PUBLISHED[published], ""))
+
+
+def _beside_published(
+    title: str,
+    columns: Mapping[str, dict[str, Any]],
+    best: dict[str, Any],
+    methods: Sequence[Published],
+    remark: str,
+) -> list[str]:
+    """Lines of a table: our columns, those of others, the gap of our best one to the last of them, and the sources."""
+    sources = list(dict.fromkeys(method.source for method in methods))
+    heads = [f"{method.method} [{1 + sources.index(method.source)}]" for method in methods]
+    lines = [
+        f"| {title}, 600 episodes, accuracy in % | {' | '.join([*columns, *heads])} | gap |",
+        f"| --- {'| ---: ' * (len(columns) + len(heads) + 1)}|",
+    ]
+    for task, row in best.items():
+        published = [method.percent[task] for method in methods]
+        cells = [*(_share(ours[task]) for ours in columns.values()), *(f"{value:.1f}" for value in published)]
+        lines.append(f"| {task} | {' | '.join(cells)} | {100 * row['mean'] - published[-1]:+.1f} |")
+    notes = [f"[{number}] Published: {source}." for number, source in enumerate(sources, 1)]
+    return [*lines, f"\n{remark}", *notes] if remark else [*lines, "", *notes]
+
+
+def _chosen(stage: str, method: str) -> str:
+    return f"The gap is that of the {'pre-trained' if stage == 'pretrain' else 'meta-trained'} model to {method}."
+
+
+def gains(name: str, title: str) -> str:
+    """Accuracies of `benchmarks.paired` over several domains, and the gains of the first learner over the others."""
+    results = read_result(name)["results"]
+    domains = {domain: rows for domain, rows in results.items() if isinstance(rows, dict) and _is_paired(rows)}
+    (first, *others) = next(iter(next(iter(domains.values())).values()))["accuracy"]
+    heads = [title, "task", first, *others, *(f"gain over {other}" for other in others)]
+    lines = [f"| {' | '.join(heads)} |", "| --- | --- " + "| ---: " * (len(heads) - 2) + "|"]
+    for domain, rows in domains.items():
+        for task, row in rows.items():
+            cells = [f"{100 * each['mean']:.1f}" for each in row["accuracy"].values()]
+            cells += [f"{100 * gain['mean']:+.1f} ± {100 * gain['interval']:.1f}" for gain in row["gain"].values()]
+            lines.append(f"| {domain} | {task} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _is_paired(rows: Mapping[str, Any]) -> bool:
+    return all(isinstance(row, dict) and "gain" in row for row in rows.values())
 
 
 def clevr_small() -> str:
@@ -71,6 +120,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "omniglot": partial(few_shot, "omniglot", "Omniglot, 28 x 28"),
     "cifar_fs": partial(few_shot, "cifar_fs", "CIFAR-FS, 32 x 32"),
     "fc100": partial(few_shot, "fc100", "FC100, 32 x 32"),
+    "cifar_fs_pretrained": partial(
+        evaluated, "cifar_fs_pretrained", "CIFAR-FS, 32 x 32", "pre-trained, Mahalanobis classifier", "cifar_fs"
+    ),
+    "general": partial(gains, "general", "general-small, test classes of"),
     "clevr_small": clevr_small,
 }
 
