@@ -25,9 +25,9 @@ from clevr.commands.generate import run as generate
 from clevr.commands.make import make_pictures, make_questions, make_scenes
 from clevr.data.chunks import Chunk
 from clevr.data.writer import encode_png
-from clevr.workers import available_cores
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import write_result
+from fewshot_film.run.workers import available_cores
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,11 @@ from typing import Any, TypeVar
 
 import torch
 
-from clevr.workers import available_cores
 from clevr.world.render import render
 from clevr.world.scenes import Scenes
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import summary, write_result
+from fewshot_film.run.workers import available_cores
 
 Made = TypeVar("Made")
 

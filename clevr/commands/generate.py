@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from clevr.data.chunks import Chunk, ChunkStore, select_chunks, split_into_chunks
 from clevr.questions.families import FAMILIES
-from clevr.workers import available_cores, run_jobs
 from fewshot_film import __version__
 from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.workers import available_cores, run_jobs
 
 logger = logging.getLogger(__name__)
 

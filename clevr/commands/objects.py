@@ -18,10 +18,10 @@ from typing import Any, Literal
 from tqdm import tqdm
 
 from clevr.data.chunks import Chunk, GenerateError, split_into_chunks
-from clevr.workers import available_cores, run_jobs
 from clevr.world.scene import COLORS, MATERIALS, SHAPES
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.files import in_the_making, write_json_atomically
+from fewshot_film.run.workers import available_cores, run_jobs
 
 logger = logging.getLogger(__name__)
 

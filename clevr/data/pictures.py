@@ -14,8 +14,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from clevr.data.reader import ClevrSplit
-from clevr.workers import available_cores, run_jobs
 from fewshot_film.run.files import write_atomically
+from fewshot_film.run.workers import available_cores, run_jobs
 
 _CHUNK = 500
 """Pictures that a process decodes at a time."""

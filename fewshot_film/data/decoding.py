@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,6 +28,7 @@ from fewshot_film.data.image_set import ImageSet, Pixels
 from fewshot_film.data.pictures import MAX_PIXELS, Resize, check_settings, to_array
 from fewshot_film.data.repeats import find_repeats
 from fewshot_film.data.source import ImageSource
+from fewshot_film.run.workers import available_cores
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ class _Pictures:
 
         count = len(self.source)
         bar = tqdm(total=count, desc=f"decoding {self.source.name}", unit="picture", leave=False, disable=None)
-        with bar, ThreadPoolExecutor(_num_cores()) as pool:
+        with bar, ThreadPoolExecutor(available_cores()) as pool:
             for start in range(0, count, _CHUNK):  # in chunks, so that results never pile up
                 stop = min(start + _CHUNK, count)
                 tasks = [range(first, min(first + _TASK, stop)) for first in range(start, stop, _TASK)]
@@ -201,6 +201,3 @@ def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(allowed)}, got '{value}'")
 
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

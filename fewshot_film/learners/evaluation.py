@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from functools import partial
 
 import torch
 from tqdm import tqdm
@@ -15,6 +11,7 @@ from fewshot_film.episodes import Episode, Episodes
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.training import accuracy
 from fewshot_film.run.loop import evaluating
+from fewshot_film.run.workers import available_cores, run_jobs
 
 
 @torch.no_grad()
@@ -46,58 +43,29 @@ def evaluate(
 
     Raises:
         ValueError: ``num_episodes`` or ``processes`` out of range.
+        ProcessLostError: one of the processes was killed.
     """
     if num_episodes < 1 or processes < 0:
         raise ValueError(
             f"num_episodes is {num_episodes} and processes {processes}; expected at least 1, and at least 0"
         )
     device = torch.device(device)
-    processes = min(processes or num_cores(), num_episodes) if device.type == "cpu" else 1
-    with (
-        evaluating(learner),
-        one_thread(device),
-        _accuracies(learner, episodes, num_episodes, processes, device) as values,
-    ):
-        bar = tqdm(values, progress, num_episodes, unit="episode", disable=None if progress else True)
-        return list(bar)
+    processes = min(processes or available_cores(), num_episodes) if device.type == "cpu" else 1
+    size = max(1, num_episodes // (8 * processes)) if processes > 1 else 1
+    numbers = [range(first, min(first + size, num_episodes)) for first in range(0, num_episodes, size)]
+    values = [0.0] * num_episodes
+    job = partial(_accuracies, learner, episodes, device)
+    results = run_jobs(job, numbers, processes) if device.type == "cpu" else map(job, numbers)
+    bar = tqdm(desc=progress, total=num_episodes, unit="episode", disable=None if progress else True)
+    with evaluating(learner), bar:
+        for done, accuracies in results:
+            values[done.start : done.stop] = accuracies
+            bar.update(len(done))
+    return values
 
 
-@contextmanager
 def _accuracies(
-    learner: Learner, episodes: Episodes, num_episodes: int, processes: int, device: torch.device
-) -> Iterator[Iterator[float]]:
-    if processes == 1:
-        yield (episode_accuracy(learner, episodes[index].to(device)) for index in range(num_episodes))
-        return
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, spawn, _start_worker, (learner, episodes)) as pool:
-        yield pool.map(_work, range(num_episodes), chunksize=max(1, num_episodes // (8 * processes)))
-
-
-_at_work: dict[str, tuple[Learner, Episodes]] = {}
-
-
-def _start_worker(learner: Learner, episodes: Episodes) -> None:
-    torch.set_num_threads(1)
-    _at_work["job"] = (learner, episodes)
-
-
-def _work(index: int) -> float:
-    learner, episodes = _at_work["job"]
-    return episode_accuracy(learner, episodes[index])
-
-
-@contextmanager
-def one_thread(device: torch.device) -> Iterator[None]:
-    """One thread for operators on the CPU inside the block: sums are added up in one order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1 if device.type == "cpu" else before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def num_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    learner: Learner, episodes: Episodes, device: torch.device, numbers: range
+) -> tuple[range, list[float]]:
+    """Accuracy on some of the episodes, with their numbers."""
+    return numbers, [episode_accuracy(learner, episodes[index].to(device)) for index in numbers]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 import torch
 
-from fewshot_film.episodes import EpisodeSampler
+from fewshot_film.episodes import Episode, EpisodeSampler
 from fewshot_film.learners.evaluation import episode_accuracy, evaluate
+from fewshot_film.run.errors import ProcessLostError
 from tests.learners.small import noisy_classes, small_learner
 
 SAMPLER = EpisodeSampler(noisy_classes(), way=5, shot=1, query=4, seed=3, split="test")
@@ -22,6 +26,20 @@ def test_values_are_those_of_the_episodes_one_by_one():
 def test_two_processes_give_the_same_numbers():
     learner = small_learner()
     assert evaluate(learner, SAMPLER, 6, processes=2) == evaluate(learner, SAMPLER, 6, processes=1)
+
+
+class Deadly:
+    """Episodes of which one ends its process, as the system does for want of memory."""
+
+    def __getitem__(self, index: int) -> Episode:
+        if index == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return SAMPLER[index]
+
+
+def test_a_killed_process_is_told():
+    with pytest.raises(ProcessLostError, match="a worker process ended in the middle"):
+        evaluate(small_learner(), Deadly(), 4, processes=2)
 
 
 def test_mode_threads_and_random_state_are_left_as_they_were():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -9,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from clevr.workers import available_cores, run_jobs
 from fewshot_film.run.errors import ProcessLostError
+from fewshot_film.run.workers import available_cores, run_jobs
 
 
 def describe(job: int) -> tuple[int, int, int]:
@@ -68,14 +69,34 @@ def test_an_error_of_a_job_arrives() -> None:
         list(run_jobs(fail_at_two, range(4), 2))
 
 
+class Counted:
+    """Something that notes how often it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __setstate__(self, state: dict[str, Path]) -> None:
+        self.__dict__ |= state
+        (self.folder / f"{os.getpid()}-{time.monotonic_ns()}").touch()
+
+
+def use(counted: Counted, job: int) -> int:
+    return job
+
+
+def test_what_jobs_share_travels_once_to_each_worker(tmp_path: Path) -> None:
+    assert sorted(run_jobs(functools.partial(use, Counted(tmp_path)), range(20), 2)) == list(range(20))
+    assert len(list(tmp_path.iterdir())) <= 2
+
+
 def test_a_killed_worker_is_noticed() -> None:
-    with pytest.raises(ProcessLostError, match=r"a worker process ended in the middle.*fewer --workers"):
+    with pytest.raises(ProcessLostError, match=r"a worker process ended in the middle.*with fewer processes"):
         list(run_jobs(die_at_two, range(4), 2))
 
 
 def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
     code = (
-        "import functools, pathlib, tests.clevr.test_workers as t\n"
+        "import functools, pathlib, tests.run.test_workers as t\n"
         f"job = functools.partial(t.sleep_and_tell, pathlib.Path({str(tmp_path)!r}))\n"
         "if __name__ == '__main__':\n"
         "    list(t.run_jobs(job, range(2), 2))\n"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fewshot_film.run.errors import ProcessLostError
 
@@ -28,10 +28,10 @@ def run_jobs(function: Callable[[Job], Result], jobs: Sequence[Job], num_workers
     """Results of ``function`` over the jobs, as they come, each computed with one thread.
 
     One worker is this process itself. More are started afresh (spawned), so they inherit no locks and no
-    state of torch or CUDA; ``function`` and the jobs travel to them by pickle.
+    state of torch or CUDA; ``function`` travels to each of them once, and the jobs one by one, by pickle.
 
     Args:
-        function: a function of a module, or a :func:`functools.partial` of one.
+        function: a function of a module, or a :func:`functools.partial` of one with what all jobs share.
         jobs: its arguments.
         num_workers: processes to compute with.
     Raises:
@@ -40,25 +40,34 @@ def run_jobs(function: Callable[[Job], Result], jobs: Sequence[Job], num_workers
     if not jobs:
         return
     if min(num_workers, len(jobs)) == 1:
-        with _one_thread():
+        with one_thread():
             yield from map(function, jobs)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(num_workers, len(jobs)), context, _prepare_worker) as pool:
-        futures = [pool.submit(function, job) for job in jobs]
+    with ProcessPoolExecutor(min(num_workers, len(jobs)), context, _prepare_worker, (function,)) as pool:
+        futures = [pool.submit(_do, job) for job in jobs]
         try:
             for future in as_completed(futures):
                 yield future.result()
         except BrokenProcessPool:
             raise ProcessLostError(
                 "a worker process ended in the middle, perhaps for want of memory; run the same command "
-                "again, with fewer --workers if it repeats"
+                "again, with fewer processes if it repeats"
             ) from None
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _prepare_worker() -> None:
+_function: list[Callable[[Any], Any]] = []
+"""What a worker does with its jobs."""
+
+
+def _do(job: Any) -> Any:
+    return _function[0](job)
+
+
+def _prepare_worker(function: Callable[[Any], Any]) -> None:
+    _function[:] = [function]
     os.environ["OMP_NUM_THREADS"] = "1"  # what torch goes by if it is imported later
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
@@ -75,7 +84,8 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """One thread for torch's operators on the CPU inside the block: sums are added up in one order."""
     import torch
 
     before = torch.get_num_threads()
