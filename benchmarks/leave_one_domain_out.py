@@ -2,26 +2,28 @@
 
     python -m benchmarks.leave_one_domain_out run --omniglot omniglot.zip --cifar cifar-100.zip
 
-For every held-out domain a backbone is pre-trained on the others, and from it two learners are meta-trained on the same
-episodes of the others with the settings in ``configs/general``: Simple CNAPS, and the same without FiLM. Both and the
-nearest class mean of raw pixels then answer the same episodes of the held-out domain's test classes. Started again,
-it goes on where it was stopped; domains can be done one at a time.
+For every held-out domain a backbone is pre-trained on the others and frozen, and FiLM is meta-trained on episodes of
+the others (``configs/general/film.yaml``). Simple CNAPS, the same backbone without FiLM, and the nearest class mean of
+raw pixels then answer the same episodes of the held-out domain's test classes. ``--weights`` takes the place of the
+pre-training where there is a backbone that never saw the held-out domains. Started again, it goes on where it was
+stopped; domains can be done one at a time.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from benchmarks.general import CONFIGS, FILM, PIXELS, PLAIN, GeneralConfig, sources, test_pictures
 from benchmarks.paired import as_table, paired
 from fewshot_film.cli import COMMANDS
+from fewshot_film.config import SimpleCNAPSConfig
 from fewshot_film.config.data import DataConfig
 from fewshot_film.data.domains import domains_of
-from fewshot_film.learners import load_learner
+from fewshot_film.learners import SimpleCNAPS, load_learner
 from fewshot_film.run.command import Command, main
 from fewshot_film.run.results import write_result
 
@@ -50,36 +52,35 @@ def run(config: LeaveOneOutConfig) -> int:
                 return status
         results[domain] = evaluate(config, data, domain)
         print(as_table(f"{domain} held out", results[domain]), flush=True)
-    write_result(Path(config.out), config=config, seed=0, results=results)
+        write_result(Path(config.out), config=config, seed=0, results=results)
     return 0
 
 
-def folders(config: LeaveOneOutConfig, domain: str) -> tuple[Path, Path, Path]:
-    """Runs of one held-out domain: pre-training, with FiLM, without."""
+def folders(config: LeaveOneOutConfig, domain: str) -> tuple[Path, Path]:
+    """Runs of one held-out domain: pre-training, and FiLM."""
     runs = Path(config.runs) / f"without-{domain}"
-    return runs / "pretrain", runs / "film", runs / "plain"
+    return runs / "pretrain", runs / "film"
 
 
 def trainings(config: LeaveOneOutConfig, domain: str) -> Iterator[list[str]]:
     """The commands that are left to do for a domain."""
-    pretrain, film, plain = folders(config, domain)
+    pretrain, film = folders(config, domain)
     common = [*config.flags(), f"--data.held_out={domain}", "--resume"]
     weights = f"--learner.backbone.weights={config.weights or pretrain / 'model'}"
     if not config.weights and not (pretrain / "model").is_dir():
         yield ["pretrain", f"--config={CONFIGS / 'pretrain.yaml'}", f"--out={pretrain}", *common]
-    for folder, adaptation in ((film, "film"), (plain, "none")):
-        if not (folder / "model").is_dir():
-            settings = [f"--config={CONFIGS / 'train.yaml'}", f"--out={folder}", weights]
-            yield ["train", *settings, f"--learner.adaptation={adaptation}", *common]
+    if not (film / "model").is_dir():
+        yield ["train", f"--config={CONFIGS / 'film.yaml'}", f"--out={film}", weights, *common]
 
 
 def evaluate(config: LeaveOneOutConfig, data: DataConfig, domain: str) -> dict[str, Any]:
     """Accuracies of the three on the same episodes of a domain."""
-    _, film, plain = folders(config, domain)
+    _, film = folders(config, domain)
     filmed = load_learner(film / "model")
-    images = test_pictures(data, domain, filmed.config.backbone)
-    learners = {FILM: filmed, PLAIN: load_learner(plain / "model"), PIXELS: None}
-    return paired(images, learners, config.shots, config.episodes)
+    settings = cast(SimpleCNAPSConfig, filmed.config)
+    plain = SimpleCNAPS(replace(settings, adaptation="none"), filmed.backbone).eval()
+    images = test_pictures(data, domain, settings.backbone)
+    return paired(images, {FILM: filmed, PLAIN: plain, PIXELS: None}, config.shots, config.episodes)
 
 
 COMMAND = Command(

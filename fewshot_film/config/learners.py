@@ -76,8 +76,15 @@ class FilmConfig(LearnerConfig):
     """Convolution blocks of the set encoder, each halving the picture; 4 for 28 x 28 pictures."""
     penalty: float = 0.001
     """Weight of the sum of r squared in the training loss."""
+    film_spread: float = 0.001
+    """Spread of r before training: how far from the identity FiLM begins. The paper's is for 100,000 tasks; with
+    0.1 FiLM differs between tasks from the first step on."""
     train_backbone: bool = False
     """Meta-train the backbone's convolutions too; the CNAPS papers freeze them after pre-training."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _expect(self, "film_spread", self.film_spread >= 0, "at least 0")
 
 
 @dataclass(frozen=True)

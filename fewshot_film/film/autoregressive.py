@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fewshot_film.film.errors import ShapeError
-from fewshot_film.film.generators import RegularisedGenerator, RegularisedValues, residual_layers
+from fewshot_film.film.generators import REGULARISER_STD, RegularisedGenerator, RegularisedValues, residual_layers
 from fewshot_film.film.sites import Modulations, Sites
 
 
@@ -44,6 +44,7 @@ class AutoregressiveGenerator(RegularisedGenerator):
         feature_dims: width of the pooled features that enter each stage, e.g. ``(64, 64, 128, 256)`` for
             ResNet-18.
         penalty_weight: factor of the sum of squared regularisers in ``penalty()``.
+        regulariser_std: spread of the regularisers at the start.
 
     Raises:
         ShapeError: ``feature_dims`` has not one entry per stage.
@@ -53,7 +54,13 @@ class AutoregressiveGenerator(RegularisedGenerator):
     """
 
     def __init__(
-        self, code_dim: int, sites: Sites, feature_dims: Sequence[int], *, penalty_weight: float = 0.001
+        self,
+        code_dim: int,
+        sites: Sites,
+        feature_dims: Sequence[int],
+        *,
+        penalty_weight: float = 0.001,
+        regulariser_std: float = REGULARISER_STD,
     ) -> None:
         super().__init__(code_dim, sites)
         self.penalty_weight = penalty_weight
@@ -68,7 +75,8 @@ class AutoregressiveGenerator(RegularisedGenerator):
         self.local_codes = nn.ModuleList(map(LocalCode, self.feature_dims, widths))
         width_of = dict(zip(stages, widths, strict=True))
         self.values = nn.ModuleList(
-            RegularisedValues(site, width_of[site.stage] + code_dim, project=True) for site in sites
+            RegularisedValues(site, width_of[site.stage] + code_dim, project=True, regulariser_std=regulariser_std)
+            for site in sites
         )
 
     def forward(self, code: Tensor, run_stage: StageRunner) -> Modulations:

@@ -17,6 +17,8 @@ from fewshot_film.film.layer import Modulation
 from fewshot_film.film.sites import Modulations, Site, Sites
 
 LinearInit = Literal["near_identity", "kaiming_uniform", "xavier_uniform", "zero"]
+REGULARISER_STD = 0.001
+"""Spread of the regularisers at the start, of the papers: FiLM begins near the identity."""
 
 
 class Generator(nn.Module, ABC):
@@ -132,9 +134,10 @@ class RegularisedValues(nn.Module):
         input_dim: width of ``h``.
         project: put a linear layer with ReLU before the residual ones, from ``input_dim`` to the site's
             width; without it the two are the same.
+        regulariser_std: spread of the regularisers ``r`` at the start: how far from the identity it begins.
     """
 
-    def __init__(self, site: Site, input_dim: int, *, project: bool) -> None:
+    def __init__(self, site: Site, input_dim: int, *, project: bool, regulariser_std: float = REGULARISER_STD) -> None:
         super().__init__()
         width = site.num_channels
 
@@ -143,8 +146,8 @@ class RegularisedValues(nn.Module):
             return nn.Sequential(*entry, *residual_layers(width))
 
         self.gamma_net, self.beta_net = make_net(), make_net()
-        self.gamma_regulariser = nn.Parameter(0.001 * torch.randn(width))
-        self.beta_regulariser = nn.Parameter(0.001 * torch.randn(width))
+        self.gamma_regulariser = nn.Parameter(regulariser_std * torch.randn(width))
+        self.beta_regulariser = nn.Parameter(regulariser_std * torch.randn(width))
 
     def forward(self, hidden: Tensor) -> Modulation:
         """Map ``(B, input_dim)`` to the values of the site."""
@@ -176,26 +179,36 @@ class ResidualGenerator(RegularisedGenerator):
 
     Sites of one stage and width share a linear layer with ReLU, ``D -> C``. From it each gamma and each beta
     comes by three residual linear layers with ReLU between, times a learned regulariser ``r`` per channel
-    that starts at ``N(0, 0.001^2)``. The reference implementation counts the same parameters, 8,448,960 for
-    ResNet-18 and ``D = 64``, but lets the regularisers of a block share one storage; here every one is its
-    own.
+    that starts at ``N(0, 0.001^2)`` in the paper. The reference implementation counts the same parameters,
+    8,448,960 for ResNet-18 and ``D = 64``, but lets the regularisers of a block share one storage; here every
+    one is its own.
 
     Args:
         code_dim: width ``D`` of the conditioning vector.
         sites: the sites to generate for.
         penalty_weight: factor of the sum of squared regularisers in :meth:`penalty`.
+        regulariser_std: spread of the regularisers at the start.
 
     Source:
         Requeima et al., "CNAPs", NeurIPS 2019, section 2.2 and appendix, https://arxiv.org/abs/1906.07697
     """
 
-    def __init__(self, code_dim: int, sites: Sites, *, penalty_weight: float = 0.001) -> None:
+    def __init__(
+        self,
+        code_dim: int,
+        sites: Sites,
+        *,
+        penalty_weight: float = 0.001,
+        regulariser_std: float = REGULARISER_STD,
+    ) -> None:
         super().__init__(code_dim, sites)
         self.penalty_weight = penalty_weight
         groups = list(dict.fromkeys((site.stage, site.num_channels) for site in sites))
         self._group_of_site = [groups.index((site.stage, site.num_channels)) for site in sites]
         self.shared = nn.ModuleList(nn.Sequential(nn.Linear(code_dim, width), nn.ReLU()) for _, width in groups)
-        self.values = nn.ModuleList(RegularisedValues(site, site.num_channels, project=False) for site in sites)
+        self.values = nn.ModuleList(
+            RegularisedValues(site, site.num_channels, project=False, regulariser_std=regulariser_std) for site in sites
+        )
 
     def forward(self, code: Tensor) -> Modulations:
         """Generate values for every site from ``code``, ``(B, code_dim)``; see :meth:`Generator.forward`."""

@@ -192,7 +192,7 @@ class AdaptedFilmLearner:
 
 
 def _generator(config: FilmConfig, backbone: Backbone, filmed: FiLMedNetwork) -> Generator:
+    settings: dict[str, float] = {"penalty_weight": config.penalty, "regulariser_std": config.film_spread}
     if config.adaptation == "film":
-        return ResidualGenerator(config.code_dim, filmed.sites, penalty_weight=config.penalty)
-    widths = backbone.entering_widths(filmed.sites)
-    return AutoregressiveGenerator(config.code_dim, filmed.sites, widths, penalty_weight=config.penalty)
+        return ResidualGenerator(config.code_dim, filmed.sites, **settings)
+    return AutoregressiveGenerator(config.code_dim, filmed.sites, backbone.entering_widths(filmed.sites), **settings)

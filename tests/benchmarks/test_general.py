@@ -42,17 +42,26 @@ def test_flags_and_settings_name_the_same_sources():
 
 def test_what_is_trained_for_a_domain(tmp_path: Path):
     config = LeaveOneOutConfig(omniglot="o.zip", cifar="c.zip", runs=str(tmp_path))
-    pretrain, film, plain = folders(config, "textures")
-    first, second, third = trainings(config, "textures")
-    assert all("--data.held_out=textures" in words for words in (first, second, third))
+    pretrain, film = folders(config, "textures")
+    first, second = trainings(config, "textures")
+    assert all("--data.held_out=textures" in words for words in (first, second))
     assert first[0] == "pretrain"
     assert f"--learner.backbone.weights={pretrain / 'model'}" in second
-    assert "--learner.adaptation=film" in second
-    assert "--learner.adaptation=none" in third
-    for folder in (pretrain, film):
-        (folder / "model").mkdir(parents=True)
+    settings = parse("train", TrainConfig, second[1:]).learner
+    assert isinstance(settings, SimpleCNAPSConfig)
+    assert not settings.train_backbone  # so that without FiLM it is the same backbone
+    (pretrain / "model").mkdir(parents=True)
     (left,) = trainings(config, "textures")
-    assert f"--out={plain}" in left
+    assert f"--out={film}" in left
+    (film / "model").mkdir(parents=True)
+    assert not list(trainings(config, "textures"))
+
+
+def test_a_backbone_of_ones_own_is_not_trained_again(tmp_path: Path):
+    config = LeaveOneOutConfig(omniglot="o.zip", cifar="c.zip", runs=str(tmp_path), weights="mine")
+    (words,) = trainings(config, "textures")
+    assert words[0] == "train"
+    assert "--learner.backbone.weights=mine" in words
 
 
 def test_pairs_and_their_table():

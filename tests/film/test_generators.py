@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -207,6 +208,23 @@ def test_regularisers_start_at_a_thousandth() -> None:
     for regulariser in (generator.values[0].gamma_regulariser, generator.values[0].beta_regulariser):
         assert 0.0008 < regulariser.std() < 0.0012
         assert regulariser.mean().abs() < 0.0003
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda d, s, std: ResidualGenerator(d, s, regulariser_std=std),
+        lambda d, s, std: AutoregressiveGenerator(d, s, (2, 2), regulariser_std=std),
+    ],
+)
+def test_regularisers_start_as_far_out_as_asked_for(make: Callable[..., ResidualGenerator]) -> None:
+    torch.manual_seed(0)
+    near = make(4, SITES, 0.001)
+    torch.manual_seed(0)
+    far = make(4, SITES, 0.1)
+    for one, other in zip(near.values, far.values, strict=True):
+        torch.testing.assert_close(100 * one.gamma_regulariser, other.gamma_regulariser)
+        torch.testing.assert_close(100 * one.beta_regulariser, other.beta_regulariser)
 
 
 def test_generators_can_be_copied_and_stored() -> None:

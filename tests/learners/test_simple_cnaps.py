@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import re
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from fewshot_film.config.learners import SimpleCNAPSConfig
 from fewshot_film.learners.mahalanobis import fit_mahalanobis
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
+from fewshot_film.run.errors import ConfigError
 from tests.learners.small import small_learner
 
 
@@ -50,6 +52,21 @@ def test_fresh_model_is_near_frozen_features():
     torch.testing.assert_close(
         film.adapt(support, labels)(query), plain.adapt(support, labels)(query), rtol=0.05, atol=0.05
     )
+
+
+@pytest.mark.parametrize("adaptation", ["film", "film+ar"])
+def test_film_begins_as_far_from_the_identity_as_asked_for(adaptation):
+    support, _, _ = task()
+    near, far = (small_learner(adaptation=adaptation, film_spread=spread).eval() for spread in (0.001, 0.1))
+    first = near.filmed.sites.names[0]  # of the auto-regressive ones, the first alone does not depend on others
+    one, other = (learner.modulations(support)[first] for learner in (near, far))
+    torch.testing.assert_close(100 * (one.gamma - 1), other.gamma - 1, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(100 * one.beta, other.beta, rtol=1e-3, atol=1e-4)
+
+
+def test_a_spread_is_not_negative():
+    with pytest.raises(ConfigError, match=re.escape("learner.film_spread is -0.1; expected at least 0")):
+        SimpleCNAPSConfig(film_spread=-0.1)
 
 
 @pytest.mark.parametrize("adaptation", ["film", "film+ar"])
