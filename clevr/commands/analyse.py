@@ -50,6 +50,8 @@ class AnalyseConfig:
     def __post_init__(self) -> None:
         if self.questions < 100:
             raise ConfigError(f"questions is {self.questions}; expected at least 100")
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"seed is {self.seed}; expected 0 to {2**32 - 1}")
         if not self.analyses:
             raise ConfigError(f"analyses is empty; expected some of {', '.join(ALL)}")
 

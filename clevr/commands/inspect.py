@@ -16,6 +16,7 @@ from clevr.data.sheet import Entry, contact_sheet
 from clevr.data.survey import ATTRIBUTES, Survey, survey
 from clevr.questions.families import FAMILIES
 from clevr.questions.programs import QUESTION_TYPES, Node, question_type
+from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.files import write_atomically, write_json_atomically
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,11 @@ class InspectConfig:
     """Pictures on a contact sheet, spread evenly over the split."""
     questions: int = 5
     """Questions shown below each of them."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("pictures", 1), ("questions", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected at least {least}")
 
 
 def run(config: InspectConfig) -> int:

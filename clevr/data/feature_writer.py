@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from clevr.data.feature_store import ARRAY, FORMAT, INDEX, PROGRESS, VERSION, read_index, rows_done
 from fewshot_film.run.errors import UserError
-from fewshot_film.run.files import write_json_atomically
+from fewshot_film.run.files import reserve, write_json_atomically
 
 
 class FeatureStoreError(UserError):
@@ -91,7 +90,7 @@ class FeatureWriter:
             self.folder.mkdir(parents=True, exist_ok=True)
             array = np.lib.format.open_memmap(self.folder / ARRAY, mode="w+", dtype=dtype, shape=shape)
             array.flush()
-            _reserve(self.folder / ARRAY)
+            reserve(self.folder / ARRAY)
             write_json_atomically(self.folder / PROGRESS, {"done": 0})
             write_json_atomically(self.folder / INDEX, index)
         except OSError as error:
@@ -101,13 +100,6 @@ class FeatureWriter:
                 f"cannot write {size:.1f} GB of features to {self.folder}: {error.strerror or error}. Make room, or "
                 "choose another --out"
             ) from error
-
-
-def _reserve(path: Path) -> None:
-    """Claim the blocks of a sparse file, so that a full disk shows now and not while the map is written to."""
-    if hasattr(os, "posix_fallocate"):
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def _compare(there: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:

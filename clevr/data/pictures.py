@@ -14,7 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from clevr.data.reader import ClevrSplit
-from fewshot_film.run.files import write_atomically
+from fewshot_film.run.files import reserve, write_atomically
 from fewshot_film.run.workers import available_cores, run_jobs
 
 _CHUNK = 500
@@ -68,6 +68,7 @@ def load_pictures(
     Raises:
         DataNotFoundError: a picture is not there.
         DataError: a picture cannot be decoded.
+        OSError: there is no room for them.
         ProcessLostError: a process was killed; what it had decoded is done again by the next call.
     """
     path = cache / f"{split.files.split}-{width}x{height}-{_digest(split, filenames)}.npy"
@@ -81,6 +82,7 @@ def load_pictures(
 def _decode(split: ClevrSplit, filenames: Sequence[str], width: int, height: int, path: Path) -> None:
     shape = (len(filenames), 3, height, width)
     np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape).flush()
+    reserve(path)
     job = functools.partial(_decode_range, split, filenames, path)
     ranges = list(_ranges(len(filenames)))
     with tqdm(total=len(filenames), desc="decoding", unit="picture", disable=not sys.stderr.isatty()) as bar:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,10 +21,9 @@ from fewshot_film.data import ImageSet
 from fewshot_film.episodes import EpisodeSampler
 from fewshot_film.figures import reliability_diagrams
 from fewshot_film.learners.saving import load_learner
-from fewshot_film.run.errors import SavedModelError
-from fewshot_film.run.files import write_atomically, write_json_atomically
+from fewshot_film.run.files import write_atomically
 from fewshot_film.run.results import write_result
-from fewshot_film.run.saved_model import CONFIG
+from fewshot_film.run.saved_model import CONFIG, read_config, replace_config
 
 log = logging.getLogger(__name__)
 
@@ -94,17 +92,12 @@ def keep_temperatures(folder: Path, temperatures: Mapping[int, float]) -> None:
     """Write temperatures by shot into a saved model; its weights stay as they are.
 
     Raises:
-        SavedModelError: there is no saved model.
+        SavedModelError: there is no saved model, or it is damaged.
     """
-    path = folder / CONFIG
-    if not path.is_file():
-        raise SavedModelError(f"no saved model {folder}; expected a folder with {CONFIG}")
-    content = json.loads(path.read_text(encoding="utf-8"))
-    content["config"]["training"] = {
-        **(content["config"].get("training") or {}),
-        "temperatures": {str(shot): value for shot, value in temperatures.items()},
-    }
-    write_json_atomically(path, content)
+    config = read_config(folder)["config"]
+    kept = {str(shot): value for shot, value in temperatures.items()}
+    replace_config(folder, {**config, "training": {**(config.get("training") or {}), "temperatures": kept}})
+
 
 
 def table(temperatures: Mapping[int, float], found: Mapping[int, Mapping[str, Calibration]]) -> str:

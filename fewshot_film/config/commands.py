@@ -8,6 +8,7 @@ from typing import Literal
 from fewshot_film.config.data import AugmentConfig, DataConfig
 from fewshot_film.config.learners import AnyLearnerConfig, BackboneConfig, SimpleCNAPSConfig
 from fewshot_film.config.memory import MemoryConfig
+from fewshot_film.config.ranges import check_at_least
 from fewshot_film.run.config import LoopConfig
 from fewshot_film.run.errors import ConfigError
 
@@ -25,6 +26,9 @@ class EpisodesConfig:
     query: int = 10
     """Query pictures a class."""
 
+    def __post_init__(self) -> None:
+        check_at_least(self, 1, "way", "shot", "query", group="episodes.")
+
 
 @dataclass(frozen=True)
 class ValidationConfig:
@@ -38,6 +42,9 @@ class ValidationConfig:
     """Query pictures a class."""
     episodes: int = 200
     """How many; the same ones at every validation."""
+
+    def __post_init__(self) -> None:
+        check_at_least(self, 1, "way", "shot", "query", "episodes", group="validation.")
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,11 @@ class PretrainConfig:
     """The training loop."""
     resume: bool = False
     """Go on from OUT/last.ckpt if there is one."""
+
+    def __post_init__(self) -> None:
+        check_at_least(self, 1, "batch_size")
+        if not 0 <= self.label_smoothing <= 1:
+            raise ConfigError(f"label_smoothing is {self.label_smoothing}; expected a share from 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -125,6 +137,11 @@ class EvaluateConfig:
     out: str = ""
     """JSON file for all values; a Markdown table is written beside it."""
 
+    def __post_init__(self) -> None:
+        check_at_least(self, 1, "ways", "shots", "query")
+        check_at_least(self, 2, "episodes")  # an interval needs as many
+        check_at_least(self, 0, "seed", "processes")
+
 
 @dataclass(frozen=True)
 class ClassifyConfig:
@@ -145,6 +162,10 @@ class ClassifyConfig:
     """How a picture becomes square: stretched, its middle cut out, or white added."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
+
+    def __post_init__(self) -> None:
+        if self.reject is not None and not 0 <= self.reject <= 1:
+            raise ConfigError(f"reject is {self.reject}; expected a share from 0 to 1, or null for never")
 
 
 @dataclass(frozen=True)
@@ -174,6 +195,10 @@ class CalibrateConfig:
     out: str = ""
     """Folder for ``calibration.json`` and the reliability diagrams ``calibration.png``; empty: printed only."""
 
+    def __post_init__(self) -> None:
+        check_at_least(self, 1, "way", "shots", "query", "episodes")
+        check_at_least(self, 0, "seed")
+
 
 @dataclass(frozen=True)
 class CompareConfig:
@@ -202,6 +227,11 @@ class CompareConfig:
     out: str = ""
     """Folder for the results as ``comparison.json``, ``.csv`` and ``.md``, and ``splits.json``; empty: printed only."""
 
+    def __post_init__(self) -> None:
+        check_at_least(self, 0, "shot", "seed")
+        check_at_least(self, 1, "query")
+        check_at_least(self, 2, "splits")  # an interval needs as many
+
 
 @dataclass(frozen=True)
 class ReportConfig:
@@ -225,8 +255,7 @@ class ReportConfig:
     """The HTML file; empty: RUN/report.html."""
 
     def __post_init__(self) -> None:
-        if self.episodes < 1:
-            raise ConfigError(f"episodes is {self.episodes}; expected at least 1")
+        check_at_least(self, 1, "episodes")
 
 
 @dataclass(frozen=True)

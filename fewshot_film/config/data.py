@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
+from fewshot_film.config.ranges import check_at_least
 from fewshot_film.run.errors import ConfigError
 
 
@@ -28,6 +29,11 @@ class SourceConfig:
     """Count every class turned by 90, 180 and 270 degrees as three further classes."""
     weight: float = 1.0
     """How often an episode is drawn from it, relative to the others."""
+
+    def __post_init__(self) -> None:
+        check_at_least(self, 0, "split_seed")
+        if not 0 < self.weight < float("inf"):
+            raise ConfigError(f"weight of the source {self.source} is {self.weight}; expected a number above 0")
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,7 @@ class DataConfig:
     """Ids of pictures that may be in both; equal pictures that published sets are known to have always may."""
 
     def __post_init__(self) -> None:
+        check_at_least(self, 0, "split_seed", group="data.")
         for item in self.sources:
             if isinstance(item, str) and not set(item).isdisjoint("{}[],"):
                 keys = ", ".join(field.name for field in fields(SourceConfig))

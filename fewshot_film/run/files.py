@@ -66,6 +66,20 @@ def write_json_atomically(path: Path, content: Any) -> None:
     write_text_atomically(path, text + "\n")
 
 
+def reserve(path: Path) -> None:
+    """Claim the blocks of a sparse file, so that a full disk is an error now and not a crash when a map is written to.
+
+    Raises:
+        OSError: there is no room; names the file.
+    """
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, max(1, path.stat().st_size))
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(path)) from None
+
+
 def _write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 

@@ -20,7 +20,8 @@ from fewshot_film.run.errors import SavedModelError
 from fewshot_film.run.files import in_the_making, write_json_atomically, write_text_atomically
 
 FORMAT = "fewshot-film model"
-VERSION = 1
+VERSION = 2
+"""2 has a checksum of the settings too; 1 is read as well."""
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 
 
@@ -72,8 +73,7 @@ def save_model(folder: Path, module_state: Mapping[str, Tensor], config: Any, ca
         copies = {name: value.detach().cpu().contiguous().clone() for name, value in module_state.items()}
         safetensors.torch.save_file(copies, new / WEIGHTS, metadata={"format": "pt"})
         digest = hashlib.sha256((new / WEIGHTS).read_bytes()).hexdigest()
-        content = {"format": FORMAT, "version": VERSION, "weights_sha256": digest, "config": plain(config)}
-        write_json_atomically(new / CONFIG, content)
+        _write_config(new / CONFIG, digest, plain(config))
         write_text_atomically(new / CARD, card)
         if folder.exists():
             folder.rename(old)
@@ -85,18 +85,22 @@ def save_model(folder: Path, module_state: Mapping[str, Tensor], config: Any, ca
         shutil.rmtree(old, ignore_errors=True)
 
 
+def replace_config(folder: Path, config: Any) -> None:
+    """Give a saved model other settings; its weights and its card stay as they are.
+
+    Raises:
+        SavedModelError: there is no saved model, or it is damaged.
+    """
+    _write_config(folder / CONFIG, read_config(folder)["weights_sha256"], plain(config))
+
+
 def load_model(folder: Path) -> SavedModel:
     """Read a saved model.
 
     Raises:
         SavedModelError: a part is missing or damaged, or of a format that this version does not read.
     """
-    if not folder.is_dir():
-        raise SavedModelError(f"no saved model {folder}; expected a folder with {CONFIG} and {WEIGHTS}")
-    missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
-    if missing:
-        raise SavedModelError(f"{folder} lacks {' and '.join(missing)}; expected a whole saved model")
-    content = _read_config(folder / CONFIG)
+    content = read_config(folder)
     path = folder / WEIGHTS
     try:
         weights = safetensors.torch.load_file(path)
@@ -107,18 +111,42 @@ def load_model(folder: Path) -> SavedModel:
     return SavedModel(folder, content["config"], weights)
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> dict[str, Any]:
+    """What ``config.json`` of a saved model holds: under ``config`` its settings; the weights are not read.
+
+    Raises:
+        SavedModelError: as of :func:`load_model`.
+    """
+    if not folder.is_dir():
+        raise SavedModelError(f"no saved model {folder}; expected a folder with {CONFIG} and {WEIGHTS}")
+    missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
+    if missing:
+        raise SavedModelError(f"{folder} lacks {' and '.join(missing)}; expected a whole saved model")
+    path = folder / CONFIG
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise SavedModelError(f"{path} is damaged ({error}); get the folder again") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise SavedModelError(f"{path} does not describe a saved model; expected one that this project wrote")
-    if content.get("version") != VERSION:
+    if content.get("version") not in (1, VERSION):
         raise SavedModelError(
-            f"{path} has model format {content.get('version')}, this version reads {VERSION}; "
+            f"{path} has model format {content.get('version')}, this version reads 1 and {VERSION}; "
             f"use the version of the project that wrote it"
         )
-    if not {"weights_sha256", "config"} <= content.keys():
+    needed = {"weights_sha256", "config"} | ({"config_sha256"} if content["version"] > 1 else set())
+    if not needed <= content.keys() or not isinstance(content["config"], dict):
         raise SavedModelError(f"{path} is damaged (entries are missing); get the folder again")
+    if "config_sha256" in needed and content["config_sha256"] != _digest(content["config"]):
+        raise SavedModelError(f"{path} is damaged: its settings are not those that were written; get the folder again")
     return content
+
+
+def _write_config(path: Path, weights_sha256: str, config: Any) -> None:
+    digests = {"weights_sha256": weights_sha256, "config_sha256": _digest(config)}
+    write_json_atomically(path, {"format": FORMAT, "version": VERSION, **digests, "config": config})
+
+
+def _digest(config: Any) -> str:
+    """SHA-256 of settings, whatever the order of their keys."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -10,7 +11,7 @@ import sys
 
 import pytest
 
-from fewshot_film.run.files import in_the_making, write_atomically, write_json_atomically, write_text_atomically
+from fewshot_film.run.files import in_the_making, reserve, write_atomically, write_json_atomically, write_text_atomically
 
 
 def test_writes(tmp_path):
@@ -74,3 +75,17 @@ def test_what_this_process_number_left_is_removed(tmp_path):
     """In a container every start may have the same number."""
     in_the_making(tmp_path / "model", "new").mkdir()
     assert not in_the_making(tmp_path / "model", "new").exists()
+
+
+def test_a_full_disk_shows_before_a_map_is_written_to(tmp_path, monkeypatch):
+    path = tmp_path / "map.npy"
+    path.write_bytes(bytes(10))
+    reserve(path)
+    assert path.stat().st_size == 10
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*map.npy'"):
+        reserve(path)

@@ -10,7 +10,7 @@ import torch
 
 from fewshot_film.run import saved_model
 from fewshot_film.run.errors import SavedModelError
-from fewshot_film.run.saved_model import load_model, save_model
+from fewshot_film.run.saved_model import load_model, replace_config, save_model
 from tests.run.toy import make_toy, weights_hash
 
 
@@ -121,7 +121,7 @@ def test_parts_of_two_models(folder, tmp_path):
         ('{"format": "other"}', "does not describe a saved model"),
         (
             '{"format": "fewshot-film model", "version": 9}',
-            "has model format 9, this version reads 1; use the version",
+            "has model format 9, this version reads 1 and 2; use the version",
         ),
         (
             '{"format": "fewshot-film model", "version": 1}',
@@ -132,6 +132,31 @@ def test_parts_of_two_models(folder, tmp_path):
 def test_another_config(text, message, folder):
     (folder / "config.json").write_text(text)
     with pytest.raises(SavedModelError, match=message):
+        load_model(folder)
+
+
+def test_changed_settings_are_noticed(folder):
+    path = folder / "config.json"
+    path.write_text(path.read_text().replace('"width": 16', '"width": 17'))
+    with pytest.raises(SavedModelError, match="its settings are not those that were written; get the folder again"):
+        load_model(folder)
+
+
+def test_settings_are_replaced(folder):
+    before = (folder / "model.safetensors").read_bytes()
+    replace_config(folder, {"width": 16, "temperature": (1.5, None)})
+    assert load_model(folder).config == {"width": 16, "temperature": [1.5, None]}
+    assert (folder / "model.safetensors").read_bytes() == before
+
+
+def test_a_model_of_the_first_version_is_read(folder):
+    path = folder / "config.json"
+    content = json.loads(path.read_text())
+    del content["config_sha256"]
+    path.write_text(json.dumps(content | {"version": 1}))
+    assert load_model(folder).config == {"width": 16}
+    path.write_text(json.dumps(content))
+    with pytest.raises(SavedModelError, match="entries are missing"):
         load_model(folder)
 
 

@@ -82,3 +82,15 @@ class TestLoad:
         with pytest.raises(DataError, match=r"CLEVR_val_000001.png: not a whole picture"):
             load_pictures(split, ["CLEVR_val_000000.png", "CLEVR_val_000001.png"], 6, 4, tmp_path / "cache")
         assert list((tmp_path / "cache").iterdir()) == []
+
+    def test_a_full_disk_is_an_error_and_leaves_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Writing to a map that has no room behind it would kill the process."""
+
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        split = ClevrSplit.open(write_clevr(tmp_path / "data"), "val")
+        monkeypatch.setattr("os.posix_fallocate", full)
+        with pytest.raises(OSError, match="No space left on device"):
+            load_pictures(split, ["CLEVR_val_000000.png"], 6, 4, tmp_path / "cache")
+        assert list((tmp_path / "cache").iterdir()) == []

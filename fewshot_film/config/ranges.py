@@ -1,0 +1,26 @@
+"""Ranges of settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fewshot_film.run.errors import ConfigError
+
+
+def check_at_least(config: Any, least: int, *names: str, group: str = "") -> None:
+    """Refuse numbers that are too small; in a list of numbers each of them counts, and there must be one.
+
+    Args:
+        config: a dataclass.
+        least: the smallest number that has a meaning.
+        names: fields of it; None in one of them is let pass.
+        group: what stands before a field's name in messages, ``validation.``.
+    Raises:
+        ConfigError: naming the setting.
+    """
+    for name in names:
+        value = getattr(config, name)
+        numbers = value if isinstance(value, tuple) else (value,)
+        if not numbers or any(number is not None and number < least for number in numbers):
+            shown = list(value) if isinstance(value, tuple) else value
+            raise ConfigError(f"{group}{name} is {shown}; expected at least {least}")
