@@ -6,7 +6,7 @@ RUN = $(VENV)/bin/python -m
 INSTALLED = $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install learn2learn demo docs test test-all lint clean
+.PHONY: help install learn2learn demo docs reliability test test-all lint clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ demo: $(INSTALLED)  ## train on generated pictures for two minutes, evaluate, an
 
 docs: $(INSTALLED)  ## the documentation into site/, strictly: a dead link ends it
 	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --quiet
+
+reliability: $(INSTALLED)  ## try to break every command, and count: kills, full disks, damaged files, made-up inputs
+	OMP_NUM_THREADS=1 $(RUN) benchmarks.reliability
 
 lint: $(INSTALLED)  ## style, types, import direction
 	$(RUN) ruff check .

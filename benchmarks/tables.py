@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.published import PUBLISHED, Published
+from benchmarks.reliability import table as reliability_table
 from clevr.answers.report import PUBLISHED as CLEVR_PUBLISHED
 from clevr.questions.programs import QUESTION_TYPES
 
@@ -116,6 +117,11 @@ def clevr_small() -> str:
     return "\n".join(lines)
 
 
+def reliability() -> str:
+    """What the attempts to break the commands came to."""
+    return reliability_table.markdown(read_result("reliability")["results"])
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "omniglot": partial(few_shot, "omniglot", "Omniglot, 28 x 28"),
     "cifar_fs": partial(few_shot, "cifar_fs", "CIFAR-FS, 32 x 32"),
@@ -125,6 +131,7 @@ TABLES: dict[str, Callable[[], str]] = {
     ),
     "general": partial(gains, "general", "general-small, test classes of"),
     "clevr_small": clevr_small,
+    "reliability": reliability,
 }
 
 

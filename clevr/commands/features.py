@@ -6,7 +6,7 @@ import logging
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tqdm import tqdm
 
@@ -16,6 +16,10 @@ from clevr.data.layout import SplitFiles, list_splits
 from clevr.data.reader import ClevrSplit
 from clevr.data.storage import open_storage
 from fewshot_film.run.errors import ConfigError
+
+if TYPE_CHECKING:
+    from clevr.data.backbone import Extractor, PictureBatches
+    from clevr.data.feature_writer import FeatureWriter
 
 logger = logging.getLogger(__name__)
 
@@ -62,11 +66,12 @@ def run(config: FeaturesConfig) -> None:
         DataError: a picture cannot be decoded.
         BackboneError: the network or its weights cannot be had.
         FeatureStoreError: the folder holds other features, or there is no room.
+        RunFolderError: another process writes to the folder.
     """
     from clevr.data.backbone import Extractor, PictureBatches
     from clevr.data.feature_writer import FeatureWriter
     from fewshot_film.run.config import plain
-    from fewshot_film.run.loading import loaded
+    from fewshot_film.run.lock import FolderLock
     from fewshot_film.run.machine import Machine
 
     split = _open_pictures(config)
@@ -76,11 +81,19 @@ def run(config: FeaturesConfig) -> None:
     if config.extractor.weights == RANDOM:
         logger.warning("the network has random weights; its features are for tests")
     extractor.to(Machine(config.device, "32-true").device)
-    writer = FeatureWriter(config.out, names, extractor.shape, config.dtype, settings)
-    batches = PictureBatches(split, names, config.batch_size, config.extractor.size)
-    logger.info("%d of %d pictures to do, %s each", len(names) - writer.done, len(names), extractor.shape)
+    with FolderLock(config.out):
+        writer = FeatureWriter(config.out, names, extractor.shape, config.dtype, settings)
+        _extract(config, extractor, writer, PictureBatches(split, names, config.batch_size, config.extractor.size))
+    logger.info("%s is complete: %d pictures", config.out, len(names))
+
+
+def _extract(config: FeaturesConfig, extractor: Extractor, writer: FeatureWriter, batches: PictureBatches) -> None:
+    """Add the rows that are not there yet."""
+    from fewshot_film.run.loading import loaded
+
+    logger.info("%d of %d pictures to do, %s each", writer.num_rows - writer.done, writer.num_rows, extractor.shape)
     left = range(writer.done // config.batch_size, len(batches))
-    bar = tqdm(total=len(names), initial=writer.done, unit="picture", disable=not sys.stderr.isatty())
+    bar = tqdm(total=writer.num_rows, initial=writer.done, unit="picture", disable=not sys.stderr.isatty())
     with bar, loaded(batches, left, config.num_workers) as loader:
         for index, pictures in zip(left, loader, strict=True):
             known = writer.done - index * config.batch_size  # more than 0 after a change of batch_size
@@ -88,7 +101,6 @@ def run(config: FeaturesConfig) -> None:
             writer.append(features)
             bar.update(len(features))
     writer.finish()
-    logger.info("%s is complete: %d pictures", config.out, len(names))
 
 
 def _open_pictures(config: FeaturesConfig) -> ClevrSplit:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,12 +174,7 @@ class FeatureStore:
 
     @cached_property
     def _array(self) -> NDArray[np.floating[Any]]:
-        path = self.folder / ARRAY
-        try:
-            array: NDArray[np.floating[Any]] = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise DataError(str(path), "", f"cannot be read ({error}); make the features again") from None
-        return array
+        return map_rows(self.folder, "r")
 
 
 class Hdf5Features:
@@ -233,12 +228,29 @@ class Hdf5Features:
         return data
 
 
+def map_rows(folder: Path, mode: Literal["r", "r+"]) -> np.memmap[Any, np.dtype[np.floating[Any]]]:
+    """The array of a store, memory-mapped.
+
+    Raises:
+        DataError: it is missing or damaged, or holds other things than numbers.
+    """
+    path = folder / ARRAY
+    try:
+        array: np.memmap[Any, np.dtype[np.floating[Any]]] = np.load(path, mmap_mode=mode, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(str(path), "", f"cannot be read ({error}); make the features again") from None
+    return array
+
+
 def rows_done(folder: Path, num_rows: int) -> int:
     """How many of a store's rows are on the disk for good."""
     path = folder / PROGRESS
     if not path.exists():
         return num_rows
-    return int(_read_json(path)["done"])
+    done = _read_json(path).get("done")
+    if type(done) is not int or not 0 <= done <= num_rows:
+        raise DataError(str(path), "", f"is damaged (done is {done!r}); make the features again")
+    return done
 
 
 def read_index(folder: Path) -> dict[str, Any]:
@@ -261,9 +273,11 @@ def read_index(folder: Path) -> dict[str, Any]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(str(path), "", f"is damaged ({error}); make the features again") from None
+    if not isinstance(content, dict):
+        raise DataError(str(path), "", "is damaged (it holds no object); make the features again")
     return content
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clevr.data.feature_store import ARRAY, FORMAT, INDEX, PROGRESS, VERSION, read_index, rows_done
+from clevr.data.feature_store import ARRAY, FORMAT, INDEX, PROGRESS, VERSION, map_rows, read_index, rows_done
 from fewshot_film.run.errors import UserError
 from fewshot_film.run.files import reserve, write_json_atomically
 
@@ -29,6 +29,7 @@ class FeatureWriter:
         settings: what the features depend on, as plain JSON.
     Raises:
         FeatureStoreError: the folder holds other features, or there is no room for these.
+        DataError: what the folder holds is damaged.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class FeatureWriter:
         else:
             self._begin(wanted, (len(names), *shape), np.dtype(dtype))
         self.done = rows_done(folder, self.num_rows)
-        self._array = np.load(folder / ARRAY, mmap_mode="r+")
+        self._array = map_rows(folder, "r+")
 
     def append(self, rows: NDArray[np.floating[Any]]) -> None:
         """Write the next rows, ``(B, C, H, W)``; they count once they are on the disk.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from clevr.data.errors import DataError
 from clevr.data.reader import ClevrSplit
 from fewshot_film.run.files import reserve, write_atomically
 from fewshot_film.run.workers import available_cores, run_jobs
@@ -67,7 +68,7 @@ def load_pictures(
 
     Raises:
         DataNotFoundError: a picture is not there.
-        DataError: a picture cannot be decoded.
+        DataError: a picture cannot be decoded, or what is kept of them is damaged.
         OSError: there is no room for them.
         ProcessLostError: a process was killed; what it had decoded is done again by the next call.
     """
@@ -75,7 +76,10 @@ def load_pictures(
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
         write_atomically(path, lambda temporary: _decode(split, filenames, width, height, temporary))
-    pictures: NDArray[np.uint8] = np.load(path, mmap_mode="r")
+    try:
+        pictures: NDArray[np.uint8] = np.load(path, mmap_mode="r")
+    except ValueError as error:
+        raise DataError(str(path), "", f"is damaged ({error}); remove it, and it is made again") from None
     return pictures
 
 

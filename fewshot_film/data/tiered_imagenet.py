@@ -6,6 +6,7 @@ Ren et al., "Meta-Learning for Semi-Supervised Few-Shot Classification", ICLR 20
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -105,8 +106,11 @@ def _from_pickles(root: Path, part: str, content: Any) -> ImageSource:
     if packed.is_file():
         return PackedSource(packed, names, labels, load_arrays(packed))
     if plain.is_file():
-        with np.load(plain, allow_pickle=False) as arrays:
-            pictures = arrays["images"][..., ::-1]  # OpenCV wrote them, whose order is blue, green, red
+        try:
+            with np.load(plain, allow_pickle=False) as arrays:
+                pictures = arrays["images"][..., ::-1]  # OpenCV wrote them, whose order is blue, green, red
+        except (ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile) as error:
+            raise SourceError(f"{NAME}: '{plain}' cannot be read ({error}); fetch it again") from error
         return ArraySource(NAME, names, labels, pictures, [f"{plain.name}/{index}" for index in range(len(labels))])
     raise FileNotFoundError(
         f"{NAME}: there are labels of '{part}' at '{root}', but neither {packed.name} nor {plain.name}; copy one there"

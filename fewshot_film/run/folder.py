@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import datetime
-import fcntl
 import json
 import math
-import os
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -17,8 +14,8 @@ import yaml
 from torch.utils.tensorboard import SummaryWriter
 
 from fewshot_film.run.environment import command_line, environment
-from fewshot_film.run.errors import RunFolderError
 from fewshot_film.run.files import write_json_atomically, write_text_atomically
+from fewshot_film.run.lock import FolderLock
 from fewshot_film.run.progress import Progress
 
 
@@ -39,23 +36,10 @@ class RunFolder:
         self.best = path / "best.ckpt"
         self._metrics = path / "metrics.jsonl"
         self._events: SummaryWriter | None = None
+        self._lock = FolderLock(path)
 
     def __enter__(self) -> Self:
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.path / ".lock").open("a+", encoding="utf-8")
-        try:
-            # Unlike flock, such a lock is not inherited by loader workers, which may outlive a killed parent.
-            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.seek(0)
-            owner = self._lock.read().strip() or "another process"
-            self._lock.close()
-            raise RunFolderError(
-                f"{self.path} is in use by {owner}; wait until it ends, or choose another run folder"
-            ) from None
-        self._lock.truncate(0)
-        self._lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        self._lock.flush()
+        self._lock.__enter__()
         return self
 
     def __exit__(
@@ -63,7 +47,7 @@ class RunFolder:
     ) -> None:
         if self._events is not None:
             self._events.close()
-        self._lock.close()
+        self._lock.__exit__(kind, error, trace)
 
     def start(self, config: Mapping[str, Any], progress: Progress, where: Mapping[str, Any]) -> None:
         """Write down what starts here, and take the curves back to where the checkpoint was written.

@@ -57,11 +57,14 @@ def loaded(batches: Batches, indices: Sequence[int], num_workers: int) -> Iterat
         Exception: whatever ``batches`` raises; where a person is meant to read it, the same error for any
             number of workers.
     """
+    workers = num_workers if indices else 0
     loader = DataLoader(
         _Numbered(batches),
         batch_size=None,
         sampler=indices,
-        num_workers=num_workers if indices else 0,
+        num_workers=workers,
+        # Forked workers share what the batches hold, whatever way of starting Python prefers.
+        multiprocessing_context="fork" if workers else None,
         collate_fn=_unchanged,
         worker_init_fn=_outlive_first_signal,
         # A generator of its own, or making the iterator would draw from the global one.
@@ -69,11 +72,11 @@ def loaded(batches: Batches, indices: Sequence[int], num_workers: int) -> Iterat
     )
     iterator = iter(loader)
     # Private names of torch, which has no public way to end workers before the garbage is collected.
-    workers = getattr(iterator, "_workers", ())
+    processes = getattr(iterator, "_workers", ())
     shut_down = getattr(iterator, "_shutdown_workers", lambda: None)
     try:
         try:
-            yield _opened(iterator, workers)
+            yield _opened(iterator, processes)
         finally:
             shut_down()
     except RuntimeError as error:

@@ -21,7 +21,9 @@ from clevr.data.feature_config import ExtractorConfig
 from clevr.data.feature_store import open_store
 from fewshot_film.run.command import main
 from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.lock import FolderLock
 from tests.clevr.data.builders import pack, write_clevr
+from tests.conftest import CHECKOUT
 
 EXTRACTOR = ExtractorConfig("resnet18", "layer3", "random", size=32)
 WORDS = ["--extractor.backbone=resnet18", "--extractor.weights=random", "--extractor.size=32"]
@@ -123,6 +125,17 @@ def _done(store: Path) -> int:
         return int(json.loads((store / "progress.json").read_text())["done"])
     except FileNotFoundError:
         return 0
+
+
+def test_a_second_run_in_one_folder_is_refused(tmp_path: Path) -> None:
+    """It would cut the array off under the first one's map."""
+    folder = some_pictures(tmp_path / "pictures", 1)
+    command = [sys.executable, "-m", "clevr", "features", str(folder), f"--out={tmp_path / 'store'}", *WORDS]
+    with FolderLock(tmp_path / "store"):
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=CHECKOUT)
+    assert done.returncode == 2, done.stderr
+    assert "is in use by process" in done.stderr
+    run(a_config(folder, tmp_path / "store"))
 
 
 def test_random_weights_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -122,6 +122,22 @@ def test_unfinished_stores_say_how_to_finish(tmp_path: Path) -> None:
         open_store(tmp_path / "store")
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("features.npy", "no array", "features.npy: cannot be read"),
+        ("progress.json", '{"done": "x"}', "is damaged \\(done is 'x'\\)"),
+        ("progress.json", "[]", "it holds no object"),
+        ("index.json", "[]", "it holds no object"),
+    ],
+)
+def test_damaged_stores_are_refused(tmp_path: Path, name: str, text: str, message: str) -> None:
+    a_writer(tmp_path / "store").append(some_rows()[:2])
+    (tmp_path / "store" / name).write_text(text)
+    with pytest.raises(DataError, match=message):
+        a_writer(tmp_path / "store")
+
+
 def test_too_few_rows_are_not_finished(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="0 of 5 rows are written"):
         a_writer(tmp_path / "store").finish()

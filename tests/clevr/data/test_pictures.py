@@ -94,3 +94,11 @@ class TestLoad:
         with pytest.raises(OSError, match="No space left on device"):
             load_pictures(split, ["CLEVR_val_000000.png"], 6, 4, tmp_path / "cache")
         assert list((tmp_path / "cache").iterdir()) == []
+
+    def test_a_damaged_cache_is_named(self, tmp_path: Path) -> None:
+        split, names = ClevrSplit.open(write_clevr(tmp_path / "data"), "val"), ["CLEVR_val_000000.png"]
+        load_pictures(split, names, 6, 4, tmp_path / "cache")
+        kept = next((tmp_path / "cache").iterdir())
+        kept.write_bytes(kept.read_bytes()[:20])
+        with pytest.raises(DataError, match=r"is damaged \(.*\); remove it, and it is made again"):
+            load_pictures(split, names, 6, 4, tmp_path / "cache")

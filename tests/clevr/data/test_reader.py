@@ -3,9 +3,11 @@ from __future__ import annotations
 import gc
 import json
 import re
+import struct
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from clevr.data.errors import DataError, DataNotFoundError
 from clevr.data.reader import ClevrSplit, read_questions
@@ -90,6 +92,19 @@ def test_damaged_picture(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(DataNotFoundError, match=re.escape(f"{path} does not exist; Get CLEVR v1.0")):
         split.load_picture(path.name)
+
+
+@pytest.mark.parametrize("error", [struct.error("short"), KeyError(3), Image.DecompressionBombError("too large")])
+def test_whatever_pillow_raises_names_the_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    split = ClevrSplit.open(write_clevr(tmp_path), "val")
+    monkeypatch.setattr(Image.Image, "convert", fail)
+    with pytest.raises(DataError, match=r"CLEVR_val_000000\.png: not a whole picture"):
+        split.load_picture("CLEVR_val_000000.png")
 
 
 def test_reads_one_file_of_questions(tmp_path: Path) -> None:
