@@ -9,7 +9,15 @@ from pathlib import Path
 
 import gradio as gr
 
-from fewshot_film.app.comparing import GENERATED, Progress, compare, folder_source, learner_names, taught
+from fewshot_film.app.comparing import (
+    GENERATED,
+    ComparisonError,
+    Progress,
+    compare,
+    folder_source,
+    learner_names,
+    taught,
+)
 from fewshot_film.app.teaching import Teaching
 from fewshot_film.data.source import ImageSource
 from fewshot_film.run.page import Page, in_page
@@ -84,7 +92,7 @@ def _source(page: Page, chosen: str, path: str | None, request: gr.Request) -> s
     if chosen != ARCHIVE:
         return chosen
     if path is None:
-        raise gr.Error("give the zip first", title="That did not work", print_exception=False)
+        raise ComparisonError("give the zip first: drop it below the choice of pictures")
     page.limits.check_archive(Path(path))
     return folder_source(path)
 

@@ -95,4 +95,4 @@ class Reader:
     def _keep(self, name: str, pixels: np.ndarray, thumbnail: Image.Image) -> Picture:
         path = self.folder / f"{uuid.uuid4().hex}.png"
         thumbnail.save(path)
-        return Picture(name, torch.from_numpy(np.ascontiguousarray(pixels)), path)
+        return Picture(name, torch.from_numpy(np.array(pixels, order="C")), path)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import tempfile
 import threading
 import webbrowser
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,9 @@ def run(config: AppConfig) -> None:
         ModelNotFoundError: there is no such model.
         OSError: the port is taken.
     """
+    for talkative in ("httpx", "matplotlib"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
+    signal.signal(signal.SIGTERM, _end)  # the server stops first, then raises it again
     with serving(config) as server:
         socket = server.config.bind_socket()
         host, port = socket.getsockname()[:2]
@@ -50,6 +54,10 @@ def run(config: AppConfig) -> None:
         if config.open:
             threading.Timer(1.0, webbrowser.open, [address]).start()
         server.run([socket])
+
+
+def _end(number: int, _: object) -> None:
+    raise SystemExit(128 + number)
 
 
 @contextmanager
@@ -95,15 +103,7 @@ def _application(page: Page, host: str) -> Any:
 
     application = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
-    async def from_here_alone(
-        request: fastapi.Request, answer: Callable[[fastapi.Request], Awaitable[fastapi.Response]]
-    ) -> fastapi.Response:
-        response = await answer(request)
-        response.headers["Content-Security-Policy"] = POLICY
-        response.headers["Referrer-Policy"] = "no-referrer"
-        return response
-
-    application.middleware("http")(from_here_alone)
+    application.add_middleware(_FromHereAlone)
     if host in LOOPBACK:  # else another site could have its own name lead here, and read what is shown
         application.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK))
     return gradio.mount_gradio_app(
@@ -123,6 +123,23 @@ def _application(page: Page, host: str) -> Any:
         ),
         css=CSS.read_text(encoding="utf-8"),
     )
+
+
+class _FromHereAlone:
+    """Tells browsers with every answer what the page may load; an ASGI layer."""
+
+    HEADERS = ((b"content-security-policy", POLICY.encode()), (b"referrer-policy", b"no-referrer"))
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def send_with_headers(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *self.HEADERS]
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
 
 
 def _check_extra() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -222,7 +223,7 @@ def _warn(troubles: Sequence[str] | None) -> None:
     if troubles:
         more = len(troubles) - _SHOWN_TROUBLES
         lines = [*troubles[:_SHOWN_TROUBLES], *([f"and {more} more"] if more > 0 else [])]
-        gr.Warning("\n\n".join(lines), title="Not taken")
+        gr.Warning("Not taken: " + "<br>".join(html.escape(line) for line in lines))
 
 
 def _example(source: str) -> Callable[[Teaching], None]:

@@ -248,8 +248,7 @@ class Teaching:
         Raises:
             TeachingError: there is no classifier yet.
         """
-        with self._lock:
-            return pack_classifier(self._adapted(), self.folder)
+        return pack_classifier(self._adapted(), self.folder)
 
     def export_onnx(self) -> Path:
         """The adapted classifier as one ONNX file.
@@ -258,8 +257,7 @@ class Teaching:
             TeachingError: there is no classifier yet.
             ImportError: the extra ``onnx`` is not installed.
         """
-        with self._lock, self._model_in_use:
-            return self._adapted().export_onnx(self.folder / "classifier.onnx")
+        return self._adapted().export_onnx(self.folder / "classifier.onnx")
 
     def load(self, archive: Path) -> list[str]:
         """A zip: either of a saved classifier, which replaces everything, or of folders of pictures.
@@ -354,13 +352,15 @@ class Teaching:
             self.verdicts.append(Verdict(query, max(shares, key=shares.__getitem__), is_stranger, shares, nearest))
 
     def _adapted(self) -> FewShotClassifier:
-        """The classifier with the classes' names for labels."""
-        if self._classifier is None:
-            raise TeachingError("there is no classifier yet: give pictures to two classes first")
-        filled = [group for group in self.groups.values() if group.pictures]
-        images = torch.stack([picture.pixels for group in filled for picture in group.pictures])
-        with self._model_in_use:
-            return self._base.__sklearn_clone__().fit(images, [g.name for g in filled for _ in g.pictures])
+        """A classifier of its own with the classes' names for labels."""
+        with self._lock:
+            if self._classifier is None:
+                raise TeachingError("there is no classifier yet: give pictures to two classes first")
+            filled = [group for group in self.groups.values() if group.pictures]
+            images = torch.stack([picture.pixels for group in filled for picture in group.pictures])
+            names = [group.name for group in filled for _ in group.pictures]
+            with self._model_in_use:
+                return self._base.__sklearn_clone__().fit(images, names)
 
     def _take(self, source: ImageSource, indices: Sequence[int], names: dict[int, str]) -> list[str]:
         self._make_room(len(indices))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import html
 import inspect
 import logging
 import shutil
@@ -173,7 +174,7 @@ def in_page(function: Callable[P, R]) -> Callable[P, R]:
             message = f"something went wrong here ({type(error).__name__}); the program's terminal says more"
         else:
             message = str(error)
-        return gradio.Error(message, title="That did not work", print_exception=False)
+        return gradio.Error(html.escape(message), print_exception=False)
 
     if inspect.isgeneratorfunction(function):
 
