@@ -41,6 +41,9 @@ class ReasonerConfig:
     """Stride of the trunk's convolutions; at 1 they see coordinate maps too."""
     trunk_blocks: int = 0
     """Residual blocks of two 3x3 convolutions at the end of the trunk; they see the picture alone."""
+    positions: int = 0
+    """Keep only so many positions of the trunk's maps, those that look most like an object, for blocks that leave each
+    position to itself (``block_kernel: 1``); a loss on scenes must teach which. 0: all."""
     maps: int = 128
     """Maps of the residual blocks that FiLM modulates."""
     blocks: int = 4
@@ -49,14 +52,23 @@ class ReasonerConfig:
     """Side of the second convolution of a block; 1 leaves each position to itself."""
     dilations: tuple[int, ...] = ()
     """Spacing of that convolution's taps in every block, so that far objects can meet; empty: 1, the paper's."""
+    context: bool = False
+    """Whether each block also adds to every position what the whole picture holds: the maxima and means of its first
+    activation, through a linear layer. Objects that are far from each other meet in one block."""
     word_dim: int = 200
     """Width of the word embeddings."""
     hidden_dim: int = 4096
     """Width of the GRU."""
-    question_code: Literal["last", "mean"] = "last"
-    """What the generator reads: the GRU's state at the end, the paper's; or the mean of its states, normalised."""
+    question_code: Literal["last", "mean", "attention"] = "last"
+    """What the generator reads: the GRU's state at the end, the paper's; the mean of its states; or in each of
+    ``question_heads`` parts of the states a mean by weights that the states give. Means are normalised."""
+    question_heads: int = 8
+    """Parts of the states that are weighted each for itself with ``question_code: attention``."""
     classifier_maps: int = 512
     """Maps of the convolution before the pooling over all positions."""
+    pooling: Literal["max", "max_mean"] = "max"
+    """What the classifier reads of those maps: their maxima, the paper's; or also the means of the last block's maps,
+    in which a number of objects is easy to see."""
     classifier_dim: int = 1024
     """Width of the hidden layer of the classifier."""
     conditioning: Conditioning = "film"
@@ -92,10 +104,36 @@ class ReasonerConfig:
             raise ConfigError(
                 f"model.dilations is {list(self.dilations)}; expected {self.blocks} numbers of at least 1, one a block"
             )
+        if self.positions < 0:
+            raise ConfigError(f"model.positions is {self.positions}; expected a number of positions, or 0 for all")
+        if self.positions and self.block_kernel != 1:
+            raise ConfigError(
+                f"model.positions keeps {self.positions} positions, which have no neighbours, and model.block_kernel "
+                f"is {self.block_kernel}; set it to 1, or positions to 0"
+            )
+        if self.question_heads < 1 or (self.question_code == "attention" and self.hidden_dim % self.question_heads):
+            raise ConfigError(
+                f"model.question_heads is {self.question_heads}; expected a number that divides model.hidden_dim "
+                f"({self.hidden_dim})"
+            )
         if self.film_blocks is not None and not 0 <= self.film_blocks <= self.blocks:
             raise ConfigError(f"model.film_blocks is {self.film_blocks}; expected 0 to {self.blocks}, or null for all")
         if self.conditioning == "film" and self.gamma == "one" and self.beta == "zero":
             raise ConfigError("model.gamma is one and model.beta is zero: nothing is left of FiLM; free one of them")
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the trunk's maps."""
+        sides = [self.height, self.width]
+        padding = (self.trunk_kernel - 1) // 2
+        for _ in range(len(self.trunk_maps) + 1):
+            sides = [(side + 2 * padding - self.trunk_kernel) // self.trunk_stride + 1 for side in sides]
+        return sides[0], sides[1]
+
+    @property
+    def block_coordinates(self) -> bool:
+        """Whether the blocks and the classifier append coordinate maps; kept positions bring theirs with them."""
+        return self.coordinates and not self.positions
 
     @property
     def num_film_blocks(self) -> int:
@@ -160,6 +198,22 @@ class EffectsConfig:
 
 
 @dataclass(frozen=True)
+class SeeingConfig:
+    """The trunk's training on scenes alone."""
+
+    pictures: int = 32
+    """Pictures in a batch."""
+    mirror: bool = True
+    """Mirror half of the pictures, left to right, which costs nothing and doubles what there is to see."""
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    """The training loop."""
+
+    def __post_init__(self) -> None:
+        if self.pictures < 1:
+            raise ConfigError(f"seeing.pictures is {self.pictures}; expected at least 1")
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """Train the reasoning model."""
 
@@ -171,11 +225,17 @@ class TrainConfig:
     """The network."""
     effects: EffectsConfig = field(default_factory=EffectsConfig)
     """Random changes of the pictures."""
+    seeing: SeeingConfig | None = None
+    """First let the trunk learn from scene files what lies where in the pictures, in OUT/seeing. From then on it is
+    fixed: it looks at each picture once, and questions cost a fraction. ``effects`` belong to this part."""
     scene_weight: float = 0.0
     """Weight of a second loss, by which the trunk learns to tell what lies where from the scene files; 0: none."""
     referent_weight: float = 0.0
-    """Weight of a third loss, by which the last block learns to mark the objects that a question is finally about, from
-    the programs and the scene files; 0: none."""
+    """Weight of a third loss, by which the blocks learn to mark the objects that a question is about, step by step to
+    those that it is finally about, from the programs and the scene files; 0: none."""
+    outline_weight: float = 0.0
+    """Weight of a fourth loss, by which the code of a question learns to hold what each hop of its program follows and
+    filters by; 0: none."""
     unknown_words: float = 0.0
     """Share of the words that are hidden behind the unknown token in training, so that it comes to mean something."""
     weights: str = ""
@@ -195,7 +255,9 @@ class TrainConfig:
     """Go on from OUT/last.ckpt if there is one."""
 
     def __post_init__(self) -> None:
-        for name in ("scene_weight", "referent_weight"):
+        if self.model.inputs == "features" and any(vars(self.effects).values()):
+            raise ConfigError("effects change pictures, and model.inputs is features; leave them out")
+        for name in ("scene_weight", "referent_weight", "outline_weight"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 0")
         if not 0 <= self.unknown_words < 1:

@@ -92,10 +92,15 @@ class Answerer:
         only = torch.zeros(1, dtype=torch.int64, device=self._device)
         last = reasoner.reason(self._maps, only, reasoner.modulations(codes), codes)
         responses, positions = reasoner.classifier.pool(last)
-        probabilities = reasoner.classifier.answer(responses)[0].softmax(0).tolist()
+        probabilities = reasoner.classifier.judge(last, responses)[0].softmax(0).tolist()
         ranking = sorted(zip(ANSWER_WORDS, probabilities, strict=True), key=lambda entry: -entry[1])
         unknown = reasoner.vocabulary.unknown_words(text)
-        return Answer(text, tuple(ranking), _count(responses, positions, last), tuple(unknown))
+        return Answer(text, tuple(ranking), self._count(responses[0], positions[0]), tuple(unknown))
+
+    def _count(self, responses: Tensor, positions: Tensor) -> NDArray[np.int64]:
+        cells, (height, width) = self.reasoner.cells(self._maps), self.reasoner.config.grid
+        winners = (positions if cells is None else cells[0][positions])[responses > 0].cpu().numpy()
+        return np.bincount(winners, minlength=height * width).reshape(height, width).astype(np.int64)
 
     @torch.no_grad()
     def _see(self, extractor: Extractor | None) -> Tensor:
@@ -129,9 +134,3 @@ def open_picture(path: Path) -> Image.Image:
             return ImageOps.exif_transpose(picture).convert("RGB")
     except Exception as error:  # Pillow's plugins raise many kinds for damaged files
         raise DataError(str(path), "", f"not a picture that can be read ({error}); give a PNG or JPEG") from None
-
-
-def _count(responses: Tensor, positions: Tensor, last: Tensor) -> NDArray[np.int64]:
-    height, width = last.shape[2:]
-    winners = positions[0][responses[0] > 0].cpu().numpy()
-    return np.bincount(winners, minlength=height * width).reshape(height, width).astype(np.int64)

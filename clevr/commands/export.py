@@ -32,17 +32,23 @@ def run(config: ExportConfig) -> None:
         CheckpointError: there is no such checkpoint, or it is damaged.
         SavedModelError: the output folder holds other things.
     """
-    from clevr.commands.train import ReasonerTraining
     from clevr.config import TrainConfig
     from clevr.reasoning.loading import save_reasoner
     from clevr.reasoning.network import FiLMReasoner
+    from clevr.reasoning.training import ReasonerTraining
     from fewshot_film.run.checkpoint import load_checkpoint, put_weights
     from fewshot_film.run.parsing import parse
 
     path = config.run / f"{config.checkpoint}.ckpt"
     checkpoint = load_checkpoint(path)
     settings: TrainConfig = parse("export", TrainConfig, [f"--config={config.run / 'config.yaml'}"])
-    module = ReasonerTraining(FiLMReasoner(settings.model), settings.scene_weight, settings.referent_weight)
+    module = ReasonerTraining(
+        FiLMReasoner(settings.model),
+        settings.scene_weight,
+        settings.referent_weight,
+        settings.outline_weight,
+        has_seen=settings.seeing is not None,
+    )
     put_weights(module, checkpoint.module, path)
     progress = checkpoint.progress
     training = {

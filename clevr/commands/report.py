@@ -14,6 +14,8 @@ from fewshot_film.run.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from clevr.data.batches import ReasoningData
@@ -207,6 +209,7 @@ def filmed_maps(reasoner: FiLMReasoner, data: ReasoningData, number: int) -> lis
 
     from clevr.analysis.subject import read
     from clevr.reasoning.blocks import ReasoningBlock
+    from clevr.reasoning.positions import on_grid
     from fewshot_film.film import film
     from fewshot_film.run.figures import FilmedMaps
 
@@ -231,11 +234,17 @@ def filmed_maps(reasoner: FiLMReasoner, data: ReasoningData, number: int) -> lis
     finally:
         for handle in handles:
             handle.remove()
+    cells, grid = reasoner.cells(maps), reasoner.config.grid
+
+    def drawn(x: Tensor) -> NDArray[np.float32]:
+        shown: NDArray[np.float32] = (x if cells is None else on_grid(x, cells, grid))[0].float().cpu().numpy()
+        return shown
+
     return [
         FilmedMaps(
             name,
-            before[0].float().cpu().numpy(),
-            film(before, *values[name])[0].float().cpu().numpy(),
+            drawn(before),
+            drawn(film(before, *values[name])),
             *(part[0].float().cpu().numpy() for part in values[name]),
         )
         for name, before in seen.items()

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
+from clevr.commands.seeing import learn_to_see, look_once
 from clevr.config import ClevrDataConfig, TrainConfig
-from clevr.data.batches import ReasoningData, answers_of, in_order, load_reasoning_data, unknown_token
+from clevr.data.batches import ReasoningData, in_order, load_reasoning_data, unknown_token
 from clevr.data.training_batches import Changes, FreshBatches, PictureBatches, TrainingBatches
 from clevr.questions.programs import QUESTION_TYPES
 from clevr.reasoning.loading import load, save_reasoner
-from clevr.reasoning.network import FiLMReasoner, QuestionBatch
-from clevr.reasoning.supervision import ReferentHead, SceneHead
+from clevr.reasoning.network import FiLMReasoner
+from clevr.reasoning.training import ReasonerTraining, answers_of
 from clevr.world.effects import Effects
 from fewshot_film.run.checkpoint import load_weights
 from fewshot_film.run.command import is_first_process
@@ -31,59 +30,6 @@ MAY_DIFFER = ("out", "weights", "data.root", "data.cache", "data.features", "val
 """Settings that a resumed run may change: where things lie, not what they are."""
 
 
-class ReasonerTraining(nn.Module):
-    """What the loop trains: the network, and the heads of the further losses.
-
-    Args:
-        reasoner: the network.
-        scene_weight: weight of the trunk's own loss; 0: none.
-        referent_weight: weight of the last block's own loss; 0: none.
-        frozen: parts of the network that do not learn.
-    """
-
-    def __init__(
-        self,
-        reasoner: FiLMReasoner,
-        scene_weight: float = 0.0,
-        referent_weight: float = 0.0,
-        frozen: Sequence[str] = (),
-    ) -> None:
-        super().__init__()
-        self._frozen = [reasoner.get_submodule(name) for name in frozen]
-        for part in self._frozen:
-            part.requires_grad_(False)
-        self.reasoner = reasoner
-        self.scene_weight, self.referent_weight = scene_weight, referent_weight
-        self.scene_head = SceneHead(reasoner.config.maps) if scene_weight else None
-        self.referent_head = ReferentHead(reasoner.config.maps) if referent_weight else None
-
-    def train(self, mode: bool = True) -> ReasonerTraining:
-        """Training or evaluation mode; frozen parts stay in evaluation mode."""
-        super().train(mode)
-        for part in self._frozen:
-            part.eval()
-        return self
-
-    def forward(self, batch: QuestionBatch) -> dict[str, Tensor]:
-        """Loss and accuracy of one batch."""
-        reasoner, answers = self.reasoner, answers_of(batch)
-        maps = reasoner.see(batch.pictures)
-        codes = reasoner.questions(batch.tree)
-        last = reasoner.reason(maps, batch.picture, reasoner.modulations(codes), codes)
-        logits = reasoner.classifier(last).float()
-        report = {"answer_loss": F.cross_entropy(logits, answers)}
-        loss = report["answer_loss"]
-        if self.scene_head is not None and batch.scenes is not None:
-            report["scene_loss"] = self.scene_head(maps, batch.scenes)
-            loss = loss + self.scene_weight * report["scene_loss"]
-        if self.referent_head is not None and batch.scenes is not None and batch.referents is not None:
-            scenes = batch.scenes.index_select(0, batch.picture)
-            report["referent_loss"] = self.referent_head(last, scenes, batch.referents)
-            loss = loss + self.referent_weight * report["referent_loss"]
-        accuracy = (logits.argmax(1) == answers).float().mean()
-        return {"loss": loss, "accuracy": accuracy, **report}
-
-
 def run(config: TrainConfig) -> None:
     """Train and write the model with the best validation accuracy.
 
@@ -93,14 +39,20 @@ def run(config: TrainConfig) -> None:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(config.loop.seed, "weights"))
-        module = ReasonerTraining(_reasoner(config), config.scene_weight, config.referent_weight, config.frozen)
-    reasoner = module.reasoner
-    data = {
-        "train": _data(config.data, config.data.train_split, reasoner, with_scenes=_reads_scenes(config)),
-        "val": _data(config.data, config.data.val_split, reasoner, with_scenes=False),
-    }
-    for split, part in data.items():
-        log.info("%s: %d questions about %d pictures", split, len(part), len(part.table.images))
+        reasoner = _reasoner(config)
+        data = _read(config, reasoner)
+        learn_to_see(config, reasoner, data)
+        has_seen = config.seeing is not None
+        if has_seen:
+            data = {split: look_once(reasoner, part, config.out / f"seen-{split}.npz") for split, part in data.items()}
+        module = ReasonerTraining(
+            reasoner,
+            config.scene_weight,
+            config.referent_weight,
+            config.outline_weight,
+            config.frozen,
+            has_seen=has_seen,
+        )
     result = train(
         module,
         _batches(config, data["train"], reasoner),
@@ -127,18 +79,30 @@ def run(config: TrainConfig) -> None:
         log.info("saved %s", save_reasoner(Path(config.out) / "model", reasoner, training, config))
 
 
+def _read(config: TrainConfig, reasoner: FiLMReasoner) -> dict[str, ReasoningData]:
+    data = {
+        "train": _data(config.data, config.data.train_split, reasoner, with_scenes=_reads_scenes(config)),
+        "val": _data(config.data, config.data.val_split, reasoner, with_scenes=config.seeing is not None),
+    }
+    for split, part in data.items():
+        log.info("%s: %d questions about %d pictures", split, len(part), len(part.table.images))
+    return data
+
+
 def _reasoner(config: TrainConfig) -> FiLMReasoner:
     return load(config.weights, config.model) if config.weights else FiLMReasoner(config.model)
 
 
 def _reads_scenes(config: TrainConfig) -> bool:
-    return config.data.fresh or config.scene_weight > 0 or config.referent_weight > 0
+    weights = (config.scene_weight, config.referent_weight, config.outline_weight)
+    return config.data.fresh or config.seeing is not None or any(weights)
 
 
 def _batches(config: TrainConfig, data: ReasoningData, reasoner: FiLMReasoner) -> PictureBatches:
     effects = config.effects
+    changes_pictures = config.seeing is None and any(vars(effects).values())
     changes = Changes(
-        Effects(effects.gamma, effects.blur, effects.noise) if any(vars(effects).values()) else None,
+        Effects(effects.gamma, effects.blur, effects.noise) if changes_pictures else None,
         config.unknown_words,
         unknown_token(reasoner.vocabulary),
     )
@@ -157,7 +121,7 @@ def _data(data: ClevrDataConfig, split: str, reasoner: FiLMReasoner, *, with_sce
         humans=data.humans,
         features=data.features,
         with_scenes=with_scenes,
-        with_referents=not data.fresh,  # fresh questions bring their own
+        with_referents=with_scenes and split == data.train_split and not data.fresh,  # fresh questions bring theirs
     )
 
 
@@ -167,7 +131,7 @@ def _validate(module: ReasonerTraining, data: ReasoningData, limit: int) -> Mapp
     right: dict[str, list[float]] = {"accuracy": []}
     for numbers, batch in in_order(data, 200, limit):
         moved = to_device(batch, device)
-        correct = (module.reasoner(moved).argmax(1) == answers_of(moved)).float().tolist()
+        correct = (module.logits(moved).argmax(1) == answers_of(moved)).float().tolist()
         for kind, value in zip(data.table.type[numbers], correct, strict=True):
             right["accuracy"].append(value)
             if kind >= 0:

@@ -63,14 +63,13 @@ class ReasoningData:
             build_prefix_tree(questions),
             torch.from_numpy(answers),
             None if self.supervision is None else torch.from_numpy(self.supervision.described[images]),
-            self._referents(numbers),
+            None if self.supervision is None else _some(self.supervision.referents, numbers),
+            None if self.supervision is None else _some(self.supervision.outlines, numbers),
         )
 
 
-    def _referents(self, numbers: NDArray[np.int64]) -> Tensor | None:
-        if self.supervision is None or self.supervision.referents is None:
-            return None
-        return torch.from_numpy(self.supervision.referents[numbers])
+def _some(marks: NDArray[np.int8] | None, numbers: NDArray[np.int64]) -> Tensor | None:
+    return None if marks is None else torch.from_numpy(marks[numbers])
 
 
 def load_reasoning_data(
@@ -158,14 +157,3 @@ def in_order(
 def unknown_token(vocabulary: Vocabulary) -> int:
     """Number of the token that stands for unknown words."""
     return vocabulary.number(UNK)
-
-
-def answers_of(batch: QuestionBatch) -> Tensor:
-    """Answers of a batch.
-
-    Raises:
-        ValueError: the questions come without answers.
-    """
-    if batch.answers is None or bool((batch.answers < 0).any()):
-        raise ValueError("some questions have no answer, so nothing can be learned or measured; use another split")
-    return batch.answers

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from clevr.data.array_file import load_arrays, save_arrays
 from clevr.data.errors import DataError
 from clevr.data.reader import ClevrSplit
+from clevr.questions.outline import FIELDS, MAX_HOPS, outline
 from clevr.questions.programs import ProgramError
 from clevr.questions.question import Question
-from clevr.questions.referents import referents
+from clevr.questions.referents import referents_by_hop
 from clevr.reasoning.supervision import MAX_OBJECTS, describe_scenes
 from clevr.world.scene import Scene
 
@@ -28,14 +29,16 @@ class Supervision:
     described: NDArray[np.float32]
     """What lies where in each, ``(M, 10, 6)``: :func:`clevr.reasoning.supervision.describe_scenes`."""
     referents: NDArray[np.int8] | None
-    """Which objects each question is finally about, ``(N, 2, 10)``: :func:`mark_referents`; None if they were not
-    asked for."""
+    """Which objects each question is about, hop by hop, ``(N, 4, 2, 10)``: :func:`mark_referents`; None if they were
+    not asked for."""
+    outlines: NDArray[np.int8] | None
+    """What each question does, ``(N, 41)``: :func:`mark_outline`; None if the referents were not asked for."""
 
 
 def read_supervision(
     split: ClevrSplit, filenames: Sequence[str], aspect: float, cache: Path, *, with_referents: bool = True
 ) -> Supervision:
-    """Scenes of some pictures, and for every question of the split which objects it is finally about.
+    """Scenes of some pictures, and for every question of the split which objects it is about.
 
     Args:
         split: with scenes and programs.
@@ -53,28 +56,45 @@ def read_supervision(
     if missing is not None:
         file = split.files.storage.label(split.files.scenes or "")
         raise DataError(file, "", f"has no scene of {missing}; get or make the scenes of all pictures")
-    found = _referents(split, by_name, cache) if with_referents else None
+    kept = _marks(split, by_name, cache) if with_referents else {}
     scenes = [by_name[name] for name in filenames]
     size = split.load_picture(filenames[0]).size
-    return Supervision(scenes, describe_scenes(scenes, size, aspect), found)
+    return Supervision(scenes, describe_scenes(scenes, size, aspect), kept.get("referents"), kept.get("outlines"))
 
 
 def mark_referents(question: Question, scene: Scene) -> NDArray[np.int8]:
-    """Which objects a question is finally about.
+    """Which objects a question is about, hop by hop.
 
     Returns:
-        ``(2, 10)``: 1, 0, or -1 where that does not apply: the second set of a question that is no comparison, a
-        question without a program, an object that is not there.
+        ``(4, 2, 10)``, for the last hop but three, but two, but one, and the last: 1, 0, or -1 where that does not
+        apply: hops that a question does not take, the second set where it follows one strand, a question without a
+        program, an object that is not there.
 
     Raises:
         ProgramError: the program does not run on the scene.
     """
-    marks = np.full((2, MAX_OBJECTS), -1, np.int8)
-    sets = referents(question.program, scene) if question.program else ()
-    for row, objects in zip(marks, sets, strict=False):
-        row[: len(scene.objects)] = 0
-        row[[thing for thing in objects if thing < MAX_OBJECTS]] = 1
+    marks = np.full((MAX_HOPS, 2, MAX_OBJECTS), -1, np.int8)
+    if not question.program:
+        return marks
+    hops = referents_by_hop(question.program, scene)[-MAX_HOPS:]
+    for mark, sets in zip(marks[-len(hops) :], hops, strict=True):
+        for row, objects in zip(mark, sets, strict=False):
+            row[: len(scene.objects)] = 0
+            row[[thing for thing in objects if thing < MAX_OBJECTS]] = 1
     return marks
+
+
+def mark_outline(question: Question) -> NDArray[np.int8]:
+    """What a question does.
+
+    Returns:
+        ``(41,)``: the fields of four hops with two strands each, then the last function, as numbers
+        (:func:`clevr.questions.outline.outline`); -1 for a question without a program.
+    """
+    if not question.program:
+        return np.full(MAX_HOPS * 2 * len(FIELDS) + 1, -1, np.int8)
+    hops, function = outline(question.program)
+    return np.append(np.asarray(hops, np.int8).ravel(), np.int8(function))
 
 
 def _signature(split: ClevrSplit) -> str:
@@ -83,22 +103,23 @@ def _signature(split: ClevrSplit) -> str:
     return " ".join(f"{storage.label(part)} {storage.signature(part)}" for part in parts)
 
 
-def _referents(split: ClevrSplit, scenes: dict[str, Scene], cache: Path) -> NDArray[np.int8]:
-    """Those of all questions; collected once, then kept."""
-    path, signature = cache / f"{split.files.split}-referents.npz", _signature(split)
-    kept = load_arrays(path, signature) or {}
-    if "referents" not in kept:
-        kept = {"referents": _collect(split, scenes)}
+def _marks(split: ClevrSplit, scenes: dict[str, Scene], cache: Path) -> dict[str, NDArray[np.int8]]:
+    """Referents and outlines of all questions; collected once, then kept."""
+    path, signature = cache / f"{split.files.split}-marks.npz", _signature(split)
+    kept = load_arrays(path, signature)
+    if kept is None:
+        kept = _collect(split, scenes)
         save_arrays(path, signature, kept, compressed=True)
-    return kept["referents"]
+    return kept
 
 
-def _collect(split: ClevrSplit, scenes: dict[str, Scene]) -> NDArray[np.int8]:
-    rows: list[NDArray[np.int8]] = []
+def _collect(split: ClevrSplit, scenes: dict[str, Scene]) -> dict[str, NDArray[np.int8]]:
+    referents, outlines = list[NDArray[np.int8]](), list[NDArray[np.int8]]()
     for number, question in enumerate(split.questions()):
         try:
-            rows.append(mark_referents(question, scenes[question.image_filename]))
+            referents.append(mark_referents(question, scenes[question.image_filename]))
         except ProgramError as error:
             file = split.files.storage.label(split.files.questions or "")
             raise DataError(file, f"record {number} of 'questions'", str(error)) from None
-    return np.stack(rows)
+        outlines.append(mark_outline(question))
+    return {"referents": np.stack(referents), "outlines": np.stack(outlines)}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from clevr.config import ClevrDataConfig
 from clevr.data.batches import ReasoningData
-from clevr.data.supervision import mark_referents
+from clevr.data.supervision import mark_outline, mark_referents
 from clevr.questions.families import FAMILIES, Family
 from clevr.questions.question import Question
 from clevr.questions.tokens import ANSWER_WORDS, Vocabulary
@@ -185,6 +185,7 @@ class FreshBatches(PictureBatches):
             torch.tensor(answers),
             torch.from_numpy(self.supervision.described[images]),
             torch.from_numpy(np.stack(about)),
+            torch.from_numpy(np.stack([mark_outline(question) for question in questions])),
         )
 
     def _questions(self, index: int, image: int, families: list[Family]) -> list[Question]:

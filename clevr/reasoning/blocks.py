@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from clevr.config import ReasonerConfig
+from clevr.reasoning.pooling import maxima_and_means
 from fewshot_film.film import FiLM, Modulation, append_coordinates, film_relu
 
 
@@ -13,7 +14,8 @@ class ReasoningBlock(nn.Module):
     """A residual block with FiLM.
 
     A 1x1 convolution over maps and coordinates, ReLU, a 3x3 convolution, normalisation, FiLM, ReLU; the first
-    activation is added to the last.
+    activation is added to the last. With ``context``, the second convolution also gets the maxima and means of its
+    input over the whole picture, so that a position can be compared with one far away.
 
     The block works in two steps, so that a network can take the first once for a picture and the second once for
     every question about it.
@@ -29,15 +31,16 @@ class ReasoningBlock(nn.Module):
 
     def __init__(self, config: ReasonerConfig, has_film: bool, dilation: int = 1) -> None:
         super().__init__()
-        self.coordinates = config.coordinates
+        self.coordinates = config.block_coordinates
         self.residual = config.residual
         self.position = config.film_position if has_film else None
-        self.entry = nn.Conv2d(config.maps + 2 * config.coordinates, config.maps, 1)
+        self.entry = nn.Conv2d(config.maps + 2 * config.block_coordinates, config.maps, 1)
         reach = dilation * (config.block_kernel // 2)
         self.conv = nn.Conv2d(config.maps, config.maps, config.block_kernel, padding=reach, dilation=dilation)
         # FiLM takes the place of the normalisation's own scale and shift
         self.norm = nn.BatchNorm2d(config.maps, affine=not has_film) if config.batch_norm else nn.Identity()
         self.film = FiLM(config.maps)
+        self.context = nn.Linear(2 * config.maps, config.maps, bias=False) if config.context else None
 
     @property
     def sees_question_first(self) -> bool:
@@ -63,7 +66,10 @@ class ReasoningBlock(nn.Module):
         if joined is not None:
             x = x + joined[:, :, None, None]
         first = torch.relu(x)
-        return first, self.conv(first)
+        second = self.conv(first)
+        if self.context is not None:
+            second = second + self.context(maxima_and_means(first))[:, :, None, None]
+        return first, second
 
     def modulate(self, first: Tensor, x: Tensor, modulation: Modulation | None) -> Tensor:
         """Take the second step: normalisation, FiLM, ReLU, residual.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clevr.config import ReasonerConfig
@@ -26,11 +27,13 @@ class Classifier(nn.Module):
 
     def __init__(self, config: ReasonerConfig, num_answers: int) -> None:
         super().__init__()
-        self.coordinates = config.coordinates
-        self.conv = nn.Conv2d(config.maps + 2 * config.coordinates, config.classifier_maps, 1)
+        self.coordinates = config.block_coordinates
+        self.conv = nn.Conv2d(config.maps + 2 * config.block_coordinates, config.classifier_maps, 1)
         self.norm = nn.BatchNorm2d(config.classifier_maps)
+        self.mean_norm = nn.BatchNorm1d(config.maps) if config.pooling == "max_mean" else None
+        pooled = config.classifier_maps + (0 if self.mean_norm is None else config.maps)
         self.answer = nn.Sequential(
-            nn.Linear(config.classifier_maps, config.classifier_dim),
+            nn.Linear(pooled, config.classifier_dim),
             nn.BatchNorm1d(config.classifier_dim),
             nn.ReLU(inplace=True),
             nn.Linear(config.classifier_dim, num_answers),
@@ -38,7 +41,14 @@ class Classifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits ``(B, num_answers)`` of maps ``(B, C, H, W)``."""
-        logits: Tensor = self.answer(self.pool(x)[0])
+        return self.judge(x, self.pool(x)[0])
+
+    def judge(self, x: Tensor, responses: Tensor) -> Tensor:
+        """Logits ``(B, num_answers)`` of maps ``(B, C, H, W)`` and their strongest responses from :meth:`pool`."""
+        if self.mean_norm is not None:
+            means = self.mean_norm(F.adaptive_avg_pool2d(x, 1).flatten(1))
+            responses = torch.cat((responses, means), 1)
+        logits: Tensor = self.answer(responses)
         return logits
 
     def pool(self, x: Tensor) -> tuple[Tensor, Tensor]:

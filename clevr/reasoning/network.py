@@ -13,6 +13,7 @@ from clevr.config import ReasonerConfig
 from clevr.questions.tokens import ANSWER_WORDS, Vocabulary
 from clevr.reasoning.blocks import ReasoningBlock
 from clevr.reasoning.classifier import Classifier
+from clevr.reasoning.positions import ObjectPositions, cells_of
 from clevr.reasoning.prefixes import PrefixTree
 from clevr.reasoning.questions import QuestionEncoder
 from clevr.reasoning.trunk import build_trunk
@@ -24,7 +25,8 @@ class QuestionBatch:
     """Questions about pictures; each picture is there once."""
 
     pictures: Tensor
-    """Pictures ``(P, 3, H, W)``, uint8, or feature maps ``(P, C, H, W)``."""
+    """Pictures ``(P, 3, H, W)``, uint8, or feature maps ``(P, C, H, W)``; or what :meth:`FiLMReasoner.see` made of
+    them."""
     picture: Tensor
     """Which of the pictures each question is about, ``(Q,)``."""
     tree: PrefixTree
@@ -34,7 +36,9 @@ class QuestionBatch:
     scenes: Tensor | None = None
     """What lies where in each picture, ``(P, 10, 6)``: see :func:`clevr.reasoning.supervision.describe_scenes`."""
     referents: Tensor | None = None
-    """Which objects each question is finally about, ``(Q, 2, 10)``: 1, 0, or -1 where that does not apply."""
+    """Which objects each question is about, hop by hop, ``(Q, 4, 2, 10)``: 1, 0, or -1 where that does not apply."""
+    outlines: Tensor | None = None
+    """What each question does, ``(Q, 41)``: see :func:`clevr.questions.outline.outline`."""
 
 
 class FiLMReasoner(nn.Module):
@@ -57,7 +61,11 @@ class FiLMReasoner(nn.Module):
         self.config = dataclasses.replace(config, vocabulary=self.vocabulary.tokens)
         self.sites = Sites(Site(f"blocks.{index}", config.maps) for index in range(config.num_film_blocks))
         self.questions = QuestionEncoder(
-            len(self.vocabulary), config.word_dim, config.hidden_dim, averaged=config.question_code == "mean"
+            len(self.vocabulary),
+            config.word_dim,
+            config.hidden_dim,
+            averaged=config.question_code != "last",
+            heads=config.question_heads if config.question_code == "attention" else 0,
         )
         self.generator = _generator(config, self.sites)
         self.joining = (
@@ -66,6 +74,8 @@ class FiLMReasoner(nn.Module):
             else None
         )
         self.trunk = build_trunk(config)
+        self.objects = ObjectPositions(config.maps, config.positions) if config.positions else None
+        self.placing = _placing(config) if config.positions else None
         self.blocks = nn.ModuleList(
             ReasoningBlock(config, index < config.num_film_blocks, dilation)
             for index, dilation in enumerate(config.dilations or [1] * config.blocks)
@@ -77,10 +87,31 @@ class FiLMReasoner(nn.Module):
         """Logits of the answers, ``(Q, 28)``."""
         return self.answer(self.see(batch.pictures), batch.picture, self.questions(batch.tree))
 
-    def see(self, pictures: Tensor) -> Tensor:
-        """The trunk's maps ``(P, C, H, W)`` of pictures; no question has acted on them."""
+    def look(self, pictures: Tensor) -> Tensor:
+        """The trunk's maps ``(P, C, H, W)`` of pictures, at all positions."""
         maps: Tensor = self.trunk(pictures).contiguous(memory_format=torch.channels_last)
         return maps
+
+    def see(self, pictures: Tensor) -> Tensor:
+        """What the blocks get of pictures; no question has acted on it.
+
+        Returns:
+            The trunk's maps ``(P, C, H, W)``; of a model that keeps some positions, ``(P, C + 3, 1, K)``: see
+            :class:`clevr.reasoning.positions.ObjectPositions`.
+        """
+        maps = self.look(pictures)
+        return maps if self.objects is None else self.objects(maps)
+
+    def cells(self, maps: Tensor) -> Tensor | None:
+        """Which positions of the trunk's maps the blocks visit.
+
+        Args:
+            maps: what :meth:`see` gives for pictures.
+
+        Returns:
+            ``row * columns + column`` of each, ``(P, K)``; None for a model that visits all.
+        """
+        return None if self.objects is None else cells_of(maps, self.config.grid)
 
     def modulations(self, codes: Tensor) -> Modulations:
         """The gamma and beta of every block for the codes of questions ``(Q, hidden_dim)``."""
@@ -93,7 +124,7 @@ class FiLMReasoner(nn.Module):
         """Logits from the trunk's maps.
 
         Args:
-            maps: the trunk's maps of the pictures, ``(P, C, H, W)``.
+            maps: what :meth:`see` gives for the pictures, ``(P, C, H, W)``.
             picture: which picture each question is about, ``(Q,)``.
             codes: codes of the questions, ``(Q, hidden_dim)``.
         """
@@ -101,18 +132,25 @@ class FiLMReasoner(nn.Module):
         return logits
 
     def reason(self, maps: Tensor, picture: Tensor, modulations: Modulations, codes: Tensor | None = None) -> Tensor:
-        """Maps after the last block, ``(Q, C, H, W)``.
+        """Maps after the last block, ``(Q, C, H, W)``; see :meth:`steps`."""
+        return self.steps(maps, picture, modulations, codes)[-1]
+
+    def steps(
+        self, maps: Tensor, picture: Tensor, modulations: Modulations, codes: Tensor | None = None
+    ) -> list[Tensor]:
+        """Maps after every block, ``(Q, C, H, W)`` each.
 
         What comes before the question's first influence is computed once for each picture.
 
         Args:
-            maps: the trunk's maps of the pictures, ``(P, C, H, W)``.
+            maps: what :meth:`see` gives for the pictures, ``(P, C, H, W)``.
             picture: which picture each question is about, ``(Q,)``.
             modulations: gamma and beta of the blocks, ``(Q, C)`` each.
             codes: codes of the questions; needed only by the concatenation baseline.
         """
         joined = self._joined(codes)
-        x, is_shared = maps, True
+        x = maps if self.placing is None else self.placing(maps)
+        is_shared, steps = True, list[Tensor]()
         for index, module in enumerate(self.blocks):
             assert isinstance(module, ReasoningBlock)
             modulation = modulations.get(f"blocks.{index}")
@@ -122,7 +160,8 @@ class FiLMReasoner(nn.Module):
             if is_shared:
                 first, second, is_shared = _take(first, picture), _take(second, picture), False
             x = module.modulate(first, second, modulation)
-        return x
+            steps.append(x)
+        return steps
 
     def _joined(self, codes: Tensor | None) -> tuple[Tensor, ...] | None:
         """What the joined code adds in every block: a constant map under a 1x1 convolution is a shift of its result."""
@@ -145,6 +184,13 @@ def _take(maps: Tensor, picture: Tensor) -> Tensor:
 
 def _generator(config: ReasonerConfig, sites: Sites) -> Generator | None:
     return LinearGenerator(config.hidden_dim, sites, init=config.generator_init) if sites else None
+
+
+def _placing(config: ReasonerConfig) -> nn.Sequential:
+    """Brings maps, score and coordinates of kept positions to one scale, and mixes them."""
+    return nn.Sequential(
+        nn.BatchNorm2d(config.maps + 3), nn.Conv2d(config.maps + 3, config.maps, 1), nn.ReLU(inplace=True)
+    )
 
 
 _GAMMA: dict[str, Callable[[Tensor], Tensor]] = {

@@ -1,4 +1,4 @@
-"""The largest response of linear maps over all positions, without keeping the responses."""
+"""Maps pooled over all positions; the largest response of linear maps without keeping the responses."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from torch.autograd.function import once_differentiable
 
 _CHUNK = 8
 """Pictures whose responses are computed at a time: they stay in the processor's cache."""
+
+
+def maxima_and_means(maps: Tensor) -> Tensor:
+    """Maximum and mean of each map, ``(B, 2 * C)`` of ``(B, C, H, W)``."""
+    return torch.cat((F.adaptive_max_pool2d(maps, 1), F.adaptive_avg_pool2d(maps, 1)), 1).flatten(1)
 
 
 def max_response(rows: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

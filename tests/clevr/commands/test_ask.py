@@ -20,6 +20,8 @@ from clevr.data.errors import DataError, DataNotFoundError
 from clevr.data.feature_config import ExtractorConfig
 from clevr.data.pictures import fit_picture
 from clevr.questions.tokens import ANSWER_WORDS
+from clevr.reasoning.network import QuestionBatch
+from clevr.reasoning.prefixes import build_prefix_tree
 from fewshot_film.film import append_coordinates
 from fewshot_film.run.command import main
 from fewshot_film.run.errors import ConfigError
@@ -186,3 +188,18 @@ def test_the_figure_is_bright_where_the_answer_is() -> None:
 def test_settings_out_of_range(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="runners_up is 28; expected 0 to 27"):
         AskConfig(tmp_path, runners_up=28)
+
+
+def test_the_places_of_a_model_that_keeps_positions_lie_on_the_grid() -> None:
+    reasoner = a_reasoner(positions=5, block_kernel=1, context=True, pooling="max_mean")
+    answer = Answerer(reasoner, a_picture()).ask(QUESTION)
+    assert answer.places.shape == reasoner.config.grid
+    assert 0 < int((answer.places > 0).sum()) <= 5
+    pixels = torch.from_numpy(fit_picture(a_picture(), 32, 24))[None]
+    maps = reasoner.see(pixels)
+    cells = reasoner.cells(maps)
+    assert cells is not None
+    assert set(np.flatnonzero(answer.places)) <= set(cells[0].tolist())
+    tree = build_prefix_tree([reasoner.vocabulary.encode(QUESTION)])
+    expected = reasoner(QuestionBatch(pixels, torch.tensor([0]), tree))[0].detach().softmax(0)
+    assert answer.probability == pytest.approx(float(expected.max()), abs=1e-6)

@@ -14,9 +14,11 @@ from clevr.commands.evaluate import EvaluateConfig
 from clevr.data.batches import ReasoningData, load_reasoning_data
 from clevr.data.reader import ClevrSplit
 from clevr.questions.tokens import ANSWER_WORDS, VOCABULARY, Vocabulary
+from clevr.reasoning import load
 from fewshot_film.film import Modulation, Modulations
 from fewshot_film.run.command import main
 from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.saved_model import save_model
 from tests.clevr.data.builders import a_question, without, write_json
 from tests.clevr.models import a_reasoner, a_saved_model, a_world
 
@@ -148,9 +150,9 @@ def test_another_vocabulary(tmp_path: Path, world: Path, capsys: pytest.CaptureF
 
 def test_weights_of_another_vocabulary(tmp_path: Path, world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = a_saved_model(tmp_path / "model")
-    content = json.loads((model / "config.json").read_text())
-    content["config"]["model"]["vocabulary"].append("zebra")
-    (model / "config.json").write_text(json.dumps(content))
+    settings = json.loads((model / "config.json").read_text())["config"]
+    settings["model"]["vocabulary"].append("zebra")
+    save_model(model, load(model).state_dict(), settings, "")
     assert evaluate(model, world) == 2
     assert "does not fit the network: questions.words.weight is (93, 6), expected (94, 6)" in capsys.readouterr().err
 

@@ -101,3 +101,11 @@ def test_maps_after_film_are_gamma_times_those_before_plus_beta(tmp_path: Path, 
         expected = site.gamma[:, None, None] * site.before + site.beta[:, None, None]
         np.testing.assert_allclose(site.after, expected, rtol=1e-5, atol=1e-6)
         assert site.before.std() > 0
+
+
+def test_the_maps_of_a_model_that_keeps_positions_lie_on_the_grid(run: Path) -> None:
+    reasoner = a_reasoner(positions=5, block_kernel=1, context=True)
+    data = load_reasoning_data(run.parent / "world", "val", reasoner.config, reasoner.vocabulary)
+    for maps in filmed_maps(reasoner, data, 0):
+        assert maps.before.shape[1:] == reasoner.config.grid
+        assert int((np.abs(maps.before).max(0) > 0).sum()) == 5

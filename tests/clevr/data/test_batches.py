@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from clevr.config import ClevrDataConfig
-from clevr.data.batches import ReasoningData, answers_of, in_order, load_reasoning_data, unknown_token
+from clevr.data.batches import ReasoningData, in_order, load_reasoning_data, unknown_token
 from clevr.data.errors import DataError
 from clevr.data.training_batches import CURRICULUM, Changes, FreshBatches, TrainingBatches
 from clevr.questions.executor import execute
@@ -16,6 +16,7 @@ from clevr.questions.families import FAMILIES, GROUPS
 from clevr.questions.reading import parse
 from clevr.questions.tokens import ANSWER_WORDS, CLEVR_VOCABULARY
 from clevr.reasoning.network import QuestionBatch
+from clevr.reasoning.training import answers_of
 from clevr.world.effects import Effects
 from tests.clevr.data.builders import a_question, write_clevr, write_json
 from tests.clevr.reasoning.small import SMALL
@@ -64,8 +65,8 @@ class TestData:
         for text, answer, sets in zip(texts(batch), answers_of(batch).tolist(), batch.referents, strict=True):
             if ANSWER_WORDS[answer].isdigit() and " than " not in text and " same number " not in text:
                 counted += 1
-                assert int((sets[0] == 1).sum()) == int(ANSWER_WORDS[answer]), text
-                assert bool((sets[1] == -1).all())
+                assert int((sets[-1, 0] == 1).sum()) == int(ANSWER_WORDS[answer]), text
+                assert bool((sets[-1, 1] == -1).all())
         assert counted
 
     def test_without_answers_nothing_is_learned(self, tmp_path: Path) -> None:
@@ -179,7 +180,9 @@ class TestFreshQuestions:
         batch = FreshBatches(data, CLEVR_VOCABULARY, config, 0)[0]
         assert torch.bincount(batch.picture).tolist() == [9, 9]
         assert batch.referents is not None
-        assert batch.referents.shape == (18, 2, 10)
+        assert batch.referents.shape == (18, 4, 2, 10)
+        assert batch.outlines is not None
+        assert batch.outlines.shape == (18, 41)
 
     def test_they_need_scenes(self, data: ReasoningData) -> None:
         without = dataclasses.replace(data, supervision=None)

@@ -62,3 +62,25 @@ def test_the_mean_of_the_states_by_hand() -> None:
     means = [model.gru(model.words(torch.tensor([question])))[0][0].mean(0) for question in questions]
     expected = torch.nn.functional.layer_norm(torch.stack(means), (4,))
     torch.testing.assert_close(model(build_prefix_tree(questions)), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_weighted_means_of_the_states() -> None:
+    """Each part of the code is a softmax mean of that part of torch's states, question by question."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = QuestionEncoder(5, 3, 4, averaged=True, heads=2).double()
+    assert model.looking is not None
+    assert model.scaling is not None
+    model.looking.weight.data *= 40  # so that the weights differ, and a plain exponential would be large
+    questions = [[1, 2, 3, 1], [1, 2], [4]]
+    expected = []
+    for question in questions:
+        states = model.gru(model.words(torch.tensor([question])))[0][0]
+        weights = model.looking(states).softmax(0)
+        parts = [(weights[:, [head]] * states[:, 2 * head : 2 * head + 2]).sum(0) for head in range(2)]
+        expected.append(model.scaling(torch.cat(parts)))
+    torch.testing.assert_close(model(build_prefix_tree(questions)), torch.stack(expected), rtol=1e-12, atol=1e-12)
+    grads = torch.autograd.grad(model(build_prefix_tree(questions)).square().sum(), list(model.looking.parameters()))
+    theirs = torch.autograd.grad(torch.stack(expected).square().sum(), list(model.looking.parameters()))
+    for one, other in zip(grads, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
-from clevr.reasoning.supervision import ATTRIBUTES, ReferentHead, SceneHead, cells, describe_scenes
+from clevr.questions.outline import FIELDS, FUNCTIONS, MAX_HOPS
+from clevr.reasoning.supervision import ATTRIBUTES, OutlineHead, ReferentHead, SceneHead, cells, describe_scenes
 from clevr.world.scene import Scene, SceneObject
 
 
@@ -37,36 +38,115 @@ def test_cells_of_a_grid() -> None:
 def test_the_scene_loss_by_hand() -> None:
     """With weights of zero every attribute is a guess, and every position as likely as not to hold an object."""
     head = SceneHead(3)
-    torch.nn.init.zeros_(head.conv.weight)
-    torch.nn.init.zeros_(head.conv.bias)
+    for parameter in head.parameters():
+        torch.nn.init.zeros_(parameter)
     scenes = torch.from_numpy(describe_scenes([scene(thing(1, 1), thing(9, 5))], (12, 8), 8 / 12))
     presence = 4 * 6 * math.log(2) / 2
     attributes = sum(math.log(len(values)) for values in ATTRIBUTES.values())
-    assert head(torch.zeros(1, 3, 4, 6), scenes).item() == pytest.approx(presence + attributes)
+    report = head(torch.zeros(1, 3, 4, 6), scenes)
+    assert report["loss"].item() == pytest.approx(presence + attributes)
+    assert report["accuracy"].item() == 0
+
+
+def spelling_head() -> SceneHead:
+    """A head for maps that spell out presence and attributes."""
+    head = SceneHead(16)
+    head.presence.weight.data = torch.zeros(1, 16, 1, 1)
+    head.presence.weight.data[0, 0] = 60
+    head.presence.bias.data = torch.tensor([-30.0])
+    head.attributes.weight.data = 60 * torch.eye(16)[1:, :, None, None]
+    head.attributes.bias.data = torch.zeros(15)
+    return head
 
 
 def test_the_scene_loss_reads_the_right_position() -> None:
     """Maps that spell out the scene, and a head that reads them, leave no loss; one position off, much."""
     scenes = torch.from_numpy(describe_scenes([scene(thing(5, 3, "cyan"))], (12, 8), 8 / 12))
-    head = SceneHead(16)
-    head.conv.weight.data = 60 * torch.eye(16)[:, :, None, None]
-    head.conv.bias.data = torch.tensor([-30.0] + [0.0] * 15)
+    head = spelling_head()
     maps = torch.zeros(1, 16, 4, 6)
     maps[0, [0, 1, 1 + 3 + 1, 1 + 3 + 2 + 6, 1 + 3 + 2 + 8 + 1], 1, 2] = 1
-    assert head(maps, scenes).item() < 1e-6
-    assert head(maps.roll(1, 3), scenes).item() > 60
+    seen, shifted = head(maps, scenes), head(maps.roll(1, 3), scenes)
+    assert seen["loss"].item() < 1e-6
+    assert seen["accuracy"].item() == 1
+    assert shifted["loss"].item() > 60
+    assert shifted["accuracy"].item() == 0
+    own = torch.full((1, 1, 4, 6), -30.0)
+    assert head(maps, scenes, presence=own)["loss"].item() == pytest.approx(30, rel=1e-6), "its scores count instead"
+    assert head(maps, scenes, presence=own)["accuracy"].item() == 0
+
+
+def by_hand(referents: torch.Tensor, blocks: int) -> tuple[ReferentHead, torch.Tensor, torch.Tensor]:
+    """A head that reads 2 x and 0 of one map, scenes of two objects, and referents in the last hops."""
+    head = ReferentHead(1, blocks)
+    for linear in head.linears:
+        linear.weight.data = torch.tensor([[2.0], [0.0]])
+        linear.bias.data = torch.zeros(2)
+    scenes = torch.from_numpy(describe_scenes([scene(thing(0, 0), thing(11, 7))] * 2, (12, 8), 8 / 12))
+    marks = torch.full((2, 4, 2, 10), -1, dtype=torch.int8)
+    marks[:, -len(referents) :, :, :2] = referents.to(torch.int8).transpose(0, 1)
+    return head, scenes, marks
+
+
+LAST = torch.tensor([[[1, 0], [-1, -1]], [[1, 1], [0, 1]]])
+"""Question, strand, object."""
+ONE, PLAIN = math.log(1 + math.exp(-2)), math.log(2)
+EXPECTED = (ONE + PLAIN + ONE + PLAIN + 2 * PLAIN) / 6
 
 
 def test_the_referent_loss_by_hand() -> None:
-    head = ReferentHead(1)
-    head.linear.weight.data = torch.tensor([[2.0], [0.0]])
-    head.linear.bias.data = torch.zeros(2)
-    scenes = torch.from_numpy(describe_scenes([scene(thing(0, 0), thing(11, 7))] * 2, (12, 8), 8 / 12))
-    referents = torch.from_numpy(np.full((2, 2, 10), -1, np.int8))
-    referents[0, 0, :2] = torch.tensor([1, 0])
-    referents[1, :, :2] = torch.tensor([[1, 1], [0, 1]])
+    head, scenes, marks = by_hand(LAST[None], blocks=1)
     maps = torch.zeros(2, 1, 2, 2)
-    maps[0, 0, 0, 0] = 1
-    one, plain = math.log(1 + math.exp(-2)), math.log(2)
-    expected = (one + plain + 4 * plain) / 6
-    assert head(maps, scenes, referents).item() == pytest.approx(expected)
+    maps[:, 0, 0, 0] = 1
+    assert head([maps], scenes, marks, (2, 2)).item() == pytest.approx(EXPECTED)
+
+
+def test_every_block_answers_for_its_hop() -> None:
+    """The last block answers for the last hop, the one before it for the hop before; a hop that nobody takes adds
+    nothing."""
+    before = torch.tensor([[[0, 1], [-1, -1]], [[-1, -1], [-1, -1]]])
+    head, scenes, marks = by_hand(torch.stack([before, LAST]), blocks=3)
+    maps = torch.zeros(2, 1, 2, 2)
+    maps[:, 0, 0, 0] = 1
+    wrong = (math.log(1 + math.exp(2)) + PLAIN) / 2
+    assert head([3 * maps, maps, maps], scenes, marks, (2, 2)).item() == pytest.approx(EXPECTED + wrong)
+    assert head([maps, 3 * maps, maps], scenes, marks, (2, 2)).item() > EXPECTED + wrong + 1
+
+
+def test_the_referents_at_kept_positions() -> None:
+    """The loss of a model that keeps positions, in any order, is that of whole maps; a lost object counts nothing."""
+    head, scenes, marks = by_hand(LAST[None], blocks=1)
+    whole = torch.zeros(2, 1, 2, 2)
+    whole[:, 0, 0, 0] = 1
+    kept = torch.tensor([[3, 1, 0], [0, 3, 2]])
+    maps = whole.flatten(2).gather(2, kept[:, None]).unsqueeze(2)
+    assert head([maps], scenes, marks, (2, 2), kept).item() == pytest.approx(EXPECTED)
+    lost = torch.tensor([[0, 1, 2], [0, 1, 2]])
+    maps = whole.flatten(2).gather(2, lost[:, None]).unsqueeze(2)
+    assert head([maps], scenes, marks, (2, 2), lost).item() == pytest.approx((ONE + ONE + PLAIN) / 3)
+
+
+def test_the_outline_loss_by_hand() -> None:
+    """With weights of zero every field is a guess; a question without a program adds nothing."""
+    head = OutlineHead(3)
+    torch.nn.init.zeros_(head.linear.weight)
+    torch.nn.init.zeros_(head.linear.bias)
+    outlines = torch.zeros(2, MAX_HOPS * 2 * len(FIELDS) + 1, dtype=torch.int8)
+    outlines[1] = -1
+    guess = sum(math.log(values) for values in FIELDS) + math.log(len(FUNCTIONS))
+    assert head(torch.zeros(2, 3), outlines).item() == pytest.approx(guess)
+
+
+def test_every_field_is_read_at_its_place() -> None:
+    """A head that says one outline loudly has no loss on it, and much when any single field differs."""
+    head = OutlineHead(1)
+    torch.nn.init.zeros_(head.linear.weight)
+    draws = torch.Generator().manual_seed(0)
+    hops = torch.stack([torch.randint(count, (2 * MAX_HOPS,), generator=draws) for count in FIELDS], 1)
+    loud = [F.one_hot(hops[:, field], count).flatten() for field, count in enumerate(FIELDS)]
+    head.linear.bias.data = 80.0 * torch.cat([*loud, F.one_hot(torch.tensor(5), len(FUNCTIONS))])
+    outline = torch.cat((hops.flatten(), torch.tensor([5])))
+    assert head(torch.zeros(1, 1), outline[None]).item() < 1e-6
+    for place in range(len(outline)):
+        other = outline.clone()
+        other[place] = 1 if outline[place] != 1 else 0
+        assert head(torch.zeros(1, 1), other[None]).item() == pytest.approx(80 if place == len(outline) - 1 else 10)

@@ -1,0 +1,162 @@
+"""The first part of ``clevr-film train``, where it is asked for: the trunk learns to see, then looks at every picture
+once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from clevr.config import SeeingConfig, TrainConfig
+from clevr.data.array_file import load_arrays, save_arrays
+from clevr.data.batches import ReasoningData
+from clevr.reasoning.network import FiLMReasoner
+from clevr.reasoning.training import SeeingTraining
+from clevr.world.effects import Effects, apply_effects
+from fewshot_film.run.checkpoint import load_weights
+from fewshot_film.run.loop import evaluating, train
+from fewshot_film.run.machine import to_device
+from fewshot_film.run.seeding import generator, numpy_generator
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 100
+"""Pictures that are looked at together."""
+
+
+class SceneBatches:
+    """Pictures and what lies where in them; batch i is a function of the seed and i.
+
+    Args:
+        data: a split with scenes.
+        config: how many in a batch, whether half of them are mirrored, and the seed.
+        effects: random changes of the pictures.
+    """
+
+    def __init__(self, data: ReasoningData, config: SeeingConfig, effects: Effects | None) -> None:
+        self.data, self.seed, self.effects, self.mirror = data, config.loop.seed, effects, config.mirror
+        self.pictures = min(config.pictures, len(data.pictures))
+        self.per_epoch = len(data.pictures) // self.pictures
+        self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """The batch number ``index``."""
+        epoch, place = divmod(index, self.per_epoch)
+        if self._order[0] != epoch:
+            order = numpy_generator(self.seed, "seeing", epoch).permutation(len(self.data.pictures))
+            self._order = (epoch, order.astype(np.int64))
+        numbers = self._order[1][place * self.pictures : (place + 1) * self.pictures]
+        pictures, scenes = take(self.data, numbers)
+        if self.mirror:
+            chosen = torch.rand(len(pictures), generator=generator(self.seed, "seeing mirrored", index)) < 0.5
+            pictures, scenes = mirrored(pictures, scenes, chosen)
+        if self.effects is not None:
+            pictures = apply_effects(pictures, self.effects, generator(self.seed, "seeing effects", index))
+        return pictures, scenes
+
+
+def take(data: ReasoningData, numbers: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    """Some pictures of a split, and what lies where in them."""
+    assert data.supervision is not None
+    pictures = torch.from_numpy(np.asarray(data.pictures[numbers]))
+    return pictures, torch.from_numpy(data.supervision.described[numbers])
+
+
+def mirrored(pictures: Tensor, scenes: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Pictures ``(P, 3, H, W)`` and what lies where in them ``(P, 10, 6)``, some mirrored left to right."""
+    pictures = torch.where(chosen[:, None, None, None], pictures.flip(3), pictures)
+    scenes = scenes.clone()
+    scenes[chosen, :, 0] = 1 - scenes[chosen, :, 0]
+    return pictures, scenes
+
+
+def learn_to_see(config: TrainConfig, reasoner: FiLMReasoner, data: Mapping[str, ReasoningData]) -> None:
+    """Train the trunk on scenes, in the folder ``seeing`` of the run; it keeps the best weights.
+
+    Args:
+        config: with ``seeing``.
+        reasoner: changed in place.
+        data: ``train`` and ``val``, both with scenes.
+    """
+    seeing = config.seeing
+    if seeing is None:
+        return
+    effects = Effects(**dataclasses.asdict(config.effects)) if any(vars(config.effects).values()) else None
+    module = SeeingTraining(reasoner)
+    result = train(
+        module,
+        SceneBatches(data["train"], seeing, effects),
+        seeing.loop,
+        run_dir=config.out / "seeing",
+        validate=lambda trained: _validate(cast(SeeingTraining, trained), data["val"]),
+        config=seeing,
+        resume=config.resume,
+    )
+    if result.best_checkpoint is not None:
+        load_weights(module, result.best_checkpoint)
+
+
+def look_once(reasoner: FiLMReasoner, data: ReasoningData, path: Path) -> ReasoningData:
+    """The same questions about what a trained trunk makes of the pictures.
+
+    Args:
+        reasoner: with a trunk that does not learn any more.
+        data: with pictures.
+        path: file to keep the maps in, in half precision.
+    """
+    trunk: list[nn.Module] = [part for part in (reasoner.trunk, reasoner.objects) if part is not None]
+    signature = _signature(trunk, data)
+    kept = load_arrays(path, signature)
+    if kept is None:
+        log.info("looking at %d pictures", len(data.pictures))
+        kept = {"maps": _maps(reasoner, data)}
+        save_arrays(path, signature, kept)
+    return dataclasses.replace(data, pictures=kept["maps"])
+
+
+def _validate(module: SeeingTraining, data: ReasoningData) -> dict[str, float]:
+    """Loss and share of the objects seen right."""
+    device = next(module.parameters()).device
+    sums, objects = {"loss": 0.0, "accuracy": 0.0}, 0
+    for numbers in _parts(data):
+        batch = take(data, numbers)
+        count = int((batch[1][..., 2] >= 0).sum())
+        for name, value in module(to_device(batch, device)).items():
+            sums[name] += float(value) * count
+        objects += count
+    return {name: value / objects for name, value in sums.items()}
+
+
+def _parts(data: ReasoningData) -> list[NDArray[np.int64]]:
+    numbers = np.arange(len(data.pictures))
+    return np.array_split(numbers, -(-len(numbers) // _AT_ONCE))
+
+
+@torch.no_grad()
+def _maps(reasoner: FiLMReasoner, data: ReasoningData) -> NDArray[np.float16]:
+    device = next(reasoner.parameters()).device
+    with evaluating(reasoner):
+        parts = [
+            reasoner.see(torch.from_numpy(np.asarray(data.pictures[numbers])).to(device)).half().cpu().numpy()
+            for numbers in _parts(data)
+        ]
+    return np.concatenate(parts)
+
+
+def _signature(parts: list[nn.Module], data: ReasoningData) -> str:
+    """What the maps are made from: weights, and pictures by their names."""
+    digest = hashlib.sha256("\n".join(data.table.images).encode())
+    for part in parts:
+        for name, value in part.state_dict().items():
+            digest.update(name.encode())
+            digest.update(value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,138 @@
+"""A trunk that learns to see before the network learns to answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from clevr.commands.seeing import SceneBatches, look_once, mirrored
+from clevr.commands.train import run
+from clevr.config import ClevrDataConfig, SeeingConfig, TrainConfig
+from clevr.data.batches import ReasoningData, load_reasoning_data
+from clevr.questions.tokens import CLEVR_VOCABULARY
+from clevr.reasoning import load
+from clevr.world.effects import Effects
+from fewshot_film.run.checkpoint import load_checkpoint
+from fewshot_film.run.config import LoopConfig
+from fewshot_film.run.errors import ConfigError
+from tests.clevr.models import SMALL as TINY
+from tests.clevr.models import a_reasoner
+from tests.clevr.reasoning.small import SMALL
+from tests.clevr.worlds import make_world
+
+SPARSE = dataclasses.replace(
+    SMALL, positions=6, block_kernel=1, context=True, pooling="max_mean", question_code="attention", question_heads=4
+)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_world(tmp_path_factory.mktemp("world"), {"train": 6, "val": 2})
+
+
+@pytest.fixture(scope="module")
+def data(world: Path) -> ReasoningData:
+    return load_reasoning_data(world, "train", TINY, CLEVR_VOCABULARY, with_scenes=True)
+
+
+@pytest.fixture
+def config(world: Path, tmp_path: Path) -> TrainConfig:
+    return TrainConfig(
+        out=tmp_path / "run",
+        data=ClevrDataConfig(root=world, pictures=3, questions=4),
+        model=SPARSE,
+        seeing=SeeingConfig(pictures=3, loop=LoopConfig(steps=6, learning_rate=3e-3, validate_every=3, log_every=2)),
+        referent_weight=1.0,
+        outline_weight=1.0,
+        loop=LoopConfig(steps=6, learning_rate=3e-3, validate_every=3, log_every=2),
+    )
+
+
+def lines(path: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_first_it_learns_to_see_then_to_answer(config: TrainConfig) -> None:
+    assert config.seeing is not None
+    loop = dataclasses.replace(config.seeing.loop, steps=150, validate_every=150, log_every=10)
+    longer = dataclasses.replace(config, seeing=dataclasses.replace(config.seeing, loop=loop))
+    run(longer)
+    seen = [line for line in lines(config.out / "seeing/metrics.jsonl") if line["split"] == "train"]
+    assert seen[-1]["loss"] < seen[0]["loss"] / 2
+    answered = lines(config.out / "metrics.jsonl")
+    assert {"answer_loss", "referent_loss", "outline_loss"} <= set(answered[0])
+    assert "scene_loss" not in answered[0]
+    trunk = load_checkpoint(config.out / "seeing/best.ckpt").module
+    saved = load(config.out / "model").state_dict()
+    kept = [name for name in saved if name.startswith(("trunk", "objects"))]
+    assert kept
+    assert all(torch.equal(saved[name], trunk[name]) for name in kept), "what has learned to see is fixed"
+
+
+def test_a_run_goes_on_from_either_part(config: TrainConfig) -> None:
+    """Stopped after the first part, or in the second: the end is the same to the last bit."""
+    run(config)
+    expected = load_checkpoint(config.out / "last.ckpt").module
+    for part in ("last.ckpt", "best.ckpt"):
+        (config.out / part).unlink()
+    shutil.rmtree(config.out / "model")
+    run(dataclasses.replace(config, resume=True))
+    found = load_checkpoint(config.out / "last.ckpt").module
+    assert all(torch.equal(value, found[name]) for name, value in expected.items())
+
+
+def test_batches_are_functions_of_their_number(data: ReasoningData) -> None:
+    def batches() -> SceneBatches:
+        return SceneBatches(data, SeeingConfig(pictures=2), Effects(0.1, 0.5, 2.0))
+
+    forwards = [batches()[number] for number in range(9)]
+    again = batches()
+    for number in reversed(range(9)):
+        for one, other in zip(forwards[number], again[number], strict=True):
+            assert torch.equal(one, other)
+    places = [tuple(scene[:, :, 2:].flatten().tolist()) for _, scene in forwards[:3]]
+    assert len(set(places)) == 3, "a pass shows each picture once"
+
+
+def test_a_mirrored_picture_shows_its_mirrored_scene() -> None:
+    pictures = torch.arange(2 * 3 * 1 * 4, dtype=torch.uint8).view(2, 3, 1, 4)
+    scenes = torch.full((2, 10, 6), -1.0)
+    scenes[:, 0] = torch.tensor([0.125, 0.5, 1, 0, 3, 1])
+    found, where = mirrored(pictures, scenes, torch.tensor([True, False]))
+    assert torch.equal(found[0], pictures[0].flip(2))
+    assert torch.equal(found[1], pictures[1])
+    assert where[0, 0].tolist() == [0.875, 0.5, 1, 0, 3, 1]
+    assert torch.equal(where[1], scenes[1])
+    assert (where[0, 1:, 2] == -1).all(), "where there is no object there is none"
+
+
+def test_every_picture_is_looked_at_once(
+    data: ReasoningData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reasoner = a_reasoner(positions=5, block_kernel=1)
+    first = look_once(reasoner, data, tmp_path / "seen.npz")
+    expected = reasoner.see(torch.from_numpy(np.asarray(data.pictures[np.arange(6)])))
+    assert first.pictures.dtype == np.float16
+    torch.testing.assert_close(torch.from_numpy(first.pictures).float(), expected, rtol=2e-3, atol=2e-3)
+    monkeypatch.setattr(type(reasoner), "see", None)
+    assert np.array_equal(look_once(reasoner, data, tmp_path / "seen.npz").pictures, first.pictures)
+    reasoner.trunk[1].weight.data += 1
+    with pytest.raises(TypeError):
+        look_once(reasoner, data, tmp_path / "seen.npz")  # another trunk sees other things: it looks again
+
+
+def test_effects_need_pictures(config: TrainConfig) -> None:
+    features = dataclasses.replace(config.model, inputs="features")
+    with pytest.raises(ConfigError, match=r"effects change pictures, and model.inputs is features; leave them out"):
+        dataclasses.replace(config, model=features, effects=dataclasses.replace(config.effects, noise=1.0))
+
+
+def test_a_batch_of_no_pictures() -> None:
+    with pytest.raises(ConfigError, match=r"seeing.pictures is 0; expected at least 1"):
+        SeeingConfig(pictures=0)

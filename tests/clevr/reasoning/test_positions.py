@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clevr.reasoning.network import FiLMReasoner, QuestionBatch
+from clevr.reasoning.positions import ObjectPositions, cells_of, on_grid
+from fewshot_film.run.errors import ConfigError
+from tests.clevr.reasoning.small import SMALL, batch, reasoner
+
+SPARSE = {"block_kernel": 1, "context": True, "pooling": "max_mean"}
+
+
+def keeping(count: int) -> ObjectPositions:
+    """Scores that are the first map."""
+    objects = ObjectPositions(3, count).double()
+    objects.score.weight.data = torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).double()
+    objects.score.bias.data = torch.tensor([0.5]).double()
+    return objects
+
+
+def test_the_positions_with_the_highest_scores_are_kept() -> None:
+    maps = torch.zeros(1, 3, 2, 4).double()
+    maps[0, 0, 1, 3], maps[0, 0, 0, 1] = 5, 4
+    maps[0, 1] = torch.arange(8).view(2, 4)
+    kept = keeping(2)(maps)
+    assert kept.shape == (1, 6, 1, 2)
+    assert kept[0, :, 0, 0].tolist() == [5, 7, 0, 5.5, 1, 1], "maps, score, column and row from -1 to 1"
+    assert kept[0, :, 0, 1].tolist() == pytest.approx([4, 1, 0, 4.5, -1 / 3, -1])
+    assert cells_of(kept, (2, 4)).tolist() == [[7, 1]]
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (3, 5), (11, 16), (14, 14), (24, 32)])
+def test_cells_survive_half_precision(grid: tuple[int, int]) -> None:
+    maps = torch.rand(2, 3, *grid, generator=torch.Generator().manual_seed(0)).double()
+    kept = keeping(10**6)(maps)
+    cells = cells_of(kept.half(), grid)
+    assert torch.equal(cells.sort().values, torch.arange(grid[0] * grid[1]).expand(2, -1))
+    assert torch.equal(on_grid(kept[:, :3], cells, grid), maps)
+
+
+def test_what_was_not_kept_is_zero_on_the_grid() -> None:
+    found = on_grid(torch.tensor([[[[2.0, 3.0]]]]), torch.tensor([[3, 0]]), (2, 2))
+    assert found.tolist() == [[[[3, 0], [0, 2]]]]
+
+
+def plain_answer(network: FiLMReasoner, asked: QuestionBatch) -> Tensor:
+    """The network at all positions, written out: kernels of 1 are matrices, the context a sum of two pooled vectors."""
+    maps = network.look(asked.pictures)
+    height, width = maps.shape[2:]
+    columns = torch.linspace(-1, 1, width, dtype=torch.float64).expand(len(maps), 1, height, width)
+    rows = torch.linspace(-1, 1, height, dtype=torch.float64)[:, None].expand(len(maps), 1, height, width)
+    assert network.objects is not None
+    assert network.placing is not None
+    x = torch.cat((maps, network.objects.score(maps), columns, rows), 1)
+    norm, conv = network.placing[:2]
+    x = F.relu(conv(norm(x)))[asked.picture]
+    values = network.modulations(network.questions(asked.tree))
+    for name, block in network.blocks.named_children():
+        gamma, beta = (part[:, :, None, None] for part in values[f"blocks.{name}"])
+        first = F.relu(block.entry(x))
+        pooled = torch.cat((first.amax((2, 3)), first.mean((2, 3))), 1)
+        second = block.conv(first) + (pooled @ block.context.weight.T)[:, :, None, None]
+        x = first + F.relu(gamma * block.norm(second) + beta)
+    classifier = network.classifier
+    strongest = F.relu(classifier.norm(classifier.conv(x))).amax((2, 3))
+    assert classifier.mean_norm is not None
+    logits: Tensor = classifier.answer(torch.cat((strongest, classifier.mean_norm(x.mean((2, 3)))), 1))
+    return logits
+
+
+class TestNetwork:
+    @pytest.mark.parametrize("training", [False, True])
+    def test_keeping_all_positions_changes_nothing(self, training: bool) -> None:
+        network = reasoner(positions=10**6, **SPARSE).train(training)
+        asked, _ = batch([2, 3])
+        expected = plain_answer(network, asked)
+        torch.testing.assert_close(network(asked), expected, rtol=1e-10, atol=1e-10)
+
+    def test_gradients_reach_everything_but_the_scores_choice(self) -> None:
+        network = reasoner(positions=4, **SPARSE)
+        asked, _ = batch([2, 2])
+        F.cross_entropy(network(asked), torch.tensor([0, 1, 2, 3])).backward()
+        assert [name for name, value in network.named_parameters() if value.grad is None] == []
+
+    def test_the_grid_is_that_of_the_trunk(self) -> None:
+        flat = {"trunk_stride": 1, "trunk_kernel": 3}
+        for changes in ({}, {"trunk_maps": (4, 4)}, flat, {"width": 35, "height": 27}):
+            network = reasoner(**changes)
+            config = network.config
+            maps = network.look(torch.zeros(1, 3, config.height, config.width, dtype=torch.uint8))
+            assert maps.shape[2:] == config.grid
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"positions": -1}, r"model.positions is -1; expected a number of positions, or 0 for all"),
+            ({"positions": 8}, r"keeps 8 positions, which have no neighbours, and model.block_kernel is 3"),
+            (
+                {"question_code": "attention", "question_heads": 3},
+                r"model.question_heads is 3; expected a number that divides model.hidden_dim \(16\)",
+            ),
+        ],
+    )
+    def test_settings_that_do_not_fit(self, changes: dict[str, object], message: str) -> None:
+        with pytest.raises(ConfigError, match=message):
+            reasoner(**changes)
+
+
+def test_the_context_makes_far_objects_meet_in_one_block() -> None:
+    """With kernels of 1 a change in one corner reaches the other only through the context."""
+    for context in (False, True):
+        network = reasoner(block_kernel=1, blocks=1, context=context).eval()
+        maps = torch.rand(1, SMALL.maps, *SMALL.grid, generator=torch.Generator().manual_seed(0)).double()
+        changed = maps.clone()
+        changed[0, :, 0, 0] += 1
+        values = network.sites.identity(1, dtype=torch.float64)
+        only = torch.tensor([0])
+        one, other = (network.reason(x, only, values)[0, :, -1, -1] for x in (maps, changed))
+        assert torch.equal(one, other) != context
