@@ -9,7 +9,7 @@ but the place is kept so that the numbers agree with models trained elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 NULL, START, END, UNK = "<NULL>", "<START>", "<END>", "<UNK>"
 SPECIAL_TOKENS = (NULL, START, END, UNK)
@@ -57,6 +57,7 @@ class Vocabulary:
     def __init__(self, tokens: Sequence[str] = VOCABULARY) -> None:
         self.tokens = tuple(tokens)
         self._number = {token: number for number, token in enumerate(self.tokens)}
+        self._found: dict[tuple[str, bool], int] = {}
         missing = [token for token in SPECIAL_TOKENS if token not in self._number]
         if missing or len(self._number) != len(self.tokens):
             raise ValueError(
@@ -87,13 +88,13 @@ class Vocabulary:
             text: the question.
             bounds: ``False`` leaves out ``<START>`` and ``<END>``.
         """
-        numbers = [self._find(*spellings) for spellings in _spellings(text)]
+        numbers = [self._find(word, place == 0) for place, word in enumerate(tokenize(text))]
         return [self._number[START], *numbers, self._number[END]] if bounds else numbers
 
     def unknown_words(self, text: str) -> list[str]:
         """The words of a question that become ``<UNK>``, each once, in order."""
-        words = zip(tokenize(text), _spellings(text), strict=True)
-        unknown = [word for word, spellings in words if self._find(*spellings) == self._number[UNK]]
+        words = enumerate(tokenize(text))
+        unknown = [word for place, word in words if self._find(word, place == 0) == self._number[UNK]]
         return list(dict.fromkeys(unknown))
 
     def decode(self, numbers: Sequence[int]) -> str:
@@ -112,15 +113,16 @@ class Vocabulary:
         """This vocabulary with further words behind its own, sorted; those that it has already are left out."""
         return Vocabulary((*self.tokens, *sorted(set(words) - set(self.tokens))))
 
-    def _find(self, *spellings: str) -> int:
-        known = (self._number[spelling] for spelling in spellings if spelling in self._number)
-        return next(known, self._number[UNK])
-
-
-def _spellings(text: str) -> Iterator[tuple[str, ...]]:
-    """For every word of a question how it may stand in a vocabulary, the likeliest first."""
-    for place, word in enumerate(tokenize(text)):
-        yield (word.capitalize(), word, word.lower()) if place == 0 else (word, word.lower())
+    def _find(self, word: str, is_first: bool) -> int:
+        """Number of a word by the likeliest spelling that is ours; hundreds of thousands of questions share few words."""
+        found = self._found.get((word, is_first))
+        if found is None:
+            spellings = (word.capitalize(), word, word.lower()) if is_first else (word, word.lower())
+            known = [self._number[spelling] for spelling in spellings if spelling in self._number]
+            found = known[0] if known else self._number[UNK]
+            if known:
+                self._found[word, is_first] = found
+        return found
 
 
 CLEVR_VOCABULARY = Vocabulary()
