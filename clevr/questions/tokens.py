@@ -114,7 +114,7 @@ class Vocabulary:
         return Vocabulary((*self.tokens, *sorted(set(words) - set(self.tokens))))
 
     def _find(self, word: str, is_first: bool) -> int:
-        """Number of a word by the likeliest spelling that is ours; hundreds of thousands of questions share few words."""
+        """Number of a word by the likeliest spelling that is ours; many questions share few words."""
         found = self._found.get((word, is_first))
         if found is None:
             spellings = (word.capitalize(), word, word.lower()) if is_first else (word, word.lower())
