@@ -134,7 +134,7 @@ def _begin(config: ObjectsConfig) -> None:
     """
     path = config.out / INFO_FILE
     if not path.exists():
-        if config.out.is_dir() and any(there.name != DONE_FOLDER for there in config.out.iterdir()):
+        if config.out.is_dir() and any(not there.name.startswith(".") for there in config.out.iterdir()):
             raise GenerateError(f"'{config.out}' holds something else; name a folder that is empty or not there yet")
         (config.out / DONE_FOLDER).mkdir(parents=True, exist_ok=True)
         write_json_atomically(path, config.content)

@@ -96,7 +96,7 @@ class FiLMReasoner(nn.Module):
         """What the blocks get of pictures; no question has acted on it.
 
         Returns:
-            The trunk's maps ``(P, C, H, W)``; of a model that keeps some positions, ``(P, C + 3, 1, K)``: see
+            The trunk's maps ``(P, C, H, W)``; of a model that keeps some positions, ``(P, C + 5, 1, K)``: see
             :class:`clevr.reasoning.positions.ObjectPositions`.
         """
         maps = self.look(pictures)
@@ -189,7 +189,7 @@ def _generator(config: ReasonerConfig, sites: Sites) -> Generator | None:
 def _placing(config: ReasonerConfig) -> nn.Sequential:
     """Brings maps, score and coordinates of kept positions to one scale, and mixes them."""
     return nn.Sequential(
-        nn.BatchNorm2d(config.maps + 3), nn.Conv2d(config.maps + 3, config.maps, 1), nn.ReLU(inplace=True)
+        nn.BatchNorm2d(config.maps + 5), nn.Conv2d(config.maps + 5, config.maps, 1), nn.ReLU(inplace=True)
     )
 
 

@@ -13,7 +13,9 @@ from fewshot_film.film import append_coordinates
 
 
 class ObjectPositions(nn.Module):
-    """Keeps the positions that look most like the centre of an object.
+    """Keeps the positions that look most like the centre of an object, and tells where in its cell the centre is.
+
+    A cell is as wide as a small object. Of two neighbours, only the place within the cell says which is further left.
 
     Args:
         maps: number of maps.
@@ -24,25 +26,35 @@ class ObjectPositions(nn.Module):
         super().__init__()
         self.count = count
         self.score = nn.Conv2d(maps, 1, 1)
+        self.offset = nn.Sequential(nn.Conv2d(maps, maps, 1), nn.ReLU(inplace=True), nn.Conv2d(maps, 2, 1))
 
     def forward(self, maps: Tensor) -> Tensor:
         """The kept positions of maps ``(P, C, H, W)``.
 
         Returns:
-            ``(P, C + 3, 1, K)``: the maps there, the score (above 0: rather an object than not), and the two
-            coordinates, from -1 to 1.
+            ``(P, C + 5, 1, K)``: the maps there, the score (above 0: rather an object than not), the coordinates of the
+            object's centre, and those of the position, from -1 to 1.
         """
         scores = self.score(maps)
-        rows = append_coordinates(torch.cat((maps, scores), 1)).flatten(2)
+        centres = self.offset(maps) * self._step(maps)
+        whole = append_coordinates(torch.cat((maps, scores, centres), 1))
+        whole = torch.cat((whole[:, :-4], whole[:, -4:-2] + whole[:, -2:], whole[:, -2:]), 1)
+        rows = whole.flatten(2)
         kept = scores.flatten(1).topk(min(self.count, rows.shape[2])).indices
         return rows.gather(2, kept[:, None].expand(-1, rows.shape[1], -1)).unsqueeze(2)
+
+    @staticmethod
+    def _step(maps: Tensor) -> Tensor:
+        """From one position to the next, in coordinates."""
+        height, width = maps.shape[2:]
+        return maps.new_tensor([2 / max(width - 1, 1), 2 / max(height - 1, 1)]).view(1, 2, 1, 1)
 
 
 def cells_of(kept: Tensor, grid: tuple[int, int]) -> Tensor:
     """Where kept positions lie.
 
     Args:
-        kept: from :class:`ObjectPositions`, ``(P, C + 3, 1, K)``.
+        kept: from :class:`ObjectPositions`, ``(P, C + 5, 1, K)``.
         grid: rows and columns of the maps that they were kept of.
 
     Returns:

@@ -79,17 +79,20 @@ class SceneHead(nn.Module):
         self.presence = nn.Conv2d(maps, 1, 1)
         self.attributes = nn.Conv2d(maps, sum(self.sizes), 1)
 
-    def forward(self, maps: Tensor, scenes: Tensor, presence: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(
+        self, maps: Tensor, scenes: Tensor, presence: Tensor | None = None, offset: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Losses per object, and how well it sees.
 
         Args:
             maps: the trunk's maps, ``(P, C, H, W)``.
             scenes: what lies where, ``(P, 10, 6)``, from :func:`describe_scenes`.
             presence: scores of the positions, ``(P, 1, H, W)``, of a model that has its own.
+            offset: column and row of an object's centre from that of its position, ``(P, 2, H, W)``, in positions.
 
         Returns:
-            ``loss``, cross-entropies of presence, at all positions, and of objects' attributes; ``accuracy``, the share
-            of the objects that are found with all attributes right.
+            ``loss``, cross-entropies of presence, at all positions, and of objects' attributes, and the distance of
+            their centres; ``accuracy``, the share of the objects that are found with all attributes right.
         """
         cell, inside = cells(scenes, *maps.shape[2:])
         picture, thing = inside.nonzero(as_tuple=True)
@@ -104,6 +107,10 @@ class SceneHead(nn.Module):
             kinds = scenes[picture, thing, 2 + index].long()
             loss = loss + F.cross_entropy(logits, kinds, reduction="sum")
             right = right & (logits.argmax(1) == kinds)
+        if offset is not None:
+            truth = scenes[picture, thing, :2] * scenes.new_tensor([maps.shape[3], maps.shape[2]]) % 1 - 0.5
+            found = offset.float().permute(0, 2, 3, 1).flatten(1, 2)[where]
+            loss = loss + F.l1_loss(found, truth, reduction="sum")
         count = max(len(picture), 1)
         return {"loss": loss / count, "accuracy": right.sum() / count}
 

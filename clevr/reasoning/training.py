@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clevr.reasoning.network import FiLMReasoner, QuestionBatch
+from clevr.reasoning.positions import ObjectPositions
 from clevr.reasoning.supervision import OutlineHead, ReferentHead, SceneHead
 
 
@@ -33,7 +34,7 @@ class SeeingTraining(nn.Module):
         """
         pictures, scenes = batch
         maps = self.trunk(pictures).contiguous(memory_format=torch.channels_last)
-        report: dict[str, Tensor] = self.scene_head(maps, scenes, _presence(self.objects, maps))
+        report: dict[str, Tensor] = self.scene_head(maps, scenes, *_guesses(self.objects, maps))
         return report
 
 
@@ -102,7 +103,7 @@ class ReasonerTraining(nn.Module):
         else:
             maps = reasoner.look(batch.pictures)
             if self.scene_head is not None and batch.scenes is not None:
-                report["scene_loss"] = self.scene_head(maps, batch.scenes, _presence(reasoner.objects, maps))["loss"]
+                report["scene_loss"] = self.scene_head(maps, batch.scenes, *_guesses(reasoner.objects, maps))["loss"]
             maps = maps if reasoner.objects is None else reasoner.objects(maps)
         codes = reasoner.questions(batch.tree)
         steps = reasoner.steps(maps, batch.picture, reasoner.modulations(codes), codes)
@@ -143,9 +144,6 @@ def answers_of(batch: QuestionBatch) -> Tensor:
     return batch.answers
 
 
-def _presence(objects: nn.Module | None, maps: Tensor) -> Tensor | None:
-    """Scores of the positions of a model that keeps some of them."""
-    if objects is None:
-        return None
-    scores: Tensor = objects.get_submodule("score")(maps)
-    return scores
+def _guesses(objects: ObjectPositions | None, maps: Tensor) -> tuple[Tensor, ...]:
+    """Score and offset of every position, of a model that keeps some of them."""
+    return () if objects is None else (objects.score(maps), objects.offset(maps))

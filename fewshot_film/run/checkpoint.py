@@ -167,7 +167,7 @@ def differences(
         step: how far the checkpoint has come.
         defaults: what settings are that an earlier version, which wrote the checkpoint, did not have.
     """
-    before, after = _flat(defaults or {}) | _flat(old), _flat(new)
+    before, after = _flat(_completed(old, defaults or {})), _flat(new)
     is_free = all(_is_at_peak(settings, step) for settings in (before, after))
     free = MAY_DIFFER | ({"steps", "cooldown_steps"} if is_free else set())
     return [
@@ -186,6 +186,15 @@ def _is_at_peak(settings: Mapping[str, Any], step: int) -> bool:
 
 
 _ABSENT = object()
+
+
+def _completed(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with the defaults of those that are missing; a setting may have parts, or be null in the defaults."""
+    found = {**defaults, **settings}
+    for key, default in defaults.items():
+        if isinstance(default, Mapping) and isinstance(found[key], Mapping):
+            found[key] = _completed(found[key], default)
+    return found
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -226,3 +226,14 @@ def test_the_end_may_be_moved_until_the_cooldown_begins():
 def test_settings_that_an_earlier_version_did_not_have_count_as_their_defaults():
     assert differences({"a": 1}, {"a": 1, "b": {"c": 2}}, defaults={"b": {"c": 2}}) == []
     assert differences({"a": 1}, {"a": 1, "b": {"c": 3}}, defaults={"b": {"c": 2}}) == ["b.c: 2 -> 3"]
+    assert differences({"b": {"d": 1}}, {"b": {"c": 2, "d": 1}}, defaults={"b": {"c": 2, "d": 0}}) == []
+
+
+def test_a_part_that_is_null_by_default():
+    """What a checkpoint has beats the default, also where one is null and the other has settings of its own."""
+    assert differences({"part": {"x": 1}}, {"part": {"x": 1}}, defaults={"part": None}) == []
+    assert differences({}, {"part": None}, defaults={"part": None}) == []
+    assert differences({}, {"part": {"x": 1}}, defaults={"part": None}) == [
+        "part: None -> 'not set'",
+        "part.x: 'not set' -> 1",
+    ]

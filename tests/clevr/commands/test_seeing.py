@@ -79,10 +79,13 @@ def test_a_run_goes_on_from_either_part(config: TrainConfig) -> None:
     """Stopped after the first part, or in the second: the end is the same to the last bit."""
     run(config)
     expected = load_checkpoint(config.out / "last.ckpt").module
-    for part in ("last.ckpt", "best.ckpt"):
-        (config.out / part).unlink()
+    for name in ("last.ckpt", "best.ckpt"):
+        (config.out / name).unlink()
     shutil.rmtree(config.out / "model")
-    run(dataclasses.replace(config, resume=True))
+    again = dataclasses.replace(config, resume=True)
+    run(dataclasses.replace(again, loop=dataclasses.replace(config.loop, steps=4)))
+    assert load_checkpoint(config.out / "last.ckpt").progress.step == 4
+    run(again)
     found = load_checkpoint(config.out / "last.ckpt").module
     assert all(torch.equal(value, found[name]) for name, value in expected.items())
 

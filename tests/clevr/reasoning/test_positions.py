@@ -18,6 +18,8 @@ def keeping(count: int) -> ObjectPositions:
     objects = ObjectPositions(3, count).double()
     objects.score.weight.data = torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).double()
     objects.score.bias.data = torch.tensor([0.5]).double()
+    objects.offset[2].weight.data.zero_()
+    objects.offset[2].bias.data = torch.tensor([0.25, -0.5]).double()
     return objects
 
 
@@ -26,9 +28,10 @@ def test_the_positions_with_the_highest_scores_are_kept() -> None:
     maps[0, 0, 1, 3], maps[0, 0, 0, 1] = 5, 4
     maps[0, 1] = torch.arange(8).view(2, 4)
     kept = keeping(2)(maps)
-    assert kept.shape == (1, 6, 1, 2)
-    assert kept[0, :, 0, 0].tolist() == [5, 7, 0, 5.5, 1, 1], "maps, score, column and row from -1 to 1"
-    assert kept[0, :, 0, 1].tolist() == pytest.approx([4, 1, 0, 4.5, -1 / 3, -1])
+    assert kept.shape == (1, 8, 1, 2)
+    found = kept[0, :, 0].T.tolist()
+    assert found[0] == pytest.approx([5, 7, 0, 5.5, 1 + 1 / 6, 0, 1, 1]), "maps, score, centre, position"
+    assert found[1] == pytest.approx([4, 1, 0, 4.5, -1 / 3 + 1 / 6, -2, -1 / 3, -1])
     assert cells_of(kept, (2, 4)).tolist() == [[7, 1]]
 
 
@@ -54,7 +57,9 @@ def plain_answer(network: FiLMReasoner, asked: QuestionBatch) -> Tensor:
     rows = torch.linspace(-1, 1, height, dtype=torch.float64)[:, None].expand(len(maps), 1, height, width)
     assert network.objects is not None
     assert network.placing is not None
-    x = torch.cat((maps, network.objects.score(maps), columns, rows), 1)
+    offset = network.objects.offset(maps)
+    centres = columns + 2 / (width - 1) * offset[:, :1], rows + 2 / (height - 1) * offset[:, 1:]
+    x = torch.cat((maps, network.objects.score(maps), *centres, columns, rows), 1)
     norm, conv = network.placing[:2]
     x = F.relu(conv(norm(x)))[asked.picture]
     values = network.modulations(network.questions(asked.tree))

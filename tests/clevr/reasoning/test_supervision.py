@@ -75,6 +75,17 @@ def test_the_scene_loss_reads_the_right_position() -> None:
     assert head(maps, scenes, presence=own)["accuracy"].item() == 0
 
 
+def test_the_distance_of_centres_by_hand() -> None:
+    """Objects at 2.5 and 4.5 of six columns, 1.75 and 2.5 of four rows; the model puts both in the middle of a cell."""
+    scenes = torch.from_numpy(describe_scenes([scene(thing(5, 3.5), thing(9.5, 5))], (12, 8), 8 / 12))
+    maps, head = torch.zeros(1, 16, 4, 6), spelling_head()
+    without = head(maps, scenes)["loss"].item()
+    offset = torch.zeros(1, 2, 4, 6)
+    assert head(maps, scenes, offset=offset)["loss"].item() == pytest.approx(without + (0.25 + 0.25) / 2)
+    offset[0, :, 1, 2], offset[0, :, 2, 4] = torch.tensor([0.0, 0.25]), torch.tensor([0.25, 0.0])
+    assert head(maps, scenes, offset=offset)["loss"].item() == pytest.approx(without)
+
+
 def by_hand(referents: torch.Tensor, blocks: int) -> tuple[ReferentHead, torch.Tensor, torch.Tensor]:
     """A head that reads 2 x and 0 of one map, scenes of two objects, and referents in the last hops."""
     head = ReferentHead(1, blocks)
