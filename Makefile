@@ -6,7 +6,7 @@ RUN = $(VENV)/bin/python -m
 INSTALLED = $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install learn2learn demo docs reliability test test-all lint clean
+.PHONY: help install learn2learn demo app docs screenshots reliability test test-all lint clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,8 +31,14 @@ $(VENV)/.learn2learn: $(INSTALLED)
 demo: $(INSTALLED)  ## train on generated pictures for two minutes, evaluate, and draw an episode
 	$(RUN) benchmarks.demo
 
+app: $(INSTALLED)  ## everything in the browser: teach, ask, compare
+	$(RUN) fewshot_film app --open
+
 docs: $(INSTALLED)  ## the documentation into site/, strictly: a dead link ends it
 	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --quiet
+
+screenshots: $(INSTALLED)  ## take the pictures of the app for the docs anew (needs chromium)
+	FEWSHOT_FILM_SCREENSHOTS=docs/images $(RUN) pytest tests/app/test_browser.py
 
 reliability: $(INSTALLED)  ## try to break every command, and count: kills, full disks, damaged files, made-up inputs
 	OMP_NUM_THREADS=1 $(RUN) benchmarks.reliability

@@ -1,7 +1,8 @@
-"""Marks of tests that need a library of an extra."""
+"""Marks of tests that need a library of an extra, or a program of the system."""
 
 from __future__ import annotations
 
+import shutil
 from importlib.util import find_spec
 
 import pytest
@@ -9,4 +10,20 @@ import pytest
 needs_learn2learn = pytest.mark.skipif(
     find_spec("learn2learn") is None,
     reason="LEARN2LEARN IS NOT INSTALLED: MAML, ANIL, Meta-SGD and its task sets go untested; run `make learn2learn`",
+)
+
+needs_gradio = pytest.mark.skipif(
+    find_spec("gradio") is None,
+    reason="GRADIO IS NOT INSTALLED: the page in the browser goes untested; pip install 'fewshot-film[app]'",
+)
+
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
+)
+"""The browser that looks at the page."""
+
+needs_browser = pytest.mark.skipif(
+    not CHROMIUM or find_spec("gradio") is None or find_spec("playwright") is None,
+    reason="NO CHROMIUM, OR NO GRADIO OR PLAYWRIGHT: no browser has looked at the page; apt-get install chromium, "
+    "pip install 'fewshot-film[app]' playwright",
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -180,21 +179,22 @@ def _decode(data: str | ImageSource, learners: Mapping[str, Learner | None]) -> 
     """The pictures as each learner reads them; raw pixels are those of the first."""
     configs = [learner.config.backbone for learner in learners.values() if learner is not None]
     shapes = dict.fromkeys((config.image_size, config.channels) for config in configs) or {(32, 3): None}
-    if isinstance(data, str):
-        return {shape: _generated(data, *shape) for shape in shapes}
-    if len(data) > MAX_PICTURES:
+    source = _generated_source(data) if isinstance(data, str) else data
+    if len(source) > MAX_PICTURES:
         raise ComparisonError(
-            f"{data.name} has {len(data):,} pictures; at most {MAX_PICTURES:,} are compared in the page: "
+            f"{source.name} has {len(source):,} pictures; at most {MAX_PICTURES:,} are compared in the page: "
             "`fewshot-film compare` takes more"
         )
-    return {shape: decode(data, *shape) for shape in shapes}
+    # repeats are told by the first and kept in the others, so that all have what plans of the first count in
+    return {
+        shape: decode(source, *shape, on_duplicate="keep" if place else "drop") for place, shape in enumerate(shapes)
+    }
 
 
-@functools.lru_cache(maxsize=6)
-def _generated(name: str, image_size: int, channels: int) -> ImageSet:
+def _generated_source(name: str) -> ImageSource:
     source = open_source(name, split="test")
     apart = max(1, len(source.class_names) // GENERATED_CLASSES)
-    return decode(source.select(source.class_names[::apart][:GENERATED_CLASSES]), image_size, channels)
+    return source.select(source.class_names[::apart][:GENERATED_CLASSES])
 
 
 def taught(groups: Sequence[Group]) -> TaughtSource:
@@ -225,7 +225,7 @@ def folder_source(path: str | Path) -> ImageSource:
 def _places(drawn_from: ImageSet, images: ImageSet) -> np.ndarray:
     """Where the pictures that plans count in are in another set of the same source."""
     place = {file: index for index, file in enumerate(images.files)}
-    return np.array([place.get(file, -1) for file in drawn_from.files], dtype=np.int64)
+    return np.array([place[file] for file in drawn_from.files], dtype=np.int64)
 
 
 def _moved(plan: Plan, places: np.ndarray) -> Plan:

@@ -63,8 +63,8 @@ def _end(number: int, _: object) -> None:
 @contextmanager
 def serving(config: AppConfig) -> Iterator[uvicorn.Server]:
     """A server of the page that is ready to run; its files are gone at the end."""
-    _check_extra()
     with tempfile.TemporaryDirectory(prefix="fewshot-film-") as name, _quiet_gradio(name):
+        _check_extra()
         import uvicorn
 
         folder = Path(name)

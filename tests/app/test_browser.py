@@ -1,0 +1,355 @@
+"""The page as a person uses it, in a real browser without a window.
+
+``make screenshots`` keeps the pictures that are taken here in ``docs/images``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clevr.app.asking import HEIGHT, SPLIT, WIDTH, describe
+from clevr.world.placement import Rules
+from clevr.world.render import object_ids
+from clevr.world.scenes import Scenes
+from fewshot_film.classifier import FewShotClassifier
+from tests.app.conftest import Served
+from tests.data.layouts import pack, png
+from tests.extras import needs_browser
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+pytestmark = needs_browser
+
+PATIENCE = 90_000
+"""Milliseconds; machines that test are busy."""
+
+
+@pytest.fixture
+def visit(served: Served, browser: Browser) -> Iterator[Callable[[], Page]]:
+    """Opens the page as one more visitor; nothing may be asked of any other address."""
+    contexts, elsewhere = [], []
+
+    def note(address: str) -> None:
+        if not address.startswith((served.address, "data:", "blob:")):
+            elsewhere.append(address)
+
+    def open_page() -> Page:
+        context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+        context.set_default_timeout(PATIENCE)
+        context.on("request", lambda request: note(request.url))
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(served.address)
+        page.get_by_role("tab", name="Teach").wait_for()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert elsewhere == []
+
+
+@pytest.fixture
+def keep(tmp_path: Path) -> Callable[[Page, str, int], None]:
+    """Takes a picture of the page down to a height."""
+
+    def take(page: Page, name: str, height: int) -> None:
+        path = Path(os.environ.get("FEWSHOT_FILM_SCREENSHOTS", tmp_path)) / f"app-{name}.png"
+        page.set_viewport_size({"width": 1280, "height": height})
+        page.wait_for_timeout(1500)  # what fades in is there
+        page.screenshot(path=path)
+        picture = Image.open(path).convert("P", palette=Image.Palette.ADAPTIVE, colors=256)
+        picture.save(path, optimize=True)
+        assert np.asarray(Image.open(path).convert("L")).std() > 10
+
+    return take
+
+
+def shades(folder: Path, name: str, color: tuple[int, int, int], count: int) -> list[Path]:
+    """Pictures of nearly one colour."""
+    paths = []
+    for number in range(count):
+        pixels = np.random.default_rng(number).normal(color, 12, (40 + number, 50, 3)).clip(0, 255).astype(np.uint8)
+        paths.append(folder / f"{name}{number}.png")
+        Image.fromarray(pixels).save(paths[-1])
+    return paths
+
+
+def drop(zone: Locator, files: list[Path]) -> None:
+    zone.locator("input[type=file]").set_input_files([str(file) for file in files])
+
+
+def card(page: Page, name: str) -> Locator:
+    return page.locator(".card", has_text=f"Drop pictures of {name} here")
+
+
+def add_class(page: Page, name: str, files: list[Path]) -> None:
+    page.get_by_placeholder("name of a class").fill(name)
+    page.get_by_role("button", name="Add class").click()
+    drop(card(page, name), files)
+    seen(card(page, name).locator(".pictures img"), len(files))
+
+
+def seen(what: Locator, count: int | None = None) -> None:
+    from playwright.sync_api import expect
+
+    if count is None:
+        expect(what.first).to_be_visible(timeout=PATIENCE)
+    else:
+        expect(what).to_have_count(count, timeout=PATIENCE)
+
+
+def answers(page: Page, count: int) -> list[str]:
+    """What is written under the queries."""
+    seen(page.locator(".answers .pictures").first.locator(".caption-label"), count)
+    return page.locator(".answers .pictures").first.locator(".caption-label").all_inner_texts()
+
+
+def test_teach_an_example(visit, keep):
+    page = visit()
+    page.get_by_role("button", name="Example: creatures").click()
+    seen(page.get_by_text("Adapted to 5 classes and 20 pictures"))
+    given = answers(page, 6)
+    assert given[0].startswith("creature A ")
+    assert given[-1] == "none of these"
+    keep(page, "teach", 960)
+    page.locator(".answers .pictures").first.locator("button").nth(5).click()
+    seen(page.get_by_role("heading", name="None of these"))
+
+
+def test_teach_own_pictures(visit, tmp_path):
+    page = visit()
+    red, green = shades(tmp_path, "red", (190, 40, 40), 5), shades(tmp_path, "green", (40, 150, 40), 5)
+    add_class(page, "red", red[:3])
+    seen(page.get_by_text("Give pictures to one more class"))
+    add_class(page, "green", green[:4])
+    seen(page.get_by_text("Adapted to 2 classes and 7 pictures"))
+    drop(page.locator(".answers"), [red[4], green[4]])
+    seen(page.locator(".answers .pictures").first.locator("img"), 2)
+    page.get_by_role("spinbutton", name="None of these").fill("0")  # every picture gets a class
+    page.get_by_role("spinbutton", name="None of these").press("Enter")
+    seen(page.locator(".answers .caption-label", has_text=re.compile("^green [0-9]+ %$")))
+
+    name = card(page, "red").get_by_label("Name")
+    name.fill("scarlet")
+    name.press("Enter")
+    seen(page.locator(".answers .caption-label", has_text=re.compile("^scarlet [0-9]+ %$")))
+    card(page, "green").locator(".pictures button").nth(3).click()
+    card(page, "green").get_by_role("button", name="Remove chosen picture").click()
+    seen(page.get_by_text("Adapted to 2 classes and 6 pictures"))
+    before = answers(page, 2)
+    assert [text.split(" ")[0] for text in before] == ["scarlet", "green"]
+
+    page.get_by_role("button", name="Keep it, load it").click()
+    archive = download(page, "Save classifier", tmp_path)
+    network = download(page, "Export as ONNX", tmp_path)
+    assert network.suffix == ".onnx"
+    assert network.stat().st_size > 1_000_000
+    with zipfile.ZipFile(archive) as packed:
+        packed.extractall(tmp_path / "saved")
+    classifier = FewShotClassifier.from_pretrained(tmp_path / "saved" / "classifier")
+    assert classifier.predict([red[4], green[4]]).tolist() == ["scarlet", "green"]
+
+    page.get_by_role("button", name="Start afresh").click()
+    seen(page.locator(".card"), 0)
+    drop(page.locator(".drop", has_text="Drop a saved classifier"), [archive])
+    seen(page.get_by_text("Adapted to 2 classes and 6 pictures"))
+    drop(page.locator(".answers"), [red[4], green[4]])
+    seen(page.locator(".answers .pictures").first.locator("img"), 2)
+    assert answers(page, 2) == before
+    card(page, "green").get_by_role("button", name="Remove class").click()
+    seen(page.get_by_text("Give pictures to one more class"))
+
+
+def download(page: Page, button: str, folder: Path) -> Path:
+    page.get_by_role("button", name=button).click()
+    suffix = "zip" if "Save" in button else "onnx"
+    link = page.locator(f"a[download$='.{suffix}']")
+    seen(link)
+    with page.expect_download() as expected:
+        link.first.click()
+    path = folder / expected.value.suggested_filename
+    expected.value.save_as(path)
+    return path
+
+
+def test_webcam(visit):
+    page = visit()
+    page.get_by_role("button", name="Example: letters").click()
+    seen(page.locator(".verdict"))
+    page.get_by_role("button", name="Webcam").click()
+    page.get_by_role("button", name="Click to Access Webcam").click()
+    page.get_by_role("button", name="capture photo").click()
+    seen(page.locator(".answers .pictures").first.locator("img"), 7)
+
+
+def test_ask(visit, keep, tmp_path):
+    page = visit()
+    page.get_by_role("tab", name="Ask").click()
+    make_scene(page, 11)
+    seen(page.locator(".said", has_text="the true answer is"))
+    seen(page.locator(".why img"))
+    seen(page.locator(".film img"))
+
+    ask(page, "How many things are there?")
+    seen(page.locator(".said", has_text=re.compile("the true answer is 5")))
+    page.locator(".virtual-row:visible").first.get_by_role("gridcell").first.click()
+    seen(page.locator(".said", has_text="the true answer is"))
+
+    ask(page, "How many things are there?")
+    seen(page.locator(".said", has_text=re.compile("the true answer is 5")))
+    choose_an_object(page, 11)
+    page.get_by_role("button", name="Delete it").click()
+    seen(page.locator(".said", has_text=re.compile("the true answer is 4")))
+    seen(page.locator(".said", has_text=re.compile(r"before the change: .* \(true: 5\)")))
+    seen(page.get_by_role("columnheader", name="true before"))
+    keep(page, "ask", 1640)
+    page.get_by_role("button", name="Undo").click()
+    seen(page.locator(".said", has_text=re.compile("the true answer is 5")))
+
+    page.get_by_label("Object, by a click").click()
+    option = page.get_by_role("option").first
+    was = option.inner_text()
+    option.click()
+    color = "purple" if "purple" not in was else "cyan"
+    page.get_by_label("Colour").click()
+    page.get_by_role("option", name=color).click()
+    ask(page, f"Are there any {color} things?")
+    seen(page.locator(".said", has_text="or:"))
+    page.get_by_role("button", name="Recolour it").click()
+    seen(page.locator(".said", has_text=re.compile("the true answer is yes")))
+
+    own = shades(tmp_path, "own", (120, 120, 120), 1)
+    drop(page.locator(".drop", has_text="Or drop a picture of your own"), own)
+    seen(page.locator(".virtual-row:visible"), 0)
+    ask(page, "How many things are there?")
+    seen(page.locator(".said h3"))
+    assert "true answer" not in page.locator(".said").inner_text()
+
+
+def make_scene(page: Page, seed: int) -> None:
+    page.get_by_label("Seed").fill(str(seed))
+    page.get_by_label("Seed").press("Enter")
+    seen(page.locator(".scene img"))
+
+
+def ask(page: Page, question: str) -> None:
+    page.get_by_label("Question", exact=True).fill(question)
+    page.get_by_role("button", name="Ask", exact=True).click()
+
+
+def choose_an_object(page: Page, seed: int) -> None:
+    """A click on the middle of the largest object of a scene of five."""
+    scene = Scenes(seed, SPLIT, Rules(min_objects=5, max_objects=5), WIDTH, HEIGHT)[0]
+    ids = object_ids([scene], WIDTH, HEIGHT)[0].numpy()
+    largest = np.bincount(ids[ids >= 0]).argmax()
+    rows, columns = np.nonzero(ids == largest)
+    picture = page.locator(".scene img")
+    box = picture.bounding_box()
+    scale = min(box["width"] / WIDTH, box["height"] / HEIGHT)  # the picture keeps its proportions within its frame
+    left, top = (box["width"] - scale * WIDTH) / 2, (box["height"] - scale * HEIGHT) / 2
+    picture.click(position={"x": left + scale * np.median(columns), "y": top + scale * np.median(rows)})
+    name = f"{largest + 1}: {describe(scene.objects[largest])}"
+    until(lambda: page.get_by_label("Object, by a click").input_value() == name)
+
+
+def test_compare(visit, keep):
+    page = visit()
+    page.get_by_role("tab", name="Compare").click()
+    page.get_by_label("glyphs").check()
+    count = page.get_by_role("spinbutton", name="Episodes")
+    count.fill("20")
+    count.press("Enter")
+    page.get_by_role("button", name="Compare", exact=True).click()
+    seen(page.get_by_text("20 of 20 episodes"))
+    seen(page.locator(".virtual-row:visible"), 6)
+    rows = page.locator(".virtual-row:visible").all_inner_texts()
+    assert any(row.startswith("general-small") for row in rows)
+    assert "the best" in rows[0]
+    keep(page, "compare", 820)
+
+    count.fill("2000")
+    count.press("Enter")
+    page.get_by_role("button", name="Compare", exact=True).click()
+    seen(page.get_by_text(re.compile("of 2000 episodes")))
+    page.get_by_role("button", name="Stop").click()
+    time.sleep(2)
+    reached = page.locator("progress").get_attribute("value")
+    time.sleep(2)
+    assert page.locator("progress").get_attribute("value") == reached
+    assert 0 < int(reached) < 2000
+
+
+def test_bad_uploads_are_told_in_the_page(served, visit, tmp_path):
+    page = visit()
+    text, cut, wide, heavy = (tmp_path / name for name in ("text.png", "cut.png", "wide.png", "heavy.png"))
+    text.write_text("no picture at all")
+    cut.write_bytes(png(Image.effect_noise((64, 64), 90))[:900])
+    Image.new("1", (5000, 1000)).save(wide)
+    heavy.write_bytes(b"\0" * (3 * 2**20))
+    good = shades(tmp_path, "good", (90, 90, 160), 2)
+    page.get_by_role("button", name="Example: letters").click()
+    seen(page.locator(".verdict"))
+    drop(card(page, "letter A"), [text, cut, wide, heavy, good[0]])
+    said = page.get_by_test_id("toast-body")
+    for message in ("text.png: is not a picture", "cut.png: is damaged or cut short", "more than 4 million pixels"):
+        seen(said.get_by_text(re.compile(re.escape(message))))
+    seen(page.get_by_text("Adapted to 5 classes and 21 pictures"))
+
+    not_a_zip = tmp_path / "not.zip"
+    not_a_zip.write_text("no zip at all")
+    page.get_by_role("button", name="Keep it, load it").click()
+    drop(page.locator(".drop", has_text="Drop a saved classifier"), [not_a_zip])
+    seen(said.get_by_text(re.compile("not.zip is not a whole zip file")))
+    twisted = pack(tmp_path / "twisted.zip", {"config.json": b"{}", "model.safetensors": b"junk"})
+    drop(page.locator(".drop", has_text="Drop a saved classifier"), [twisted])
+    seen(said.get_by_text(re.compile("config.json")))
+    seen(page.get_by_text("Adapted to 5 classes and 21 pictures"))  # what was there is there
+
+    page.get_by_role("tab", name="Ask").click()
+    drop(page.locator(".drop", has_text="Or drop a picture of your own"), [text])
+    seen(said.get_by_text(re.compile("not a picture that can be read")))
+    ask(page, "How many red things are there?")
+    seen(said.get_by_text(re.compile("there is no picture yet")))
+    make_scene(page, 3)
+    ask(page, "flibbertigibbet")
+    seen(said.get_by_text(re.compile("the model knows no word")))
+    assert "Traceback" not in page.content()
+    assert "Traceback" not in "".join(served.lines)
+
+
+def test_two_visitors_do_not_see_each_other(served, visit, tmp_path):
+    before = served.visitors()
+    one, other = visit(), visit()
+    one.get_by_role("button", name="Example: letters").click()
+    seen(one.locator(".card"), 5)
+    add_class(other, "mine", shades(tmp_path, "mine", (20, 60, 200), 2))
+    seen(other.locator(".card"), 1)
+    assert one.locator(".card").count() == 5
+    one.get_by_role("button", name="Start afresh").click()
+    seen(one.locator(".card"), 0)
+    assert other.locator(".card").count() == 1
+
+    folders = served.visitors() - before
+    assert len(folders) == 2
+    one.close()
+    other.close()
+    until(lambda: not folders & served.visitors())  # closing the page takes all with it
+
+
+def until(holds: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.2)

@@ -1,0 +1,265 @@
+"""A visitor's classes and queries, without a browser."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fewshot_film.app import teaching
+from fewshot_film.app.keeping import unpack_classifier
+from fewshot_film.app.pictures import THUMBNAIL
+from fewshot_film.app.teaching import EXAMPLES, Teaching, TeachingError
+from fewshot_film.classifier import FewShotClassifier
+from fewshot_film.run.errors import SavedModelError
+from fewshot_film.run.page import Limits, UploadError
+from tests.classifier.small import film_learner, prototypes
+from tests.commands.test_commands import draw_classes
+from tests.data.layouts import pack
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Callable[..., Teaching]:
+    def make(learner=None, **limits: int) -> Teaching:
+        folder = tmp_path / "visitor"
+        folder.mkdir()
+        return Teaching(FewShotClassifier(learner or film_learner(), device="cpu"), folder, Limits(**limits))
+
+    return make
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> list[list[Path]]:
+    """Files of three classes of eight pictures."""
+    root = draw_classes(tmp_path / "drawn", 3)
+    return [sorted(folder.iterdir()) for folder in sorted(root.iterdir())]
+
+
+def taught(teaching: Teaching, drawn: list[list[Path]], names: str = "abc", shots: int = 5) -> Teaching:
+    for name, files in zip(names, drawn, strict=False):
+        teaching.add(teaching.add_class(name).number, files[:shots])
+    return teaching
+
+
+def test_it_is_the_classifier_of_the_same_pictures(made, drawn):
+    one = taught(made(), drawn)
+    one.set_reject(0)
+    assert one.ask([files[6] for files in drawn]) == []
+    classifier = FewShotClassifier(film_learner(), device="cpu")
+    classifier.fit([file for files in drawn for file in files[:5]], [name for name in "abc" for _ in range(5)])
+    expected = classifier.predict_proba([files[6] for files in drawn])
+    found = np.array([[verdict.probabilities[name] for name in "abc"] for verdict in one.verdicts])
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert [verdict.name for verdict in one.verdicts] == ["a", "b", "c"]
+    distances, places = classifier.nearest_support([files[6] for files in drawn], 6)
+    assert [distance for *_, distance in one.verdicts[1].nearest] == pytest.approx(distances[1].tolist())
+    names = ["abc"[place // 5] for place in places[1]]
+    assert [name for _, name, _ in one.verdicts[1].nearest] == names
+
+
+def test_pictures_come_and_go_as_if_they_had_never_been(made, drawn, tmp_path):
+    one = taught(made(), drawn)
+    one.ask([drawn[0][6]])
+    before = one.verdicts[0].probabilities
+    numbers = list(one.groups)
+    one.add(numbers[0], [drawn[0][5]])
+    assert one.verdicts[0].probabilities != before
+    one.remove_picture(numbers[0], 5)
+    assert one.verdicts[0].probabilities == pytest.approx(before)
+    extra = one.add_class("d")
+    one.add(extra.number, [drawn[0][7], drawn[1][7]])
+    assert set(one.verdicts[0].probabilities) == {*"abcd"}
+    one.remove_class(extra.number)
+    assert one.verdicts[0].probabilities == pytest.approx(before)
+    kept = {picture.thumbnail for group in one.groups.values() for picture in group.pictures}
+    assert set((tmp_path / "visitor").iterdir()) == kept | {query.thumbnail for query in one.queries}
+
+
+def test_names(made, drawn):
+    one = taught(made(), drawn)
+    one.ask([drawn[1][6]])
+    first, second, _ = one.groups
+    one.rename(second, "  a  long   name ")
+    assert one.verdicts[0].name == "a long name"
+    one.rename(first, "a")  # its own
+    with pytest.raises(TeachingError, match="there is a class 'a' already"):
+        one.rename(second, "a")
+    with pytest.raises(TeachingError, match="1 to 60 characters, got 0"):
+        one.rename(second, "  ")
+    with pytest.raises(TeachingError, match="got 61"):
+        one.add_class("x" * 61)
+    assert [one.add_class().name, one.add_class("").name] == ["class 1", "class 2"]
+    with pytest.raises(TeachingError, match="not there any more"):
+        one.remove_class(99)
+    with pytest.raises(TeachingError, match="choose a picture first"):
+        one.remove_picture(first, -1)
+
+
+def test_it_says_what_to_do_next(made, drawn):
+    one = made()
+    assert one.status == ""
+    assert one.changes == 0
+    taught(one, drawn[:1])
+    assert "one more class" in one.status
+    one.ask([drawn[0][6]])
+    assert one.verdicts == []
+    with pytest.raises(TeachingError, match="give pictures to two classes first"):
+        one.save()
+    one.add_class("empty")
+    assert "one more class" in one.status
+    one.add(list(one.groups)[1], drawn[1][:2])
+    assert "Adapted to 2 classes and 7 pictures" in one.status
+    assert len(one.verdicts) == 1
+
+
+def test_bad_files_are_told_and_the_others_taken(made, drawn, tmp_path):
+    one = made(pixels=2000)
+    group = one.add_class("a")
+    (tmp_path / "text.png").write_text("no picture")
+    Image.new("L", (50, 50)).save(tmp_path / "wide.png")
+    troubles = one.add(group.number, [tmp_path / "text.png", drawn[0][0], tmp_path / "wide.png"])
+    assert len(one.groups[group.number].pictures) == 1
+    assert troubles[0].startswith("text.png: is not a picture")
+    assert troubles[1].startswith("wide.png has more than")
+
+
+def test_bounds(made, drawn, monkeypatch):
+    one = made(files=6)
+    with pytest.raises(UploadError, match="7 files at once"):
+        one.add(one.add_class().number, drawn[0][:7])
+    monkeypatch.setattr(teaching, "MAX_PICTURES", 3)
+    with pytest.raises(TeachingError, match="0 pictures and 4 more; at most 3 fit"):
+        one.add(one.add_class().number, drawn[0][:4])
+    monkeypatch.setattr(teaching, "MAX_CLASSES", 2)
+    with pytest.raises(TeachingError, match="there are 2 classes already"):
+        one.add_class()
+    with pytest.raises(TeachingError, match="drawn has 3 classes; at most 2 fit"):
+        one.add_folder(drawn[0][0].parent.parent)
+    monkeypatch.setattr(teaching, "MAX_QUERIES", 2)
+    one.ask(drawn[0][:2])
+    newest = drawn[1][0]
+    one.ask([newest])
+    assert [query.name for query in one.queries] == [newest.name, drawn[0][0].name]
+
+
+def test_strangers(made, drawn):
+    one = taught(made(), drawn, shots=8)
+    one.set_reject(0.2)
+    far = [Image.fromarray(np.full((16, 16), value, np.uint8)) for value in (0, 255)]
+    files = []
+    for number, picture in enumerate(far):
+        files.append(drawn[0][0].with_name(f"far{number}.png"))
+        picture.save(files[-1])
+    one.ask(files)
+    assert [verdict.is_stranger for verdict in one.verdicts] == [True, True]
+    one.set_reject(0)
+    assert [verdict.is_stranger for verdict in one.verdicts] == [False, False]
+    one.forget_queries()
+    assert one.queries == one.verdicts == []
+
+
+def test_without_a_second_picture_nothing_is_turned_away(made, drawn):
+    one = taught(made(), drawn, shots=1)
+    one.ask([drawn[0][6]])
+    assert not one.can_reject
+    assert not one.verdicts[0].is_stranger
+
+
+@pytest.mark.parametrize("learner", [film_learner, prototypes], ids=["film", "prototypes"])
+def test_saved_and_loaded_it_answers_the_same(made, drawn, learner, tmp_path):
+    one = taught(made(learner()), drawn)
+    one.ask([files[6] for files in drawn])
+    before = [verdict.probabilities for verdict in one.verdicts]
+    archive = one.save()
+    kept = tmp_path / "kept.zip"
+    kept.write_bytes(archive.read_bytes())
+    one.clear()
+    assert (one.groups, one.queries, one.verdicts) == ({}, [], [])
+    assert one.load(kept) == []
+    assert [(group.name, len(group.pictures)) for group in one.groups.values()] == [("a", 5), ("b", 5), ("c", 5)]
+    one.ask([files[6] for files in drawn])
+    for verdict, expected in zip(one.verdicts, before, strict=True):
+        assert verdict.probabilities == pytest.approx(expected, abs=1e-5)
+    one.add(next(iter(one.groups)), [drawn[0][5]])  # and it goes on learning
+    assert "16 pictures" in one.status
+    with Image.open(next(iter(one.groups.values())).pictures[0].thumbnail) as thumbnail:
+        assert thumbnail.size == (THUMBNAIL, THUMBNAIL)
+
+
+def test_folders_of_pictures(made, drawn, tmp_path):
+    one = made()
+    root = drawn[0][0].parent.parent
+    (root / "class 00" / "bad.png").write_text("no picture")
+    troubles = one.add_folder(root)
+    assert [(group.name, len(group.pictures)) for group in one.groups.values()] == [
+        ("class 00", 8),
+        ("class 01", 8),
+        ("class 02", 8),
+    ]
+    assert len(troubles) == 1
+    assert "bad.png" in troubles[0]
+    files = {f"class 00/{number}.png": path.read_bytes() for number, path in enumerate(drawn[1][:2])}
+    assert one.load(pack(tmp_path / "more.zip", files)) == []
+    assert [len(group.pictures) for group in one.groups.values()] == [10, 8, 8]
+
+
+def test_bad_archives(made, tmp_path):
+    one = made(archive_bytes=200_000)
+    (tmp_path / "text.zip").write_text("no zip")
+    with pytest.raises(UploadError, match=r"text\.zip is not a whole zip file"):
+        one.load(tmp_path / "text.zip")
+    (tmp_path / "heavy.zip").write_bytes(b"\0" * 300_000)
+    with pytest.raises(UploadError, match=r"heavy\.zip has"):
+        one.load(tmp_path / "heavy.zip")
+    twisted = pack(tmp_path / "twisted.zip", {"a/config.json": b"{", "a/model.safetensors": b"junk"})
+    with pytest.raises(SavedModelError, match=r"config\.json"):
+        one.load(twisted)
+    with pytest.raises(FileNotFoundError, match="a folder or zip with <class>/<picture>"):
+        one.load(pack(tmp_path / "nothing.zip", {"readme.txt": b"nothing"}))
+
+
+def test_an_archive_writes_its_three_files_and_no_others(tmp_path, monkeypatch):
+    members = {"config.json": b"{}", "model.safetensors": b"", "../../evil": b"evil", "x/README.md": b"card"}
+    archive = pack(tmp_path / "evil.zip", members)
+    folder = tmp_path / "visitor"
+    folder.mkdir()
+    saved = unpack_classifier(archive, folder)
+    assert sorted(path.name for path in saved.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    assert not (tmp_path / "evil").exists()
+    monkeypatch.setattr("fewshot_film.app.keeping.MAX_BYTES", 3)
+    with pytest.raises(UploadError, match="unpacks to more than"):
+        unpack_classifier(archive, folder)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples(made, name):
+    one = made()
+    one.add_example(name)
+    assert [len(group.pictures) for group in one.groups.values()] == [4] * 5
+    assert len(one.verdicts) == 6
+    again = [query.pixels for query in one.queries]
+    one.add_example(name)
+    assert all(torch.equal(one.queries[place].pixels, pixels) for place, pixels in enumerate(again))
+    assert len(list(one.folder.iterdir())) == 26
+
+
+def test_the_onnx_file_is_written_with_the_names(made, drawn):
+    onnx = pytest.importorskip("onnx")
+    one = taught(made(), drawn)
+    path = one.export_onnx()
+    metadata = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    assert metadata["classes"] == '["a", "b", "c"]'
+
+
+def test_a_saved_zip_holds_a_folder(made, drawn):
+    with zipfile.ZipFile(taught(made(), drawn).save()) as archive:
+        assert sorted(archive.namelist()) == [
+            "classifier/README.md",
+            "classifier/config.json",
+            "classifier/model.safetensors",
+        ]

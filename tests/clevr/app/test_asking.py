@@ -1,0 +1,208 @@
+"""What a visitor asks and changes, without a browser."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clevr.answers.predict import QuestionError
+from clevr.app.asking import (
+    HEIGHT,
+    ILL_POSED,
+    MAX_SEED,
+    SUGGESTIONS,
+    UNKNOWN,
+    WIDTH,
+    Asking,
+    AskingError,
+    describe,
+    modulations_of,
+    truth_of,
+    with_objects,
+)
+from clevr.app.figures import as_picture, modulation_figure
+from clevr.data.errors import DataError
+from clevr.world.render import object_ids
+from clevr.world.scene import COLORS
+from fewshot_film.run.page import Limits, UploadError
+from tests.clevr.models import a_reasoner
+
+
+@pytest.fixture(scope="module")
+def reasoner():
+    return a_reasoner()
+
+
+@pytest.fixture
+def asking(reasoner) -> Asking:
+    one = Asking(reasoner, None, Limits(pixels=100_000))
+    one.new_scene(4, 5)
+    return one
+
+
+def ask_how_many(asking: Asking) -> str:
+    asking.ask("How many things are there?")
+    return asking.now.line.truth
+
+
+def test_a_scene_is_a_function_of_seed_and_number(reasoner, asking):
+    other = Asking(reasoner, None, Limits())
+    other.new_scene(4, 5)
+    assert other.now.scene == asking.now.scene
+    assert [line.question for line in other.now.lines] == [line.question for line in asking.now.lines]
+    assert other.now.picture.tobytes() == asking.now.picture.tobytes()
+    other.new_scene(5, 5)
+    assert other.now.scene != asking.now.scene
+    other.new_scene(4, 7)
+    assert len(other.now.scene.objects) == 7
+
+
+def test_suggestions_are_well_posed_and_have_their_truth(asking):
+    assert len(asking.now.lines) == SUGGESTIONS
+    assert all(line.truth not in ("", UNKNOWN, ILL_POSED) for line in asking.now.lines)
+    assert asking.now.line == asking.now.lines[0]
+    assert {line.is_right for line in asking.now.lines} <= {True, False}
+
+
+def test_truths(asking):
+    scene = asking.now.scene
+    assert truth_of("How many things are there?", scene) == "5"
+    for shape in ("cube", "sphere", "cylinder"):
+        count = sum(thing.shape == shape for thing in scene.objects)
+        assert truth_of(f"how many {shape}s are there", scene) == str(count)
+    absent = next(color for color in COLORS if all(thing.color != color for thing in scene.objects))
+    assert truth_of(f"What shape is the {absent} thing?", scene) == ILL_POSED
+    assert truth_of("Is it nice?", scene) == UNKNOWN
+    assert truth_of("How many things are there?", None) == ""
+
+
+def test_deleting_and_undoing(asking):
+    assert ask_how_many(asking) == "5"
+    with pytest.raises(AskingError, match="choose an object first"):
+        asking.delete()
+    asking.chosen = 2
+    gone = asking.now.scene.objects[2]
+    asking.delete()
+    assert gone not in asking.now.scene.objects
+    assert (asking.now.line.truth, asking.before.line.truth) == ("4", "5")
+    assert asking.chosen is None
+    asking.ask("Are there any things?")
+    assert asking.before.line.question == "Are there any things?"  # asked of both
+    asking.undo()
+    assert asking.now.scene.objects[2] == gone
+    assert asking.now.line.truth == "yes"
+    assert asking.before is None
+    with pytest.raises(AskingError, match="nothing was changed"):
+        asking.undo()
+
+
+def test_relations_follow_the_objects(asking):
+    scene = asking.now.scene
+    fewer = with_objects(scene, scene.objects[1:])
+    assert with_objects(scene, scene.objects).relationships == scene.relationships
+    for relation, rows in scene.relationships.items():
+        expected = [[other - 1 for other in row if other] for row in rows[1:]]
+        assert [list(row) for row in fewer.relationships[relation]] == expected
+
+
+def test_the_last_object_stays(asking):
+    asking.new_scene(4, 3)
+    for _ in range(2):
+        asking.chosen = 0
+        asking.delete()
+    asking.chosen = 0
+    with pytest.raises(AskingError, match="the last object"):
+        asking.delete()
+
+
+def test_recolouring_changes_the_picture_and_the_truth(asking):
+    asking.chosen = 1
+    thing = asking.now.scene.objects[1]
+    color = next(name for name in COLORS if all(one.color != name for one in asking.now.scene.objects))
+    asking.ask(f"How many {color} things are there?")
+    assert asking.now.line.truth == "0"
+    before = np.asarray(asking.now.picture).astype(int)
+    asking.recolour(color)
+    assert (asking.now.line.truth, asking.before.line.truth) == ("1", "0")
+    assert asking.now.scene.objects[1] == dataclasses.replace(thing, color=color)
+    changed = np.abs(np.asarray(asking.now.picture).astype(int) - before).sum(2) > 60
+    mask = object_ids([asking.now.scene], WIDTH, HEIGHT)[0].numpy() == 1
+    assert changed[mask].mean() > 0.5
+    assert changed[~mask].mean() < 0.02
+    for wrong in (color, "pink"):
+        with pytest.raises(AskingError, match=f"the object is {color}; choose another of: gray, red"):
+            asking.recolour(wrong)
+
+
+def test_a_click_chooses_what_it_meets(asking):
+    ids = object_ids([asking.now.scene], WIDTH, HEIGHT)[0].numpy()
+    for number in range(5):
+        rows, columns = np.nonzero(ids == number)
+        middle = len(rows) // 2
+        asking.choose_at(int(columns[middle]), int(rows[middle]))
+        assert asking.chosen == number
+    marked = np.asarray(asking.marked_picture())
+    plain = np.asarray(asking.now.picture)
+    assert (marked != plain).any()
+    np.testing.assert_array_equal(marked[ids == 4], plain[ids == 4])  # the line is around it
+    asking.choose_at(WIDTH, HEIGHT)  # beside the picture
+    assert asking.chosen == 4
+    rows, columns = np.nonzero(ids < 0)
+    asking.choose_at(int(columns[0]), int(rows[0]))
+    assert asking.chosen is None
+    assert asking.marked_picture() is asking.now.picture
+
+
+def test_own_pictures(asking, tmp_path: Path):
+    Image.new("RGB", (90, 60), (120, 130, 140)).save(tmp_path / "own.png")
+    asking.upload(tmp_path / "own.png")
+    assert (asking.now.scene, asking.now.lines, asking.now.line) == (None, (), None)
+    asking.ask("How many things are there?")
+    assert asking.now.line.truth == ""
+    assert asking.now.line.is_right is None
+    for change in (asking.delete, asking.undo, lambda: asking.recolour("red")):
+        with pytest.raises(AskingError):
+            change()
+    asking.choose_at(3, 3)
+    assert asking.chosen is None
+    (tmp_path / "text.png").write_text("no picture")
+    with pytest.raises(DataError, match="not a picture that can be read"):
+        asking.upload(tmp_path / "text.png")
+    Image.new("1", (1000, 101)).save(tmp_path / "wide.png")
+    with pytest.raises(UploadError, match="more than 0 million pixels"):
+        asking.upload(tmp_path / "wide.png")
+    assert asking.now.picture.size == (90, 60)
+
+
+def test_what_cannot_be_asked(reasoner, asking):
+    empty = Asking(reasoner, None, Limits())
+    with pytest.raises(AskingError, match="there is no picture yet"):
+        empty.ask("How many things are there?")
+    with pytest.raises(AskingError, match="there is no picture yet"):
+        _ = empty.answerer
+    assert empty.marked_picture() is None
+    with pytest.raises(QuestionError, match="knows no word"):
+        asking.ask("flibbertigibbet")
+    for seed, count in ((-1, 5), (MAX_SEED + 1, 5), (0, 2), (0, 11)):
+        with pytest.raises(AskingError, match="expected a seed of 0 to 999,999 and 3 to 10 objects"):
+            asking.new_scene(seed, count)
+
+
+def test_gamma_and_beta(reasoner):
+    values = modulations_of(reasoner, "How many things are there?")
+    assert list(values) == ["blocks.0", "blocks.1"]
+    assert all(part.shape == (8,) for pair in values.values() for part in pair)
+    other = modulations_of(reasoner, "What color is the cube?")
+    assert not np.allclose(values["blocks.0"][0], other["blocks.0"][0])
+    picture = as_picture(modulation_figure(values))
+    assert picture.width > picture.height
+    assert modulations_of(a_reasoner(conditioning="concatenation", film_blocks=0), "How many things are there?") == {}
+
+
+def test_descriptions(asking):
+    thing = asking.now.scene.objects[0]
+    assert describe(thing) == f"{thing.size} {thing.color} {thing.material} {thing.shape}"

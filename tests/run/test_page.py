@@ -1,0 +1,142 @@
+"""What the tabs share: limits, visitors, and errors as messages."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.page import Limits, UploadError, Visitors, in_page
+from tests.extras import needs_gradio
+
+
+class TestLimits:
+    LIMITS = Limits(file_bytes=2000, archive_bytes=3000, pixels=900, files=2)
+
+    def test_what_is_within_them_passes(self, tmp_path: Path):
+        Image.new("L", (30, 30)).save(tmp_path / "small.png")
+        self.LIMITS.check_picture(tmp_path / "small.png")
+        self.LIMITS.check_archive(tmp_path / "small.png")
+        self.LIMITS.check_count(2)
+
+    def test_too_many_pixels_are_told_without_decoding(self, tmp_path: Path):
+        Image.new("1", (31, 30)).save(tmp_path / "wide.png")
+        with pytest.raises(UploadError, match=r"wide\.png has more than 0 million pixels; make it smaller first"):
+            self.LIMITS.check_picture(tmp_path / "wide.png")
+
+    def test_a_decompression_bomb_is_an_upload_error(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        Image.new("1", (40, 40)).save(tmp_path / "bomb.png")
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+        with pytest.raises(UploadError, match=r"bomb\.png has more than"):
+            self.LIMITS.check_picture(tmp_path / "bomb.png")
+
+    def test_too_many_bytes(self, tmp_path: Path):
+        path = tmp_path / "heavy.zip"
+        path.write_bytes(b"\0" * 2**22)
+        with pytest.raises(UploadError, match=r"heavy\.zip has 4 MiB; expected at most 0"):
+            self.LIMITS.check_picture(path)
+        with pytest.raises(UploadError, match="4 MiB"):
+            self.LIMITS.check_archive(path)
+
+    def test_too_many_files(self):
+        with pytest.raises(UploadError, match="3 files at once; expected at most 2"):
+            self.LIMITS.check_count(3)
+
+    def test_what_is_no_picture_is_left_to_its_reader(self, tmp_path: Path):
+        (tmp_path / "text.png").write_text("no picture")
+        self.LIMITS.check_picture(tmp_path / "text.png")
+
+
+class TestVisitors:
+    def test_everyone_has_things_of_their_own(self, tmp_path: Path):
+        visitors = Visitors(tmp_path)
+        one = visitors.of("one", list, lambda folder: [folder])
+        other = visitors.of("other", list, lambda folder: [folder])
+        assert visitors.of("one", list, lambda _: pytest.fail("made twice")) is one
+        assert one[0] != other[0]
+        assert one[0].is_dir()
+        assert visitors.held("one", list) is one
+        assert visitors.held("one", dict) is None
+        assert visitors.held("nobody", list) is None
+
+    def test_leaving_takes_the_files(self, tmp_path: Path):
+        visitors = Visitors(tmp_path)
+        folder = visitors.of("one", Path, lambda folder: folder)
+        (folder / "file").touch()
+        visitors.leave("one")
+        visitors.leave("one")  # a second time is no matter
+        assert not folder.exists()
+        assert len(visitors) == 0
+
+    def test_the_one_who_was_idle_for_longest_makes_room(self, tmp_path: Path):
+        visitors = Visitors(tmp_path, most=2)
+        for name in ("one", "two", "one", "three"):
+            visitors.of(name, list, lambda _: [])
+        assert visitors.held("two", list) is None
+        assert visitors.held("one", list) is not None
+        assert len(list(tmp_path.iterdir())) == 2
+
+    def test_two_threads_get_the_same_thing(self, tmp_path: Path):
+        visitors, found = Visitors(tmp_path), []
+        threads = [
+            threading.Thread(target=lambda: found.append(visitors.of("one", list, lambda _: []))) for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert all(thing is found[0] for thing in found)
+
+
+@needs_gradio
+class TestInPage:
+    def test_what_a_person_can_put_right_is_said(self):
+        import gradio
+
+        def refuse(name: str) -> None:
+            raise ConfigError(f"no <b>{name}</b> here")
+
+        with pytest.raises(gradio.Error) as caught:
+            in_page(refuse)("one")
+        assert caught.value.message == "no &lt;b&gt;one&lt;/b&gt; here"  # names come from visitors: no markup of theirs
+
+    def test_a_fault_goes_to_the_log(self, caplog: pytest.LogCaptureFixture):
+        import gradio
+
+        def fail() -> float:
+            return 1 / 0
+
+        with caplog.at_level(logging.ERROR), pytest.raises(gradio.Error) as caught:
+            in_page(fail)()
+        assert "ZeroDivisionError" in caught.value.message
+        assert "division" not in caught.value.message
+        assert caplog.records[0].exc_info
+
+    def test_generators_stay_generators(self):
+        import inspect
+
+        import gradio
+
+        def count():
+            yield 1
+            raise ConfigError("enough")
+
+        guarded = in_page(count)
+        assert inspect.isgeneratorfunction(guarded)
+        steps = guarded()
+        assert next(steps) == 1
+        with pytest.raises(gradio.Error, match="enough"):
+            next(steps)
+
+    def test_messages_pass_as_they_are(self):
+        import gradio
+
+        def say() -> None:
+            raise gradio.Error("mine")
+
+        with pytest.raises(gradio.Error, match="mine"):
+            in_page(say)()
