@@ -11,7 +11,13 @@ import sys
 
 import pytest
 
-from fewshot_film.run.files import in_the_making, reserve, write_atomically, write_json_atomically, write_text_atomically
+from fewshot_film.run.files import (
+    in_the_making,
+    reserve,
+    write_atomically,
+    write_json_atomically,
+    write_text_atomically,
+)
 
 
 def test_writes(tmp_path):
