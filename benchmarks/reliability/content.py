@@ -19,7 +19,8 @@ from PIL import Image
 
 from fewshot_film.run.checkpoint import load_checkpoint
 
-_TIMES = frozenset({"seconds", "processor_seconds"})
+_TIMES = frozenset({"seconds", "processor_seconds", "config_sha256"})
+"""Keys of times, and of a checksum over settings with times among them."""
 _NOT_COMPARED = frozenset({"environment.json", ".lock", "report.html"})
 _TEMPORARY = re.compile(r"\.tmp(-|$)|\.(new|old)$")
 

@@ -78,8 +78,8 @@ def _lose_workers(title: str, places: Places, work: Path, repeats: int) -> Count
         killed = False
         while running.is_alive and not killed:
             for worker in running.workers()[:1]:
-                running.lasts(0.3 * number)
-                with contextlib.suppress(ProcessLookupError):
+                running.lasts(0.05 + 0.3 * number)
+                if worker in running.workers():  # and not a program that was just about to begin
                     os.kill(worker, signal.SIGKILL)
                     killed = True
             time.sleep(0.002)

@@ -122,10 +122,10 @@ class Running:
                 os.kill(self.pid, signal.SIGKILL)
 
     def workers(self) -> list[int]:
-        """Processes that it has started and that compute; not Python's tracker of shared resources."""
+        """Python's processes that it has started to compute; not the tracker of shared resources, nor git."""
         with contextlib.suppress(OSError):
             found = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii").split()
-            return [int(word) for word in found if "resource_tracker" not in _command_of(int(word))]
+            return [int(word) for word in found if _is_worker(int(word))]
         return []
 
 
@@ -152,10 +152,11 @@ def run_all(lines: Sequence[Line], logs: Path) -> None:
             raise RuntimeError(f"without any disturbance this failed: {outcome}")
 
 
-def _command_of(pid: int) -> str:
+def _is_worker(pid: int) -> bool:
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace")
-    return ""
+        command = Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace")
+        return "multiprocessing" in command and "resource_tracker" not in command
+    return False
 
 
 def _work(line: Line, log: Path) -> None:

@@ -20,10 +20,8 @@ from clevr.data.backbone import Extractor, to_pixels
 from clevr.data.feature_config import ExtractorConfig
 from clevr.data.feature_store import open_store
 from fewshot_film.run.command import main
-from fewshot_film.run.errors import ConfigError
-from fewshot_film.run.lock import FolderLock
+from fewshot_film.run.errors import ConfigError, RunFolderError
 from tests.clevr.data.builders import pack, write_clevr
-from tests.conftest import CHECKOUT
 
 EXTRACTOR = ExtractorConfig("resnet18", "layer3", "random", size=32)
 WORDS = ["--extractor.backbone=resnet18", "--extractor.weights=random", "--extractor.size=32"]
@@ -130,11 +128,15 @@ def _done(store: Path) -> int:
 def test_a_second_run_in_one_folder_is_refused(tmp_path: Path) -> None:
     """It would cut the array off under the first one's map."""
     folder = some_pictures(tmp_path / "pictures", 1)
-    command = [sys.executable, "-m", "clevr", "features", str(folder), f"--out={tmp_path / 'store'}", *WORDS]
-    with FolderLock(tmp_path / "store"):
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=CHECKOUT)
-    assert done.returncode == 2, done.stderr
-    assert "is in use by process" in done.stderr
+    (tmp_path / "store").mkdir()
+    code = "import fcntl, sys, time; file = open(sys.argv[1], 'a'); fcntl.lockf(file, fcntl.LOCK_EX); print(flush=True)"
+    command = [sys.executable, "-c", f"{code}; time.sleep(60)", str(tmp_path / "store" / ".lock")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(RunFolderError, match="is in use by another process; wait until it ends"):
+            run(a_config(folder, tmp_path / "store"))
+        other.kill()
     run(a_config(folder, tmp_path / "store"))
 
 
