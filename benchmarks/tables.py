@@ -130,6 +130,7 @@ TABLES: dict[str, Callable[[], str]] = {
         evaluated, "cifar_fs_pretrained", "CIFAR-FS, 32 x 32", "pre-trained, Mahalanobis classifier", "cifar_fs"
     ),
     "general": partial(gains, "general", "general-small, test classes of"),
+    "leave_one_domain_out": partial(gains, "leave_one_domain_out", "held out"),
     "clevr_small": clevr_small,
     "reliability": reliability,
 }
