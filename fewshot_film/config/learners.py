@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from fewshot_film.config.ranges import check_at_least
 from fewshot_film.run.errors import ConfigError
 
 BackboneName = Literal["cnaps-resnet18", "resnet18", "resnet34", "resnet50"]
@@ -43,7 +45,8 @@ class BackboneConfig:
         if self.name not in STAGED_BACKBONES and not self.name.startswith(TORCHVISION):
             known = ", ".join(STAGED_BACKBONES)
             raise ConfigError(f"backbone.name is {self.name}; expected {known}, or {TORCHVISION}NAME")
-        if not self.feature_length >= 0:
+        check_at_least(self, 1, "width", "blocks", "stem_kernel", "stem_stride", "image_size", group="backbone.")
+        if not 0 <= self.feature_length < math.inf:
             raise ConfigError(f"backbone.feature_length is {self.feature_length}; expected at least 0")
 
 
@@ -84,7 +87,10 @@ class FilmConfig(LearnerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _expect(self, "film_spread", self.film_spread >= 0, "at least 0")
+        for name in ("code_dim", "set_encoder_layers"):
+            _expect(self, name, getattr(self, name) >= 1, "at least 1")
+        for name in ("penalty", "film_spread"):
+            _expect(self, name, 0 <= getattr(self, name) < math.inf, "at least 0")
 
 
 @dataclass(frozen=True)
@@ -208,7 +214,8 @@ class TransductiveCNAPSConfig(FilmConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _expect(self, "refinements", self.refinements >= 0, "at least 0")
+        for name in ("refinements", "min_refinements"):
+            _expect(self, name, getattr(self, name) >= 0, "at least 0")
 
 
 @dataclass(frozen=True)

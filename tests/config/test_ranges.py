@@ -17,12 +17,20 @@ from fewshot_film.config.commands import (
     ValidationConfig,
 )
 from fewshot_film.config.data import DataConfig, SourceConfig
+from fewshot_film.config.learners import BackboneConfig, SimpleCNAPSConfig, TransductiveCNAPSConfig
 from fewshot_film.run.errors import ConfigError
 
 
 @pytest.mark.parametrize(
     ("kind", "given", "change", "message"),
     [
+        (BackboneConfig, {}, {"width": -1}, "backbone.width is -1; expected at least 1"),
+        (BackboneConfig, {}, {"blocks": (2, -1)}, r"backbone.blocks is \[2, -1\]; expected at least 1"),
+        (BackboneConfig, {}, {"stem_stride": 0}, "backbone.stem_stride is 0; expected at least 1"),
+        (BackboneConfig, {}, {"feature_length": float("inf")}, "backbone.feature_length is inf; expected at least 0"),
+        (SimpleCNAPSConfig, {}, {"code_dim": -1}, "code_dim is -1; expected at least 1"),
+        (SimpleCNAPSConfig, {}, {"penalty": -1.0}, "penalty is -1.0; expected at least 0"),
+        (TransductiveCNAPSConfig, {}, {"min_refinements": -1}, "min_refinements is -1; expected at least 0"),
         (EpisodesConfig, {}, {"way": (5, 0)}, r"episodes.way is \[5, 0\]; expected at least 1"),
         (EpisodesConfig, {}, {"shot": ()}, r"episodes.shot is \[\]; expected at least 1"),
         (EpisodesConfig, {}, {"query": -1}, "episodes.query is -1; expected at least 1"),
