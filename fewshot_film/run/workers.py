@@ -28,7 +28,8 @@ def run_jobs(function: Callable[[Job], Result], jobs: Sequence[Job], num_workers
     """Results of ``function`` over the jobs, as they come, each computed with one thread.
 
     One worker is this process itself. More are started afresh (spawned), so they inherit no locks and no
-    state of torch or CUDA; ``function`` travels to each of them once, and the jobs one by one, by pickle.
+    state of torch or CUDA; ``function`` travels to each of them once, and the jobs one by one, by pickle. When
+    the iteration ends, in whatever way, they have ended too.
 
     Args:
         function: a function of a module, or a :func:`functools.partial` of one with what all jobs share.
@@ -55,7 +56,7 @@ def run_jobs(function: Callable[[Job], Result], jobs: Sequence[Job], num_workers
                 "again, with fewer processes if it repeats"
             ) from None
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
 
 
 _function: list[Callable[[Any], Any]] = []

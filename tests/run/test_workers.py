@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -62,11 +63,13 @@ def test_more_workers_are_other_processes_with_one_thread_each() -> None:
     assert [job for job, _, _ in results] == list(range(6))
     assert os.getpid() not in {process for _, process, _ in results}
     assert {threads for _, _, threads in results} == {1}
+    assert multiprocessing.active_children() == [], "the workers have not ended"
 
 
 def test_an_error_of_a_job_arrives() -> None:
     with pytest.raises(ValueError, match="two is too much"):
         list(run_jobs(fail_at_two, range(4), 2))
+    assert multiprocessing.active_children() == []
 
 
 class Counted:
