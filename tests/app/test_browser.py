@@ -235,7 +235,7 @@ def test_ask(visit, keep, tmp_path):
     seen(page.locator(".virtual-row:visible"), 0)
     ask(page, "How many things are there?")
     seen(page.locator(".said h3"))
-    assert "true answer" not in page.locator(".said").inner_text()
+    assert "true answer" not in page.locator(".said").first.inner_text()
 
 
 def make_scene(page: Page, seed: int) -> None:
@@ -280,7 +280,7 @@ def test_compare(visit, keep):
 
     count.fill("2000")
     count.press("Enter")
-    page.get_by_role("button", name="Compare", exact=True).click()
+    page.get_by_role("button", name="Compare", exact=True).dispatch_event("click")
     seen(page.get_by_text(re.compile("of 2000 episodes")))
     page.get_by_role("button", name="Stop").click()
     time.sleep(2)
