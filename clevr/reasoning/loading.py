@@ -108,6 +108,10 @@ def _card(reasoner: FiLMReasoner, training: Mapping[str, Any], settings: TrainCo
     kind = "new questions in every pass" if data.fresh else "the questions of the files"
     minutes = f", {training['seconds'] / 60:.0f} minutes" if "seconds" in training else ""
     accuracy = training.get("validation_accuracy")
+    seeing = settings.seeing
+    before = ""
+    if seeing is not None:
+        before = f"\n- Before it: {seeing.loop.steps:,} steps of {seeing.pictures} pictures by the trunk alone."
     reached = "" if accuracy is None else f"; validation accuracy {100 * accuracy:.1f} %"
     return f"""# FiLM reasoning model for CLEVR
 
@@ -115,7 +119,7 @@ def _card(reasoner: FiLMReasoner, training: Mapping[str, Any], settings: TrainCo
 - Network: {config.blocks} blocks of {config.maps} maps, pictures of {config.width} x {config.height} ({config.inputs}),
   GRU of {config.hidden_dim}; {sum(p.numel() for p in reasoner.parameters()):,} parameters.
 - Training: {training.get("steps", 0):,} of {settings.loop.steps:,} steps of up to {asked} questions,
-  {kind}{minutes}{reached}.
+  {kind}{minutes}{reached}.{before}
 - Limits: knows CLEVR's shapes, colours, materials and words alone; on other pictures its answers mean nothing.
 - Source: Perez et al., "FiLM", AAAI 2018, https://arxiv.org/abs/1709.07871
 
