@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.experiment import without_folders
 from benchmarks.reliability import namespace, table
 from fewshot_film.run.results import write_result
 
@@ -76,7 +77,7 @@ def main() -> int:
             results[name] = found
             if out is not None:
                 config = {"quick": args.quick, "namespaces": namespace.is_inside()}
-                write_result(out, config=config, seed=0, results=results)
+                write_result(out, config=config, seed=0, results=without_folders(results))
     finally:
         shutil.rmtree(work, ignore_errors=True)
     print("\n" + table.markdown(results), flush=True)
