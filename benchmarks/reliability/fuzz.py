@@ -249,10 +249,13 @@ def _change(draw: st.DrawFn, record: Any) -> None:
 
 
 def _documents(command: Command) -> st.SearchStrategy[str]:
-    """YAML of a command's settings with made-up values, of unknown keys, and any text."""
-    keys = [key for key, _ in keys_of(command.config_class())]
-    values = _VALUES | st.integers(-3, 10) | st.sampled_from(["auto", "1e-3", "null", ".nan", "-.inf", "[1, 2]"])
-    names = st.sampled_from(keys) | st.text(max_size=8)
+    """YAML of some of a command's settings, up to two of them with made-up values or names; and any text."""
+    defaults = dict(_flat(defaults_of(command.config_class())))
+    made_up = _VALUES | st.integers(-3, 10) | st.sampled_from(["auto", "1e-3", "null", ".nan", "-.inf", "[1, 2]"])
+    names = st.sampled_from([key for key, _ in keys_of(command.config_class())]) | st.text(max_size=8)
+    some = st.lists(st.sampled_from(sorted(defaults)), max_size=8)
+    usual = some.map(lambda keys: {key: defaults[key] for key in keys})
+    unusual: st.SearchStrategy[dict[str, Any]] = st.just({}) | st.dictionaries(names, made_up, max_size=2)
 
     def nested(flat: dict[str, Any]) -> str:
         content: dict[str, Any] = {}
@@ -265,10 +268,19 @@ def _documents(command: Command) -> st.SearchStrategy[str]:
             here[last] = value
         return str(yaml.safe_dump(content))
 
-    settings_of = st.dictionaries(names, values, min_size=1, max_size=3).map(nested)
+    settings_of = st.builds(lambda first, others: nested({**first, **others}), usual, unusual)
     bomb = "a: &a [x, x]\n" + "".join(f"{n}: &{n} [*{p}, *{p}]\n" for p, n in zip("abcdefgh", "bcdefghi", strict=True))
     any_bytes = st.binary(max_size=30).map(lambda data: data.decode("latin-1"))
     return settings_of | st.text(max_size=60) | st.just(bomb) | any_bytes
+
+
+def _flat(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values; an empty group of settings is a value."""
+    for key, value in content.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _encoded(form: str) -> bytes:
