@@ -111,7 +111,7 @@ def test_one_class_and_one_picture(place: Path, tmp_path: Path):  # noqa: F811
         (["--query={place}/model/config.json"], "config.json: is not a picture (no known format)"),
         (["--query={place}/labelled", "--support={empty}"], "Looked for a folder or zip with <class>/<picture>"),
         (["--query={place}/labelled", "--support=nowhere"], "make one folder per class and put its pictures in it"),
-        (["--query={place}/labelled", "--reject=2"], "reject is 2.0; expected a share between 0 and 1"),
+        (["--query={place}/labelled", "--reject=2"], "reject is 2.0; expected a share from 0 to 1"),
         (["--query={place}/labelled", "--model=nothing"], "there is no model 'nothing'; models that ship"),
     ],
 )
