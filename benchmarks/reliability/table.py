@@ -12,6 +12,8 @@ def markdown(results: Results) -> str:
     """Every experiment that the results have, each with a heading and a table, and the sum of all faults first."""
     parts = [_sum_of(results)]
     parts += [SECTIONS[name](results[name]["rows"]) for name in SECTIONS if name in results]
+    faults = faults_of(results)
+    parts += ["## The faults", "\n".join(f"- `{_shortened(fault)}`" for fault in faults)] if faults else []
     return "\n\n".join(parts)
 
 
@@ -29,6 +31,12 @@ def _faults_in(value: Any) -> list[str]:
         for key, inner in value.items()
         for fault in ([f"{key}: {one}" for one in inner] if key in FAULTS else _faults_in(inner))
     ]
+
+
+def _shortened(fault: str) -> str:
+    """Beginning and end of the first line."""
+    line = fault.splitlines()[0].replace("`", "'")
+    return line if len(line) <= 120 else f"{line[:60]} ... {line[-50:]}"
 
 
 FAULTS = frozenset({"faults", "torn", "differing", "left", "failed"})

@@ -161,6 +161,7 @@ def test_the_table_counts_every_fault():
     assert "| tokenizer | 1,000 | 900 | 100 | 250 | 1 |" in text
     assert "| no data | 5 | 4 | 0 | 1 |" in text
     assert "torn: a.png: half" in table.faults_of(results)
+    assert text.endswith("- `faults: a traceback`\n- `faults: KeyError`")
 
 
 @pytest.mark.slow
