@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -98,6 +99,11 @@ class ReasonerConfig:
         for name in (*names, "word_dim", "hidden_dim", "classifier_maps", "classifier_dim"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"model.{name} is {getattr(self, name)}; expected at least 1")
+        if self.trunk_blocks < 0 or any(maps < 1 for maps in self.trunk_maps):
+            raise ConfigError(
+                f"model.trunk_blocks is {self.trunk_blocks} and model.trunk_maps {list(self.trunk_maps)}; expected at "
+                f"least 0, and numbers of at least 1"
+            )
         if self.block_kernel % 2 == 0:
             raise ConfigError(f"model.block_kernel is {self.block_kernel}; expected an odd number, such as 3 or 1")
         if self.dilations and (len(self.dilations) != self.blocks or min(self.dilations) < 1):
@@ -193,7 +199,7 @@ class EffectsConfig:
     """Standard deviation of the noise, in levels of 255."""
 
     def __post_init__(self) -> None:
-        if min(self.gamma, self.blur, self.noise) < 0 or self.blur > 1:
+        if not all(0 <= value < math.inf for value in (self.gamma, self.blur, self.noise)) or self.blur > 1:
             raise ConfigError(f"effects are {self}; expected numbers of at least 0, and blur of at most 1")
 
 
