@@ -32,10 +32,18 @@ HEADERS = ("question", "true answer", "model says")
 BEFORE = ("true before", "model before")
 _QUESTION_WIDTH = 56
 """Of the table's width, per cent."""
+_IN_TURN: dict[str, Any] = {"concurrency_id": "ask", "concurrency_limit": 1, "api_visibility": "private"}
+"""One event after the other, in the order in which they came: side by side, the older picture could be shown last."""
+_EVERY: dict[str, Any] = {"trigger_mode": "multiple"}
+"""For events of which each counts: Gradio drops those that come while one of their kind is under way."""
 _INTRODUCTION = (
     "Make a scene, or drop a picture of your own; then ask. The model knows CLEVR's English: shapes, colours, "
     "materials, sizes, places."
 )
+
+
+Shown = dict[Any, Any]
+"""New values for some of the tab's components; the others are left alone."""
 
 
 def build(page: Page) -> None:
@@ -111,67 +119,84 @@ class _Ask:
 
     def connect(self) -> None:
         """Say what every component does."""
-        self.new.click(lambda: random.randrange(MAX_SEED + 1), None, self.seed, show_progress="hidden").then(
-            self._does(_new_scene), [self.seed, self.objects], self._shown(), api_visibility="private"
-        )
-        for trigger in (self.seed.submit, self.objects.release):
-            self._when(trigger, _new_scene, self.seed, self.objects)
+        new = self.new.click(lambda: random.randrange(MAX_SEED + 1), None, self.seed, show_progress="hidden")
+        for trigger in (new.then, self.seed.submit):
+            self._when(trigger, _new_scene, self.seed, self.objects, show=self._asked_anew, **_EVERY)
+        anew: dict[str, Any] = {"show": self._asked_anew, "trigger_mode": "always_last"}  # of a slider's way, its end
+        self._when(self.objects.release, _new_scene, self.seed, self.objects, **anew)
         self._when(self.upload.upload, lambda asking, path: asking.upload(Path(path)), self.upload)
         for trigger in (self.ask.click, self.question.submit):
-            self._when(trigger, Asking.ask, self.question)
-        self._when(self.thing.input, _choose, self.thing)
+            self._when(trigger, Asking.ask, self.question, **_EVERY)
+        self._when(self.thing.input, _choose, self.thing, show=self._choice, **_EVERY)
         self._when(self.recolour.click, Asking.recolour, self.color)
         self._when(self.delete.click, Asking.delete)
         self._when(self.undo.click, Asking.undo)
 
         @in_page
-        def choose_at(request: gr.Request, event: gr.SelectData) -> list[Any]:
+        def choose_at(request: gr.Request, event: gr.SelectData) -> Shown:
             self.of(request).choose_at(int(event.index[0]), int(event.index[1]))
-            return self._show(self.of(request))[:2]
+            return self._choice(self.of(request))
 
         @in_page
-        def ask_line(request: gr.Request, event: gr.SelectData) -> list[Any]:
-            asking = self.of(request)
-            if asking.now is not None:
-                asking.ask(asking.now.lines[int(event.index[0])].question)
-            return self._show(asking)
+        def ask_line(request: gr.Request, event: gr.SelectData) -> Shown:
+            self.of(request).ask(str(event.row_value[0]))
+            return self._asked_anew(self.of(request))
 
-        self.picture.select(choose_at, None, self._shown()[:2], show_progress="hidden", api_visibility="private")
-        self.lines.select(ask_line, None, self._shown(), show_progress="hidden", api_visibility="private")
+        for select, do in ((self.picture.select, choose_at), (self.lines.select, ask_line)):
+            select(do, None, self._outputs(), show_progress="hidden", **_EVERY, **_IN_TURN)
 
-    def _when(self, trigger: Callable[..., object], do: Callable[..., None], *inputs: gr.Component) -> None:
-        """Do something with what the visitor looks at when an event happens, and show it all anew."""
-        trigger(self._does(do), list(inputs), self._shown(), show_progress="minimal", api_visibility="private")
+    def _when(
+        self,
+        trigger: Callable[..., object],
+        do: Callable[..., None],
+        *inputs: gr.Component,
+        show: Callable[[Asking], Shown] | None = None,
+        **listener: Any,
+    ) -> None:
+        """Do something with what the visitor looks at when an event happens, and show all but the question anew.
 
-    def _does(self, do: Callable[..., None]) -> Callable[..., list[Any]]:
+        Args:
+            trigger: the event, such as ``button.click``.
+            do: called with the visitor's :class:`Asking` and the inputs' values.
+            inputs: whose values are handed over.
+            show: what is shown instead.
+            listener: more that Gradio should know of the event, such as ``trigger_mode``.
+        """
+
         @in_page
-        def did(request: gr.Request, *values: Any) -> list[Any]:
+        def did(request: gr.Request, *values: Any) -> Shown:
             do(self.of(request), *values)
-            return self._show(self.of(request))
+            return (show or self._answered)(self.of(request))
 
-        return did
+        trigger(did, list(inputs), self._outputs(), show_progress="minimal", **listener, **_IN_TURN)
 
-    def _shown(self) -> list[gr.Component]:
-        """What :meth:`_show` gives values for; the first two are all that a choice of an object changes."""
+    def _outputs(self) -> list[gr.Component]:
+        """What events may show anew."""
         return [self.picture, self.thing, self.question, self.said, self.why, self.film, self.lines, self.upload]
 
-    def _show(self, asking: Asking) -> list[Any]:
-        """Values for :meth:`_shown`."""
-        now, before = asking.now, asking.before
-        things = list(now.scene.objects) if now and now.scene else []
-        names = [f"{number + 1}: {describe(thing)}" for number, thing in enumerate(things)]
+    def _choice(self, asking: Asking) -> Shown:
+        """What changes where another object is chosen."""
+        names = _names(asking)
         chosen = None if asking.chosen is None else names[asking.chosen]
+        return {self.picture: asking.marked_picture(), self.thing: gr.Dropdown(names, value=chosen)}
+
+    def _answered(self, asking: Asking) -> Shown:
+        """All but the question: a person may be typing the next one while this one is answered."""
+        now, before = asking.now, asking.before
         line = now.line if now else None
-        return [
-            asking.marked_picture(),
-            gr.Dropdown(names, value=chosen),
-            gr.skip() if line is None else line.question,
-            _said(line, before.line if before else None),
-            None if line is None else as_picture(answer_figure(asking.answerer, line.given)),
-            self._film(line),
-            _table(now, before),
-            None,
-        ]
+        return {
+            **self._choice(asking),
+            self.said: _said(line, before.line if before else None),
+            self.why: None if line is None else as_picture(answer_figure(asking.answerer, line.given)),
+            self.film: self._film(line),
+            self.lines: _table(now, before),
+            self.upload: None,
+        }
+
+    def _asked_anew(self, asking: Asking) -> Shown:
+        """All, where the page has chosen the question."""
+        line = asking.now.line if asking.now else None
+        return {**self._answered(asking), self.question: gr.skip() if line is None else line.question}
 
     def _film(self, line: Line | None) -> Any:
         if line is None:
@@ -190,8 +215,15 @@ def _new_scene(asking: Asking, seed: float | None, num_objects: float) -> None:
     asking.new_scene(int(seed or 0), int(num_objects))
 
 
+def _names(asking: Asking) -> list[str]:
+    """The scene's objects as the list shows them."""
+    things = asking.now.scene.objects if asking.now and asking.now.scene else ()
+    return [f"{number + 1}: {describe(thing)}" for number, thing in enumerate(things)]
+
+
 def _choose(asking: Asking, name: str | None) -> None:
-    asking.chosen = int(name.partition(":")[0]) - 1 if name else None
+    names = _names(asking)  # which may have changed since the list was shown
+    asking.chosen = names.index(name) if name in names else None
 
 
 def _said(line: Line | None, before: Line | None) -> str:

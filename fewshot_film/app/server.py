@@ -7,6 +7,7 @@ import os
 import signal
 import tempfile
 import threading
+import traceback
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -111,6 +112,7 @@ def _application(page: Page, host: str) -> Any:
         lay_out(page),
         path="/",
         server_name=host,
+        app_kwargs={"exception_handlers": {KeyError: _gone}},
         footer_links=[],
         run_history=False,
         show_error=False,
@@ -123,6 +125,21 @@ def _application(page: Page, host: str) -> Any:
         ),
         css=CSS.read_text(encoding="utf-8"),
     )
+
+
+async def _gone(request: Any, error: Exception) -> Any:
+    """Leave an event quietly whose function is gone: a class was removed while a person did something with its card.
+
+    Gradio looks the function up by its number, and would end with a traceback in the log and an error in the page. The
+    page takes 422 for complaints about what was entered, and here there are none. Other errors of this kind are raised.
+    """
+    from fastapi.responses import JSONResponse
+    from gradio.route_utils import get_fn
+
+    *_, (last, _) = traceback.walk_tb(error.__traceback__)
+    if last.f_code is not get_fn.__code__:
+        raise error
+    return JSONResponse({"detail": []}, status_code=422)
 
 
 class _FromHereAlone:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import gradio as gr
 
-from fewshot_film.app.teaching import Group, Teaching, Verdict
+from fewshot_film.app.teaching import Group, Teaching, TeachingError, Verdict
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.run.page import Page, in_page
 
@@ -18,6 +18,11 @@ _START = (
     "Give every class a name and a few pictures: three make a start, ten are better. The classifier adapts at once, "
     "without training. Or begin with an example."
 )
+_DRAWN: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 1, "concurrency_id": "draw"}
+"""How cards and answers are drawn anew: one at a time. Gradio numbers components and functions while it draws, and two
+drawings at once could give one number twice; then a click does nothing, or something else."""
+_EVERY: dict[str, Any] = {"trigger_mode": "multiple"}
+"""For events of which each counts: Gradio drops those that come while one of their kind is under way."""
 _SHOWN_TROUBLES = 3
 _BARS = 6
 
@@ -53,7 +58,11 @@ class _Teach:
         return self.page.visitors.of(request.session_hash, Teaching, lambda folder: Teaching(start, folder, limits))
 
     def when(
-        self, trigger: Callable[..., object], do: Callable[..., Sequence[str] | None], *inputs: gr.Component
+        self,
+        trigger: Callable[..., object],
+        do: Callable[..., Sequence[str] | None],
+        *inputs: gr.Component,
+        **listener: Any,
     ) -> None:
         """Do something with the visitor's classes when an event happens, and say what went wrong.
 
@@ -61,6 +70,7 @@ class _Teach:
             trigger: the event, such as ``button.click``.
             do: called with the visitor's :class:`Teaching` and the inputs' values; may return troubles to show.
             inputs: whose values are handed over.
+            listener: more that Gradio should know of the event, such as ``trigger_mode``.
         """
 
         @in_page
@@ -69,7 +79,7 @@ class _Teach:
             _warn(do(teaching, *values))
             return teaching.changes, teaching.answers
 
-        trigger(did, list(inputs), self.told, show_progress="hidden", api_visibility="private")
+        trigger(did, list(inputs), self.told, show_progress="hidden", api_visibility="private", **listener)
 
     # left
 
@@ -79,9 +89,11 @@ class _Teach:
         with gr.Row(elem_classes="line"):
             name = gr.Textbox(placeholder="name of a class", show_label=False, container=False, scale=3)
             add = gr.Button("Add class", variant="primary", min_width=100)
+            asked = gr.Textbox(visible="hidden")
         for trigger in (add.click, name.submit):
-            self.when(trigger, lambda teaching, called: teaching.add_class(called) and None, name)
-            trigger(lambda: "", None, name, show_progress="hidden")
+            # the field is emptied by the browser at once: done by the server, it would take the next name's letters too
+            moved = trigger(None, name, [asked, name], js="(name) => [name, '']", show_progress="hidden")
+            self.when(moved.then, lambda teaching, called: teaching.add_class(called) and None, asked, **_EVERY)
         with gr.Row():
             for source, label in EXAMPLES.items():
                 self.when(gr.Button(label, size="sm", min_width=110).click, _example(source))
@@ -102,39 +114,56 @@ class _Teach:
 
         def cards(request: gr.Request) -> None:
             for group in list(self.of(request).groups.values()):
-                with gr.Column(variant="panel", elem_classes="card"):
-                    self._lay_out_card(group)
+                with gr.Column(variant="panel", elem_classes="card", key=("card", group.number)):
+                    self._lay_out_card(group, _Card(group.number, f"cards of {request.session_hash}"))
 
-        gr.render(triggers=[self.classes_changed.change], show_progress="hidden")(cards)
+        gr.render(triggers=[self.classes_changed.change], **_DRAWN)(cards)
 
-    def _lay_out_card(self, group: Group) -> None:
+    def _lay_out_card(self, group: Group, card: _Card) -> None:
         number = group.number
-        with gr.Row(equal_height=True):
+        with gr.Row(equal_height=True, key=card.key("head")):
             name = gr.Textbox(
-                group.name, label="Name", show_label=False, container=False, scale=4, max_lines=1, interactive=True
+                group.name,
+                label="Name",
+                show_label=False,
+                container=False,
+                scale=4,
+                max_lines=1,
+                interactive=True,
+                key=card.key("name"),
             )
-            remove = gr.Button("Remove class", size="sm", scale=0, min_width=110)
+            remove = gr.Button("Remove class", size="sm", scale=0, min_width=110, key=card.key("remove"))
         for trigger in (name.submit, name.blur):
-            self.when(trigger, lambda teaching, called: teaching.rename(number, called), name)
-        self.when(remove.click, lambda teaching: teaching.remove_class(number))
+            key = f"rename by {trigger.event_name}"
+            self.when(trigger, lambda teaching, called: _rename(teaching, number, called), name, **card.listener(key))
+        self.when(remove.click, lambda teaching: teaching.remove_class(number), **card.listener("remove"))
         if group.pictures:
-            self._lay_out_pictures(group)
-        files = _drop_zone(f"Drop pictures of {group.name} here", "multiple")
-        self.when(files.upload, lambda teaching, paths: teaching.add(number, paths), files)
+            self._lay_out_pictures(group, card)
+        files = _drop_zone(f"Drop pictures of {group.name} here", "multiple", key=card.key("files"))
+        self.when(
+            files.upload, lambda teaching, paths: teaching.add(number, paths or []), files, **card.listener("add")
+        )
 
-    def _lay_out_pictures(self, group: Group) -> None:
+    def _lay_out_pictures(self, group: Group, card: _Card) -> None:
         chosen = gr.State(-1)
-        gallery = _thumbnails([(picture.thumbnail, None) for picture in group.pictures])
-
-        def choose(event: gr.SelectData) -> int:
-            return int(event.index)
-
-        gallery.select(choose, None, chosen, show_progress="hidden")
+        pictures = list(group.pictures)
+        gallery = _thumbnails([(picture.thumbnail, None) for picture in pictures])
         with gr.Row(equal_height=True):
-            count = len(group.pictures)
-            gr.Markdown(f"{count} picture{'s' if count > 1 else ''}; a click chooses one", elem_classes="count")
+            many = f"{len(pictures)} picture{'s' if len(pictures) > 1 else ''}"
+            count = gr.Markdown(f"{many}; a click chooses one", elem_classes="count")
             remove = gr.Button("Remove chosen picture", size="sm", scale=0, min_width=170)
-        self.when(remove.click, lambda teaching, place: teaching.remove_picture(group.number, place), chosen)
+
+        def choose(event: gr.SelectData) -> tuple[int, str]:
+            return int(event.index), f"{many}; number {int(event.index) + 1} is chosen"
+
+        listener = {"show_progress": "hidden", "api_visibility": "private", **_EVERY}
+        gallery.select(choose, None, [chosen, count], **listener, **card.listener("choose"))
+        self.when(
+            remove.click,
+            lambda teaching, place: teaching.remove_picture(group.number, place),
+            chosen,
+            **card.listener("remove picture"),
+        )
 
     def lay_out_keep(self) -> None:
         """Taking the classifier away, and bringing it or a folder of pictures back."""
@@ -170,7 +199,7 @@ class _Teach:
         files.upload(lambda: None, None, files, show_progress="hidden")
         with gr.Accordion("Webcam", open=False):
             camera = gr.Image(sources=["webcam"], type="filepath", image_mode=None, show_label=False, height=260)
-        self.when(camera.input, lambda teaching, path: teaching.ask([path]) if path else None, camera)
+        self.when(camera.input, lambda teaching, path: teaching.ask([path]) if path else None, camera, **_EVERY)
         with gr.Row(equal_height=True):
             reject = gr.Slider(
                 0,
@@ -183,7 +212,7 @@ class _Teach:
                 scale=4,
             )
             forget = gr.Button("Forget them", size="sm", scale=0, min_width=110)
-        self.when(reject.release, Teaching.set_reject, reject)
+        self.when(reject.release, Teaching.set_reject, reject, trigger_mode="always_last")
         self.when(forget.click, Teaching.forget_queries)
 
     def lay_out_answers(self) -> None:
@@ -191,31 +220,65 @@ class _Teach:
 
         def answers(request: gr.Request) -> None:
             teaching = self.of(request)
-            if teaching.verdicts:
-                self._lay_out_verdicts(teaching)
-            elif teaching.queries:
-                _thumbnails([(query.thumbnail, None) for query in teaching.queries])
+            verdicts, queries = teaching.verdicts, teaching.queries
+            if verdicts:
+                self._lay_out_verdicts(verdicts, teaching.can_reject)
+            elif queries:
+                _thumbnails([(query.thumbnail, None) for query in queries])
 
-        gr.render(triggers=[self.answers_changed.change], show_progress="hidden")(answers)
+        gr.render(triggers=[self.answers_changed.change], **_DRAWN)(answers)
 
-    def _lay_out_verdicts(self, teaching: Teaching) -> None:
-        first, *_ = teaching.verdicts
-        gallery = _thumbnails([(one.picture.thumbnail, _caption(one)) for one in teaching.verdicts])
+    def _lay_out_verdicts(self, verdicts: Sequence[Verdict], can_reject: bool) -> None:
+        first, *_ = verdicts
+        gallery = _thumbnails([(one.picture.thumbnail, _caption(one)) for one in verdicts])
         with gr.Column(variant="panel", elem_classes="verdict"):
-            said = gr.Markdown(_headline(first, teaching.can_reject))
+            said = gr.Markdown(_headline(first, can_reject))
             bars = gr.Label(first.probabilities, num_top_classes=_BARS, show_label=False, show_heading=False)
             gr.Markdown("Most alike among the classes' pictures, and how far apart", elem_classes="count")
             nearest = _thumbnails(_alike(first))
 
         @in_page
-        def choose(request: gr.Request, event: gr.SelectData) -> tuple[str, dict[str, float], list[Any]]:
-            verdicts = self.of(request).verdicts
-            one = verdicts[min(int(event.index), len(verdicts) - 1)]
+        def choose(event: gr.SelectData) -> tuple[str, dict[str, float], list[Any]]:
+            one = verdicts[int(event.index)]
             alike = [(str(path), caption) for path, caption in _alike(one)]
-            return _headline(one, self.of(request).can_reject), one.probabilities, alike
+            return _headline(one, can_reject), one.probabilities, alike
 
         shown = [said, bars, nearest]
-        gallery.select(choose, None, shown, show_progress="hidden", api_visibility="private")
+        gallery.select(choose, None, shown, show_progress="hidden", api_visibility="private", **_EVERY)
+
+
+class _Card:
+    """What makes a card the same card when it is drawn anew.
+
+    Gradio knows components and listeners by their keys again. So a name's field keeps the focus, and what a person does
+    while the card is drawn reaches a function that is still there.
+
+    Args:
+        number: of the class.
+        queue: who waits for whom: what is done with a visitor's cards is done in the order in which it was asked for.
+    """
+
+    def __init__(self, number: int, queue: str) -> None:
+        self.number = number
+        self.queue = queue
+
+    def key(self, name: str) -> tuple[str, int]:
+        """Of a part of the card."""
+        return name, self.number
+
+    def listener(self, name: str) -> dict[str, Any]:
+        """What Gradio has to know of one of the card's events."""
+        return {"key": (f"to {name}", self.number), "concurrency_id": self.queue}
+
+
+def _rename(teaching: Teaching, number: int, name: str) -> list[str]:
+    """Another name for a class; the reason where it cannot have it, and then its card shows the name that it has."""
+    try:
+        teaching.rename(number, name)
+    except TeachingError as error:
+        teaching.changes += 1
+        return [str(error)]
+    return []
 
 
 def _warn(troubles: Sequence[str] | None) -> None:
@@ -230,8 +293,9 @@ def _example(source: str) -> Callable[[Teaching], None]:
     return lambda teaching: teaching.add_example(source)
 
 
-def _drop_zone(label: str, file_count: Literal["single", "multiple"]) -> gr.File:
-    return gr.File(label=label, file_count=file_count, interactive=True, elem_classes="drop")
+def _drop_zone(label: str, file_count: Literal["single", "multiple"], key: tuple[str, int] | None = None) -> gr.File:
+    # None in so many words: only then a zone that is drawn anew under its key is empty again
+    return gr.File(None, label=label, file_count=file_count, interactive=True, elem_classes="drop", key=key)
 
 
 def _thumbnails(pictures: Sequence[tuple[Path, str | None]]) -> gr.Gallery:

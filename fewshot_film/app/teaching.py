@@ -316,7 +316,6 @@ class Teaching:
         self.reader = Reader(classifier.image_size, classifier.channels, self.folder, self.limits)
 
     def _adapt(self) -> None:
-        self.changes += 1
         began = time.perf_counter()
         filled = [group for group in self.groups.values() if group.pictures]
         self._classifier = None
@@ -326,13 +325,17 @@ class Teaching:
             with self._model_in_use:
                 self._classifier = self._base.__sklearn_clone__().fit(images, labels)
         self.seconds = time.perf_counter() - began
+        self.changes += 1  # last: who hears of the number may look at once
         self._answer()
 
     def _answer(self) -> None:
+        self.verdicts = self._judged()  # as a whole: the page may look at any time
         self.answers += 1
-        classifier, self.verdicts = self._classifier, []
+
+    def _judged(self) -> list[Verdict]:
+        classifier, verdicts = self._classifier, list[Verdict]()
         if classifier is None or not self.queries:
-            return
+            return verdicts
         support = [picture for group in self.groups.values() for picture in group.pictures]
         images = torch.stack([picture.pixels for picture in self.queries])
         reject = self.reject if self.reject > 0 and self.can_reject else None
@@ -349,7 +352,8 @@ class Teaching:
                 for place, distance in zip(places[row].tolist(), distances[row].tolist(), strict=True)
             )
             is_stranger = answers.labels[row] is None
-            self.verdicts.append(Verdict(query, max(shares, key=shares.__getitem__), is_stranger, shares, nearest))
+            verdicts.append(Verdict(query, max(shares, key=shares.__getitem__), is_stranger, shares, nearest))
+        return verdicts
 
     def _adapted(self) -> FewShotClassifier:
         """A classifier of its own with the classes' names for labels."""
