@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "fewshot_film" / "__init__.py").read_text())
 
-DOCS = ["jinja2>=3.1", "latex2mathml>=3.77", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.30"]
+DOCS = ["jinja2>=3.1", "latex2mathml>=3.77", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.30", "nbformat>=5.10"]
 
 setup(
     name="fewshot-film",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from fewshot_film.learners import save_learner
 from tests.clevr.models import a_saved_model
 from tests.conftest import CHECKOUT
 from tests.learners.small import small_learner
+
+sys.path.insert(0, str(CHECKOUT / "docs"))  # the hook that makes notebooks
 
 SCRIPTS = sorted((CHECKOUT / "examples").glob("*.py"))
 SHOWS = {
@@ -61,3 +65,34 @@ def test_example_runs(name: str, run_example, tmp_path: Path):
 def test_example_says_what_it_shows(script: Path):
     assert re.match(r'"""[A-Z][^\n]+[.:](\n|""")', script.read_text(encoding="utf-8"))
     assert f"[{script.name}]" in (CHECKOUT / "docs" / "examples.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_its_notebook_says_the_same(script: Path):
+    """Text first, then all statements of the script in order; the same notebook every time."""
+    notebooks = pytest.importorskip("notebooks")
+    made = notebooks.notebook(script)
+    notebooks.nbformat.validate(made)
+    assert made == notebooks.notebook(script)
+    text, *code = made.cells
+    module = ast.parse(script.read_text("utf-8"))
+    assert text.source.splitlines() == f"# {ast.get_docstring(module)}".splitlines()
+    module.body.pop(0)
+    cells = [ast.unparse(ast.parse(cell.source)) for cell in code if cell.source != notebooks.NO_OPTIONS]
+    assert "\n".join(cells).split() == ast.unparse(module).split()
+    assert len(cells) > 2
+    comments = [line for line in script.read_text("utf-8").splitlines() if line.strip().startswith("#")]
+    assert all(any(comment in cell.source for cell in code) for comment in comments)
+
+
+def test_a_notebook_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Cell by cell in one namespace, with the arguments that a kernel is started with."""
+    notebooks = pytest.importorskip("notebooks")
+    a_saved_model(tmp_path / "model")
+    monkeypatch.setattr("sys.argv", ["kernel", "-f", "kernel.json"])
+    monkeypatch.setattr(notebooks, "NO_OPTIONS", notebooks.NO_OPTIONS.replace("[]", f"['--model', '{tmp_path}/model']"))
+    namespace = {"__name__": "__main__"}
+    with torch.random.fork_rng([]):
+        for cell in notebooks.notebook(CHECKOUT / "examples" / "clevr_ask.py").cells[1:]:
+            exec(cell.source, namespace)
+    assert re.search(SHOWS["clevr_ask"], capsys.readouterr().out)
