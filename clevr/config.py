@@ -137,11 +137,6 @@ class ReasonerConfig:
         return sides[0], sides[1]
 
     @property
-    def block_coordinates(self) -> bool:
-        """Whether the blocks and the classifier append coordinate maps; kept positions bring theirs with them."""
-        return self.coordinates and not self.positions
-
-    @property
     def num_film_blocks(self) -> int:
         """How many blocks are modulated."""
         if self.conditioning != "film":

@@ -72,10 +72,11 @@ def take(data: ReasoningData, numbers: NDArray[np.int64]) -> tuple[Tensor, Tenso
 
 
 def mirrored(pictures: Tensor, scenes: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """Pictures ``(P, 3, H, W)`` and what lies where in them ``(P, 10, 6)``, some mirrored left to right."""
+    """Pictures ``(P, 3, H, W)`` and what lies where in them ``(P, 10, 8)``, some mirrored left to right."""
     pictures = torch.where(chosen[:, None, None, None], pictures.flip(3), pictures)
     scenes = scenes.clone()
     scenes[chosen, :, 0] = 1 - scenes[chosen, :, 0]
+    scenes[chosen, :, -2] *= -1
     return pictures, scenes
 
 

@@ -27,7 +27,7 @@ class Supervision:
     scenes: Sequence[Scene]
     """The scene of each picture, ``M`` of them."""
     described: NDArray[np.float32]
-    """What lies where in each, ``(M, 10, 6)``: :func:`clevr.reasoning.supervision.describe_scenes`."""
+    """What lies where in each, ``(M, 10, 8)``: :func:`clevr.reasoning.supervision.describe_scenes`."""
     referents: NDArray[np.int8] | None
     """Which objects each question is about, hop by hop, ``(N, 4, 2, 10)``: :func:`mark_referents`; None if they were
     not asked for."""

@@ -31,10 +31,10 @@ class ReasoningBlock(nn.Module):
 
     def __init__(self, config: ReasonerConfig, has_film: bool, dilation: int = 1) -> None:
         super().__init__()
-        self.coordinates = config.block_coordinates
+        self.coordinates = config.coordinates
         self.residual = config.residual
         self.position = config.film_position if has_film else None
-        self.entry = nn.Conv2d(config.maps + 2 * config.block_coordinates, config.maps, 1)
+        self.entry = nn.Conv2d(config.maps + 2 * config.coordinates, config.maps, 1)
         reach = dilation * (config.block_kernel // 2)
         self.conv = nn.Conv2d(config.maps, config.maps, config.block_kernel, padding=reach, dilation=dilation)
         # FiLM takes the place of the normalisation's own scale and shift
@@ -48,7 +48,11 @@ class ReasoningBlock(nn.Module):
         return self.position == "input"
 
     def convolve(
-        self, x: Tensor, modulation: Modulation | None = None, joined: Tensor | None = None
+        self,
+        x: Tensor,
+        modulation: Modulation | None = None,
+        joined: Tensor | None = None,
+        coordinates: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Take the first step: both convolutions.
 
@@ -56,13 +60,16 @@ class ReasoningBlock(nn.Module):
             x: maps, ``(B, C, H, W)``.
             modulation: gamma and beta, used here if FiLM sits on the input.
             joined: what a question's code, joined to the input, adds to the first convolution, ``(B, C)``.
+            coordinates: where the positions are, ``(B, 2, H, W)``; None: on a grid.
 
         Returns:
             The first activation and the result of the second convolution, ``(B, C, H, W)`` each.
         """
         if self.position == "input":
             x = self.film(x, modulation)
-        x = self.entry(append_coordinates(x) if self.coordinates else x)
+        if self.coordinates:
+            x = append_coordinates(x) if coordinates is None else torch.cat((x, coordinates), 1)
+        x = self.entry(x)
         if joined is not None:
             x = x + joined[:, :, None, None]
         first = torch.relu(x)

@@ -27,8 +27,8 @@ class Classifier(nn.Module):
 
     def __init__(self, config: ReasonerConfig, num_answers: int) -> None:
         super().__init__()
-        self.coordinates = config.block_coordinates
-        self.conv = nn.Conv2d(config.maps + 2 * config.block_coordinates, config.classifier_maps, 1)
+        self.coordinates = config.coordinates and not config.positions  # answers do not depend on where things are
+        self.conv = nn.Conv2d(config.maps + 2 * self.coordinates, config.classifier_maps, 1)
         self.norm = nn.BatchNorm2d(config.classifier_maps)
         self.mean_norm = nn.BatchNorm1d(config.maps) if config.pooling == "max_mean" else None
         pooled = config.classifier_maps + (0 if self.mean_norm is None else config.maps)

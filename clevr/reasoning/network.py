@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ from clevr.reasoning.prefixes import PrefixTree
 from clevr.reasoning.questions import QuestionEncoder
 from clevr.reasoning.trunk import build_trunk
 from fewshot_film.film import Generator, LinearGenerator, Modulation, Modulations, Site, Sites
+
+_Maps = TypeVar("_Maps", Tensor, Tensor | None)
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class QuestionBatch:
     answers: Tensor | None = None
     """Position of each answer in :data:`clevr.questions.tokens.ANSWER_WORDS`, ``(Q,)``."""
     scenes: Tensor | None = None
-    """What lies where in each picture, ``(P, 10, 6)``: see :func:`clevr.reasoning.supervision.describe_scenes`."""
+    """What lies where in each picture, ``(P, 10, 8)``: see :func:`clevr.reasoning.supervision.describe_scenes`."""
     referents: Tensor | None = None
     """Which objects each question is about, hop by hop, ``(Q, 4, 2, 10)``: 1, 0, or -1 where that does not apply."""
     outlines: Tensor | None = None
@@ -149,16 +152,17 @@ class FiLMReasoner(nn.Module):
             codes: codes of the questions; needed only by the concatenation baseline.
         """
         joined = self._joined(codes)
-        x = maps if self.placing is None else self.placing(maps)
+        x, places = (maps, None) if self.placing is None else (self.placing(maps), maps[:, -4:-2])
         is_shared, steps = True, list[Tensor]()
         for index, module in enumerate(self.blocks):
             assert isinstance(module, ReasoningBlock)
             modulation = modulations.get(f"blocks.{index}")
             if is_shared and (module.sees_question_first or joined is not None):
-                x, is_shared = _take(x, picture), False
-            first, second = module.convolve(x, modulation, None if joined is None else joined[index])
+                x, places, is_shared = _take(x, picture), _take(places, picture), False
+            first, second = module.convolve(x, modulation, None if joined is None else joined[index], places)
             if is_shared:
                 first, second, is_shared = _take(first, picture), _take(second, picture), False
+                places = _take(places, picture)
             x = module.modulate(first, second, modulation)
             steps.append(x)
         return steps
@@ -177,9 +181,9 @@ class FiLMReasoner(nn.Module):
                 nn.init.kaiming_uniform_(module.weight)
 
 
-def _take(maps: Tensor, picture: Tensor) -> Tensor:
-    """Maps ``(P, C, H, W)`` repeated for every question ``(Q, C, H, W)``, in channels-last layout."""
-    return maps.permute(0, 2, 3, 1).index_select(0, picture).permute(0, 3, 1, 2)
+def _take(maps: _Maps, picture: Tensor) -> _Maps:
+    """Maps ``(P, C, H, W)`` repeated for every question ``(Q, C, H, W)``, in channels-last layout; None stays None."""
+    return None if maps is None else maps.permute(0, 2, 3, 1).index_select(0, picture).permute(0, 3, 1, 2)
 
 
 def _generator(config: ReasonerConfig, sites: Sites) -> Generator | None:

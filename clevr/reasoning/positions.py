@@ -13,9 +13,10 @@ from fewshot_film.film import append_coordinates
 
 
 class ObjectPositions(nn.Module):
-    """Keeps the positions that look most like the centre of an object, and tells where in its cell the centre is.
+    """Keeps the positions that look most like the centre of an object, and tells where on the ground the object stands.
 
-    A cell is as wide as a small object. Of two neighbours, only the place within the cell says which is further left.
+    Relations compare places on the ground. Which of two objects is further left does not follow from their columns when
+    one is far away, nor from their positions when they are neighbours: a position is as wide as a small object.
 
     Args:
         maps: number of maps.
@@ -26,28 +27,38 @@ class ObjectPositions(nn.Module):
         super().__init__()
         self.count = count
         self.score = nn.Conv2d(maps, 1, 1)
-        self.offset = nn.Sequential(nn.Conv2d(maps, maps, 1), nn.ReLU(inplace=True), nn.Conv2d(maps, 2, 1))
+        self.ground = nn.Sequential(
+            nn.Conv2d(maps + 2, 2 * maps, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(2 * maps, 2 * maps, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(2 * maps, 2, 1),
+        )
 
     def forward(self, maps: Tensor) -> Tensor:
         """The kept positions of maps ``(P, C, H, W)``.
 
         Returns:
-            ``(P, C + 5, 1, K)``: the maps there, the score (above 0: rather an object than not), the coordinates of the
-            object's centre, and those of the position, from -1 to 1.
+            ``(P, C + 5, 1, K)``: the maps there, the score (above 0: rather an object than not), the object's place on
+            the ground, and the coordinates of the position, from -1 to 1.
         """
         scores = self.score(maps)
-        centres = self.offset(maps) * self._step(maps)
-        whole = append_coordinates(torch.cat((maps, scores, centres), 1))
-        whole = torch.cat((whole[:, :-4], whole[:, -4:-2] + whole[:, -2:], whole[:, -2:]), 1)
-        rows = whole.flatten(2)
+        coordinates = append_coordinates(maps)[:, -2:]
+        rows = torch.cat((maps, scores, self.places(maps), coordinates), 1).flatten(2)
         kept = scores.flatten(1).topk(min(self.count, rows.shape[2])).indices
         return rows.gather(2, kept[:, None].expand(-1, rows.shape[1], -1)).unsqueeze(2)
 
-    @staticmethod
-    def _step(maps: Tensor) -> Tensor:
-        """From one position to the next, in coordinates."""
-        height, width = maps.shape[2:]
-        return maps.new_tensor([2 / max(width - 1, 1), 2 / max(height - 1, 1)]).view(1, 2, 1, 1)
+    def places(self, maps: Tensor) -> Tensor:
+        """Where the object of each position stands: to the right and to the front, in the scene's units.
+
+        Args:
+            maps: ``(P, C, H, W)``.
+
+        Returns:
+            ``(P, 2, H, W)``.
+        """
+        places: Tensor = self.ground(append_coordinates(maps))
+        return places
 
 
 def cells_of(kept: Tensor, grid: tuple[int, int]) -> Tensor:

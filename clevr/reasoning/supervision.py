@@ -8,6 +8,7 @@ is the same with or without.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -22,8 +23,12 @@ from clevr.world.scene import COLORS, MATERIALS, SHAPES, SIZES, Scene
 
 ATTRIBUTES: Mapping[str, Sequence[str]] = {"shape": SHAPES, "size": SIZES, "color": COLORS, "material": MATERIALS}
 MAX_OBJECTS = 10
-FIELDS = 2 + len(ATTRIBUTES)
-"""Of an object: column and row of its centre, as shares of the picture's width and height, and its attributes."""
+FIELDS = 2 + len(ATTRIBUTES) + 2
+"""Of an object: column and row of its centre, as shares of the picture's width and height, its attributes, and where it
+stands on the ground: to the right and to the front, in the scene's units."""
+
+PLACE_WEIGHT = 2.0
+"""Of the distance on the ground, in the scene's units, against the cross-entropies. Things stand 0.4 apart or more."""
 
 
 def describe_scenes(scenes: Sequence[Scene], size: tuple[int, int], aspect: float) -> NDArray[np.float32]:
@@ -36,17 +41,21 @@ def describe_scenes(scenes: Sequence[Scene], size: tuple[int, int], aspect: floa
             (:func:`clevr.data.pictures.fit_picture`).
 
     Returns:
-        ``(N, 10, 6)``: column and row, 0 to 1 within what the model sees, and the number of each attribute; -1 where
-        there is no object.
+        ``(N, 10, 8)``: column and row, 0 to 1 within what the model sees, the number of each attribute, and the place on
+        the ground along the scene's directions "right" and "front", nan where the scene has none; -1 where there is no
+        object.
     """
     width, height = size
     seen = width * aspect
     found = np.full((len(scenes), MAX_OBJECTS, FIELDS), -1, np.float32)
+    unknown = (float("nan"),) * 3
     for row, scene in zip(found, scenes, strict=True):
+        ways = [scene.directions.get(name, unknown) for name in ("right", "front")]
         for place, thing in zip(row, scene.objects[:MAX_OBJECTS], strict=False):
             column, line, _ = thing.pixel_coords
             kinds = [values.index(getattr(thing, name)) for name, values in ATTRIBUTES.items()]
-            place[:] = (column / width, (line - (height - seen) / 2) / seen, *kinds)
+            ground = [sum(map(operator.mul, thing.coords, way)) for way in ways]
+            place[:] = (column / width, (line - (height - seen) / 2) / seen, *kinds, *ground)
     return found
 
 
@@ -54,7 +63,7 @@ def cells(scenes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """Where the objects' centres lie on a grid.
 
     Args:
-        scenes: what lies where, ``(P, 10, 6)``.
+        scenes: what lies where, ``(P, 10, 8)``.
         height: rows of the grid.
         width: columns of the grid.
 
@@ -80,19 +89,19 @@ class SceneHead(nn.Module):
         self.attributes = nn.Conv2d(maps, sum(self.sizes), 1)
 
     def forward(
-        self, maps: Tensor, scenes: Tensor, presence: Tensor | None = None, offset: Tensor | None = None
+        self, maps: Tensor, scenes: Tensor, presence: Tensor | None = None, places: Tensor | None = None
     ) -> dict[str, Tensor]:
         """Losses per object, and how well it sees.
 
         Args:
             maps: the trunk's maps, ``(P, C, H, W)``.
-            scenes: what lies where, ``(P, 10, 6)``, from :func:`describe_scenes`.
+            scenes: what lies where, ``(P, 10, 8)``, from :func:`describe_scenes`.
             presence: scores of the positions, ``(P, 1, H, W)``, of a model that has its own.
-            offset: column and row of an object's centre from that of its position, ``(P, 2, H, W)``, in positions.
+            places: where a model takes the object of each position to stand, ``(P, 2, H, W)``, in the scene's units.
 
         Returns:
             ``loss``, cross-entropies of presence, at all positions, and of objects' attributes, and the distance of
-            their centres; ``accuracy``, the share of the objects that are found with all attributes right.
+            their places; ``accuracy``, the share of the objects that are found with all attributes right.
         """
         cell, inside = cells(scenes, *maps.shape[2:])
         picture, thing = inside.nonzero(as_tuple=True)
@@ -107,10 +116,10 @@ class SceneHead(nn.Module):
             kinds = scenes[picture, thing, 2 + index].long()
             loss = loss + F.cross_entropy(logits, kinds, reduction="sum")
             right = right & (logits.argmax(1) == kinds)
-        if offset is not None:
-            truth = scenes[picture, thing, :2] * scenes.new_tensor([maps.shape[3], maps.shape[2]]) % 1 - 0.5
-            found = offset.float().permute(0, 2, 3, 1).flatten(1, 2)[where]
-            loss = loss + F.l1_loss(found, truth, reduction="sum")
+        if places is not None:
+            found = places.float().permute(0, 2, 3, 1).flatten(1, 2)[where]
+            distance = (found - scenes[picture, thing, -2:]).abs()
+            loss = loss + PLACE_WEIGHT * distance[distance.isfinite()].sum()
         count = max(len(picture), 1)
         return {"loss": loss / count, "accuracy": right.sum() / count}
 
@@ -118,7 +127,8 @@ class SceneHead(nn.Module):
 class ReferentHead(nn.Module):
     """Reads off the blocks' maps which objects a question is about, hop by hop.
 
-    The last block answers for the last hop, the one before it for the hop before, and so on.
+    The last block answers for the last hop, the one before it for the hop before, and so on; where there are twice as
+    many blocks as hops, every second one.
 
     Args:
         maps: maps of the blocks.
@@ -128,6 +138,7 @@ class ReferentHead(nn.Module):
     def __init__(self, maps: int, blocks: int) -> None:
         super().__init__()
         self.hops = range(max(MAX_HOPS - blocks, 0), MAX_HOPS)
+        self.blocks_a_hop = max(blocks // MAX_HOPS, 1)
         self.linears = nn.ModuleList(nn.Linear(maps, 2) for _ in self.hops)
 
     def forward(
@@ -142,7 +153,7 @@ class ReferentHead(nn.Module):
 
         Args:
             steps: the maps of every question after each block, ``(Q, C, H, W)``.
-            scenes: what lies where in the picture of every question, ``(Q, 10, 6)``.
+            scenes: what lies where in the picture of every question, ``(Q, 10, 8)``.
             referents: ``(Q, 4, 2, 10)``: 1, 0, or -1 where that does not apply.
             grid: rows and columns of the trunk's maps.
             kept: which of their positions the blocks' maps are of, ``(Q, K)``; None: all.
@@ -155,7 +166,8 @@ class ReferentHead(nn.Module):
         places = question * steps[-1].shape[2:].numel() + place[question, thing]
         targets = referents[question, :, :, thing]
         losses = list[Tensor]()
-        for hop, linear, maps in zip(self.hops, self.linears, steps[-len(self.hops) :], strict=True):
+        answering = steps[:: -self.blocks_a_hop][: len(self.hops)][::-1]
+        for hop, linear, maps in zip(self.hops, self.linears, answering, strict=True):
             rows = maps.permute(0, 2, 3, 1).flatten(0, 2)
             logits, target = linear(rows.index_select(0, places)).float(), targets[:, hop].float()
             each = F.binary_cross_entropy_with_logits(logits, target.clamp(min=0), reduction="none")

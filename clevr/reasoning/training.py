@@ -30,7 +30,7 @@ class SeeingTraining(nn.Module):
         """Loss per object and share of the objects that are seen right.
 
         Args:
-            batch: pictures ``(P, 3, H, W)`` and what lies where in them, ``(P, 10, 6)``.
+            batch: pictures ``(P, 3, H, W)`` and what lies where in them, ``(P, 10, 8)``.
         """
         pictures, scenes = batch
         maps = self.trunk(pictures).contiguous(memory_format=torch.channels_last)
@@ -145,5 +145,5 @@ def answers_of(batch: QuestionBatch) -> Tensor:
 
 
 def _guesses(objects: ObjectPositions | None, maps: Tensor) -> tuple[Tensor, ...]:
-    """Score and offset of every position, of a model that keeps some of them."""
-    return () if objects is None else (objects.score(maps), objects.offset(maps))
+    """Score of every position and place of its object, of a model that keeps some of them."""
+    return () if objects is None else (objects.score(maps), objects.places(maps))

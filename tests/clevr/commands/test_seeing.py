@@ -105,12 +105,12 @@ def test_batches_are_functions_of_their_number(data: ReasoningData) -> None:
 
 def test_a_mirrored_picture_shows_its_mirrored_scene() -> None:
     pictures = torch.arange(2 * 3 * 1 * 4, dtype=torch.uint8).view(2, 3, 1, 4)
-    scenes = torch.full((2, 10, 6), -1.0)
-    scenes[:, 0] = torch.tensor([0.125, 0.5, 1, 0, 3, 1])
+    scenes = torch.full((2, 10, 8), -1.0)
+    scenes[:, 0] = torch.tensor([0.125, 0.5, 1, 0, 3, 1, 2.5, -0.5])
     found, where = mirrored(pictures, scenes, torch.tensor([True, False]))
     assert torch.equal(found[0], pictures[0].flip(2))
     assert torch.equal(found[1], pictures[1])
-    assert where[0, 0].tolist() == [0.875, 0.5, 1, 0, 3, 1]
+    assert where[0, 0].tolist() == [0.875, 0.5, 1, 0, 3, 1, -2.5, -0.5]
     assert torch.equal(where[1], scenes[1])
     assert (where[0, 1:, 2] == -1).all(), "where there is no object there is none"
 

@@ -18,8 +18,13 @@ def keeping(count: int) -> ObjectPositions:
     objects = ObjectPositions(3, count).double()
     objects.score.weight.data = torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).double()
     objects.score.bias.data = torch.tensor([0.5]).double()
-    objects.offset[2].weight.data.zero_()
-    objects.offset[2].bias.data = torch.tensor([0.25, -0.5]).double()
+    for layer in (objects.ground[0], objects.ground[2], objects.ground[4]):
+        layer.weight.data.zero_()
+        layer.bias.data.zero_()
+    objects.ground[0].weight.data[0, 1], objects.ground[0].bias.data[1:3] = 1, 1  # the second map, and coordinates
+    objects.ground[0].weight.data[1, 3], objects.ground[0].weight.data[2, 4] = 1, 1
+    objects.ground[2].weight.data[:3, :3] = torch.eye(3)[:, :, None, None]
+    objects.ground[4].weight.data[0, [0, 2]], objects.ground[4].weight.data[1, 1] = 1, 2
     return objects
 
 
@@ -30,8 +35,8 @@ def test_the_positions_with_the_highest_scores_are_kept() -> None:
     kept = keeping(2)(maps)
     assert kept.shape == (1, 8, 1, 2)
     found = kept[0, :, 0].T.tolist()
-    assert found[0] == pytest.approx([5, 7, 0, 5.5, 1 + 1 / 6, 0, 1, 1]), "maps, score, centre, position"
-    assert found[1] == pytest.approx([4, 1, 0, 4.5, -1 / 3 + 1 / 6, -2, -1 / 3, -1])
+    assert found[0] == pytest.approx([5, 7, 0, 5.5, 7 + 2, 2 * 2, 1, 1]), "maps, score, place on the ground, position"
+    assert found[1] == pytest.approx([4, 1, 0, 4.5, 1 + 0, 2 * (2 / 3), -1 / 3, -1])
     assert cells_of(kept, (2, 4)).tolist() == [[7, 1]]
 
 
@@ -57,15 +62,16 @@ def plain_answer(network: FiLMReasoner, asked: QuestionBatch) -> Tensor:
     rows = torch.linspace(-1, 1, height, dtype=torch.float64)[:, None].expand(len(maps), 1, height, width)
     assert network.objects is not None
     assert network.placing is not None
-    offset = network.objects.offset(maps)
-    centres = columns + 2 / (width - 1) * offset[:, :1], rows + 2 / (height - 1) * offset[:, 1:]
-    x = torch.cat((maps, network.objects.score(maps), *centres, columns, rows), 1)
+    first, _, second, _, third = network.objects.ground
+    places = third(F.relu(second(F.relu(first(torch.cat((maps, columns, rows), 1))))))
+    x = torch.cat((maps, network.objects.score(maps), places, columns, rows), 1)
     norm, conv = network.placing[:2]
     x = F.relu(conv(norm(x)))[asked.picture]
+    places = places[asked.picture]
     values = network.modulations(network.questions(asked.tree))
     for name, block in network.blocks.named_children():
         gamma, beta = (part[:, :, None, None] for part in values[f"blocks.{name}"])
-        first = F.relu(block.entry(x))
+        first = F.relu(block.entry(torch.cat((x, places), 1)))
         pooled = torch.cat((first.amax((2, 3)), first.mean((2, 3))), 1)
         second = block.conv(first) + (pooled @ block.context.weight.T)[:, :, None, None]
         x = first + F.relu(gamma * block.norm(second) + beta)

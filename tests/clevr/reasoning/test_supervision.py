@@ -7,25 +7,42 @@ import torch
 import torch.nn.functional as F
 
 from clevr.questions.outline import FIELDS, FUNCTIONS, MAX_HOPS
-from clevr.reasoning.supervision import ATTRIBUTES, OutlineHead, ReferentHead, SceneHead, cells, describe_scenes
+from clevr.reasoning.supervision import (
+    ATTRIBUTES,
+    PLACE_WEIGHT,
+    OutlineHead,
+    ReferentHead,
+    SceneHead,
+    cells,
+    describe_scenes,
+)
 from clevr.world.scene import Scene, SceneObject
 
 
 def thing(column: float, row: float, color: str = "red") -> SceneObject:
-    return SceneObject("cube", "small", color, "metal", (0, 0, 0), 0.0, (column, row, 9.0))
+    return SceneObject("cube", "small", color, "metal", (column, -row, 0.5), 0.0, (column, row, 9.0))
 
 
 def scene(*things: SceneObject) -> Scene:
-    return Scene(things, {}, {})
+    return Scene(things, {"right": (0.6, 0.8, 0.0), "front": (0.8, -0.6, 0.0)}, {})
 
 
 def test_places_are_shares_of_what_the_model_sees() -> None:
     """A picture of 12 x 8 of which a model sees the middle 12 x 6."""
     found = describe_scenes([scene(thing(6, 4), thing(0, 1))], (12, 8), 0.5)
-    assert found.shape == (1, 10, 6)
-    assert found[0, 0].tolist() == [0.5, 0.5, 0, 1, 1, 1]
+    assert found.shape == (1, 10, 8)
+    assert found[0, 0, :6].tolist() == [0.5, 0.5, 0, 1, 1, 1]
     assert found[0, 1, :2].tolist() == [0.0, 0.0]
     assert (found[0, 2:] == -1).all()
+
+
+def test_places_on_the_ground_are_along_the_directions() -> None:
+    found = describe_scenes([scene(thing(6, 4), thing(0, 1))], (12, 8), 0.5)
+    assert found[0, 0, 6:].tolist() == pytest.approx([0.6 * 6 - 0.8 * 4, 0.8 * 6 + 0.6 * 4])
+    assert found[0, 1, 6:].tolist() == pytest.approx([-0.8, 0.6])
+    without = describe_scenes([Scene((thing(6, 4),), {}, {})], (12, 8), 0.5)
+    assert math.isnan(without[0, 0, 6])
+    assert math.isnan(without[0, 0, 7])
 
 
 def test_cells_of_a_grid() -> None:
@@ -75,15 +92,29 @@ def test_the_scene_loss_reads_the_right_position() -> None:
     assert head(maps, scenes, presence=own)["accuracy"].item() == 0
 
 
-def test_the_distance_of_centres_by_hand() -> None:
-    """Objects at 2.5 and 4.5 of six columns, 1.75 and 2.5 of four rows; the model puts both in the middle of a cell."""
-    scenes = torch.from_numpy(describe_scenes([scene(thing(5, 3.5), thing(9.5, 5))], (12, 8), 8 / 12))
+def test_the_distance_of_places_by_hand() -> None:
+    """Objects at (5, 3.5) and (9.5, 5) of the picture; the model takes both to stand in the middle of the ground."""
+    things = scene(thing(5, 3.5), thing(9.5, 5))
+    scenes = torch.from_numpy(describe_scenes([things], (12, 8), 8 / 12))
     maps, head = torch.zeros(1, 16, 4, 6), spelling_head()
     without = head(maps, scenes)["loss"].item()
-    offset = torch.zeros(1, 2, 4, 6)
-    assert head(maps, scenes, offset=offset)["loss"].item() == pytest.approx(without + (0.25 + 0.25) / 2)
-    offset[0, :, 1, 2], offset[0, :, 2, 4] = torch.tensor([0.0, 0.25]), torch.tensor([0.25, 0.0])
-    assert head(maps, scenes, offset=offset)["loss"].item() == pytest.approx(without)
+    places = torch.zeros(1, 2, 4, 6)
+    off = (0.6 * 5 - 0.8 * 3.5, 0.8 * 5 + 0.6 * 3.5, 0.6 * 9.5 - 0.8 * 5, 0.8 * 9.5 + 0.6 * 5)
+    mean = sum(map(abs, off)) / 2
+    assert head(maps, scenes, places=places)["loss"].item() == pytest.approx(without + PLACE_WEIGHT * mean)
+    places[0, :, 1, 2], places[0, :, 2, 4] = torch.tensor(off[:2]), torch.tensor(off[2:])
+    assert head(maps, scenes, places=places)["loss"].item() == pytest.approx(without, abs=1e-5)
+
+
+def test_places_that_are_not_known_teach_nothing() -> None:
+    scenes = torch.from_numpy(describe_scenes([Scene((thing(5, 3.5),), {}, {})], (12, 8), 8 / 12))
+    maps, head = torch.zeros(1, 16, 4, 6), spelling_head()
+    places = torch.ones(1, 2, 4, 6, requires_grad=True)
+    loss = head(maps, scenes, places=places)["loss"]
+    loss.backward()
+    assert loss.item() == pytest.approx(head(maps, scenes)["loss"].item())
+    assert places.grad is not None
+    assert (places.grad == 0).all()
 
 
 def by_hand(referents: torch.Tensor, blocks: int) -> tuple[ReferentHead, torch.Tensor, torch.Tensor]:
