@@ -56,6 +56,9 @@ class ReasonerConfig:
     context: bool = False
     """Whether each block also adds to every position what the whole picture holds: the maxima and means of its first
     activation, through a linear layer. Objects that are far from each other meet in one block."""
+    relations: bool = False
+    """Whether a quarter of each block's maps each also gets the sum over the objects to the left, behind, to the right
+    and in front, by the places on the ground of kept positions: what "left of" asks for takes one block."""
     word_dim: int = 200
     """Width of the word embeddings."""
     hidden_dim: int = 4096
@@ -112,6 +115,11 @@ class ReasonerConfig:
             )
         if self.positions < 0:
             raise ConfigError(f"model.positions is {self.positions}; expected a number of positions, or 0 for all")
+        if self.relations and (not self.positions or self.maps % 4):
+            raise ConfigError(
+                f"model.relations needs model.positions, and maps for four sides; positions is {self.positions}, maps "
+                f"{self.maps}; keep some positions, a multiple of 4 maps, or leave relations off"
+            )
         if self.positions and self.block_kernel != 1:
             raise ConfigError(
                 f"model.positions keeps {self.positions} positions, which have no neighbours, and model.block_kernel "

@@ -15,7 +15,8 @@ class ReasoningBlock(nn.Module):
 
     A 1x1 convolution over maps and coordinates, ReLU, a 3x3 convolution, normalisation, FiLM, ReLU; the first
     activation is added to the last. With ``context``, the second convolution also gets the maxima and means of its
-    input over the whole picture, so that a position can be compared with one far away.
+    input over the whole picture, so that a position can be compared with one far away. With ``relations``, a quarter of
+    its maps each also gets the sum over the objects to the left, behind, to the right and in front.
 
     The block works in two steps, so that a network can take the first once for a picture and the second once for
     every question about it.
@@ -41,6 +42,7 @@ class ReasoningBlock(nn.Module):
         self.norm = nn.BatchNorm2d(config.maps, affine=not has_film) if config.batch_norm else nn.Identity()
         self.film = FiLM(config.maps)
         self.context = nn.Linear(2 * config.maps, config.maps, bias=False) if config.context else None
+        self.relations = nn.Conv2d(config.maps, config.maps, 1, bias=False) if config.relations else None
 
     @property
     def sees_question_first(self) -> bool:
@@ -53,6 +55,7 @@ class ReasoningBlock(nn.Module):
         modulation: Modulation | None = None,
         joined: Tensor | None = None,
         coordinates: Tensor | None = None,
+        sides: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Take the first step: both convolutions.
 
@@ -61,6 +64,7 @@ class ReasoningBlock(nn.Module):
             modulation: gamma and beta, used here if FiLM sits on the input.
             joined: what a question's code, joined to the input, adds to the first convolution, ``(B, C)``.
             coordinates: where the positions are, ``(B, 2, H, W)``; None: on a grid.
+            sides: which objects lie on which side of each position, ``(B, 4, W, W)``, for a block with relations.
 
         Returns:
             The first activation and the result of the second convolution, ``(B, C, H, W)`` each.
@@ -76,6 +80,8 @@ class ReasoningBlock(nn.Module):
         second = self.conv(first)
         if self.context is not None:
             second = second + self.context(maxima_and_means(first))[:, :, None, None]
+        if self.relations is not None and sides is not None:
+            second = second + _gather(self.relations(first), sides)
         return first, second
 
     def modulate(self, first: Tensor, x: Tensor, modulation: Modulation | None) -> Tensor:
@@ -94,3 +100,11 @@ class ReasoningBlock(nn.Module):
             x = self.film(x, modulation)
         x = first + x if self.residual else x
         return self.film(x, modulation) if self.position == "residual" else x
+
+
+def _gather(maps: Tensor, sides: Tensor) -> Tensor:
+    """Sums of maps ``(B, C, 1, K)`` over the objects on each side ``(B, S, K, K)``; each side its share of them."""
+    batch, channels, _, positions = maps.shape
+    rows = maps.permute(0, 3, 1, 2).reshape(batch, positions, sides.shape[1], -1)
+    sums = sides @ rows.transpose(1, 2)
+    return sums.transpose(1, 2).reshape(batch, positions, 1, channels).permute(0, 3, 2, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +14,11 @@ from clevr.config import ReasonerConfig
 from clevr.questions.tokens import ANSWER_WORDS, Vocabulary
 from clevr.reasoning.blocks import ReasoningBlock
 from clevr.reasoning.classifier import Classifier
-from clevr.reasoning.positions import ObjectPositions, cells_of
+from clevr.reasoning.positions import ObjectPositions, cells_of, sides_of
 from clevr.reasoning.prefixes import PrefixTree
 from clevr.reasoning.questions import QuestionEncoder
 from clevr.reasoning.trunk import build_trunk
 from fewshot_film.film import Generator, LinearGenerator, Modulation, Modulations, Site, Sites
-
-_Maps = TypeVar("_Maps", Tensor, Tensor | None)
 
 
 @dataclass(frozen=True)
@@ -153,16 +151,18 @@ class FiLMReasoner(nn.Module):
         """
         joined = self._joined(codes)
         x, places = (maps, None) if self.placing is None else (self.placing(maps), maps[:, -4:-2])
+        sides = sides_of(maps) if self.config.relations else None
         is_shared, steps = True, list[Tensor]()
         for index, module in enumerate(self.blocks):
             assert isinstance(module, ReasoningBlock)
             modulation = modulations.get(f"blocks.{index}")
             if is_shared and (module.sees_question_first or joined is not None):
-                x, places, is_shared = _take(x, picture), _take(places, picture), False
-            first, second = module.convolve(x, modulation, None if joined is None else joined[index], places)
+                x, places, sides = (_take(part, picture) for part in (x, places, sides))
+                is_shared = False
+            first, second = module.convolve(x, modulation, None if joined is None else joined[index], places, sides)
             if is_shared:
-                first, second, is_shared = _take(first, picture), _take(second, picture), False
-                places = _take(places, picture)
+                first, second, places, sides = (_take(part, picture) for part in (first, second, places, sides))
+                is_shared = False
             x = module.modulate(first, second, modulation)
             steps.append(x)
         return steps
@@ -181,7 +181,7 @@ class FiLMReasoner(nn.Module):
                 nn.init.kaiming_uniform_(module.weight)
 
 
-def _take(maps: _Maps, picture: Tensor) -> _Maps:
+def _take(maps: Tensor | None, picture: Tensor) -> Any:
     """Maps ``(P, C, H, W)`` repeated for every question ``(Q, C, H, W)``, in channels-last layout; None stays None."""
     return None if maps is None else maps.permute(0, 2, 3, 1).index_select(0, picture).permute(0, 3, 1, 2)
 

@@ -76,6 +76,22 @@ def cells_of(kept: Tensor, grid: tuple[int, int]) -> Tensor:
     return row * grid[1] + column
 
 
+def sides_of(kept: Tensor) -> Tensor:
+    """Which objects lie on which side of each kept position.
+
+    Args:
+        kept: from :class:`ObjectPositions`, ``(P, C + 5, 1, K)``.
+
+    Returns:
+        ``(P, 4, K, K)``, where ``[p, s, i, j]`` is 1/4 if j is an object and lies to the left of i, behind i, to the
+        right of i, or in front of i, else 0. A quarter, so that a sum over a side is about as large as one response.
+    """
+    places, scores = kept[:, -4:-2, 0], kept[:, -5, 0]
+    beyond = places[:, :, :, None] > places[:, :, None, :]
+    sides = torch.cat((beyond, beyond.transpose(2, 3)), 1) & (scores > 0)[:, None, None, :]
+    return sides.to(kept.dtype) / 4
+
+
 def on_grid(maps: Tensor, cells: Tensor, grid: tuple[int, int]) -> Tensor:
     """Maps at some positions put back on their grid, with zeros elsewhere.
 

@@ -41,9 +41,9 @@ def describe_scenes(scenes: Sequence[Scene], size: tuple[int, int], aspect: floa
             (:func:`clevr.data.pictures.fit_picture`).
 
     Returns:
-        ``(N, 10, 8)``: column and row, 0 to 1 within what the model sees, the number of each attribute, and the place on
-        the ground along the scene's directions "right" and "front", nan where the scene has none; -1 where there is no
-        object.
+        ``(N, 10, 8)``: column and row, 0 to 1 within what the model sees, the number of each attribute, and the place
+        on the ground along the scene's directions "right" and "front", nan where the scene has none; -1 where there is
+        no object.
     """
     width, height = size
     seen = width * aspect

@@ -115,9 +115,7 @@ def test_a_mirrored_picture_shows_its_mirrored_scene() -> None:
     assert (where[0, 1:, 2] == -1).all(), "where there is no object there is none"
 
 
-def test_every_picture_is_looked_at_once(
-    data: ReasoningData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_picture_is_looked_at_once(data: ReasoningData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reasoner = a_reasoner(positions=5, block_kernel=1)
     first = look_once(reasoner, data, tmp_path / "seen.npz")
     expected = reasoner.see(torch.from_numpy(np.asarray(data.pictures[np.arange(6)])))

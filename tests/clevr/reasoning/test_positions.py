@@ -6,7 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clevr.reasoning.network import FiLMReasoner, QuestionBatch
-from clevr.reasoning.positions import ObjectPositions, cells_of, on_grid
+from clevr.reasoning.positions import ObjectPositions, cells_of, on_grid, sides_of
+from clevr.reasoning.supervision import describe_scenes
+from clevr.world.scenes import Scenes
 from fewshot_film.run.errors import ConfigError
 from tests.clevr.reasoning.small import SMALL, batch, reasoner
 
@@ -52,6 +54,73 @@ def test_cells_survive_half_precision(grid: tuple[int, int]) -> None:
 def test_what_was_not_kept_is_zero_on_the_grid() -> None:
     found = on_grid(torch.tensor([[[[2.0, 3.0]]]]), torch.tensor([[3, 0]]), (2, 2))
     assert found.tolist() == [[[[3, 0], [0, 2]]]]
+
+
+def test_sides_by_hand() -> None:
+    """Three kept positions; the second is no object, the third further right and further back than the first."""
+    kept = torch.zeros(1, 8, 1, 3)
+    kept[0, 3, 0] = torch.tensor([1.0, -1.0, 1.0])  # scores
+    kept[0, 4, 0] = torch.tensor([-1.0, 0.0, 2.0])  # to the right
+    kept[0, 5, 0] = torch.tensor([0.5, 0.0, -0.5])  # to the front
+    left, behind, right, front = 4 * sides_of(kept)[0]
+    assert left.tolist() == [[0, 0, 0], [1, 0, 0], [1, 0, 0]]
+    assert right.tolist() == [[0, 0, 1], [0, 0, 1], [0, 0, 0]]
+    assert behind.tolist() == [[0, 0, 1], [0, 0, 1], [0, 0, 0]]
+    assert front.tolist() == [[0, 0, 0], [1, 0, 0], [1, 0, 0]]
+
+
+def test_sides_are_the_relations_of_scenes() -> None:
+    """From true places on the ground follows what scenes list as their relationships."""
+    for scene in Scenes(seed=3, split="train").batch(range(20)):
+        count = len(scene.objects)
+        kept = torch.zeros(1, 8, 1, count)
+        kept[0, 3] = 1
+        described = torch.from_numpy(describe_scenes([scene], (480, 320), 2 / 3))[0, :count]
+        kept[0, 4:6, 0] = described[:, -2:].T
+        for name, side in zip(("left", "behind", "right", "front"), sides_of(kept)[0], strict=True):
+            found = [set(row.nonzero()[:, 0].tolist()) for row in side]
+            assert found == [set(others) for others in scene.relationships[name]], name
+
+
+def plain_sums(heard: Tensor, kept: Tensor) -> Tensor:
+    """A quarter of the sum over the objects on each side, in loops: maps ``(Q, C, 1, K)`` from the same."""
+    sums, share = torch.zeros_like(heard), heard.shape[1] // 4
+    for question in range(len(heard)):
+        _, scores, right, front = kept[question, :, 0].split((kept.shape[1] - 5, 1, 1, 3))
+        along = (right[0], front[0], -right[0], -front[0])
+        for side, places in enumerate(along):
+            group = slice(side * share, (side + 1) * share)
+            for here in range(heard.shape[3]):
+                for there in range(heard.shape[3]):
+                    if scores[0, there] > 0 and places[there] < places[here]:
+                        sums[question, group, 0, here] += heard[question, group, 0, there] / 4
+    return sums
+
+
+def test_the_relations_of_a_block_in_loops() -> None:
+    network = reasoner(positions=7, relations=True, **SPARSE).eval()
+    asked, _ = batch([2, 3])
+    kept = network.see(asked.pictures)
+    assert (kept[:, -5] > 0).any()
+    x = torch.rand(len(kept), SMALL.maps, 1, 7, generator=torch.Generator().manual_seed(0)).double()
+    block = network.blocks[0]
+    first, second = block.convolve(x, coordinates=kept[:, -4:-2], sides=sides_of(kept))
+    again, without = block.convolve(x, coordinates=kept[:, -4:-2])
+    assert torch.equal(first, again)
+    torch.testing.assert_close(second - without, plain_sums(block.relations(first), kept))
+
+
+def test_every_block_knows_its_sides() -> None:
+    """Question by question or all at once, shared first block or not."""
+    network = reasoner(positions=7, relations=True, blocks=2, **SPARSE).eval()
+    asked, _ = batch([2, 3])
+    kept = network.see(asked.pictures)
+    values = network.modulations(network.questions(asked.tree))
+    x, places, sides = network.placing(kept)[asked.picture], kept[asked.picture, -4:-2], sides_of(kept)[asked.picture]
+    for name, block in network.blocks.named_children():
+        first, second = block.convolve(x, None, None, places, sides)
+        x = block.modulate(first, second, values[f"blocks.{name}"])
+    torch.testing.assert_close(network.reason(kept, asked.picture, values), x)
 
 
 def plain_answer(network: FiLMReasoner, asked: QuestionBatch) -> Tensor:
@@ -107,6 +176,14 @@ class TestNetwork:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
+            (
+                {"relations": True},
+                r"model.relations needs model.positions, and maps for four sides; positions is 0, maps 8; keep some",
+            ),
+            (
+                {"relations": True, "positions": 5, "maps": 6, **SPARSE},
+                r"positions is 5, maps 6; keep some positions, a multiple of 4 maps, or leave relations off",
+            ),
             ({"positions": -1}, r"model.positions is -1; expected a number of positions, or 0 for all"),
             ({"positions": 8}, r"keeps 8 positions, which have no neighbours, and model.block_kernel is 3"),
             (

@@ -154,6 +154,19 @@ def test_every_block_answers_for_its_hop() -> None:
     assert head([maps, 3 * maps, maps], scenes, marks, (2, 2)).item() > EXPECTED + wrong + 1
 
 
+def test_of_many_blocks_every_second_one_answers_for_a_hop() -> None:
+    """Eight blocks, four hops: the last for the last hop, the sixth for the hop before; the others are free."""
+    before = torch.tensor([[[0, 1], [-1, -1]], [[-1, -1], [-1, -1]]])
+    head, scenes, marks = by_hand(torch.stack([before, LAST]), blocks=8)
+    maps = torch.zeros(2, 1, 2, 2)
+    maps[:, 0, 0, 0] = 1
+    wrong = (math.log(1 + math.exp(2)) + PLAIN) / 2
+    steps = [9 * maps, maps] * 4
+    assert head(steps, scenes, marks, (2, 2)).item() == pytest.approx(EXPECTED + wrong)
+    steps[5] = 3 * maps
+    assert head(steps, scenes, marks, (2, 2)).item() > EXPECTED + wrong + 1
+
+
 def test_the_referents_at_kept_positions() -> None:
     """The loss of a model that keeps positions, in any order, is that of whole maps; a lost object counts nothing."""
     head, scenes, marks = by_hand(LAST[None], blocks=1)
