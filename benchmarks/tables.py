@@ -112,7 +112,7 @@ def clevr_small() -> str:
         f"| clevr-small, generated world | {' | '.join(ours)} |",
         f"| questions | {' | '.join(counts)} |",
         f"| FiLM from pixels, CLEVR v1.0 [1] | {' | '.join(published)} |",
-        "\n[1] Published: Perez et al., FiLM, AAAI 2018, table 1; some 40 times the parameters, another set of pictures.",
+        "\n[1] Published: Perez et al., FiLM, AAAI 2018, table 1; 40 times the parameters, another set of pictures.",
     ]
     return "\n".join(lines)
 
