@@ -14,7 +14,7 @@ from clevr.config import ReasonerConfig
 from clevr.questions.tokens import ANSWER_WORDS, Vocabulary
 from clevr.reasoning.blocks import ReasoningBlock
 from clevr.reasoning.classifier import Classifier
-from clevr.reasoning.positions import ObjectPositions, cells_of, sides_of
+from clevr.reasoning.positions import ObjectPositions, cells_of, places_of, sides_of
 from clevr.reasoning.prefixes import PrefixTree
 from clevr.reasoning.questions import QuestionEncoder
 from clevr.reasoning.trunk import build_trunk
@@ -150,7 +150,7 @@ class FiLMReasoner(nn.Module):
             codes: codes of the questions; needed only by the concatenation baseline.
         """
         joined = self._joined(codes)
-        x, places = (maps, None) if self.placing is None else (self.placing(maps), maps[:, -4:-2])
+        x, places = (maps, None) if self.placing is None else (self.placing(maps), places_of(maps))
         sides = sides_of(maps) if self.config.relations else None
         is_shared, steps = True, list[Tensor]()
         for index, module in enumerate(self.blocks):

@@ -76,6 +76,11 @@ def cells_of(kept: Tensor, grid: tuple[int, int]) -> Tensor:
     return row * grid[1] + column
 
 
+def places_of(kept: Tensor) -> Tensor:
+    """Where the objects of kept positions stand on the ground, ``(P, 2, 1, K)`` of ``(P, C + 5, 1, K)``."""
+    return kept[:, -4:-2]
+
+
 def sides_of(kept: Tensor) -> Tensor:
     """Which objects lie on which side of each kept position.
 
@@ -86,7 +91,7 @@ def sides_of(kept: Tensor) -> Tensor:
         ``(P, 4, K, K)``, where ``[p, s, i, j]`` is 1/4 if j is an object and lies to the left of i, behind i, to the
         right of i, or in front of i, else 0. A quarter, so that a sum over a side is about as large as one response.
     """
-    places, scores = kept[:, -4:-2, 0], kept[:, -5, 0]
+    places, scores = places_of(kept)[:, :, 0], kept[:, -5, 0]
     beyond = places[:, :, :, None] > places[:, :, None, :]
     sides = torch.cat((beyond, beyond.transpose(2, 3)), 1) & (scores > 0)[:, None, None, :]
     return sides.to(kept.dtype) / 4
