@@ -1,0 +1,33 @@
+"""What a table says beside its measured numbers follows from the project too."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from torch import nn
+
+import clevr
+from benchmarks import tables
+from clevr.reasoning.loading import SHIPPED
+
+PAPERS = 59_103_428
+"""Parameters of the paper's model from pixels; `tests/clevr/reasoning/test_network.py` derives them."""
+
+
+def times_in_the_table() -> int:
+    found = re.search(r"; (\d+) times the parameters", tables.clevr_small())
+    assert found is not None
+    return int(found[1])
+
+
+def test_the_size_of_the_model_that_ships() -> None:
+    card = (SHIPPED / "clevr-small" / "README.md").read_text(encoding="utf-8")
+    found = re.search(r"([\d,]+) parameters", card)
+    assert found is not None
+    assert times_in_the_table() == round(PAPERS / int(found[1].replace(",", "")))
+
+
+def test_the_size_follows_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clevr, "load", lambda name: nn.Linear(1_000_000, 2, bias=False))
+    assert times_in_the_table() == 30
