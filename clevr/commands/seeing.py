@@ -20,6 +20,7 @@ from clevr.config import SeeingConfig, TrainConfig
 from clevr.data.array_file import load_arrays, save_arrays
 from clevr.data.batches import ReasoningData
 from clevr.reasoning.network import FiLMReasoner
+from clevr.reasoning.supervision import COLUMN, RIGHT, is_object
 from clevr.reasoning.training import SeeingTraining
 from clevr.world.effects import Effects, apply_effects
 from fewshot_film.run.checkpoint import load_weights
@@ -75,8 +76,8 @@ def mirrored(pictures: Tensor, scenes: Tensor, chosen: Tensor) -> tuple[Tensor, 
     """Pictures ``(P, 3, H, W)`` and what lies where in them ``(P, 10, 8)``, some mirrored left to right."""
     pictures = torch.where(chosen[:, None, None, None], pictures.flip(3), pictures)
     scenes = scenes.clone()
-    scenes[chosen, :, 0] = 1 - scenes[chosen, :, 0]
-    scenes[chosen, :, -2] *= -1
+    scenes[chosen, :, COLUMN] = 1 - scenes[chosen, :, COLUMN]
+    scenes[chosen, :, RIGHT] *= -1
     return pictures, scenes
 
 
@@ -130,7 +131,7 @@ def _validate(module: SeeingTraining, data: ReasoningData) -> dict[str, float]:
     sums, objects = {"loss": 0.0, "accuracy": 0.0}, 0
     for numbers in _parts(data):
         batch = take(data, numbers)
-        count = int((batch[1][..., 2] >= 0).sum())
+        count = int(is_object(batch[1]).sum())
         for name, value in module(to_device(batch, device)).items():
             sums[name] += float(value) * count
         objects += count

@@ -23,9 +23,17 @@ from clevr.world.scene import COLORS, MATERIALS, SHAPES, SIZES, Scene
 
 ATTRIBUTES: Mapping[str, Sequence[str]] = {"shape": SHAPES, "size": SIZES, "color": COLORS, "material": MATERIALS}
 MAX_OBJECTS = 10
-FIELDS = 2 + len(ATTRIBUTES) + 2
-"""Of an object: column and row of its centre, as shares of the picture's width and height, its attributes, and where it
-stands on the ground: to the right and to the front, in the scene's units."""
+
+COLUMN, ROW = 0, 1
+"""Of a described object: its centre, as shares of the picture's width and height."""
+KINDS = slice(2, 2 + len(ATTRIBUTES))
+"""The number of each of its attributes, in the order of :data:`ATTRIBUTES`; -1 where there is no object."""
+RIGHT, FRONT = KINDS.stop, KINDS.stop + 1
+"""Where it stands on the ground, in the scene's units."""
+GROUND = slice(RIGHT, FRONT + 1)
+"""Both of these."""
+FIELDS = GROUND.stop
+"""How many numbers describe an object."""
 
 PLACE_WEIGHT = 2.0
 """Of the distance on the ground, in the scene's units, against the cross-entropies. Things stand 0.4 apart or more."""
@@ -41,9 +49,9 @@ def describe_scenes(scenes: Sequence[Scene], size: tuple[int, int], aspect: floa
             (:func:`clevr.data.pictures.fit_picture`).
 
     Returns:
-        ``(N, 10, 8)``: column and row, 0 to 1 within what the model sees, the number of each attribute, and the place
-        on the ground along the scene's directions "right" and "front", nan where the scene has none; -1 where there is
-        no object.
+        ``(N, 10, 8)``: :data:`COLUMN` and :data:`ROW`, 0 to 1 within what the model sees, :data:`KINDS`, and
+        :data:`GROUND` along the scene's directions "right" and "front", nan where the scene has none; all -1 where
+        there is no object.
     """
     width, height = size
     seen = width * aspect
@@ -53,10 +61,15 @@ def describe_scenes(scenes: Sequence[Scene], size: tuple[int, int], aspect: floa
         ways = [scene.directions.get(name, unknown) for name in ("right", "front")]
         for place, thing in zip(row, scene.objects[:MAX_OBJECTS], strict=False):
             column, line, _ = thing.pixel_coords
-            kinds = [values.index(getattr(thing, name)) for name, values in ATTRIBUTES.items()]
-            ground = [sum(map(operator.mul, thing.coords, way)) for way in ways]
-            place[:] = (column / width, (line - (height - seen) / 2) / seen, *kinds, *ground)
+            place[COLUMN], place[ROW] = column / width, (line - (height - seen) / 2) / seen
+            place[KINDS] = [values.index(getattr(thing, name)) for name, values in ATTRIBUTES.items()]
+            place[GROUND] = [sum(map(operator.mul, thing.coords, way)) for way in ways]
     return found
+
+
+def is_object(scenes: Tensor) -> Tensor:
+    """Whether there is an object in each row of described scenes: ``(P, 10)`` of ``(P, 10, 8)``."""
+    return scenes[..., KINDS.start] >= 0
 
 
 def cells(scenes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -70,8 +83,8 @@ def cells(scenes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     Returns:
         ``row * width + column`` of every object, ``(P, 10)``, and whether it is an object within the grid.
     """
-    column, row = (scenes[..., 0] * width).floor().long(), (scenes[..., 1] * height).floor().long()
-    inside = (scenes[..., 2] >= 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    column, row = (scenes[..., COLUMN] * width).floor().long(), (scenes[..., ROW] * height).floor().long()
+    inside = is_object(scenes) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
     return torch.where(inside, row * width + column, 0), inside
 
 
@@ -112,13 +125,13 @@ class SceneHead(nn.Module):
         loss = F.binary_cross_entropy_with_logits(found, target, reduction="sum")
         right = found[where] > 0
         rows = self.attributes(maps).float().permute(0, 2, 3, 1).flatten(1, 2)[where]
-        for index, logits in enumerate(rows.split(self.sizes, dim=1)):
-            kinds = scenes[picture, thing, 2 + index].long()
+        things = scenes[picture, thing]
+        for logits, kinds in zip(rows.split(self.sizes, dim=1), things[:, KINDS].long().unbind(1), strict=True):
             loss = loss + F.cross_entropy(logits, kinds, reduction="sum")
             right = right & (logits.argmax(1) == kinds)
         if places is not None:
             found = places.float().permute(0, 2, 3, 1).flatten(1, 2)[where]
-            distance = (found - scenes[picture, thing, -2:]).abs()
+            distance = (found - things[:, GROUND]).abs()
             loss = loss + PLACE_WEIGHT * distance[distance.isfinite()].sum()
         count = max(len(picture), 1)
         return {"loss": loss / count, "accuracy": right.sum() / count}

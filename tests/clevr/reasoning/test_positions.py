@@ -7,7 +7,7 @@ from torch import Tensor
 
 from clevr.reasoning.network import FiLMReasoner, QuestionBatch
 from clevr.reasoning.positions import ObjectPositions, cells_of, on_grid, sides_of
-from clevr.reasoning.supervision import describe_scenes
+from clevr.reasoning.supervision import GROUND, describe_scenes
 from clevr.world.scenes import Scenes
 from fewshot_film.run.errors import ConfigError
 from tests.clevr.reasoning.small import SMALL, batch, reasoner
@@ -76,7 +76,7 @@ def test_sides_are_the_relations_of_scenes() -> None:
         kept = torch.zeros(1, 8, 1, count)
         kept[0, 3] = 1
         described = torch.from_numpy(describe_scenes([scene], (480, 320), 2 / 3))[0, :count]
-        kept[0, 4:6, 0] = described[:, -2:].T
+        kept[0, 4:6, 0] = described[:, GROUND].T
         for name, side in zip(("left", "behind", "right", "front"), sides_of(kept)[0], strict=True):
             found = [set(row.nonzero()[:, 0].tolist()) for row in side]
             assert found == [set(others) for others in scene.relationships[name]], name
