@@ -26,7 +26,7 @@ from clevr.data.backbone import Extractor
 from clevr.reasoning.loading import load, training_record
 from clevr.world.scene import COLORS
 from fewshot_film.run.machine import Machine
-from fewshot_film.run.page import Page, in_page
+from fewshot_film.run.page import EVERY, Page, in_page
 
 HEADERS = ("question", "true answer", "model says")
 BEFORE = ("true before", "model before")
@@ -34,8 +34,6 @@ _QUESTION_WIDTH = 56
 """Of the table's width, per cent."""
 _IN_TURN: dict[str, Any] = {"concurrency_id": "ask", "concurrency_limit": 1, "api_visibility": "private"}
 """One event after the other, in the order in which they came: side by side, the older picture could be shown last."""
-_EVERY: dict[str, Any] = {"trigger_mode": "multiple"}
-"""For events of which each counts: Gradio drops those that come while one of their kind is under way."""
 _INTRODUCTION = (
     "Make a scene, or drop a picture of your own; then ask. The model knows CLEVR's English: shapes, colours, "
     "materials, sizes, places."
@@ -121,13 +119,13 @@ class _Ask:
         """Say what every component does."""
         new = self.new.click(lambda: random.randrange(MAX_SEED + 1), None, self.seed, show_progress="hidden")
         for trigger in (new.then, self.seed.submit):
-            self._when(trigger, _new_scene, self.seed, self.objects, show=self._asked_anew, **_EVERY)
+            self._when(trigger, _new_scene, self.seed, self.objects, show=self._asked_anew, **EVERY)
         anew: dict[str, Any] = {"show": self._asked_anew, "trigger_mode": "always_last"}  # of a slider's way, its end
         self._when(self.objects.release, _new_scene, self.seed, self.objects, **anew)
         self._when(self.upload.upload, lambda asking, path: asking.upload(Path(path)), self.upload)
         for trigger in (self.ask.click, self.question.submit):
-            self._when(trigger, Asking.ask, self.question, **_EVERY)
-        self._when(self.thing.input, _choose, self.thing, show=self._choice, **_EVERY)
+            self._when(trigger, Asking.ask, self.question, **EVERY)
+        self._when(self.thing.input, _choose, self.thing, show=self._choice, **EVERY)
         self._when(self.recolour.click, Asking.recolour, self.color)
         self._when(self.delete.click, Asking.delete)
         self._when(self.undo.click, Asking.undo)
@@ -143,7 +141,7 @@ class _Ask:
             return self._asked_anew(self.of(request))
 
         for select, do in ((self.picture.select, choose_at), (self.lines.select, ask_line)):
-            select(do, None, self._outputs(), show_progress="hidden", **_EVERY, **_IN_TURN)
+            select(do, None, self._outputs(), show_progress="hidden", **EVERY, **_IN_TURN)
 
     def _when(
         self,

@@ -11,7 +11,7 @@ import gradio as gr
 
 from fewshot_film.app.teaching import Group, Teaching, TeachingError, Verdict
 from fewshot_film.classifier import FewShotClassifier
-from fewshot_film.run.page import Page, in_page
+from fewshot_film.run.page import EVERY, Page, in_page
 
 EXAMPLES = {"creatures": "Example: creatures", "glyphs": "Example: letters", "textures": "Example: patterns"}
 _START = (
@@ -21,8 +21,6 @@ _START = (
 _DRAWN: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 1, "concurrency_id": "draw"}
 """How cards and answers are drawn anew: one at a time. Gradio numbers components and functions while it draws, and two
 drawings at once could give one number twice; then a click does nothing, or something else."""
-_EVERY: dict[str, Any] = {"trigger_mode": "multiple"}
-"""For events of which each counts: Gradio drops those that come while one of their kind is under way."""
 _SHOWN_TROUBLES = 3
 _BARS = 6
 
@@ -93,7 +91,7 @@ class _Teach:
         for trigger in (add.click, name.submit):
             # the field is emptied by the browser at once: done by the server, it would take the next name's letters too
             moved = trigger(None, name, [asked, name], js="(name) => [name, '']", show_progress="hidden")
-            self.when(moved.then, lambda teaching, called: teaching.add_class(called) and None, asked, **_EVERY)
+            self.when(moved.then, lambda teaching, called: teaching.add_class(called) and None, asked, **EVERY)
         with gr.Row():
             for source, label in EXAMPLES.items():
                 self.when(gr.Button(label, size="sm", min_width=110).click, _example(source))
@@ -156,7 +154,7 @@ class _Teach:
         def choose(event: gr.SelectData) -> tuple[int, str]:
             return int(event.index), f"{many}; number {int(event.index) + 1} is chosen"
 
-        listener = {"show_progress": "hidden", "api_visibility": "private", **_EVERY}
+        listener = {"show_progress": "hidden", "api_visibility": "private", **EVERY}
         gallery.select(choose, None, [chosen, count], **listener, **card.listener("choose"))
         self.when(
             remove.click,
@@ -199,7 +197,7 @@ class _Teach:
         files.upload(lambda: None, None, files, show_progress="hidden")
         with gr.Accordion("Webcam", open=False):
             camera = gr.Image(sources=["webcam"], type="filepath", image_mode=None, show_label=False, height=260)
-        self.when(camera.input, lambda teaching, path: teaching.ask([path]) if path else None, camera, **_EVERY)
+        self.when(camera.input, lambda teaching, path: teaching.ask([path]) if path else None, camera, **EVERY)
         with gr.Row(equal_height=True):
             reject = gr.Slider(
                 0,
@@ -244,7 +242,7 @@ class _Teach:
             return _headline(one, can_reject), one.probabilities, alike
 
         shown = [said, bars, nearest]
-        gallery.select(choose, None, shown, show_progress="hidden", api_visibility="private", **_EVERY)
+        gallery.select(choose, None, shown, show_progress="hidden", api_visibility="private", **EVERY)
 
 
 class _Card:

@@ -1,4 +1,4 @@
-"""What the tabs of the page in the browser share: limits on uploads, what each visitor holds, errors as messages."""
+"""What the tabs of the page in the browser share: limits on uploads, what each visitor holds, errors and events."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tempfile
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+
+EVERY: Mapping[str, Any] = {"trigger_mode": "multiple"}
+"""For Gradio's events of which each counts: else it drops those that come while one of their kind is under way."""
 
 
 class UploadError(UserError, ValueError):
