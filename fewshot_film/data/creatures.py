@@ -15,7 +15,7 @@ from numpy.random import Generator
 from PIL import Image, ImageChops, ImageDraw
 
 from fewshot_film.data.creature_plans import Plan, body, draw_plan, marks, outlines
-from fewshot_film.data.generated import GeneratedSource, lit
+from fewshot_film.data.generated import GeneratedSource, lit, numbered
 from fewshot_film.data.source import ImageSource
 from fewshot_film.data.splits import Split
 from fewshot_film.run.seeding import numpy_generator
@@ -50,11 +50,7 @@ def creatures(split: str | None = None, *, pictures: int = 20, seed: int = 0) ->
 
 def creature_split() -> Split:
     """Class names of the train, val and test classes."""
-    first, split = 0, {}
-    for part, count in CLASSES.items():
-        split[part] = [f"creature {number:03d}" for number in range(first, first + count)]
-        first += count
-    return split
+    return {part: [f"creature {number:03d}" for number in numbers] for part, numbers in numbered(CLASSES).items()}
 
 
 def draw_creature(class_name: str, number: int, seed: int = 0) -> Image.Image:

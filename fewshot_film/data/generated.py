@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -61,6 +62,16 @@ class GeneratedSource(ImageSource):
     def identity(self) -> str:
         """See `ImageSource.identity`."""
         return self._identity
+
+
+def numbered(counts: Mapping[str, int]) -> dict[str, range]:
+    """The numbers of the classes of each part: from 0 on, one part behind the other.
+
+    Args:
+        counts: how many classes each part has.
+    """
+    ends = itertools.accumulate(counts.values())
+    return {part: range(end - count, end) for (part, count), end in zip(counts.items(), ends, strict=True)}
 
 
 def lit(pixels: np.ndarray, rng: Generator) -> Image.Image:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image
 
-from fewshot_film.data.generated import GeneratedSource, lit
+from fewshot_film.data.generated import GeneratedSource, lit, numbered
 from fewshot_film.data.source import ImageSource
 from fewshot_film.data.splits import Split
 from fewshot_film.data.texture_fields import FAMILIES, NUM_PARAMETERS, draw_grid
@@ -49,11 +49,10 @@ def textures(split: str | None = None, *, pictures: int = 20, seed: int = 0) -> 
 
 def texture_split() -> Split:
     """Class names (``family/number``) of the train, val and test classes."""
-    first, split = 0, {}
-    for part, count in CLASSES_A_FAMILY.items():
-        split[part] = [f"{family}/{number:03d}" for family in FAMILIES for number in range(first, first + count)]
-        first += count
-    return split
+    return {
+        part: [f"{family}/{number:03d}" for family in FAMILIES for number in numbers]
+        for part, numbers in numbered(CLASSES_A_FAMILY).items()
+    }
 
 
 def draw_texture(class_name: str, number: int, seed: int = 0) -> Image.Image:
