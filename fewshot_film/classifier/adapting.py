@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from fewshot_film.config.learners import LearnerConfig
 from fewshot_film.film import FoldError, Modulation, Modulations, find_conv_norm_pairs, fold_film, fuse_conv_norm
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.film_learner import FilmLearner, Head
@@ -18,8 +19,8 @@ from fewshot_film.run.errors import UserError
 
 MAX_CODE_PICTURES = 500
 """Most pictures that the task code is made from: the size of Meta-Dataset's largest support set."""
-CHUNK = 16
-"""Pictures that go through the network at once: few enough to stay in the processor's caches."""
+CHUNK = LearnerConfig.chunk
+"""Pictures that go through the network at once: as many as learners take, with FiLM folded in as without."""
 HEAD_CHUNK = 256
 """Features that go through the head at once."""
 
