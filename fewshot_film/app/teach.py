@@ -5,12 +5,14 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import gradio as gr
 
+from fewshot_film.app.drop_zone import DropZone
 from fewshot_film.app.teaching import Group, Teaching, TeachingError, Verdict
 from fewshot_film.classifier import FewShotClassifier
+from fewshot_film.run.errors import exit_status_of
 from fewshot_film.run.page import EVERY, Page, in_page
 
 EXAMPLES = {"creatures": "Example: creatures", "glyphs": "Example: letters", "textures": "Example: patterns"}
@@ -77,7 +79,29 @@ class _Teach:
             _warn(do(teaching, *values))
             return teaching.changes, teaching.answers
 
-        trigger(did, list(inputs), self.told, show_progress="hidden", api_visibility="private", **listener)
+        listener = {"show_progress": "hidden", "api_visibility": "private", **listener}
+        trigger(did, list(inputs), self.told, **listener)
+
+    def when_dropped(
+        self, zone: DropZone, do: Callable[[Teaching, Any], Sequence[str] | None], **listener: Any
+    ) -> None:
+        """Take in what is dropped into a zone, each time; meanwhile the zone says that it is at work.
+
+        Args:
+            zone: where.
+            do: called with the visitor's :class:`Teaching` and the files; may return troubles to show.
+            listener: see :meth:`when`.
+        """
+
+        def take(teaching: Teaching, files: object) -> Sequence[str] | None:
+            try:
+                return do(teaching, files) if files else None
+            except Exception as error:
+                if exit_status_of(error) is None:
+                    raise
+                return [str(error)]  # an error of Gradio's would lie on the zone until the next drop
+
+        self.when(zone.dropped, take, zone.files, **zone.progress, **EVERY, **listener)
 
     # left
 
@@ -137,10 +161,8 @@ class _Teach:
         self.when(remove.click, lambda teaching: teaching.remove_class(number), **card.listener("remove"))
         if group.pictures:
             self._lay_out_pictures(group, card)
-        files = _drop_zone(f"Drop pictures of {group.name} here", "multiple", key=card.key("files"))
-        self.when(
-            files.upload, lambda teaching, paths: teaching.add(number, paths or []), files, **card.listener("add")
-        )
+        zone = DropZone(f"Drop pictures of {group.name} here", "multiple", number)
+        self.when_dropped(zone, lambda teaching, paths: teaching.add(number, paths), **card.listener("add"))
 
     def _lay_out_pictures(self, group: Group, card: _Card) -> None:
         chosen = gr.State(-1)
@@ -170,11 +192,8 @@ class _Teach:
                 save = gr.Button("Save classifier", size="sm")
                 export = gr.Button("Export as ONNX", size="sm")
             kept = gr.File(label="Download", interactive=False, visible=False)
-            archive = _drop_zone(
-                "Drop a saved classifier (zip), or a zip with one folder of pictures a class", "single"
-            )
-        self.when(archive.upload, lambda teaching, path: teaching.load(Path(path)), archive)
-        archive.upload(lambda: None, None, archive, show_progress="hidden")
+            archive = DropZone("Drop a saved classifier (zip), or a zip with one folder of pictures a class", "single")
+        self.when_dropped(archive, lambda teaching, path: teaching.load(Path(path)))
 
         @in_page
         def save_it(request: gr.Request) -> gr.File:
@@ -192,9 +211,7 @@ class _Teach:
     def lay_out_queries(self) -> None:
         """What is to be named."""
         gr.Markdown("### What is this?")
-        files = _drop_zone("Drop pictures to be named here", "multiple")
-        self.when(files.upload, Teaching.ask, files)
-        files.upload(lambda: None, None, files, show_progress="hidden")
+        self.when_dropped(DropZone("Drop pictures to be named here", "multiple"), Teaching.ask)
         with gr.Accordion("Webcam", open=False):
             camera = gr.Image(sources=["webcam"], type="filepath", image_mode=None, show_label=False, height=260)
         self.when(camera.input, lambda teaching, path: teaching.ask([path]) if path else None, camera, **EVERY)
@@ -289,11 +306,6 @@ def _warn(troubles: Sequence[str] | None) -> None:
 
 def _example(source: str) -> Callable[[Teaching], None]:
     return lambda teaching: teaching.add_example(source)
-
-
-def _drop_zone(label: str, file_count: Literal["single", "multiple"], key: tuple[str, int] | None = None) -> gr.File:
-    # None in so many words: only then a zone that is drawn anew under its key is empty again
-    return gr.File(None, label=label, file_count=file_count, interactive=True, elem_classes="drop", key=key)
 
 
 def _thumbnails(pictures: Sequence[tuple[Path, str | None]]) -> gr.Gallery:

@@ -196,6 +196,35 @@ def test_teach_own_pictures(visit, tmp_path):
     seen(page.get_by_text("Give pictures to one more class"))
 
 
+def test_more_is_dropped_while_the_first_is_taken_in(visit, tmp_path):
+    page = visit()
+    page.get_by_placeholder("name of a class").fill("red")
+    page.get_by_role("button", name="Add class").click()
+    seen(card(page, "red"))
+    seen(page.get_by_text("Give pictures to two classes"))  # no other event is on its way
+    red, zone = shades(tmp_path, "red", (190, 40, 40), 7), card(page, "red").locator(".drop")
+    held: list[Route] = []  # what is on its way to the server
+    page.route("**/queue/join*", lambda route: route.continue_() if held else held.append(route))
+    drop(zone, red[:2])
+    until(lambda: page.evaluate("true") and held != [])
+    seen(zone.get_by_test_id("status-tracker").get_by_text(re.compile(r"[0-9.]+s")))  # it says that it is at work
+    drop(zone, red[2:4])
+    seen(card(page, "red").locator(".pictures img"), 2)
+    held[0].continue_()
+    seen(card(page, "red").locator(".pictures img"), 4)
+
+    uploads: list[Route] = []
+    page.route("**/upload?*", lambda route: uploads.append(route))
+    drop(zone, red[4:])
+    until(lambda: page.evaluate("true") and uploads != [])
+    name = card(page, "red").get_by_label("Name")
+    name.fill("scarlet")
+    name.press("Enter")
+    seen(card(page, "scarlet"))  # drawn anew under the files on their way
+    uploads[0].continue_()
+    seen(card(page, "scarlet").locator(".pictures img"), 7)
+
+
 def test_names_of_classes(served, visit):
     page = visit()
     name, add = page.get_by_placeholder("name of a class"), page.get_by_role("button", name="Add class")
