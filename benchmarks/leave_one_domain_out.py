@@ -13,17 +13,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from benchmarks.general import CONFIGS, FILM, PIXELS, PLAIN, GeneralConfig, sources, test_pictures
+from benchmarks.general import CONFIGS, FILM, PIXELS, PLAIN, GeneralConfig, sources, test_pictures, without_film
 from benchmarks.paired import as_table, paired
 from fewshot_film.cli import COMMANDS
 from fewshot_film.config import SimpleCNAPSConfig
 from fewshot_film.config.data import DataConfig
 from fewshot_film.data.domains import domains_of
-from fewshot_film.learners import SimpleCNAPS, load_learner
+from fewshot_film.learners import load_learner
 from fewshot_film.run.command import Command, main
 from fewshot_film.run.results import write_result
 
@@ -78,7 +78,7 @@ def evaluate(config: LeaveOneOutConfig, data: DataConfig, domain: str) -> dict[s
     _, film = folders(config, domain)
     filmed = load_learner(film / "model")
     settings = cast(SimpleCNAPSConfig, filmed.config)
-    plain = SimpleCNAPS(replace(settings, adaptation="none"), filmed.backbone).eval()
+    plain = without_film(filmed)
     images = test_pictures(data, domain, settings.backbone)
     return paired(images, {FILM: filmed, PLAIN: plain, PIXELS: None}, config.shots, config.episodes)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from torch import nn
 
@@ -17,22 +18,27 @@ from fewshot_film.commands.common import (
     validation,
 )
 from fewshot_film.config.commands import TrainConfig
+from fewshot_film.config.learners import FilmConfig, LearnerConfig
 from fewshot_film.data import ImageSet
+from fewshot_film.data.joined import JoinedSet
 from fewshot_film.episodes import AugmentedEpisodes
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.registry import build_learner
 from fewshot_film.learners.training import MetaTraining
 from fewshot_film.run.checkpoint import load_weights
 from fewshot_film.run.command import is_first_process
+from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.loop import TrainResult, train
 
 log = logging.getLogger(__name__)
+AnyConfig = TypeVar("AnyConfig", bound=LearnerConfig)
 
 
 def run(config: TrainConfig) -> None:
     """Meta-train and write the model with the best validation accuracy."""
     train_images, val_images = open_training(config.data, config.learner.backbone)
     log.info("training classes: %s; validation classes: %s", train_images, val_images)
+    config = replace(config, learner=with_templates(config.learner, train_images))
     with seeded(config.loop.seed):
         module = MetaTraining(build_learner(config.learner), config.memory)
     if any(parameter.requires_grad for parameter in module.parameters()):
@@ -42,6 +48,23 @@ def run(config: TrainConfig) -> None:
         result = None
     if is_first_process():
         log.info("saved %s", save_trained(module.learner, config, result, train_images))
+
+
+def with_templates(learner: AnyConfig, images: ImageSet) -> AnyConfig:
+    """The settings of a learner that blends templates, with one for each source where they name none.
+
+    Raises:
+        ConfigError: they name some, and not all of the sources.
+    """
+    if not isinstance(learner, FilmConfig) or learner.adaptation != "templates":
+        return learner
+    sources = tuple(part.name for part in images.parts) if isinstance(images, JoinedSet) else (images.name,)
+    without = [name for name in sources if name not in learner.templates]
+    if learner.templates and without:
+        raise ConfigError(
+            f"learner.templates is {', '.join(learner.templates)}; expected all sources, and {without[0]} is missing"
+        )
+    return replace(learner, templates=learner.templates or sources)
 
 
 def _train(module: MetaTraining, config: TrainConfig, train_images: ImageSet, val_images: ImageSet) -> TrainResult:

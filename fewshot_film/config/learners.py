@@ -12,7 +12,7 @@ from fewshot_film.run.errors import ConfigError
 BackboneName = Literal["cnaps-resnet18", "resnet18", "resnet34", "resnet50"]
 STAGED_BACKBONES = get_args(BackboneName)
 TORCHVISION = "torchvision:"
-Adaptation = Literal["film", "film+ar", "none"]
+Adaptation = Literal["film", "film+ar", "templates", "none"]
 OneShot = Literal["zero", "broadcast"]
 
 
@@ -70,7 +70,10 @@ class FilmConfig(LearnerConfig):
     """Methods with a head on features that FiLM may adapt, by one pass over the support set."""
 
     adaptation: Adaptation = "film"
-    """``film``: all sites from the task code; ``film+ar``: stage by stage; ``none``: features as they are."""
+    """``film``: all sites from the task code; ``film+ar``: stage by stage; ``templates``: a blend of learned values, a
+    set of them for each source; ``none``: features as they are."""
+    templates: tuple[str, ...] = ()
+    """With ``templates``, names of the sources that each have a set of values; empty: the sources of the training."""
     sites: tuple[str, ...] = ("layer*.*.bn[12]",)
     """Names or patterns of the normalisation layers that FiLM follows."""
     code_dim: int = 64
@@ -91,6 +94,8 @@ class FilmConfig(LearnerConfig):
             _expect(self, name, getattr(self, name) >= 1, "at least 1")
         for name in ("penalty", "film_spread"):
             _expect(self, name, 0 <= getattr(self, name) < math.inf, "at least 0")
+        fits = not self.templates or self.adaptation == "templates"
+        _expect(self, "templates", fits, f"none with adaptation {self.adaptation}")
 
 
 @dataclass(frozen=True)
@@ -216,6 +221,7 @@ class TransductiveCNAPSConfig(FilmConfig):
         super().__post_init__()
         for name in ("refinements", "min_refinements"):
             _expect(self, name, getattr(self, name) >= 0, "at least 0")
+        _expect(self, "adaptation", self.adaptation != "templates", "film, film+ar or none")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from fewshot_film.film.inject import FiLMedNetwork, inject_film, remove_film
 from fewshot_film.film.layer import FiLM, Modulation, append_coordinates, coordinate_maps, film
 from fewshot_film.film.sites import Modulations, Site, Sites
 from fewshot_film.film.stages import StagedRun
+from fewshot_film.film.templates import TemplateGenerator
 
 __all__ = [
     "AutoregressiveGenerator",
@@ -34,6 +35,7 @@ __all__ = [
     "Sites",
     "StageRunner",
     "StagedRun",
+    "TemplateGenerator",
     "append_coordinates",
     "coordinate_maps",
     "film",

@@ -14,9 +14,11 @@ from functools import partial
 from typing import Self, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from fewshot_film.config.learners import FilmConfig
+from fewshot_film.episodes import Episode
 from fewshot_film.film import (
     AutoregressiveGenerator,
     FiLMedNetwork,
@@ -24,6 +26,7 @@ from fewshot_film.film import (
     Modulations,
     ResidualGenerator,
     StagedRun,
+    TemplateGenerator,
 )
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.bounded_memory import MIB, activation_bytes, draw_subset, in_chunks, through_subset
@@ -146,9 +149,18 @@ class FilmFeatures(Learner):
             )
         return found
 
-    def penalty(self) -> Tensor:
-        """The generator's L2 penalty on its regularisers."""
-        return super().penalty() if self.generator is None else self.generator.penalty()
+    def penalty(self, episode: Episode) -> Tensor:
+        """The generator's L2 penalty on its regularisers; of templates, how badly the code tells the source."""
+        if isinstance(self.generator, TemplateGenerator):
+            scores = self.generator.scores(cast(Tensor, self.encode(episode.support_images)))
+            return F.cross_entropy(scores, torch.tensor([self._template_of(episode)], device=scores.device))
+        return super().penalty(episode) if self.generator is None else self.generator.penalty()
+
+    def _template_of(self, episode: Episode) -> int:
+        if episode.source not in self.config.templates:
+            known = ", ".join(self.config.templates)
+            raise ConfigError(f"an episode is of {episode.source}, which has no template; learner.templates: {known}")
+        return self.config.templates.index(episode.source)
 
     def _run(self, images: Tensor, modulations: Modulations | None) -> Tensor:
         return cast(Tensor, self.backbone(images) if modulations is None else self.filmed(images, modulations))
@@ -169,9 +181,20 @@ class FilmLearner(FilmFeatures):
             SupportError: no head can be made from this support set.
         """
 
+    def forward(self, episode: Episode) -> Tensor:
+        """Logits of the episode's query pictures, ``(Q, way)``; in training by the template of the episode's source."""
+        if not (self.training and isinstance(self.generator, TemplateGenerator)):
+            return super().forward(episode)
+        own = self.generator.template(self._template_of(episode))
+        return self._adapted(episode.support_images, episode.support_labels, own)(episode.query_images)
+
     def adapt(self, support_images: Tensor, support_labels: Tensor) -> AdaptedFilmLearner:
         """Set the network and fit the head to a support set; see :meth:`Learner.adapt`."""
-        modulations = self.modulations(support_images)
+        return self._adapted(support_images, support_labels, self.modulations(support_images))
+
+    def _adapted(
+        self, support_images: Tensor, support_labels: Tensor, modulations: Modulations | None
+    ) -> AdaptedFilmLearner:
         head = self.fit_head(self.support_features(support_images, modulations), support_labels)
         return AdaptedFilmLearner(self, modulations, head)
 
@@ -193,6 +216,10 @@ class AdaptedFilmLearner:
 
 def _generator(config: FilmConfig, backbone: Backbone, filmed: FiLMedNetwork) -> Generator:
     settings: dict[str, float] = {"penalty_weight": config.penalty, "regulariser_std": config.film_spread}
+    if config.adaptation == "templates":
+        if not config.templates:
+            raise ConfigError("learner.templates is empty; expected the names of the sources that each have a template")
+        return TemplateGenerator(config.code_dim, filmed.sites, len(config.templates))
     if config.adaptation == "film":
         return ResidualGenerator(config.code_dim, filmed.sites, **settings)
     return AutoregressiveGenerator(config.code_dim, filmed.sites, backbone.entering_widths(filmed.sites), **settings)

@@ -57,6 +57,6 @@ class Learner(nn.Module, ABC):
         """Logits of the episode's query pictures, ``(Q, way)``."""
         return self.adapt(episode.support_images, episode.support_labels)(episode.query_images)
 
-    def penalty(self) -> Tensor:
-        """What the learner adds to the training loss, a scalar; nothing unless it says otherwise."""
+    def penalty(self, episode: Episode) -> Tensor:
+        """What the learner adds to the training loss of an episode, a scalar; nothing unless it says otherwise."""
         return torch.zeros(())

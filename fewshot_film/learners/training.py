@@ -81,7 +81,7 @@ class MetaTraining(nn.Module):
     def forward(self, episode: Episode) -> dict[str, Tensor]:
         """Loss and accuracy of one episode."""
         logits = cast(Tensor, self.learner(episode)).float()
-        loss = F.cross_entropy(logits, episode.query_labels) + self.learner.penalty()
+        loss = F.cross_entropy(logits, episode.query_labels) + self.learner.penalty(episode)
         return {"loss": loss, "accuracy": accuracy(logits, episode.query_labels)}
 
 

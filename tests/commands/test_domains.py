@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fewshot_film.cli import COMMANDS
+from fewshot_film.config import SimpleCNAPSConfig
 from fewshot_film.learners import load_learner
 from fewshot_film.run.command import main
 from tests.commands.test_commands import NETWORK, draw_classes
@@ -49,6 +50,17 @@ def test_train_on_some_domains_and_evaluate_on_all(settings: Path, tmp_path: Pat
     results = json.loads(out.read_text())["results"]
     assert list(results) == ["seen, 5-way 1-shot", "unseen, 5-way 1-shot", "other, 5-way 1-shot"]
     assert "| seen+unseen+other, test classes |" in capsys.readouterr().out
+
+
+def test_every_domain_that_is_trained_on_gets_a_template(settings: Path, tmp_path: Path) -> None:
+    words = [f"--config={settings}", f"--out={tmp_path / 'run'}", "--learner.adaptation=templates"]
+    learner = [word.replace("--backbone", "--learner.backbone") for word in NETWORK]
+    loop = ["--loop.steps=2", "--loop.accumulate=4", "--loop.validate_every=2", "--learner.set_encoder_layers=2"]
+    episodes = ["--episodes.query=4", "--validation.query=4", "--validation.episodes=2"]
+    assert fewshot_film("train", *words, *learner, *loop, *episodes) == 0
+    config = load_learner(tmp_path / "run" / "model").config
+    assert isinstance(config, SimpleCNAPSConfig)
+    assert config.templates == ("seen", "other")
 
 
 def test_a_backbone_is_pretrained_on_the_classes_of_all_domains(settings: Path, tmp_path: Path) -> None:

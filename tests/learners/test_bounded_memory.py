@@ -32,7 +32,7 @@ def gradients(learner: FilmLearner, memory: MemoryConfig | None, dtype=torch.dou
     episode = EPISODE if dtype is torch.float32 else _double(EPISODE)
     module.zero_grad()
     logits = learner(episode)
-    loss = F.cross_entropy(logits, episode.query_labels) + learner.penalty()
+    loss = F.cross_entropy(logits, episode.query_labels) + learner.penalty(episode)
     loss.backward()
     found = {name: each.grad.clone() for name, each in learner.named_parameters() if each.grad is not None}
     return found | {"loss": loss.detach()}

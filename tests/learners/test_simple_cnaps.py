@@ -126,7 +126,8 @@ def test_backbone_is_frozen_and_stays_in_evaluation_mode():
 def test_every_generator_parameter_gets_a_gradient(adaptation):
     support, labels, query = task()
     learner = wide_awake(small_learner(adaptation=adaptation))
-    loss = F.cross_entropy(learner.adapt(support, labels)(query), torch.tensor([0, 1, 2, 0])) + learner.penalty()
+    logits = learner.adapt(support, labels)(query)
+    loss = F.cross_entropy(logits, torch.tensor([0, 1, 2, 0])) + learner.generator.penalty()
     loss.backward()
     missing = [
         name for name, parameter in learner.named_parameters() if parameter.requires_grad and parameter.grad is None
@@ -143,7 +144,7 @@ def test_overfits_one_task():
     optimizer = torch.optim.Adam([p for p in learner.parameters() if p.requires_grad], lr=5e-3)
     losses = []
     for _ in range(40):
-        loss = F.cross_entropy(learner.adapt(support, labels)(query), targets) + learner.penalty()
+        loss = F.cross_entropy(learner.adapt(support, labels)(query), targets) + learner.generator.penalty()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

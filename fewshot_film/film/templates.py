@@ -1,0 +1,59 @@
+"""A generator that blends learned templates: whole sets of gamma and beta, one for each kind of task."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from fewshot_film.film.generators import Generator
+from fewshot_film.film.layer import Modulation
+from fewshot_film.film.sites import Modulations, Sites
+
+
+class TemplateGenerator(Generator):
+    """``sum_k softmax(W code + b)_k (identity + template_k)``: a convex blend of values that were learned as they are.
+
+    A template is trained on tasks of its own kind (:meth:`template`), the weights to name the kind (:meth:`scores`),
+    so that a code that says little of a task still leads to values that suit some kind of task. All templates start
+    at the identity.
+
+    Args:
+        code_dim: width ``D`` of the conditioning vector.
+        sites: the sites to generate for.
+        num_templates: how many.
+
+    Raises:
+        ValueError: there is no template.
+
+    Source:
+        Triantafillou et al., "Learning a Universal Template for Few-shot Dataset Generalization", ICML 2021,
+        section 4, https://arxiv.org/abs/2105.07029, where the blend is where fine-tuning begins
+    """
+
+    def __init__(self, code_dim: int, sites: Sites, num_templates: int) -> None:
+        super().__init__(code_dim, sites)
+        if num_templates < 1:
+            raise ValueError(f"num_templates is {num_templates}; expected at least 1")
+        self.blend = nn.Linear(code_dim, num_templates)
+        self.templates = nn.Parameter(torch.zeros(num_templates, sites.flat_dim))
+
+    def scores(self, code: Tensor) -> Tensor:
+        """Logits ``(B, num_templates)`` of the kinds that codes ``(B, code_dim)`` may be of."""
+        self._check_code(code)
+        return self.blend(code)  # type: ignore[no-any-return]
+
+    def forward(self, code: Tensor) -> Modulations:
+        """Blend the templates for ``code``, ``(B, code_dim)``; see :meth:`Generator.forward`."""
+        return self._values(self.scores(code).softmax(1) @ self.templates)
+
+    def template(self, index: int) -> Modulations:
+        """Values of one template, one row each."""
+        return self._values(self.templates[index, None])
+
+    def penalty(self) -> Tensor:
+        """Zero: nothing holds the templates near the identity but where they start."""
+        return self.templates.new_zeros(())
+
+    def _values(self, residuals: Tensor) -> Modulations:
+        split = self.sites.split(residuals)
+        return {name: Modulation(1 + gamma, beta) for name, (gamma, beta) in split.items()}

@@ -1,0 +1,89 @@
+"""The generator that blends templates."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fewshot_film.film import ShapeError, Site, Sites, TemplateGenerator
+from tests.film.networks import seeded
+
+SITES = Sites([Site("a", 2), Site("b", 1)])
+
+
+def generator(count: int = 3) -> TemplateGenerator:
+    torch.manual_seed(0)
+    found = TemplateGenerator(4, SITES, count).double()
+    with torch.no_grad():
+        found.templates.normal_()
+    return found
+
+
+def codes(rows: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(rows, 4, generator=seeded(seed), dtype=torch.float64)
+
+
+def test_a_blend_by_hand():
+    made = TemplateGenerator(1, SITES, 2).double()
+    with torch.no_grad():
+        made.templates.copy_(torch.tensor([[1.0, 2, 3, 4, 5, 6], [10, 20, 30, 40, 50, 60]]))
+        made.blend.weight.copy_(torch.tensor([[0.0], [1.0]]))
+        made.blend.bias.zero_()
+    values = made(torch.log(torch.tensor([[3.0]], dtype=torch.float64)))  # weights 1/4 and 3/4
+    assert values["a"].gamma.tolist() == [[pytest.approx(1 + 7.75), pytest.approx(1 + 15.5)]]
+    assert values["a"].beta.tolist() == [[pytest.approx(23.25), pytest.approx(31.0)]]
+    assert values["b"].gamma.tolist() == [[pytest.approx(1 + 38.75)]]
+    assert values["b"].beta.tolist() == [[pytest.approx(46.5)]]
+
+
+def test_begins_at_the_identity():
+    fresh = TemplateGenerator(4, SITES, 3)
+    for values in (fresh(codes(2).float()), fresh.template(1)):
+        assert all(torch.equal(each.gamma, torch.ones_like(each.gamma)) for each in values.values())
+        assert all(torch.equal(each.beta, torch.zeros_like(each.beta)) for each in values.values())
+    assert fresh.penalty() == 0
+
+
+def test_a_sure_code_gives_its_template_and_one_template_leaves_no_choice():
+    made = generator()
+    with torch.no_grad():
+        made.blend.bias.copy_(torch.tensor([0.0, 1000.0, 0.0]))
+    for name, values in made(codes(1)).items():
+        torch.testing.assert_close(values, made.template(1)[name])
+    only = generator(1)
+    for name, values in only(codes(1)).items():
+        torch.testing.assert_close(values, only.template(0)[name])
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000), st.integers(1, 5))
+def test_every_value_lies_between_those_of_the_templates(seed, count):
+    made = generator(count)
+    lowest, highest = 1 + made.templates.amin(0), 1 + made.templates.amax(0)
+    for name, (gamma, _) in made(codes(4, seed)).items():
+        low, high = (SITES.split(each[None])[name].gamma for each in (lowest, highest))
+        assert ((gamma >= low - 1e-12) & (gamma <= high + 1e-12)).all()
+
+
+def test_gradients():
+    made = generator()
+    names = [name for name, _ in made.named_parameters()]
+
+    def flat(code, *values):
+        found = torch.func.functional_call(made, dict(zip(names, values, strict=True)), (code,))
+        return SITES.flatten(found)
+
+    assert torch.autograd.gradcheck(flat, (codes(2).requires_grad_(), *made.parameters()))
+    sum(each.sum() for each in made.template(2)["a"]).backward()
+    assert made.templates.grad.abs().sum(1).gt(0).tolist() == [False, False, True]
+
+
+def test_wrong_use():
+    with pytest.raises(ValueError, match=re.escape("num_templates is 0; expected at least 1")):
+        TemplateGenerator(4, SITES, 0)
+    with pytest.raises(ShapeError, match=re.escape("the code has shape (4,), expected (B, 4)")):
+        generator()(codes(1)[0])
