@@ -128,7 +128,9 @@ def gradients_of(learner: SimpleCNAPS, *episode: Tensor) -> dict[str, Tensor]:
     """Gradient of the episode's loss by every parameter that is trained."""
     support, labels, query, query_labels = episode
     learner.zero_grad()
-    loss = F.cross_entropy(learner.adapt(support, labels)(query), query_labels) + learner.penalty()
+    loss = F.cross_entropy(learner.adapt(support, labels)(query), query_labels)
+    if learner.generator is not None:
+        loss = loss + learner.generator.penalty()
     loss.backward()
     return {name: each.grad.clone() for name, each in learner.named_parameters() if each.grad is not None}
 
