@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -117,19 +117,20 @@ def measure(config: GeneralConfig, learner: Learner) -> dict[str, Any]:
     Domain by domain for those that it was trained on, then for one that it was not.
     """
     data = DataConfig(sources=sources(config), cache=str(Path(config.runs) / "pictures"))
-    off, backbone = without_film(learner), learner.config.backbone
+    backbone = learner.config.backbone
     sets = {domain.name: partial(test_pictures, data, domain.name, backbone) for domain in domains_of(data)}
     found: dict[str, Any] = {}
     for name, pictures in {**sets, UNSEEN: partial(unseen_pictures, config, backbone)}.items():
-        found[name] = paired(pictures(), {FILM: learner, PLAIN: off, PIXELS: None}, (1, 5), config.episodes)
+        found[name] = beside_plain(learner, pictures(), (1, 5), config.episodes)
         print(as_table(name, found[name]), flush=True)
     return found
 
 
-def without_film(learner: Learner) -> Learner:
-    """The same backbone and head, with features as they are."""
+def beside_plain(learner: Learner, images: ImageSet, shots: Sequence[int], episodes: int) -> dict[str, Any]:
+    """A learner beside the same backbone and head with features as they are, and raw pixels; see `paired`."""
     settings = cast(SimpleCNAPSConfig, learner.config)
-    return SimpleCNAPS(replace(settings, adaptation="none", templates=()), learner.backbone).eval()
+    plain = SimpleCNAPS(replace(settings, adaptation="none", templates=()), learner.backbone).eval()
+    return paired(images, {FILM: learner, PLAIN: plain, PIXELS: None}, shots, episodes)
 
 
 def unseen_pictures(config: GeneralConfig, backbone: BackboneConfig) -> ImageSet:

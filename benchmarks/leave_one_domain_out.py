@@ -15,12 +15,11 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from benchmarks.general import CONFIGS, FILM, PIXELS, PLAIN, GeneralConfig, sources, test_pictures, without_film
-from benchmarks.paired import as_table, paired
+from benchmarks.general import CONFIGS, GeneralConfig, beside_plain, sources, test_pictures
+from benchmarks.paired import as_table
 from fewshot_film.cli import COMMANDS
-from fewshot_film.config import SimpleCNAPSConfig
 from fewshot_film.config.data import DataConfig
 from fewshot_film.data.domains import domains_of
 from fewshot_film.learners import load_learner
@@ -77,10 +76,8 @@ def evaluate(config: LeaveOneOutConfig, data: DataConfig, domain: str) -> dict[s
     """Accuracies of the three on the same episodes of a domain."""
     _, film = folders(config, domain)
     filmed = load_learner(film / "model")
-    settings = cast(SimpleCNAPSConfig, filmed.config)
-    plain = without_film(filmed)
-    images = test_pictures(data, domain, settings.backbone)
-    return paired(images, {FILM: filmed, PLAIN: plain, PIXELS: None}, config.shots, config.episodes)
+    images = test_pictures(data, domain, filmed.config.backbone)
+    return beside_plain(filmed, images, config.shots, config.episodes)
 
 
 COMMAND = Command(

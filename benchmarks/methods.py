@@ -13,7 +13,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.experiment import without_folders
 from benchmarks.paired import as_table, paired
 from fewshot_film.commands.common import open_images
 from fewshot_film.commands.contenders import PIXELS, without_training
@@ -63,7 +62,7 @@ def run(config: MethodsConfig) -> int:
     images = open_images(data, "test", trained.config.backbone)
     results = paired(images, learners, config.shots, config.episodes)
     print(as_table(config.source, results))
-    write_result(Path(config.out), config=without_folders(config), seed=0, results={config.source: results})
+    write_result(Path(config.out), config=config, seed=0, results={config.source: results})
     return 0
 
 

@@ -20,7 +20,7 @@ from fewshot_film.commands.common import (
 from fewshot_film.config.commands import TrainConfig
 from fewshot_film.config.learners import FilmConfig, LearnerConfig
 from fewshot_film.data import ImageSet
-from fewshot_film.data.joined import JoinedSet
+from fewshot_film.data.leaks import parts_of
 from fewshot_film.episodes import AugmentedEpisodes
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.registry import build_learner
@@ -58,7 +58,7 @@ def with_templates(learner: AnyConfig, images: ImageSet) -> AnyConfig:
     """
     if not isinstance(learner, FilmConfig) or learner.adaptation != "templates":
         return learner
-    sources = tuple(part.name for part in images.parts) if isinstance(images, JoinedSet) else (images.name,)
+    sources = tuple(part.name for part in parts_of(images))
     without = [name for name in sources if name not in learner.templates]
     if learner.templates and without:
         raise ConfigError(

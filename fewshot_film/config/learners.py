@@ -115,7 +115,7 @@ class PrototypesConfig(FilmConfig):
     method: Literal["prototypes"] = "prototypes"
     """Name of the method."""
     adaptation: Adaptation = "none"
-    """``none``: the paper's; ``film``: all sites from the task code; ``film+ar``: stage by stage."""
+    """``none``: the paper's; ``film``, ``film+ar`` and ``templates``: as Simple CNAPS has them."""
     distance: Literal["cosine", "euclidean"] = "cosine"
     """``euclidean`` is the paper's squared distance; ``cosine`` compares directions."""
     scale: float = 10.0
@@ -231,7 +231,7 @@ class MatchingConfig(FilmConfig):
     method: Literal["matching"] = "matching"
     """Name of the method."""
     adaptation: Adaptation = "none"
-    """``none``: the paper's; ``film``: all sites from the task code; ``film+ar``: stage by stage."""
+    """``none``: the paper's; ``film``, ``film+ar`` and ``templates``: as Simple CNAPS has them."""
     scale: float = 10.0
     """Factor of the cosines in the attention; the paper's is 1."""
     learn_scale: bool = True
@@ -249,7 +249,7 @@ class RelationConfig(FilmConfig):
     method: Literal["relation"] = "relation"
     """Name of the method."""
     adaptation: Adaptation = "none"
-    """``none``: the paper's; ``film``: all sites from the task code; ``film+ar``: stage by stage."""
+    """``none``: the paper's; ``film``, ``film+ar`` and ``templates``: as Simple CNAPS has them."""
     hidden_dim: int = 256
     """Width of the network that compares."""
 
@@ -263,7 +263,7 @@ class ShrinkageConfig(FilmConfig):
     """Discriminant analysis, on frozen features unless asked for FiLM."""
 
     adaptation: Adaptation = "none"
-    """``none``: features as they are; ``film``: all sites from the task code; ``film+ar``: stage by stage."""
+    """``none``: features as they are; ``film``, ``film+ar`` and ``templates``: as Simple CNAPS has them."""
     shrinkage: float = 0.5
     """How far covariances are drawn to a multiple of the identity, in (0, 1]; 1 is the nearest class mean."""
 

@@ -58,6 +58,11 @@ class Generator(nn.Module, ABC):
     def penalty(self) -> Tensor:
         """What training adds to the loss to keep the values near the identity; a scalar."""
 
+    def _from_identity(self, residuals: Tensor) -> Modulations:
+        """Values that lie ``residuals``, in the flat layout, from the identity."""
+        values = self.sites.split(residuals)
+        return {name: Modulation(1 + gamma, beta) for name, (gamma, beta) in values.items()}
+
     def _check_code(self, code: Tensor) -> None:
         if code.ndim != 2 or code.shape[1] != self.code_dim:
             raise ShapeError(
@@ -102,8 +107,7 @@ class LinearGenerator(Generator):
     def forward(self, code: Tensor) -> Modulations:
         """Generate values for every site from ``code``, ``(B, code_dim)``; see :meth:`Generator.forward`."""
         self._check_code(code)
-        residuals = self.sites.split(self.linear(code))
-        return {name: Modulation(1 + gamma, beta) for name, (gamma, beta) in residuals.items()}
+        return self._from_identity(self.linear(code))
 
     def penalty(self) -> Tensor:
         """Zero: this generator has no regularisers."""

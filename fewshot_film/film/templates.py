@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from fewshot_film.film.generators import Generator
-from fewshot_film.film.layer import Modulation
 from fewshot_film.film.sites import Modulations, Sites
 
 
@@ -44,16 +43,12 @@ class TemplateGenerator(Generator):
 
     def forward(self, code: Tensor) -> Modulations:
         """Blend the templates for ``code``, ``(B, code_dim)``; see :meth:`Generator.forward`."""
-        return self._values(self.scores(code).softmax(1) @ self.templates)
+        return self._from_identity(self.scores(code).softmax(1) @ self.templates)
 
     def template(self, index: int) -> Modulations:
         """Values of one template, one row each."""
-        return self._values(self.templates[index, None])
+        return self._from_identity(self.templates[index, None])
 
     def penalty(self) -> Tensor:
         """Zero: nothing holds the templates near the identity but where they start."""
         return self.templates.new_zeros(())
-
-    def _values(self, residuals: Tensor) -> Modulations:
-        split = self.sites.split(residuals)
-        return {name: Modulation(1 + gamma, beta) for name, (gamma, beta) in split.items()}
