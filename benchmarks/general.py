@@ -2,11 +2,11 @@
 
     python -m benchmarks.general run --omniglot omniglot.zip --cifar cifar-100.zip
 
-Trained with the settings in ``configs/general`` on the training classes of Omniglot, CIFAR-FS and the generated
-domains: ``pretrain.yaml``, ``train.yaml``, and ``templates.yaml``, which leaves the backbone as it is. Measured on test
-classes of these, and on a kind of pictures that no training saw: objects cut out of CLEVR's scenes. The weights are
-stored in half precision in ``fewshot_film/pretrained/general-small``; no picture is in them. Started again, it goes on
-where it was stopped.
+Trained with the settings in ``configs/general`` on the training classes of Omniglot, CIFAR-FS, the generated domains
+and, in the last step, objects cut out of CLEVR's scenes: ``pretrain.yaml``, ``train.yaml``, and ``templates.yaml``,
+which leaves the backbone as it is. Measured on test classes of these, and on a kind of pictures that no training saw:
+scikit-learn's digits. The weights are stored in half precision in ``fewshot_film/pretrained/general-small``; no picture
+is in them. Started again, it goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
+
+import numpy as np
+from sklearn.datasets import load_digits
 
 from benchmarks.experiment import without_folders
 from benchmarks.paired import as_table, paired
@@ -27,6 +30,8 @@ from fewshot_film.commands.common import open_images
 from fewshot_film.config import BackboneConfig, SimpleCNAPSConfig
 from fewshot_film.config.data import DataConfig, SourceConfig
 from fewshot_film.data import ImageSet
+from fewshot_film.data.arrays import ArraySource
+from fewshot_film.data.decoding import decode
 from fewshot_film.data.domains import domains_of
 from fewshot_film.learners import Learner, SimpleCNAPS, load_learner
 from fewshot_film.run.command import Command, main
@@ -38,7 +43,7 @@ HERE = Path(__file__).resolve().parent
 CONFIGS = HERE.parent / "configs" / "general"
 OUT = HERE / "results" / "general.json"
 FILM, PLAIN, PIXELS = "Simple CNAPS", "without FiLM", "raw pixels"
-UNSEEN = "CLEVR's objects (a kind not trained on)"
+UNSEEN = "scikit-learn's digits (a kind not trained on)"
 SHIPPED = HERE.parent / "fewshot_film" / "pretrained" / "general-small"
 
 
@@ -57,22 +62,23 @@ class GeneralConfig:
     episodes: int = 600
     """Episodes for each row of the measurements."""
 
-    def flags(self) -> list[str]:
+    @property
+    def objects(self) -> Path:
+        """Folder of the objects cut out of CLEVR's scenes."""
+        return Path(self.runs) / "clevr-objects"
+
+    def flags(self, *, objects: bool = True) -> list[str]:
         """What the commands are told of the data."""
-        given = json.dumps(
-            [
-                {"source": "omniglot", "root": self.omniglot, "rotations": True},
-                {"source": "cifar-fs", "root": self.cifar, "weight": 2},
-                "generated",
-            ]
-        )
-        return [f"--data.sources={given}", f"--data.cache={Path(self.runs) / 'pictures'}"]
+        given = [item if isinstance(item, str) else asdict(item) for item in sources(self, objects=objects)]
+        return [f"--data.sources={json.dumps(given)}", f"--data.cache={Path(self.runs) / 'pictures'}"]
 
 
-def sources(config: GeneralConfig) -> tuple[str | SourceConfig, ...]:
+def sources(config: GeneralConfig, *, objects: bool = True) -> tuple[str | SourceConfig, ...]:
     """The domains, as the data settings have them."""
     omniglot = SourceConfig(source="omniglot", root=config.omniglot, rotations=True)
-    return (omniglot, SourceConfig(source="cifar-fs", root=config.cifar, weight=2), "generated")
+    cifar = SourceConfig(source="cifar-fs", root=config.cifar, weight=2)
+    cut_out = SourceConfig(source="folder", name="objects", root=str(config.objects))
+    return (omniglot, cifar, "generated", *([cut_out] if objects else []))
 
 
 def test_pictures(data: DataConfig, domain: str, backbone: BackboneConfig) -> ImageSet:
@@ -83,9 +89,10 @@ def test_pictures(data: DataConfig, domain: str, backbone: BackboneConfig) -> Im
 
 def run(config: GeneralConfig) -> int:
     """Train what is missing, store, calibrate, measure, describe."""
+    make_objects(config)
     for words in trainings(config):
         print(f"\n$ fewshot-film {' '.join(words)}", flush=True)
-        status = main("fewshot-film", COMMANDS, [*words, *config.flags()])
+        status = main("fewshot-film", COMMANDS, words)
         if status:
             return status
     store(Path(config.runs) / "templates" / "model", SHIPPED)
@@ -101,14 +108,15 @@ def run(config: GeneralConfig) -> int:
 def trainings(config: GeneralConfig) -> Iterator[list[str]]:
     """The commands that are left to do."""
     pretrain, train, templates = (Path(config.runs) / stage for stage in ("pretrain", "train", "templates"))
+    backbone, film = config.flags(objects=False), config.flags()
     if not config.weights and not (pretrain / "model").is_dir():
-        yield ["pretrain", f"--config={CONFIGS / 'pretrain.yaml'}", f"--out={pretrain}", "--resume"]
+        yield ["pretrain", f"--config={CONFIGS / 'pretrain.yaml'}", f"--out={pretrain}", "--resume", *backbone]
     if not (train / "model").is_dir():
         weights = f"--learner.backbone.weights={config.weights or pretrain / 'model'}"
-        yield ["train", f"--config={CONFIGS / 'train.yaml'}", f"--out={train}", "--resume", weights]
+        yield ["train", f"--config={CONFIGS / 'train.yaml'}", f"--out={train}", "--resume", weights, *backbone]
     if not (templates / "model").is_dir():
         weights = f"--learner.backbone.weights={train / 'model'}"
-        yield ["train", f"--config={CONFIGS / 'templates.yaml'}", f"--out={templates}", "--resume", weights]
+        yield ["train", f"--config={CONFIGS / 'templates.yaml'}", f"--out={templates}", "--resume", weights, *film]
 
 
 def measure(config: GeneralConfig, learner: Learner) -> dict[str, Any]:
@@ -120,7 +128,7 @@ def measure(config: GeneralConfig, learner: Learner) -> dict[str, Any]:
     backbone = learner.config.backbone
     sets = {domain.name: partial(test_pictures, data, domain.name, backbone) for domain in domains_of(data)}
     found: dict[str, Any] = {}
-    for name, pictures in {**sets, UNSEEN: partial(unseen_pictures, config, backbone)}.items():
+    for name, pictures in {**sets, UNSEEN: partial(unseen_pictures, backbone)}.items():
         found[name] = beside_plain(learner, pictures(), (1, 5), config.episodes)
         print(as_table(name, found[name]), flush=True)
     return found
@@ -133,12 +141,18 @@ def beside_plain(learner: Learner, images: ImageSet, shots: Sequence[int], episo
     return paired(images, {FILM: learner, PLAIN: plain, PIXELS: None}, shots, episodes)
 
 
-def unseen_pictures(config: GeneralConfig, backbone: BackboneConfig) -> ImageSet:
-    """Test classes of objects cut out of 300 generated scenes, made where they are not there yet."""
-    folder = Path(config.runs) / "objects"
-    if main("clevr-film", CLEVR_COMMANDS, ["objects", f"--out={folder}", "--scenes=300"]):
+def make_objects(config: GeneralConfig) -> None:
+    """Objects cut out of 1,000 generated scenes, where they are not there yet."""
+    if main("clevr-film", CLEVR_COMMANDS, ["objects", f"--out={config.objects}"]):
         raise SystemExit("the objects could not be made; see above")
-    return open_images(DataConfig(source="folder", root=str(folder)), "test", backbone)
+
+
+def unseen_pictures(backbone: BackboneConfig) -> ImageSet:
+    """The 1,797 drawings of digits, 8 x 8 pixels, that scikit-learn contains."""
+    digits = load_digits()
+    pictures = (digits.images * 255 / 16).round().astype(np.uint8)
+    source = ArraySource("digits", [str(name) for name in digits.target_names], digits.target, pictures)
+    return decode(source, backbone.image_size, backbone.channels)
 
 
 def store(model: Path, folder: Path) -> None:
@@ -167,7 +181,8 @@ A few-shot classifier for small pictures of any kind: Simple CNAPS, {backbone.na
 half precision, {size:.1f} MiB.
 
 - **Trained on** the training classes of Omniglot (MIT licence; Vinyals' split, with rotations), of CIFAR-FS (pictures
-  of CIFAR-100, for research), and of the generated domains (glyphs, creatures, textures). No picture is contained.
+  of CIFAR-100, for research), of the generated domains (glyphs, creatures, textures), and, FiLM alone, of objects cut
+  out of CLEVR's scenes. No picture is contained.
 - **How:** from {start}, then `configs/general/train.yaml`, then
   `configs/general/templates.yaml`: FiLM is a blend of learned values, a set of them for each of these kinds of
   pictures, by what the support set looks like. `config.json` has every setting of the last step, and the temperatures

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.general import CONFIGS, GeneralConfig, beside_plain, sources, test_pictures
+from benchmarks.general import CONFIGS, GeneralConfig, beside_plain, make_objects, sources, test_pictures
 from benchmarks.paired import as_table
 from fewshot_film.cli import COMMANDS
 from fewshot_film.config.data import DataConfig
@@ -43,6 +43,7 @@ def run(config: LeaveOneOutConfig) -> int:
     """Train what is missing, evaluate, print, write."""
     data = DataConfig(sources=sources(config), cache=str(Path(config.runs) / "pictures"))
     results: dict[str, Any] = {}
+    make_objects(config)
     for domain in config.domains or [domain.name for domain in domains_of(data)]:
         for words in trainings(config, domain):
             print(f"\n$ fewshot-film {' '.join(words)}", flush=True)

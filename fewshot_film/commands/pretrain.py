@@ -35,6 +35,7 @@ def run(config: PretrainConfig) -> None:
             len(train_images.class_names),
             config.classifier,
             config.label_smoothing,
+            config.quarter_turns,
         )
     result = train(
         module,

@@ -65,6 +65,9 @@ class PretrainConfig:
     """Classifier over the training classes, thrown away afterwards; ``linear`` is the paper's."""
     label_smoothing: float = 0.0
     """Share of the target that is spread over all classes."""
+    quarter_turns: bool = False
+    """Turn the pictures by quarter turns and have every turn of a class be a class of its own: the features tell more
+    apart than the classes need, which classes that come later need."""
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     """Validation by nearest class mean on episodes of the validation classes."""
     loop: LoopConfig = field(default_factory=LoopConfig)

@@ -37,17 +37,19 @@ class BackboneConfig:
     """Colour channels of the pictures: 3, or 1 for drawings."""
     weights: str = ""
     """Empty: random. A file or folder made by ``pretrain``, or torchvision's name, such as ``IMAGENET1K_V1``."""
-    feature_length: float = 0.0
-    """0: features as they are. Else every picture's features are scaled to this length: what a backbone
-    that was trained with a cosine classifier means by near and far."""
+    feature_lengths: tuple[float, ...] = (0.0,)
+    """One number for each of the last stages that the features are joined from: their maps, averaged, are scaled to
+    this length, 0: left as they are. ``(4,)`` suits a backbone trained with a cosine classifier; ``(2, 3, 4)`` keeps
+    colours and simple forms besides, which earlier stages see and later ones may not."""
 
     def __post_init__(self) -> None:
         if self.name not in STAGED_BACKBONES and not self.name.startswith(TORCHVISION):
             known = ", ".join(STAGED_BACKBONES)
             raise ConfigError(f"backbone.name is {self.name}; expected {known}, or {TORCHVISION}NAME")
         check_at_least(self, 1, "width", "blocks", "stem_kernel", "stem_stride", "image_size", group="backbone.")
-        if not 0 <= self.feature_length < math.inf:
-            raise ConfigError(f"backbone.feature_length is {self.feature_length}; expected at least 0")
+        check_at_least(self, 0, "feature_lengths", group="backbone.")
+        if not all(map(math.isfinite, self.feature_lengths)):
+            raise ConfigError(f"backbone.feature_lengths is {list(self.feature_lengths)}; expected finite numbers")
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class FilmConfig(LearnerConfig):
     set_encoder_layers: int = 5
     """Convolution blocks of the set encoder, each halving the picture; 4 for 28 x 28 pictures."""
     penalty: float = 0.001
-    """Weight of the sum of r squared in the training loss."""
+    """Weight in the loss of the sum of r squared; with templates, of their squared distance from the identity."""
     film_spread: float = 0.001
     """Spread of r before training: how far from the identity FiLM begins. The paper's is for 100,000 tasks; with
     0.1 FiLM differs between tasks from the first step on."""

@@ -56,7 +56,8 @@ def is_layer_norm_2d(module: nn.Module) -> bool:
     return isinstance(module, nn.LayerNorm) and type(module).__name__ == "LayerNorm2d"
 
 
-# Layers whose forward ends in "weight * normalised + bias"; a subclass with a forward of its own may do more.
+# Layers whose forward ends in "weight * normalised + bias"; a subclass with a forward of its own may do more, unless
+# it says `ends_in_affine = True`.
 _AFFINE_LAST = {
     cls.forward for cls in (nn.BatchNorm2d, nn.SyncBatchNorm, nn.InstanceNorm2d, nn.GroupNorm, nn.LayerNorm)
 }
@@ -75,7 +76,8 @@ def fold_into_affine(name: str, norm: Any, gamma: Tensor, beta: Tensor) -> None:
     Raises:
         FoldError: the layer does not end in an affine map per channel.
     """
-    if type(norm).forward not in _AFFINE_LAST and not is_layer_norm_2d(norm):
+    known = type(norm).forward in _AFFINE_LAST or is_layer_norm_2d(norm)
+    if not known and not getattr(norm, "ends_in_affine", False):
         raise FoldError(
             f"{name!r} is a {type(norm).__name__}, expected a BatchNorm, InstanceNorm, GroupNorm or "
             "LayerNorm: there is no scale and shift at its end to fold into; leave out this site's values"

@@ -20,6 +20,8 @@ class TemplateGenerator(Generator):
         code_dim: width ``D`` of the conditioning vector.
         sites: the sites to generate for.
         num_templates: how many.
+        penalty_weight: of the squared distance of a template from the identity, in :meth:`penalty`; it keeps what is
+            blended for tasks of a kind that was never trained on from going far where it may not help.
 
     Raises:
         ValueError: there is no template.
@@ -29,10 +31,11 @@ class TemplateGenerator(Generator):
         section 4, https://arxiv.org/abs/2105.07029, where the blend is where fine-tuning begins
     """
 
-    def __init__(self, code_dim: int, sites: Sites, num_templates: int) -> None:
+    def __init__(self, code_dim: int, sites: Sites, num_templates: int, penalty_weight: float = 0.0) -> None:
         super().__init__(code_dim, sites)
         if num_templates < 1:
             raise ValueError(f"num_templates is {num_templates}; expected at least 1")
+        self.penalty_weight = penalty_weight
         self.blend = nn.Linear(code_dim, num_templates)
         self.templates = nn.Parameter(torch.zeros(num_templates, sites.flat_dim))
 
@@ -50,5 +53,5 @@ class TemplateGenerator(Generator):
         return self._from_identity(self.templates[index, None])
 
     def penalty(self) -> Tensor:
-        """Zero: nothing holds the templates near the identity but where they start."""
-        return self.templates.new_zeros(())
+        """Squared distance from the identity, the mean over templates; a scalar."""
+        return self.penalty_weight * self.templates.square().sum(1).mean()

@@ -7,24 +7,26 @@ max-pooling (Requeima et al. 2019, https://arxiv.org/abs/1906.07697). Layers car
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
 from fewshot_film.config.learners import TORCHVISION, BackboneConfig
 from fewshot_film.film import FiLMedNetwork, Sites, inject_film
+from fewshot_film.film.inject import first_part
 from fewshot_film.learners.errors import WeightsError
+from fewshot_film.learners.length_norm import LengthNorm
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.parsing import suggestion
 from fewshot_film.run.weights import fetch_state_dict, read_state_dict
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+FEATURE_NORMS = "feature_norms."
 
 
 class Normalize(nn.Module):
@@ -53,14 +55,18 @@ class Normalize(nn.Module):
 
 
 class Backbone(nn.Module):
-    """Normalisation of the pictures, a stem, stages of blocks, and the mean over positions.
+    """Normalisation of the pictures, a stem, stages of blocks, and the mean over positions of the last of them.
 
     Args:
         channels: colour channels of the pictures.
         stem: modules before the first stage, by name, in order.
         stages: the stages, by name, in order.
-        feature_dim: channels of the last stage.
-        feature_length: scale the features to this length; 0 leaves them as they are.
+        stage_widths: channels of each.
+        feature_lengths: one number for each of the last stages that the features are joined from: the length that its
+            part is scaled to; 0 leaves it as it is. The sites there are called ``feature_norms.STAGE``.
+
+    Raises:
+        ConfigError: there are more lengths than stages.
     """
 
     def __init__(
@@ -68,10 +74,15 @@ class Backbone(nn.Module):
         channels: int,
         stem: Mapping[str, nn.Module],
         stages: Mapping[str, nn.Module],
-        feature_dim: int,
-        feature_length: float = 0.0,
+        stage_widths: Sequence[int],
+        feature_lengths: Sequence[float] = (0.0,),
     ) -> None:
         super().__init__()
+        if len(feature_lengths) > len(stages):
+            raise ConfigError(
+                f"backbone.feature_lengths is {list(feature_lengths)}; expected at most {len(stages)}, one for each "
+                "stage of this network"
+            )
         self.channels = channels
         modules = [module for part in (*stem.values(), *stages.values()) for module in part.modules()]
         self.normalize = Normalize(channels, by_pixel=not any(map(_is_narrow_shortcut, modules)))
@@ -79,8 +90,10 @@ class Backbone(nn.Module):
             self.add_module(name, module)
         self._stem_names = tuple(stem)
         self.stage_names = tuple(stages)
-        self.feature_dim = feature_dim
-        self.feature_length = feature_length
+        lengths = dict(zip([*stages][-len(feature_lengths) :], feature_lengths, strict=True))
+        widths = {name: width for name, width in zip(stages, stage_widths, strict=True) if name in lengths}
+        self.feature_norms = nn.ModuleDict({name: LengthNorm(width, lengths[name]) for name, width in widths.items()})
+        self.feature_dim = sum(widths.values())
 
     def stem_modules(self) -> list[nn.Module]:
         """What comes before the first stage, in order, normalisation of the pictures first."""
@@ -92,7 +105,7 @@ class Backbone(nn.Module):
         Raises:
             SiteError: nothing has such a name, or carries FiLM already.
         """
-        return inject_film(self, after=sites)
+        return inject_film(self, after=sites, stage_of=lambda name: first_part(name.removeprefix(FEATURE_NORMS)))
 
     def segments(self, sites: Sites) -> list[nn.Sequential]:
         """What comes before the first stage with sites, then every such stage with what follows it.
@@ -125,13 +138,15 @@ class Backbone(nn.Module):
         return widths
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features ``(B, feature_dim)`` of pictures ``(B, C, H, W)`` in [0, 1]: the last maps, averaged."""
+        """Features ``(B, feature_dim)`` of pictures ``(B, C, H, W)`` in [0, 1]: maps of the last stages, averaged."""
         for module in self.stem_modules():
             x = module(x)
+        features = []
         for name in self.stage_names:
             x = self.get_submodule(name)(x)
-        x = x.flatten(2).mean(2) if x.ndim > 2 else x
-        return self.feature_length * F.normalize(x, dim=1) if self.feature_length else x
+            if name in self.feature_norms:
+                features.append(self.feature_norms[name](x.flatten(2).mean(2) if x.ndim > 2 else x))
+        return torch.cat(features, 1) if len(features) > 1 else features[0]
 
 
 def _is_narrow_shortcut(module: nn.Module) -> bool:
@@ -169,12 +184,12 @@ def _cnaps_resnet(config: BackboneConfig) -> Backbone:
         "bn1": nn.BatchNorm2d(config.width),
         "relu": nn.ReLU(inplace=True),
     }
+    widths = [config.width * 2**index for index in range(len(config.blocks))]
     stages, channels = {}, config.width
-    for index, num_blocks in enumerate(config.blocks):
-        out = config.width * 2**index
+    for index, (num_blocks, out) in enumerate(zip(config.blocks, widths, strict=True)):
         stages[f"layer{index + 1}"] = _stage(channels, out, num_blocks, stride=1 if index == 0 else 2)
         channels = out
-    backbone = Backbone(config.channels, stem, stages, channels, config.feature_length)
+    backbone = Backbone(config.channels, stem, stages, widths, config.feature_lengths)
     for module in backbone.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -205,11 +220,12 @@ def _torchvision_network(config: BackboneConfig) -> Backbone:
             f"torchvision has no model {name!r}{suggestion(name, torchvision.models.list_models())}"
         ) from None
     if name != config.name:
-        return WrappedBackbone(without_classifier(plain), 3, config.image_size, config.feature_length)
+        return WrappedBackbone(without_classifier(plain), 3, config.image_size, config.feature_lengths)
     children = {name: child for name, child in plain.named_children() if name not in ("avgpool", "fc")}
     stages = {name: child for name, child in children.items() if name.startswith("layer")}
     stem = {name: child for name, child in children.items() if name not in stages}
-    return Backbone(config.channels, stem, stages, plain.fc.in_features, config.feature_length)
+    widths = [plain.fc.in_features // 2**before_last for before_last in reversed(range(len(stages)))]
+    return Backbone(config.channels, stem, stages, widths, config.feature_lengths)
 
 
 def _read_weights(config: BackboneConfig, backbone: Backbone) -> dict[str, Tensor]:

@@ -150,11 +150,15 @@ class FilmFeatures(Learner):
         return found
 
     def penalty(self, episode: Episode) -> Tensor:
-        """The generator's L2 penalty on its regularisers; of templates, how badly the code tells the source."""
+        """The generator's L2 penalty; of templates, also how badly the code tells the source."""
+        if self.generator is None:
+            return super().penalty(episode)
+        penalty = self.generator.penalty()
         if isinstance(self.generator, TemplateGenerator):
             scores = self.generator.scores(cast(Tensor, self.encode(episode.support_images)))
-            return F.cross_entropy(scores, torch.tensor([self._template_of(episode)], device=scores.device))
-        return super().penalty(episode) if self.generator is None else self.generator.penalty()
+            source = torch.tensor([self._template_of(episode)], device=scores.device)
+            penalty = penalty + F.cross_entropy(scores, source)
+        return penalty
 
     def _template_of(self, episode: Episode) -> int:
         if episode.source not in self.config.templates:
@@ -219,7 +223,7 @@ def _generator(config: FilmConfig, backbone: Backbone, filmed: FiLMedNetwork) ->
     if config.adaptation == "templates":
         if not config.templates:
             raise ConfigError("learner.templates is empty; expected the names of the sources that each have a template")
-        return TemplateGenerator(config.code_dim, filmed.sites, len(config.templates))
+        return TemplateGenerator(config.code_dim, filmed.sites, len(config.templates), config.penalty)
     if config.adaptation == "film":
         return ResidualGenerator(config.code_dim, filmed.sites, **settings)
     return AutoregressiveGenerator(config.code_dim, filmed.sites, backbone.entering_widths(filmed.sites), **settings)

@@ -43,23 +43,42 @@ class Pretraining(nn.Module):
         num_classes: training classes.
         classifier: ``cosine`` gives features that compare by angle as well; ``linear`` is the paper's.
         label_smoothing: share of the target that is spread over all classes.
+        quarter_turns: turn a quarter of each batch by 90, 180 and 270 degrees each, and tell the turns apart too.
+
+    Source:
+        Lee et al., "Self-supervised Label Augmentation via Input Transformations", ICML 2020, section 2.2,
+        https://arxiv.org/abs/1910.05872, for the joint classes of label and turn
     """
 
     def __init__(
-        self, backbone: Backbone, num_classes: int, classifier: Classifier = "cosine", label_smoothing: float = 0.0
+        self,
+        backbone: Backbone,
+        num_classes: int,
+        classifier: Classifier = "cosine",
+        label_smoothing: float = 0.0,
+        quarter_turns: bool = False,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         kind = CosineClassifier if classifier == "cosine" else nn.Linear
-        self.classifier = kind(backbone.feature_dim, num_classes)
+        self.num_classes = num_classes
+        self.turns = 4 if quarter_turns else 1
+        self.classifier = kind(backbone.feature_dim, self.turns * num_classes)
         self.label_smoothing = label_smoothing
 
     def forward(self, batch: LabelledBatch) -> dict[str, Tensor]:
         """Loss and accuracy of one batch."""
-        images = batch.images.contiguous(memory_format=torch.channels_last)
-        logits = self.classifier(self.backbone(images)).float()
-        loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
-        return {"loss": loss, "accuracy": accuracy(logits, batch.labels)}
+        images, labels = self._turned(batch)
+        logits = self.classifier(self.backbone(images.contiguous(memory_format=torch.channels_last))).float()
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        return {"loss": loss, "accuracy": accuracy(logits, labels)}
+
+    def _turned(self, batch: LabelledBatch) -> tuple[Tensor, Tensor]:
+        """Every picture in one of the turns, by its place in the batch, which is a random one already."""
+        parts = [slice(turn, None, self.turns) for turn in range(self.turns)]
+        images = [batch.images[part].rot90(turn, (2, 3)) for turn, part in enumerate(parts)]
+        labels = [batch.labels[part] + turn * self.num_classes for turn, part in enumerate(parts)]
+        return torch.cat(images), torch.cat(labels)
 
 
 class MetaTraining(nn.Module):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from fewshot_film.film import FiLMedNetwork, Sites, inject_film
 from fewshot_film.film.inject import first_part
-from fewshot_film.learners.backbone import Backbone
+from fewshot_film.learners.backbone import FEATURE_NORMS, Backbone
 
 PREFIX = "network."
 
@@ -24,7 +24,7 @@ class WrappedBackbone(Backbone):
         network: normalised pictures ``(B, C, H, W)`` to features ``(B, D)`` or ``(B, D, *)``, without a classifier.
         channels: colour channels of the pictures.
         image_size: side of the picture with which the width D is found out.
-        feature_length: scale the features to this length; 0 leaves them as they are.
+        feature_lengths: one number, the length that the features are scaled to; 0 leaves them as they are.
 
     Raises:
         ValueError: the network returns something else.
@@ -38,14 +38,14 @@ class WrappedBackbone(Backbone):
     """
 
     def __init__(
-        self, network: nn.Module, channels: int = 3, image_size: int = 84, feature_length: float = 0.0
+        self, network: nn.Module, channels: int = 3, image_size: int = 84, feature_lengths: Sequence[float] = (0.0,)
     ) -> None:
         width = _width(network, channels, image_size)
-        super().__init__(channels, {"network": network}, {}, width, feature_length)
+        super().__init__(channels, {}, {"network": network}, [width], feature_lengths)
 
     def inject(self, sites: Iterable[str]) -> FiLMedNetwork:
-        """See :meth:`Backbone.inject`; names and patterns are those of the network itself."""
-        names = [PREFIX + name for name in sites]
+        """See :meth:`Backbone.inject`; names and patterns are those of the network itself, or ``feature_norms.*``."""
+        names = [name if name.startswith(FEATURE_NORMS) else PREFIX + name for name in sites]
         return inject_film(self, after=names, stage_of=lambda name: first_part(name.removeprefix(PREFIX)))
 
     def segments(self, sites: Sites) -> list[nn.Sequential]:

@@ -48,6 +48,13 @@ def test_begins_at_the_identity():
     assert fresh.penalty() == 0
 
 
+def test_the_penalty_is_the_mean_squared_distance_from_the_identity():
+    made = TemplateGenerator(1, Sites([Site("a", 1)]), 2, penalty_weight=0.5)
+    with torch.no_grad():
+        made.templates.copy_(torch.tensor([[1.0, 2.0], [-3.0, 0.0]]))
+    assert made.penalty() == 0.5 * (1 + 4 + 9) / 2
+
+
 def test_a_sure_code_gives_its_template_and_one_template_leaves_no_choice():
     made = generator()
     with torch.no_grad():

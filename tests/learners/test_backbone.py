@@ -13,6 +13,7 @@ import torch.nn.functional as F
 import torchvision
 
 from fewshot_film.config.learners import BackboneConfig
+from fewshot_film.film import Modulation, fold_film
 from fewshot_film.learners.backbone import build_backbone
 from fewshot_film.learners.errors import WeightsError
 from fewshot_film.run.errors import ConfigError
@@ -54,14 +55,56 @@ def test_pictures_are_normalised():
 def test_features_of_a_given_length_keep_their_direction():
     torch.manual_seed(0)
     plain = build_backbone(SMALL).eval()
-    scaled = build_backbone(replace(SMALL, feature_length=4.0)).eval()
+    scaled = build_backbone(replace(SMALL, feature_lengths=(4.0,))).eval()
     scaled.load_state_dict(plain.state_dict())
     images = torch.rand(3, 1, 12, 12)
     with torch.no_grad():
         torch.testing.assert_close(scaled(images).norm(dim=1), torch.full((3,), 4.0))
         torch.testing.assert_close(F.normalize(scaled(images)), F.normalize(plain(images)))
-    with pytest.raises(ConfigError, match=r"backbone.feature_length is -1.0; expected at least 0"):
-        BackboneConfig(feature_length=-1.0)
+    with pytest.raises(ConfigError, match=r"backbone.feature_lengths is \[-1.0\]; expected at least 0"):
+        BackboneConfig(feature_lengths=(-1.0,))
+
+
+def test_features_joined_from_the_last_stages_have_a_length_each():
+    torch.manual_seed(0)
+    config = replace(SMALL, blocks=(1, 1, 1))
+    plain, joined = build_backbone(config).eval(), build_backbone(replace(config, feature_lengths=(3, 0))).eval()
+    joined.load_state_dict(plain.state_dict())
+    images = torch.rand(2, 1, 12, 12)
+    with torch.no_grad():
+        middle = plain.layer2(plain.layer1(torch.relu(plain.bn1(plain.conv1(plain.normalize(images))))))
+        expected = [3 * F.normalize(middle.mean((2, 3))), plain.layer3(middle).mean((2, 3))]
+        torch.testing.assert_close(joined(images), torch.cat(expected, 1))
+    assert (plain.feature_dim, joined.feature_dim) == (16, 8 + 16)
+    with pytest.raises(ConfigError, match=r"feature_lengths is \[1, 1, 1, 1\]; expected at most 3, one for each stage"):
+        build_backbone(replace(config, feature_lengths=(1, 1, 1, 1)))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_widths_of_torchvision_s_stages(name):
+    backbone = build_backbone(BackboneConfig(name=name, feature_lengths=(1, 1, 1, 1))).eval()
+    with torch.no_grad():
+        assert backbone(torch.rand(1, 3, 32, 32)).shape[1] == backbone.feature_dim
+
+
+def test_film_on_joined_features_is_a_metric_and_folds():
+    torch.manual_seed(0)
+    backbone = build_backbone(replace(SMALL, feature_lengths=(2, 4))).eval()
+    filmed = backbone.inject(["layer2.*.bn2", "feature_norms.*"])
+    assert [(site.name, site.stage) for site in filmed.sites] == [
+        ("layer2.0.bn2", "layer2"),
+        ("feature_norms.layer1", "layer1"),
+        ("feature_norms.layer2", "layer2"),
+    ]
+    values = filmed.sites.identity()
+    scale, shift = torch.rand(1, 8), torch.rand(1, 8)
+    values["feature_norms.layer2"] = Modulation(scale, shift)
+    images = torch.rand(3, 1, 12, 12)
+    with torch.no_grad():
+        before, after = backbone(images), filmed(images, values)
+        torch.testing.assert_close(after, torch.cat([before[:, :4], before[:, 4:] * scale + shift], 1))
+        torch.testing.assert_close(fold_film(filmed, values)(images), after)
+        torch.testing.assert_close(backbone(images), before)
 
 
 @pytest.mark.parametrize(("width", "by_pixel"), [(8, False), (16, True)])

@@ -50,10 +50,11 @@ def test_afterwards_by_the_blend_whatever_the_source():
         torch.testing.assert_close(made(task), head(made.features(task.query_images, blend)))
 
 
-def test_training_adds_how_badly_the_code_tells_the_source():
+def test_training_adds_how_badly_the_code_tells_the_source_and_how_far_templates_go():
     made, task = learner().train(), episode("other")
     scores = made.generator.scores(made.encode(task.support_images))
     expected = F.cross_entropy(made(task), task.query_labels) + F.cross_entropy(scores, torch.tensor([1]))
+    expected = expected + 0.001 * made.generator.templates.square().sum() / 2
     torch.testing.assert_close(MetaTraining(made)(task)["loss"], expected)
     expected.backward()
     assert made.generator.blend.weight.grad.abs().sum() > 0

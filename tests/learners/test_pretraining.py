@@ -1,0 +1,61 @@
+"""Pre-training: classes, and turns of classes."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from fewshot_film.config.learners import BackboneConfig
+from fewshot_film.data.batches import LabelledBatch
+from fewshot_film.learners.backbone import build_backbone
+from fewshot_film.learners.training import Pretraining
+
+IMAGES = torch.arange(5 * 2 * 2.0).view(5, 1, 2, 2)
+LABELS = torch.tensor([2, 0, 1, 2, 0])
+
+
+def pretraining(quarter_turns: bool) -> Pretraining:
+    torch.manual_seed(0)
+    backbone = build_backbone(BackboneConfig(width=4, blocks=(1,), channels=1, image_size=8))
+    return Pretraining(backbone, 3, quarter_turns=quarter_turns)
+
+
+def test_every_turn_of_a_class_is_a_class():
+    images, labels = pretraining(quarter_turns=True)._turned(LabelledBatch(IMAGES, LABELS))
+    # pictures 0 and 4 upright, then 1, 2 and 3 turned once, twice and three times, against the clock
+    assert images[:, 0].tolist() == [
+        [[0, 1], [2, 3]],
+        [[16, 17], [18, 19]],
+        [[5, 7], [4, 6]],
+        [[11, 10], [9, 8]],
+        [[14, 12], [15, 13]],
+    ]
+    assert labels.tolist() == [2, 0, 0 + 3, 1 + 6, 2 + 9]
+
+
+def test_without_turns_a_batch_stays_as_it_is():
+    images, labels = pretraining(quarter_turns=False)._turned(LabelledBatch(IMAGES, LABELS))
+    assert torch.equal(images, IMAGES)
+    assert torch.equal(labels, LABELS)
+
+
+def test_loss_and_accuracy_are_over_classes_and_turns():
+    module = pretraining(quarter_turns=True)
+    assert module.classifier.out_features == 12
+    with torch.no_grad():
+        module.classifier.weight.fill_(1)  # all logits equal
+        values = module(LabelledBatch(torch.rand(5, 1, 8, 8), LABELS))
+    torch.testing.assert_close(values["loss"], torch.tensor(math.log(12)))
+
+
+def test_a_few_steps_learn_the_turns():
+    module = pretraining(quarter_turns=True)
+    batch = LabelledBatch(torch.rand(12, 1, 8, 8, generator=torch.Generator().manual_seed(1)), torch.arange(12) % 3)
+    optimizer = torch.optim.Adam(module.parameters(), 0.02)
+    for _ in range(80):
+        optimizer.zero_grad()
+        values = module(batch)
+        values["loss"].backward()
+        optimizer.step()
+    assert values["accuracy"] == 1
