@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.general import CONFIGS, GeneralConfig, beside_plain, make_objects, sources, test_pictures
+from benchmarks.general import CONFIGS, GeneralConfig, beside_plain, sources, test_pictures
 from benchmarks.paired import as_table
 from fewshot_film.cli import COMMANDS
 from fewshot_film.config.data import DataConfig
@@ -41,9 +41,8 @@ class LeaveOneOutConfig(GeneralConfig):
 
 def run(config: LeaveOneOutConfig) -> int:
     """Train what is missing, evaluate, print, write."""
-    data = DataConfig(sources=sources(config), cache=str(Path(config.runs) / "pictures"))
+    data = DataConfig(sources=sources(config, objects=False), cache=str(Path(config.runs) / "pictures"))
     results: dict[str, Any] = {}
-    make_objects(config)
     for domain in config.domains or [domain.name for domain in domains_of(data)]:
         for words in trainings(config, domain):
             print(f"\n$ fewshot-film {' '.join(words)}", flush=True)
@@ -65,7 +64,7 @@ def folders(config: LeaveOneOutConfig, domain: str) -> tuple[Path, Path]:
 def trainings(config: LeaveOneOutConfig, domain: str) -> Iterator[list[str]]:
     """The commands that are left to do for a domain."""
     pretrain, film = folders(config, domain)
-    common = [*config.flags(), f"--data.held_out={domain}", "--resume"]
+    common = [*config.flags(objects=False), f"--data.held_out={domain}", "--resume"]
     weights = f"--learner.backbone.weights={config.weights or pretrain / 'model'}"
     if not config.weights and not (pretrain / "model").is_dir():
         yield ["pretrain", f"--config={CONFIGS / 'pretrain.yaml'}", f"--out={pretrain}", *common]

@@ -54,7 +54,7 @@ def as_table(title: str, rows: Mapping[str, Any]) -> str:
     lines = [f"| {' | '.join(heads)} |", "| --- " + "| ---: " * (len(heads) - 1) + "|"]
     for task, row in rows.items():
         cells = [f"{100 * each['mean']:.1f}" for each in row["accuracy"].values()]
-        cells += [f"{100 * gain['mean']:+.1f} ± {100 * gain['interval']:.1f}" for gain in row["gain"].values()]
+        cells += [f"{100 * gain['mean']:+z.1f} ± {100 * gain['interval']:.1f}" for gain in row["gain"].values()]
         lines.append(f"| {task} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

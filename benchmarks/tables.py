@@ -76,7 +76,7 @@ def _beside_published(
     for task, row in best.items():
         published = [method.percent[task] for method in methods]
         cells = [*(_share(ours[task]) for ours in columns.values()), *(f"{value:.1f}" for value in published)]
-        lines.append(f"| {task} | {' | '.join(cells)} | {100 * row['mean'] - published[-1]:+.1f} |")
+        lines.append(f"| {task} | {' | '.join(cells)} | {100 * row['mean'] - published[-1]:+z.1f} |")
     notes = [f"[{number}] Published: {source}." for number, source in enumerate(sources, 1)]
     return [*lines, f"\n{remark}", *notes] if remark else [*lines, "", *notes]
 
@@ -95,7 +95,7 @@ def gains(name: str, title: str) -> str:
     for domain, rows in domains.items():
         for task, row in rows.items():
             cells = [f"{100 * each['mean']:.1f}" for each in row["accuracy"].values()]
-            cells += [f"{100 * gain['mean']:+.1f} ± {100 * gain['interval']:.1f}" for gain in row["gain"].values()]
+            cells += [f"{100 * gain['mean']:+z.1f} ± {100 * gain['interval']:.1f}" for gain in row["gain"].values()]
             lines.append(f"| {domain} | {task} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -44,9 +44,10 @@ def test_help_does_not_load_torch():
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(CHECKOUT / "configs")))
 def test_every_configuration_file_is_read(path: Path):
-    """A file is named after its command, or after what ``train`` makes of it."""
+    """A file's name begins with its command, or is named after what ``train`` makes of it."""
     group = "clevr-film" if path.parent.name == "clevr" else "fewshot-film"
     commands = {command.name: command for command in PROGRAMS[group]}
-    name = path.stem if path.stem in commands else "train"
+    first = path.stem.partition("-")[0]
+    name = first if first in commands else "train"
     command = commands[name]
     parse(f"{group} {name}", command.config_class(), ["--config", str(path)])

@@ -12,16 +12,15 @@ from fewshot_film.film.sites import Modulations, Sites
 class TemplateGenerator(Generator):
     """``sum_k softmax(W code + b)_k (identity + template_k)``: a convex blend of values that were learned as they are.
 
-    A template is trained on tasks of its own kind (:meth:`template`), the weights to name the kind (:meth:`scores`),
-    so that a code that says little of a task still leads to values that suit some kind of task. All templates start
-    at the identity.
+    A template is trained on tasks of its own kind (:meth:`template`), the weights to name the kind (:meth:`scores`).
+    The last weight is for tasks of no such kind: it is the identity's, which no training moves. All templates start
+    there too.
 
     Args:
         code_dim: width ``D`` of the conditioning vector.
         sites: the sites to generate for.
-        num_templates: how many.
-        penalty_weight: of the squared distance of a template from the identity, in :meth:`penalty`; it keeps what is
-            blended for tasks of a kind that was never trained on from going far where it may not help.
+        num_templates: how many, besides the identity.
+        penalty_weight: of the squared distance of a template from the identity, in :meth:`penalty`.
 
     Raises:
         ValueError: there is no template.
@@ -36,17 +35,17 @@ class TemplateGenerator(Generator):
         if num_templates < 1:
             raise ValueError(f"num_templates is {num_templates}; expected at least 1")
         self.penalty_weight = penalty_weight
-        self.blend = nn.Linear(code_dim, num_templates)
+        self.blend = nn.Linear(code_dim, num_templates + 1)
         self.templates = nn.Parameter(torch.zeros(num_templates, sites.flat_dim))
 
     def scores(self, code: Tensor) -> Tensor:
-        """Logits ``(B, num_templates)`` of the kinds that codes ``(B, code_dim)`` may be of."""
+        """Logits ``(B, num_templates + 1)`` of the kinds that codes ``(B, code_dim)`` may be of; the last: of none."""
         self._check_code(code)
         return self.blend(code)  # type: ignore[no-any-return]
 
     def forward(self, code: Tensor) -> Modulations:
         """Blend the templates for ``code``, ``(B, code_dim)``; see :meth:`Generator.forward`."""
-        return self._from_identity(self.scores(code).softmax(1) @ self.templates)
+        return self._from_identity(self.scores(code).softmax(1)[:, :-1] @ self.templates)
 
     def template(self, index: int) -> Modulations:
         """Values of one template, one row each."""

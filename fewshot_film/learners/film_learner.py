@@ -32,6 +32,7 @@ from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.bounded_memory import MIB, activation_bytes, draw_subset, in_chunks, through_subset
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.set_encoder import SetEncoder
+from fewshot_film.learners.unfamiliar import unfamiliar
 from fewshot_film.run.errors import ConfigError
 
 Head = Callable[[Tensor], Tensor]
@@ -150,14 +151,15 @@ class FilmFeatures(Learner):
         return found
 
     def penalty(self, episode: Episode) -> Tensor:
-        """The generator's L2 penalty; of templates, also how badly the code tells the source."""
+        """The generator's L2 penalty; of templates, also how badly the code tells the source, or that it is none."""
         if self.generator is None:
             return super().penalty(episode)
         penalty = self.generator.penalty()
         if isinstance(self.generator, TemplateGenerator):
-            scores = self.generator.scores(cast(Tensor, self.encode(episode.support_images)))
-            source = torch.tensor([self._template_of(episode)], device=scores.device)
-            penalty = penalty + F.cross_entropy(scores, source)
+            seen = (episode.support_images, unfamiliar(episode.support_images))
+            scores = self.generator.scores(torch.cat([cast(Tensor, self.encode(images)) for images in seen]))
+            kinds = torch.tensor([self._template_of(episode), len(self.config.templates)], device=scores.device)
+            penalty = penalty + F.cross_entropy(scores, kinds)
         return penalty
 
     def _template_of(self, episode: Episode) -> int:
