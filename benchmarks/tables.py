@@ -139,6 +139,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "omniglot": partial(few_shot, "omniglot", "Omniglot, 28 x 28"),
     "cifar_fs": partial(few_shot, "cifar_fs", "CIFAR-FS, 32 x 32"),
     "fc100": partial(few_shot, "fc100", "FC100, 32 x 32"),
+    "mini_imagenet": partial(few_shot, "mini_imagenet", "mini-ImageNet, 84 x 84"),
     "cifar_fs_pretrained": partial(
         evaluated, "cifar_fs_pretrained", "CIFAR-FS, 32 x 32", "pre-trained, Mahalanobis classifier", "cifar_fs"
     ),

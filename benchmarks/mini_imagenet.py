@@ -1,0 +1,24 @@
+"""Simple CNAPS on mini-ImageNet, to ``benchmarks/results/mini_imagenet.json``: see `benchmarks.experiment`.
+
+The 20 test classes of Ravi and Larochelle 2017, 5-way, 1- and 5-shot, the published network at 84 x 84: hours on a GPU.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks.experiment import Experiment, ExperimentConfig
+from fewshot_film.run.command import Command, main
+
+EXPERIMENT = Experiment("mini-imagenet", ("--data.source=mini-imagenet",))
+run = EXPERIMENT.run
+COMMAND = Command(
+    name="run",
+    config=ExperimentConfig,
+    run="benchmarks.mini_imagenet:run",
+    help="Simple CNAPS on mini-ImageNet, from the pictures to the result file.",
+    examples=("python -m benchmarks.mini_imagenet run --root mini-imagenet.zip",),
+)
+
+if __name__ == "__main__":
+    sys.exit(main("python -m benchmarks.mini_imagenet", [COMMAND]))
