@@ -75,6 +75,8 @@ class Pretraining(nn.Module):
 
     def _turned(self, batch: LabelledBatch) -> tuple[Tensor, Tensor]:
         """Every picture in one of the turns, by its place in the batch, which is a random one already."""
+        if self.turns == 1:
+            return batch.images, batch.labels
         parts = [slice(turn, None, self.turns) for turn in range(self.turns)]
         images = [batch.images[part].rot90(turn, (2, 3)) for turn, part in enumerate(parts)]
         labels = [batch.labels[part] + turn * self.num_classes for turn, part in enumerate(parts)]
