@@ -20,7 +20,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["fewshot_film*", "clevr*", "benchmarks*"]),
     package_data={
-        "fewshot_film": ["py.typed", "data/splits/*.json", "pretrained/*/*", "app/*.css"],
+        "fewshot_film": ["py.typed", "data/splits/*.json", "pretrained/*/*", "app/*.css", "app/*.js"],
         "clevr": ["py.typed", "models/*/*", "**/*.json", "**/*.yaml"],
     },
     install_requires=[

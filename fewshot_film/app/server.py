@@ -33,7 +33,7 @@ POLICY = "; ".join(
     )
 )
 """What browsers may load for the page: its own files and nothing from anywhere else."""
-CSS = Path(__file__).with_name("page.css")
+CSS, STREAM = (Path(__file__).with_name(name) for name in ("page.css", "stream.js"))
 
 
 def run(config: AppConfig) -> None:
@@ -124,6 +124,7 @@ def _application(page: Page, host: str) -> Any:
             primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["system-ui", "sans-serif"]
         ),
         css=CSS.read_text(encoding="utf-8"),
+        head=f"<script>{STREAM.read_text(encoding='utf-8')}</script>",
     )
 
 

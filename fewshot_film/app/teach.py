@@ -155,6 +155,9 @@ class _Teach:
                 key=card.key("name"),
             )
             remove = gr.Button("Remove class", size="sm", scale=0, min_width=110, key=card.key("remove"))
+        if group.in_field == group.name:
+            name.value = None  # is not sent, so that a name being typed is not written over
+        group.in_field = group.name
         for trigger in (name.submit, name.blur):
             key = f"rename by {trigger.event_name}"
             self.when(trigger, lambda teaching, called: _rename(teaching, number, called), name, **card.listener(key))

@@ -45,6 +45,8 @@ class Group:
     """What answers call it."""
     pictures: list[Picture] = field(default_factory=list)
     """Its support pictures."""
+    in_field: str = ""
+    """What its card's field was last known to hold."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,7 @@ class Teaching:
         """
         with self._lock:
             group = self._group(number)
+            group.in_field = name
             if name.strip() == group.name:
                 return
             group.name = self._checked(name, number)

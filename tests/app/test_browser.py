@@ -27,7 +27,7 @@ from tests.data.layouts import pack, png
 from tests.extras import needs_browser
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page, Route
+    from playwright.sync_api import APIResponse, Browser, Locator, Page, Route
 
 pytestmark = needs_browser
 
@@ -262,6 +262,58 @@ def test_names_of_classes(served, visit):
     seen(card(page, "after"))
     seen(page.get_by_test_id("toast-body").filter(has_not_text="there is a class"), 0)
     assert "Traceback" not in "".join(served.lines)
+
+
+def add_two(page: Page) -> Callable[[], None]:
+    """Adds the classes `first` and `second`; the card of the second is on its way until the result is called."""
+    name, add = page.get_by_placeholder("name of a class"), page.get_by_role("button", name="Add class")
+    name.fill("first")
+    add.click()
+    seen(card(page, "first"))
+    page.wait_for_timeout(1000)  # the page lets go of the stream of answers
+    streams: list[tuple[Route, APIResponse]] = []
+
+    def read_to_the_end(route: Route) -> None:
+        streams.append((route, route.fetch()))
+        if len(streams) != 2:  # the first says that a class was added; the second holds its card, and nothing follows
+            release(len(streams) - 1)
+
+    def release(number: int) -> None:
+        route, response = streams[number]
+        route.fulfill(response=response)
+
+    page.route("**/queue/data?*", read_to_the_end)
+    name.fill("second")
+    add.click()
+    until(lambda: page.evaluate("true") and len(streams) == 2)
+    return lambda: release(1)
+
+
+def test_what_is_done_while_a_stream_of_answers_ends_is_answered(served, visit):
+    page = visit()
+    draw = add_two(page)
+    field = card(page, "first").get_by_label("Name")
+    field.fill("third")
+    with page.expect_response("**/queue/join*"):
+        field.press("Enter")
+    page.wait_for_timeout(500)
+    draw()
+    seen(card(page, "second"))
+    seen(card(page, "third"))
+
+
+def test_a_name_that_is_being_typed_is_not_written_over(served, visit):
+    page = visit()
+    draw = add_two(page)
+    field = card(page, "first").get_by_label("Name")
+    field.fill("thi")
+    draw()
+    seen(card(page, "second"))
+    page.wait_for_timeout(500)
+    field.press_sequentially("rd")
+    field.press("Enter")
+    seen(card(page, "third"))
+    holds(card(page, "third").get_by_label("Name"), "third")
 
 
 def download(page: Page, button: str, folder: Path) -> Path:
