@@ -3,8 +3,8 @@
     python -m benchmarks.methods run --model runs/cifar-fs/pretrain/model --root cifar-100.zip
 
 One pre-trained backbone, frozen; no method is meta-trained. Simple CNAPS's head comes first, and its paired gain over
-each of the others is given. FiT and fine-tuning take gradient steps on every support set, so they decide how long this
-takes.
+each of the others is given. FiT can be named too; its gradient steps go through the backbone for every support set,
+which takes far longer than all the others together: name it with few episodes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ class MethodsConfig:
         "qda",
         "transductive-cnaps",
         "fine-tuning",
-        "fit",
         PIXELS,
     )
     """What stands beside Simple CNAPS."""

@@ -95,9 +95,30 @@ def gains(name: str, title: str) -> str:
     for domain, rows in domains.items():
         for task, row in rows.items():
             cells = [f"{100 * each['mean']:.1f}" for each in row["accuracy"].values()]
-            cells += [f"{100 * gain['mean']:+z.1f} ± {100 * gain['interval']:.1f}" for gain in row["gain"].values()]
+            cells += [_gain(row, other) for other in others]
             lines.append(f"| {domain} | {task} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def methods(name: str, title: str) -> str:
+    """Accuracies of `benchmarks.paired` in one domain, a row a method, and the paired gain of the first over each."""
+    (rows,) = read_result(name)["results"].values()
+    first, *others = next(iter(rows.values()))["accuracy"]
+    lines = [
+        f"| {title} | {' | '.join(f'{task} | gain of {first}' for task in rows)} |",
+        f"| --- {'| ---: | ---: ' * len(rows)}|",
+    ]
+    for method in (first, *others):
+        cells = [cell for row in rows.values() for cell in (_share(row["accuracy"][method]), _gain(row, method))]
+        lines.append(f"| {method} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _gain(row: Mapping[str, Any], other: str) -> str:
+    if other not in row["gain"]:
+        return ""
+    gain = row["gain"][other]
+    return f"{100 * gain['mean']:+z.1f} ± {100 * gain['interval']:.1f}"
 
 
 def _is_paired(rows: Mapping[str, Any]) -> bool:
@@ -143,6 +164,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "cifar_fs_pretrained": partial(
         evaluated, "cifar_fs_pretrained", "CIFAR-FS, 32 x 32", "pre-trained, Mahalanobis classifier", "cifar_fs"
     ),
+    "cifar_fs_methods": partial(methods, "cifar_fs_methods", "CIFAR-FS, 32 x 32, 600 episodes, accuracy in %"),
     "general": partial(gains, "general", "general-small, test classes of"),
     "leave_one_domain_out": partial(gains, "leave_one_domain_out", "held out"),
     "clevr_small": clevr_small,
