@@ -8,18 +8,12 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks.experiment import Experiment, ExperimentConfig
-from fewshot_film.run.command import Command, main
+from benchmarks.experiment import Experiment
+from fewshot_film.run.command import main
 
 EXPERIMENT = Experiment("cifar-fs", ("--data.source=cifar-fs",))
 run = EXPERIMENT.run
-COMMAND = Command(
-    name="run",
-    config=ExperimentConfig,
-    run="benchmarks.cifar_fs:run",
-    help="Simple CNAPS on CIFAR-FS, from the pictures to the result file.",
-    examples=("python -m benchmarks.cifar_fs run --root cifar-100.zip",),
-)
+COMMAND = EXPERIMENT.command("CIFAR-FS", "cifar-100.zip")
 
 if __name__ == "__main__":
     sys.exit(main("python -m benchmarks.cifar_fs", [COMMAND]))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fewshot_film.cli import COMMANDS
-from fewshot_film.run.command import main
+from fewshot_film.run.command import Command, main
 from fewshot_film.run.results import write_result
 
 HERE = Path(__file__).resolve().parent
@@ -64,9 +64,30 @@ class Experiment:
             status = main("fewshot-film", COMMANDS, words)
             if status:
                 return status
-        out = Path(config.out or HERE / "results" / f"{self.name.replace('-', '_')}.json")
+        out = Path(config.out or HERE / "results" / f"{self.file_name}.json")
         write_result(out, config=config, seed=0, results=collect(runs))
         return 0
+
+    def command(self, title: str, root: str) -> Command:
+        """The command of the module that is called as the result file is, and has `run`.
+
+        Args:
+            title: of the data set.
+            root: of an example: what its pictures usually come in.
+        """
+        module = f"benchmarks.{self.file_name}"
+        return Command(
+            name="run",
+            config=ExperimentConfig,
+            run=f"{module}:run",
+            help=f"Simple CNAPS on {title}, from the pictures to the result file.",
+            examples=(f"python -m {module} run --root {root}",),
+        )
+
+    @property
+    def file_name(self) -> str:
+        """Of the result file, without its ending."""
+        return self.name.replace("-", "_")
 
     def commands(self, config: ExperimentConfig, runs: Path) -> Iterator[list[str]]:
         """The commands that are left, each made when the one before it is done."""

@@ -7,18 +7,12 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks.experiment import Experiment, ExperimentConfig
-from fewshot_film.run.command import Command, main
+from benchmarks.experiment import Experiment
+from fewshot_film.run.command import main
 
 EXPERIMENT = Experiment("fc100", ("--data.source=fc100",))
 run = EXPERIMENT.run
-COMMAND = Command(
-    name="run",
-    config=ExperimentConfig,
-    run="benchmarks.fc100:run",
-    help="Simple CNAPS on FC100, from the pictures to the result file.",
-    examples=("python -m benchmarks.fc100 run --root cifar-100.zip",),
-)
+COMMAND = EXPERIMENT.command("FC100", "cifar-100.zip")
 
 if __name__ == "__main__":
     sys.exit(main("python -m benchmarks.fc100", [COMMAND]))

@@ -7,18 +7,12 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks.experiment import Experiment, ExperimentConfig
-from fewshot_film.run.command import Command, main
+from benchmarks.experiment import Experiment
+from fewshot_film.run.command import main
 
 EXPERIMENT = Experiment("mini-imagenet", ("--data.source=mini-imagenet",))
 run = EXPERIMENT.run
-COMMAND = Command(
-    name="run",
-    config=ExperimentConfig,
-    run="benchmarks.mini_imagenet:run",
-    help="Simple CNAPS on mini-ImageNet, from the pictures to the result file.",
-    examples=("python -m benchmarks.mini_imagenet run --root mini-imagenet.zip",),
-)
+COMMAND = EXPERIMENT.command("mini-ImageNet", "mini-imagenet.zip")
 
 if __name__ == "__main__":
     sys.exit(main("python -m benchmarks.mini_imagenet", [COMMAND]))

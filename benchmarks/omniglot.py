@@ -7,18 +7,12 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks.experiment import Experiment, ExperimentConfig
-from fewshot_film.run.command import Command, main
+from benchmarks.experiment import Experiment
+from fewshot_film.run.command import main
 
 EXPERIMENT = Experiment("omniglot", ("--data.source=omniglot", "--data.rotations=true"), ways=(5, 20))
 run = EXPERIMENT.run
-COMMAND = Command(
-    name="run",
-    config=ExperimentConfig,
-    run="benchmarks.omniglot:run",
-    help="Simple CNAPS on Omniglot, from the pictures to the result file.",
-    examples=("python -m benchmarks.omniglot run --root omniglot.zip",),
-)
+COMMAND = EXPERIMENT.command("Omniglot", "omniglot.zip")
 
 if __name__ == "__main__":
     sys.exit(main("python -m benchmarks.omniglot", [COMMAND]))
