@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fewshot_film.config.data import AugmentConfig, DataConfig
-from fewshot_film.config.learners import AnyLearnerConfig, BackboneConfig, SimpleCNAPSConfig
+from fewshot_film.config.learners import AnyLearnerConfig, BackboneConfig, SimpleCNAPSConfig, check_power
 from fewshot_film.config.memory import MemoryConfig
 from fewshot_film.config.ranges import check_at_least
 from fewshot_film.run.config import LoopConfig
@@ -133,6 +133,10 @@ class EvaluateConfig:
     """Replay the episodes of this file, all of them, instead of drawing some."""
     save_episodes: str = ""
     """Write the episodes to this file, for --episode_list."""
+    feature_power: float | None = None
+    """Raise the size of every feature to this, see ``backbone.feature_power``; None: as the model was trained."""
+    mirror: bool | None = None
+    """Average features over mirror images or not, see ``backbone.mirror``; None: as the model was trained."""
     processes: int = 0
     """Processes to spread the episodes over, 0: one a core. The numbers are the same for any."""
     device: str = "auto"
@@ -144,6 +148,8 @@ class EvaluateConfig:
         check_at_least(self, 1, "ways", "shots", "query")
         check_at_least(self, 2, "episodes")  # an interval needs as many
         check_at_least(self, 0, "seed", "processes")
+        if self.feature_power is not None:
+            check_power(self.feature_power, "feature_power")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,16 @@ Adaptation = Literal["film", "film+ar", "templates", "none"]
 OneShot = Literal["zero", "broadcast"]
 
 
+def check_power(power: float, name: str) -> None:
+    """Refuse what no feature can be raised to.
+
+    Raises:
+        ConfigError: it is not a number above 0.
+    """
+    if not 0 < power < math.inf:
+        raise ConfigError(f"{name} is {power:g}; expected a finite number above 0")
+
+
 @dataclass(frozen=True)
 class BackboneConfig:
     """A network without its classifier; the default is the paper's."""
@@ -41,6 +51,10 @@ class BackboneConfig:
     """One number for each of the last stages that the features are joined from: their maps, averaged, are scaled to
     this length, 0: left as they are. ``(4,)`` suits a backbone trained with a cosine classifier; ``(2, 3, 4)`` keeps
     colours and simple forms besides, which earlier stages see and later ones may not."""
+    feature_power: float = 1.0
+    """What the size of every feature is raised to before it is scaled; 0.5 takes the long tails away."""
+    mirror: bool = False
+    """Once trained, average the features of a picture and of its mirror image: twice the time. Not for letters."""
 
     def __post_init__(self) -> None:
         if self.name not in STAGED_BACKBONES and not self.name.startswith(TORCHVISION):
@@ -50,6 +64,7 @@ class BackboneConfig:
         check_at_least(self, 0, "feature_lengths", group="backbone.")
         if not all(map(math.isfinite, self.feature_lengths)):
             raise ConfigError(f"backbone.feature_lengths is {list(self.feature_lengths)}; expected finite numbers")
+        check_power(self.feature_power, "backbone.feature_power")
 
 
 @dataclass(frozen=True)

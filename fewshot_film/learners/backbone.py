@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 import torchvision
@@ -64,6 +65,8 @@ class Backbone(nn.Module):
         stage_widths: channels of each.
         feature_lengths: one number for each of the last stages that the features are joined from: the length that its
             part is scaled to; 0 leaves it as it is. The sites there are called ``feature_norms.STAGE``.
+        feature_power: what the size of every feature is raised to before that.
+        mirror: average over a picture and its mirror image, but not while training.
 
     Raises:
         ConfigError: there are more lengths than stages.
@@ -76,6 +79,8 @@ class Backbone(nn.Module):
         stages: Mapping[str, nn.Module],
         stage_widths: Sequence[int],
         feature_lengths: Sequence[float] = (0.0,),
+        feature_power: float = 1.0,
+        mirror: bool = False,
     ) -> None:
         super().__init__()
         if len(feature_lengths) > len(stages):
@@ -92,12 +97,23 @@ class Backbone(nn.Module):
         self.stage_names = tuple(stages)
         lengths = dict(zip([*stages][-len(feature_lengths) :], feature_lengths, strict=True))
         widths = {name: width for name, width in zip(stages, stage_widths, strict=True) if name in lengths}
-        self.feature_norms = nn.ModuleDict({name: LengthNorm(width, lengths[name]) for name, width in widths.items()})
+        self.feature_norms = nn.ModuleDict(
+            {name: LengthNorm(width, lengths[name], feature_power) for name, width in widths.items()}
+        )
+        self.mirror = mirror
         self.feature_dim = sum(widths.values())
 
     def stem_modules(self) -> list[nn.Module]:
         """What comes before the first stage, in order, normalisation of the pictures first."""
         return [self.normalize, *(self.get_submodule(name) for name in self._stem_names)]
+
+    def set_features(self, power: float | None = None, mirror: bool | None = None) -> None:
+        """Change what is made of the maps, which needs no other weights; None leaves it."""
+        if power is not None:
+            for norm in self.feature_norms.values():
+                cast(LengthNorm, norm).power = power
+        if mirror is not None:
+            self.mirror = mirror
 
     def inject(self, sites: Iterable[str]) -> FiLMedNetwork:
         """This network with FiLM after the normalisation layers that names or patterns name.
@@ -139,14 +155,22 @@ class Backbone(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features ``(B, feature_dim)`` of pictures ``(B, C, H, W)`` in [0, 1]: maps of the last stages, averaged."""
+        averages = self._averages(x)
+        if self.mirror and not self.training:
+            averages = [(one + other) / 2 for one, other in zip(averages, self._averages(x.flip(-1)), strict=True)]
+        features = [norm(average) for norm, average in zip(self.feature_norms.values(), averages, strict=True)]
+        return torch.cat(features, 1) if len(features) > 1 else features[0]
+
+    def _averages(self, x: Tensor) -> list[Tensor]:
+        """Maps of the stages that make the features, each averaged over its positions."""
         for module in self.stem_modules():
             x = module(x)
-        features = []
+        averages = []
         for name in self.stage_names:
             x = self.get_submodule(name)(x)
             if name in self.feature_norms:
-                features.append(self.feature_norms[name](x.flatten(2).mean(2) if x.ndim > 2 else x))
-        return torch.cat(features, 1) if len(features) > 1 else features[0]
+                averages.append(x.flatten(2).mean(2) if x.ndim > 2 else x)
+        return averages
 
 
 def _is_narrow_shortcut(module: nn.Module) -> bool:
@@ -189,7 +213,7 @@ def _cnaps_resnet(config: BackboneConfig) -> Backbone:
     for index, (num_blocks, out) in enumerate(zip(config.blocks, widths, strict=True)):
         stages[f"layer{index + 1}"] = _stage(channels, out, num_blocks, stride=1 if index == 0 else 2)
         channels = out
-    backbone = Backbone(config.channels, stem, stages, widths, config.feature_lengths)
+    backbone = Backbone(config.channels, stem, stages, widths, *_features(config))
     for module in backbone.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -220,12 +244,17 @@ def _torchvision_network(config: BackboneConfig) -> Backbone:
             f"torchvision has no model {name!r}{suggestion(name, torchvision.models.list_models())}"
         ) from None
     if name != config.name:
-        return WrappedBackbone(without_classifier(plain), 3, config.image_size, config.feature_lengths)
+        return WrappedBackbone(without_classifier(plain), 3, config.image_size, *_features(config))
     children = {name: child for name, child in plain.named_children() if name not in ("avgpool", "fc")}
     stages = {name: child for name, child in children.items() if name.startswith("layer")}
     stem = {name: child for name, child in children.items() if name not in stages}
     widths = [plain.fc.in_features // 2**before_last for before_last in reversed(range(len(stages)))]
-    return Backbone(config.channels, stem, stages, widths, config.feature_lengths)
+    return Backbone(config.channels, stem, stages, widths, *_features(config))
+
+
+def _features(config: BackboneConfig) -> tuple[tuple[float, ...], float, bool]:
+    """What is made of the stages' maps: the last arguments of every backbone."""
+    return config.feature_lengths, config.feature_power, config.mirror
 
 
 def _read_weights(config: BackboneConfig, backbone: Backbone) -> dict[str, Tensor]:

@@ -25,6 +25,8 @@ class WrappedBackbone(Backbone):
         channels: colour channels of the pictures.
         image_size: side of the picture with which the width D is found out.
         feature_lengths: one number, the length that the features are scaled to; 0 leaves them as they are.
+        feature_power: see :class:`Backbone`.
+        mirror: see :class:`Backbone`.
 
     Raises:
         ValueError: the network returns something else.
@@ -38,10 +40,16 @@ class WrappedBackbone(Backbone):
     """
 
     def __init__(
-        self, network: nn.Module, channels: int = 3, image_size: int = 84, feature_lengths: Sequence[float] = (0.0,)
+        self,
+        network: nn.Module,
+        channels: int = 3,
+        image_size: int = 84,
+        feature_lengths: Sequence[float] = (0.0,),
+        feature_power: float = 1.0,
+        mirror: bool = False,
     ) -> None:
         width = _width(network, channels, image_size)
-        super().__init__(channels, {}, {"network": network}, [width], feature_lengths)
+        super().__init__(channels, {}, {"network": network}, [width], feature_lengths, feature_power, mirror)
 
     def inject(self, sites: Iterable[str]) -> FiLMedNetwork:
         """See :meth:`Backbone.inject`; names and patterns are those of the network itself, or ``feature_norms.*``."""

@@ -108,6 +108,19 @@ def test_evaluation_writes_every_value(runs: Path, tmp_path: Path, capsys):
     assert {"command", "config", "seed", "versions", "hardware", "commit"} <= set(result)
 
 
+def test_features_can_be_made_otherwise_for_an_evaluation(runs: Path, tmp_path: Path):
+    words = [f"--data.root={runs / 'pictures'}", "--data.source=folder", "--data.split_seed=0", "--shots=[1]"]
+    given = {"plain": [], "both": ["--feature_power=0.5", "--mirror=true"], "none": ["--feature_power=1"]}
+    values = {}
+    for name, flags in given.items():
+        for processes in (1, 2) if name == "both" else (1,):
+            out = tmp_path / f"{name}.json"
+            more = ["--query=4", "--episodes=6", f"--processes={processes}", f"--out={out}", *flags]
+            assert fewshot_film("evaluate", runs / "pretrain" / "model", *words, *more) == 0
+            values[name, processes] = json.loads(out.read_text())["results"]["5-way 1-shot"]["values"]
+    assert values["none", 1] == values["plain", 1] != values["both", 1] == values["both", 2]
+
+
 def test_episodes_are_kept_and_replayed(runs: Path, tmp_path: Path, capsys):
     data = [f"--data.root={runs / 'pictures'}", "--data.source=folder", "--data.split_seed=0"]
     evaluate = ["evaluate", runs / "train" / "model", *data, "--processes=1"]

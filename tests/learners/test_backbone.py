@@ -16,6 +16,7 @@ from fewshot_film.config.learners import BackboneConfig
 from fewshot_film.film import Modulation, fold_film
 from fewshot_film.learners.backbone import build_backbone
 from fewshot_film.learners.errors import WeightsError
+from fewshot_film.learners.length_norm import LengthNorm
 from fewshot_film.run.errors import ConfigError
 
 SMALL = BackboneConfig(width=4, blocks=(1, 1), channels=1, image_size=12)
@@ -78,6 +79,50 @@ def test_features_joined_from_the_last_stages_have_a_length_each():
     assert (plain.feature_dim, joined.feature_dim) == (16, 8 + 16)
     with pytest.raises(ConfigError, match=r"feature_lengths is \[1, 1, 1, 1\]; expected at most 3, one for each stage"):
         build_backbone(replace(config, feature_lengths=(1, 1, 1, 1)))
+
+
+def test_features_raised_to_a_power():
+    vectors = torch.tensor([[16.0, -9.0, 0.0]])
+    torch.testing.assert_close(LengthNorm(3, 0.0, 0.5)(vectors), torch.tensor([[4.0, -3.0, 0.0]]))
+    torch.testing.assert_close(LengthNorm(3, 10.0, 0.5)(vectors), torch.tensor([[8.0, -6.0, 0.0]]))
+    vectors = torch.tensor([[0.0, 1e-9, 0.3, -2.0]], dtype=torch.double, requires_grad=True)
+    LengthNorm(4, 2.0, 0.5)(vectors).sum().backward()
+    assert vectors.grad.isfinite().all()
+    torch.manual_seed(0)
+    plain = build_backbone(SMALL).eval()
+    raised = build_backbone(replace(SMALL, feature_power=0.5, feature_lengths=(4.0,))).eval()
+    raised.load_state_dict(plain.state_dict())
+    images = torch.rand(3, 1, 12, 12)
+    with torch.no_grad():
+        torch.testing.assert_close(raised(images), 4 * F.normalize(plain(images).sqrt()), atol=1e-3, rtol=1e-3)
+
+
+def test_features_averaged_over_mirror_images():
+    torch.manual_seed(0)
+    plain, mirrored = build_backbone(SMALL), build_backbone(replace(SMALL, mirror=True))
+    mirrored.load_state_dict(plain.state_dict())
+    images = torch.rand(3, 1, 12, 12)
+    with torch.no_grad():
+        torch.testing.assert_close(mirrored(images), plain(images))  # while training
+        plain.eval(), mirrored.eval()
+        torch.testing.assert_close(mirrored(images), (plain(images) + plain(images.flip(3))) / 2)
+        torch.testing.assert_close(mirrored(images), mirrored(images.flip(3)))
+        filmed = mirrored.inject(["layer2.*.bn2"])
+        identity = filmed.sites.identity()
+        values = {name: Modulation(value.gamma * 1.5, value.beta - 0.1) for name, value in identity.items()}
+        torch.testing.assert_close(fold_film(filmed, values)(images), filmed(images, values))
+
+
+def test_what_is_made_of_the_maps_can_be_changed_afterwards():
+    torch.manual_seed(0)
+    changed = build_backbone(SMALL).eval()
+    made = build_backbone(replace(SMALL, feature_power=0.5, mirror=True)).eval()
+    made.load_state_dict(changed.state_dict())
+    images = torch.rand(3, 1, 12, 12)
+    changed.set_features(power=0.5)
+    changed.set_features(mirror=True)
+    with torch.no_grad():
+        torch.testing.assert_close(changed(images), made(images))
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
