@@ -51,8 +51,8 @@ lint: $(INSTALLED)  ## style, types, import direction
 test: lint  ## lint and the fast tests
 	$(RUN) pytest -m 'not slow'
 
-test-all: lint  ## lint and all tests
-	$(RUN) pytest
+test-all: lint  ## lint and all tests, with new made-up examples each time
+	$(RUN) pytest --hypothesis-profile explore
 
 clean:  ## remove the environment and what the tools leave
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# How long an example takes says more about the machine than about the code.
-settings.register_profile("project", deadline=None)
+# How long an example takes says more about the machine than about the code. The examples are the same every time, so
+# that a failure is that of a change; `make test-all` looks for new ones.
+settings.register_profile("project", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None)
 settings.load_profile("project")
 
 CHECKOUT = Path(__file__).resolve().parent.parent

@@ -149,7 +149,7 @@ def support_size(left: np.ndarray, beta: float, rules: MetaDatasetRules) -> int:
         beta: in [0, 1).
         rules: hold the 500 and the 100.
     """
-    contributions = np.floor(beta * np.minimum(rules.max_contribution, left) + 1)
+    contributions = np.floor(beta * np.minimum(rules.max_contribution, left)) + 1  # added last, for fewer roundings
     return min(rules.max_support, int(contributions.sum()))
 
 
