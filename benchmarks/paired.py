@@ -53,10 +53,18 @@ def as_table(title: str, rows: Mapping[str, Any]) -> str:
     heads = [title, first, *others, *(f"gain over {name}" for name in others)]
     lines = [f"| {' | '.join(heads)} |", "| --- " + "| ---: " * (len(heads) - 1) + "|"]
     for task, row in rows.items():
-        cells = [f"{100 * each['mean']:.1f}" for each in row["accuracy"].values()]
-        cells += [f"{100 * gain['mean']:+z.1f} ± {100 * gain['interval']:.1f}" for gain in row["gain"].values()]
-        lines.append(f"| {task} | {' | '.join(cells)} |")
+        lines.append(f"| {task} | {' | '.join(as_cells(row))} |")
     return "\n".join(lines)
+
+
+def as_cells(row: Mapping[str, Any]) -> list[str]:
+    """One task's accuracies, then its gains, in per cent."""
+    return [*(f"{100 * each['mean']:.1f}" for each in row["accuracy"].values()), *map(as_gain, row["gain"].values())]
+
+
+def as_gain(gain: Mapping[str, float]) -> str:
+    """A paired gain with its interval, in per cent."""
+    return f"{100 * gain['mean']:+z.1f} ± {100 * gain['interval']:.1f}"
 
 
 def _gain(values: Sequence[float], others: Sequence[float]) -> dict[str, float]:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 import clevr
+from benchmarks.paired import as_cells, as_gain
 from benchmarks.published import PUBLISHED, Published
 from benchmarks.reliability import table as reliability_table
 from clevr.answers.report import PUBLISHED as CLEVR_PUBLISHED
@@ -94,9 +95,7 @@ def gains(name: str, title: str) -> str:
     lines = [f"| {' | '.join(heads)} |", "| --- | --- " + "| ---: " * (len(heads) - 2) + "|"]
     for domain, rows in domains.items():
         for task, row in rows.items():
-            cells = [f"{100 * each['mean']:.1f}" for each in row["accuracy"].values()]
-            cells += [_gain(row, other) for other in others]
-            lines.append(f"| {domain} | {task} | {' | '.join(cells)} |")
+            lines.append(f"| {domain} | {task} | {' | '.join(as_cells(row))} |")
     return "\n".join(lines)
 
 
@@ -104,21 +103,16 @@ def methods(name: str, title: str) -> str:
     """Accuracies of `benchmarks.paired` in one domain, a row a method, and the paired gain of the first over each."""
     (rows,) = read_result(name)["results"].values()
     first, *others = next(iter(rows.values()))["accuracy"]
+    scores = " | ".join(f"{_share(row['accuracy'][first])} | " for row in rows.values())
     lines = [
         f"| {title} | {' | '.join(f'{task} | gain of {first}' for task in rows)} |",
         f"| --- {'| ---: | ---: ' * len(rows)}|",
+        f"| {first} | {scores} |",
     ]
-    for method in (first, *others):
-        cells = [cell for row in rows.values() for cell in (_share(row["accuracy"][method]), _gain(row, method))]
-        lines.append(f"| {method} | {' | '.join(cells)} |")
+    for other in others:
+        cells = [f"{_share(row['accuracy'][other])} | {as_gain(row['gain'][other])}" for row in rows.values()]
+        lines.append(f"| {other} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _gain(row: Mapping[str, Any], other: str) -> str:
-    if other not in row["gain"]:
-        return ""
-    gain = row["gain"][other]
-    return f"{100 * gain['mean']:+z.1f} ± {100 * gain['interval']:.1f}"
 
 
 def _is_paired(rows: Mapping[str, Any]) -> bool:

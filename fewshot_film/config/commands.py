@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fewshot_film.config.data import AugmentConfig, DataConfig
-from fewshot_film.config.learners import AnyLearnerConfig, BackboneConfig, SimpleCNAPSConfig, check_power
+from fewshot_film.config.learners import AnyLearnerConfig, BackboneConfig, SimpleCNAPSConfig
 from fewshot_film.config.memory import MemoryConfig
-from fewshot_film.config.ranges import check_at_least
+from fewshot_film.config.ranges import check_above_zero, check_at_least
 from fewshot_film.run.config import LoopConfig
 from fewshot_film.run.errors import ConfigError
 
@@ -148,8 +148,7 @@ class EvaluateConfig:
         check_at_least(self, 1, "ways", "shots", "query")
         check_at_least(self, 2, "episodes")  # an interval needs as many
         check_at_least(self, 0, "seed", "processes")
-        if self.feature_power is not None:
-            check_power(self.feature_power, "feature_power")
+        check_above_zero(self, "feature_power")
 
 
 @dataclass(frozen=True)

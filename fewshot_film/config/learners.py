@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from fewshot_film.config.ranges import check_at_least
+from fewshot_film.config.ranges import check_above_zero, check_at_least
 from fewshot_film.run.errors import ConfigError
 
 BackboneName = Literal["cnaps-resnet18", "resnet18", "resnet34", "resnet50"]
@@ -14,16 +14,6 @@ STAGED_BACKBONES = get_args(BackboneName)
 TORCHVISION = "torchvision:"
 Adaptation = Literal["film", "film+ar", "templates", "none"]
 OneShot = Literal["zero", "broadcast"]
-
-
-def check_power(power: float, name: str) -> None:
-    """Refuse what no feature can be raised to.
-
-    Raises:
-        ConfigError: it is not a number above 0.
-    """
-    if not 0 < power < math.inf:
-        raise ConfigError(f"{name} is {power:g}; expected a finite number above 0")
 
 
 @dataclass(frozen=True)
@@ -64,7 +54,7 @@ class BackboneConfig:
         check_at_least(self, 0, "feature_lengths", group="backbone.")
         if not all(map(math.isfinite, self.feature_lengths)):
             raise ConfigError(f"backbone.feature_lengths is {list(self.feature_lengths)}; expected finite numbers")
-        check_power(self.feature_power, "backbone.feature_power")
+        check_above_zero(self, "feature_power", group="backbone.")
 
 
 @dataclass(frozen=True)
