@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks.experiment import Experiment
+from benchmarks.experiment import PHOTOGRAPHS, Experiment
 from fewshot_film.run.command import main
 
-EXPERIMENT = Experiment("cifar-fs", ("--data.source=cifar-fs",))
+EXPERIMENT = Experiment("cifar-fs", ("--data.source=cifar-fs",), features=PHOTOGRAPHS)
 run = EXPERIMENT.run
 COMMAND = EXPERIMENT.command("CIFAR-FS", "cifar-100.zip")
 

@@ -2,15 +2,17 @@
 
 An experiment is the two files ``pretrain.yaml`` and ``train.yaml`` of a folder in ``configs`` and the tasks that its
 numbers are for. Started again, it goes on where it was stopped; a training whose model is there is not repeated.
-Which of the two models is the result is decided by the validation classes, before the test classes are looked at.
+Which of the two models is the result, and what is made of its features, is decided by the validation classes, before
+the test classes are looked at.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,9 @@ from fewshot_film.run.results import write_result
 
 HERE = Path(__file__).resolve().parent
 STAGES = ("pretrain", "train")
+PLAIN: dict[str, tuple[str, ...]] = {"plain": ()}
+PHOTOGRAPHS = {**PLAIN, "roots-mirrored": ("--feature_power=0.5", "--mirror=true")}
+"""What can be made of the features of pictures that may be mirrored: names, and flags of ``fewshot-film evaluate``."""
 _FOLDERS = re.compile(r"""(?<![\w./:])/(?:[^/\s"']+/)+""")
 
 
@@ -55,6 +60,8 @@ class Experiment:
     """Folder with pretrain.yaml and train.yaml, in ``configs`` or by its full path; empty: the name."""
     network: tuple[str, ...] = ()
     """Settings of the backbone that differ from the files: ``image_size=48``."""
+    features: Mapping[str, tuple[str, ...]] = field(default_factory=PLAIN.copy)
+    """What may be made of the features, by name; the validation classes choose for each model."""
 
     def run(self, config: ExperimentConfig) -> int:
         """Do what is not done yet and write the result file; the exit status of the first command that fails, or 0."""
@@ -65,7 +72,7 @@ class Experiment:
             if status:
                 return status
         out = Path(config.out or HERE / "results" / f"{self.file_name}.json")
-        write_result(out, config=config, seed=0, results=collect(runs))
+        write_result(out, config=config, seed=0, results=collect(runs, self.features))
         return 0
 
     def command(self, title: str, root: str) -> Command:
@@ -106,34 +113,60 @@ class Experiment:
                 yield [stage, f"--config={file}", f"--out={runs / stage}", "--resume", *flags[stage], *data]
         tasks = [f"--ways={list(self.ways)}", f"--shots={list(self.shots)}", f"--episodes={config.episodes}"]
         tasks.append(f"--processes={config.processes}")
-        for split in ("val", "test"):
-            for stage in STAGES:
-                out = runs / stage / f"{split}.json"
-                yield ["evaluate", str(runs / stage / "model"), f"--split={split}", f"--out={out}", *tasks, *data]
+        for stage in STAGES:
+            model = [str(runs / stage / "model"), *tasks, *data]
+            for name, changes in self.features.items():
+                yield ["evaluate", *model, "--split=val", f"--out={_validation_file(runs / stage, name)}", *changes]
+            chosen = preferred(_validation(runs / stage, self.features))
+            yield ["evaluate", *model, "--split=test", f"--out={runs / stage / 'test.json'}", *self.features[chosen]]
 
 
-def collect(runs: Path) -> dict[str, Any]:
-    """What the two trainings cost and reached, with their curves, and which of them the validation classes prefer."""
-    found: dict[str, Any] = {stage: _collect_stage(runs / stage) for stage in STAGES}
-    preference = {
-        stage: sum(row["mean"] for row in found[stage]["validation"].values()) / len(found[stage]["validation"])
-        for stage in STAGES
-    }
-    return {"chosen_by_validation": max(STAGES, key=preference.__getitem__), **found}
+def preferred(validation: Mapping[str, Mapping[str, Any]]) -> str:
+    """The name whose rows have the highest mean accuracy."""
+    return max(validation, key=lambda name: _mean(validation[name]))
 
 
-def _collect_stage(folder: Path) -> dict[str, Any]:
+def collect(runs: Path, features: Iterable[str]) -> dict[str, Any]:
+    """What the two trainings cost and reached, with their curves, and which of them the validation classes prefer.
+
+    Args:
+        runs: folder of the two.
+        features: names of what was made of the features in the evaluations.
+    """
+    found: dict[str, Any] = {stage: _collect_stage(runs / stage, features) for stage in STAGES}
+    best = {stage: found[stage]["validation"][found[stage]["features"]] for stage in STAGES}
+    return {"chosen_by_validation": preferred(best), **found}
+
+
+def _collect_stage(folder: Path, features: Iterable[str]) -> dict[str, Any]:
     curve = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    validation = _read(folder / "val.json")["results"]
-    for row in validation.values():
-        del row["values"]
+    validation = _validation(folder, features)
     return {
         "starts": without_folders(_read(folder / "environment.json")),
         "seconds": max(line["seconds"] for line in curve),
+        "features": preferred(validation),
         "validation": validation,
         "test": _read(folder / "test.json")["results"],
         "curve": curve,
     }
+
+
+def _validation(folder: Path, features: Iterable[str]) -> dict[str, Any]:
+    """Rows of the validation classes for everything that was made of the features, without the single episodes."""
+    found = {name: _read(_validation_file(folder, name))["results"] for name in features}
+    return {name: {task: _without_values(row) for task, row in rows.items()} for name, rows in found.items()}
+
+
+def _validation_file(folder: Path, features: str) -> Path:
+    return folder / f"val-{features}.json"
+
+
+def _without_values(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key != "values"}
+
+
+def _mean(rows: Mapping[str, Any]) -> float:
+    return math.fsum(row["mean"] for row in rows.values()) / len(rows)
 
 
 def without_folders(record: Any) -> Any:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks.experiment import Experiment
+from benchmarks.experiment import PHOTOGRAPHS, Experiment
 from fewshot_film.run.command import main
 
-EXPERIMENT = Experiment("fc100", ("--data.source=fc100",))
+EXPERIMENT = Experiment("fc100", ("--data.source=fc100",), features=PHOTOGRAPHS)
 run = EXPERIMENT.run
 COMMAND = EXPERIMENT.command("FC100", "cifar-100.zip")
 

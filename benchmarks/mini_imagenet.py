@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks.experiment import Experiment
+from benchmarks.experiment import PHOTOGRAPHS, Experiment
 from fewshot_film.run.command import main
 
-EXPERIMENT = Experiment("mini-imagenet", ("--data.source=mini-imagenet",))
+EXPERIMENT = Experiment("mini-imagenet", ("--data.source=mini-imagenet",), features=PHOTOGRAPHS)
 run = EXPERIMENT.run
 COMMAND = EXPERIMENT.command("mini-ImageNet", "mini-imagenet.zip")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from benchmarks.experiment import Experiment, ExperimentConfig
+from benchmarks.experiment import PHOTOGRAPHS, PLAIN, Experiment, ExperimentConfig
 from fewshot_film.run.command import Command, main
 
 
@@ -27,6 +27,8 @@ class SmallPicturesConfig(ExperimentConfig):
     """Side that every picture is brought to, pixels; 24 to 64 suit the network."""
     shots: tuple[int, ...] = (1, 5)
     """Numbers of support pictures a class that are evaluated."""
+    mirror: bool = True
+    """Try on the validation classes whether averaging over mirror images helps; false for pictures with writing."""
     settings: str = "cifar-fs"
     """Folder with pretrain.yaml and train.yaml: one of ``configs``, or any other by its path."""
 
@@ -39,8 +41,9 @@ def run(config: SmallPicturesConfig) -> int:
     if config.split_seed is not None:
         source.append(f"--data.split_seed={config.split_seed}")
     network = (f"image_size={config.image_size}",)
+    features = PHOTOGRAPHS if config.mirror else PLAIN
     return Experiment(
-        config.name, tuple(source), shots=config.shots, settings=config.settings, network=network
+        config.name, tuple(source), shots=config.shots, settings=config.settings, network=network, features=features
     ).run(config)
 
 

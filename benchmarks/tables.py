@@ -23,6 +23,7 @@ from clevr.reasoning.network import FiLMReasoner
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
+_MODELS = {"pretrain": "pre-trained", "train": "meta-trained"}
 
 
 def read_result(name: str) -> dict[str, Any]:
@@ -42,7 +43,8 @@ def few_shot(name: str, title: str) -> str:
         {"pre-trained only": ours["pretrain"], "Simple CNAPS": ours["train"]},
         ours[best],
         PUBLISHED[name],
-        f"Both trainings together took {minutes:.0f} minutes. {_chosen(best, PUBLISHED[name][-1].method)}",
+        f"Both trainings together took {minutes:.0f} minutes. {_chosen(best, PUBLISHED[name][-1].method)}"
+        f"{_features(results)}",
     )
     return "\n".join(lines)
 
@@ -83,7 +85,15 @@ def _beside_published(
 
 
 def _chosen(stage: str, method: str) -> str:
-    return f"The gap is that of the {'pre-trained' if stage == 'pretrain' else 'meta-trained'} model to {method}."
+    return f"The gap is that of the {_MODELS[stage]} model to {method}."
+
+
+def _features(results: Mapping[str, Any]) -> str:
+    """A sentence on the models whose features validation classes preferred changed."""
+    changed = [model for stage, model in _MODELS.items() if results[stage].get("features") == "roots-mirrored"]
+    if not changed:
+        return ""
+    return f" Features of the {' and the '.join(changed)} model are square roots, averaged over mirror images."
 
 
 def gains(name: str, title: str) -> str:

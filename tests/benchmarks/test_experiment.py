@@ -62,8 +62,14 @@ def test_from_a_folder_to_the_table(pictures: Path, tmp_path: Path, monkeypatch,
     for stage, steps in (("pretrain", 3), ("train", 2)):
         assert results[stage]["curve"][-1]["step"] == steps
         assert len(results[stage]["test"]["5-way 1-shot"]["values"]) == 4
-    better = max(("pretrain", "train"), key=lambda stage: results[stage]["validation"]["5-way 1-shot"]["mean"])
-    assert results["chosen_by_validation"] == better
+    means = {
+        (stage, features): rows["5-way 1-shot"]["mean"]
+        for stage in ("pretrain", "train")
+        for features, rows in results[stage]["validation"].items()
+    }
+    better, features = max(means, key=means.__getitem__)
+    assert list(results["train"]["validation"]) == ["plain", "roots-mirrored"]
+    assert (results["chosen_by_validation"], results[better]["features"]) == (better, features)
     sha = [results[stage]["test"]["5-way 1-shot"]["episodes_sha256"] for stage in ("pretrain", "train")]
     assert sha[0] == sha[1]  # both models saw the same episodes
 
@@ -79,12 +85,35 @@ def test_from_a_folder_to_the_table(pictures: Path, tmp_path: Path, monkeypatch,
     assert row.endswith(f"| 20.0 | {100 * mean - 20:+.1f} |")
 
 
-def test_commands_name_source_weights_and_tasks(tmp_path: Path):
+def test_commands_name_source_and_weights(tmp_path: Path):
     runs = tmp_path / "runs"
     (runs / "pretrain" / "model").mkdir(parents=True)
-    first, *rest = EXPERIMENT.commands(ExperimentConfig(root="cifar-100.zip", episodes=7), runs)
+    first = next(EXPERIMENT.commands(ExperimentConfig(root="cifar-100.zip"), runs))
     assert first[0] == "train"  # the backbone is there already
     assert f"--learner.backbone.weights={runs / 'pretrain' / 'model'}" in first
-    assert all({"--data.source=cifar-fs", "--data.root=cifar-100.zip"} <= set(words) for words in [first, *rest])
-    assert [words[2] for words in rest] == ["--split=val", "--split=val", "--split=test", "--split=test"]
-    assert all({"--ways=[5]", "--shots=[1, 5]", "--episodes=7"} <= set(words) for words in rest)
+    assert {"--data.source=cifar-fs", "--data.root=cifar-100.zip"} <= set(first)
+
+
+def test_validation_classes_choose_the_features_of_each_model(tmp_path: Path):
+    better = {"pretrain": "roots-mirrored", "train": "plain"}
+    evaluated = []
+    for stage in better:
+        (tmp_path / stage / "model").mkdir(parents=True)
+    for command, model, *flags in EXPERIMENT.commands(ExperimentConfig(root="cifar-100.zip", episodes=7), tmp_path):
+        assert command == "evaluate"
+        assert {"--ways=[5]", "--shots=[1, 5]", "--episodes=7"} <= set(flags)
+        stage = Path(model).parent.name
+        (out,) = [Path(flag.removeprefix("--out=")) for flag in flags if flag.startswith("--out=")]
+        changed = {"--feature_power=0.5", "--mirror=true"} <= set(flags)
+        evaluated.append((stage, out.name, changed))
+        mean = 0.5 + 0.1 * (changed == (better[stage] == "roots-mirrored"))
+        row = {"mean": mean, "values": [mean]}
+        out.write_text(json.dumps({"results": {"5-way 1-shot": row, "5-way 5-shot": row}}))
+    assert evaluated == [
+        ("pretrain", "val-plain.json", False),
+        ("pretrain", "val-roots-mirrored.json", True),
+        ("pretrain", "test.json", True),
+        ("train", "val-plain.json", False),
+        ("train", "val-roots-mirrored.json", True),
+        ("train", "test.json", False),
+    ]
