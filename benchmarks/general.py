@@ -4,9 +4,9 @@
 
 Trained with the settings in ``configs/general`` on the training classes of Omniglot, CIFAR-FS, the generated domains
 and, in the last step, objects cut out of CLEVR's scenes: ``pretrain.yaml``, ``train.yaml``, and ``templates.yaml``,
-which leaves the backbone as it is. Measured on test classes of these, and on a kind of pictures that no training saw:
-scikit-learn's digits. The weights are stored in half precision in ``fewshot_film/pretrained/general-small``; no picture
-is in them. Started again, it goes on where it was stopped.
+which leaves the backbone as it is. Measured on test classes of these, and on kinds of pictures that no training saw:
+scikit-learn's digits, and any that ``--unseen`` names. The weights are stored in half precision in
+``fewshot_film/pretrained/general-small``; no picture is in them. Started again, it goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ HERE = Path(__file__).resolve().parent
 CONFIGS = HERE.parent / "configs" / "general"
 OUT = HERE / "results" / "general.json"
 FILM, PLAIN, PIXELS = "Simple CNAPS", "without FiLM", "raw pixels"
-UNSEEN = "scikit-learn's digits (a kind not trained on)"
+UNSEEN = "a kind not trained on"
 SHIPPED = HERE.parent / "fewshot_film" / "pretrained" / "general-small"
 
 
@@ -61,6 +61,8 @@ class GeneralConfig:
     """A backbone to start meta-training from; empty: pre-train one on the same domains."""
     episodes: int = 600
     """Episodes for each row of the measurements."""
+    unseen: tuple[str, ...] = ()
+    """Folders or zips of further kinds of pictures that no training saw, a sub-folder a class, to measure on too."""
 
     @property
     def objects(self) -> Path:
@@ -122,14 +124,18 @@ def trainings(config: GeneralConfig) -> Iterator[list[str]]:
 def measure(config: GeneralConfig, learner: Learner) -> dict[str, Any]:
     """The learner on test classes, beside the same weights without FiLM and pixels.
 
-    Domain by domain for those that it was trained on, then for one that it was not.
+    Domain by domain for those that it was trained on, then for kinds that it was not.
     """
     data = DataConfig(sources=sources(config), cache=str(Path(config.runs) / "pictures"))
     backbone = learner.config.backbone
     sets = {domain.name: partial(test_pictures, data, domain.name, backbone) for domain in domains_of(data)}
+    sets[f"scikit-learn's digits ({UNSEEN})"] = partial(digits, backbone)
+    for path in config.unseen:
+        pictures = DataConfig(source="folder", root=path, cache=data.cache)
+        sets[f"{Path(path).stem} ({UNSEEN})"] = partial(open_images, pictures, "", backbone)
     found: dict[str, Any] = {}
-    for name, pictures in {**sets, UNSEEN: partial(unseen_pictures, backbone)}.items():
-        found[name] = beside_plain(learner, pictures(), (1, 5), config.episodes)
+    for name, pictures_of in sets.items():
+        found[name] = beside_plain(learner, pictures_of(), (1, 5), config.episodes)
         print(as_table(name, found[name]), flush=True)
     return found
 
@@ -137,7 +143,7 @@ def measure(config: GeneralConfig, learner: Learner) -> dict[str, Any]:
 def beside_plain(learner: Learner, images: ImageSet, shots: Sequence[int], episodes: int) -> dict[str, Any]:
     """A learner beside the same backbone and head with features as they are, and raw pixels; see `paired`."""
     settings = cast(SimpleCNAPSConfig, learner.config)
-    plain = SimpleCNAPS(replace(settings, adaptation="none", templates=()), learner.backbone).eval()
+    plain = SimpleCNAPS(replace(settings, adaptation="none", templates=(), whitening=0.0), learner.backbone).eval()
     return paired(images, {FILM: learner, PLAIN: plain, PIXELS: None}, shots, episodes)
 
 
@@ -147,11 +153,11 @@ def make_objects(config: GeneralConfig) -> None:
         raise SystemExit("the objects could not be made; see above")
 
 
-def unseen_pictures(backbone: BackboneConfig) -> ImageSet:
+def digits(backbone: BackboneConfig) -> ImageSet:
     """The 1,797 drawings of digits, 8 x 8 pixels, that scikit-learn contains."""
-    digits = load_digits()
-    pictures = (digits.images * 255 / 16).round().astype(np.uint8)
-    source = ArraySource("digits", [str(name) for name in digits.target_names], digits.target, pictures)
+    drawn = load_digits()
+    pictures = (drawn.images * 255 / 16).round().astype(np.uint8)
+    source = ArraySource("digits", [str(name) for name in drawn.target_names], drawn.target, pictures)
     return decode(source, backbone.image_size, backbone.channels)
 
 
@@ -185,10 +191,11 @@ half precision, {size:.1f} MiB.
   out of CLEVR's scenes. No picture is contained.
 - **How:** from {start}, then `configs/general/train.yaml`, then
   `configs/general/templates.yaml`: FiLM is a blend of learned values, a set of them for each of these kinds of
-  pictures, by what the support set looks like. `config.json` has every setting of the last step, and the temperatures
-  measured on validation episodes.
+  pictures, by what the support set looks like. As far as it looks like none of them, features are evened out: divided
+  by the root of their spread over the support set. `config.json` has every setting of the last step, and the
+  temperatures measured on validation episodes.
 - **Limits:** it sees {backbone.image_size} x {backbone.image_size} pixels; fine detail of larger ones is lost to it.
-  The numbers below are for classes that it was not trained on, of kinds of pictures that it was but for the last.
+  The numbers below are for classes that it was not trained on, of kinds of pictures that it was, but for those marked.
 - **Licence:** MIT, as the project.
 
 Accuracy in %, 5-way episodes of test classes, 10 queries a class; gains are paired, with 95 % intervals.

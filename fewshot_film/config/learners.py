@@ -81,6 +81,10 @@ class FilmConfig(LearnerConfig):
     set of them for each source; ``none``: features as they are."""
     templates: tuple[str, ...] = ()
     """With ``templates``, names of the sources that each have a set of values; empty: the sources of the training."""
+    whitening: float = 0.0
+    """With ``templates``, for pictures of no source's kind: the power of its spread over the support set that every
+    feature is divided by; 0 leaves them as they are, 1 gives all one spread. Needs ``feature_norms.*`` among the
+    sites."""
     sites: tuple[str, ...] = ("layer*.*.bn[12]",)
     """Names or patterns of the normalisation layers that FiLM follows."""
     code_dim: int = 64
@@ -101,8 +105,10 @@ class FilmConfig(LearnerConfig):
             _expect(self, name, getattr(self, name) >= 1, "at least 1")
         for name in ("penalty", "film_spread"):
             _expect(self, name, 0 <= getattr(self, name) < math.inf, "at least 0")
-        fits = not self.templates or self.adaptation == "templates"
-        _expect(self, "templates", fits, f"none with adaptation {self.adaptation}")
+        if self.adaptation != "templates":
+            _expect(self, "templates", not self.templates, f"none with adaptation {self.adaptation}")
+            _expect(self, "whitening", not self.whitening, f"0 with adaptation {self.adaptation}")
+        _expect(self, "whitening", 0 <= self.whitening <= 1, "from 0 to 1")
 
 
 @dataclass(frozen=True)

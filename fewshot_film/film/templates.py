@@ -13,8 +13,8 @@ class TemplateGenerator(Generator):
     """``sum_k softmax(W code + b)_k (identity + template_k)``: a convex blend of values that were learned as they are.
 
     A template is trained on tasks of its own kind (:meth:`template`), the weights to name the kind (:meth:`scores`).
-    The last weight is for tasks of no such kind: it is the identity's, which no training moves. All templates start
-    there too.
+    The last weight is for tasks of no such kind: it is the identity's, which no training moves, or that of values
+    found otherwise (:meth:`forward`). All templates start at the identity.
 
     Args:
         code_dim: width ``D`` of the conditioning vector.
@@ -43,9 +43,19 @@ class TemplateGenerator(Generator):
         self._check_code(code)
         return self.blend(code)  # type: ignore[no-any-return]
 
-    def forward(self, code: Tensor) -> Modulations:
-        """Blend the templates for ``code``, ``(B, code_dim)``; see :meth:`Generator.forward`."""
-        return self._from_identity(self.scores(code).softmax(1)[:, :-1] @ self.templates)
+    def forward(self, code: Tensor, otherwise: Modulations | None = None) -> Modulations:
+        """Blend the templates for ``code``, ``(B, code_dim)``; see :meth:`Generator.forward`.
+
+        Args:
+            code: of the tasks.
+            otherwise: values of every site for tasks of no kind that there is a template for; None: the identity.
+        """
+        of_kinds, of_none = self.scores(code).softmax(1).split([len(self.templates), 1], 1)
+        residuals = of_kinds @ self.templates
+        if otherwise is not None:
+            identity = self.sites.identity(device=code.device, dtype=residuals.dtype)
+            residuals = residuals + of_none * (self.sites.flatten(otherwise) - self.sites.flatten(identity))
+        return self._from_identity(residuals)
 
     def template(self, index: int) -> Modulations:
         """Values of one template, one row each."""

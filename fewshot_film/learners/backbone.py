@@ -103,6 +103,11 @@ class Backbone(nn.Module):
         self.mirror = mirror
         self.feature_dim = sum(widths.values())
 
+    @property
+    def feature_sites(self) -> tuple[str, ...]:
+        """What FiLM on the joined features is called, part by part, in their order."""
+        return tuple(FEATURE_NORMS + name for name in self.feature_norms)
+
     def stem_modules(self) -> list[nn.Module]:
         """What comes before the first stage, in order, normalisation of the pictures first."""
         return [self.normalize, *(self.get_submodule(name) for name in self._stem_names)]

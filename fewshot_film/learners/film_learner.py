@@ -33,6 +33,7 @@ from fewshot_film.learners.bounded_memory import MIB, activation_bytes, draw_sub
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.set_encoder import SetEncoder
 from fewshot_film.learners.unfamiliar import unfamiliar
+from fewshot_film.learners.whitening import whitening_scales
 from fewshot_film.run.errors import ConfigError
 
 Head = Callable[[Tensor], Tensor]
@@ -66,6 +67,12 @@ class FilmFeatures(Learner):
             self._filmed = (self.backbone.inject(config.sites),)
             self.set_encoder = SetEncoder(config.backbone.channels, config.code_dim, config.set_encoder_layers)
             self.generator = _generator(config, self.backbone, self.filmed)
+            without = set(self.backbone.feature_sites) - set(self.filmed.sites.names)
+            if config.whitening and without:
+                raise ConfigError(
+                    f"learner.whitening is {config.whitening}, which needs FiLM at {', '.join(sorted(without))}; "
+                    "expected feature_norms.* among learner.sites, or 0"
+                )
         self.train()
 
     @property
@@ -101,7 +108,18 @@ class FilmFeatures(Learner):
             in_bounds = partial(in_chunks, chunk=self.gradient_chunk)
             run = StagedRun(self.filmed, segments, support_images, in_bounds)
             return cast(Modulations, self.generator(code, run))
+        if self.config.whitening:
+            return cast(Modulations, self.generator(code, self._whitened(support_images)))
         return cast(Modulations, self.generator(code))
+
+    def _whitened(self, support_images: Tensor) -> Modulations:
+        """Values that even out the joined features by what the support set shows of them, and change nothing else."""
+        scales = whitening_scales(self.features(support_images, None), self.config.whitening)
+        values = self.filmed.sites.identity(device=scales.device, dtype=scales.dtype)
+        names = self.backbone.feature_sites
+        for name, gamma in zip(names, scales.split([values[name].gamma.shape[1] for name in names]), strict=True):
+            values[name] = values[name]._replace(gamma=gamma[None])
+        return values
 
     def features(self, images: Tensor, modulations: Modulations | None) -> Tensor:
         """Adapted features ``(B, D)`` of pictures ``(B, C, H, W)`` in [0, 1].

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fewshot_film.film import ShapeError, Site, Sites, TemplateGenerator
-from tests.film.networks import seeded
+from fewshot_film.film import ShapeError, Site, SiteError, Sites, TemplateGenerator
+from tests.film.networks import random_modulations, seeded
 
 SITES = Sites([Site("a", 2), Site("b", 1)])
 
@@ -92,3 +92,18 @@ def test_wrong_use():
         TemplateGenerator(4, SITES, 0)
     with pytest.raises(ShapeError, match=re.escape("the code has shape (4,), expected (B, 4)")):
         generator()(codes(1)[0])
+
+
+def test_the_last_weight_is_of_values_found_otherwise():
+    made, code = generator(), codes(2)
+    otherwise = random_modulations(SITES, dtype=torch.float64)
+    weights = made.scores(code).softmax(1)
+    choices = [made.template(0), made.template(1), made.template(2), otherwise]
+    values = made(code, otherwise)
+    for name in SITES.names:
+        for part in (0, 1):
+            expected = sum(weights[:, index, None] * each[name][part] for index, each in enumerate(choices))
+            torch.testing.assert_close(values[name][part], expected)
+    torch.testing.assert_close(made(code, SITES.identity(dtype=torch.float64)), made(code))
+    with pytest.raises(SiteError, match="flatten: 1 of 2 sites have no values, the first is 'b'"):
+        made(code, {"a": otherwise["a"]})
