@@ -93,7 +93,8 @@ def _features(results: Mapping[str, Any]) -> str:
     changed = [model for stage, model in _MODELS.items() if results[stage].get("features") == "roots-mirrored"]
     if not changed:
         return ""
-    return f" Features of the {' and the '.join(changed)} model are square roots, averaged over mirror images."
+    whose = "both models" if len(changed) == len(_MODELS) else f"the {changed[0]} model"
+    return f" Features of {whose} are square roots, averaged over mirror images."
 
 
 def gains(name: str, title: str) -> str:

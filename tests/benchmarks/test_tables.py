@@ -31,3 +31,22 @@ def test_the_size_of_the_model_that_ships() -> None:
 def test_the_size_follows_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clevr, "load", lambda name: nn.Linear(1_000_000, 2, bias=False))
     assert times_in_the_table() == 30
+
+
+@pytest.mark.parametrize(
+    ("pretrain", "train", "said"),
+    [
+        ("plain", "plain", ""),
+        ("roots-mirrored", "plain", "of the pre-trained model are"),
+        ("plain", "roots-mirrored", "of the meta-trained model are"),
+        ("roots-mirrored", "roots-mirrored", "of both models are"),
+    ],
+)
+def test_which_features_are_meant(pretrain: str, train: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {"5-way 1-shot": {"mean": 0.5, "interval": 0.01}}
+    stages = {"pretrain": {"features": pretrain}, "train": {"features": train}}
+    results = {stage: {**found, "test": row, "seconds": 60} for stage, found in stages.items()}
+    monkeypatch.setattr(tables, "read_result", lambda name: {"results": results})
+    remark = tables.few_shot("cifar_fs", "Mine").split("Both trainings together took 2 minutes. ")[1]
+    assert (f" Features {said} square roots, averaged over mirror images.\n" in remark) == bool(said)
+    assert remark.startswith("The gap is that of the meta-trained model to MetaOptNet, ResNet-12.")
