@@ -9,11 +9,11 @@ the test classes are looked at.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from fewshot_film.cli import COMMANDS
@@ -23,7 +23,8 @@ from fewshot_film.run.results import write_result
 HERE = Path(__file__).resolve().parent
 STAGES = ("pretrain", "train")
 PLAIN: dict[str, tuple[str, ...]] = {"plain": ()}
-PHOTOGRAPHS = {**PLAIN, "roots-mirrored": ("--feature_power=0.5", "--mirror=true")}
+ROOTS_MIRRORED = "roots-mirrored"
+PHOTOGRAPHS = {**PLAIN, ROOTS_MIRRORED: ("--feature_power=0.5", "--mirror=true")}
 """What can be made of the features of pictures that may be mirrored: names, and flags of ``fewshot-film evaluate``."""
 _FOLDERS = re.compile(r"""(?<![\w./:])/(?:[^/\s"']+/)+""")
 
@@ -113,17 +114,18 @@ class Experiment:
                 yield [stage, f"--config={file}", f"--out={runs / stage}", "--resume", *flags[stage], *data]
         tasks = [f"--ways={list(self.ways)}", f"--shots={list(self.shots)}", f"--episodes={config.episodes}"]
         tasks.append(f"--processes={config.processes}")
-        for stage in STAGES:
-            model = [str(runs / stage / "model"), *tasks, *data]
+        models = {stage: [str(runs / stage / "model"), *tasks, *data] for stage in STAGES}
+        for stage, model in models.items():
             for name, changes in self.features.items():
                 yield ["evaluate", *model, "--split=val", f"--out={_validation_file(runs / stage, name)}", *changes]
+        for stage, model in models.items():
             chosen = preferred(_validation(runs / stage, self.features))
             yield ["evaluate", *model, "--split=test", f"--out={runs / stage / 'test.json'}", *self.features[chosen]]
 
 
 def preferred(validation: Mapping[str, Mapping[str, Any]]) -> str:
     """The name whose rows have the highest mean accuracy."""
-    return max(validation, key=lambda name: _mean(validation[name]))
+    return max(validation, key=lambda name: fmean(row["mean"] for row in validation[name].values()))
 
 
 def collect(runs: Path, features: Iterable[str]) -> dict[str, Any]:
@@ -154,19 +156,14 @@ def _collect_stage(folder: Path, features: Iterable[str]) -> dict[str, Any]:
 def _validation(folder: Path, features: Iterable[str]) -> dict[str, Any]:
     """Rows of the validation classes for everything that was made of the features, without the single episodes."""
     found = {name: _read(_validation_file(folder, name))["results"] for name in features}
-    return {name: {task: _without_values(row) for task, row in rows.items()} for name, rows in found.items()}
+    for rows in found.values():
+        for row in rows.values():
+            del row["values"]
+    return found
 
 
 def _validation_file(folder: Path, features: str) -> Path:
     return folder / f"val-{features}.json"
-
-
-def _without_values(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key != "values"}
-
-
-def _mean(rows: Mapping[str, Any]) -> float:
-    return math.fsum(row["mean"] for row in rows.values()) / len(rows)
 
 
 def without_folders(record: Any) -> Any:

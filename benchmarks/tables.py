@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 import clevr
+from benchmarks.experiment import ROOTS_MIRRORED
 from benchmarks.paired import as_cells, as_gain
 from benchmarks.published import PUBLISHED, Published
 from benchmarks.reliability import table as reliability_table
@@ -90,7 +91,7 @@ def _chosen(stage: str, method: str) -> str:
 
 def _features(results: Mapping[str, Any]) -> str:
     """A sentence on the models whose features validation classes preferred changed."""
-    changed = [model for stage, model in _MODELS.items() if results[stage].get("features") == "roots-mirrored"]
+    changed = [model for stage, model in _MODELS.items() if results[stage].get("features") == ROOTS_MIRRORED]
     if not changed:
         return ""
     whose = "both models" if len(changed) == len(_MODELS) else f"the {changed[0]} model"

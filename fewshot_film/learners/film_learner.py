@@ -67,12 +67,6 @@ class FilmFeatures(Learner):
             self._filmed = (self.backbone.inject(config.sites),)
             self.set_encoder = SetEncoder(config.backbone.channels, config.code_dim, config.set_encoder_layers)
             self.generator = _generator(config, self.backbone, self.filmed)
-            without = set(self.backbone.feature_sites) - set(self.filmed.sites.names)
-            if config.whitening and without:
-                raise ConfigError(
-                    f"learner.whitening is {config.whitening}, which needs FiLM at {', '.join(sorted(without))}; "
-                    "expected feature_norms.* among learner.sites, or 0"
-                )
         self.train()
 
     @property
@@ -243,6 +237,12 @@ def _generator(config: FilmConfig, backbone: Backbone, filmed: FiLMedNetwork) ->
     if config.adaptation == "templates":
         if not config.templates:
             raise ConfigError("learner.templates is empty; expected the names of the sources that each have a template")
+        without = set(backbone.feature_sites) - set(filmed.sites.names)
+        if config.whitening and without:
+            raise ConfigError(
+                f"learner.whitening is {config.whitening}, which needs FiLM at {', '.join(sorted(without))}; "
+                "expected feature_norms.* among learner.sites, or 0"
+            )
         return TemplateGenerator(config.code_dim, filmed.sites, len(config.templates), config.penalty)
     if config.adaptation == "film":
         return ResidualGenerator(config.code_dim, filmed.sites, **settings)

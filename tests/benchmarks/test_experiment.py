@@ -101,9 +101,11 @@ def test_validation_classes_choose_the_features_of_each_model(tmp_path: Path):
         (tmp_path / stage / "model").mkdir(parents=True)
     for command, model, *flags in EXPERIMENT.commands(ExperimentConfig(root="cifar-100.zip", episodes=7), tmp_path):
         assert command == "evaluate"
+        assert {"--data.source=cifar-fs", "--data.root=cifar-100.zip"} <= set(flags)
         assert {"--ways=[5]", "--shots=[1, 5]", "--episodes=7"} <= set(flags)
         stage = Path(model).parent.name
         (out,) = [Path(flag.removeprefix("--out=")) for flag in flags if flag.startswith("--out=")]
+        assert f"--split={out.stem.partition('-')[0]}" in flags
         changed = {"--feature_power=0.5", "--mirror=true"} <= set(flags)
         evaluated.append((stage, out.name, changed))
         mean = 0.5 + 0.1 * (changed == (better[stage] == "roots-mirrored"))
@@ -112,8 +114,8 @@ def test_validation_classes_choose_the_features_of_each_model(tmp_path: Path):
     assert evaluated == [
         ("pretrain", "val-plain.json", False),
         ("pretrain", "val-roots-mirrored.json", True),
-        ("pretrain", "test.json", True),
         ("train", "val-plain.json", False),
         ("train", "val-roots-mirrored.json", True),
+        ("pretrain", "test.json", True),  # after all that decides
         ("train", "test.json", False),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from fewshot_film.learners import SimpleCNAPS, load_learner
 from fewshot_film.learners.saving import save_learner
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.saved_model import load_model
-from tests.learners.small import noisy_classes
+from tests.learners.small import SMALL, noisy_classes, small_learner
 
 
 def test_stored_in_half_the_room(tmp_path: Path):
@@ -80,22 +81,15 @@ def test_pairs_and_their_table():
 
 
 def test_the_plain_one_beside_a_learner_with_templates_has_its_backbone_and_no_film():
-    torch.manual_seed(0)
-    config = SimpleCNAPSConfig(
-        backbone=BackboneConfig(width=8, blocks=(1, 1), channels=1, image_size=16, stem_kernel=3),
-        set_encoder_layers=2,
-        adaptation="templates",
-        templates=("a",),
-        whitening=1.0,
-        sites=("feature_norms.*",),
-    )
-    learner = SimpleCNAPS(config).eval()
+    learner = small_learner(
+        adaptation="templates", templates=("a",), whitening=1.0, sites=("feature_norms.*",)
+    ).eval()
     with torch.no_grad():
         learner.generator.blend.bias.copy_(torch.tensor([-100.0, 100.0]))  # of no source's kind: whitened
     images = noisy_classes(per_class=12, noise=120)
     row = beside_plain(learner, images, [1], 3)["5-way 1-shot"]
     filmed, plain = (row["accuracy"][name]["values"] for name in ("Simple CNAPS", "without FiLM"))
-    unchanged = SimpleCNAPS(SimpleCNAPSConfig(backbone=config.backbone, adaptation="none"), learner.backbone).eval()
+    unchanged = SimpleCNAPS(dataclasses.replace(SMALL, adaptation="none"), learner.backbone).eval()
     alone = paired(images, {"alone": unchanged}, [1], 3)["5-way 1-shot"]
     assert plain == alone["accuracy"]["alone"]["values"]
     assert filmed != plain
