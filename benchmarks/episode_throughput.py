@@ -95,9 +95,7 @@ def measure(source: ImageSource, images: ImageSet, config: Config, seed: int) ->
 
 def main() -> None:
     """Measure one source and write the result."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", default="omniglot")
     parser.add_argument("--root", default=None, help="folder or zip; none for generated sources")
     parser.add_argument("--split", default="train")

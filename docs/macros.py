@@ -79,7 +79,7 @@ def hours(seconds: float) -> str:
 
 def example(name: str) -> str:
     """A script of ``examples/`` as a code block."""
-    return f"```python title=\"examples/{name}.py\"\n{(ROOT / 'examples' / f'{name}.py').read_text('utf-8')}```"
+    return f'```python title="examples/{name}.py"\n{(ROOT / "examples" / f"{name}.py").read_text("utf-8")}```'
 
 
 def project_file(name: str) -> str:
@@ -98,7 +98,7 @@ def commands(program: str) -> str:
         parts.append(f"### {program} {command.name}\n\n{command.help}\n")
         if command.examples:
             parts.append("```console\n" + "\n".join(command.examples) + "\n```\n")
-        parts.append(f"??? note \"Settings of {program} {command.name}\"\n\n    ```text\n")
+        parts.append(f'??? note "Settings of {program} {command.name}"\n\n    ```text\n')
         parts.append("".join(f"    {line}\n" for line in _settings(program, command).splitlines()))
         parts.append("    ```\n")
     return "\n".join(parts)

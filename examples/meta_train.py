@@ -34,9 +34,7 @@ def main() -> None:
 
     torch.manual_seed(0)
     backbone = BackboneConfig(width=8, image_size=28, channels=1, stem_kernel=3)
-    learner = SimpleCNAPS(
-        SimpleCNAPSConfig(backbone=backbone, set_encoder_layers=4, code_dim=16, train_backbone=True)
-    )
+    learner = SimpleCNAPS(SimpleCNAPSConfig(backbone=backbone, set_encoder_layers=4, code_dim=16, train_backbone=True))
     episodes = {split: draw_episodes(split) for split in ("train", "val", "test")}
 
     with tempfile.TemporaryDirectory() as temporary:

@@ -56,9 +56,7 @@ COMMANDS = (
         config=f"{CONFIG}:CalibrateConfig",
         run="fewshot_film.commands.calibrate:run",
         help="Measure a model's temperatures on validation episodes and keep them in it.",
-        examples=(
-            "fewshot-film calibrate runs/omniglot/train/model --data.source omniglot --data.root omniglot.zip",
-        ),
+        examples=("fewshot-film calibrate runs/omniglot/train/model --data.source omniglot --data.root omniglot.zip",),
         positionals=("model",),
     ),
     Command(

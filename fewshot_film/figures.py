@@ -109,9 +109,7 @@ def answer_sheet(rows: Sequence[SheetRow], title: str) -> Figure:
     return figure
 
 
-def reliability_diagrams(
-    diagrams: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], columns: int = 1
-) -> Figure:
+def reliability_diagrams(diagrams: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], columns: int = 1) -> Figure:
     """Accuracy against confidence, bin by bin; the area of a point is its share of the pictures.
 
     Args:

@@ -45,9 +45,7 @@ class ReasoningData:
         """Token numbers of a question."""
         return self.tokens[self.ends[number - 1] if number else 0 : self.ends[number]]
 
-    def batch(
-        self, numbers: NDArray[np.int64], questions: Sequence[NDArray[np.int16]] | None = None
-    ) -> QuestionBatch:
+    def batch(self, numbers: NDArray[np.int64], questions: Sequence[NDArray[np.int16]] | None = None) -> QuestionBatch:
         """Some questions with their pictures.
 
         Args:

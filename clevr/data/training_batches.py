@@ -105,9 +105,7 @@ class TrainingBatches(PictureBatches):
         changes: see :class:`PictureBatches`.
     """
 
-    def __init__(
-        self, data: ReasoningData, config: ClevrDataConfig, seed: int, changes: Changes = NO_CHANGES
-    ) -> None:
+    def __init__(self, data: ReasoningData, config: ClevrDataConfig, seed: int, changes: Changes = NO_CHANGES) -> None:
         self.data = data
         used = np.arange(len(data))
         if config.fraction < 1:

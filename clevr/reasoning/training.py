@@ -122,9 +122,7 @@ class ReasonerTraining(nn.Module):
         maps = batch.pictures.to(next(self.reasoner.parameters()).dtype)
         return maps.contiguous(memory_format=torch.channels_last)
 
-    def _referent_loss(
-        self, head: ReferentHead, batch: QuestionBatch, maps: Tensor, steps: Sequence[Tensor]
-    ) -> Tensor:
+    def _referent_loss(self, head: ReferentHead, batch: QuestionBatch, maps: Tensor, steps: Sequence[Tensor]) -> Tensor:
         assert batch.scenes is not None
         cells = self.reasoner.cells(maps)
         kept = None if cells is None else cells.index_select(0, batch.picture)

@@ -28,6 +28,7 @@ from fewshot_film.run.machine import Machine
 
 Self = TypeVar("Self", bound="FewShotClassifier")
 
+
 class FewShotClassifier(Manners):
     """Learns classes from a few pictures of each, in one pass and without training; in scikit-learn's manner.
 

@@ -99,7 +99,6 @@ def keep_temperatures(folder: Path, temperatures: Mapping[int, float]) -> None:
     replace_config(folder, {**config, "training": {**(config.get("training") or {}), "temperatures": kept}})
 
 
-
 def table(temperatures: Mapping[int, float], found: Mapping[int, Mapping[str, Calibration]]) -> str:
     """Temperatures and calibration errors in per cent, one row a number of support pictures."""
     lines = [

@@ -137,9 +137,7 @@ def save_trained(
     return folder
 
 
-def _card(
-    learner: Learner, config: PretrainConfig | TrainConfig, result: TrainResult | None, images: ImageSet
-) -> str:
+def _card(learner: Learner, config: PretrainConfig | TrainConfig, result: TrainResult | None, images: ImageSet) -> str:
     backbone = learner.config.backbone
     rotated = ", rotations counted as classes" if config.data.rotations else ""
     trained = f"{source_title(config.data, images)}, {len(images.class_names)} classes of its training split{rotated}"

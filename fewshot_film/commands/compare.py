@@ -141,9 +141,7 @@ def markdown_table(title: str, results: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _write(
-    out: Path, config: CompareConfig, title: str, results: Mapping[str, Any], digest: str, listed: Path
-) -> None:
+def _write(out: Path, config: CompareConfig, title: str, results: Mapping[str, Any], digest: str, listed: Path) -> None:
     rows = with_differences(results)
     write_result(
         out / "comparison.json", config=config, seed=config.seed, results={"episodes_sha256": digest, "learners": rows}

@@ -189,10 +189,18 @@ class InnerConfig(GradientConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _expect(self, "way", self.inner != "film" or self.way > 0, "at least 2 where inner is film: nothing else "
-                "tells the classes apart")
-        _expect(self, "train_backbone", self.inner != "all" or self.train_backbone, "true where inner is all; set "
-                "inner to film+head to leave the backbone as it is")
+        _expect(
+            self,
+            "way",
+            self.inner != "film" or self.way > 0,
+            "at least 2 where inner is film: nothing else tells the classes apart",
+        )
+        _expect(
+            self,
+            "train_backbone",
+            self.inner != "all" or self.train_backbone,
+            "true where inner is all; set inner to film+head to leave the backbone as it is",
+        )
 
 
 @dataclass(frozen=True)

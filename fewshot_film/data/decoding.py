@@ -200,4 +200,3 @@ def _report_repeats(
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(allowed)}, got '{value}'")
-

@@ -48,9 +48,7 @@ class Leaks:
         return bool(self.classes or self.pictures)
 
 
-def check_no_leaks(
-    train: ImageSet, test: ImageSet, *, allow: Iterable[str] = (), on_leak: OnLeak = "raise"
-) -> Leaks:
+def check_no_leaks(train: ImageSet, test: ImageSet, *, allow: Iterable[str] = (), on_leak: OnLeak = "raise") -> Leaks:
     """Refuse, or report, what is both in training and in test.
 
     A class is in both if a source of the same name has a class of the same name in both. A picture is in both if its

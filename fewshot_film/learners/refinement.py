@@ -21,9 +21,7 @@ from torch import Tensor
 from fewshot_film.learners.mahalanobis import at_least_float32
 
 
-def refine(
-    support: Tensor, members: Tensor, queries: Tensor, logits: Tensor, min_steps: int, max_steps: int
-) -> Tensor:
+def refine(support: Tensor, members: Tensor, queries: Tensor, logits: Tensor, min_steps: int, max_steps: int) -> Tensor:
     """Refine the query pictures' logits, until no label changes.
 
     Args:

@@ -221,4 +221,3 @@ def _grid(
         axes.tick_params(colors=INK, labelsize=9)
         axes.title.set_fontsize(10)
     return figure, flat
-

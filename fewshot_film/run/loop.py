@@ -217,9 +217,7 @@ class _Training:
             best_checkpoint=None if self.progress.best is None else self.folder.best,
         )
 
-    def _found(
-        self, resume: bool, may_differ: Collection[str], defaults: dict[str, Any]
-    ) -> Checkpoint | None:
+    def _found(self, resume: bool, may_differ: Collection[str], defaults: dict[str, Any]) -> Checkpoint | None:
         path = self.folder.last
         if not path.exists():
             if resume:

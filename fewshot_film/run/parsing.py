@@ -153,9 +153,7 @@ def _values(words: Sequence[str], key: str) -> list[str]:
     return values
 
 
-def _tidy(
-    words: Sequence[str], settings: Mapping[str, Any], positionals: Sequence[str]
-) -> tuple[list[str], list[str]]:
+def _tidy(words: Sequence[str], settings: Mapping[str, Any], positionals: Sequence[str]) -> tuple[list[str], list[str]]:
     """Split a command line into configuration files and flags, every flag as one ``--key=value`` word."""
     kinds = {**settings, "config": str, "help": None, "print_config": None}
     rest = ["--help" if word == "-h" else word for word in words]

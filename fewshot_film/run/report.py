@@ -69,9 +69,7 @@ class Report:
         lines = [_row("th", head, cells)] if any(head) else []
         lines += [_row("td", row, cells) for row in cells]
         table = f"<table>{''.join(lines)}</table>"
-        self._parts.append(
-            f"<details><summary>{html.escape(folded)}</summary>{table}</details>" if folded else table
-        )
+        self._parts.append(f"<details><summary>{html.escape(folded)}</summary>{table}</details>" if folded else table)
 
     def figure(self, name: str, figure: Figure, caption: str, *, vector: bool = True) -> None:
         """A chart.

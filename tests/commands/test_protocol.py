@@ -59,9 +59,10 @@ def test_evaluation_refuses_reports_or_allows(pictures: Path, leaky: Path, tmp_p
     assert "first 'test/class 10/copy.png', which equals 'train/class 00/0.png'" in capsys.readouterr().err
 
     assert fewshot_film(*words, f"--data.root={leaky}", "--data.on_leak=report") == 0
-    assert "0 classes and 1 pictures are among the training classes too, so the numbers flatter." in out.with_suffix(
-        ".md"
-    ).read_text()
+    assert (
+        "0 classes and 1 pictures are among the training classes too, so the numbers flatter."
+        in out.with_suffix(".md").read_text()
+    )
     shared = {"classes": 0, "pictures": 1, "allowed": 0}
     assert json.loads(out.read_text())["results"]["3-way 1-shot"]["shared_with_training"] == shared
 
