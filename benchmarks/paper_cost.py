@@ -26,7 +26,7 @@ from clevr.questions.tokens import ANSWER_WORDS, encode
 from clevr.questions.writer import write_questions
 from clevr.reasoning.network import FiLMReasoner, QuestionBatch
 from clevr.reasoning.prefixes import build_prefix_tree
-from clevr.world.placement import Rules
+from clevr.world.placement import SceneConfig
 from clevr.world.scenes import Scenes
 from fewshot_film.config import SimpleCNAPSConfig
 from fewshot_film.episodes import Episode
@@ -138,7 +138,7 @@ def _episode(way: int, shot: int, query: int) -> Episode:
 
 def _questions(seed: int, reasoner: FiLMReasoner, count: int) -> QuestionBatch:
     """One question about each of so many pictures, as the papers batch them."""
-    scenes = Scenes(seed, "cost", Rules()).batch(range(count))
+    scenes = Scenes(seed, "cost", SceneConfig()).batch(range(count))
     rng = np.random.default_rng(seed)
     asked = [encode(write_questions(scene, rng, 1)[0].question) for scene in scenes]
     config = reasoner.config

@@ -8,7 +8,7 @@
   attribute words: a model that sees all of the text and nothing of the picture.
 
 Johnson et al. 2017 report both for CLEVR: 41.8 and, for an LSTM on the text, 46.8 % overall.
-``--calibrate`` fits the family weights instead and prints the table of ``clevr/questions/balance.py``.
+``--calibrate`` fits the family weights instead and prints the table of ``clevr/questions/families.py``.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from clevr.questions import (
     QUESTION_TYPES,
     Family,
     Question,
-    balance,
     tokenize,
     write_questions,
 )
+from clevr.questions.families import FAMILY_WEIGHTS
 from clevr.questions.programs import VALUES
-from clevr.questions.wording import WORDS
+from clevr.questions.templates import WORDS
 from clevr.world.scene import Scene
 from fewshot_film.run.results import write_result
 from fewshot_film.run.seeding import generator, numpy_generator
@@ -63,12 +63,12 @@ _ADJECTIVES = {
 }
 
 
-def write_many(scenes: Sequence[Scene], seed: int) -> list[Question]:
+def write_many(scenes: Sequence[Scene], seed: int, weights: Sequence[float] = FAMILY_WEIGHTS) -> list[Question]:
     """The questions of some scenes."""
     return [
         question
         for scene in scenes
-        for question in write_questions(scene, numpy_generator(seed, "questions", scene.image_index))
+        for question in write_questions(scene, numpy_generator(seed, "questions", scene.image_index), weights=weights)
     ]
 
 
@@ -143,8 +143,7 @@ def calibrate(scenes: int, rounds: int) -> None:
     world = make_scenes(1, 0, scenes)
     weights = np.ones(len(FAMILIES))
     for number in range(rounds):
-        balance.FAMILY_WEIGHTS = tuple(weights.tolist())
-        questions = write_many(world, seed=number)
+        questions = write_many(world, number, weights.tolist())
         print({key: round(value, 3) for key, value in usage(questions).items()})
         counts = Counter(question.question_family_index for question in questions)
         shares = np.array([counts[family.index] for family in FAMILIES]) * len(FAMILIES) / len(questions)

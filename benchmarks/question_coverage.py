@@ -19,7 +19,7 @@ from typing import Any
 
 from clevr.questions import GROUPS, VOCABULARY, parse, tokenize
 from clevr.questions.programs import ATTRIBUTES, VALUES
-from clevr.questions.wording import WORDS
+from clevr.questions.templates import WORDS
 from fewshot_film.run.results import write_result
 
 _SLOT = {

@@ -26,7 +26,7 @@ from clevr.questions.tokens import encode
 from clevr.questions.writer import write_questions
 from clevr.reasoning.network import FiLMReasoner, QuestionBatch
 from clevr.reasoning.prefixes import build_prefix_tree
-from clevr.world.placement import Rules
+from clevr.world.placement import SceneConfig
 from clevr.world.render import render
 from clevr.world.scenes import Scenes
 from fewshot_film.run.parsing import parse
@@ -147,7 +147,7 @@ def _plain_loss(plain: PlainReasoner, work: Work) -> Tensor:
 def _work(config: SpeedConfig, reasoner: FiLMReasoner) -> Work:
     """Scenes, their pictures, and questions that the writer asks about them."""
     model = reasoner.config
-    scenes = Scenes(config.seed, "speed", Rules()).batch(range(config.pictures))
+    scenes = Scenes(config.seed, "speed", SceneConfig()).batch(range(config.pictures))
     rng = np.random.default_rng(config.seed)
     asked = [write_questions(scene, rng, config.questions) for scene in scenes]
     drawn = render(scenes, model.width, model.height)

@@ -13,7 +13,7 @@ import clevr
 from clevr.answers.answering import Answerer
 from clevr.answers.figure import answer_figure
 from clevr.questions import write_questions
-from clevr.world.placement import Rules
+from clevr.world.placement import SceneConfig
 from clevr.world.render import render
 from clevr.world.scenes import Scenes
 
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="PNG file for where the first answer came from")
     options = parser.parse_args()
 
-    scenes = Scenes(seed=options.seed, split="example", rules=Rules()).batch(range(1))
+    scenes = Scenes(seed=options.seed, split="example", rules=SceneConfig()).batch(range(1))
     pixels = render(scenes, 320, 240)[0].permute(1, 2, 0).numpy()
     questions = write_questions(scenes[0], np.random.default_rng(options.seed), 5)
 

@@ -6,14 +6,14 @@ The answer is computed from the scene, then the scene is changed and the program
 import numpy as np
 
 from clevr.questions import execute, parse
-from clevr.world.placement import Rules
+from clevr.world.placement import SceneConfig
 from clevr.world.render import object_ids, render
 from clevr.world.scenes import Scenes
 
 
 def main() -> None:
     """Make a scene, look at it, ask it."""
-    scenes = Scenes(seed=3, split="example", rules=Rules(condition="A")).batch(range(1))
+    scenes = Scenes(seed=3, split="example", rules=SceneConfig(condition="A")).batch(range(1))
     scene = scenes[0]
     for body in scene.objects:
         print(body.size, body.color, body.material, body.shape)

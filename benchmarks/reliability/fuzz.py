@@ -33,7 +33,7 @@ from clevr.data.reader import ClevrSplit
 from clevr.data.records import RecordError, parse_question, parse_scene
 from clevr.questions import parse as parse_text
 from clevr.questions import tokenize
-from clevr.questions.spelling import spell
+from clevr.questions.realizer import realize
 from clevr.questions.tokens import SPECIAL_TOKENS, VOCABULARY, Vocabulary
 from fewshot_film.data.errors import PictureError, SourceError
 from fewshot_film.data.pictures import open_picture, to_array
@@ -352,7 +352,7 @@ def check_parser(text: str) -> bool:
     """Every meaning that is read can be spelt, and what is spelt is read as that meaning."""
     meanings = parse_text(text)
     for meaning in meanings:
-        spelt = spell(meaning, random.Random(0).choice)
+        spelt = realize(meaning, random.Random(0).choice)
         assert meaning in parse_text(spelt), f"{spelt!r} is not read as what it was spelt from"
     return bool(meanings)
 

@@ -20,15 +20,15 @@ from numpy.typing import NDArray
 from clevr.analysis.subject import Subject
 from clevr.answers.predict import answer_logits
 from clevr.answers.scores import Score
-from clevr.questions import wording
+from clevr.questions import templates
 from clevr.world.placement import CONDITIONS
 from clevr.world.scene import COLORS
 from fewshot_film.film import Modulation, Modulations
 from fewshot_film.run.machine import to_device
 
 _AT_ONCE = 200
-_SHAPES = {word: shape for shape in ("cube", "cylinder") for word in wording.WORDS[shape]}
-_MATERIALS = [*wording.WORDS["rubber"], *wording.WORDS["metal"]]
+_SHAPES = {word: shape for shape in ("cube", "cylinder") for word in templates.WORDS[shape]}
+_MATERIALS = [*templates.WORDS["rubber"], *templates.WORDS["metal"]]
 _PHRASE = re.compile(rf"\b({'|'.join(COLORS)})((?: (?:{'|'.join(_MATERIALS)}))?) ({'|'.join(_SHAPES)})(s?)\b")
 
 

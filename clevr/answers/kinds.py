@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 
 from clevr.data.table import QuestionTable
+from clevr.questions.parser import parse
 from clevr.questions.programs import QUESTION_TYPES, num_hops, question_type
-from clevr.questions.reading import parse
 
 
 def with_kinds(table: QuestionTable) -> QuestionTable:

@@ -17,7 +17,7 @@ from clevr.answers.answering import Answer, Answerer, open_picture
 from clevr.data.backbone import Extractor
 from clevr.questions import IllPosedError, execute, parse, write_questions
 from clevr.reasoning.network import FiLMReasoner
-from clevr.world.placement import Rules, relate
+from clevr.world.placement import SceneConfig, relate
 from clevr.world.render import object_ids, render
 from clevr.world.scene import COLORS, Scene, SceneObject
 from clevr.world.scenes import Scenes
@@ -113,7 +113,7 @@ class Asking:
                 f"seed {seed} and {num_objects} objects; expected a seed of 0 to {MAX_SEED:,} and {MIN_OBJECTS} to "
                 f"{MAX_OBJECTS} objects"
             )
-        rules = Rules(min_objects=num_objects, max_objects=num_objects)
+        rules = SceneConfig(min_objects=num_objects, max_objects=num_objects)
         scene = Scenes(seed, SPLIT, rules, WIDTH, HEIGHT)[0]
         written = write_questions(scene, np.random.default_rng([seed, num_objects]), SUGGESTIONS)
         questions = [one.question for one in written]

@@ -9,7 +9,7 @@ from clevr.commands.generate import GenerateConfig
 from clevr.data.chunks import Chunk, Made
 from clevr.questions.question import Question
 from clevr.questions.writer import write_questions
-from clevr.world.placement import Rules
+from clevr.world.placement import SceneConfig
 from clevr.world.render import render
 from clevr.world.scene import Scene
 from clevr.world.scenes import Scenes
@@ -25,7 +25,7 @@ def make(config: GenerateConfig, chunk: Chunk) -> Made:
 
 def make_scenes(config: GenerateConfig, chunk: Chunk) -> list[Scene]:
     """The scenes of a range."""
-    rules = Rules(condition="plain" if config.condition == "none" else config.condition)
+    rules = SceneConfig(condition="plain" if config.condition == "none" else config.condition)
     scenes = Scenes(config.seed, config.split, rules, width=config.width, height=config.height)
     return scenes.batch(range(chunk.start, chunk.stop))
 

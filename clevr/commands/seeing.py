@@ -22,7 +22,7 @@ from clevr.data.batches import ReasoningData
 from clevr.reasoning.network import FiLMReasoner
 from clevr.reasoning.supervision import COLUMN, RIGHT, is_object
 from clevr.reasoning.training import SeeingTraining
-from clevr.world.effects import Effects, apply_effects
+from clevr.world.augmentation import Augmentation, augment
 from fewshot_film.run.checkpoint import load_weights
 from fewshot_film.run.loop import evaluating, train
 from fewshot_film.run.machine import to_device
@@ -43,7 +43,7 @@ class SceneBatches:
         effects: random changes of the pictures.
     """
 
-    def __init__(self, data: ReasoningData, config: SeeingConfig, effects: Effects | None) -> None:
+    def __init__(self, data: ReasoningData, config: SeeingConfig, effects: Augmentation | None) -> None:
         self.data, self.seed, self.effects, self.mirror = data, config.loop.seed, effects, config.mirror
         self.pictures = min(config.pictures, len(data.pictures))
         self.per_epoch = len(data.pictures) // self.pictures
@@ -61,7 +61,7 @@ class SceneBatches:
             chosen = torch.rand(len(pictures), generator=generator(self.seed, "seeing mirrored", index)) < 0.5
             pictures, scenes = mirrored(pictures, scenes, chosen)
         if self.effects is not None:
-            pictures = apply_effects(pictures, self.effects, generator(self.seed, "seeing effects", index))
+            pictures = augment(pictures, self.effects, generator(self.seed, "seeing effects", index))
         return pictures, scenes
 
 
@@ -92,7 +92,7 @@ def learn_to_see(config: TrainConfig, reasoner: FiLMReasoner, data: Mapping[str,
     seeing = config.seeing
     if seeing is None:
         return
-    effects = Effects(**dataclasses.asdict(config.effects)) if any(vars(config.effects).values()) else None
+    effects = Augmentation(**dataclasses.asdict(config.effects)) if any(vars(config.effects).values()) else None
     module = SeeingTraining(reasoner)
     result = train(
         module,

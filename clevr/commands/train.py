@@ -17,7 +17,7 @@ from clevr.questions.programs import QUESTION_TYPES
 from clevr.reasoning.loading import load, save_reasoner
 from clevr.reasoning.network import FiLMReasoner
 from clevr.reasoning.training import ReasonerTraining, answers_of
-from clevr.world.effects import Effects
+from clevr.world.augmentation import Augmentation
 from fewshot_film.run.checkpoint import load_weights
 from fewshot_film.run.command import is_first_process
 from fewshot_film.run.loop import train
@@ -102,7 +102,7 @@ def _batches(config: TrainConfig, data: ReasoningData, reasoner: FiLMReasoner) -
     effects = config.effects
     changes_pictures = config.seeing is None and any(vars(effects).values())
     changes = Changes(
-        Effects(effects.gamma, effects.blur, effects.noise) if changes_pictures else None,
+        Augmentation(effects.gamma, effects.blur, effects.noise) if changes_pictures else None,
         config.unknown_words,
         unknown_token(reasoner.vocabulary),
     )

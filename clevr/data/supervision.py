@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from clevr.data.array_file import load_arrays, save_arrays
 from clevr.data.errors import DataError
 from clevr.data.reader import ClevrSplit
-from clevr.questions.outline import FIELDS, MAX_HOPS, outline
+from clevr.questions.program_encoding import FIELDS, MAX_HOPS, encode_program, trace_hops
 from clevr.questions.programs import ProgramError
 from clevr.questions.question import Question
-from clevr.questions.referents import referents_by_hop
 from clevr.reasoning.supervision import MAX_OBJECTS, describe_scenes
 from clevr.world.scene import Scene
 
@@ -32,7 +31,7 @@ class Supervision:
     """Which objects each question is about, hop by hop, ``(N, 4, 2, 10)``: :func:`mark_referents`; None if they were
     not asked for."""
     outlines: NDArray[np.int8] | None
-    """What each question does, ``(N, 41)``: :func:`mark_outline`; None if the referents were not asked for."""
+    """What each question does, ``(N, 41)``: :func:`mark_program_encoding`; None if the referents were not asked for."""
 
 
 def read_supervision(
@@ -76,7 +75,7 @@ def mark_referents(question: Question, scene: Scene) -> NDArray[np.int8]:
     marks = np.full((MAX_HOPS, 2, MAX_OBJECTS), -1, np.int8)
     if not question.program:
         return marks
-    hops = referents_by_hop(question.program, scene)[-MAX_HOPS:]
+    hops = trace_hops(question.program, scene)[-MAX_HOPS:]
     for mark, sets in zip(marks[-len(hops) :], hops, strict=True):
         for row, objects in zip(mark, sets, strict=False):
             row[: len(scene.objects)] = 0
@@ -84,16 +83,16 @@ def mark_referents(question: Question, scene: Scene) -> NDArray[np.int8]:
     return marks
 
 
-def mark_outline(question: Question) -> NDArray[np.int8]:
+def mark_program_encoding(question: Question) -> NDArray[np.int8]:
     """What a question does.
 
     Returns:
         ``(41,)``: the fields of four hops with two strands each, then the last function, as numbers
-        (:func:`clevr.questions.outline.outline`); -1 for a question without a program.
+        (:func:`clevr.questions.program_encoding.encode_program`); -1 for a question without a program.
     """
     if not question.program:
         return np.full(MAX_HOPS * 2 * len(FIELDS) + 1, -1, np.int8)
-    hops, function = outline(question.program)
+    hops, function = encode_program(question.program)
     return np.append(np.asarray(hops, np.int8).ravel(), np.int8(function))
 
 
@@ -121,5 +120,5 @@ def _collect(split: ClevrSplit, scenes: dict[str, Scene]) -> dict[str, NDArray[n
         except ProgramError as error:
             file = split.files.storage.label(split.files.questions or "")
             raise DataError(file, f"record {number} of 'questions'", str(error)) from None
-        outlines.append(mark_outline(question))
+        outlines.append(mark_program_encoding(question))
     return {"referents": np.stack(referents), "outlines": np.stack(outlines)}

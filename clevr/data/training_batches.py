@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from clevr.config import ClevrDataConfig
 from clevr.data.batches import ReasoningData
-from clevr.data.supervision import mark_outline, mark_referents
+from clevr.data.supervision import mark_program_encoding, mark_referents
 from clevr.questions.families import FAMILIES, Family
 from clevr.questions.question import Question
 from clevr.questions.tokens import ANSWER_WORDS, Vocabulary
 from clevr.questions.writer import write_questions
 from clevr.reasoning.network import QuestionBatch
 from clevr.reasoning.prefixes import build_prefix_tree
-from clevr.world.effects import Effects, apply_effects
+from clevr.world.augmentation import Augmentation, augment
 from fewshot_film.run.seeding import generator, numpy_generator
 
 CURRICULUM = (
@@ -41,7 +41,7 @@ CURRICULUM = (
 class Changes:
     """Random changes of training batches."""
 
-    effects: Effects | None = None
+    effects: Augmentation | None = None
     """Of the pictures."""
     unknown_words: float = 0.0
     """Share of the words that become the unknown token."""
@@ -73,7 +73,7 @@ class PictureBatches(ABC):
         batch = self.ask(index, self.images[_epoch(self, epoch)[place]])
         if self.changes.effects is None:
             return batch
-        changed = apply_effects(batch.pictures, self.changes.effects, generator(self.seed, "effects", index))
+        changed = augment(batch.pictures, self.changes.effects, generator(self.seed, "effects", index))
         return dataclasses.replace(batch, pictures=changed)
 
     @abstractmethod
@@ -183,7 +183,7 @@ class FreshBatches(PictureBatches):
             torch.tensor(answers),
             torch.from_numpy(self.supervision.described[images]),
             torch.from_numpy(np.stack(about)),
-            torch.from_numpy(np.stack([mark_outline(question) for question in questions])),
+            torch.from_numpy(np.stack([mark_program_encoding(question) for question in questions])),
         )
 
     def _questions(self, index: int, image: int, families: list[Family]) -> list[Question]:

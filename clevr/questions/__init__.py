@@ -2,7 +2,8 @@
 
 from clevr.questions.executor import execute, trace
 from clevr.questions.families import FAMILIES, GROUPS, Family
-from clevr.questions.meaning import Meaning
+from clevr.questions.logical_form import LogicalForm
+from clevr.questions.parser import parse
 from clevr.questions.programs import (
     CATALOGUE,
     QUESTION_TYPES,
@@ -15,7 +16,6 @@ from clevr.questions.programs import (
     question_type,
 )
 from clevr.questions.question import Question
-from clevr.questions.reading import parse
 from clevr.questions.tokens import ANSWERS, VOCABULARY, tokenize
 from clevr.questions.writer import write_questions
 
@@ -28,7 +28,7 @@ __all__ = [
     "VOCABULARY",
     "Family",
     "IllPosedError",
-    "Meaning",
+    "LogicalForm",
     "Node",
     "ProgramError",
     "Question",

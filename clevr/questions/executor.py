@@ -13,7 +13,7 @@ Output = bool | int | str | tuple[int, ...]
 
 
 def answer_text(value: bool | int | str) -> str:
-    """An answer as CLEVR's files spell it: ``yes`` and ``no``, digits, or the value's own name."""
+    """An answer as CLEVR's files realize it: ``yes`` and ``no``, digits, or the value's own name."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value)

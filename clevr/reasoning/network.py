@@ -39,7 +39,7 @@ class QuestionBatch:
     referents: Tensor | None = None
     """Which objects each question is about, hop by hop, ``(Q, 4, 2, 10)``: 1, 0, or -1 where that does not apply."""
     outlines: Tensor | None = None
-    """What each question does, ``(Q, 41)``: see :func:`clevr.questions.outline.outline`."""
+    """What each question does, ``(Q, 41)``: see :func:`clevr.questions.program_encoding.encode_program`."""
 
 
 class FiLMReasoner(nn.Module):

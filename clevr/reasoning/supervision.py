@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from clevr.questions.outline import FIELDS as HOP_FIELDS
-from clevr.questions.outline import FUNCTIONS, MAX_HOPS
+from clevr.questions.program_encoding import FIELDS as HOP_FIELDS
+from clevr.questions.program_encoding import FUNCTIONS, MAX_HOPS
 from clevr.world.scene import COLORS, MATERIALS, SHAPES, SIZES, Scene
 
 ATTRIBUTES: Mapping[str, Sequence[str]] = {"shape": SHAPES, "size": SIZES, "color": COLORS, "material": MATERIALS}
@@ -207,7 +207,8 @@ class OutlineHead(nn.Module):
 
         Args:
             codes: codes of questions, ``(Q, code_dim)``.
-            outlines: what they do, ``(Q, 41)``, from :func:`clevr.data.supervision.mark_outline`; -1: not known.
+            outlines: what they do, ``(Q, 41)``; -1: not known
+                (:func:`clevr.data.supervision.mark_program_encoding`).
         """
         *fields, function = self.linear(codes).float().split(self.sizes, dim=1)
         targets = outlines.long()

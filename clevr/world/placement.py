@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from clevr.world.appearance import LAMPS, SIZES
 from clevr.world.camera import MEAN_CAMERA, directions, project
-from clevr.world.look import LAMPS, SIZES
 from clevr.world.scene import COLORS, MATERIALS, RELATIONS, SHAPES, Scene, SceneObject, Vector
 
 _EPSILON = 0.2
@@ -34,11 +34,11 @@ CONDITIONS: Mapping[str, Mapping[str, Sequence[str]]] = {
 
 
 class PlacementError(ValueError):
-    """Rules that cannot be read, or that leave no room for the objects."""
+    """SceneConfig that cannot be read, or that leave no room for the objects."""
 
 
 @dataclass(frozen=True)
-class Rules:
+class SceneConfig:
     """How scenes are put together; the defaults are CLEVR's."""
 
     min_objects: int = 3
@@ -88,7 +88,7 @@ class Setting:
         return {"camera": list(self.camera), "lamps": {name: list(place) for name, place in self.lamps.items()}}
 
 
-def draw_setting(generator: np.random.Generator, rules: Rules) -> Setting:
+def draw_setting(generator: np.random.Generator, rules: SceneConfig) -> Setting:
     """Draw the number of objects and the places of camera and lamps."""
     span = rules.max_objects - rules.min_objects + 1
     number = rules.min_objects + int(generator.random() * span)
@@ -97,7 +97,7 @@ def draw_setting(generator: np.random.Generator, rules: Rules) -> Setting:
     return Setting(number, camera, lamps)
 
 
-def place(generator: np.random.Generator, setting: Setting, rules: Rules) -> tuple[SceneObject, ...]:
+def place(generator: np.random.Generator, setting: Setting, rules: SceneConfig) -> tuple[SceneObject, ...]:
     """Draw objects and places for them until all keep their distance.
 
     Raises:
@@ -155,7 +155,7 @@ def _pick(generator: np.random.Generator, options: Sequence[str]) -> str:
     return options[int(generator.random() * len(options))]
 
 
-def _try_place(generator: np.random.Generator, number: int, rules: Rules) -> tuple[SceneObject, ...] | None:
+def _try_place(generator: np.random.Generator, number: int, rules: SceneConfig) -> tuple[SceneObject, ...] | None:
     """Place objects one by one; ``None`` when one found no room in ``max_tries`` tries."""
     spots, halves = np.empty((number, 2)), np.empty(number)  # spots along the directions right and front
     things: list[SceneObject] = []

@@ -1,18 +1,22 @@
-"""Pictures of scenes: a ray caster over whole batches."""
+"""Images of scenes: rays to bodies, light along them, and the way from light to bytes, over whole batches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, reduce
+from operator import add
 
 import torch
 from torch import Tensor
 
-from clevr.world.bodies import pack
-from clevr.world.grid import Grid
-from clevr.world.picture import radiance, to_bytes
+from clevr.world.lighting import ground_light
+from clevr.world.materials import SurfacePoints, find_surface_points, lamps_on, matte, shiny
+from clevr.world.primitives import Bodies, pack
+from clevr.world.ray_casting import TILE, Grid, View, trace
+from clevr.world.ray_packets import cut
 from clevr.world.scene import Scene
 from clevr.world.vectors import pick
-from clevr.world.visible import trace
 
 _CHUNK = 8 * 320 * 240
 """Pixels drawn at once: enough to amortise the calls, few enough to stay near the processor's caches."""
@@ -111,3 +115,94 @@ def _parts(scenes: Sequence[Scene], grid: Grid) -> Iterator[Sequence[Scene]]:
     size = max(1, _CHUNK // (grid.width * grid.height))
     for start in range(0, len(scenes), size):
         yield scenes[start : start + size]
+
+
+_SPREAD = 0.1
+"""Share of each pixel's light that goes to either neighbour, as by the pixel filter of CLEVR's renderer."""
+_LEVELS = 1 << 14
+"""Steps of the table that turns light into bytes."""
+
+
+def radiance(bodies: Bodies, grid: Grid) -> Tensor:
+    """Linear light ``(B, 3, H, W)`` before the pixel filter."""
+    view = trace(bodies, grid)
+    bare = reduce(add, (view.shown < 0).float().unbind(1)) * (1.0 / grid.samples**2)
+    picture = ground_light(bodies, grid, view.shown).view(3, *bare.shape) * bare
+    for metal, shade in ((False, matte), (True, shiny)):
+        rays = _rays(bodies, grid, view, metal)
+        light = torch.zeros(rays.size, device=grid.device)
+        for channel, values in zip(picture, _light(bodies, rays, shade), strict=True):
+            light.view(-1).scatter_(0, rays.slot.view(-1), values.clamp(max=1.0).view(-1))
+            *samples, whole = light.unbind(2)
+            total = reduce(add, samples) * (1.0 / grid.samples**2) + whole
+            channel.index_put_((rays.tile,), total, accumulate=True)
+    return grid.to_picture(picture.view(3, bodies.num_scenes, -1)).transpose(0, 1)
+
+
+@dataclass(frozen=True)
+class _Rays:
+    """The rays that meet bodies of one material, in rows; those of a row meet the same body.
+
+    A pixel that shows nothing but one rubber body has one ray, through its middle, others one for each sample.
+    """
+
+    size: torch.Size
+    """``(p, TILE ** 2, S + 1)``: pairs of a body and a tile, pixels, a pixel's samples and its middle."""
+    tile: Tensor
+    """``(p,)``: tiles of the pairs, counted through the batch."""
+    slot: Tensor
+    """``(n, k)``: which of ``size`` each ray is. A row that is not full repeats its last ray."""
+    body: Tensor
+    """``(n, 1)``."""
+    x: Tensor
+    """``(n, k)``: with ``y``, where the rays pass a screen at depth one."""
+    y: Tensor
+    depth: Tensor
+
+
+def _rays(bodies: Bodies, grid: Grid, view: View, metal: bool) -> _Rays:
+    chosen = (pick(bodies.metal, view.body) == metal).nonzero()[:, 0]
+    body, tile = pick(view.body, chosen), pick(view.tile, chosen)
+    in_batch = pick(bodies.scene, body) * grid.num_tiles + tile
+    mine, depths = pick(view.shown, in_batch) == body[:, None, None], pick(view.depth, in_batch)
+    whole = mine.all(1) & (not metal)
+    mine = _beside(mine & ~whole[:, None], whole)
+    slot = mine.view(-1).nonzero()[:, 0]
+    body, place = cut(pick(body, slot // (mine.shape[1] * mine.shape[2])))
+    slot = pick(slot, place)
+    x, y = grid.screen(*map(_beside, grid.points(), (corner + 0.5 for corner in grid.corners())))
+    depth = _beside(depths, reduce(add, depths.unbind(1)) * (1.0 / grid.samples**2))
+    x, y, depth = (pick(values.view(-1), slot) for values in (pick(x, tile), pick(y, tile), depth))
+    return _Rays(mine.shape, in_batch, slot, body, x, y, depth)
+
+
+def _beside(samples: Tensor, middle: Tensor) -> Tensor:
+    """Values at pixels' middles beside those at their samples: ``(p, TILE ** 2, S + 1)``."""
+    return torch.cat([samples, middle.reshape(-1, 1, TILE * TILE)], 1).transpose(1, 2).contiguous()
+
+
+def _light(bodies: Bodies, rays: _Rays, shade: Callable[[Bodies, SurfacePoints, Tensor], list[Tensor]]) -> list[Tensor]:
+    """Light along rays, ``(n, k)`` in three channels."""
+    scene = pick(bodies.scene, rays.body)
+    ray = bodies.forward[scene] + bodies.right[scene] * rays.x + bodies.up[scene] * rays.y
+    spots = find_surface_points(bodies, rays.body, bodies.camera[scene], ray, rays.depth)
+    return shade(bodies, spots, lamps_on(bodies, spots))
+
+
+def to_bytes(light: Tensor) -> Tensor:
+    """Filter linear light over neighbouring pixels and turn it into sRGB bytes."""
+    for axis in (-2, -1):
+        size = light.shape[axis]
+        before = torch.cat([light.narrow(axis, 0, 1), light.narrow(axis, 0, size - 1)], axis)
+        after = torch.cat([light.narrow(axis, 1, size - 1), light.narrow(axis, size - 1, 1)], axis)
+        light = light * (1.0 - 2.0 * _SPREAD) + (before + after) * _SPREAD
+    # A table by the root of the light: no power function, whose last bit differs between machines.
+    level = (light.clamp(0.0, 1.0).sqrt() * (_LEVELS - 1) + 0.5).to(torch.int32)
+    return _srgb_table(light.device)[level]
+
+
+@lru_cache(maxsize=4)
+def _srgb_table(device: torch.device) -> Tensor:
+    levels = [(i / (_LEVELS - 1)) ** 2 for i in range(_LEVELS)]
+    coded = [12.92 * v if v <= 0.0031308 else 1.055 * v ** (1 / 2.4) - 0.055 for v in levels]
+    return torch.tensor([round(255 * v) for v in coded], dtype=torch.uint8, device=device)

@@ -10,11 +10,10 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from clevr.world.bodies import pack
-from clevr.world.grid import Grid
-from clevr.world.placement import PlacementError, Rules, complete, draw_setting, place
+from clevr.world.placement import PlacementError, SceneConfig, complete, draw_setting, place
+from clevr.world.primitives import pack
+from clevr.world.ray_casting import Grid, trace
 from clevr.world.scene import Scene, SceneObject
-from clevr.world.visible import trace
 
 _CHECK = Grid(320, 240, 1, torch.device("cpu"))
 """The picture in which objects must be seen; of whole blocks, so none of its pixels are padding."""
@@ -35,7 +34,7 @@ class Scenes:
 
     seed: int
     split: str = "train"
-    rules: Rules = field(default_factory=Rules)
+    rules: SceneConfig = field(default_factory=SceneConfig)
     width: int = 320
     """Width of the picture that ``pixel_coords`` are of."""
     height: int = 240

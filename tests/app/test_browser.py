@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from clevr.app.asking import HEIGHT, SPLIT, WIDTH
-from clevr.world.placement import Rules
+from clevr.world.placement import SceneConfig
 from clevr.world.render import object_ids
 from clevr.world.scenes import Scenes
 from fewshot_film.classifier import FewShotClassifier
@@ -407,7 +407,7 @@ def ask(page: Page, text: str) -> None:
 
 def choose_an_object(page: Page, seed: int) -> None:
     """A click on the middle of the largest object of a scene of five."""
-    scene = Scenes(seed, SPLIT, Rules(min_objects=5, max_objects=5), WIDTH, HEIGHT)[0]
+    scene = Scenes(seed, SPLIT, SceneConfig(min_objects=5, max_objects=5), WIDTH, HEIGHT)[0]
     ids = object_ids([scene], WIDTH, HEIGHT)[0].numpy()
     largest = np.bincount(ids[ids >= 0]).argmax()
     rows, columns = np.nonzero(ids == largest)

@@ -11,7 +11,7 @@ from clevr.analysis.consistency import Judged
 from clevr.answers.scores import Score
 from clevr.questions.executor import execute
 from clevr.questions.families import FAMILIES
-from clevr.questions.reading import parse
+from clevr.questions.parser import parse
 from clevr.questions.tokens import ANSWER_WORDS, Vocabulary
 from clevr.world.scene import COLORS, SHAPES, Scene, SceneObject
 from fewshot_film.film import Modulation

@@ -10,7 +10,7 @@ from clevr.analysis.subject import Subject
 from clevr.analysis.substitution import exchanged, is_new_to_a, measure
 from clevr.answers.predict import one_question
 from clevr.data.batches import load_reasoning_data
-from clevr.questions.reading import parse
+from clevr.questions.parser import parse
 from clevr.questions.tokens import ANSWERS
 from fewshot_film.film import Modulation
 from tests.clevr.models import a_reasoner, a_world

@@ -17,7 +17,7 @@ from clevr.config import ClevrDataConfig, SeeingConfig, TrainConfig
 from clevr.data.batches import ReasoningData, load_reasoning_data
 from clevr.questions.tokens import CLEVR_VOCABULARY
 from clevr.reasoning import load
-from clevr.world.effects import Effects
+from clevr.world.augmentation import Augmentation
 from fewshot_film.run.checkpoint import load_checkpoint
 from fewshot_film.run.config import LoopConfig
 from fewshot_film.run.errors import ConfigError
@@ -92,7 +92,7 @@ def test_a_run_goes_on_from_either_part(config: TrainConfig) -> None:
 
 def test_batches_are_functions_of_their_number(data: ReasoningData) -> None:
     def batches() -> SceneBatches:
-        return SceneBatches(data, SeeingConfig(pictures=2), Effects(0.1, 0.5, 2.0))
+        return SceneBatches(data, SeeingConfig(pictures=2), Augmentation(0.1, 0.5, 2.0))
 
     forwards = [batches()[number] for number in range(9)]
     again = batches()

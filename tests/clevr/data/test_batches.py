@@ -13,11 +13,11 @@ from clevr.data.errors import DataError
 from clevr.data.training_batches import CURRICULUM, Changes, FreshBatches, TrainingBatches
 from clevr.questions.executor import execute
 from clevr.questions.families import FAMILIES, GROUPS
-from clevr.questions.reading import parse
+from clevr.questions.parser import parse
 from clevr.questions.tokens import ANSWER_WORDS, CLEVR_VOCABULARY
 from clevr.reasoning.network import QuestionBatch
 from clevr.reasoning.training import answers_of
-from clevr.world.effects import Effects
+from clevr.world.augmentation import Augmentation
 from tests.clevr.data.builders import a_question, write_clevr, write_json
 from tests.clevr.reasoning.small import SMALL
 from tests.clevr.worlds import make_world
@@ -111,7 +111,7 @@ class TestTrainingBatches:
             assert len({picture.numpy().tobytes() for picture in shown}) == 6
 
     def test_a_batch_is_a_function_of_its_number(self, data: ReasoningData) -> None:
-        changes = Changes(Effects(noise=3.0), 0.2, 3)
+        changes = Changes(Augmentation(noise=3.0), 0.2, 3)
         first, second = (TrainingBatches(data, ClevrDataConfig(pictures=2), 5, changes) for _ in range(2))
         later = second[7]
         assert equal(first[4], second[4])
@@ -137,7 +137,7 @@ class TestTrainingBatches:
 
     def test_effects_change_the_pictures_alone(self, data: ReasoningData) -> None:
         plain = TrainingBatches(data, ClevrDataConfig(pictures=6), 0)[0]
-        changed = TrainingBatches(data, ClevrDataConfig(pictures=6), 0, Changes(Effects()))[0]
+        changed = TrainingBatches(data, ClevrDataConfig(pictures=6), 0, Changes(Augmentation()))[0]
         assert texts(changed) == texts(plain)
         difference = (changed.pictures.int() - plain.pictures.int()).abs()
         assert 0 < difference.float().mean() < 15

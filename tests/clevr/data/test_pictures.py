@@ -9,7 +9,7 @@ from PIL import Image
 from clevr.data.errors import DataError
 from clevr.data.pictures import fit_picture, load_pictures
 from clevr.data.reader import ClevrSplit
-from clevr.world.placement import Rules
+from clevr.world.placement import SceneConfig
 from clevr.world.render import render
 from clevr.world.scenes import Scenes
 from tests.clevr.data.builders import write_clevr
@@ -47,7 +47,7 @@ class TestFit:
 
     def test_a_higher_view_of_a_scene_is_cut_to_the_lower_one(self) -> None:
         """What 3:2 shows of a scene is the middle of what 4:3 shows."""
-        scenes = Scenes(3, "train", Rules()).batch(range(1))
+        scenes = Scenes(3, "train", SceneConfig()).batch(range(1))
         high, low = (render(scenes, 96, height)[0].numpy() for height in (72, 64))
         cut = fit_picture(Image.fromarray(high.transpose(1, 2, 0)), 96, 64)
         assert np.abs(cut.astype(int) - low.astype(int)).mean() < 0.1

@@ -14,20 +14,20 @@ from hypothesis import strategies as st
 
 from clevr.questions import FAMILIES, Question, check_program, parse, program_tree
 from clevr.questions.families import Family
-from clevr.questions.grammar import PHRASES, SENTENCES, unfold
-from clevr.questions.meaning import NOTHING_TOLD, Both, Either, Meaning, Related, Same, Things
+from clevr.questions.logical_form import NOTHING_TOLD, Intersection, LogicalForm, ObjectSet, Related, Same, Union
 from clevr.questions.programs import ATTRIBUTES, VALUES
-from clevr.questions.spelling import _fill, spell
+from clevr.questions.realizer import _fill, realize
+from clevr.questions.templates import PHRASES, SENTENCES, unfold
 from clevr.questions.tokens import VOCABULARY, tokenize
 from clevr.world.scene import RELATIONS
 
 descriptions = st.tuples(*(st.sampled_from([None, *VALUES[attribute]]) for attribute in ATTRIBUTES))
-RED = Things((None, "red", None, None))
-BALL = Things((None, None, None, "sphere"))
+RED = ObjectSet((None, "red", None, None))
+BALL = ObjectSet((None, None, None, "sphere"))
 
 
 @st.composite
-def things(draw: st.DrawFn, shape: str, attribute: str) -> Things:
+def things(draw: st.DrawFn, shape: str, attribute: str) -> ObjectSet:
     """Any things of a shape of :mod:`clevr.questions.families`, whether or not a scene has them."""
 
     def related(rest: str) -> Related:
@@ -36,32 +36,32 @@ def things(draw: st.DrawFn, shape: str, attribute: str) -> Things:
     if "|" in shape:
         first, second = (draw(things(part, "")) for part in shape.split("|"))
         told = (draw(st.sampled_from(VALUES[name])) if name == attribute else None for name in ATTRIBUTES)
-        return Things(tuple(told), Either(first, second))  # type: ignore[arg-type]
+        return ObjectSet(tuple(told), Union(first, second))  # type: ignore[arg-type]
     description = NOTHING_TOLD if shape == "s" else draw(descriptions)
     if shape[0] == "r":
-        return Things(description, related(shape[1:]))
+        return ObjectSet(description, related(shape[1:]))
     if shape == "b":
-        return Things(description, Both(related("x"), related("x")))
+        return ObjectSet(description, Intersection(related("x"), related("x")))
     if shape[0] == "s":
-        return Things(description, Same(attribute, draw(things("x", ""))))
-    return Things(description)
+        return ObjectSet(description, Same(attribute, draw(things("x", ""))))
+    return ObjectSet(description)
 
 
 @st.composite
-def meanings(draw: st.DrawFn) -> tuple[Family, Meaning]:
+def meanings(draw: st.DrawFn) -> tuple[Family, LogicalForm]:
     family = draw(st.sampled_from(FAMILIES))
-    return family, Meaning(family.asks, tuple(draw(things(about, family.attribute)) for about in family.about))
+    return family, LogicalForm(family.asks, tuple(draw(things(about, family.attribute)) for about in family.about))
 
 
 @settings(max_examples=500, deadline=None)
 @given(meanings(), st.integers(0, 2**32))
-def test_whatever_is_meant_is_understood(drawn: tuple[Family, Meaning], seed: int) -> None:
-    family, meaning = drawn
-    text = spell(meaning, random.Random(seed).choice)
-    assert meaning in parse(text), text
-    assert family in meaning.families()
+def test_whatever_is_meant_is_understood(drawn: tuple[Family, LogicalForm], seed: int) -> None:
+    family, form = drawn
+    text = realize(form, random.Random(seed).choice)
+    assert form in parse(text), text
+    assert family in form.families()
     assert set(tokenize(text)) <= set(VOCABULARY)
-    check_program(meaning.program())
+    check_program(form.program())
 
 
 def test_every_pattern_is_used_and_understood() -> None:
@@ -81,7 +81,7 @@ def test_every_pattern_is_used_and_understood() -> None:
 
     for _ in range(400):
         for family in FAMILIES:
-            spell(_some_meaning(family, rng), pick)
+            realize(_some_meaning(family, rng), pick)
     wanted = {variant for variants in _variants() for variant in variants}
     assert wanted - {variant for variant in spelt if variant in wanted} == set()
 
@@ -92,54 +92,56 @@ def _variants() -> Iterator[tuple[tuple[str, ...], ...]]:
             yield rule.variants
 
 
-def _some_meaning(family: Family, rng: random.Random) -> Meaning:
-    def plain() -> Things:
-        return Things((None, None, None, rng.choice(VALUES["shape"])))
+def _some_meaning(family: Family, rng: random.Random) -> LogicalForm:
+    def plain() -> ObjectSet:
+        return ObjectSet((None, None, None, rng.choice(VALUES["shape"])))
 
-    def build(shape: str) -> Things:
+    def build(shape: str) -> ObjectSet:
         if "|" in shape:
-            return Things(NOTHING_TOLD, Either(*(build(part) for part in shape.split("|"))))
+            return ObjectSet(NOTHING_TOLD, Union(*(build(part) for part in shape.split("|"))))
         source = {
             "x": lambda: None,
             "r": lambda: Related("left", build(shape[1:])),
-            "b": lambda: Both(Related("left", plain()), Related("front", plain())),
+            "b": lambda: Intersection(Related("left", plain()), Related("front", plain())),
             "s": lambda: Same(family.attribute, plain()),
         }[shape[0]]()
-        return Things(NOTHING_TOLD if shape == "s" else plain().description, source)
+        return ObjectSet(NOTHING_TOLD if shape == "s" else plain().description, source)
 
-    return Meaning(family.asks, tuple(build(about) for about in family.about))
+    return LogicalForm(family.asks, tuple(build(about) for about in family.about))
 
 
 @pytest.mark.parametrize(
-    ("text", "meaning"),
+    ("text", "form"),
     [
-        ("How many red things are there?", Meaning("count", (RED,))),
-        ("Is there a ball?", Meaning("exist", (BALL,))),
+        ("How many red things are there?", LogicalForm("count", (RED,))),
+        ("Is there a ball?", LogicalForm("exist", (BALL,))),
         (
             "What is the size of the ball that is on the left side of the red object?",
-            Meaning("query_size", (Things(BALL.description, Related("left", RED)),)),
+            LogicalForm("query_size", (ObjectSet(BALL.description, Related("left", RED)),)),
         ),
         (
             "there is a sphere in front of the red thing; what is it made of",
-            Meaning("query_material", (Things(BALL.description, Related("front", RED)),)),
+            LogicalForm("query_material", (ObjectSet(BALL.description, Related("front", RED)),)),
         ),
         (
             "Is there anything else that has the same size as the ball?",
-            Meaning("exist", (Things(NOTHING_TOLD, Same("size", BALL)),)),
+            LogicalForm("exist", (ObjectSet(NOTHING_TOLD, Same("size", BALL)),)),
         ),
-        ("Are there fewer balls than red things?", Meaning("less_than", (BALL, RED))),
+        ("Are there fewer balls than red things?", LogicalForm("less_than", (BALL, RED))),
         (
             "What color is the thing that is both behind the ball and left of the red thing?",
-            Meaning("query_color", (Things(NOTHING_TOLD, Both(Related("left", RED), Related("behind", BALL))),)),
+            LogicalForm(
+                "query_color", (ObjectSet(NOTHING_TOLD, Intersection(Related("left", RED), Related("behind", BALL))),)
+            ),
         ),
         (
             "How many tiny objects are either red objects or spheres?",
-            Meaning("count", (Things(("small", None, None, None), Either(RED, BALL)),)),
+            LogicalForm("count", (ObjectSet(("small", None, None, None), Union(RED, BALL)),)),
         ),
     ],
 )
-def test_read_by_hand(text: str, meaning: Meaning) -> None:
-    assert parse(text) == (meaning,)
+def test_read_by_hand(text: str, form: LogicalForm) -> None:
+    assert parse(text) == (form,)
 
 
 @pytest.mark.parametrize(
@@ -161,10 +163,10 @@ def test_what_no_family_asks(text: str) -> None:
 
 def test_other_goes_without_saying_where_descriptions_exclude_each_other() -> None:
     rng = random.Random(3)
-    alike = Meaning("count", (Things((None, "red", None, None), Same("size", BALL)),))
-    excluded = Meaning("count", (Things((None, None, None, "cube"), Same("size", BALL)),))
-    assert all(" other " in spell(alike, rng.choice) for _ in range(20))
-    assert not any(" other " in spell(excluded, rng.choice) for _ in range(20))
+    alike = LogicalForm("count", (ObjectSet((None, "red", None, None), Same("size", BALL)),))
+    excluded = LogicalForm("count", (ObjectSet((None, None, None, "cube"), Same("size", BALL)),))
+    assert all(" other " in realize(alike, rng.choice) for _ in range(20))
+    assert not any(" other " in realize(excluded, rng.choice) for _ in range(20))
 
 
 def test_unfold() -> None:
@@ -182,8 +184,8 @@ def test_a_pattern_in_the_wrong_place() -> None:
 
 
 def test_programs_by_hand() -> None:
-    meaning = Meaning("equal_shape", (RED, Things(BALL.description, Related("left", RED))))
-    assert [(node.function, node.inputs, node.value_inputs) for node in meaning.program()] == [
+    form = LogicalForm("equal_shape", (RED, ObjectSet(BALL.description, Related("left", RED))))
+    assert [(node.function, node.inputs, node.value_inputs) for node in form.program()] == [
         ("scene", (), ()),
         ("filter_color", (0,), ("red",)),
         ("unique", (1,), ()),
@@ -213,6 +215,6 @@ def test_texts_of_the_public_generator_are_read_as_their_programs(shared_data: P
             for record in json.loads(archive.read(f"{split}/CLEVR_questions.json"))["questions"]:
                 question = Question.from_json(record)
                 assert question.program is not None
-                readings = {program_tree(meaning.program()): meaning for meaning in parse(question.question)}
-                meaning = readings[program_tree(question.program)]
-                assert FAMILIES[question.question_family_index or 0] in meaning.families()
+                readings = {program_tree(form.program()): form for form in parse(question.question)}
+                form = readings[program_tree(question.program)]
+                assert FAMILIES[question.question_family_index or 0] in form.families()

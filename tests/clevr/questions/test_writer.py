@@ -60,8 +60,8 @@ def test_text_and_program_agree(scene: Scene, seed: int) -> None:
     for question in write_questions(scene, np.random.default_rng(seed)):
         assert question.program is not None
         readings = parse(question.question)
-        assert question.program in [meaning.program() for meaning in readings]
-        families = {family.index for meaning in readings for family in meaning.families()}
+        assert question.program in [form.program() for form in readings]
+        families = {family.index for form in readings for family in form.families()}
         assert question.question_family_index in families
         assert set(tokenize(question.question)) <= set(VOCABULARY)
         assert question.answer in ANSWERS

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from clevr.questions.outline import FIELDS, FUNCTIONS, MAX_HOPS
+from clevr.questions.program_encoding import FIELDS, FUNCTIONS, MAX_HOPS
 from clevr.reasoning.supervision import (
     ATTRIBUTES,
     PLACE_WEIGHT,

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clevr.world.appearance import LAMPS, SIZES
 from clevr.world.camera import MEAN_CAMERA, directions
-from clevr.world.look import LAMPS, SIZES
-from clevr.world.placement import CONDITIONS, PlacementError, Rules, complete, draw_setting, place, relate
+from clevr.world.placement import CONDITIONS, PlacementError, SceneConfig, complete, draw_setting, place, relate
 from clevr.world.scene import COLORS, MATERIALS, SHAPES
 
 seeds = st.integers(0, 2**32 - 1)
 
 
-def draw(seed: int, rules: Rules):
+def draw(seed: int, rules: SceneConfig):
     generator = np.random.default_rng(seed)
     setting = draw_setting(generator, rules)
     return setting, place(generator, setting, rules)
@@ -25,7 +25,7 @@ def draw(seed: int, rules: Rules):
 @settings(max_examples=60, deadline=None)
 @given(seeds)
 def test_objects_keep_their_distance(seed):
-    setting, things = draw(seed, Rules())
+    setting, things = draw(seed, SceneConfig())
     assert 3 <= len(things) == setting.num_objects <= 10
     for one in things:
         x, y, z = one.coords
@@ -43,7 +43,7 @@ def test_objects_keep_their_distance(seed):
 @settings(max_examples=60, deadline=None)
 @given(seeds)
 def test_relations_are_opposite_and_complete(seed):
-    _, things = draw(seed, Rules())
+    _, things = draw(seed, SceneConfig())
     relations = relate([one.coords for one in things], directions())
     assert list(relations) == ["left", "right", "front", "behind"]
     for name, opposite in (("left", "right"), ("front", "behind")):
@@ -65,7 +65,7 @@ def test_relations_of_three_objects_by_hand():
 @settings(max_examples=40, deadline=None)
 @given(seeds)
 def test_camera_and_lamps_stay_within_their_jitter(seed):
-    setting, _ = draw(seed, Rules(max_objects=3))
+    setting, _ = draw(seed, SceneConfig(max_objects=3))
     assert np.abs(np.array(setting.camera) - MEAN_CAMERA).max() <= 0.5
     assert list(setting.lamps) == ["key", "fill", "back"]
     for lamp in LAMPS:
@@ -74,7 +74,7 @@ def test_camera_and_lamps_stay_within_their_jitter(seed):
 
 
 def test_every_attribute_is_drawn_evenly():
-    things = [one for seed in range(150) for one in draw(seed, Rules(max_objects=5))[1]]
+    things = [one for seed in range(150) for one in draw(seed, SceneConfig(max_objects=5))[1]]
     for name, values in (("shape", SHAPES), ("color", COLORS), ("size", tuple(SIZES)), ("material", MATERIALS)):
         counts = [sum(getattr(one, name) == value for one in things) for value in values]
         assert min(counts) > 0.6 * len(things) / len(values)
@@ -89,7 +89,7 @@ def test_every_attribute_is_drawn_evenly():
     ],
 )
 def test_the_conditions_of_cogent(condition, cube, cylinder):
-    things = [one for seed in range(60) for one in draw(seed, Rules(condition=condition))[1]]
+    things = [one for seed in range(60) for one in draw(seed, SceneConfig(condition=condition))[1]]
     for shape, colors in (("cube", cube), ("cylinder", cylinder), ("sphere", set(COLORS))):
         assert {one.color for one in things if one.shape == shape} == colors
 
@@ -100,23 +100,23 @@ def test_plain_scenes_have_every_colour_of_every_shape():
 
 def test_unknown_condition():
     with pytest.raises(PlacementError, match="unknown condition 'C'; expected one of plain, A, B"):
-        Rules(condition="C")
+        SceneConfig(condition="C")
 
 
 @pytest.mark.parametrize(("least", "most"), [(0, 3), (5, 4)])
 def test_impossible_numbers_of_objects(least, most):
     with pytest.raises(PlacementError, match=f"scenes of {least} to {most} objects; expected 1 <= min_objects"):
-        Rules(min_objects=least, max_objects=most)
+        SceneConfig(min_objects=least, max_objects=most)
 
 
 def test_no_room():
-    rules = Rules(min_objects=10, max_objects=10, reach=0.5, max_tries=1)
+    rules = SceneConfig(min_objects=10, max_objects=10, reach=0.5, max_tries=1)
     with pytest.raises(PlacementError, match=r"10 objects did not fit within 0\.5 of the middle"):
         draw(0, rules)
 
 
 def test_a_scene_is_complete():
-    setting, things = draw(5, Rules())
+    setting, things = draw(5, SceneConfig())
     scene = complete(things, setting, 480, 320, "val", 12)
     assert (scene.split, scene.image_index, scene.image_filename) == ("val", 12, "CLEVR_val_000012.png")
     assert scene.extra["camera"] == list(setting.camera)

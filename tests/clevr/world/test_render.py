@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clevr.world.appearance import LAMPS
 from clevr.world.camera import MEAN_CAMERA
-from clevr.world.look import LAMPS
 from clevr.world.render import RenderError, boxes, masks, object_ids, render
 from tests.clevr.world.examples import drawn, scene_of, thing
 

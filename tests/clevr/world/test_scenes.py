@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clevr.world.placement import PlacementError, Rules
+from clevr.world.placement import PlacementError, SceneConfig
 from clevr.world.render import object_ids
 from clevr.world.scene import Scene
 from clevr.world.scenes import Scenes, all_visible, visible_pixels
@@ -76,7 +76,7 @@ def test_no_arrangement_shows_all(monkeypatch):
     with pytest.raises(
         PlacementError, match="scene 7 of 'train': no arrangement in 2 rounds shows 100000 pixels of all 3"
     ):
-        Scenes(0, rules=Rules(max_objects=3, min_pixels=100_000))[7]
+        Scenes(0, rules=SceneConfig(max_objects=3, min_pixels=100_000))[7]
 
 
 @pytest.mark.parametrize(("seed", "index"), [(-1, 0), (0, -1)])

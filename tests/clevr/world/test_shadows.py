@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from clevr.world.shadows import cover
-from clevr.world.shapes import BEVELS, SHAPE_CODES
+from clevr.world.lighting import cover
+from clevr.world.primitives import BEVELS, SHAPE_CODES
 from clevr.world.vectors import Vec
-from tests.reference.clevr_world_bodies import hidden_share
+from tests.reference.clevr_world_primitives import hidden_share
 
 LAMPS = {"key": ((6.4, -2.9, 3.6), 0.27), "low fill": ((-4.7, -4.0, 1.5), 0.33), "back": ((-1.2, 2.6, 5.1), 0.43)}
 HALF = 0.7

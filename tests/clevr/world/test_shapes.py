@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clevr.world.shapes import BALLS, BEVELS, CUBE, MISS, SHAPE_CODES, enter, normal
+from clevr.world.primitives import BALLS, BEVELS, CUBE, MISS, SHAPE_CODES, enter, normal
 from clevr.world.vectors import Vec
-from tests.reference.clevr_world_bodies import first_hit, signed_distance
+from tests.reference.clevr_world_primitives import first_hit, signed_distance
 
 SHAPES = list(SHAPE_CODES)
 

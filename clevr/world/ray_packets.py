@@ -23,7 +23,7 @@ LENGTH = PART * PARTS
 
 
 @dataclass(frozen=True)
-class Rows:
+class RayPackets:
     """``n`` rows of ``LENGTH`` points each."""
 
     scene: Tensor
@@ -38,8 +38,8 @@ class Rows:
     part_radius: Tensor
 
     @classmethod
-    def of(cls, scene: Tensor, points: Vec) -> Rows:
-        """Rows of these points, ``(n, LENGTH)``."""
+    def of(cls, scene: Tensor, points: Vec) -> RayPackets:
+        """Packets of these points, ``(n, LENGTH)``."""
         parts = points.reshape(-1, PART)
         part_middle, part_radius = _balls(parts, 0.0)
         middle, radius = _balls(part_middle.reshape(-1, PARTS), part_radius.reshape(-1, PARTS))

@@ -4,8 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clevr.world.light import may_shade
-from clevr.world.rows import LENGTH, PART, PARTS, Rows, cut
+from clevr.world.lighting import may_shade
+from clevr.world.ray_packets import LENGTH, PART, PARTS, RayPackets, cut
 from clevr.world.vectors import Vec
 
 
@@ -29,7 +29,7 @@ def test_a_run_fills_its_last_row_with_its_last_entry():
 def test_balls_hold_their_points():
     generator = torch.Generator().manual_seed(0)
     points = Vec(*(torch.randn(5, LENGTH, generator=generator) for _ in range(3)))
-    rows = Rows.of(torch.zeros(5, dtype=torch.long), points)
+    rows = RayPackets.of(torch.zeros(5, dtype=torch.long), points)
     for middle, radius, size in ((rows.middle, rows.radius, LENGTH), (rows.part_middle, rows.part_radius, PART)):
         offset = points.reshape(-1, size) - middle.column()
         assert len(radius) == 5 * LENGTH // size
@@ -41,7 +41,7 @@ def test_what_may_shade_one_point_may_shade_its_row():
     generator = torch.Generator().manual_seed(1)
     span = torch.tensor([0.05, 0.5, 5.0, 50.0])[:, None].repeat(500, 1)
     drawn = [torch.randn(len(span), LENGTH, generator=generator) * span for _ in range(3)]
-    rows = Rows.of(torch.zeros(len(span), dtype=torch.long), Vec(*drawn))
+    rows = RayPackets.of(torch.zeros(len(span), dtype=torch.long), Vec(*drawn))
     lamp, ball = (Vec(*(torch.randn(3, len(span), generator=generator) * 4)) for _ in range(2))
     radius, size = torch.tensor(0.4), torch.rand(len(span), generator=generator)
     whole = may_shade(lamp - rows.middle, ball - rows.middle, size, radius, rows.radius)

@@ -9,22 +9,22 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from typing import NamedTuple
 
-from clevr.questions.dice import Dice
 from clevr.questions.families import Family
-from clevr.questions.meaning import Both, Description, Either, Related, Same, Things, implies
-from clevr.questions.phrases import Origin, Phrases
+from clevr.questions.logical_form import Description, Intersection, ObjectSet, Related, Same, Union, implies
 from clevr.questions.programs import ATTRIBUTES, VALUES
+from clevr.questions.referring_expressions import Origin, ReferringExpressions
+from clevr.questions.sampling import StableRandom
 
 Answer = bool | int | str
 
 
-class Offer(NamedTuple):
+class Candidate(NamedTuple):
     """A question that a scene could be asked."""
 
     answer: Answer
-    about: tuple[Things, ...]
+    about: tuple[ObjectSet, ...]
     hint: Hashable
-    """What the text gives away of the answer; offers of the same hint are alike to who cannot look."""
+    """What the text gives away of the answer; candidates of the same hint are indistinguishable without the image."""
 
 
 MASK_DRAWS = 12
@@ -33,7 +33,7 @@ _PAIRS = 8
 """Of two sets that one draw gives, so many pairs of descriptions are looked at."""
 
 
-def offers(family: Family, phrases: Phrases) -> Iterator[list[Offer]]:
+def candidates(family: Family, phrases: ReferringExpressions) -> Iterator[list[Candidate]]:
     """Questions of a family about a scene: an endless series of draws, some of which are empty."""
     asked, _, attribute = family.asks.partition("_")
     if "|" in family.about[0]:
@@ -51,17 +51,17 @@ def _shape(family: Family) -> str:
     return f"s {family.attribute}" if family.about[0][0] == "s" else family.about[0]
 
 
-def _sets(family: Family, phrases: Phrases) -> Iterator[list[Offer]]:
+def _sets(family: Family, phrases: ReferringExpressions) -> Iterator[list[Candidate]]:
     """How many there are, or whether there are any."""
     answer = int.bit_count if family.asks == "count" else bool
     while True:
         mask = _mask_of_set(family, phrases)
         for _ in range(MASK_DRAWS):
             sets = _things(phrases, phrases.origin(_shape(family)), mask)
-            yield [Offer(answer(objects), (things,), mask) for things, objects in sets]
+            yield [Candidate(answer(objects), (things,), mask) for things, objects in sets]
 
 
-def _mask_of_set(family: Family, phrases: Phrases) -> int:
+def _mask_of_set(family: Family, phrases: ReferringExpressions) -> int:
     match family.about[0]:
         case "s":
             return 0
@@ -71,18 +71,18 @@ def _mask_of_set(family: Family, phrases: Phrases) -> int:
             return phrases.mask(least=int(shape == "x" and family.asks == "exist"))
 
 
-def _things(phrases: Phrases, origin: Origin | None, mask: int) -> list[tuple[Things, int]]:
+def _things(phrases: ReferringExpressions, origin: Origin | None, mask: int) -> list[tuple[ObjectSet, int]]:
     """The things of a mask and their objects; in the whole scene, with one description that fits nothing."""
     if origin is None:
         return []
     options = phrases.options(origin, mask)
     if origin.source is None:
-        absent = phrases.view.absent(mask, phrases.dice.pick)
+        absent = phrases.view.absent(mask, phrases.draw.pick)
         options += [(absent, 0)] if absent else []
-    return [(Things(description, origin.source), objects) for description, objects in options]
+    return [(ObjectSet(description, origin.source), objects) for description, objects in options]
 
 
-def _values(family: Family, phrases: Phrases, attribute: str) -> Iterator[list[Offer]]:
+def _values(family: Family, phrases: ReferringExpressions, attribute: str) -> Iterator[list[Candidate]]:
     """Which value an attribute has."""
     while True:
         named = phrases.named(_shape(family), attribute)
@@ -90,10 +90,10 @@ def _values(family: Family, phrases: Phrases, attribute: str) -> Iterator[list[O
             yield []
         else:
             value = phrases.view.values[attribute][named.object]
-            yield [Offer(value, (named.things,), _told_of_landmarks(named.things, attribute))]
+            yield [Candidate(value, (named.things,), _told_of_landmarks(named.things, attribute))]
 
 
-def _told_of_landmarks(things: Things, attribute: str) -> frozenset[str]:
+def _told_of_landmarks(things: ObjectSet, attribute: str) -> frozenset[str]:
     """The values of an attribute that a phrase tells of its landmarks.
 
     They hint at the value of the things themselves: what is *the large cube* is the only large cube.
@@ -104,7 +104,7 @@ def _told_of_landmarks(things: Things, attribute: str) -> frozenset[str]:
     match things.source:
         case Related(_, to) | Same(_, to):
             landmarks = [to]
-        case Both(Related(_, one), Related(_, other)):
+        case Intersection(Related(_, one), Related(_, other)):
             landmarks = [one, other]
         case _:
             return frozenset()
@@ -113,7 +113,7 @@ def _told_of_landmarks(things: Things, attribute: str) -> frozenset[str]:
     return frozenset(told).union(*(_told_of_landmarks(landmark, attribute) for landmark in landmarks))
 
 
-def _equal_values(family: Family, phrases: Phrases, attribute: str) -> Iterator[list[Offer]]:
+def _equal_values(family: Family, phrases: ReferringExpressions, attribute: str) -> Iterator[list[Candidate]]:
     """Whether two objects agree in an attribute."""
     values = phrases.view.values[attribute]
     while True:
@@ -122,21 +122,21 @@ def _equal_values(family: Family, phrases: Phrases, attribute: str) -> Iterator[
         if one is None or other is None:
             yield []
         else:
-            yield [Offer(values[one.object] == values[other.object], (one.things, other.things), None)]
+            yield [Candidate(values[one.object] == values[other.object], (one.things, other.things), None)]
 
 
-def _comparisons(family: Family, phrases: Phrases) -> Iterator[list[Offer]]:
+def _comparisons(family: Family, phrases: ReferringExpressions) -> Iterator[list[Candidate]]:
     """Whether there are more, fewer or as many of these than of those."""
     plain = family.about == ("x", "x")
     for masks in _masks_of_sides(family.about, phrases):
-        found: list[Offer] = []
+        found: list[Candidate] = []
         for (one, some), (other, more) in _pairs(phrases, family.about, masks):
             difference = some.bit_count() - more.bit_count()
             # Of two plain sets CLEVR asks no less or greater where their sizes are equal; and nobody
             # need look to know that there are no more red cubes than cubes.
             even = plain and difference == 0 and family.asks != "equal_integer"
             if not even and not _contains(other, one) and not _contains(one, other):
-                found.append(Offer(_COMPARE[family.asks](difference), (one, other), masks))
+                found.append(Candidate(_COMPARE[family.asks](difference), (one, other), masks))
         yield found
 
 
@@ -147,49 +147,49 @@ _COMPARE = {
 }
 
 
-def _unions(family: Family, phrases: Phrases) -> Iterator[list[Offer]]:
+def _unions(family: Family, phrases: ReferringExpressions) -> Iterator[list[Candidate]]:
     """How many there are of these and those together."""
     shapes = family.about[0].split("|")
     hidden = (family.attribute,) if family.attribute else ()
     fitting = phrases.view.fitting
     for masks in _masks_of_sides(shapes, phrases, *hidden):
-        told = _told(family.attribute, phrases.dice)
+        told = _told(family.attribute, phrases.draw)
         kept = fitting(told)
-        found: list[Offer] = []
+        found: list[Candidate] = []
         for (one, some), (other, more) in _pairs(phrases, shapes, masks):
             union = (some | more) & kept
             # A side without its relation; the relation is idle where the union stays the same.
             wide, wider = fitting(one.description) | more, some | fitting(other.description)
             idle = (one.source and wide & kept == union) or (other.source and wider & kept == union)
             if some != more and not idle and not _contains(one, other) and not _contains(other, one):
-                found.append(Offer(union.bit_count(), (Things(told, Either(one, other)),), masks))
+                found.append(Candidate(union.bit_count(), (ObjectSet(told, Union(one, other)),), masks))
         yield found
 
 
-def _masks_of_sides(shapes: Sequence[str], phrases: Phrases, *hidden: str) -> Iterator[tuple[int, ...]]:
+def _masks_of_sides(shapes: Sequence[str], phrases: ReferringExpressions, *hidden: str) -> Iterator[tuple[int, ...]]:
     """How much to tell of each of two sets, the same for some draws."""
     while True:
         yield from (tuple(phrases.mask(*hidden, least=shape == "x") for shape in shapes),) * MASK_DRAWS
 
 
-def _contains(one: Things, other: Things) -> bool:
+def _contains(one: ObjectSet, other: ObjectSet) -> bool:
     """Whether the words alone tell that all of the other things are among the first."""
     return one.source is None and implies(other.description, one.description)
 
 
 def _pairs(
-    phrases: Phrases, shapes: Sequence[str], masks: tuple[int, ...]
-) -> Iterator[tuple[tuple[Things, int], tuple[Things, int]]]:
+    phrases: ReferringExpressions, shapes: Sequence[str], masks: tuple[int, ...]
+) -> Iterator[tuple[tuple[ObjectSet, int], tuple[ObjectSet, int]]]:
     """Some pairs of sets, each as things and the objects that they are."""
     one = phrases.origin(shapes[0])
     other = one and phrases.origin(shapes[1], one.taken)
     left, right = _things(phrases, one, masks[0]), _things(phrases, other, masks[1])
     for _ in range(_PAIRS if left and right else 0):
-        yield phrases.dice.pick(left), phrases.dice.pick(right)
+        yield phrases.draw.pick(left), phrases.draw.pick(right)
 
 
-def _told(attribute: str, dice: Dice) -> Description:
+def _told(attribute: str, draw: StableRandom) -> Description:
     """A description that tells one attribute, or nothing."""
-    told = (dice.pick(VALUES[name]) if name == attribute else None for name in ATTRIBUTES)
+    told = (draw.pick(VALUES[name]) if name == attribute else None for name in ATTRIBUTES)
     size, color, material, shape = told
     return size, color, material, shape

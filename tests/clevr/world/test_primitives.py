@@ -5,10 +5,9 @@ import math
 import pytest
 import torch
 
-from clevr.world.bodies import SceneError, pack
+from clevr.world.appearance import COLORS, LAMPS
 from clevr.world.camera import MEAN_CAMERA
-from clevr.world.look import COLORS, LAMPS
-from clevr.world.shapes import SHAPE_CODES
+from clevr.world.primitives import SHAPE_CODES, SceneError, pack
 from clevr.world.vectors import Vec
 from tests.clevr.world.examples import drawn, scene_of, thing
 

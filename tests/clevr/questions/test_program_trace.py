@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clevr.questions.executor import answer_text, execute
+from clevr.questions.program_encoding import referents, trace_hops
 from clevr.questions.programs import IllPosedError, Node
-from clevr.questions.referents import referents, referents_by_hop
 from clevr.questions.writer import write_questions
 from clevr.world.scene import Scene, SceneObject
 from tests.clevr.questions.scenes import random_scene, scenes
@@ -67,9 +67,9 @@ def row_of_objects() -> Scene:
 
 def test_hops_of_one_strand() -> None:
     """What filters belongs to the hop before it."""
-    assert referents_by_hop(CHAIN, row_of_objects()) == (((3,),), ((0, 2),))
+    assert trace_hops(CHAIN, row_of_objects()) == (((3,),), ((0, 2),))
     same = (*CHAIN[:3], Node("same_size", (2,)), Node("unique", (3,)), Node("query_color", (4,)))
-    assert referents_by_hop(same, row_of_objects()) == (((3,),), ((1,),))
+    assert trace_hops(same, row_of_objects()) == (((3,),), ((1,),))
 
 
 def test_hops_of_two_strands_that_join() -> None:
@@ -81,14 +81,14 @@ def test_hops_of_two_strands_that_join() -> None:
         Node("relate", (8,), ("right",)),
     )
     program = (*CHAIN[:5], *other, Node("intersect", (4, 9)), Node("count", (10,)))
-    assert referents_by_hop(program, row_of_objects()) == (((3,), (1,)), ((0, 2), (2, 3)), ((2,),))
+    assert trace_hops(program, row_of_objects()) == (((3,), (1,)), ((0, 2), (2, 3)), ((2,),))
 
 
 def test_a_strand_that_ends_early_keeps_its_objects() -> None:
     """Comparing a number of neighbours with a number of all."""
     other = (Node("scene"), Node("filter_color", (6,), ("blue",)), Node("count", (7,)))
     program = (*CHAIN, *other, Node("less_than", (5, 8)))
-    assert referents_by_hop(program, row_of_objects()) == (((3,), (0, 1)), ((0, 2), (0, 1)))
+    assert trace_hops(program, row_of_objects()) == (((3,), (0, 1)), ((0, 2), (0, 1)))
 
 
 @settings(max_examples=20)
@@ -96,7 +96,7 @@ def test_a_strand_that_ends_early_keeps_its_objects() -> None:
 def test_the_last_hop_is_what_the_question_is_finally_about(scene: Scene, seed: int) -> None:
     for question in write_questions(scene, np.random.default_rng(seed), 20):
         assert question.program is not None
-        hops = referents_by_hop(question.program, scene)
+        hops = trace_hops(question.program, scene)
         assert hops[-1] == referents(question.program, scene)
         taken = [node.function for node in question.program if node.function.split("_")[0] in ("relate", "same")]
         joins = sum(node.function in ("union", "intersect") for node in question.program)

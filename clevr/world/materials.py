@@ -1,4 +1,4 @@
-"""Metal: a mirror image of ground, backdrop and other bodies, and the lamps' highlights.
+"""Points on surfaces, the light that reaches them, and what rubber and metal make of it.
 
 CLEVR's metal is a mirror mixed with brushed marks that run around the vertical axis of each body. The marks spread
 every highlight up and down a sphere or a wall and fan it out on a flat top.
@@ -6,23 +6,86 @@ every highlight up and down a sphere or a wall and fan it out on a flat top.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from clevr.world.bodies import Bodies
-from clevr.world.ground import bare_ground
-from clevr.world.light import take_shadows, to_lamp
-from clevr.world.look import BACKDROP, GROUND_ALBEDO, LAMPS, METAL
-from clevr.world.rows import Rows
-from clevr.world.shapes import MISS, enter
-from clevr.world.surface import Spots, find_spots, floor_below, lamps_on, matte
+from clevr.world.appearance import BACKDROP, GROUND_ALBEDO, LAMPS, METAL, RUBBER
+from clevr.world.lighting import bare_ground, strength, take_shadows, to_lamp
+from clevr.world.primitives import MISS, SHAPE_CODES, Bodies, enter, normal
+from clevr.world.ray_packets import RayPackets
 from clevr.world.vectors import Vec, pick
+
+
+@dataclass(frozen=True)
+class SurfacePoints:
+    """Points on the surfaces of bodies, in ``n`` rows of ``k``."""
+
+    body: Tensor
+    """``(n, 1)`` int64: row of the table."""
+    scene: Tensor
+    """``(n, 1)`` int64."""
+    point: Vec
+    """``(n, k)``."""
+    normal: Vec
+    view: Vec
+    """Unit vectors along the rays that found them."""
+
+    def __getitem__(self, rows: Tensor) -> SurfacePoints:
+        body, scene = pick(self.body, rows), pick(self.scene, rows)
+        return SurfacePoints(body, scene, self.point[rows], self.normal[rows], self.view[rows])
+
+
+def find_surface_points(bodies: Bodies, body: Tensor, start: Vec, ray: Vec, t: Tensor) -> SurfacePoints:
+    """Points ``start + t ray`` on the surfaces of ``body``, ``(n, 1)``."""
+    point = start + ray * t
+    local, half, shape = bodies.local_point(body, point), pick(bodies.half, body), pick(bodies.shape, body)
+    parts = [torch.empty_like(t) for _ in range(3)]
+    for code in SHAPE_CODES.values():
+        row = (shape == code).nonzero()[:, 0]
+        outward = normal(code, local[row], pick(half, row))
+        for part, values in zip(parts, (outward.x, outward.y, outward.z), strict=True):
+            part.index_copy_(0, row, values)
+    return SurfacePoints(body, pick(bodies.scene, body), point, bodies.world_direction(body, Vec(*parts)), ray.unit())
+
+
+def lamps_on(bodies: Bodies, spots: SurfacePoints, *, shadows: bool = True) -> Tensor:
+    """``(L, n, k)``: irradiance by each lamp at unit strength."""
+    light = []
+    for number, place in enumerate(bodies.lamps):
+        here = place[spots.scene]
+        segment = to_lamp(number, here, spots.point)
+        light.append(strength(here, segment, segment.dot(spots.normal)))
+    lit = torch.stack(light)
+    if shadows:
+        take_shadows(bodies, RayPackets.of(spots.scene[:, 0], spots.point), lit, own=spots.body[:, 0])
+    return lit
+
+
+def floor_below(bodies: Bodies, spots: SurfacePoints) -> list[Tensor]:
+    """Radiance of the bare ground under spots, in three channels."""
+    return bare_ground(bodies, spots.scene, Vec(spots.point.x, spots.point.y, torch.zeros_like(spots.point.x)))
+
+
+def matte(bodies: Bodies, spots: SurfacePoints, lit: Tensor) -> list[Tensor]:
+    """Radiance of rubber: diffuse light of the lamps, and of the surroundings above and the ground below."""
+    up = spots.normal.z
+    sky, ground = (1.0 + up) * (0.5 * RUBBER.sky), (1.0 - up) * (0.5 * RUBBER.floor)
+    radiance = []
+    for channel, floor in enumerate(floor_below(bodies, spots)):
+        light = sky + ground * floor
+        for number, lamp in enumerate(LAMPS):
+            light = light + lit[number] * (lamp.strength[channel] / GROUND_ALBEDO)
+        radiance.append(light * pick(bodies.color[channel], spots.body))
+    return radiance
+
 
 _GRAZING = 0.02
 """Least cosine at which surfaces are shaded; below it the formulas would divide by nothing."""
 
 
-def shiny(bodies: Bodies, spots: Spots, lit: Tensor) -> list[Tensor]:
+def shiny(bodies: Bodies, spots: SurfacePoints, lit: Tensor) -> list[Tensor]:
     """Radiance of metal."""
     mirror = spots.view.reflect(spots.normal)
     image = mirror_image(bodies, spots, mirror)
@@ -39,7 +102,7 @@ def shiny(bodies: Bodies, spots: Spots, lit: Tensor) -> list[Tensor]:
     return radiance
 
 
-def highlights(bodies: Bodies, spots: Spots, lit: Tensor) -> list[Tensor]:
+def highlights(bodies: Bodies, spots: SurfacePoints, lit: Tensor) -> list[Tensor]:
     """Light of each lamp, at unit strength, off the mirror and the brushed marks (GGX, no masking term)."""
     normal, view = spots.normal, spots.view
     around = _around(bodies, spots)
@@ -68,7 +131,7 @@ def _lobe(h_n: Tensor, h_t: Tensor, h_b: Tensor, along: Tensor, across: Tensor) 
     return 1.0 / (along * across * under * under)
 
 
-def _around(bodies: Bodies, spots: Spots) -> Vec:
+def _around(bodies: Bodies, spots: SurfacePoints) -> Vec:
     """Unit tangents that run around each body's vertical axis."""
     offset = spots.point - bodies.center[spots.body]
     ring = Vec(-offset.y, offset.x, torch.zeros_like(offset.x))
@@ -76,24 +139,24 @@ def _around(bodies: Bodies, spots: Spots) -> Vec:
     return flat * (1.0 / flat.dot(flat).clamp(min=1e-9).sqrt())
 
 
-def mirror_image(bodies: Bodies, spots: Spots, mirror: Vec) -> list[Tensor]:
+def mirror_image(bodies: Bodies, spots: SurfacePoints, mirror: Vec) -> list[Tensor]:
     """Radiance that arrives at spots from the unit directions ``mirror``."""
     near, other = _nearest_body(bodies, spots, mirror)
     image = surroundings(bodies, spots.scene, spots.point, mirror, shadows=True)
     hit = (other >= 0).reshape(-1).nonzero()  # (h, 1): from here on, rows of one
     body, distance = pick(other.view(-1), hit), pick(near.view(-1), hit)
-    there = find_spots(bodies, body, spots.point.reshape(-1)[hit], mirror.reshape(-1)[hit], distance)
+    there = find_surface_points(bodies, body, spots.point.reshape(-1)[hit], mirror.reshape(-1)[hit], distance)
     for channel, values in enumerate(_second_look(bodies, there)):
         image[channel].view(-1).scatter_(0, hit[:, 0], values[:, 0])
     return image
 
 
-def _nearest_body(bodies: Bodies, spots: Spots, mirror: Vec) -> tuple[Tensor, Tensor]:
+def _nearest_body(bodies: Bodies, spots: SurfacePoints, mirror: Vec) -> tuple[Tensor, Tensor]:
     """Distance to and row of the first other body in the mirror, -1 where there is none."""
     near = torch.full_like(mirror.x, MISS)
     other = torch.full_like(mirror.x, -1, dtype=torch.int64)
-    rows = Rows.of(spots.scene[:, 0], spots.point)
-    beams = Rows.of(rows.scene, mirror)
+    rows = RayPackets.of(spots.scene[:, 0], spots.point)
+    beams = RayPackets.of(rows.scene, mirror)
     for group in bodies.groups:
         body = group.of_scene.index_select(1, rows.scene)  # (R, n)
         there = (body >= 0) & (body != spots.body[:, 0])
@@ -119,7 +182,7 @@ def _may_meet(beam: Vec, spread: Tensor, to_ball: Vec, radius: Tensor) -> Tensor
     return miss.dot(miss) < reach * reach
 
 
-def _second_look(bodies: Bodies, spots: Spots) -> list[Tensor]:
+def _second_look(bodies: Bodies, spots: SurfacePoints) -> list[Tensor]:
     """Radiance of bodies seen in a mirror: no shadows on them, and no bodies mirrored in them once more."""
     lit = lamps_on(bodies, spots, shadows=False)
     radiance = matte(bodies, spots, lit)
@@ -149,7 +212,7 @@ def _lamps_seen(bodies: Bodies, scene: Tensor, floor: Vec, where: Tensor) -> Ten
     """``(L, n, k)``: share of each lamp that is seen from points of the ground; all of it unless ``where``."""
     seen = torch.ones(len(LAMPS), *floor.x.shape, device=scene.device)
     index = where.any(1).nonzero()[:, 0]
-    rows = Rows.of(pick(scene[:, 0], index), floor[index])
+    rows = RayPackets.of(pick(scene[:, 0], index), floor[index])
     part = where.float().index_select(0, index).expand(len(LAMPS), -1, -1).clone()
     take_shadows(bodies, rows, part)
     return torch.where(where, seen.index_copy_(1, index, part), 1.0)

@@ -5,35 +5,44 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from clevr.questions import wording
-from clevr.questions.grammar import PHRASES, SENTENCES, Rule, Variant
-from clevr.questions.meaning import NOTHING_TOLD, Both, Description, Either, Meaning, Related, Same, Things
+from clevr.questions import templates
+from clevr.questions.logical_form import (
+    NOTHING_TOLD,
+    Description,
+    Intersection,
+    LogicalForm,
+    ObjectSet,
+    Related,
+    Same,
+    Union,
+)
 from clevr.questions.programs import ATTRIBUTES, VALUES
+from clevr.questions.templates import PHRASES, SENTENCES, Rule, Variant
 from clevr.questions.tokens import tokenize
 from clevr.world.scene import RELATIONS
 
 
-def parse(text: str) -> tuple[Meaning, ...]:
+def parse(text: str) -> tuple[LogicalForm, ...]:
     """Every meaning that one of the 90 families gives to a text; none for what is no such question.
 
     The text may leave out the mark at its end and write any letter small or large.
     """
     reader = _Reader([word.lower() for word in tokenize(text)])
-    found: dict[Meaning, None] = {}
+    found: dict[LogicalForm, None] = {}
     for asks, rules in SENTENCES.items():
         for about in reader.sentences(rules):
-            meaning = Meaning(asks, about)
-            if meaning.families():
-                found[meaning] = None
+            form = LogicalForm(asks, about)
+            if form.families():
+                found[form] = None
     return tuple(found)
 
 
-_VALUE = {word: value for value, words in wording.WORDS.items() for word in words}
+_VALUE = {word: value for value, words in templates.WORDS.items() for word in words}
 _VALUE |= {color: color for color in VALUES["color"]}
-_NOUN: dict[str, str | None] = {word: shape for shape in VALUES["shape"] for word in wording.WORDS[shape]}
-_NOUN |= dict.fromkeys(wording.WORDS["thing"])
+_NOUN: dict[str, str | None] = {word: shape for shape in VALUES["shape"] for word in templates.WORDS[shape]}
+_NOUN |= dict.fromkeys(templates.WORDS["thing"])
 _NOUNS = {f"{word}s": shape for word, shape in _NOUN.items()}
-_RELATIONS = [(spelt.split(), relation) for relation in RELATIONS for spelt in wording.WORDS[relation]]
+_RELATIONS = [(spelt.split(), relation) for relation in RELATIONS for spelt in templates.WORDS[relation]]
 
 
 class _Reader:
@@ -41,9 +50,9 @@ class _Reader:
 
     def __init__(self, words: list[str]) -> None:
         self.words = words
-        self._phrases: dict[tuple[str, int], list[tuple[int, Things]]] = {}
+        self._phrases: dict[tuple[str, int], list[tuple[int, ObjectSet]]] = {}
 
-    def sentences(self, rules: tuple[Rule, ...]) -> Iterator[tuple[Things, ...]]:
+    def sentences(self, rules: tuple[Rule, ...]) -> Iterator[tuple[ObjectSet, ...]]:
         """What the whole text is about, by each rule that fits it."""
         for rule in rules:
             for variant in rule.variants:
@@ -51,7 +60,7 @@ class _Reader:
                     if end == len(self.words):
                         yield _assemble(rule, slots)
 
-    def _phrase(self, form: str, start: int) -> list[tuple[int, Things]]:
+    def _phrase(self, form: str, start: int) -> list[tuple[int, ObjectSet]]:
         if (form, start) not in self._phrases:
             self._phrases[form, start] = [
                 (end, _assemble(rule, slots)[0])
@@ -110,21 +119,21 @@ class _Reader:
         return self.words[place] if place < len(self.words) else ""
 
 
-def _assemble(rule: Rule, slots: dict[str, Any]) -> tuple[Things, ...]:
+def _assemble(rule: Rule, slots: dict[str, Any]) -> tuple[ObjectSet, ...]:
     """The things that the filled slots of a rule speak of: the reverse of filling them."""
     whole = [slots[slot] for slot in ("the", "a", "some", "the 2", "some 2") if slot in slots]
-    if whole and rule.kind != "either":
+    if whole and rule.kind != "union":
         return tuple(whole)
     description = slots.get("noun", slots.get("nouns", NOTHING_TOLD))
     landmark: Any = slots.get("landmark", slots.get("a landmark"))
     match rule.kind:
-        case "either":
-            return (Things(description, Either(*whole)),)
+        case "union":
+            return (ObjectSet(description, Union(*whole)),)
         case "related":
-            return (Things(description, Related(slots["relation"], landmark)),)
-        case "both":
+            return (ObjectSet(description, Related(slots["relation"], landmark)),)
+        case "intersection":
             second = Related(slots["relation2"], slots["landmark2"])
-            return (Things(description, Both(Related(slots["relation"], landmark), second)),)
+            return (ObjectSet(description, Intersection(Related(slots["relation"], landmark), second)),)
         case "same":
-            return (Things(description, Same(rule.attribute or slots["attribute"], landmark)),)
-    return (Things(description),)
+            return (ObjectSet(description, Same(rule.attribute or slots["attribute"], landmark)),)
+    return (ObjectSet(description),)

@@ -11,7 +11,7 @@ import numpy as np
 T = TypeVar("T")
 
 
-class Dice:
+class StableRandom:
     """Random choices, all made from ``random.Random.random``: the one draw that no release changes."""
 
     def __init__(self, rng: np.random.Generator) -> None:

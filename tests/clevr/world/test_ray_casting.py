@@ -7,15 +7,13 @@ import math
 import numpy as np
 import torch
 
-from clevr.world.bodies import pack
 from clevr.world.camera import FOCAL, axes
-from clevr.world.grid import BLOCK, TILE, Grid
+from clevr.world.primitives import BEVELS, SHAPE_CODES, pack
+from clevr.world.ray_casting import BLOCK, TILE, Grid, screen_bounds, trace
 from clevr.world.render import object_ids
 from clevr.world.scene import Scene
-from clevr.world.shapes import BEVELS, SHAPE_CODES
-from clevr.world.visible import screen_bounds, trace
 from tests.clevr.world.examples import drawn, scene_of, thing
-from tests.reference.clevr_world_bodies import first_hits
+from tests.reference.clevr_world_primitives import first_hits
 
 CPU = torch.device("cpu")
 

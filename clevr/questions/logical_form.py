@@ -1,8 +1,8 @@
 """What a question means, between its text and its program.
 
 The text of a question and its program are two spellings of one small tree: *what is asked* about
-*which things*. The writer draws such a tree from a scene, :mod:`clevr.questions.grammar` spells it as
-text and reads text back into it, and :meth:`Meaning.program` spells it as a program.
+*which things*. The writer draws such a tree from a scene, :mod:`clevr.questions.templates` spells it as
+text and reads text back into it, and :meth:`LogicalForm.program` spells it as a program.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ def implies(one: Description, other: Description) -> bool:
     )
 
 
-class Things(NamedTuple):
+class ObjectSet(NamedTuple):
     """The objects of ``source`` (of the whole scene, without one) that fit a description."""
 
     description: Description
-    source: Related | Both | Same | Either | None = None
+    source: Related | Intersection | Same | Union | None = None
 
 
 class Related(NamedTuple):
     """The objects in a relation to the one object ``to``."""
 
     relation: str
-    to: Things
+    to: ObjectSet
 
 
-class Both(NamedTuple):
+class Intersection(NamedTuple):
     """The objects in two relations at once. The text names ``second`` before ``first``, as CLEVR does."""
 
     first: Related
@@ -55,22 +55,22 @@ class Same(NamedTuple):
     """The other objects with the same value of an attribute as the one object ``to``."""
 
     attribute: str
-    to: Things
+    to: ObjectSet
 
 
-class Either(NamedTuple):
+class Union(NamedTuple):
     """The objects of one set or of the other."""
 
-    first: Things
-    second: Things
+    first: ObjectSet
+    second: ObjectSet
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
+class LogicalForm:
     """What is asked (the last function of the program), about one kind of things or about two."""
 
     asks: str
-    about: tuple[Things, ...]
+    about: tuple[ObjectSet, ...]
 
     def program(self) -> tuple[Node, ...]:
         """The functional program, its nodes in the order in which CLEVR writes most of its own."""
@@ -103,27 +103,27 @@ for _family in FAMILIES:
     _BY_STRUCTURE[_key] = (*_BY_STRUCTURE.get(_key, ()), _family)
 
 
-def _shapes(things: Things) -> tuple[str, ...]:
+def _shapes(things: ObjectSet) -> tuple[str, ...]:
     """The family notations (:mod:`clevr.questions.families`) that fit; none for what no family holds."""
     match things.source:
         case None:
             return ("x",)
         case Related(_, to):
             return tuple(f"r{shape}" for shape in _shapes(to) if set(shape) <= {"r", "x"})
-        case Both(Related(_, one), Related(_, other)):
+        case Intersection(Related(_, one), Related(_, other)):
             return ("b",) if one.source is None and other.source is None else ()
         case Same(_, to):
             if to.source is not None:
                 return ()
             return ("s", "s+") if things.description == NOTHING_TOLD else ("s+",)
-        case Either(first, second):
+        case Union(first, second):
             return tuple(f"{a}|{b}" for a in _shapes(first) for b in _shapes(second))
 
 
-def _shared_attribute(things: Things) -> str:
+def _shared_attribute(things: ObjectSet) -> str:
     if isinstance(things.source, Same):
         return things.source.attribute
-    if isinstance(things.source, Either):
+    if isinstance(things.source, Union):
         return ",".join(a for a, told in zip(ATTRIBUTES, things.description, strict=True) if told)
     return ""
 
@@ -133,7 +133,7 @@ def _add(nodes: list[Node], function: str, *inputs: int, value: str | None = Non
     return len(nodes) - 1
 
 
-def _add_unique(nodes: list[Node], things: Things) -> int:
+def _add_unique(nodes: list[Node], things: ObjectSet) -> int:
     return _add(nodes, "unique", _add_things(nodes, things))
 
 
@@ -141,17 +141,17 @@ def _add_related(nodes: list[Node], related: Related) -> int:
     return _add(nodes, "relate", _add_unique(nodes, related.to), value=related.relation)
 
 
-def _add_things(nodes: list[Node], things: Things) -> int:
+def _add_things(nodes: list[Node], things: ObjectSet) -> int:
     match things.source:
         case None:
             last = _add(nodes, "scene")
         case Related() as related:
             last = _add_related(nodes, related)
-        case Both(first, second):
+        case Intersection(first, second):
             last = _add(nodes, "intersect", _add_related(nodes, first), _add_related(nodes, second))
         case Same(attribute, to):
             last = _add(nodes, f"same_{attribute}", _add_unique(nodes, to))
-        case Either(one, other):
+        case Union(one, other):
             last = _add(nodes, "union", _add_things(nodes, one), _add_things(nodes, other))
     for attribute, value in zip(ATTRIBUTES, things.description, strict=True):
         if value is not None:

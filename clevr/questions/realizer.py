@@ -6,22 +6,31 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-from clevr.questions import wording
-from clevr.questions.grammar import PHRASES, SENTENCES, Rule
-from clevr.questions.meaning import NOTHING_TOLD, Both, Description, Either, Meaning, Related, Same, Things
+from clevr.questions import templates
+from clevr.questions.logical_form import (
+    NOTHING_TOLD,
+    Description,
+    Intersection,
+    LogicalForm,
+    ObjectSet,
+    Related,
+    Same,
+    Union,
+)
+from clevr.questions.templates import PHRASES, SENTENCES, Rule
 
 Pick = Callable[[Sequence[Any]], Any]
 """Picks one element of a sequence."""
 
 
-def spell(meaning: Meaning, pick: Pick) -> str:
+def realize(form: LogicalForm, pick: Pick) -> str:
     """One text of a meaning; its pattern, its optional words and its synonyms are chosen by ``pick``."""
-    words = _write(SENTENCES[meaning.asks], meaning.about, pick)
+    words = _write(SENTENCES[form.asks], form.about, pick)
     text = " ".join(words).replace(" ;", ";")
     return f"{text[0].upper()}{text[1:]}?"
 
 
-def _write(rules: tuple[Rule, ...], about: tuple[Things, ...], pick: Pick) -> list[str]:
+def _write(rules: tuple[Rule, ...], about: tuple[ObjectSet, ...], pick: Pick) -> list[str]:
     things = about[0]
     same = things.source.attribute if isinstance(things.source, Same) else ""
     fitting = _fitting(rules, kind_of(things), same, things.description == NOTHING_TOLD)
@@ -43,29 +52,29 @@ def _fitting(rules: tuple[Rule, ...], kind: str, same: str, nothing_told: bool) 
     )
 
 
-def kind_of(things: Things) -> str:
-    """Where things come from, in the words of the patterns: plain, related, both, same or either."""
+def kind_of(things: ObjectSet) -> str:
+    """Where things come from, in the words of the patterns: plain, related, intersection, same or union."""
     return type(things.source).__name__.lower() if things.source else "plain"
 
 
-def _fill(slot: str, about: tuple[Things, ...], pick: Pick) -> list[str]:
+def _fill(slot: str, about: tuple[ObjectSet, ...], pick: Pick) -> list[str]:
     things, source = about[0], about[0].source
     match slot, source:
         case "{noun}" | "{nouns}", _:
             return _describe(things.description, slot == "{nouns}", pick)
         case "{the}" | "{a}" | "{some}", _:
-            return _phrase(slot[1:-1], source.first if isinstance(source, Either) else things, pick)
+            return _phrase(slot[1:-1], source.first if isinstance(source, Union) else things, pick)
         case "{the 2}" | "{some 2}", _:
-            return _phrase(slot[1:-3], source.second if isinstance(source, Either) else about[1], pick)
-        case "{relation}", Related(relation, _) | Both(Related(relation, _), _):
-            return [pick(wording.WORDS[relation])]
-        case "{relation2}", Both(_, Related(relation, _)):
-            return [pick(wording.WORDS[relation])]
-        case "{landmark}", Related(_, to) | Both(Related(_, to), _) | Same(_, to):
+            return _phrase(slot[1:-3], source.second if isinstance(source, Union) else about[1], pick)
+        case "{relation}", Related(relation, _) | Intersection(Related(relation, _), _):
+            return [pick(templates.WORDS[relation])]
+        case "{relation2}", Intersection(_, Related(relation, _)):
+            return [pick(templates.WORDS[relation])]
+        case "{landmark}", Related(_, to) | Intersection(Related(_, to), _) | Same(_, to):
             return _phrase("the", to, pick)
         case "{a landmark}", Related(_, to):
             return _phrase("a", to, pick)
-        case "{landmark2}", Both(_, Related(_, to)):
+        case "{landmark2}", Intersection(_, Related(_, to)):
             return _phrase("the", to, pick)
         case "{attribute}", Same(attribute, _):
             return [attribute]
@@ -76,11 +85,11 @@ def _fill(slot: str, about: tuple[Things, ...], pick: Pick) -> list[str]:
     raise ValueError(f"a pattern for {kind_of(things)} things has no use for the slot {slot}")
 
 
-def _phrase(form: str, things: Things, pick: Pick) -> list[str]:
+def _phrase(form: str, things: ObjectSet, pick: Pick) -> list[str]:
     return _write(PHRASES[form], (things,), pick)
 
 
-def _exclude(things: Things, others: Things) -> bool:
+def _exclude(things: ObjectSet, others: ObjectSet) -> bool:
     """Whether no object fits both descriptions, so that *other* would go without saying."""
     pairs = zip(things.description, others.description, strict=True)
     return any(mine and theirs and mine != theirs for mine, theirs in pairs)
@@ -88,6 +97,6 @@ def _exclude(things: Things, others: Things) -> bool:
 
 def _describe(description: Description, plural: bool, pick: Pick) -> list[str]:
     *adjectives, shape = description
-    words = [pick(wording.WORDS.get(value, (value,))) for value in adjectives if value]
-    noun = pick(wording.WORDS[shape or "thing"])
+    words = [pick(templates.WORDS.get(value, (value,))) for value in adjectives if value]
+    noun = pick(templates.WORDS[shape or "thing"])
     return [*words, f"{noun}s" if plural else noun]

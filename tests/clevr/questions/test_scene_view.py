@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given, settings
 
 from clevr.questions.programs import ATTRIBUTES, VALUES
-from clevr.questions.view import MASKS, SceneView, first_object
+from clevr.questions.referring_expressions import MASKS, SceneView, first_object
 from clevr.world.scene import RELATIONS, Scene
 from tests.clevr.questions.scenes import scenes
 

@@ -4,9 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clevr.questions.outline import FIELDS, FUNCTIONS, MAX_HOPS, STEPS, outline
+from clevr.questions.program_encoding import FIELDS, FUNCTIONS, MAX_HOPS, STEPS, encode_program, referents, trace_hops
 from clevr.questions.programs import ATTRIBUTES, VALUES, Node, Program
-from clevr.questions.referents import referents, referents_by_hop
 from clevr.questions.writer import write_questions
 from clevr.world.scene import Scene
 from tests.clevr.questions.scenes import scenes
@@ -35,7 +34,7 @@ def test_one_strand_by_hand() -> None:
         1 + VALUES[kind].index(value)
         for kind, value in (("size", "small"), ("color", "red"), ("shape", "cube"), ("material", "metal"))
     )
-    hops, function = outline(program)
+    hops, function = encode_program(program)
     first, second = (step("scene"), size, color, 0, shape), (step("left"), 0, 0, metal, 0)
     assert hops == ((NONE, NONE), (NONE, NONE), (first, NONE), (second, NONE))
     assert FUNCTIONS[function] == "query_size"
@@ -52,7 +51,7 @@ def test_two_strands_of_unequal_length() -> None:
         Node("count", (4,)),
         Node("less_than", (3, 5)),
     )
-    hops, function = outline(program)
+    hops, function = encode_program(program)
     assert hops[2] == ((step("scene"), 0, 0, 0, 0), (step("scene"), 0, 0, 0, 0))
     assert hops[3] == ((step("same_color"), 0, 0, 0, 0), NONE)
     assert FUNCTIONS[function] == "less_than"
@@ -60,7 +59,7 @@ def test_two_strands_of_unequal_length() -> None:
 
 def test_two_strands_that_join() -> None:
     program = (Node("scene"), Node("scene"), Node("union", (0, 1)), Node("exist", (2,)))
-    hops, function = outline(program)
+    hops, function = encode_program(program)
     assert hops[2] == ((step("scene"), 0, 0, 0, 0), (step("scene"), 0, 0, 0, 0))
     assert hops[3] == ((step("union"), 0, 0, 0, 0), NONE)
     assert FUNCTIONS[function] == "exist"
@@ -69,7 +68,7 @@ def test_two_strands_that_join() -> None:
 def run(program: Program, scene: Scene) -> tuple[tuple[int, ...], ...]:
     """The sets that an outline leads to, by an interpreter of its own."""
     sets: list[set[int]] = [set(), set()]
-    for pair in outline(program)[0]:
+    for pair in encode_program(program)[0]:
         after = list(sets)
         for strand, (number, *filters) in enumerate(pair):
             name, before = STEPS[number], sets[strand]
@@ -102,10 +101,10 @@ def test_an_outline_says_all_that_leads_to_the_referents(scene: Scene, seed: int
         assert question.program is not None
         expected = referents(question.program, scene)
         assert run(question.program, scene)[: len(expected)] == expected
-        hops, function = outline(question.program)
+        hops, function = encode_program(question.program)
         assert len(hops) == MAX_HOPS
         fields = np.array(hops).reshape(-1, len(FIELDS))
         assert (fields >= 0).all()
         assert (fields < FIELDS).all()
-        assert sum(pair != (NONE, NONE) for pair in hops) == len(referents_by_hop(question.program, scene))
+        assert sum(pair != (NONE, NONE) for pair in hops) == len(trace_hops(question.program, scene))
         assert FUNCTIONS[function] == question.program[-1].function

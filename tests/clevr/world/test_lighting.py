@@ -9,21 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from clevr.world import picture
-from clevr.world.bodies import pack
+from clevr.world.appearance import BACKDROP, LAMPS, METAL
 from clevr.world.camera import MEAN_CAMERA, project
-from clevr.world.grid import Grid
-from clevr.world.ground import bare_ground
-from clevr.world.light import covers, may_shade
-from clevr.world.look import BACKDROP, LAMPS, METAL
-from clevr.world.metal import mirror_image
-from clevr.world.rows import LENGTH
+from clevr.world.lighting import bare_ground, covers, may_shade
+from clevr.world.materials import SurfacePoints, mirror_image
+from clevr.world.primitives import BEVELS, SHAPE_CODES, pack
+from clevr.world.ray_casting import Grid, trace
+from clevr.world.ray_packets import LENGTH
+from clevr.world.render import radiance
 from clevr.world.scene import Scene
-from clevr.world.shapes import BEVELS, SHAPE_CODES
-from clevr.world.surface import Spots
 from clevr.world.vectors import Vec
 from tests.clevr.world.examples import drawn, scene_of, thing
-from tests.reference.clevr_world_bodies import hidden_share
+from tests.reference.clevr_world_primitives import hidden_share
 
 CPU = torch.device("cpu")
 
@@ -58,8 +55,7 @@ def ground_ratio(scene: Scene, point: tuple[float, float, float]) -> float:
     grid = Grid(640, 480, 1, CPU)
     column, row, _ = project([point], MEAN_CAMERA, 640, 480)[0]
     with_, without = (
-        picture.radiance(pack([one]), grid)[0, 1, int(row), int(column)]
-        for one in (scene, scene_of(thing("sphere", 50)))
+        radiance(pack([one]), grid)[0, 1, int(row), int(column)] for one in (scene, scene_of(thing("sphere", 50)))
     )
     return float(with_ / without)
 
@@ -110,7 +106,7 @@ def test_rubber_is_the_sum_of_its_lamps_times_its_colour():
     scene = scene_of(thing("sphere", 0, 0, color="yellow"))
     point = (0.0, 0.0, 1.4)
     column, row, _ = project([point], MEAN_CAMERA, 640, 480)[0]
-    light = picture.radiance(pack([scene]), Grid(640, 480, 1, CPU))[0, :, int(row) + 1, int(column)].numpy()
+    light = radiance(pack([scene]), Grid(640, 480, 1, CPU))[0, :, int(row) + 1, int(column)].numpy()
     lamps = sum(
         irradiance(i, lamp.position, point, (0, 0, 1)) * np.array(lamp.strength) / 0.8 for i, lamp in enumerate(LAMPS)
     )
@@ -120,8 +116,8 @@ def test_rubber_is_the_sum_of_its_lamps_times_its_colour():
 
 def test_colours_of_rubber_scale():
     grid = Grid(80, 60, 1, CPU)
-    gray, red = (picture.radiance(pack([scene_of(thing("cube", color=color))]), grid)[0] for color in ("gray", "red"))
-    inside = picture.trace(pack([scene_of(thing("cube"))]), grid).shown
+    gray, red = (radiance(pack([scene_of(thing("cube", color=color))]), grid)[0] for color in ("gray", "red"))
+    inside = trace(pack([scene_of(thing("cube"))]), grid).shown
     shown = grid.to_picture(inside.reshape(1, -1))[0] == 0
     ratio = (red / gray)[:, shown]
     for channel, value in enumerate((173 / 87, 35 / 87, 35 / 87)):
@@ -136,7 +132,7 @@ def mirror_at(scene: Scene, direction: tuple[float, float, float]) -> np.ndarray
     point, normal, view, mirror = (
         vec(*[one] * LENGTH).reshape(1, LENGTH) for one in (point, (0.0, 0.0, 1.0), (0.0, 0.0, -1.0), unit)
     )
-    return torch.stack(mirror_image(bodies, Spots(zero, zero, point, normal, view), mirror))[:, 0, 0].numpy()
+    return torch.stack(mirror_image(bodies, SurfacePoints(zero, zero, point, normal, view), mirror))[:, 0, 0].numpy()
 
 
 def test_a_mirror_shows_sky_backdrop_ground_and_bodies():
@@ -173,7 +169,7 @@ def test_a_mirror_shows_shadows_on_the_ground():
 def test_highlights_lie_where_the_mirror_meets_a_lamp():
     scene = scene_of(thing("sphere", 0, 0, material="metal", color="gray"))
     grid = Grid(640, 480, 1, CPU)
-    light = picture.radiance(pack([scene]), grid)[0].sum(0)
+    light = radiance(pack([scene]), grid)[0].sum(0)
     center, camera = np.array([0, 0, 0.7]), np.array(MEAN_CAMERA)
     for lamp in LAMPS:
         normal = np.array([0.0, 0.0, 1.0])

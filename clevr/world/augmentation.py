@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Effects:
+class Augmentation:
     """How far pictures are changed; every picture draws its own amounts between none and these."""
 
     gamma: float = 0.1
@@ -25,7 +25,7 @@ class Effects:
             raise ValueError(f"{self}: amounts must be 0 or more, and blur 1 at most")
 
 
-def apply_effects(pictures: Tensor, effects: Effects, generator: torch.Generator) -> Tensor:
+def augment(pictures: Tensor, effects: Augmentation, generator: torch.Generator) -> Tensor:
     """Change pictures at random.
 
     Args:

@@ -1,0 +1,309 @@
+"""Light from the lamps, soft shadows, and the grey ground with the tint of what stands near.
+
+Shadows are in closed form: how much of a small area light a convex body hides. Seen from a point, a lamp of radius
+``r`` at the end of the segment ``p + t d`` (``t = 1``) fills a cone whose radius grows as ``r t``. Where the axis of
+that cone passes a silhouette edge of a body at signed distance ``c`` (positive inside) and at parameter ``t``, the
+edge cuts the lamp's disc at ``c / (r t)``. For a box, a cylinder and a sphere the distance to every silhouette edge
+is elementary:
+
+* box: the edge between faces ``i`` and ``j`` is missed by ``(far_j - near_i) |d_i d_j| / sqrt(d_i^2 + d_j^2)``
+  where ``near`` and ``far`` are where the line enters and leaves the two slabs;
+* cylinder: radius less distance to the axis, and the same rule between cap and wall at the rim (beyond the rim, the
+  distance to its tangent);
+* sphere: radius less distance to the centre.
+
+A rounded edge is a sharp edge of a smaller body moved out by the bevel. No samples, hence no grain, and a picture
+costs about one hard shadow test. ``tests/reference`` has the brute-force answer it is held to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from operator import add, mul
+
+import torch
+from torch import Tensor
+
+from clevr.world.appearance import BACKDROP, DISTANT, LAMPS, TINT
+from clevr.world.primitives import BEVELS, CUBE, SPHERE, Bodies, Group
+from clevr.world.ray_casting import BLOCK, Grid
+from clevr.world.ray_packets import PART, PARTS, RayPackets
+from clevr.world.vectors import Vec, pick
+
+_TINY = 1e-6
+_NEAREST = 1e-3
+"""Smallest segment parameter at which an edge counts: a contact shadow is sharp, not infinitely so."""
+
+
+def cover(shape: int, origin: Vec, segment: Vec, half: Tensor, lamp: Tensor | float) -> Tensor:
+    """Share of a lamp that a body hides.
+
+    Args:
+        shape: code of the body's shape.
+        origin: points in the body's frame.
+        segment: from the points to the lamp's middle.
+        half: half the body's width.
+        lamp: radius of the lamp.
+    Returns:
+        Values in [0, 1], broadcast over the arguments.
+    """
+    if shape == SPHERE:
+        return sphere_cover(origin, segment, half, lamp)
+    rounded = cube_cover if shape == CUBE else cylinder_cover
+    return rounded(origin, segment, half, half * BEVELS[shape], lamp)
+
+
+def sphere_cover(origin: Vec, segment: Vec, radius: Tensor, lamp: Tensor | float) -> Tensor:
+    """Share of the lamp that a sphere hides."""
+    nearest = (-origin.dot(segment) / segment.dot(segment)).clamp(_NEAREST, 1.0)
+    miss = origin + segment * nearest
+    return _share((radius - miss.dot(miss).sqrt()) / (nearest * lamp))
+
+
+def cube_cover(origin: Vec, segment: Vec, half: Tensor, bevel: Tensor, lamp: Tensor | float) -> Tensor:
+    """Share of the lamp that a cube with rounded edges hides; ``half`` is half its width."""
+    inner = half - bevel
+    nearest = (-origin.dot(segment) / segment.dot(segment)).clamp(_NEAREST, 1.0)
+    inside: list[Tensor] = []
+    inverse, middle, reach = [], [], []
+    for o, d in ((origin.x, segment.x), (origin.y, segment.y), (origin.z, segment.z)):
+        inverse.append(1.0 / torch.where(d.abs() < _TINY, _TINY, d))
+        middle.append(-o * inverse[-1])
+        reach.append(inner * inverse[-1].abs())
+        leaving = middle[-1] + half * inverse[-1].abs() <= 0
+        beside = (half - (o + d * nearest).abs()) / (nearest * lamp)
+        inside.append(torch.where(leaving, beside, 1.0))
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        width = 1.0 / (inverse[i] * inverse[i] + inverse[j] * inverse[j]).sqrt()
+        for a, b in ((i, j), (j, i)):
+            near, far = middle[a] - reach[a], middle[b] + reach[b]
+            inside.append(((far - near) * width + bevel) / (_depth(near, far) * lamp))
+    return _share(reduce(torch.minimum, inside))
+
+
+def cylinder_cover(origin: Vec, segment: Vec, half: Tensor, bevel: Tensor, lamp: Tensor | float) -> Tensor:
+    """Share of the lamp that an upright cylinder hides; ``half`` is its radius and half its height."""
+    inner = half - bevel
+    flat = (segment.x * segment.x + segment.y * segment.y).clamp(min=_TINY * _TINY)
+    length = flat.sqrt()
+    nearest = -(origin.x * segment.x + origin.y * segment.y) / flat
+    miss = (origin.x * segment.y - origin.y * segment.x).abs() / length
+    chord = (inner * inner - miss * miss).clamp(min=0.0).sqrt()
+    along = chord / length
+    inverse = 1.0 / torch.where(segment.z.abs() < _TINY, _TINY, segment.z)
+    middle, reach = -origin.z * inverse, inner * inverse.abs()
+    wall = chord * length / inner
+    width = wall / (1.0 + wall * wall * inverse * inverse).sqrt()
+    passing = nearest.clamp(_NEAREST, 1.0)
+    inside = (half - _from_axis(origin, segment, passing)[0]) / (passing * lamp)
+    low, high = middle - reach, middle + reach
+    for near, far, cap in ((nearest - along, high, high), (low, nearest + along, low)):
+        away, outward = _from_axis(origin, segment, cap)
+        short = (inner - away).clamp(max=0.0) / (1.0 + outward * outward * inverse * inverse).sqrt()
+        gap = far - near
+        distance = torch.where(gap > 0, gap * width, short) + bevel
+        inside = torch.minimum(inside, distance / (_depth(near, far) * lamp))
+    return _share(inside) * (middle + half * inverse.abs() > 0)
+
+
+def _from_axis(origin: Vec, segment: Vec, t: Tensor) -> tuple[Tensor, Tensor]:
+    """Distance from the vertical axis of the points at ``t``, and how fast it grows with ``t``."""
+    x, y = origin.x + segment.x * t, origin.y + segment.y * t
+    away = (x * x + y * y).sqrt().clamp(min=_TINY)
+    return away, (x * segment.x + y * segment.y) / away
+
+
+def _depth(near: Tensor, far: Tensor) -> Tensor:
+    """Segment parameter at which the line passes the edge between two faces."""
+    return ((far + near) * 0.5).clamp(_NEAREST, 1.0)
+
+
+def _share(cut: Tensor) -> Tensor:
+    """Share of a disc on one side of a line at ``cut`` radii from its middle (within 0.007)."""
+    cut = cut.clamp(-1.0, 1.0)
+    return 0.5 + cut * (0.66 - 0.16 * cut * cut)
+
+
+def to_lamp(lamp: int, place: Vec, point: Vec) -> Vec:
+    """Segments from points to the middle of a lamp, whose places broadcast against the points."""
+    return place if lamp == DISTANT else place - point
+
+
+def strength(place: Vec, segment: Vec, cosine: Tensor) -> Tensor:
+    """Irradiance by a lamp of unit strength, nothing in the way.
+
+    Args:
+        place: of the lamp, which faces the origin.
+        segment: from the lit points to the lamp.
+        cosine: inner products of the segments with the surface's unit normals; negative ones count as zero.
+    """
+    square = segment.dot(segment)
+    facing = segment.dot(place) / place.dot(place).sqrt()
+    return cosine.clamp(min=0.0) * (facing.clamp(min=0.0) / (square * square))
+
+
+def may_shade(segment: Vec, to_ball: Vec, radius: Tensor, lamp: Tensor, spread: Tensor) -> Tensor:
+    """Whether a ball may hide part of a lamp from any point in a ball of radius ``spread`` about a point.
+
+    What reaches from the lit ball to the lamp is a cone. The place on its axis is found from which the blocking ball is
+    least far outside.
+
+    Args:
+        segment: from the points to the lamp.
+        to_ball: from the points to the blocking ball's middle.
+        radius: of the blocking ball.
+        lamp: radius of the lamp.
+        spread: how far the lit points lie from those given.
+    """
+    square = segment.dot(segment)
+    foot = to_ball.dot(segment) / square
+    away = to_ball - segment * foot
+    widening = lamp - spread
+    lean = widening * (away.dot(away) / (square * (square - widening * widening).clamp(min=1e-6))).sqrt()
+    nearest = (foot + lean).clamp(0.0, 1.0)
+    miss = to_ball - segment * nearest
+    reach = radius + spread + nearest * widening
+    return miss.dot(miss) < reach * reach
+
+
+def covers(bodies: Bodies, group: Group, body: Tensor, point: Vec, segment: Vec, lamp: Tensor) -> Tensor:
+    """Share of a lamp that bodies of one group hide from points (all arguments broadcast)."""
+    origin = bodies.local_point(body, point)
+    return cover(group.shape, origin, bodies.local_direction(body, segment), pick(bodies.half, body), lamp)
+
+
+def take_shadows(bodies: Bodies, rows: RayPackets, light: Tensor, own: Tensor | None = None) -> None:
+    """Take from the light at points what bodies hide of it, in place.
+
+    A ball around a body tells where it may shade: first for rows, then for their parts, in the end for points.
+
+    Args:
+        bodies: the scenes.
+        rows: the points.
+        light: ``(L, n, LENGTH)``.
+        own: ``(n,)``, the bodies on which the points lie. A body is convex: it is not asked whether it shades itself.
+    """
+    lit, device = light.amax(2) > 0, light.device
+    points, light = rows.points.reshape(-1, PART), light.view(-1, PART)
+    lamps, parts = torch.arange(len(LAMPS), device=device), torch.arange(PARTS, device=device)
+    radii = torch.tensor([lamp.radius for lamp in LAMPS], device=device)
+    segments = _to_lamps(bodies, lamps[:, None], rows.scene, rows.middle)
+    for group in bodies.groups:
+        blocker = group.of_scene.index_select(1, rows.scene)[:, None]  # (R, 1, n)
+        there = blocker >= 0 if own is None else (blocker >= 0) & (blocker != own)
+        blocker = blocker.clamp(min=0)
+        to_ball, ball = bodies.center[blocker] - rows.middle, pick(bodies.ball, blocker)
+        may = there & lit & may_shade(segments, to_ball, ball, radii[:, None], rows.radius)
+        round_, lamp, row = may.nonzero().repeat_interleave(PARTS, 0).unbind(1)
+        body, scene = blocker[round_, 0, row], pick(rows.scene, row)
+        part = (row.view(-1, PARTS) * PARTS + parts).view(-1)
+        middle, spread = rows.part_middle[part], pick(rows.part_radius, part)
+        segment, offset = _to_lamps(bodies, lamp, scene, middle), bodies.center[body] - middle
+        may = may_shade(segment, offset, pick(bodies.ball, body), pick(radii, lamp), spread)
+        index = may.nonzero()  # (m, 1)
+        round_, lamp, scene, body, part = (pick(values, index) for values in (round_, lamp, scene, body, part))
+        point, size = points[part[:, 0]], pick(radii, lamp)
+        segment, offset = _to_lamps(bodies, lamp, scene, point), bodies.center[body] - point
+        may = may_shade(segment, offset, pick(bodies.ball, body), size, torch.zeros_like(size))
+        seen = torch.where(may, 1.0 - covers(bodies, group, body, point, segment, size), 1.0)
+        place = (lamp * (len(light) // len(LAMPS)) + part)[:, 0]
+        for into, share in group.split(round_[:, 0], place, seen):
+            light.index_copy_(0, into, pick(light, into) * share)
+
+
+def _to_lamps(bodies: Bodies, lamp: Tensor, scene: Tensor, point: Vec) -> Vec:
+    """Segments from points to the middles of various lamps of various scenes (all arguments broadcast)."""
+    place = bodies.places[lamp * bodies.num_scenes + scene]
+    return place - point * (lamp != DISTANT)
+
+
+_FARTHEST = 60.0
+"""Depth at which rays that never meet the ground are said to meet it."""
+
+
+def ground_light(bodies: Bodies, grid: Grid, shown: Tensor) -> Tensor:
+    """``(3, B, P)``: radiance of the ground at the pixels in tile order, shadows and tint included."""
+    point = _ground_points(bodies, grid, shown).reshape(-1, BLOCK * BLOCK)
+    scene = torch.arange(bodies.num_scenes, device=grid.device)
+    rows = RayPackets.of(scene.repeat_interleave(grid.num_pixels // BLOCK**2), point)
+    seen = torch.ones(len(LAMPS), *point.x.shape, device=grid.device)
+    take_shadows(bodies, rows, seen)
+    light = bare_ground(bodies, rows.scene[:, None], point, seen)
+    add_tint(bodies, rows, light)
+    return torch.stack([part.clamp(min=0.0).reshape(bodies.num_scenes, -1) for part in light])
+
+
+def bare_ground(bodies: Bodies, scene: Tensor, point: Vec, seen: Tensor | None = None) -> list[Tensor]:
+    """Radiance of the ground in three channels, without tint.
+
+    Args:
+        bodies: the scenes.
+        scene: index of each point's scene, to broadcast against the points.
+        point: on the ground.
+        seen: ``(L, ...)``, share of each lamp that is seen from the points; all of all lamps by default.
+    """
+    ambient = _backdrop(point)
+    radiance = [ambient, ambient, ambient]
+    for number, lamp in enumerate(LAMPS):
+        place = bodies.lamps[number][scene]
+        segment = to_lamp(number, place, point)
+        light = strength(place, segment, segment.z)
+        if seen is not None:
+            light = light * seen[number]
+        radiance = [value + light * share for value, share in zip(radiance, lamp.strength, strict=True)]
+    return radiance
+
+
+def _ground_points(bodies: Bodies, grid: Grid, shown: Tensor) -> Vec:
+    """``(B, P)``: where the rays through the pixels meet the ground, in tile order.
+
+    A pixel's ray goes through the middle of those of its samples that show ground: at the foot of a body the pixel's
+    own middle may lie under the body, in the dark.
+    """
+    bare = [sample.reshape(bodies.num_scenes, -1).float() for sample in (shown < 0).unbind(1)]
+    count = reduce(add, bare)
+    hidden, share = (count == 0) * 0.5, 1.0 / count.clamp(min=1.0)
+    x, y = grid.screen(
+        *(
+            corner + hidden + reduce(add, map(mul, bare, shifts.tolist())) * share
+            for corner, shifts in zip(grid.corners(), grid.shifts(), strict=True)
+        )
+    )
+    camera, right, up, forward = (v.column() for v in (bodies.camera, bodies.right, bodies.up, bodies.forward))
+    ray = forward + right * x + up * y
+    depth = (camera.z / (-ray.z).clamp(min=1e-3)).clamp(max=_FARTHEST)
+    point = camera + ray * depth
+    return Vec(point.x, point.y, torch.zeros_like(point.x))
+
+
+def _backdrop(point: Vec) -> Tensor:
+    """Light on the ground that comes from no lamp, growing toward the backdrop."""
+    behind = point.x * BACKDROP.x + point.y * BACKDROP.y
+    rise = ((behind - BACKDROP.start) / (BACKDROP.end - BACKDROP.start)).clamp(0.0, 1.0)
+    return BACKDROP.near + (BACKDROP.far - BACKDROP.near) * rise * rise * (3.0 - 2.0 * rise)
+
+
+def add_tint(bodies: Bodies, rows: RayPackets, light: Sequence[Tensor]) -> None:
+    """Add what bodies give the ground near them (light of their colour), less what they take (of the surroundings)."""
+    for group in bodies.groups:
+        body = group.of_scene.index_select(1, rows.scene)  # (R, n)
+        there = body >= 0
+        body = body.clamp(min=0)
+        offset = bodies.center[body] - rows.middle
+        reach = pick(bodies.half, body) * TINT.reach + rows.radius
+        round_, row = (there & (offset.dot(offset) < reach * reach)).nonzero().unbind(1)
+        body = body[round_, row, None]
+        shares = _view_of_ball(bodies, body, rows.points[row]) * TINT.bulk[group.shape]
+        for into, share, color in group.split(round_, row, shares, bodies.color[:, body[:, 0]].T):
+            for channel, values in enumerate(light):
+                values.index_add_(0, into, share * ((1.0 - share) * (color[:, channel, None] * TINT.gain) - TINT.loss))
+
+
+def _view_of_ball(bodies: Bodies, body: Tensor, point: Vec) -> Tensor:
+    """Share of the sky, weighted by the cosine, that a ball of a body's size takes as seen from the ground."""
+    offset = bodies.center[body] - point
+    half = pick(bodies.half, body)
+    square = offset.dot(offset)
+    share = offset.z * half * half / (square * square.sqrt())
+    return (share - TINT.reach**-3).clamp(0.0, 1.0)
