@@ -77,7 +77,7 @@ def new_words(texts: Iterable[str], least: int) -> list[str]:
 def _extended(weights: str, words: list[str], folder: Path) -> tuple[Path, ReasonerConfig]:
     """The model to start from, with the further words; and its settings."""
     from clevr.reasoning.loading import load, save_reasoner
-    from clevr.reasoning.vocabulary import extend_vocabulary
+    from clevr.reasoning.network import extend_vocabulary
 
     reasoner = extend_vocabulary(load(weights), words)
     if not folder.is_dir():

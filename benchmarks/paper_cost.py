@@ -22,10 +22,10 @@ import torch
 import torch.nn.functional as F
 
 from clevr.config import TrainConfig as ClevrTrainConfig
+from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import ANSWER_WORDS, encode
 from clevr.questions.writer import write_questions
-from clevr.reasoning.network import FiLMReasoner, QuestionBatch
-from clevr.reasoning.prefixes import build_prefix_tree
+from clevr.reasoning.network import FiLMReasoner
 from clevr.world.placement import SceneConfig
 from clevr.world.scenes import Scenes
 from fewshot_film.config import SimpleCNAPSConfig

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 
 from benchmarks.plain_reasoner import PlainReasoner
 from clevr.config import TrainConfig
+from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import encode
 from clevr.questions.writer import write_questions
-from clevr.reasoning.network import FiLMReasoner, QuestionBatch
-from clevr.reasoning.prefixes import build_prefix_tree
+from clevr.reasoning.network import FiLMReasoner
 from clevr.world.placement import SceneConfig
 from clevr.world.render import render
 from clevr.world.scenes import Scenes

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from clevr.data.batches import ReasoningData
 from clevr.data.table import QuestionTable
+from clevr.questions.batch import build_prefix_tree
 from clevr.reasoning.network import FiLMReasoner
-from clevr.reasoning.prefixes import build_prefix_tree
 from clevr.world.scene import Scene
 from fewshot_film.film import Modulation, Modulations
 from fewshot_film.run.errors import ConfigError

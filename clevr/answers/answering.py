@@ -15,9 +15,9 @@ from clevr.answers.predict import read_question
 from clevr.data.backbone import Extractor, to_pixels
 from clevr.data.errors import DataError, DataNotFoundError
 from clevr.data.pictures import fit_picture
+from clevr.questions.batch import build_prefix_tree
 from clevr.questions.tokens import ANSWER_WORDS
 from clevr.reasoning.network import FiLMReasoner
-from clevr.reasoning.prefixes import build_prefix_tree
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.machine import to_device
 

@@ -13,9 +13,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from clevr.data.batches import ReasoningData, in_order
+from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import Vocabulary, tokenize
-from clevr.reasoning.network import FiLMReasoner, QuestionBatch
-from clevr.reasoning.prefixes import build_prefix_tree
+from clevr.reasoning.network import FiLMReasoner
 from fewshot_film.film import Modulations
 from fewshot_film.run.errors import UserError
 from fewshot_film.run.machine import to_device

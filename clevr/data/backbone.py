@@ -16,9 +16,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-from clevr.data.feature_config import RANDOM, ExtractorConfig
+from clevr.data.feature_config import IMAGENET_MEAN, IMAGENET_STD, RANDOM, ExtractorConfig
 from clevr.data.reader import ClevrSplit
-from clevr.reasoning.trunk import IMAGENET_MEAN, IMAGENET_STD
 from fewshot_film.run.errors import UserError
 from fewshot_film.run.parsing import suggestion
 from fewshot_film.run.seeding import derived_seed

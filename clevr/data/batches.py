@@ -18,9 +18,8 @@ from clevr.data.pictures import load_pictures
 from clevr.data.reader import ClevrSplit
 from clevr.data.supervision import Supervision, read_supervision
 from clevr.data.table import QuestionTable
+from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import SPECIAL_TOKENS, UNK, Vocabulary
-from clevr.reasoning.network import QuestionBatch
-from clevr.reasoning.prefixes import build_prefix_tree
 
 
 @dataclass(frozen=True)

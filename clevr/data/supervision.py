@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +13,25 @@ from numpy.typing import NDArray
 from clevr.data.array_file import load_arrays, save_arrays
 from clevr.data.errors import DataError
 from clevr.data.reader import ClevrSplit
-from clevr.questions.program_encoding import FIELDS, MAX_HOPS, encode_program, trace_hops
+from clevr.questions.program_encoding import FIELDS as HOP_FIELDS
+from clevr.questions.program_encoding import MAX_HOPS, encode_program, trace_hops
 from clevr.questions.programs import ProgramError
 from clevr.questions.question import Question
-from clevr.reasoning.supervision import MAX_OBJECTS, describe_scenes
-from clevr.world.scene import Scene
+from clevr.world.scene import COLORS, MATERIALS, SHAPES, SIZES, Scene
+
+ATTRIBUTES: Mapping[str, Sequence[str]] = {"shape": SHAPES, "size": SIZES, "color": COLORS, "material": MATERIALS}
+MAX_OBJECTS = 10
+
+COLUMN, ROW = 0, 1
+"""Of a described object: its centre, as shares of the picture's width and height."""
+KINDS = slice(2, 2 + len(ATTRIBUTES))
+"""The number of each of its attributes, in the order of :data:`ATTRIBUTES`; -1 where there is no object."""
+RIGHT, FRONT = KINDS.stop, KINDS.stop + 1
+"""Where it stands on the ground, in the scene's units."""
+GROUND = slice(RIGHT, FRONT + 1)
+"""Both of these."""
+FIELDS = GROUND.stop
+"""How many numbers describe an object."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +41,7 @@ class Supervision:
     scenes: Sequence[Scene]
     """The scene of each picture, ``M`` of them."""
     described: NDArray[np.float32]
-    """What lies where in each, ``(M, 10, 8)``: :func:`clevr.reasoning.supervision.describe_scenes`."""
+    """What lies where in each, ``(M, 10, 8)``: :func:`clevr.data.supervision.describe_scenes`."""
     referents: NDArray[np.int8] | None
     """Which objects each question is about, hop by hop, ``(N, 4, 2, 10)``: :func:`mark_referents`; None if they were
     not asked for."""
@@ -61,6 +76,34 @@ def read_supervision(
     return Supervision(scenes, describe_scenes(scenes, size, aspect), kept.get("referents"), kept.get("outlines"))
 
 
+def describe_scenes(scenes: Sequence[Scene], size: tuple[int, int], aspect: float) -> NDArray[np.float32]:
+    """What lies where in the pictures of scenes, as a model sees them.
+
+    Args:
+        scenes: any number of scenes.
+        size: width and height of the pictures that ``pixel_coords`` are in.
+        aspect: height by width of what the model sees: the middle rows, or more than there are
+            (:func:`clevr.data.pictures.fit_picture`).
+
+    Returns:
+        ``(N, 10, 8)``: :data:`COLUMN` and :data:`ROW`, 0 to 1 within what the model sees, :data:`KINDS`, and
+        :data:`GROUND` along the scene's directions "right" and "front", nan where the scene has none; all -1 where
+        there is no object.
+    """
+    width, height = size
+    seen = width * aspect
+    found = np.full((len(scenes), MAX_OBJECTS, FIELDS), -1, np.float32)
+    unknown = (float("nan"),) * 3
+    for row, scene in zip(found, scenes, strict=True):
+        ways = [scene.directions.get(name, unknown) for name in ("right", "front")]
+        for place, thing in zip(row, scene.objects[:MAX_OBJECTS], strict=False):
+            column, line, _ = thing.pixel_coords
+            place[COLUMN], place[ROW] = column / width, (line - (height - seen) / 2) / seen
+            place[KINDS] = [values.index(getattr(thing, name)) for name, values in ATTRIBUTES.items()]
+            place[GROUND] = [sum(map(operator.mul, thing.coords, way)) for way in ways]
+    return found
+
+
 def mark_referents(question: Question, scene: Scene) -> NDArray[np.int8]:
     """Which objects a question is about, hop by hop.
 
@@ -91,7 +134,7 @@ def mark_program_encoding(question: Question) -> NDArray[np.int8]:
         (:func:`clevr.questions.program_encoding.encode_program`); -1 for a question without a program.
     """
     if not question.program:
-        return np.full(MAX_HOPS * 2 * len(FIELDS) + 1, -1, np.int8)
+        return np.full(MAX_HOPS * 2 * len(HOP_FIELDS) + 1, -1, np.int8)
     hops, function = encode_program(question.program)
     return np.append(np.asarray(hops, np.int8).ravel(), np.int8(function))
 

@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 from clevr.config import ClevrDataConfig
 from clevr.data.batches import ReasoningData
 from clevr.data.supervision import mark_program_encoding, mark_referents
+from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.families import FAMILIES, Family
 from clevr.questions.question import Question
 from clevr.questions.tokens import ANSWER_WORDS, Vocabulary
 from clevr.questions.writer import write_questions
-from clevr.reasoning.network import QuestionBatch
-from clevr.reasoning.prefixes import build_prefix_tree
 from clevr.world.augmentation import Augmentation, augment
 from fewshot_film.run.seeding import generator, numpy_generator
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clevr.config import ReasonerConfig
-from clevr.reasoning.pooling import maxima_and_means
 from fewshot_film.film import FiLM, Modulation, append_coordinates, film_relu
 
 
@@ -79,7 +79,7 @@ class ReasoningBlock(nn.Module):
         first = torch.relu(x)
         second = self.conv(first)
         if self.context is not None:
-            second = second + self.context(maxima_and_means(first))[:, :, None, None]
+            second = second + self.context(_maxima_and_means(first))[:, :, None, None]
         if self.relations is not None and sides is not None:
             second = second + _gather(self.relations(first), sides)
         return first, second
@@ -108,3 +108,8 @@ def _gather(maps: Tensor, sides: Tensor) -> Tensor:
     rows = maps.permute(0, 3, 1, 2).reshape(batch, positions, sides.shape[1], -1)
     sums = sides @ rows.transpose(1, 2)
     return sums.transpose(1, 2).reshape(batch, positions, 1, channels).permute(0, 3, 2, 1)
+
+
+def _maxima_and_means(maps: Tensor) -> Tensor:
+    """Maximum and mean of each map, ``(B, 2 * C)`` of ``(B, C, H, W)``."""
+    return torch.cat((F.adaptive_max_pool2d(maps, 1), F.adaptive_avg_pool2d(maps, 1)), 1).flatten(1)

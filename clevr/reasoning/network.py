@@ -3,43 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from clevr.config import ReasonerConfig
+from clevr.questions.batch import QuestionBatch
 from clevr.questions.tokens import ANSWER_WORDS, Vocabulary
 from clevr.reasoning.blocks import ReasoningBlock
 from clevr.reasoning.classifier import Classifier
 from clevr.reasoning.positions import ObjectPositions, cells_of, places_of, sides_of
-from clevr.reasoning.prefixes import PrefixTree
-from clevr.reasoning.questions import QuestionEncoder
+from clevr.reasoning.question_encoder import QuestionEncoder
 from clevr.reasoning.trunk import build_trunk
 from fewshot_film.film import Generator, LinearGenerator, Modulation, Modulations, Site, Sites
-
-
-@dataclass(frozen=True)
-class QuestionBatch:
-    """Questions about pictures; each picture is there once."""
-
-    pictures: Tensor
-    """Pictures ``(P, 3, H, W)``, uint8, or feature maps ``(P, C, H, W)``; or what :meth:`FiLMReasoner.see` made of
-    them."""
-    picture: Tensor
-    """Which of the pictures each question is about, ``(Q,)``."""
-    tree: PrefixTree
-    """The questions."""
-    answers: Tensor | None = None
-    """Position of each answer in :data:`clevr.questions.tokens.ANSWER_WORDS`, ``(Q,)``."""
-    scenes: Tensor | None = None
-    """What lies where in each picture, ``(P, 10, 8)``: see :func:`clevr.reasoning.supervision.describe_scenes`."""
-    referents: Tensor | None = None
-    """Which objects each question is about, hop by hop, ``(Q, 4, 2, 10)``: 1, 0, or -1 where that does not apply."""
-    outlines: Tensor | None = None
-    """What each question does, ``(Q, 41)``: see :func:`clevr.questions.program_encoding.encode_program`."""
+from fewshot_film.run.seeding import generator
 
 
 class FiLMReasoner(nn.Module):
@@ -210,3 +189,29 @@ def _restricted(values: Modulation, config: ReasonerConfig) -> Modulation:
     """Values as the ablations of the paper's table 2 restrict them."""
     gamma, beta = values
     return Modulation(_GAMMA[config.gamma](gamma), torch.zeros_like(beta) if config.beta == "zero" else beta)
+
+
+NEW_WORD_STD = 0.01
+"""Spread of the embeddings of new words, as in the authors' code for CLEVR-Humans."""
+
+
+def extend_vocabulary(reasoner: FiLMReasoner, words: Iterable[str], seed: int = 0) -> FiLMReasoner:
+    """A copy of a model with embeddings for further words; it answers old questions as before.
+
+    Args:
+        reasoner: stays as it is.
+        words: those that the model knows already are left out.
+        seed: of the new embeddings.
+    Returns:
+        The model, in the mode and on the device of the old one.
+    Source:
+        Perez et al., "FiLM", AAAI 2018, section 4.4: fine-tuning on CLEVR-Humans.
+    """
+    vocabulary = reasoner.vocabulary.extended(words)
+    extended = FiLMReasoner(dataclasses.replace(reasoner.config, vocabulary=vocabulary.tokens))
+    weights = dict(reasoner.state_dict())
+    old = weights["questions.words.weight"]
+    new = torch.randn(len(vocabulary) - len(old), old.shape[1], generator=generator(seed, "new words"))
+    weights["questions.words.weight"] = torch.cat([old, NEW_WORD_STD * new.to(old)])
+    extended.load_state_dict(weights)
+    return extended.to(old.device).train(reasoner.training)

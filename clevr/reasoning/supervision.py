@@ -8,63 +8,18 @@ is the same with or without.
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from clevr.data.supervision import ATTRIBUTES, COLUMN, GROUND, KINDS, ROW
 from clevr.questions.program_encoding import FIELDS as HOP_FIELDS
 from clevr.questions.program_encoding import FUNCTIONS, MAX_HOPS
-from clevr.world.scene import COLORS, MATERIALS, SHAPES, SIZES, Scene
-
-ATTRIBUTES: Mapping[str, Sequence[str]] = {"shape": SHAPES, "size": SIZES, "color": COLORS, "material": MATERIALS}
-MAX_OBJECTS = 10
-
-COLUMN, ROW = 0, 1
-"""Of a described object: its centre, as shares of the picture's width and height."""
-KINDS = slice(2, 2 + len(ATTRIBUTES))
-"""The number of each of its attributes, in the order of :data:`ATTRIBUTES`; -1 where there is no object."""
-RIGHT, FRONT = KINDS.stop, KINDS.stop + 1
-"""Where it stands on the ground, in the scene's units."""
-GROUND = slice(RIGHT, FRONT + 1)
-"""Both of these."""
-FIELDS = GROUND.stop
-"""How many numbers describe an object."""
 
 PLACE_WEIGHT = 2.0
 """Of the distance on the ground, in the scene's units, against the cross-entropies. Things stand 0.4 apart or more."""
-
-
-def describe_scenes(scenes: Sequence[Scene], size: tuple[int, int], aspect: float) -> NDArray[np.float32]:
-    """What lies where in the pictures of scenes, as a model sees them.
-
-    Args:
-        scenes: any number of scenes.
-        size: width and height of the pictures that ``pixel_coords`` are in.
-        aspect: height by width of what the model sees: the middle rows, or more than there are
-            (:func:`clevr.data.pictures.fit_picture`).
-
-    Returns:
-        ``(N, 10, 8)``: :data:`COLUMN` and :data:`ROW`, 0 to 1 within what the model sees, :data:`KINDS`, and
-        :data:`GROUND` along the scene's directions "right" and "front", nan where the scene has none; all -1 where
-        there is no object.
-    """
-    width, height = size
-    seen = width * aspect
-    found = np.full((len(scenes), MAX_OBJECTS, FIELDS), -1, np.float32)
-    unknown = (float("nan"),) * 3
-    for row, scene in zip(found, scenes, strict=True):
-        ways = [scene.directions.get(name, unknown) for name in ("right", "front")]
-        for place, thing in zip(row, scene.objects[:MAX_OBJECTS], strict=False):
-            column, line, _ = thing.pixel_coords
-            place[COLUMN], place[ROW] = column / width, (line - (height - seen) / 2) / seen
-            place[KINDS] = [values.index(getattr(thing, name)) for name, values in ATTRIBUTES.items()]
-            place[GROUND] = [sum(map(operator.mul, thing.coords, way)) for way in ways]
-    return found
 
 
 def is_object(scenes: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clevr.reasoning.network import FiLMReasoner, QuestionBatch
+from clevr.questions.batch import QuestionBatch
+from clevr.reasoning.network import FiLMReasoner
 from clevr.reasoning.positions import ObjectPositions
 from clevr.reasoning.supervision import OutlineHead, ReferentHead, SceneHead
 

@@ -6,10 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from clevr.config import ReasonerConfig
+from clevr.data.feature_config import IMAGENET_MEAN, IMAGENET_STD
 from fewshot_film.film import append_coordinates
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class PixelInput(nn.Module):

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from clevr.config import ReasonerConfig, TrainConfig
+from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.reasoning.loading import save_reasoner
-from clevr.reasoning.network import FiLMReasoner, QuestionBatch
-from clevr.reasoning.prefixes import build_prefix_tree
+from clevr.reasoning.network import FiLMReasoner
 from tests.clevr.worlds import make_world
 
 SMALL = ReasonerConfig(

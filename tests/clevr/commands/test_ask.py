@@ -19,9 +19,8 @@ from clevr.data.backbone import Extractor
 from clevr.data.errors import DataError, DataNotFoundError
 from clevr.data.feature_config import ExtractorConfig
 from clevr.data.pictures import fit_picture
+from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import ANSWER_WORDS
-from clevr.reasoning.network import QuestionBatch
-from clevr.reasoning.prefixes import build_prefix_tree
 from fewshot_film.film import append_coordinates
 from fewshot_film.run.command import main
 from fewshot_film.run.errors import ConfigError

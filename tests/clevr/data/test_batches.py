@@ -11,11 +11,11 @@ from clevr.config import ClevrDataConfig
 from clevr.data.batches import ReasoningData, in_order, load_reasoning_data, unknown_token
 from clevr.data.errors import DataError
 from clevr.data.training_batches import CURRICULUM, Changes, FreshBatches, TrainingBatches
+from clevr.questions.batch import QuestionBatch
 from clevr.questions.executor import execute
 from clevr.questions.families import FAMILIES, GROUPS
 from clevr.questions.parser import parse
 from clevr.questions.tokens import ANSWER_WORDS, CLEVR_VOCABULARY
-from clevr.reasoning.network import QuestionBatch
 from clevr.reasoning.training import answers_of
 from clevr.world.augmentation import Augmentation
 from tests.clevr.data.builders import a_question, write_clevr, write_json

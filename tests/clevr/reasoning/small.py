@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from clevr.config import ReasonerConfig
-from clevr.reasoning.network import FiLMReasoner, QuestionBatch
-from clevr.reasoning.prefixes import build_prefix_tree
+from clevr.questions.batch import QuestionBatch, build_prefix_tree
+from clevr.reasoning.network import FiLMReasoner
 
 SMALL = ReasonerConfig(
     width=32,

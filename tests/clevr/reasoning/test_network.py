@@ -9,9 +9,9 @@ import torch.nn.functional as F
 
 from benchmarks.plain_reasoner import PlainReasoner
 from clevr.config import EffectsConfig, ReasonerConfig, TrainConfig
+from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import Vocabulary
-from clevr.reasoning.network import FiLMReasoner, QuestionBatch
-from clevr.reasoning.prefixes import build_prefix_tree
+from clevr.reasoning.network import FiLMReasoner
 from fewshot_film.film import Modulation
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.parsing import parse

@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 
 from clevr.config import ReasonerConfig
+from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import ANSWER_WORDS, ANSWERS, VOCABULARY
-from clevr.reasoning.network import FiLMReasoner, QuestionBatch
-from clevr.reasoning.prefixes import build_prefix_tree
-from clevr.reasoning.published import from_published, load_published, read_published, to_published
-from clevr.reasoning.published_settings import PublishedError
+from clevr.reasoning.network import FiLMReasoner
+from clevr.reasoning.published import PublishedError, from_published, load_published, read_published, to_published
 from tests.reference.clevr_published_film import answer_logits
 
 QUESTIONS = ["How many red things are there?", "Is there a big cube?", "What color is the small shiny ball?"]

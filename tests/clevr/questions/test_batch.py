@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clevr.reasoning.prefixes import PrefixTree, build_prefix_tree
+from clevr.questions.batch import PrefixTree, build_prefix_tree
 
 texts = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=6), min_size=1, max_size=8)
 

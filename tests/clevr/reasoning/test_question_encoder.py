@@ -5,9 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from clevr.reasoning.prefixes import build_prefix_tree
-from clevr.reasoning.questions import QuestionEncoder
-from clevr.reasoning.recurrence import gru_over_tree
+from clevr.questions.batch import build_prefix_tree
+from clevr.reasoning.question_encoder import QuestionEncoder, gru_over_tree
 
 
 def encoder() -> QuestionEncoder:

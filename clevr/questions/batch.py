@@ -1,4 +1,4 @@
-"""Many questions as one tree of their beginnings, so that a recurrent network reads each beginning once.
+"""Questions as tensors: a batch of them, read as one tree of their beginnings, so that a GRU reads each beginning once.
 
 CLEVR's questions are made from few patterns: of the states that a GRU would go through for a batch of 160 questions
 about a third are the same. Sharing them changes nothing in the result.
@@ -74,3 +74,24 @@ def _grow(padded: NDArray[np.int64], lengths: NDArray[np.int64]) -> PrefixTree:
         torch.from_numpy(passed[np.arange(padded.shape[1]) < lengths[:, None]]),
         torch.from_numpy(lengths),
     )
+
+
+@dataclass(frozen=True)
+class QuestionBatch:
+    """Questions about pictures; each picture is there once."""
+
+    pictures: Tensor
+    """Pictures ``(P, 3, H, W)``, uint8, or feature maps ``(P, C, H, W)``; or what :meth:`FiLMReasoner.see` made of
+    them."""
+    picture: Tensor
+    """Which of the pictures each question is about, ``(Q,)``."""
+    tree: PrefixTree
+    """The questions."""
+    answers: Tensor | None = None
+    """Position of each answer in :data:`clevr.questions.tokens.ANSWER_WORDS`, ``(Q,)``."""
+    scenes: Tensor | None = None
+    """What lies where in each picture, ``(P, 10, 8)``: see :func:`clevr.data.supervision.describe_scenes`."""
+    referents: Tensor | None = None
+    """Which objects each question is about, hop by hop, ``(Q, 4, 2, 10)``: 1, 0, or -1 where that does not apply."""
+    outlines: Tensor | None = None
+    """What each question does, ``(Q, 41)``: see :func:`clevr.questions.program_encoding.encode_program`."""

@@ -5,7 +5,7 @@ import torch
 
 from clevr.answers.predict import one_question
 from clevr.questions.tokens import VOCABULARY
-from clevr.reasoning.vocabulary import extend_vocabulary
+from clevr.reasoning.network import extend_vocabulary
 from tests.clevr.models import a_reasoner
 
 
