@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor, fx, nn
 
 from fewshot_film.film.errors import SiteError
-from fewshot_film.film.layer import film
+from fewshot_film.film.layer import Modulation, film
 from fewshot_film.film.naming import matches, suggest
 from fewshot_film.film.norms import channel_axis, is_norm, norm_width
 from fewshot_film.film.sites import Modulations, Site, Sites
@@ -102,6 +103,21 @@ class _Link:
         self.call = _Call()
         self.whole = True
         """Whether all hooks are still there."""
+        self.used = False
+        """Whether any call has brought modulations so far."""
+
+    def check_recomputation(self) -> None:
+        """Refuse to recompute activations without the modulations that they were first computed with.
+
+        Raises:
+            SiteError: a backward pass runs the network again outside the call that brought the modulations.
+        """
+        if self.used and torch._C._current_graph_task_id() != -1:
+            raise SiteError(
+                "a layer with FiLM is run again by the backward pass, where the modulations of its call are gone: a "
+                "part of the network is checkpointed (torch.utils.checkpoint). The gradients would be wrong; expected "
+                "the checkpoint around the whole call: checkpoint(filmed, x, modulations, use_reentrant=False)"
+            )
 
 
 class _SiteHook:
@@ -116,12 +132,63 @@ class _SiteHook:
         self.link = link
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
-        modulation = self.link.call.modulations.get(self.site.name)
-        if modulation is None:
-            return output
-        if self.axis == 1:
-            return film(output, *modulation)
-        return film(output.movedim(self.axis, 1), *modulation).movedim(1, self.axis)
+        modulations = self.link.call.modulations
+        if not modulations and not torch.compiler.is_compiling():
+            self.link.check_recomputation()
+        modulation = modulations.get(self.site.name)
+        return output if modulation is None else film_along(output, modulation, self.axis)
+
+
+def film_along(output: Tensor, modulation: Modulation, axis: int) -> Tensor:
+    """FiLM over features whose channels are on any axis.
+
+    Args:
+        output: features, ``C`` channels on ``axis``.
+        modulation: gamma and beta, ``(B, C)`` or ``(1, C)`` each.
+        axis: 1, or -1 for channels-last features.
+    """
+    if axis == 1:
+        return film(output, *modulation)
+    return film(output.movedim(axis, 1), *modulation).movedim(1, axis)
+
+
+def site_values(modulations: Any, name: str, num_channels: int, like: Tensor) -> Modulation:
+    """Gamma and beta of one site, ``(B, C)`` or ``(1, C)``; the identity where there are no values for it."""
+    modulation = None if modulations is None else modulations.get(name)
+    if modulation is not None:
+        return Modulation(*modulation)
+    ones = torch.ones(1, num_channels, dtype=like.dtype, device=like.device)
+    return Modulation(ones, torch.zeros_like(ones))
+
+
+# What torch.fx records as one step: which sites have values is known only when a traced network runs.
+fx.wrap("film")
+fx.wrap("site_values")
+
+
+@contextmanager
+def _sites_traced(network: nn.Module, sites: Sites, modulations: fx.Proxy) -> Iterator[None]:
+    """Within the block torch.fx records FiLM behind every site: a tracer runs no hooks of the layers it takes whole."""
+    layers = {site: network.get_submodule(site.name) for site in sites}
+    kinds = {site: type(layer) for site, layer in layers.items()}
+    try:
+        for site, layer in layers.items():
+            layer.__class__ = _traced_kind(kinds[site], site, channel_axis(layer), modulations)
+        yield
+    finally:
+        for site, layer in layers.items():
+            layer.__class__ = kinds[site]
+
+
+def _traced_kind(kind: type[nn.Module], site: Site, axis: int, modulations: fx.Proxy) -> type[nn.Module]:
+    """A class like that of the site's layer, whose calls are followed by FiLM."""
+
+    def call(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        output = kind.__call__(self, *args, **kwargs)
+        values = site_values(modulations, site.name, site.num_channels, output)
+        return film_along(output, Modulation(values[0], values[1]), axis)
+
+    return type(kind.__name__, (kind,), {"__module__": kind.__module__, "__call__": call})
 
 
 class FiLMedNetwork(nn.Module):
@@ -132,7 +199,10 @@ class FiLMedNetwork(nn.Module):
 
     When a part of ``network`` recomputes its activations in the backward pass (``torch.utils.checkpoint``),
     put the checkpoint around the call of the FiLM-ed network instead: outside the call there are no
-    modulations.
+    modulations, and the backward pass ends with a :class:`SiteError`.
+
+    ``torch.fx.symbolic_trace`` and torchvision's ``create_feature_extractor`` take it, with ``modulations`` as an
+    input of the traced network.
 
     Attributes:
         network: the plain network.
@@ -165,6 +235,10 @@ class FiLMedNetwork(nn.Module):
         """
         if modulations is None:
             return self.network(x)
+        traced: Any = modulations
+        if isinstance(traced, fx.Proxy):
+            with _sites_traced(self.network, self.sites, traced):
+                return self.network(x)
         with self.modulated(modulations):
             return self.network(x)
 
@@ -187,6 +261,8 @@ class FiLMedNetwork(nn.Module):
         call = self._link.call
         outer = call.modulations
         call.modulations = modulations
+        if modulations and not torch.compiler.is_compiling():
+            self._link.used = True
         try:
             yield self
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.fx
 from torch import Tensor, nn
 from torch.utils import _pytree
 
@@ -86,6 +87,25 @@ def check_film_inputs(x: Tensor, gamma: Tensor, beta: Tensor) -> None:
         )
 
 
+def check_width(x: Tensor, num_channels: int) -> Tensor:
+    """The features themselves, if they are ``(B, num_channels, *)``.
+
+    Raises:
+        ShapeError: they are not.
+    """
+    if x.ndim < 2 or x.shape[1] != num_channels:
+        raise ShapeError(
+            f"FiLM({num_channels}): features have shape {tuple(x.shape)}, expected "
+            f"(B, {num_channels}, *); build the layer with the width of its input"
+        )
+    return x
+
+
+# Functions that torch.fx records as they are: a tracer's stand-in for a tensor has no shape to check.
+torch.fx.wrap("film")
+torch.fx.wrap("check_width")
+
+
 class FiLM(nn.Module):
     """FiLM as a layer: the identity until it is given values.
 
@@ -137,12 +157,8 @@ class FiLM(nn.Module):
         Raises:
             ShapeError: ``x`` is not ``num_channels`` wide, or the values do not fit it.
         """
-        if x.ndim < 2 or x.shape[1] != self.num_channels:
-            raise ShapeError(
-                f"FiLM({self.num_channels}): features have shape {tuple(x.shape)}, expected "
-                f"(B, {self.num_channels}, *); build the layer with the width of its input"
-            )
         values = self.modulation if modulation is None else modulation
+        x = check_width(x, self.num_channels)
         return x if values is None else film(x, *values)
 
     def extra_repr(self) -> str:
