@@ -31,6 +31,7 @@ setup(
         "google-crc32c>=1.5",
         "pyyaml>=6",
         "jsonargparse[signatures]>=4.49",
+        "filelock>=3.32.7",  # earlier ones leave a lock with loader workers that outlive a killed parent
         "lightning-fabric>=2.5",
         "safetensors>=0.5",
         "tqdm>=4.66",

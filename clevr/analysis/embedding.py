@@ -19,6 +19,7 @@ from clevr.answers.style import TYPE_COLORS, new_figure
 from clevr.data.table import QuestionTable
 from clevr.questions.families import FAMILIES
 from clevr.questions.programs import QUESTION_TYPES
+from fewshot_film.extras import optional
 
 NEIGHBOURS = 10
 _MOST = 3000
@@ -30,7 +31,7 @@ def analyse(subject: Subject) -> Finding:
     """Neighbourhoods and t-SNE of gamma and beta, block by block.
 
     Raises:
-        ImportError: scikit-learn is not installed.
+        MissingExtraError: scikit-learn is not installed.
         ValueError: the questions have no families, so their kinds are unknown.
     """
     learn = _scikit_learn()
@@ -135,11 +136,7 @@ def _by_chance(kinds: NDArray[np.str_]) -> float:
 
 
 def _scikit_learn() -> ModuleType:
-    try:
-        import sklearn
-        import sklearn.decomposition
-        import sklearn.manifold
-    except ImportError:
-        raise ImportError("t-SNE needs scikit-learn; install it with: pip install 'fewshot-film[analysis]'") from None
-    module: ModuleType = sklearn
-    return module
+    for module in ("sklearn.decomposition", "sklearn.manifold"):
+        optional(module, extra="analysis", what="t-SNE")
+    found: ModuleType = optional("sklearn", extra="analysis", what="t-SNE")
+    return found
