@@ -34,7 +34,7 @@ def analyse(subject: Subject) -> Finding:
         MissingExtraError: scikit-learn is not installed.
         ValueError: the questions have no families, so their kinds are unknown.
     """
-    learn = _scikit_learn()
+    learn = scikit_learn()
     numbers = subject.numbers[:: -(-len(subject.numbers) // _MOST)]
     functions = last_functions(subject.data.table, numbers)
     numbers = numbers[functions != ""]
@@ -135,7 +135,12 @@ def _by_chance(kinds: NDArray[np.str_]) -> float:
     return float((counts * (counts - 1)).sum() / (len(kinds) * (len(kinds) - 1)))
 
 
-def _scikit_learn() -> ModuleType:
+def scikit_learn() -> ModuleType:
+    """The package, with what t-SNE takes of it.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
     for module in ("sklearn.decomposition", "sklearn.manifold"):
         optional(module, extra="analysis", what="t-SNE")
     found: ModuleType = optional("sklearn", extra="analysis", what="t-SNE")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from fewshot_film.extras import MissingExtraError, optional
+from fewshot_film.extras import MissingExtraError
 from fewshot_film.run.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -83,8 +83,10 @@ def run(config: AnalyseConfig) -> None:
 
 def _that_run_here() -> tuple[Analysis, ...]:
     """All analyses but those whose packages are missing; one line names these."""
+    from clevr.analysis.embedding import scikit_learn
+
     try:
-        optional("sklearn", extra="analysis", what="embedding")
+        scikit_learn()
     except MissingExtraError as error:
         logger.info("left out embedding: %s", error)
         return tuple(name for name in ALL if name != "embedding")
