@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 NETWORK = ("--backbone.width=4", "--backbone.blocks=[1,1]", "--backbone.image_size=16", "--backbone.channels=1")
+SIZES = ("--batch_size=16", "--validation.query=2", "--validation.episodes=2")
 LOOP = ("--loop.steps=2", "--loop.validate_every=2", "--loop.log_every=1")
 FOLDERS = ("--data.source=folder", "--data.root=labelled", "--data.split_seed=0")
 
@@ -20,7 +21,7 @@ JOBS: dict[tuple[str, str], str] = {
     (
         "fewshot-film",
         "pretrain",
-    ): f"--out pre --batch_size=16 {' '.join((*NETWORK, *LOOP, *FOLDERS))} --validation.query=2 --validation.episodes=2",
+    ): f"--out pre {' '.join((*NETWORK, *LOOP, *FOLDERS, *SIZES))}",
     ("fewshot-film", "train"): (
         f"--out meta --learner.method prototypes --learner.backbone.weights pre/model {' '.join((*LOOP, *FOLDERS))} "
         "--learner.backbone.width=4 --learner.backbone.blocks=[1,1] --learner.backbone.image_size=16 "

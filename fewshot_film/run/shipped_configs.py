@@ -30,9 +30,8 @@ def find_config(file: str) -> Path:
     name = path.as_posix().removeprefix("configs/").removesuffix(".yaml")
     if name in shipped:
         return shipped[name]
-    near = difflib.get_close_matches(name, shipped, n=3) or sorted(
-        known for known in shipped if name in known.split("/")
-    )
+    same_folder = [known for known in shipped if known.startswith(f"{name}/")]
+    near = same_folder or difflib.get_close_matches(name, shipped, n=3)
     raise ConfigError(
         f"no configuration file {file}; expected the path of a YAML file, or a name that comes with the package: "
         + (f"did you mean {' or '.join(near)}?" if near else ", ".join(shipped))
