@@ -54,6 +54,7 @@ wheel_in_a_bare_environment() {
 programs_do_their_jobs_elsewhere() {
     local bin=$SCRATCH/bare/bin
     mkdir "$SCRATCH/elsewhere"
+    cp .ci/two_classes.py "$SCRATCH/elsewhere"
     (
         cd "$SCRATCH/elsewhere"
         "$bin/python" -c 'import fewshot_film, importlib.util as find; assert not find.find_spec("benchmarks")'
@@ -61,11 +62,12 @@ programs_do_their_jobs_elsewhere() {
         "$bin/clevr-film" inspect world
         "$bin/clevr-film" evaluate clevr-small world --split val
         "$bin/clevr-film" ask world/images/val/CLEVR_val_000000.png 'How many cubes are there?'
-        "$bin/clevr-film" objects --scenes 40 --out objects --workers 1
+        "$bin/clevr-film" objects --scenes 4 --out objects --workers 1
         "$bin/clevr-film" train --config clevr/small --print_config >/dev/null
+        "$bin/python" two_classes.py
         "$bin/fewshot-film" pretrain --config glyphs/pretrain --out runs/pretrain --loop.steps 3 --loop.patience null
         "$bin/fewshot-film" evaluate general-small --data.source glyphs --ways '[5]' --shots '[1]' --episodes 5
-        "$bin/fewshot-film" compare --data objects/train --splits 3
-        "$bin/fewshot-film" classify --support objects/train --query objects/train --out named
+        "$bin/fewshot-film" compare --data labelled --splits 3
+        "$bin/fewshot-film" classify --support labelled --query labelled --out named
     )
 }
