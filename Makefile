@@ -4,6 +4,14 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python -m
 INSTALLED = $(VENV)/.installed
+LEARN2LEARN ?= auto
+COMPILER = $(firstword $(CC))
+PIP = $(RUN) pip install --quiet --disable-pip-version-check
+# without its declared dependencies, most of which it never imports; the C code is generated anew for this Python
+ADD_LEARN2LEARN = $(PIP) --constraint constraints.txt --editable '.[learn2learn]' \
+	&& CYTHON_FORCE_REGEN=1 $(PIP) --no-deps --use-pep517 \
+		--config-settings=--build-option=build_ext learn2learn==0.2.0 \
+	&& $(RUN) fewshot_film.extras
 
 .DEFAULT_GOAL := help
 .PHONY: help install learn2learn demo app docs screenshots reliability test test-all lint clean
@@ -11,21 +19,27 @@ INSTALLED = $(VENV)/.installed
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: $(INSTALLED)  ## virtual environment with the package and its tools, in .venv
+install: $(INSTALLED)  ## virtual environment in .venv, with learn2learn where there is a C compiler (LEARN2LEARN=no: without)
 
+# what `make learn2learn` may not do without is here told in a line, and gone on without
 $(INSTALLED): setup.py pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(PIP) --constraint constraints.txt --editable '.[dev]'
+	@if [ '$(LEARN2LEARN)' = no ]; then \
+		echo 'learn2learn is left out, as asked for (LEARN2LEARN=no); MAML, ANIL and Meta-SGD need it'; \
+	elif ! command -v $(COMPILER) >/dev/null; then \
+		echo 'no C compiler ($(COMPILER)): learn2learn is left out; MAML, ANIL and Meta-SGD need it, nothing else'; \
+	elif ! { $(ADD_LEARN2LEARN); } >$(VENV)/learn2learn.log 2>&1; then \
+		echo 'learn2learn could not be built and is left out ($(VENV)/learn2learn.log says why); nothing but MAML, ANIL and Meta-SGD needs it'; \
+	else \
+		touch $(VENV)/.learn2learn; \
+	fi
 	touch $@
 
-learn2learn: $(VENV)/.learn2learn  ## add learn2learn (needs a C compiler): MAML, ANIL, Meta-SGD, its task sets
+learn2learn: $(INSTALLED) $(VENV)/.learn2learn  ## add learn2learn (needs a C compiler), or fail: MAML, ANIL, Meta-SGD, its task sets
 
-# without its declared dependencies, most of which it never imports; the C code is generated anew for this Python
-$(VENV)/.learn2learn: $(INSTALLED)
-	$(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[learn2learn]'
-	CYTHON_FORCE_REGEN=1 $(RUN) pip install --quiet --disable-pip-version-check --no-deps --use-pep517 \
-		--config-settings=--build-option=build_ext learn2learn==0.2.0
-	$(RUN) fewshot_film.extras
+$(VENV)/.learn2learn: | $(INSTALLED)
+	$(ADD_LEARN2LEARN)
 	touch $@
 
 demo: $(INSTALLED)  ## train on generated pictures for two minutes, evaluate, and draw an episode

@@ -1,14 +1,27 @@
 """Packages, dependencies and command lines; the settings of tools are in pyproject.toml."""
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "fewshot_film" / "__init__.py").read_text())
 
 DOCS = ["jinja2>=3.1", "latex2mathml>=3.77", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.30", "nbformat>=5.10"]
+
+
+class BuildWithConfigs(build_py):
+    """Puts ``configs/`` into the package, where ``--config NAME`` looks for it outside a checkout."""
+
+    def run(self):
+        """Build, then copy; an editable installation finds the folder in the checkout."""
+        super().run()
+        if not self.editable_mode:
+            shutil.copytree(HERE / "configs", Path(self.build_lib, "fewshot_film", "configs"), dirs_exist_ok=True)
+
 
 setup(
     name="fewshot-film",
@@ -18,7 +31,8 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.11",
-    packages=find_packages(include=["fewshot_film*", "clevr*", "benchmarks*"]),
+    packages=find_packages(include=["fewshot_film*", "clevr*"]),
+    cmdclass={"build_py": BuildWithConfigs},
     package_data={
         "fewshot_film": ["py.typed", "data/splits/*.json", "pretrained/*/*", "app/*.css", "app/*.js"],
         "clevr": ["py.typed", "models/*/*", "**/*.json", "**/*.yaml"],
@@ -31,6 +45,7 @@ setup(
         "google-crc32c>=1.5",
         "pyyaml>=6",
         "jsonargparse[signatures]>=4.49",
+        "filelock>=3.32.7",  # earlier ones leave a lock with loader workers that outlive a killed parent
         "lightning-fabric>=2.5",
         "safetensors>=0.5",
         "tqdm>=4.66",

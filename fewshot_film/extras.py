@@ -21,6 +21,25 @@ class MissingExtraError(UserError, ImportError):
     """A library is asked for that belongs to an extra, and is not installed."""
 
 
+def optional(module: str, *, extra: str, what: str) -> Any:
+    """A module of a package that an extra brings.
+
+    Args:
+        module: dotted name.
+        extra: name of the extra in ``pip install 'fewshot-film[EXTRA]'``.
+        what: begins the error: what asked for it.
+
+    Raises:
+        MissingExtraError: it, or what it imports, is not installed; the message has the command.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{what} needs the extra `{extra}` ({error}): pip install 'fewshot-film[{extra}]'"
+        ) from error
+
+
 def learn2learn() -> Any:
     """The package learn2learn.
 

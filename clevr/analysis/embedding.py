@@ -19,6 +19,7 @@ from clevr.answers.style import TYPE_COLORS, new_figure
 from clevr.data.table import QuestionTable
 from clevr.questions.families import FAMILIES
 from clevr.questions.programs import QUESTION_TYPES
+from fewshot_film.extras import optional
 
 NEIGHBOURS = 10
 _MOST = 3000
@@ -30,10 +31,10 @@ def analyse(subject: Subject) -> Finding:
     """Neighbourhoods and t-SNE of gamma and beta, block by block.
 
     Raises:
-        ImportError: scikit-learn is not installed.
+        MissingExtraError: scikit-learn is not installed.
         ValueError: the questions have no families, so their kinds are unknown.
     """
-    learn = _scikit_learn()
+    learn = scikit_learn()
     numbers = subject.numbers[:: -(-len(subject.numbers) // _MOST)]
     functions = last_functions(subject.data.table, numbers)
     numbers = numbers[functions != ""]
@@ -134,12 +135,13 @@ def _by_chance(kinds: NDArray[np.str_]) -> float:
     return float((counts * (counts - 1)).sum() / (len(kinds) * (len(kinds) - 1)))
 
 
-def _scikit_learn() -> ModuleType:
-    try:
-        import sklearn
-        import sklearn.decomposition
-        import sklearn.manifold
-    except ImportError:
-        raise ImportError("t-SNE needs scikit-learn; install it with: pip install 'fewshot-film[analysis]'") from None
-    module: ModuleType = sklearn
-    return module
+def scikit_learn() -> ModuleType:
+    """The package, with what t-SNE takes of it.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    for module in ("sklearn.decomposition", "sklearn.manifold"):
+        optional(module, extra="analysis", what="t-SNE")
+    found: ModuleType = optional("sklearn", extra="analysis", what="t-SNE")
+    return found

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from fewshot_film.extras import MissingExtraError
 from fewshot_film.run.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,9 +31,9 @@ class AnalyseConfig:
     """Folder or zip in CLEVR's format."""
     out: Path
     """Folder for NAME.png and NAME.json of every analysis."""
-    analyses: tuple[Analysis, ...] = ALL
+    analyses: tuple[Analysis, ...] | None = None
     """histograms of gamma and beta, their embedding by t-SNE, accuracy after resets and noise, logical consistency,
-    zero-shot composition."""
+    zero-shot composition. null: all that the installed packages allow."""
     split: str = "val"
     """Split whose questions and pictures are used."""
     train_split: str = "train"
@@ -52,7 +54,7 @@ class AnalyseConfig:
             raise ConfigError(f"questions is {self.questions}; expected at least 100")
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"seed is {self.seed}; expected 0 to {2**32 - 1}")
-        if not self.analyses:
+        if self.analyses is not None and not self.analyses:
             raise ConfigError(f"analyses is empty; expected some of {', '.join(ALL)}")
 
 
@@ -63,14 +65,15 @@ def run(config: AnalyseConfig) -> None:
         SavedModelError: there is no such model, or it is damaged.
         DataNotFoundError: a split or a part of it is missing.
         ConfigError: the model or the split lack what an analysis needs.
-        ImportError: a library is not installed.
+        MissingExtraError: an analysis that is named needs a package that is not installed.
     """
     from clevr.answers.style import save_figure
     from fewshot_film.run.results import write_result
 
-    subject = _subject(config)
+    analyses = _that_run_here() if config.analyses is None else config.analyses
+    subject = _subject(config, analyses)
     config.out.mkdir(parents=True, exist_ok=True)
-    for name in config.analyses:
+    for name in analyses:
         logger.info("%s", name)
         finding = importlib.import_module(f"clevr.analysis.{name}").analyse(subject)
         save_figure(config.out / f"{name}.png", finding.figure)
@@ -78,7 +81,19 @@ def run(config: AnalyseConfig) -> None:
         logger.info("%s", config.out / f"{name}.png")
 
 
-def _subject(config: AnalyseConfig) -> Subject:
+def _that_run_here() -> tuple[Analysis, ...]:
+    """All analyses but those whose packages are missing; one line names these."""
+    from clevr.analysis.embedding import scikit_learn
+
+    try:
+        scikit_learn()
+    except MissingExtraError as error:
+        logger.info("left out embedding: %s", error)
+        return tuple(name for name in ALL if name != "embedding")
+    return ALL
+
+
+def _subject(config: AnalyseConfig, analyses: Sequence[Analysis]) -> Subject:
     from clevr.analysis.subject import Subject
     from clevr.data.batches import load_reasoning_data
     from clevr.data.reader import ClevrSplit
@@ -97,6 +112,6 @@ def _subject(config: AnalyseConfig) -> Subject:
     split = ClevrSplit.open(config.data, config.split)
     scenes = {scene.image_filename: scene for scene in split.scenes()} if split.files.scenes else {}
     known = data.table
-    if "resets" in config.analyses and config.train_split != config.split:
+    if "resets" in analyses and config.train_split != config.split:
         known = ClevrSplit.open(config.data, config.train_split).table(config.cache)
     return Subject(reasoner, data, scenes, known, config.questions, config.seed)

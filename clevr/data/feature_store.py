@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clevr.data.errors import DataError, DataNotFoundError
+from fewshot_film.extras import optional
 
 FORMAT, VERSION = "clevr-film features", 1
 ARRAY, INDEX, PROGRESS = "features.npy", "index.json", "progress.json"
@@ -88,7 +89,7 @@ def open_features(
     Raises:
         DataNotFoundError: there are no features of that split.
         DataError: they are damaged, not finished, of another shape, or lack a picture.
-        ImportError: they are an HDF5 file, and h5py is not installed.
+        MissingExtraError: they are an HDF5 file, and h5py is not installed.
     """
     if not str(root):
         raise DataNotFoundError(f"the model reads features, and their folder is not given; {_EXPECTED}")
@@ -186,7 +187,7 @@ class Hdf5Features:
         path: file with a data set ``features``, ``(N, C, H, W)``.
     Raises:
         DataError: the file cannot be read, or has no such data set.
-        ImportError: h5py is not installed.
+        MissingExtraError: h5py is not installed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -282,10 +283,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _open_hdf5(path: Path) -> Any:
-    try:
-        import h5py
-    except ImportError:
-        raise ImportError(f"reading {path} needs h5py; install it with: pip install 'fewshot-film[hdf5]'") from None
+    h5py = optional("h5py", extra="hdf5", what=f"reading {path}")
     try:
         return h5py.File(path, "r")
     except OSError as error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any, Protocol, cast
 
@@ -15,14 +16,25 @@ from fewshot_film.classifier.pretrained import load_pretrained
 from fewshot_film.config.learners import LearnerConfig
 from fewshot_film.data import ImageSet
 from fewshot_film.episodes import Plan, build_episode
+from fewshot_film.extras import MissingExtraError
 from fewshot_film.film import remove_film
 from fewshot_film.learners import CONFIGS, Learner, build_learner
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.film_learner import FilmLearner
 from fewshot_film.learners.prototypes import PrototypeHead, class_means
+from fewshot_film.learners.registry import LEARNERS
 from fewshot_film.run.errors import ConfigError
 
+log = logging.getLogger(__name__)
+
 PIXELS = "pixels"
+
+_FIXED_FEATURES = tuple(
+    method
+    for method, config in CONFIGS.items()
+    if issubclass(LEARNERS[config], FilmLearner) and not LEARNERS[config].transductive
+)
+"""Methods that are a head on features which no support set changes, once there is no FiLM."""
 
 
 class Contender(Protocol):
@@ -92,29 +104,58 @@ def load_models(names: Sequence[str]) -> dict[str, Learner]:
 def without_training(names: Sequence[str], backbone: Backbone, template: LearnerConfig) -> dict[str, Learner | None]:
     """Learners that have nothing to train beside the backbone, by name; None stands for raw pixels.
 
+    Only what is asked for is built, so that a package which another method needs may be missing.
+
     Args:
-        names: which; empty for all that take no gradient steps.
+        names: which; empty for all whose features no support set changes, without those that cannot run here.
         backbone: every learner gets a copy, without FiLM.
         template: settings that say what the backbone is.
 
     Raises:
         ConfigError: no learner has that name, or it has parts that must be trained.
+        MissingExtraError: a learner that is named needs a package that is not installed.
     """
-    found: dict[str, Learner | None] = {PIXELS: None}
-    for method, kind in CONFIGS.items():
-        plain = copy.deepcopy(backbone)
-        remove_film(plain)
-        learner = build_learner(_as_it_is(kind, template), plain)
-        shared = {id(parameter) for parameter in plain.parameters()}
-        if not any(one.requires_grad and id(one) not in shared for one in learner.parameters()):
-            found[method] = learner
-    for name in names:
-        if name not in found:
-            why = "has parts that must be trained: name a model of it in --models" if name in CONFIGS else "is unknown"
-            raise ConfigError(f"learner {name!r} {why}; those that work on a backbone as it is: {', '.join(found)}")
-    return {name: found[name] for name in names} or {
-        name: learner for name, learner in found.items() if learner is None or _has_fixed_features(learner)
-    }
+    if not names:
+        return {PIXELS: None, **_that_run_here(_FIXED_FEATURES, backbone, template)}
+    return {name: None if name == PIXELS else _named(name, backbone, template) for name in names}
+
+
+def _named(name: str, backbone: Backbone, template: LearnerConfig) -> Learner:
+    learner = _build(name, backbone, template) if name in CONFIGS else None
+    if learner is not None and not _has_trained_parts(learner):
+        return learner
+    why = "is unknown" if learner is None else "has parts that must be trained: name a model of it in --models"
+    known = ", ".join([PIXELS, *_that_run_here(CONFIGS, backbone, template)])
+    raise ConfigError(f"learner {name!r} {why}; those that work on a backbone as it is: {known}")
+
+
+def _that_run_here(methods: Iterable[str], backbone: Backbone, template: LearnerConfig) -> dict[str, Learner]:
+    """Those of some methods that have nothing to train; one line names those that miss a package."""
+    found: dict[str, Learner] = {}
+    missing: dict[str, MissingExtraError] = {}
+    for method in methods:
+        try:
+            learner = _build(method, backbone, template)
+        except MissingExtraError as error:
+            missing[method] = error
+        else:
+            if not _has_trained_parts(learner):
+                found[method] = learner
+    if missing:
+        log.info("left out %s: %s", ", ".join(missing), next(iter(missing.values())))
+    return found
+
+
+def _build(method: str, backbone: Backbone, template: LearnerConfig) -> Learner:
+    plain = copy.deepcopy(backbone)
+    remove_film(plain)
+    return build_learner(_as_it_is(CONFIGS[method], template), plain)
+
+
+def _has_trained_parts(learner: Learner) -> bool:
+    """Whether the learner has weights of its own beside the backbone's."""
+    shared = {id(parameter) for parameter in learner.backbone.parameters()}
+    return any(one.requires_grad and id(one) not in shared for one in learner.parameters())
 
 
 def contender(learner: Learner | None, images: ImageSet, device: torch.device) -> Contender:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
 from fewshot_film.data.errors import PictureError
 from fewshot_film.data.image_set import Pixels
@@ -155,15 +156,16 @@ def _read(folder: Path, shape: tuple[int, int, int]) -> Decoded | None:
 @contextlib.contextmanager
 def _lock(path: Path) -> Iterator[bool]:
     """Hold a lock that the system drops when the process dies; False where there is no such lock."""
-    with path.open("w") as file:
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except (ImportError, OSError):
-            yield False
-        else:
-            yield True
+    lock = FileLock(path)
+    try:
+        lock.acquire()
+    except (OSError, NotImplementedError):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 def _plain(name: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 _DAY = 86_400.0
+_WINDOWS = os.name == "nt"
 
 
 def in_the_making(path: Path, ending: str = "tmp") -> Path:
@@ -85,7 +86,7 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _is_abandoned(path: Path, host: str, process: int) -> bool:
-    if host == socket.gethostname():
+    if host == socket.gethostname() and not _WINDOWS:  # there os.kill(_, 0) is a Ctrl-C
         try:
             os.kill(process, 0)
         except ProcessLookupError:
@@ -99,8 +100,10 @@ def _is_abandoned(path: Path, host: str, process: int) -> bool:
 
 
 def _sync(path: Path) -> None:
-    """Wait until the file, or the entries of the folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Wait until the file, or the entries of the folder, are on the disk; Windows has no such thing for folders."""
+    if _WINDOWS and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDWR if _WINDOWS else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from filelock import FileLock, Timeout
 
 from fewshot_film.run.errors import RunFolderError
 
@@ -15,35 +16,39 @@ from fewshot_film.run.errors import RunFolderError
 class FolderLock:
     """Within the ``with`` block no other process gets the folder; the system drops the lock when the process dies.
 
+    Loader workers do not inherit it, so that those that outlive a killed parent do not keep the folder.
+
     Args:
-        folder: made if it is not there; it gets a file ``.lock``, which names the process that has it.
+        folder: made if it is not there; it gets a file ``.lock``, and within the block ``.owner``, which names the
+            process that has it: on some systems nobody can read a file that is locked.
     Raises:
         RunFolderError: on entry: another process has it.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._owner = folder / ".owner"
+        self._lock = FileLock(folder / ".lock", timeout=0, thread_local=False)
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._file = (self.folder / ".lock").open("a+", encoding="utf-8")
         try:
-            # Unlike flock, such a lock is not inherited by loader workers, which may outlive a killed parent.
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.seek(0)
-            owner = self._file.read().strip() or "another process"
-            self._file.close()
+            self._lock.acquire()
+        except Timeout:
             raise RunFolderError(
-                f"{self.folder} is in use by {owner}; wait until it ends, or choose another run folder"
+                f"{self.folder} is in use by {self._name_of_owner()}; wait until it ends, or choose another run folder"
             ) from None
-        self._file.truncate(0)
-        self._file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        self._file.flush()
+        self._owner.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.truncate(0)
-        self._file.close()
+        self._owner.unlink(missing_ok=True)
+        self._lock.release()
+
+    def _name_of_owner(self) -> str:
+        try:
+            return self._owner.read_text(encoding="utf-8").strip() or "another process"
+        except OSError:
+            return "another process"

@@ -9,7 +9,6 @@ import itertools
 import re
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -18,6 +17,7 @@ import yaml
 
 from fewshot_film.run.choices import choices_of
 from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.shipped_configs import find_config
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter, jsonargparse.DefaultHelpFormatter):
@@ -38,7 +38,8 @@ def parse(
 ) -> Any:
     """Build a ``config_class`` from flags and YAML files.
 
-    ``--config FILE`` may stand anywhere and more than once: files are read first, in their order, and flags
+    ``--config FILE`` may stand anywhere and more than once (FILE is a path, or the name of one that comes with the
+    package: :mod:`fewshot_film.run.shipped_configs`): files are read first, in their order, and flags
     beat them. A switch needs no value: ``--resume`` is ``--resume=true``. Where a field is a union of dataclasses
     (:mod:`fewshot_film.run.choices`) the flags and files say which, and only its keys exist.
 
@@ -65,14 +66,18 @@ def parse(
         formatter_class=_Formatter,
         exit_on_error=False,
     )
-    parser.add_argument("--config", action="config", help="YAML file of settings; flags beat what it says.")
+    parser.add_argument(
+        "--config",
+        action="config",
+        help="YAML file of settings, or the name of a shipped one (glyphs/pretrain); flags beat what it says.",
+    )
     contents = {file: _read_file(file) for file in _values(words, "config")}
     kinds = _add_settings(parser, config_class, words, list(contents.values()))
     files, flags = _tidy(words, kinds, positionals)
     for file in files:
         _check_keys(file, contents[file], kinds)
     try:
-        namespace = parser.parse_args([*(f"--config={file}" for file in files), *flags])
+        namespace = parser.parse_args([*(f"--config={find_config(file)}" for file in files), *flags])
     except argparse.ArgumentError as error:
         raise ConfigError(f"{_readable(error)}. See {prog} --help") from None
     for key, kind in kinds.items():
@@ -197,9 +202,7 @@ def _looks_like_flag(word: str) -> bool:
 
 def _read_file(file: str) -> dict[Any, Any]:
     """The settings that a YAML file holds."""
-    path = Path(file)
-    if not path.is_file():
-        raise ConfigError(f"no configuration file {file}; expected the path of a YAML file")
+    path = find_config(file)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

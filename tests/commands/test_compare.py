@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,10 @@ import torch
 
 from fewshot_film.commands.compare import markdown_table, with_differences
 from fewshot_film.commands.contenders import OnFeatures, Pixels, Whole, contender, without_training
+from fewshot_film.config.learners import LDAConfig
 from fewshot_film.episodes import HoldOutSampler
+from fewshot_film.extras import MissingExtraError
+from fewshot_film.learners.registry import LEARNERS
 from fewshot_film.run.errors import ConfigError
 from tests.classifier.small import film_learner, prototypes
 from tests.commands.pictures import fewshot_film, place  # noqa: F401 - a fixture
@@ -124,3 +129,44 @@ def test_only_what_needs_no_training_goes_on_any_backbone():
     assert list(named) == ["fine-tuning", "pixels"]
     with pytest.raises(ConfigError, match="learner 'relation' has parts that must be trained: name a model of it in"):
         without_training(("relation",), learner.backbone, learner.config)
+
+
+@pytest.fixture
+def no_learn2learn(monkeypatch):
+    monkeypatch.setitem(sys.modules, "learn2learn", None)
+
+
+@pytest.mark.usefixtures("no_learn2learn")
+def test_without_learn2learn_only_what_needs_it_is_refused(caplog):
+    learner = film_learner()
+    with caplog.at_level(logging.INFO):
+        assert "prototypes" in without_training((), learner.backbone, learner.config)
+        assert list(without_training(("fit", "pixels"), learner.backbone, learner.config)) == ["fit", "pixels"]
+    assert not caplog.records
+    with pytest.raises(MissingExtraError, match="make learn2learn"):
+        without_training(("prototypes", "maml"), learner.backbone, learner.config)
+
+
+@pytest.mark.usefixtures("no_learn2learn")
+def test_without_learn2learn_the_list_of_choices_leaves_it_out_and_says_so(caplog):
+    learner = film_learner()
+    with (
+        caplog.at_level(logging.INFO),
+        pytest.raises(ConfigError, match=r"'mine' is unknown; .*: pixels,.*, fit,") as found,
+    ):
+        without_training(("mine",), learner.backbone, learner.config)
+    assert "maml" not in str(found.value)
+    (line,) = caplog.messages
+    assert line.startswith("left out maml, anil, meta-sgd: learn2learn cannot be imported")
+
+
+def test_a_list_leaves_out_what_cannot_be_built(monkeypatch, caplog):
+    def missing(config, backbone):
+        raise MissingExtraError("lda needs a package")
+
+    monkeypatch.setitem(LEARNERS, LDAConfig, missing)
+    learner = film_learner()
+    with caplog.at_level(logging.INFO):
+        found = without_training((), learner.backbone, learner.config)
+    assert list(found) == ["pixels", "simple-cnaps", "prototypes", "qda"]
+    assert caplog.messages == ["left out lda: lda needs a package"]

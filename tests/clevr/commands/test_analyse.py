@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -161,7 +162,21 @@ def test_no_scikit_learn(
     monkeypatch.setitem(sys.modules, "sklearn", None)
     words = (a_saved_model(tmp_path / "model"), world, "--out", tmp_path / "out", "--analyses=[embedding]")
     assert analyse(*words) == 2
-    assert "t-SNE needs scikit-learn; install it with: pip install 'fewshot-film[analysis]'" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "t-SNE needs the extra `analysis` (" in said
+    assert "pip install 'fewshot-film[analysis]'" in said
+
+
+def test_without_scikit_learn_the_list_leaves_out_what_needs_it(
+    tmp_path: Path, world: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with caplog.at_level(logging.INFO):
+        assert analyse(a_saved_model(tmp_path / "model"), world, "--out", tmp_path / "out", "--questions=100") == 0
+    assert {path.stem for path in (tmp_path / "out").glob("*.json")} == set(ALL) - {"embedding"}
+    (said,) = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    assert "left out embedding" in said
+    assert "pip install 'fewshot-film[analysis]'" in said
 
 
 def test_settings_out_of_range(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_a_second_run_in_one_folder_is_refused(tmp_path: Path) -> None:
     """It would cut the array off under the first one's map."""
     folder = some_pictures(tmp_path / "pictures", 1)
     (tmp_path / "store").mkdir()
-    code = "import fcntl, sys, time; file = open(sys.argv[1], 'a'); fcntl.lockf(file, fcntl.LOCK_EX); print(flush=True)"
+    code = "import filelock, sys, time; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); print(flush=True)"
     command = [sys.executable, "-c", f"{code}; time.sleep(60)", str(tmp_path / "store" / ".lock")]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None

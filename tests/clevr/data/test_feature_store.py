@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from clevr.data.errors import DataError, DataNotFoundError
 from clevr.data.feature_store import FeatureStore, Hdf5Features, open_features, open_store
 from clevr.data.feature_writer import FeatureStoreError, FeatureWriter
+from fewshot_film.extras import MissingExtraError
 
 SHAPE = (2, 3, 4)
 NAMES = [f"CLEVR_val_{index:06d}.png" for index in range(5)]
@@ -208,7 +209,7 @@ def test_hdf5_without_features(tmp_path: Path) -> None:
 def test_hdf5_without_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = an_hdf5(tmp_path / "a.h5")
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
-    with pytest.raises(ImportError, match=r"needs h5py; install it with: pip install 'fewshot-film\[hdf5\]'"):
+    with pytest.raises(MissingExtraError, match=r"needs the extra `hdf5` .*: pip install 'fewshot-film\[hdf5\]'"):
         Hdf5Features(path)
 
 
