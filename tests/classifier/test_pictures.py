@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,9 @@ def test_any_shape_fits(height, width, resize):
         (np.zeros(5), ValueError, r"an array of shape \(5,\) holds no pictures"),
         (np.zeros((3, 192)), PictureError, None),
         ("nowhere.png", FileNotFoundError, "picture 0: there is no file nowhere.png"),
+        ("https://example.org/cat.jpg", PictureError, "cat.jpg: is a URL, .*download the file first and give its path"),
+        ([COLOUR, b"hello"], PictureError, "picture 1: is not an image"),
+        (io.StringIO("x"), PictureError, "picture 0: is a file opened as text"),
         (".", ValueError, "picture 0 is the folder .; expected a picture: give a list of the files in it"),
         (COLOUR.astype(float), PictureError, "picture 0: has values from 0 to 255; floating-point pictures go from 0"),
         (np.full((4, 4), np.nan), PictureError, "has values from nan to nan"),
@@ -121,6 +125,16 @@ def test_what_is_no_picture_is_refused(images, error, message):
 def save(path: Path, picture: Image.Image, **options) -> Path:
     picture.save(path, **options)
     return path
+
+
+def test_bytes_and_file_objects_are_read_like_the_file(tmp_path: Path):
+    path = save(tmp_path / "x.png", Image.fromarray(COLOUR))
+    data = path.read_bytes()
+    expected = read_pictures(path, 8, 3)
+    with path.open("rb") as file:
+        for images in (data, bytearray(data), io.BytesIO(data), file, [data], np.array([data, None], object)[:1]):
+            assert torch.equal(read_pictures(images, 8, 3), expected)
+    assert len(read_pictures([data, io.BytesIO(data), path], 8, 3)) == 3
 
 
 def test_every_mode_of_a_file(tmp_path: Path):
