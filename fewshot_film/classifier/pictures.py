@@ -18,8 +18,8 @@ from fewshot_film.data.pictures import Resize, to_array
 from fewshot_film.images import is_url, read_image
 
 KINDS = (
-    "paths, bytes of image files or binary file objects, PIL pictures, NumPy arrays (H, W), (H, W, C) or (N, H, W, C), or tensors (C, H, W) or (N, C, H, W), "
-    "with 1, 3 or 4 channels"
+    "paths, bytes of image files or binary file objects, PIL pictures, NumPy arrays (H, W), (H, W, C) or "
+    "(N, H, W, C), or tensors (C, H, W) or (N, C, H, W), with 1, 3 or 4 channels"
 )
 _CHANNELS = (1, 3, 4)
 
@@ -31,8 +31,9 @@ def read_pictures(images: Any, image_size: int, channels: int, resize: Resize = 
     laid on white. A file, a PIL picture and an array with the same pixels come to the same result.
 
     Args:
-        images: one picture or many: paths, the bytes of image files, binary file objects (`io.BytesIO`), PIL pictures, NumPy arrays ``(H, W)`` or ``(H, W, C)``, tensors
-            ``(C, H, W)``, in any mixture; or all in one array ``(N, H, W, C)`` or tensor ``(N, C, H, W)``.
+        images: one picture or many: paths, the bytes of image files, binary file objects (`io.BytesIO`), PIL
+            pictures, NumPy arrays ``(H, W)`` or ``(H, W, C)``, tensors ``(C, H, W)``, in any mixture; or all in
+            one array ``(N, H, W, C)`` or tensor ``(N, C, H, W)``.
         image_size: height and width to bring them to.
         channels: 3 for RGB, 1 for grey.
         resize: how a picture becomes square, see `fewshot_film.data.pictures.Resize`.

@@ -91,7 +91,7 @@ def test_any_shape_fits(height, width, resize):
 @pytest.mark.parametrize(
     ("images", "error", "message"),
     [
-        ([], ValueError, "there are no pictures; expected at least one of paths, PIL pictures"),
+        ([], ValueError, "there are no pictures; expected at least one of paths, bytes of image files"),
         (np.zeros((0, 4, 4, 3)), ValueError, "there are no pictures"),
         (7, ValueError, "a int holds no pictures"),
         ([COLOUR, 7], ValueError, "picture 1 is of type int; expected paths"),
