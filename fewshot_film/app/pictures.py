@@ -13,8 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from fewshot_film.data.errors import PictureError
-from fewshot_film.data.pictures import open_picture, to_array
+from fewshot_film.data.pictures import to_array
 from fewshot_film.data.source import ImageSource
+from fewshot_film.images import open_image
 from fewshot_film.run.page import Limits, UploadError
 
 THUMBNAIL = 112
@@ -61,7 +62,8 @@ class Reader:
             try:
                 self.limits.check_picture(path)
                 min_side = 2 * max(THUMBNAIL, self.image_size)
-                yield self.picture(open_picture(path.read_bytes(), path.name, min_side=min_side), path.name)
+                image = open_image(path.read_bytes(), path.name, min_side=min_side, max_pixels=self.limits.pixels)
+                yield self.picture(image, path.name)
             except (PictureError, UploadError) as error:
                 yield str(error)
 

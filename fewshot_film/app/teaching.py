@@ -184,7 +184,7 @@ class Teaching:
             return troubles
 
     def add_folder(self, root: Path) -> list[str]:
-        """Every class of a folder or zip with one sub-folder a class; returns what was wrong with its pictures.
+        """Every class of a folder or zip, see `fewshot_film.data.folder`; returns what was not used, and why.
 
         Classes of a name that is there already get the pictures.
 
@@ -195,7 +195,8 @@ class Teaching:
         with self._lock:
             source = open_source("folder", root)
             self._check_fits(source)
-            return self._take(source, range(len(source)), dict(enumerate(source.class_names)))
+            troubles = [*source.notes, *(f"{file}: {reason}" for file, reason in source.set_aside)]
+            return troubles + self._take(source, range(len(source)), dict(enumerate(source.class_names)))
 
     def add_example(self, name: str) -> None:
         """Replace everything by generated pictures: some classes, a query of each, and one of none of them.

@@ -14,11 +14,12 @@ from PIL import Image
 from torch import Tensor
 
 from fewshot_film.data.errors import PictureError
-from fewshot_film.data.pictures import Resize, open_picture, to_array
+from fewshot_film.data.pictures import Resize, to_array
+from fewshot_film.images import is_url, read_image
 
 KINDS = (
-    "paths, PIL pictures, NumPy arrays (H, W), (H, W, C) or (N, H, W, C), or tensors (C, H, W) or (N, C, H, W), "
-    "with 1, 3 or 4 channels"
+    "paths, bytes of image files or binary file objects, PIL pictures, NumPy arrays (H, W), (H, W, C) or "
+    "(N, H, W, C), or tensors (C, H, W) or (N, C, H, W), with 1, 3 or 4 channels"
 )
 _CHANNELS = (1, 3, 4)
 
@@ -30,8 +31,9 @@ def read_pictures(images: Any, image_size: int, channels: int, resize: Resize = 
     laid on white. A file, a PIL picture and an array with the same pixels come to the same result.
 
     Args:
-        images: one picture or many: paths, PIL pictures, NumPy arrays ``(H, W)`` or ``(H, W, C)``, tensors
-            ``(C, H, W)``, in any mixture; or all in one array ``(N, H, W, C)`` or tensor ``(N, C, H, W)``.
+        images: one picture or many: paths, the bytes of image files, binary file objects (`io.BytesIO`), PIL
+            pictures, NumPy arrays ``(H, W)`` or ``(H, W, C)``, tensors ``(C, H, W)``, in any mixture; or all in
+            one array ``(N, H, W, C)`` or tensor ``(N, C, H, W)``.
         image_size: height and width to bring them to.
         channels: 3 for RGB, 1 for grey.
         resize: how a picture becomes square, see `fewshot_film.data.pictures.Resize`.
@@ -60,7 +62,7 @@ def read_pictures(images: Any, image_size: int, channels: int, resize: Resize = 
 
 def _as_list(images: Any) -> Sequence[Any]:
     """One entry a picture."""
-    if isinstance(images, str | os.PathLike | Image.Image):
+    if isinstance(images, str | os.PathLike | Image.Image | bytes | bytearray | memoryview) or _is_file(images):
         return [images]
     if isinstance(images, Tensor):
         images = images.detach().cpu()
@@ -77,6 +79,11 @@ def _as_list(images: Any) -> Sequence[Any]:
         raise ValueError(f"a {type(images).__name__} holds no pictures; expected {KINDS}") from None
 
 
+def _is_file(thing: Any) -> bool:
+    """Whether it is a file object, such as `io.BytesIO`; some are iterable too, line by line."""
+    return callable(getattr(thing, "read", None)) and not isinstance(thing, np.ndarray)
+
+
 def _refuse(shape: Sequence[int]) -> Sequence[Any]:
     raise ValueError(f"an array of shape {tuple(shape)} holds no pictures; expected {KINDS}")
 
@@ -86,13 +93,14 @@ def _open(picture: Any, index: int, image_size: int) -> tuple[Image.Image, str]:
     name = f"picture {index}"
     if isinstance(picture, Image.Image):
         return picture, name
+    if isinstance(picture, bytes | bytearray | memoryview) or _is_file(picture):
+        return read_image(picture, name, min_side=2 * image_size), name
     if isinstance(picture, str | os.PathLike):
-        path = Path(picture)
-        if path.is_dir():
-            raise ValueError(f"{name} is the folder {path}; expected a picture: give a list of the files in it")
-        if not path.is_file():
-            raise FileNotFoundError(f"{name}: there is no file {path}")
-        return open_picture(path.read_bytes(), str(path), min_side=2 * image_size), str(path)
+        if Path(picture).is_dir():
+            raise ValueError(f"{name} is the folder {picture}; expected a picture: give a list of the files in it")
+        if not is_url(picture) and not Path(picture).is_file():
+            raise FileNotFoundError(f"{name}: there is no file {picture}")
+        return read_image(picture, min_side=2 * image_size), str(picture)
     if isinstance(picture, Tensor):
         picture = picture.detach().cpu()
         picture = picture.float() if picture.dtype in (torch.bfloat16, torch.float16) else picture

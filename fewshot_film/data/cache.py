@@ -23,7 +23,7 @@ from fewshot_film.data.source import ImageSource
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Part of every key; goes up when the same settings would give other pixels or other files."""
 
 PIXELS_FILE = "pixels.u8"

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, get_args
@@ -38,6 +38,9 @@ OnBad = Literal["skip", "raise"]
 OnDuplicate = Literal["drop", "raise", "keep"]
 """A picture that equals an earlier one of its class, pixel for pixel: left out and listed in
 ``ImageSet.duplicates``, an error, or kept (and listed)."""
+
+MAX_LISTED = 10
+"""Files that are listed with the reason why they are not used."""
 
 _CHUNK = 2048
 _TASK = 16  # pictures that a thread takes at once: handing over one small picture costs as much as decoding it
@@ -143,7 +146,7 @@ def _assemble(source: ImageSource, decoded: cache.Decoded, on_duplicate: OnDupli
     if not len(decoded.indices):
         raise SourceError(
             f"{source.name}: none of {len(source)} files is a picture that can be used"
-            + "".join(f"; {file}: {reason}" for file, reason in decoded.skipped[:3])
+            + "".join(f"; {line}" for line in listed([*source.set_aside, *decoded.skipped]))
         )
     labels = source.labels[decoded.indices]
     files = [source.files[index] for index in decoded.indices]
@@ -170,14 +173,21 @@ def _assemble(source: ImageSource, decoded: cache.Decoded, on_duplicate: OnDupli
     )
 
 
+def listed(skipped: Sequence[tuple[str, str]], most: int = MAX_LISTED) -> list[str]:
+    """One line per file with its own reason; after the first ``most``, one that says how many are left."""
+    lines = [f"{file}: {reason}" for file, reason in skipped[:most]]
+    return [*lines, f"... and {len(skipped) - most} more"] if len(skipped) > most else lines
+
+
 def _report_bad(source: ImageSource, skipped: list[tuple[str, str]], on_bad: OnBad) -> None:
-    if not skipped:
-        return
-    if on_bad == "raise":
+    if skipped and on_bad == "raise":
         raise PictureError(*skipped[0])
-    file, reason = skipped[0]
-    count = len(skipped)
-    log.warning("%s: skipped %d of %d pictures, first %s: %s", source.name, count, len(source), file, reason)
+    if source.set_aside:
+        lines = "\n  ".join(listed(source.set_aside))
+        log.warning("%s: not used (%d):\n  %s", source.name, len(source.set_aside), lines)
+    if skipped:
+        lines = "\n  ".join(listed(skipped))
+        log.warning("%s: skipped %d of %d images:\n  %s", source.name, len(skipped), len(source), lines)
 
 
 def _report_repeats(

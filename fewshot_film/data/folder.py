@@ -1,22 +1,28 @@
-"""One's own pictures: a folder, or a zip of it, with one sub-folder per class.
+"""One's own images: a folder, or a zip of it, with one sub-folder per class, or with a CSV of labels.
 
-``root/<class>/<picture>``, any names in any script. A folder that wraps everything, as packing one makes, is
-looked through. ``root/train/<class>/...`` beside ``root/test/<class>/...`` is understood too: without a split
-the parts are joined, with one the part is taken, as long as no class is in two of them.
+``root/<class>/<image>``, any names in any script. Sub-folders of a class are part of it. A folder that wraps
+everything, as packing one makes, is looked through. Without class folders a CSV ``file,label`` at the top says
+which class an image is of, see `fewshot_film.data.labels_file`.
+``root/train/<class>/...`` beside ``root/test/<class>/...`` is understood too: without a split the parts are
+joined, with one the part is taken, as long as no class is in two of them.
 """
 
 from __future__ import annotations
 
+import logging
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from PIL import Image
-
 from fewshot_film.data.errors import SourceError, data_not_found
+from fewshot_film.data.labels_file import read_labels
 from fewshot_film.data.source import FileSource, ImageSource
 from fewshot_film.data.splits import FRACTIONS, check_disjoint, read_split, seeded_split, take_part
-from fewshot_film.data.stores import open_store
+from fewshot_film.data.stores import Store, open_store
+from fewshot_film.images import is_image_name
+
+log = logging.getLogger(__name__)
 
 PART_NAMES = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 
@@ -46,13 +52,14 @@ def folder(
         split_file: JSON with the class names of every part.
         split_seed: deal the classes to ``train``, ``val`` and ``test`` by a draw with this seed.
         fractions: shares of the three parts for ``split_seed``.
-        depth: how many folders make a class's name: with 2, ``root/a/b/x.png`` is of class ``a/b``.
+        depth: how many folders make a class's name: with 2, ``root/a/b/x.png`` is of class ``a/b``. Folders below
+            are part of the class, which is noted in the log and in the source's ``notes``.
         ordered: say that neighbouring pictures (by name) show the same object.
 
     Raises:
-        FileNotFoundError: there is no folder and no zip, or no picture in a class folder.
-        SourceError: pictures lie deeper than ``depth``, two class names differ only in their Unicode form,
-            or the split cannot be taken without sharing classes.
+        FileNotFoundError: there is no folder and no zip, or no image in a class folder and no CSV of labels.
+        SourceError: two class names differ only in their Unicode form, the CSV cannot be used, or the split cannot
+            be taken without sharing classes.
     """
     root = Path(root)
     name = name or root.stem
@@ -61,11 +68,8 @@ def folder(
     store = open_store(root)
     files = _unwrap([(PurePosixPath(file).parts, file) for file in store.names()], depth)
     parts = _parts(files, depth)
-    classes = [(path[1:], file) for path, file in files if len(path) > 1] if parts else files
-    members, loose = _members(name, classes, depth)
-    if not members:
-        raise _not_found(name, root)
-    source = FileSource(name, store, members, ordered=ordered, set_aside=loose)
+    source = _labelled_by_csv(name, store, ordered)
+    source = source or _labelled_by_folder(name, root, store, files, parts, depth, ordered)
     if split is None:
         return source
     if split_file is not None:
@@ -76,13 +80,94 @@ def folder(
     return take_part(source, _split_of_parts(name, files, parts, depth), split)
 
 
-def _not_found(name: str, root: Path) -> FileNotFoundError:
+def _labelled_by_folder(
+    name: str, root: Path, store: Store, files: list[File], parts: set[str], depth: int, ordered: bool
+) -> FileSource:
+    classes = [(path[1:], file) for path, file in files if len(path) > 1] if parts else files
+    members, loose = _members(name, classes, depth)
+    if not members:
+        raise _not_found(name, root, store)
+    empty = _empty_folders(store, files, depth + bool(parts))
+    source = FileSource(name, store, members, ordered=ordered, set_aside=[*loose, *empty])
+    source.notes = _note_of_sub_folders(classes, depth)
+    for note in source.notes:
+        log.warning("%s: %s", name, note)
+    return source
+
+
+def _labelled_by_csv(name: str, store: Store, ordered: bool) -> FileSource | None:
+    """The images that a CSV beside them labels; None where there is no CSV, or there are class folders."""
+    images = [file for file in store.names() if is_image_name(file)]
+    tables = [file for file in store.names() if file.lower().endswith(".csv") and _holds_all(_folder(file), images)]
+    tables = [file for file in tables if PurePosixPath(file).name.lower() == "labels.csv"] or tables
+    if not tables or not images:
+        return None
+    folders = {path[0] for path in (_below(_folder(tables[0]), file).parts for file in images) if len(path) > 1}
+    if len(folders) > 1:
+        return None
+    if len(tables) > 1:
+        raise SourceError(f"{name}: {', '.join(tables[:3])}: name the CSV with the labels labels.csv, or leave one")
+    members, aside = read_labels(store.read(tables[0]), tables[0], images)
+    log.info("%s: %d images are labelled by %s", name, len(members), tables[0])
+    source = FileSource(name, store, members, ordered=ordered, set_aside=aside)
+    source.notes = (f"labels are those of {tables[0]}",)
+    return source
+
+
+def _folder(file: str) -> str:
+    """The folder of a file with a slash at its end, empty at the top."""
+    return file[: file.rfind("/") + 1]
+
+
+def _below(folder: str, file: str) -> PurePosixPath:
+    return PurePosixPath(file.removeprefix(folder))
+
+
+def _holds_all(folder: str, files: Iterable[str]) -> bool:
+    return all(file.startswith(folder) for file in files)
+
+
+def _not_found(name: str, root: Path, store: Store | None = None) -> FileNotFoundError:
+    seen = f" Found {_contents(store)}" if store is not None else ""
     return data_not_found(
         name,
         root,
-        "a folder or zip with <class>/<picture>",
-        "make one folder per class and put its pictures in it",
+        "a folder or zip with <class>/<image>, or with images and a labels.csv (file,label)",
+        f"make one folder per class and put its images in it, or write a labels.csv.{seen}",
     )
+
+
+def _contents(store: Store) -> str:
+    """What is there, in a few words."""
+    loose = [file for file in store.names() if is_image_name(file)]
+    kinds = (
+        (loose, "image(s) in no class folder"),
+        (store.names(), "file(s), no image"),
+        (store.folders(), "folder(s)"),
+    )
+    for names, kind in kinds:
+        if names:
+            return f"{len(names)} {kind}: {', '.join(names[:3])}{', ...' if len(names) > 3 else '.'}"
+    return "nothing."
+
+
+def _empty_folders(store: Store, files: list[File], depth: int) -> Pairs:
+    """Folders at the depth of classes that hold no file."""
+    filled = {parent for _, file in files for parent in PurePosixPath(file).parents}
+    wrapping = min((len(PurePosixPath(file).parts) - len(path) for path, file in files if len(path) > depth), default=0)
+    found = (PurePosixPath(folder) for folder in store.folders())
+    empty = [str(path) for path in found if len(path.parts) == wrapping + depth and path not in filled]
+    return [(f"{path}/", "is an empty class folder") for path in empty]
+
+
+def _note_of_sub_folders(files: Iterable[File], depth: int) -> tuple[str, ...]:
+    """What is said where classes have sub-folders, nothing otherwise."""
+    counts = Counter("/".join(path[:depth]) for path, _ in files if len(path) > depth + 1)
+    if not counts:
+        return ()
+    some = ", ".join(f"'{name}' ({count})" for name, count in sorted(counts.items())[:3])
+    more = f" and {len(counts) - 3} more" if len(counts) > 3 else ""
+    return (f"images in sub-folders of a class folder are of that class: {some}{more}",)
 
 
 def _unwrap(files: list[File], depth: int) -> list[File]:
@@ -103,20 +188,15 @@ def _parts(files: list[File], depth: int) -> set[str]:
 
 
 def _members(name: str, files: Iterable[File], depth: int) -> tuple[Pairs, Pairs]:
-    """Pairs of class and file, and the pictures that lie in no class folder with the reason."""
+    """Pairs of class and file, and the images that lie in no class folder with the reason."""
     members, loose = [], []
     spelling: dict[str, str] = {}
     for path, file in files:
-        if len(path) > depth + 1:
-            raise SourceError(
-                f"{name}: '{file}' lies deeper than {depth} folder(s) per class; pass depth={len(path) - 1} "
-                f"if {len(path) - 1} folders make a class's name, or move the pictures up"
-            )
         if len(path) <= depth:
-            if PurePosixPath(file).suffix.lower() in Image.registered_extensions():
+            if is_image_name(file):
                 loose.append((file, "lies in no class folder"))
             continue
-        written = "/".join(path[:-1])
+        written = "/".join(path[:depth])
         class_name = unicodedata.normalize("NFC", written)
         if spelling.setdefault(class_name, written) != written:
             raise SourceError(f"{name}: two folders are both named '{class_name}' in different Unicode forms")
@@ -133,7 +213,7 @@ def _split_of_parts(name: str, files: list[File], parts: set[str], depth: int) -
     classes: dict[str, set[str]] = {part: set() for part in parts}
     for path, _ in files:
         if len(path) > depth + 1:
-            classes[path[0]].add(unicodedata.normalize("NFC", "/".join(path[1:-1])))
+            classes[path[0]].add(unicodedata.normalize("NFC", "/".join(path[1 : depth + 1])))
     split = {part: sorted(names) for part, names in classes.items()}
     try:
         check_disjoint(split, name)

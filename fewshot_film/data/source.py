@@ -27,6 +27,7 @@ class ImageSource(ABC):
         ordered: neighbouring pictures show the same object (frames of one film, say), so that a task drawn
             from neighbours is easier than it looks.
         set_aside: ``(file, reason)`` of what lay there and was not taken as a picture.
+        notes: what the user should know of how the source was read.
         groups: how the classes hang together, for samplers that draw related classes; None where they do not.
     """
 
@@ -52,6 +53,7 @@ class ImageSource(ABC):
         self.ordered = ordered
         self.set_aside = tuple(set_aside)
         self.groups = groups
+        self.notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.files)

@@ -14,7 +14,7 @@ import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fewshot_film.data.errors import PictureError, SourceError
@@ -47,6 +47,10 @@ class Store(ABC):
     def names(self) -> list[str]:
         """All files that are not hidden, sorted by code point."""
 
+    def folders(self) -> list[str]:
+        """All folders that are not hidden, empty ones too, sorted by code point."""
+        return []
+
     @abstractmethod
     def read(self, name: str) -> bytes:
         """Read one file.
@@ -68,12 +72,20 @@ class FolderStore(Store):
         # Size and time alone do not tell apart two folders that were unpacked with fixed times.
         self.identity = str(root.resolve())
         self._names: list[str] | None = None
+        self._folders: list[str] = []
 
     def names(self) -> list[str]:
         """See `Store.names`."""
         if self._names is None:
-            self._names = sorted(_walk(self.root, "", (self.root.resolve(),)))
+            found = sorted(_walk(self.root, "", (self.root.resolve(),)))
+            self._names = [name for name in found if not name.endswith("/")]
+            self._folders = [name.removesuffix("/") for name in found if name.endswith("/")]
         return self._names
+
+    def folders(self) -> list[str]:
+        """See `Store.folders`."""
+        self.names()
+        return self._folders
 
     def read(self, name: str) -> bytes:
         """See `Store.read`."""
@@ -110,6 +122,12 @@ class ZipStore(Store):
     def names(self) -> list[str]:
         """See `Store.names`."""
         return self._names
+
+    def folders(self) -> list[str]:
+        """See `Store.folders`."""
+        entries = {_member_name(info).rstrip("/") for info in self._zip().infolist() if info.is_dir()}
+        parents = {str(parent) for name in self._names for parent in PurePosixPath(name).parents} - {"."}
+        return sorted(name for name in entries | parents if not any(map(is_hidden, name.split("/"))))
 
     def read(self, name: str) -> bytes:
         """See `Store.read`."""
@@ -178,6 +196,7 @@ def _check_size(name: str, size: int) -> None:
 
 
 def _walk(folder: Path, prefix: str, ancestors: tuple[Path, ...]) -> Iterator[str]:
+    """Names of all files, and those of folders with a slash at their end."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if is_hidden(entry.name):
@@ -187,6 +206,7 @@ def _walk(folder: Path, prefix: str, ancestors: tuple[Path, ...]) -> Iterator[st
                 continue
             real = Path(entry.path).resolve() if entry.is_symlink() else ancestors[-1] / entry.name
             if real not in ancestors:
+                yield f"{prefix}{entry.name}/"
                 yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", (*ancestors, real))
 
 

@@ -125,8 +125,8 @@ class TaskSetEpisodes:
 
         Raises:
             IndexError: the index is negative.
-            SourceError: a class has no picture left for query, an item was drawn twice, or the data are no
-                pictures in [0, 1].
+            SourceError: the task set has too few classes or images, a class has no image left for query, an item
+                was drawn twice, or the data are no images in [0, 1].
         """
         if index < 0:
             raise IndexError(f"episodes are numbered from 0, got {index}")
@@ -155,7 +155,13 @@ class TaskSetEpisodes:
         if isinstance(self.taskset, TaskSet):
             data, labels = self.taskset[index]
             return data, labels, [f"{index}/{place}" for place in range(len(labels))]
-        description = self.taskset.sample_task_description()
+        try:
+            description = self.taskset.sample_task_description()
+        except (ValueError, IndexError) as error:  # what random.sample and random.choice raise where too little is left
+            missing = _missing(self.taskset)
+            if not missing:
+                raise
+            raise SourceError(f"{self.name}: no task can be drawn: {missing}") from error
         data, labels = self.taskset.get_task(description)
         return data, torch.as_tensor(labels), [item.index for item in description]
 
@@ -180,6 +186,25 @@ class TaskSetEpisodes:
                 f"{self.name}: a task holds one item twice, so that a picture may be in support and query; "
                 "draw without replacement"
             )
+
+
+def _missing(taskset: Tasks) -> str:
+    """Which classes or images a learn2learn task set lacks for its own ``NWays`` and ``KShots``; empty if none."""
+    classes: dict[Any, list[int]] = getattr(getattr(taskset, "dataset", None), "labels_to_indices", {})
+    transforms = list(getattr(taskset, "task_transforms", None) or ())
+    way = max((getattr(transform, "n", 0) for transform in transforms), default=0)
+    items = max(
+        (getattr(transform, "k", 0) for transform in transforms if not getattr(transform, "replacement", False)),
+        default=0,
+    )
+    if len(classes) < way:
+        return f"the data set has {len(classes)} classes, and NWays asks for {way}; lower it, or add classes"
+    small = [(label, len(members)) for label, members in classes.items() if len(members) < items]
+    if not small:
+        return ""
+    some = ", ".join(f"class {label} has {count}" for label, count in small[:10])
+    more = f" and {len(small) - 10} more" if len(small) > 10 else ""
+    return f"KShots asks for {items} images of a class, and {some}{more}; lower it, or add images"
 
 
 @contextmanager

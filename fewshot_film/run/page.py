@@ -18,6 +18,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from PIL import Image
 
+from fewshot_film.images import JPEG_FACTOR
 from fewshot_film.run.errors import UserError, exit_status_of
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ class Limits:
     archive_bytes: int = 200 * 2**20
     """Of one zip file."""
     pixels: int = 50_000_000
-    """Width times height of one picture."""
+    """Width times height of one image; a JPEG may have more, see `fewshot_film.images.JPEG_FACTOR`."""
     files: int = 200
     """Files in one upload."""
 
@@ -68,14 +69,13 @@ class Limits:
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 with Image.open(path) as picture:
                     width, height = picture.size
+                    most = self.pixels * (JPEG_FACTOR if picture.format in ("JPEG", "MPO") else 1)
         except Image.DecompressionBombError:
-            width = height = self.pixels
+            width = height = most = self.pixels
         except Exception:  # damaged files make Pillow's plugins raise errors of many kinds
             return
-        if width * height > self.pixels:
-            raise UploadError(
-                f"{path.name} has more than {self.pixels / 1e6:,.0f} million pixels; make it smaller first"
-            )
+        if width * height > most:
+            raise UploadError(f"{path.name} has more than {most / 1e6:,.0f} million pixels; make it smaller first")
 
     def check_archive(self, path: Path) -> None:
         """Refuse a zip file by its size.

@@ -124,8 +124,33 @@ def test_bad_files_are_told_and_the_others_taken(made, drawn, tmp_path):
     Image.new("L", (50, 50)).save(tmp_path / "wide.png")
     troubles = one.add(group.number, [tmp_path / "text.png", drawn[0][0], tmp_path / "wide.png"])
     assert len(one.groups[group.number].pictures) == 1
-    assert troubles[0].startswith("text.png: is not a picture")
+    assert troubles[0].startswith("text.png: is not an image")
     assert troubles[1].startswith("wide.png has more than")
+
+
+def test_a_jpeg_with_more_pixels_than_allowed_is_reduced(made, tmp_path):
+    one = made(pixels=400 * 400)
+    Image.new("L", (600, 600), 90).save(tmp_path / "photo.jpg")
+    Image.new("L", (800, 800), 90).save(tmp_path / "huge.jpg")
+    group = one.add_class("a")
+    troubles = one.add(group.number, [tmp_path / "photo.jpg", tmp_path / "huge.jpg"])
+    assert [picture.name for picture in one.groups[group.number].pictures] == ["photo.jpg"]
+    assert len(troubles) == 1
+    assert troubles[0].startswith("huge.jpg has more than")
+
+
+def test_what_a_folder_leaves_out_is_told(made, drawn):
+    one = made()
+    root = drawn[0][0].parent.parent
+    (root / "empty").mkdir()
+    (root / "class 00" / "more").mkdir()
+    (root / "class 00" / "more" / "x.png").write_bytes(drawn[1][0].read_bytes())
+    troubles = one.add_folder(root)
+    assert troubles == [
+        "images in sub-folders of a class folder are of that class: 'class 00' (1)",
+        "empty/: is an empty class folder",
+    ]
+    assert [len(group.pictures) for group in one.groups.values()] == [9, 8, 8]
 
 
 def test_bounds(made, drawn, monkeypatch):
@@ -219,7 +244,7 @@ def test_bad_archives(made, tmp_path):
     twisted = pack(tmp_path / "twisted.zip", {"a/config.json": b"{", "a/model.safetensors": b"junk"})
     with pytest.raises(SavedModelError, match=r"config\.json"):
         one.load(twisted)
-    with pytest.raises(FileNotFoundError, match="a folder or zip with <class>/<picture>"):
+    with pytest.raises(FileNotFoundError, match="a folder or zip with <class>/<image>"):
         one.load(pack(tmp_path / "nothing.zip", {"readme.txt": b"nothing"}))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +91,7 @@ def test_any_shape_fits(height, width, resize):
 @pytest.mark.parametrize(
     ("images", "error", "message"),
     [
-        ([], ValueError, "there are no pictures; expected at least one of paths, PIL pictures"),
+        ([], ValueError, "there are no pictures; expected at least one of paths, bytes of image files"),
         (np.zeros((0, 4, 4, 3)), ValueError, "there are no pictures"),
         (7, ValueError, "a int holds no pictures"),
         ([COLOUR, 7], ValueError, "picture 1 is of type int; expected paths"),
@@ -98,6 +99,9 @@ def test_any_shape_fits(height, width, resize):
         (np.zeros(5), ValueError, r"an array of shape \(5,\) holds no pictures"),
         (np.zeros((3, 192)), PictureError, None),
         ("nowhere.png", FileNotFoundError, "picture 0: there is no file nowhere.png"),
+        ("https://example.org/cat.jpg", PictureError, "cat.jpg: is a URL, .*download the file first and give its path"),
+        ([COLOUR, b"hello"], PictureError, "picture 1: is not an image"),
+        (io.StringIO("x"), PictureError, "picture 0: is a file opened as text"),
         (".", ValueError, "picture 0 is the folder .; expected a picture: give a list of the files in it"),
         (COLOUR.astype(float), PictureError, "picture 0: has values from 0 to 255; floating-point pictures go from 0"),
         (np.full((4, 4), np.nan), PictureError, "has values from nan to nan"),
@@ -123,6 +127,16 @@ def save(path: Path, picture: Image.Image, **options) -> Path:
     return path
 
 
+def test_bytes_and_file_objects_are_read_like_the_file(tmp_path: Path):
+    path = save(tmp_path / "x.png", Image.fromarray(COLOUR))
+    data = path.read_bytes()
+    expected = read_pictures(path, 8, 3)
+    with path.open("rb") as file:
+        for images in (data, bytearray(data), io.BytesIO(data), file, [data], np.array([data, None], object)[:1]):
+            assert torch.equal(read_pictures(images, 8, 3), expected)
+    assert len(read_pictures([data, io.BytesIO(data), path], 8, 3)) == 3
+
+
 def test_every_mode_of_a_file(tmp_path: Path):
     """Grey, palette, transparent, CMYK, 16 bit and animated files of one flat colour."""
     flat = Image.new("RGB", (6, 6), (200, 200, 200))
@@ -146,5 +160,5 @@ def test_every_mode_of_a_file(tmp_path: Path):
 
 def test_a_file_that_is_no_picture_names_itself(tmp_path: Path):
     (tmp_path / "notes.txt").write_text("no picture")
-    with pytest.raises(PictureError, match=r"notes.txt: is not a picture"):
+    with pytest.raises(PictureError, match=r"notes.txt: is not an image"):
         read_pictures([COLOUR, tmp_path / "notes.txt"], 8, 3)

@@ -67,13 +67,13 @@ def test_bad_pictures_are_skipped_listed_and_logged_once(root: Path, caplog: pyt
         images = small(folder(root))
     assert dict(images.skipped) == {
         "a/empty.png": "the file is empty (0 bytes)",
-        "a/notes.txt": "is not a picture (no known format)",
+        "a/notes.txt": "is not an image (no known format)",
         "b/cut.png": images.skipped[2][1],
     }
     assert "is damaged or cut short" in images.skipped[2][1]
     assert images.class_sizes.tolist() == [3, 3]
     assert [record.message for record in caplog.records] == [
-        "pictures: skipped 3 of 9 pictures, first a/empty.png: the file is empty (0 bytes)"
+        "pictures: skipped 3 of 9 images:\n  " + "\n  ".join(f"{file}: {reason}" for file, reason in images.skipped)
     ]
 
 
@@ -89,7 +89,7 @@ def test_on_bad_raise(root: Path, tmp_path: Path, cached: bool) -> None:
 def test_no_picture_at_all(tmp_path: Path) -> None:
     write(tmp_path / "p", {"a/1.txt": b"x", "a/2.txt": b""})
     for cache_dir in (None, tmp_path / "cache", tmp_path / "cache"):
-        with pytest.raises(SourceError, match=r"p: none of 2 files is a picture .*a/1.txt: is not a picture"):
+        with pytest.raises(SourceError, match=r"p: none of 2 files is a picture .*a/1.txt: is not an image"):
             small(folder(tmp_path / "p"), cache_dir)
 
 
@@ -239,3 +239,17 @@ def test_the_index_file_can_be_read_by_people(root: Path, tmp_path: Path) -> Non
 def test_settings_without_meaning(root: Path, options: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         small(folder(root), **options)
+
+
+def test_up_to_ten_files_are_listed_each_with_its_reason(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    files = {f"a/{number:02}.txt": b"x" if number % 2 else b"" for number in range(12)}
+    root = write(tmp_path / "p", {**class_files("ab", 1), **files, "loose.png": b"x"})
+    with caplog.at_level(logging.WARNING):
+        decode(folder(root), 8, 3)
+    for text in (
+        "not used (1):\n  loose.png: lies in no class folder",
+        "p: skipped 12 of 14 images:\n  a/00.txt: the file is empty (0 bytes)\n  a/01.txt: is not an image",
+        "... and 2 more",
+    ):
+        assert text in caplog.text
+    assert "a/10.txt" not in caplog.text

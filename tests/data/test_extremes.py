@@ -104,21 +104,25 @@ def test_a_folder_of_nothing(tmp_path: Path, kind: str, files: dict[str, bytes])
     root = write(tmp_path / "p", files) if kind == "folder" else pack(tmp_path / "p.zip", files)
     if kind == "folder":
         root.mkdir(exist_ok=True)
-    with pytest.raises(FileNotFoundError, match=r"Looked for a folder or zip with <class>/<picture>. How to get it: "):
+    with pytest.raises(
+        FileNotFoundError, match=r"Looked for a folder or zip with <class>/<image>, or .* How to get it: "
+    ):
         open_source("folder", root)
 
 
 def test_class_folders_of_nothing(tmp_path: Path) -> None:
     (tmp_path / "cat").mkdir()
     (tmp_path / "dog").mkdir()
-    with pytest.raises(FileNotFoundError, match="Looked for a folder or zip with <class>/<picture>"):
+    with pytest.raises(
+        FileNotFoundError, match=r"Looked for a folder or zip with <class>/<image>.* Found 2 folder\(s\): cat, dog"
+    ):
         open_source("folder", tmp_path)
 
 
 def test_class_folders_without_a_picture(tmp_path: Path) -> None:
     half = png(noise(1))[:40]
     root = write(tmp_path / "p", {"cat/notes.txt": b"miaow", "dog/empty.png": b"", "dog/half.png": half})
-    message = r"p: none of 3 files is a picture that can be used; cat/notes.txt: is not a picture .*; dog/empty.png: "
+    message = r"p: none of 3 files is a picture that can be used; cat/notes.txt: is not an image .*; dog/empty.png: "
     with pytest.raises(SourceError, match=message):
         decode(open_source("folder", root), 8, 3)
 

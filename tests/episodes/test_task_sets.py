@@ -170,3 +170,13 @@ class TestTaskSetAsEpisodes:
             TaskSetEpisodes(TaskSet(SAMPLER), shot=0)
         with pytest.raises(IndexError, match="numbered from 0, got -1"):
             TaskSetEpisodes(TaskSet(SAMPLER), shot=1)[-1]
+
+
+@needs_learn2learn
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"way": 9}, "no task can be drawn: the data set has 6 classes, and NWays asks for 9; lower it, or add classes"),
+    ({"items": 6}, "KShots asks for 6 images of a class, and class 10 has 5, .*class 15 has 5; lower it"),
+])  # fmt: skip
+def test_a_task_set_with_too_little_says_what_is_missing(settings: dict[str, int], message: str) -> None:
+    with pytest.raises(SourceError, match=message):
+        TaskSetEpisodes(library_taskset(numbered(), **settings), shot=1)[0]
