@@ -34,6 +34,9 @@ class Answer:
     """How many of the classifier's maps have their maximum, if above 0, at each position, ``(H, W)``."""
     unknown_words: tuple[str, ...]
     """Words that the model does not know; it read them as its unknown token."""
+    warning: str = ""
+    """Why the answer may be meaningless: the image does not look like those that the model was trained on. Empty where
+    it does, and for a model that was saved without a description of its training images."""
 
     @property
     def answer(self) -> str:
@@ -54,7 +57,12 @@ class Answerer:
         picture: any mode and size.
         extractor: what makes the features, for a model that reads features.
     Raises:
-        ConfigError: the model reads features and there is no extractor, or one of another shape.
+        ConfigError: the model reads features and there is no extractor, or one of another shape; or it reads pixels
+            and there is one.
+
+    Attributes:
+        warning: see :attr:`Answer.warning`; it is the same for every question about the image.
+
     Source:
         The places are those of Perez et al., "FiLM", AAAI 2018, figure 4.
     """
@@ -63,6 +71,7 @@ class Answerer:
         self.reasoner = reasoner
         self.picture = picture.convert("RGB")
         self._device = next(reasoner.parameters()).device
+        self.warning = reasoner.familiarity.warning(self.picture) if reasoner.familiarity else ""
         self._maps = self._see(extractor)
 
     @property
@@ -95,7 +104,8 @@ class Answerer:
         probabilities = reasoner.classifier.judge(last, responses)[0].softmax(0).tolist()
         ranking = sorted(zip(ANSWER_WORDS, probabilities, strict=True), key=lambda entry: -entry[1])
         unknown = reasoner.vocabulary.unknown_words(text)
-        return Answer(text, tuple(ranking), self._count(responses[0], positions[0]), tuple(unknown))
+        places = self._count(responses[0], positions[0])
+        return Answer(text, tuple(ranking), places, tuple(unknown), self.warning)
 
     def _count(self, responses: Tensor, positions: Tensor) -> NDArray[np.int64]:
         cells, (height, width) = self.reasoner.cells(self._maps), self.reasoner.config.grid
@@ -106,6 +116,8 @@ class Answerer:
     def _see(self, extractor: Extractor | None) -> Tensor:
         config = self.reasoner.config
         if config.inputs == "pixels":
+            if extractor is not None:
+                raise ConfigError("the model reads pixels and uses no extractor; leave it out")
             pixels = torch.from_numpy(fit_picture(self.picture, config.width, config.height))
             return self.reasoner.see(pixels[None].to(self._device))
         if extractor is None:
