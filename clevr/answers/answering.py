@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,7 +13,6 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from clevr.answers.predict import read_question
-from clevr.data.backbone import Extractor, to_pixels
 from clevr.data.errors import DataError, DataNotFoundError
 from clevr.data.pictures import fit_picture
 from clevr.questions.tokens import ANSWER_WORDS
@@ -20,6 +20,9 @@ from clevr.reasoning.network import FiLMReasoner
 from clevr.reasoning.prefixes import build_prefix_tree
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.machine import to_device
+
+if TYPE_CHECKING:
+    from clevr.data.backbone import Extractor
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,8 @@ class Answerer:
                 f"the model reads features of shape {expected}, the extractor ({extractor.config.layer} of "
                 f"{extractor.config.backbone} at {extractor.config.size} pixels) gives {extractor.shape}"
             )
+        from clevr.data.backbone import to_pixels  # here, as torchvision takes its time to import
+
         pixels = torch.from_numpy(to_pixels(self.picture, extractor.config.size).copy())
         return self.reasoner.see(extractor(pixels[None].to(extractor.mean.device)).to(self._device))
 

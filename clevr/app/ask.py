@@ -21,8 +21,8 @@ from clevr.app.asking import (
     modulations_of,
 )
 from clevr.app.figures import as_picture, modulation_figure
-from clevr.commands.ask import AskConfig, recorded_extractor
 from clevr.data.backbone import Extractor
+from clevr.data.feature_config import ExtractorOverrides
 from clevr.reasoning.loading import load, training_record
 from clevr.world.scene import COLORS
 from fewshot_film.run.machine import Machine
@@ -66,7 +66,7 @@ class _Ask:
         self.reasoner = load(page.reasoner).to(device)
         self.extractor: Extractor | None = None
         if self.reasoner.config.inputs == "features":
-            settings = recorded_extractor(AskConfig(Path(), model=page.reasoner), training_record(page.reasoner))
+            settings = ExtractorOverrides().complete(training_record(page.reasoner))
             self.extractor = Extractor(settings).to(device)
 
     def of(self, request: gr.Request) -> Asking:

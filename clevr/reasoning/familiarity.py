@@ -35,9 +35,9 @@ class Familiarity:
     """
 
     mean: NDArray[np.float64]
-    """Of the statistics, ``(28,)``."""
+    """Of the statistics, ``(29,)``."""
     covariance: NDArray[np.float64]
-    """Of the statistics, ``(28, 28)``."""
+    """Of the statistics, ``(29, 29)``."""
     threshold: float
     """Largest distance of an image that is familiar."""
     aspects: tuple[float, float]
@@ -106,7 +106,7 @@ class Familiarity:
         return found
 
     def _distances(self, statistics: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Distances ``(N,)`` of statistics ``(N, 28)``."""
+        """Distances ``(N,)`` of statistics ``(N, 29)``."""
         off = statistics - self.mean
         squares: NDArray[np.float64] = (off * np.linalg.solve(self.covariance, off.T).T).sum(1)
         return np.sqrt(squares / LENGTH)

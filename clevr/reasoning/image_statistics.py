@@ -12,9 +12,9 @@ from PIL import Image
 
 WIDTH, HEIGHT = 48, 32
 """Every image is brought to this size first, so that its own size hardly matters."""
-GROUPS = {"lighting": slice(0, 12), "texture": slice(12, 18), "colours": slice(18, 28)}
+GROUPS = {"lighting": slice(0, 12), "texture": slice(12, 18), "colours": slice(18, 29)}
 """What the numbers are about."""
-LENGTH = 28
+LENGTH = 29
 
 _DARK = 8.0
 """Added to brightness, in levels of 255, before its logarithm is taken."""
@@ -30,7 +30,7 @@ def image_statistics(image: Image.Image) -> NDArray[np.float64]:
         image: any mode and size.
 
     Returns:
-        ``(28,)``: how the ground is lit (a polynomial of the place, fitted robustly to the logarithm of the
+        ``(29,)``: how the ground is lit (a polynomial of the place, fitted robustly to the logarithm of the
         brightness, and quantiles of what it leaves), how much neighbouring pixels differ, and how colourful image and
         ground are; logarithms where numbers are positive.
     """
@@ -72,7 +72,7 @@ def _texture(brightness: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _colours(chroma: NDArray[np.float64], ground: NDArray[np.float64], share: float) -> NDArray[np.float64]:
-    """How colourful image and ground are, the ground's share, its tint and how much that varies, ``(10,)``."""
+    """How colourful image and ground are, the ground's share, its tint and how much that varies, ``(11,)``."""
     red_blue = np.log((ground[:, [0, 2]] + _DARK) / (ground[:, 1:2] + _DARK))
     everywhere = np.log(np.quantile(chroma, [0.25, 0.5, 0.75, 0.95]) + 0.5)
     on_ground = np.log(np.quantile(np.ptp(ground, axis=1), [0.5, 0.9]) + 0.5)
