@@ -45,6 +45,7 @@ setup(
         "onnx": ["onnx>=1.18", "onnxscript>=0.5"],
         "analysis": ["scikit-learn>=1.5"],
         "app": ["gradio>=6.31"],
+        "heic": ["pillow-heif>=1.1"],
         "docs": DOCS,
         "dev": [
             *DOCS,
@@ -57,6 +58,7 @@ setup(
             "onnx>=1.18",
             "onnxruntime>=1.22",
             "onnxscript>=0.5",
+            "pillow-heif>=1.1",
             "playwright>=1.50",
             "pytest>=8",
             "pytest-timeout>=2.3",

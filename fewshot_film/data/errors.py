@@ -4,22 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fewshot_film.images import ImageError
 
-class PictureError(ValueError):
-    """One picture cannot be used.
+__all__ = ["PictureError", "SourceError", "data_not_found"]
 
-    Attributes:
-        file: the picture's id inside its source.
-        reason: why it cannot be used, without the file.
-    """
-
-    def __init__(self, file: str, reason: str) -> None:
-        super().__init__(file, reason)
-        self.file = file
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"{self.file}: {self.reason}"
+PictureError = ImageError
 
 
 class SourceError(ValueError):

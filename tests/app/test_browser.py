@@ -458,7 +458,7 @@ def test_bad_uploads_are_told_in_the_page(served, visit, tmp_path):
     seen(page.locator(".verdict"))
     drop(card(page, "letter A"), [text, cut, wide, heavy, good[0]])
     said = page.get_by_test_id("toast-body")
-    for message in ("text.png: is not a picture", "cut.png: is damaged or cut short", "more than 4 million pixels"):
+    for message in ("text.png: is not an image", "cut.png: is damaged or cut short", "more than 4 million pixels"):
         seen(said.get_by_text(re.compile(re.escape(message))))
     seen(page.get_by_text("Adapted to 5 classes and 21 pictures"))
 

@@ -124,7 +124,7 @@ def test_bad_files_are_told_and_the_others_taken(made, drawn, tmp_path):
     Image.new("L", (50, 50)).save(tmp_path / "wide.png")
     troubles = one.add(group.number, [tmp_path / "text.png", drawn[0][0], tmp_path / "wide.png"])
     assert len(one.groups[group.number].pictures) == 1
-    assert troubles[0].startswith("text.png: is not a picture")
+    assert troubles[0].startswith("text.png: is not an image")
     assert troubles[1].startswith("wide.png has more than")
 
 

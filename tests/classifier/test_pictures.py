@@ -146,5 +146,5 @@ def test_every_mode_of_a_file(tmp_path: Path):
 
 def test_a_file_that_is_no_picture_names_itself(tmp_path: Path):
     (tmp_path / "notes.txt").write_text("no picture")
-    with pytest.raises(PictureError, match=r"notes.txt: is not a picture"):
+    with pytest.raises(PictureError, match=r"notes.txt: is not an image"):
         read_pictures([COLOUR, tmp_path / "notes.txt"], 8, 3)

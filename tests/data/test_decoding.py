@@ -67,7 +67,7 @@ def test_bad_pictures_are_skipped_listed_and_logged_once(root: Path, caplog: pyt
         images = small(folder(root))
     assert dict(images.skipped) == {
         "a/empty.png": "the file is empty (0 bytes)",
-        "a/notes.txt": "is not a picture (no known format)",
+        "a/notes.txt": "is not an image (no known format)",
         "b/cut.png": images.skipped[2][1],
     }
     assert "is damaged or cut short" in images.skipped[2][1]
@@ -89,7 +89,7 @@ def test_on_bad_raise(root: Path, tmp_path: Path, cached: bool) -> None:
 def test_no_picture_at_all(tmp_path: Path) -> None:
     write(tmp_path / "p", {"a/1.txt": b"x", "a/2.txt": b""})
     for cache_dir in (None, tmp_path / "cache", tmp_path / "cache"):
-        with pytest.raises(SourceError, match=r"p: none of 2 files is a picture .*a/1.txt: is not a picture"):
+        with pytest.raises(SourceError, match=r"p: none of 2 files is a picture .*a/1.txt: is not an image"):
             small(folder(tmp_path / "p"), cache_dir)
 
 

@@ -118,7 +118,7 @@ def test_class_folders_of_nothing(tmp_path: Path) -> None:
 def test_class_folders_without_a_picture(tmp_path: Path) -> None:
     half = png(noise(1))[:40]
     root = write(tmp_path / "p", {"cat/notes.txt": b"miaow", "dog/empty.png": b"", "dog/half.png": half})
-    message = r"p: none of 3 files is a picture that can be used; cat/notes.txt: is not a picture .*; dog/empty.png: "
+    message = r"p: none of 3 files is a picture that can be used; cat/notes.txt: is not an image .*; dog/empty.png: "
     with pytest.raises(SourceError, match=message):
         decode(open_source("folder", root), 8, 3)
 

@@ -127,13 +127,13 @@ def test_a_large_jpeg_may_be_decoded_at_a_lower_resolution() -> None:
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"])
 def test_truncated_files(form: str) -> None:
     data = png(noise(5, (64, 64)), form)
-    with pytest.raises(PictureError, match=r"x: is (damaged or cut short|not a picture)"):
+    with pytest.raises(PictureError, match=r"x: is (damaged or cut short|not an image)"):
         open_picture(data[: len(data) // 2], "x")
 
 
 @pytest.mark.parametrize("data", [b"hello", b"<svg></svg>", b"\x00" * 100, b"%PDF-1.4"])
 def test_not_a_picture(data: bytes) -> None:
-    with pytest.raises(PictureError, match=r"x: is not a picture \(no known format\)"):
+    with pytest.raises(PictureError, match=r"x: is not an image \(no known format\)"):
         open_picture(data, "x")
 
 
