@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from clevr.answers.predict import read_question
@@ -18,6 +18,7 @@ from clevr.data.pictures import fit_picture
 from clevr.questions.tokens import ANSWER_WORDS
 from clevr.reasoning.network import FiLMReasoner
 from clevr.reasoning.prefixes import build_prefix_tree
+from fewshot_film.images import ImageError, read_image, upright
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.machine import to_device
 
@@ -57,7 +58,7 @@ class Answerer:
 
     Args:
         reasoner: in evaluation mode, on any device.
-        picture: any mode and size.
+        picture: any mode and size; it is turned upright, and 16-bit grey is read by its range.
         extractor: what makes the features, for a model that reads features.
     Raises:
         ConfigError: the model reads features and there is no extractor, or one of another shape; or it reads pixels
@@ -72,7 +73,7 @@ class Answerer:
 
     def __init__(self, reasoner: FiLMReasoner, picture: Image.Image, extractor: Extractor | None = None) -> None:
         self.reasoner = reasoner
-        self.picture = picture.convert("RGB")
+        self.picture = upright(picture, "the image")
         self._device = next(reasoner.parameters()).device
         self.warning = reasoner.familiarity.warning(self.picture) if reasoner.familiarity else ""
         self._maps = self._see(extractor)
@@ -138,7 +139,7 @@ class Answerer:
 
 
 def open_picture(path: Path) -> Image.Image:
-    """A picture from a file, upright, in RGB.
+    """A picture from a file, upright, in RGB; see :mod:`fewshot_film.images` for what is read, and how.
 
     Raises:
         DataNotFoundError: there is no such file.
@@ -147,7 +148,6 @@ def open_picture(path: Path) -> Image.Image:
     if not path.is_file():
         raise DataNotFoundError(f"no picture {path}; expected a picture file, such as one of `clevr-film generate`")
     try:
-        with Image.open(path) as picture:
-            return ImageOps.exif_transpose(picture).convert("RGB")
-    except Exception as error:  # Pillow's plugins raise many kinds for damaged files
-        raise DataError(str(path), "", f"not a picture that can be read ({error}); give a PNG or JPEG") from None
+        return upright(read_image(path), str(path))
+    except ImageError as error:
+        raise DataError(str(path), "", f"not a picture that can be read (it {error.reason})") from None

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clevr.reasoning.image_statistics import GROUPS, LENGTH, image_statistics
+from fewshot_film.images import upright
 from fewshot_film.run.errors import SavedModelError
 
 MIN_IMAGES = 100
@@ -153,7 +154,7 @@ def changed(image: Image.Image, rng: np.random.Generator) -> Image.Image:
         image: any mode and size.
         rng: source of all randomness.
     """
-    image = _reframed(image.convert("RGB"), rng)
+    image = _reframed(upright(image, "the image"), rng)
     light = np.asarray(image) / 255.0
     light = light ** np.exp(rng.uniform(-0.15, 0.15)) * np.exp(rng.uniform(-0.2, 0.2))
     light = light * np.exp(rng.uniform(-0.03, 0.03, 3))

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fewshot_film.images import upright
+
 WIDTH, HEIGHT = 48, 32
 """Every image is brought to this size first, so that its own size hardly matters."""
 GROUPS = {"lighting": slice(0, 12), "texture": slice(12, 18), "colours": slice(18, 29)}
@@ -35,7 +37,7 @@ def image_statistics(image: Image.Image) -> NDArray[np.float64]:
         ground are; logarithms where numbers are positive.
     """
     filtering = Image.Resampling.BOX if image.width > WIDTH else Image.Resampling.BILINEAR
-    small = image.convert("RGB").resize((WIDTH, HEIGHT), filtering)
+    small = upright(image, "the image").resize((WIDTH, HEIGHT), filtering)
     pixels = np.asarray(small).astype(np.float64)
     brightness, chroma = pixels.mean(2), np.ptp(pixels, axis=2)
     lighting, distance = _fit_ground(np.log(brightness + _DARK).ravel(), chroma.ravel())
