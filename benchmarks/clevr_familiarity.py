@@ -83,8 +83,8 @@ def measure(familiarity: Familiarity, images: Iterable[Image.Image]) -> dict[str
     """Warnings about some images: all, those by the statistics alone, and the images' distances."""
     warned, distances = 0, []
     for image in images:
-        warned += bool(familiarity.warning(image))
         distances.append(familiarity.distance(image))
+        warned += familiarity.has_unusual_shape(image) or distances[-1] > familiarity.threshold
     values = np.array(distances)
     return {
         "count": len(values),
@@ -194,7 +194,7 @@ def _coloured(rng: np.random.Generator, width: int, height: int, channels: int =
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width))
     amplitude = np.maximum(frequency, 1 / max(width, height)) ** -rng.uniform(0.5, 2)
     spectra = np.fft.fft2(rng.normal(size=(channels, height, width))) * amplitude
-    noise = np.real(np.fft.ifft2(spectra)).transpose(1, 2, 0)
+    noise: Pixels = np.real(np.fft.ifft2(spectra)).transpose(1, 2, 0)
     return (noise - noise.mean()) / noise.std() * rng.uniform(15, 60) + rng.uniform(80, 170)
 
 

@@ -58,8 +58,8 @@ class Familiarity:
         Args:
             image: any mode and size.
         """
-        aspect, (least, most) = image.width / image.height, self.aspects
-        if not least / _STRETCH <= aspect <= most * _STRETCH:
+        if self.has_unusual_shape(image):
+            least, most = self.aspects
             usual = f"{least:.1f}" if most - least < 0.1 else f"{least:.1f} to {most:.1f}"
             return (
                 f"This image does not look like a CLEVR scene (it is {image.width} x {image.height} pixels, and the "
@@ -73,6 +73,11 @@ class Familiarity:
             f"This image does not look like a CLEVR scene (it differs from the images that the model was trained on, "
             f"most of all in its {self._largest(statistics)}); the answer may be meaningless."
         )
+
+    def has_unusual_shape(self, image: Image.Image) -> bool:
+        """Whether an image is much narrower or wider, for its height, than the training images."""
+        least, most = self.aspects
+        return not least / _STRETCH <= image.width / image.height <= most * _STRETCH
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for the settings of a saved model; numbers have six digits."""
@@ -173,8 +178,12 @@ def changed(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def _reframed(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """An image with up to 6 % cut off on each side, mirrored in half of the cases."""
-    left, right, top, bottom = rng.uniform(0, 0.06, 4) * [image.width, image.width, image.height, image.height]
+    """An image with some of it cut off on each side, mirrored in half of the cases.
+
+    Up to 12 % of the height on each side: an image of 3 to 2 shows a scene of 4 to 3 without a ninth of its rows.
+    """
+    left, right = rng.uniform(0, 0.06, 2) * image.width
+    top, bottom = rng.uniform(0, 0.12, 2) * image.height
     image = image.crop((int(left), int(top), int(image.width - right), int(image.height - bottom)))
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else image
 

@@ -6,6 +6,8 @@ function of the place, most of the image is nearly grey, and little of it change
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -47,7 +49,7 @@ def image_statistics(image: Image.Image) -> NDArray[np.float64]:
     return np.concatenate([lighting, left, _texture(brightness), colours])
 
 
-def _fit_ground(values: NDArray[np.float64], chroma: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+def _fit_ground(values: NDArray[np.float64], chroma: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Coefficients of the ground's brightness, ``(8,)``, and how far every pixel is from it, ``(P,)``.
 
     Colourful pixels count little, and in every round those count less that the last one left far off.
