@@ -53,8 +53,12 @@ class FamiliarityConfig:
     """Folders or zips of other images, which were not."""
     limit: int = 1000
     """At most so many images of each set, spread evenly over it."""
+    generated: tuple[Path, ...] = ()
+    """Folders or zips of generated scenes; empty: they are drawn here, in three sizes."""
     scenes: int = 400
-    """Generated scenes of each size."""
+    """Scenes of each size that are drawn."""
+    changed: int = 100
+    """At most so many scenes of each set are also measured as JPEGs, at half the size, and cut."""
     synthetic: int = 200
     """Images of each kind of noise, blanks and drawings."""
     seed: int = 20
@@ -108,14 +112,17 @@ def groups(entries: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def _sets(config: FamiliarityConfig) -> Iterator[tuple[str, str, Iterable[Image.Image]]]:
     """Group, name and images of every set."""
-    scenes = {f"generated {width}x{height}": _scenes(config, width, height) for width, height in SIZES}
-    real = {f"{path.stem}": list(read_images(path, config.limit)) for path in config.clevr}
-    like = {f"{path.stem}": list(read_images(path, config.limit)) for path in config.other_clevr}
+    if config.generated:
+        scenes = {path.stem: list(read_images(path, config.limit)) for path in config.generated}
+    else:
+        scenes = {f"{width}x{height}": _scenes(config, width, height) for width, height in SIZES}
+    real = {path.stem: list(read_images(path, config.limit)) for path in config.clevr}
+    like = {path.stem: list(read_images(path, config.limit)) for path in config.other_clevr}
     for group, sets in (("generated", scenes), ("CLEVR", real), ("CLEVR-like", like)):
         for name, images in sets.items():
             yield group, name, images
             for change, do in CHANGES.items():
-                yield f"{group}, changed", f"{name}, {change}", map(do, images)
+                yield f"{group}, changed", f"{name}, {change}", map(do, _spread(images, config.changed))
     for group, paths in (("others", config.others), ("held out", config.held_out)):
         for path in paths:
             yield group, path.stem, read_images(path, config.limit)
