@@ -46,6 +46,17 @@ COMMANDS = (
         positionals=("run",),
     ),
     Command(
+        name="calibrate",
+        config="clevr.commands.calibrate:CalibrateConfig",
+        run="clevr.commands.calibrate:run",
+        help="Describe a model's training images in it, so that `ask` can warn of images unlike them.",
+        examples=(
+            "clevr-film calibrate my-model clevr-world",
+            "clevr-film calibrate runs/clevr/model CLEVR_v1.0 --split train --images 2000",
+        ),
+        positionals=("model", "data"),
+    ),
+    Command(
         name="inspect",
         config="clevr.commands.inspect:InspectConfig",
         run="clevr.commands.inspect:run",

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from clevr.answers.predict import read_question
-from clevr.data.backbone import Extractor, to_pixels
 from clevr.data.errors import DataError, DataNotFoundError
 from clevr.data.pictures import fit_picture
 from clevr.questions.batch import build_prefix_tree
 from clevr.questions.tokens import ANSWER_WORDS
 from clevr.reasoning.network import FiLMReasoner
+from fewshot_film.images import ImageError, read_image, upright
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.machine import to_device
+
+if TYPE_CHECKING:
+    from clevr.data.backbone import Extractor
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,9 @@ class Answer:
     """How many of the classifier's maps have their maximum, if above 0, at each position, ``(H, W)``."""
     unknown_words: tuple[str, ...]
     """Words that the model does not know; it read them as its unknown token."""
+    warning: str = ""
+    """Why the answer may be meaningless: the image does not look like those that the model was trained on. Empty where
+    it does, and for a model that was saved without a description of its training images."""
 
     @property
     def answer(self) -> str:
@@ -51,18 +58,24 @@ class Answerer:
 
     Args:
         reasoner: in evaluation mode, on any device.
-        picture: any mode and size.
+        picture: any mode and size; it is turned upright, and 16-bit grey is read by its range.
         extractor: what makes the features, for a model that reads features.
     Raises:
-        ConfigError: the model reads features and there is no extractor, or one of another shape.
+        ConfigError: the model reads features and there is no extractor, or one of another shape; or it reads pixels
+            and there is one.
+
+    Attributes:
+        warning: see :attr:`Answer.warning`; it is the same for every question about the image.
+
     Source:
         The places are those of Perez et al., "FiLM", AAAI 2018, figure 4.
     """
 
     def __init__(self, reasoner: FiLMReasoner, picture: Image.Image, extractor: Extractor | None = None) -> None:
         self.reasoner = reasoner
-        self.picture = picture.convert("RGB")
+        self.picture = upright(picture, "the image")
         self._device = next(reasoner.parameters()).device
+        self.warning = reasoner.familiarity.warning(self.picture) if reasoner.familiarity else ""
         self._maps = self._see(extractor)
 
     @property
@@ -95,7 +108,8 @@ class Answerer:
         probabilities = reasoner.classifier.judge(last, responses)[0].softmax(0).tolist()
         ranking = sorted(zip(ANSWER_WORDS, probabilities, strict=True), key=lambda entry: -entry[1])
         unknown = reasoner.vocabulary.unknown_words(text)
-        return Answer(text, tuple(ranking), self._count(responses[0], positions[0]), tuple(unknown))
+        places = self._count(responses[0], positions[0])
+        return Answer(text, tuple(ranking), places, tuple(unknown), self.warning)
 
     def _count(self, responses: Tensor, positions: Tensor) -> NDArray[np.int64]:
         cells, (height, width) = self.reasoner.cells(self._maps), self.reasoner.config.grid
@@ -106,6 +120,8 @@ class Answerer:
     def _see(self, extractor: Extractor | None) -> Tensor:
         config = self.reasoner.config
         if config.inputs == "pixels":
+            if extractor is not None:
+                raise ConfigError("the model reads pixels and uses no extractor; leave it out")
             pixels = torch.from_numpy(fit_picture(self.picture, config.width, config.height))
             return self.reasoner.see(pixels[None].to(self._device))
         if extractor is None:
@@ -116,12 +132,14 @@ class Answerer:
                 f"the model reads features of shape {expected}, the extractor ({extractor.config.layer} of "
                 f"{extractor.config.backbone} at {extractor.config.size} pixels) gives {extractor.shape}"
             )
+        from clevr.data.backbone import to_pixels  # here, as torchvision takes its time to import
+
         pixels = torch.from_numpy(to_pixels(self.picture, extractor.config.size).copy())
         return self.reasoner.see(extractor(pixels[None].to(extractor.mean.device)).to(self._device))
 
 
 def open_picture(path: Path) -> Image.Image:
-    """A picture from a file, upright, in RGB.
+    """A picture from a file, upright, in RGB; see :mod:`fewshot_film.images` for what is read, and how.
 
     Raises:
         DataNotFoundError: there is no such file.
@@ -130,7 +148,6 @@ def open_picture(path: Path) -> Image.Image:
     if not path.is_file():
         raise DataNotFoundError(f"no picture {path}; expected a picture file, such as one of `clevr-film generate`")
     try:
-        with Image.open(path) as picture:
-            return ImageOps.exif_transpose(picture).convert("RGB")
-    except Exception as error:  # Pillow's plugins raise many kinds for damaged files
-        raise DataError(str(path), "", f"not a picture that can be read ({error}); give a PNG or JPEG") from None
+        return upright(read_image(path), str(path))
+    except ImageError as error:
+        raise DataError(str(path), "", f"not a picture that can be read (it {error.reason})") from None

@@ -21,8 +21,8 @@ from clevr.app.asking import (
     modulations_of,
 )
 from clevr.app.figures import as_picture, modulation_figure
-from clevr.commands.ask import AskConfig, recorded_extractor
 from clevr.data.backbone import Extractor
+from clevr.data.feature_config import ExtractorOverrides
 from clevr.reasoning.loading import load, training_record
 from clevr.world.scene import COLORS
 from fewshot_film.run.machine import Machine
@@ -66,7 +66,7 @@ class _Ask:
         self.reasoner = load(page.reasoner).to(device)
         self.extractor: Extractor | None = None
         if self.reasoner.config.inputs == "features":
-            settings = recorded_extractor(AskConfig(Path(), model=page.reasoner), training_record(page.reasoner))
+            settings = ExtractorOverrides().complete(training_record(page.reasoner))
             self.extractor = Extractor(settings).to(device)
 
     def of(self, request: gr.Request) -> Asking:
@@ -184,7 +184,7 @@ class _Ask:
         line = now.line if now else None
         return {
             **self._choice(asking),
-            self.said: _said(line, before.line if before else None),
+            self.said: _said(line, before.line if before else None, asking.warning),
             self.why: None if line is None else as_picture(answer_figure(asking.answerer, line.given)),
             self.film: self._film(line),
             self.lines: _table(now, before),
@@ -224,10 +224,10 @@ def _choose(asking: Asking, name: str | None) -> None:
     asking.chosen = names.index(name) if name in names else None
 
 
-def _said(line: Line | None, before: Line | None) -> str:
-    """The answer in words."""
+def _said(line: Line | None, before: Line | None, warning: str = "") -> str:
+    """The answer in words, and what is to be said of the image."""
     if line is None:
-        return ""
+        return _warned(warning)
     given = line.given
     others = ", ".join(f"{word} {100 * share:.0f} %" for word, share in given.ranking[1:4])
     lines = [f"### {given.answer}, {100 * given.probability:.1f} %", f"or: {others}"]
@@ -238,7 +238,12 @@ def _said(line: Line | None, before: Line | None) -> str:
         lines.append(f"before the change: {before.given.answer}" + (f" (true: {before.truth})" if before.truth else ""))
     if given.unknown_words:
         lines.append(f"words that the model does not know: {', '.join(given.unknown_words)}")
+    lines += [_warned(warning)] if warning else []
     return "\n\n".join(lines)
+
+
+def _warned(warning: str) -> str:
+    return f"**Warning:** {warning}" if warning else ""
 
 
 def _table(now: State | None, before: State | None) -> gr.Dataframe:

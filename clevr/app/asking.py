@@ -252,6 +252,11 @@ class Asking:
             raise AskingError("there is no picture yet: make a scene or upload one")
         return self._answerer
 
+    @property
+    def warning(self) -> str:
+        """Why answers about the image may be meaningless; empty where there is no reason, or no image yet."""
+        return self._answerer.warning if self._answerer else ""
+
     def _looked_at(self) -> State:
         if self.now is None:
             raise AskingError("there is no picture yet: make a scene or upload one")

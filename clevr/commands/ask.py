@@ -1,14 +1,15 @@
-"""``clevr-film ask``: questions about one picture."""
+"""``clevr-film ask``: questions about one image."""
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from clevr.data.feature_config import ExtractorConfig
+from clevr.data.feature_config import ExtractorOverrides
 from fewshot_film.run.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,21 +18,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AskConfig:
-    """A picture, a question, and who is asked."""
+    """An image, a question, and who is asked."""
 
     picture: Path
-    """The picture."""
+    """The image."""
     question: str | None = None
     """In CLEVR's English; null: questions are read from the keyboard, one a line, until an empty line."""
     model: str = "clevr-small"
     """Folder of a saved model, or the name of one that comes with the package."""
     out: Path | None = None
-    """PNG file for a picture of where the answer came from."""
+    """PNG file for an image of where the answer came from."""
     runners_up: int = 3
     """Other answers shown with their probabilities."""
+    format: Literal["text", "json"] = "text"
+    """text, or one JSON document on standard output: the answer, its probability, the other answers, and any warning;
+    with questions from standard input, a list of such answers."""
     device: str = "auto"
     """auto (an accelerator where there is one), cpu, cuda, or mps."""
-    extractor: ExtractorConfig = field(default_factory=ExtractorConfig)
+    extractor: ExtractorOverrides = field(default_factory=ExtractorOverrides)
     """What makes the features, for a model that reads features; what is left as it is comes from the model's own
     record, where it has one."""
 
@@ -44,43 +48,29 @@ def run(config: AskConfig) -> None:
     """Answer the question, or one after the other.
 
     Raises:
-        DataNotFoundError: there is no such picture.
-        DataError: it is no picture.
+        DataNotFoundError: there is no such image.
+        DataError: it is no image.
         SavedModelError: there is no such model, or it is damaged.
+        ConfigError: there are settings of an extractor, and the model reads pixels.
         QuestionError: the question is empty, far too long, or in words that the model does not know.
     """
-    from clevr.answers.answering import Answerer, open_picture
-    from clevr.answers.predict import QuestionError
-    from clevr.data.backbone import Extractor
-    from clevr.reasoning.loading import load, training_record
-    from fewshot_film.run.machine import Machine
+    from clevr.answers.answering import open_picture
 
-    picture = open_picture(config.picture)
-    device = Machine(config.device, "32-true").device
-    reasoner = load(config.model).to(device)
-    extractor = None
-    if reasoner.config.inputs == "features":
-        extractor = Extractor(recorded_extractor(config, training_record(config.model))).to(device)
-    answerer = Answerer(reasoner, picture, extractor)
+    answerer = _answerer(config, open_picture(config.picture))
     if config.question is not None:
-        _say(answerer, answerer.ask(config.question), config)
+        answer = answerer.ask(config.question)
+        _draw(answerer, answer, config)
+        if config.format == "json":
+            _write_json(as_json(answer, config.runners_up))
+        else:
+            _write(describe(answer, config.runners_up) + _warned(answerer))
         return
-    for question in _typed():
-        try:
-            _say(answerer, answerer.ask(question), config)
-        except QuestionError as error:
-            sys.stdout.write(f"{error}\n")
-
-
-def recorded_extractor(config: AskConfig, record: Mapping[str, Any]) -> ExtractorConfig:
-    """The extractor that the model's record names, with what was set otherwise here."""
-    recorded, default = record.get("extractor") or {}, ExtractorConfig()
-    chosen = {}
-    for item in fields(ExtractorConfig):
-        here = getattr(config.extractor, item.name)
-        is_set = here != getattr(default, item.name)
-        chosen[item.name] = here if is_set else recorded.get(item.name, here)
-    return ExtractorConfig(**chosen)
+    if config.format == "json":
+        _write_json([entry for entry, _ in _conversation(answerer, config)])
+        return
+    _write(_warned(answerer))
+    for _, text in _conversation(answerer, config):
+        _write(text)
 
 
 def describe(answer: Answer, runners_up: int = 3) -> str:
@@ -98,9 +88,56 @@ def describe(answer: Answer, runners_up: int = 3) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _say(answerer: Answerer, answer: Answer, config: AskConfig) -> None:
-    sys.stdout.write(describe(answer, config.runners_up))
-    sys.stdout.flush()
+def as_json(answer: Answer, runners_up: int = 3) -> dict[str, Any]:
+    """An answer as plain values.
+
+    Args:
+        answer: what the model said.
+        runners_up: other answers to name.
+    """
+    return {
+        "question": answer.question,
+        "answer": answer.answer,
+        "probability": answer.probability,
+        "runners_up": [{"answer": word, "probability": share} for word, share in answer.ranking[1 : runners_up + 1]],
+        "unknown_words": list(answer.unknown_words),
+        "warning": answer.warning or None,
+    }
+
+
+def _answerer(config: AskConfig, picture: Any) -> Answerer:
+    from clevr.answers.answering import Answerer
+    from clevr.data.backbone import Extractor
+    from clevr.reasoning.loading import load, training_record
+    from fewshot_film.run.machine import Machine
+
+    device = Machine(config.device, "32-true").device
+    reasoner = load(config.model).to(device)
+    if reasoner.config.inputs == "features":
+        return Answerer(
+            reasoner, picture, Extractor(config.extractor.complete(training_record(config.model))).to(device)
+        )
+    if config.extractor.given:
+        names = ", ".join(f"--extractor.{name}" for name in config.extractor.given)
+        raise ConfigError(f"{config.model} reads pixels and uses no extractor; leave out {names}")
+    return Answerer(reasoner, picture)
+
+
+def _conversation(answerer: Answerer, config: AskConfig) -> Iterator[tuple[dict[str, Any], str]]:
+    """Answers to the questions from standard input, or why there is none, as plain values and as text."""
+    from clevr.answers.predict import QuestionError
+
+    for question in _typed(silent=config.format == "json"):
+        try:
+            answer = answerer.ask(question)
+        except QuestionError as error:
+            yield {"question": question, "error": str(error)}, f"{error}\n"
+            continue
+        _draw(answerer, answer, config)
+        yield as_json(answer, config.runners_up), describe(answer, config.runners_up)
+
+
+def _draw(answerer: Answerer, answer: Answer, config: AskConfig) -> None:
     if config.out:
         from clevr.answers.figure import answer_figure
         from clevr.answers.style import save_figure
@@ -108,12 +145,24 @@ def _say(answerer: Answerer, answer: Answer, config: AskConfig) -> None:
         save_figure(config.out, answer_figure(answerer, answer))
 
 
-def _typed() -> Iterator[str]:
+def _warned(answerer: Answerer) -> str:
+    return f"  warning: {answerer.warning}\n" if answerer.warning else ""
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _write_json(content: Any) -> None:
+    _write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _typed(*, silent: bool) -> Iterator[str]:
     """Questions from standard input, until an empty line or its end."""
-    prompt = "? " if sys.stdin.isatty() else ""
+    prompt = "? " if sys.stdin.isatty() and not silent else ""
     while True:
-        sys.stdout.write(prompt)
-        sys.stdout.flush()
+        _write(prompt)
         line = sys.stdin.readline().strip()
         if not line:
             return

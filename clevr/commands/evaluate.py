@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from fewshot_film.run.errors import ConfigError
 
@@ -50,6 +51,8 @@ class EvaluateConfig:
     """JSON file for all numbers; a Markdown file of the same name is written beside it."""
     sheet: Path | None = None
     """PNG file for a contact sheet of pictures with questions, answers, and what would have been right."""
+    format: Literal["text", "json"] = "text"
+    """What goes to standard output: Markdown, or one JSON document with all numbers."""
     predictions: Path | None = None
     """JSON file for every answer, as CLEVR's test server takes it."""
 
@@ -58,6 +61,11 @@ class EvaluateConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}; expected at least 1")
+        if self.common_data is not None and not self.common_answers:
+            raise ConfigError(
+                f"common_data is {self.common_data} and would not be used without common_answers; give the split to "
+                "take the most common answers from, such as --common_answers train"
+            )
 
 
 def run(config: EvaluateConfig) -> None:
@@ -103,7 +111,7 @@ def run(config: EvaluateConfig) -> None:
     if config.sheet:
         _write_sheet(config, table, found.answers)
     if (table.answer < 0).all():
-        logger.info("the questions of %s have no answers to compare with", config.split)
+        _say_unanswered(config)
         return
     if not config.humans:
         table = with_kinds(table)
@@ -113,10 +121,28 @@ def run(config: EvaluateConfig) -> None:
         known = ClevrSplit.open(config.common_data or config.data, config.common_answers).table(config.cache)
     evaluation = evaluate(table, found.answers, num_objects=_num_objects(split), known=known)
     text = markdown(evaluation, f"{Path(config.model).name} on {'Humans questions of ' * config.humans}{config.split}")
-    sys.stdout.write(text)
+    _write(text, config, evaluation.to_json())
     if config.out:
         write_result(config.out, config=config, seed=0, results=evaluation.to_json())
         write_text_atomically(config.out.with_suffix(".md"), text)
+
+
+def _say_unanswered(config: EvaluateConfig) -> None:
+    """What is said of a split whose answers are secret."""
+    asked = {"--out": config.out, "--common_answers": config.common_answers}
+    unused = [name for name, value in asked.items() if value]
+    rest = f"; {' and '.join(unused)} cannot be used" if unused else ""
+    logger.warning("the questions of %s have no answers to compare with%s", config.split, rest)
+    _write("", config, None)
+
+
+def _write(text: str, config: EvaluateConfig, results: dict[str, Any] | None) -> None:
+    """The text, or the numbers as one JSON document, to standard output."""
+    if config.format == "json":
+        content = {"model": config.model, "data": str(config.data), "split": config.split, "results": results}
+        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def _write_sheet(config: EvaluateConfig, table: QuestionTable, answers: NDArray[np.int64]) -> None:

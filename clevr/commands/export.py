@@ -32,6 +32,7 @@ def run(config: ExportConfig) -> None:
         CheckpointError: there is no such checkpoint, or it is damaged.
         SavedModelError: the output folder holds other things.
     """
+    from clevr.commands.calibrate import training_familiarity
     from clevr.config import TrainConfig
     from clevr.reasoning.loading import save_reasoner
     from clevr.reasoning.network import FiLMReasoner
@@ -57,5 +58,6 @@ def run(config: ExportConfig) -> None:
         "validation_accuracy": progress.best if config.checkpoint == "best" else None,
         "seconds": round(progress.seconds, 1),
     }
+    module.reasoner.familiarity = training_familiarity(settings.data.root, settings.data.train_split)
     folder = save_reasoner(config.out, module.reasoner, training, settings, half=config.half)
     logger.info("saved %s: step %d of %d", folder, progress.step, settings.loop.steps)

@@ -15,6 +15,7 @@ from clevr.data.feature_config import RANDOM, ExtractorConfig
 from clevr.data.layout import SplitFiles, list_splits
 from clevr.data.reader import ClevrSplit
 from clevr.data.storage import open_storage
+from fewshot_film.images import is_image_name
 from fewshot_film.run.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from clevr.data.feature_writer import FeatureWriter
 
 logger = logging.getLogger(__name__)
-
-PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm")
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def run(config: FeaturesConfig) -> None:
     from fewshot_film.run.machine import Machine
 
     split = _open_pictures(config)
-    names = sorted(name for name in split.pictures if name.lower().endswith(PICTURE_ENDINGS))
+    names = sorted(name for name in split.pictures if is_image_name(name))
     extractor = Extractor(config.extractor)
     settings = {**plain(config.extractor), "weights_sha256": extractor.digest()}
     if config.extractor.weights == RANDOM:
@@ -112,8 +111,8 @@ def _open_pictures(config: FeaturesConfig) -> ClevrSplit:
         return split
     storage = open_storage(config.data)
     split = ClevrSplit(SplitFiles(storage, "pictures", questions=None, scenes=None, images="."))
-    if not any(name.lower().endswith(PICTURE_ENDINGS) for name in split.pictures):
+    if not any(is_image_name(name) for name in split.pictures):
         splits = list_splits(config.data)
-        hint = f"give --split, one of {', '.join(splits)}" if splits else f"expected {', '.join(PICTURE_ENDINGS)}"
+        hint = f"give --split, one of {', '.join(splits)}" if splits else "expected PNG, JPEG or other image files"
         raise DataNotFoundError(f"no pictures directly in {config.data}; {hint}")
     return split

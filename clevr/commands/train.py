@@ -9,7 +9,9 @@ from typing import cast
 
 import torch
 
+from clevr.commands.calibrate import training_familiarity
 from clevr.commands.seeing import learn_to_see, look_once
+from clevr.commands.unused import check_used
 from clevr.config import ClevrDataConfig, TrainConfig
 from clevr.data.batches import ReasoningData, in_order, load_reasoning_data, unknown_token
 from clevr.data.training_batches import Changes, FreshBatches, PictureBatches, TrainingBatches
@@ -37,6 +39,7 @@ def run(config: TrainConfig) -> None:
         DataNotFoundError: a split is not there.
         ConfigError: settings that do not fit each other, or the model to start from.
     """
+    check_used(config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(config.loop.seed, "weights"))
         reasoner = _reasoner(config)
@@ -74,6 +77,7 @@ def run(config: TrainConfig) -> None:
             "validation_accuracy": result.best,
             "seconds": round(result.seconds, 1),
         }
+        reasoner.familiarity = training_familiarity(config.data.root, config.data.train_split)
         extractor = getattr(data["train"].pictures, "settings", None)
         training |= {"extractor": extractor} if extractor else {}
         log.info("saved %s", save_reasoner(Path(config.out) / "model", reasoner, training, config))

@@ -18,6 +18,7 @@ from torchvision.models.feature_extraction import create_feature_extractor, get_
 
 from clevr.data.feature_config import IMAGENET_MEAN, IMAGENET_STD, RANDOM, ExtractorConfig
 from clevr.data.reader import ClevrSplit
+from fewshot_film.images import upright
 from fewshot_film.run.errors import UserError
 from fewshot_film.run.parsing import suggestion
 from fewshot_film.run.seeding import derived_seed
@@ -93,7 +94,7 @@ class Extractor(nn.Module):
 
 def to_pixels(picture: Image.Image, size: int) -> NDArray[np.uint8]:
     """A picture as the network reads it: RGB, stretched to ``size x size`` by bicubic interpolation, ``(3, H, W)``."""
-    resized = picture.convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
+    resized = upright(picture, "the image").resize((size, size), Image.Resampling.BICUBIC)
     return np.asarray(resized).transpose(2, 0, 1)
 
 

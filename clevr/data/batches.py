@@ -20,6 +20,7 @@ from clevr.data.supervision import Supervision, read_supervision
 from clevr.data.table import QuestionTable
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import SPECIAL_TOKENS, UNK, Vocabulary
+from fewshot_film.run.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -95,9 +96,12 @@ def load_reasoning_data(
         with_referents: with the scenes, also run the programs of the questions, to know their objects.
 
     Raises:
+        ConfigError: there are features, and the model reads pixels.
         DataNotFoundError: a part of the split is not there.
         DataError: a record or a picture is wrong.
     """
+    if features and model.inputs == "pixels":
+        raise ConfigError(f"the model reads pixels and would not use the features in {features}; leave `features` out")
     files = ClevrSplit.open(root, split, humans=humans)
     cache = cache or (root.parent / f"{root.stem}-cache" if root.is_file() else root / "cache")
     table = files.table(cache)

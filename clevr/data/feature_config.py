@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 from fewshot_film.run.errors import ConfigError
 
@@ -38,3 +39,36 @@ class ExtractorConfig:
     def __post_init__(self) -> None:
         if self.size < 1:
             raise ConfigError(f"size is {self.size}; expected at least 1")
+
+
+@dataclass(frozen=True)
+class ExtractorOverrides:
+    """Settings of an extractor that are set otherwise than in a model's record; null: as recorded, or else the default
+    of :class:`ExtractorConfig`.
+    """
+
+    backbone: str | None = None
+    """Network, by torchvision's name."""
+    layer: str | None = None
+    """Layer, by torchvision's name."""
+    weights: str | None = None
+    """Torchvision's name of weights, or the path of a file with them; random: for tests only."""
+    normalisation: Literal["imagenet", "film"] | None = None
+    """imagenet: std 0.229 0.224 0.225; film: std 0.229 0.224 0.224."""
+    size: int | None = None
+    """Images are stretched to so many pixels in width and in height."""
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The settings that are not null."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+    def complete(self, record: Mapping[str, Any]) -> ExtractorConfig:
+        """The settings of a model's record, with these in their place.
+
+        Args:
+            record: what the model was trained on, as it was saved with it.
+        """
+        names = {entry.name for entry in fields(ExtractorConfig)}
+        recorded = {name: value for name, value in (record.get("extractor") or {}).items() if name in names}
+        return ExtractorConfig(**{**recorded, **self.given})

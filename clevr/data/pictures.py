@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from clevr.data.errors import DataError
 from clevr.data.reader import ClevrSplit
+from fewshot_film.images import upright
 from fewshot_film.run.files import reserve, write_atomically
 from fewshot_film.run.workers import available_cores, run_jobs
 
@@ -37,8 +38,8 @@ def fit_picture(picture: Image.Image, width: int, height: int) -> NDArray[np.uin
     Returns:
         uint8 ``(3, height, width)``.
     """
+    picture = upright(picture, "the image")
     scaled_height = max(1, round(picture.height * width / picture.width))
-    picture = picture.convert("RGB")
     if picture.size != (width, scaled_height):
         shrinks = picture.width > width
         filtering = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR

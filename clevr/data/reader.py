@@ -14,10 +14,11 @@ from clevr.data.errors import DataError, DataNotFoundError
 from clevr.data.json_records import JsonRecords
 from clevr.data.layout import HOW_TO_GET, SplitFiles, find_split
 from clevr.data.records import parse_questions, parse_scenes
-from clevr.data.storage import FolderStorage
+from clevr.data.storage import DAMAGED_ZIP, FolderStorage
 from clevr.data.table import QuestionTable
 from clevr.questions.question import Question
 from clevr.world.scene import Scene
+from fewshot_film.images import ImageError, read_image, upright
 
 
 class ClevrSplit:
@@ -107,11 +108,13 @@ class ClevrSplit:
         path = f"{folder}/{filename}"
         label = self.files.storage.label(path)
         try:
-            with self.files.storage.open(path) as stream, Image.open(stream) as picture:
-                return picture.convert("RGB")
+            with self.files.storage.open(path) as stream:
+                return upright(read_image(stream, label), label)
         except FileNotFoundError:
             raise DataNotFoundError(f"{label} does not exist; {HOW_TO_GET}") from None
-        except Exception as error:  # Pillow's plugins raise many kinds for damaged files, struct.error among them
+        except ImageError as error:
+            raise DataError(label, "", f"not a whole picture (it {error.reason}); get or make it again") from None
+        except DAMAGED_ZIP as error:
             raise DataError(label, "", f"not a whole picture ({error}); get or make it again") from None
 
     def _records(self, path: str, key: str) -> JsonRecords:

@@ -11,12 +11,15 @@ from typing import Any
 import torch
 
 from clevr.config import ReasonerConfig, TrainConfig
+from clevr.reasoning.familiarity import Familiarity
 from clevr.reasoning.network import FiLMReasoner
 from fewshot_film.run.config import plain
 from fewshot_film.run.errors import ConfigError, SavedModelError
-from fewshot_film.run.saved_model import CONFIG, SavedModel, load_model, save_model
+from fewshot_film.run.saved_model import CONFIG, SavedModel, load_model, read_config, replace_config, save_model
 
 KIND = "clevr-reasoner"
+FAMILIARITY = "familiarity"
+"""Entry of the settings with what the training images look like; models that were saved without it have none."""
 SHIPPED = Path(__file__).resolve().parent.parent / "models"
 """Models that come with the package, a folder each."""
 
@@ -42,6 +45,8 @@ def load(name: str | Path, expected: ReasonerConfig | None = None) -> FiLMReason
         raise ConfigError(f"{folder} was built with other settings of `model`; take those of its config.json")
     weights = {name: _full(value) for name, value in saved.weights.items()}
     dataclasses.replace(saved, weights=weights).load_into(reasoner)
+    known = saved.config.get(FAMILIARITY)
+    reasoner.familiarity = None if known is None else Familiarity.from_json(known)
     return reasoner.eval()
 
 
@@ -88,7 +93,23 @@ def save_reasoner(
     if half:
         weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
     record = {"kind": KIND, "model": plain(reasoner.config), "training": dict(training), "settings": plain(config)}
+    if reasoner.familiarity is not None:
+        record[FAMILIARITY] = reasoner.familiarity.to_json()
     save_model(folder, weights, record, _card(reasoner, training, config))
+    return folder
+
+
+def set_familiarity(name: str | Path, familiarity: Familiarity) -> Path:
+    """Write into a saved model what its training images look like; the rest stays as it is. Returns its folder.
+
+    Raises:
+        SavedModelError: there is no such model, it is damaged, or of another kind.
+    """
+    folder = model_folder(name)
+    record = read_config(folder)["config"]
+    if record.get("kind") != KIND:
+        raise SavedModelError(f"{folder} holds a model of kind {record.get('kind')!r}; expected {KIND!r}")
+    replace_config(folder, {**record, FAMILIARITY: familiarity.to_json()})
     return folder
 
 
@@ -113,6 +134,7 @@ def _card(reasoner: FiLMReasoner, training: Mapping[str, Any], settings: TrainCo
     if seeing is not None:
         before = f"\n- Before it: {seeing.loop.steps:,} steps of {seeing.pictures} pictures by the trunk alone."
     reached = "" if accuracy is None else f"; validation accuracy {100 * accuracy:.1f} %"
+    warned = "" if reasoner.familiarity is None else ", and it warns of most of them"
     return f"""# FiLM reasoning model for CLEVR
 
 - Answers questions about pictures of CLEVR's world: `clevr-film ask PICTURE "question" --model FOLDER`.
@@ -120,7 +142,7 @@ def _card(reasoner: FiLMReasoner, training: Mapping[str, Any], settings: TrainCo
   GRU of {config.hidden_dim}; {sum(p.numel() for p in reasoner.parameters()):,} parameters.
 - Training: {training.get("steps", 0):,} of {settings.loop.steps:,} steps of up to {asked} questions,
   {kind}{minutes}{reached}.{before}
-- Limits: knows CLEVR's shapes, colours, materials and words alone; on other pictures its answers mean nothing.
+- Limits: knows CLEVR's shapes, colours, materials and words alone; on other images its answers mean nothing{warned}.
 - Source: Perez et al., "FiLM", AAAI 2018, https://arxiv.org/abs/1709.07871
 
 `config.json` has every setting.

@@ -14,6 +14,7 @@ from clevr.questions.batch import QuestionBatch
 from clevr.questions.tokens import ANSWER_WORDS, Vocabulary
 from clevr.reasoning.blocks import ReasoningBlock
 from clevr.reasoning.classifier import Classifier
+from clevr.reasoning.familiarity import Familiarity
 from clevr.reasoning.positions import ObjectPositions, cells_of, places_of, sides_of
 from clevr.reasoning.question_encoder import QuestionEncoder
 from clevr.reasoning.trunk import build_trunk
@@ -30,6 +31,7 @@ class FiLMReasoner(nn.Module):
     Attributes:
         vocabulary: its question tokens.
         sites: where FiLM sits, ``blocks.0`` and so on.
+        familiarity: what its training images look like; None where that is not known.
 
     Source:
         Perez et al., "FiLM", AAAI 2018, https://arxiv.org/abs/1709.07871
@@ -39,6 +41,7 @@ class FiLMReasoner(nn.Module):
         super().__init__()
         self.vocabulary = Vocabulary(config.vocabulary) if config.vocabulary else Vocabulary()
         self.config = dataclasses.replace(config, vocabulary=self.vocabulary.tokens)
+        self.familiarity: Familiarity | None = None
         self.sites = Sites(Site(f"blocks.{index}", config.maps) for index in range(config.num_film_blocks))
         self.questions = QuestionEncoder(
             len(self.vocabulary),

@@ -206,3 +206,20 @@ def test_gamma_and_beta(reasoner):
 def test_descriptions(asking):
     thing = asking.now.scene.objects[0]
     assert describe(thing) == f"{thing.size} {thing.color} {thing.material} {thing.shape}"
+
+
+def test_an_uploaded_image_that_is_no_scene_gets_a_warning_with_its_answer(tmp_path):
+    from clevr.app.ask import _said
+    from clevr.reasoning import load
+
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (90, 120, 3), np.uint8)).save(tmp_path / "noise.png")
+    asking = Asking(load("clevr-small"), None, Limits())
+    assert asking.warning == ""
+    asking.new_scene(4, 5)
+    assert asking.warning == ""
+    asking.upload(tmp_path / "noise.png")
+    assert asking.warning.startswith("This image does not look like a CLEVR scene")
+    assert _said(None, None, asking.warning) == f"**Warning:** {asking.warning}"
+    asking.ask("How many things are there?")
+    assert asking.now.line.given.warning == asking.warning
+    assert _said(asking.now.line, None, asking.warning).endswith(f"**Warning:** {asking.warning}")

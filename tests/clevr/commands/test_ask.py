@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from clevr.cli import COMMANDS
 from clevr.commands.ask import AskConfig, describe
 from clevr.data.backbone import Extractor
 from clevr.data.errors import DataError, DataNotFoundError
-from clevr.data.feature_config import ExtractorConfig
+from clevr.data.feature_config import ExtractorConfig, ExtractorOverrides
 from clevr.data.pictures import fit_picture
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import ANSWER_WORDS
+from clevr.reasoning import load
 from fewshot_film.film import append_coordinates
 from fewshot_film.run.command import main
 from fewshot_film.run.errors import ConfigError
@@ -202,3 +204,86 @@ def test_the_places_of_a_model_that_keeps_positions_lie_on_the_grid() -> None:
     tree = build_prefix_tree([reasoner.vocabulary.encode(QUESTION)])
     expected = reasoner(QuestionBatch(pixels, torch.tensor([0]), tree))[0].detach().softmax(0)
     assert answer.probability == pytest.approx(float(expected.max()), abs=1e-6)
+
+
+NOT_A_SCENE = "This image does not look like a CLEVR scene"
+
+
+def test_a_photo_gets_a_warning_with_its_answer(saved: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert ask(saved[0], QUESTION, "--runners_up=0") == 0
+    answer, warning = capsys.readouterr().out.splitlines()
+    assert answer.split()[0] in ANSWER_WORDS
+    assert warning.startswith(f"  warning: {NOT_A_SCENE} (it differs from the images that the model was trained on")
+    assert warning.endswith("; the answer may be meaningless.")
+
+
+def test_a_warning_once_before_many_questions(
+    saved: tuple[Path, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{QUESTION}\nIs it big?\n"))
+    assert ask(saved[0], "--runners_up=0") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert [NOT_A_SCENE in line for line in lines] == [True, False, False]
+
+
+def test_a_model_without_a_description_of_its_images_warns_of_none(saved: tuple[Path, Path]) -> None:
+    reasoner = load(saved[1])
+    assert reasoner.familiarity is None
+    assert Answerer(reasoner, a_picture()).ask(QUESTION).warning == ""
+    assert NOT_A_SCENE in Answerer(load("clevr-small"), a_picture()).ask(QUESTION).warning
+
+
+def test_one_json_document(saved: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert ask(saved[0], "How many zebras are red?", "--format=json", "--runners_up=2") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["question"] == "How many zebras are red?"
+    assert found["answer"] in ANSWER_WORDS
+    assert 0 < found["probability"] <= 1
+    assert [set(entry) for entry in found["runners_up"]] == [{"answer", "probability"}] * 2
+    assert found["unknown_words"] == ["zebras"]
+    assert found["warning"].startswith(NOT_A_SCENE)
+    assert ask(saved[0], QUESTION, "--format=json", "--model", saved[1]) == 0
+    assert json.loads(capsys.readouterr().out)["warning"] is None
+
+
+def test_many_questions_are_one_json_document(
+    saved: tuple[Path, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{QUESTION}\nWie viele?\n"))
+    assert ask(saved[0], "--model", saved[1], "--format=json") == 0
+    first, second = json.loads(capsys.readouterr().out)
+    assert first["answer"] in ANSWER_WORDS
+    assert second["error"].startswith("the model knows no word of")
+
+
+def test_an_extractor_that_the_model_cannot_use(saved: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    """Also with the value that is the default."""
+    assert ask(saved[0], QUESTION, "--model", saved[1], "--extractor.backbone=resnet101", "--extractor.size=32") == 2
+    message = capsys.readouterr().err
+    assert "reads pixels and uses no extractor; leave out --extractor.backbone, --extractor.size" in message
+    with pytest.raises(ConfigError, match="the model reads pixels and uses no extractor; leave it out"):
+        Answerer(a_reasoner(), a_picture(), Extractor(ExtractorConfig("resnet18", "layer1", "random", size=16)))
+
+
+def test_what_is_given_beats_the_record_also_where_it_is_the_default() -> None:
+    record = {"extractor": {"backbone": "resnet50", "layer": "layer2", "weights_sha256": "1234"}}
+    assert ExtractorOverrides().complete(record) == ExtractorConfig("resnet50", "layer2")
+    assert ExtractorOverrides(backbone="resnet101").complete(record) == ExtractorConfig("resnet101", "layer2")
+    assert ExtractorOverrides().complete({}) == ExtractorConfig()
+
+
+def test_16_bit_grey_is_read_by_its_range(tmp_path: Path) -> None:
+    grey = np.arange(64 * 48, dtype=np.uint16).reshape(48, 64) * 21
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    found = np.asarray(open_picture(tmp_path / "grey.png"))
+    np.testing.assert_allclose(found, np.repeat(grey[..., None] / 257, 3, 2), atol=0.51)
+    np.testing.assert_array_equal(np.asarray(Answerer(a_reasoner(), Image.fromarray(grey)).picture), found)
+    np.testing.assert_array_equal(
+        fit_picture(Image.fromarray(grey), 32, 24), fit_picture(open_picture(tmp_path / "grey.png"), 32, 24)
+    )
+
+
+def test_what_is_transparent_is_white(tmp_path: Path) -> None:
+    Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(tmp_path / "glass.png")
+    assert open_picture(tmp_path / "glass.png").getpixel((3, 3)) == (255, 255, 255)

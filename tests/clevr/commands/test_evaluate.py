@@ -206,3 +206,32 @@ def test_known_words_need_no_note(world: Path) -> None:
 def test_settings_out_of_range(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="questions is 0; expected at least 1"):
         EvaluateConfig("model", tmp_path, questions=0)
+
+
+def test_features_that_the_model_cannot_use(world: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate(model, world, "--features=some/folder") == 2
+    message = capsys.readouterr().err
+    assert "the model reads pixels and would not use the features in some/folder; leave `features` out" in message
+
+
+def test_common_data_needs_common_answers(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="would not be used without common_answers; give the split"):
+        EvaluateConfig("model", tmp_path, common_data=tmp_path)
+
+
+def test_one_json_document(tmp_path: Path, world: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate(model, world, "--format=json", "--out", tmp_path / "a.json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["results"] == json.loads((tmp_path / "a.json").read_text())["results"]
+    assert (found["model"], found["split"]) == (str(model), "val")
+
+
+def test_a_split_without_answers_says_what_it_cannot_write(
+    tmp_path: Path, world: Path, model: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "images").symlink_to(world / "images")
+    hidden = [without(a_question(n, "val"), "answer", "program", "question_family_index") for n in range(6)]
+    write_json(tmp_path / "questions/CLEVR_val_questions.json", {"questions": hidden})
+    assert evaluate(model, tmp_path, "--out", tmp_path / "out.json", "--format=json") == 0
+    assert json.loads(capsys.readouterr().out)["results"] is None
+    assert "the questions of val have no answers to compare with; --out cannot be used" in caplog.text
