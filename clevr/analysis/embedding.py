@@ -19,6 +19,8 @@ from clevr.answers.style import TYPE_COLORS, new_figure
 from clevr.data.table import QuestionTable
 from clevr.questions.families import FAMILIES
 from clevr.questions.programs import QUESTION_TYPES
+from fewshot_film.errors import InvalidValueError
+from fewshot_film.extras import MissingExtraError
 
 NEIGHBOURS = 10
 _MOST = 3000
@@ -39,7 +41,7 @@ def analyse(subject: Subject) -> Finding:
     numbers = numbers[functions != ""]
     functions = functions[functions != ""]
     if len(numbers) < 2 * NEIGHBOURS:
-        raise ValueError(f"{len(numbers)} questions of known families; expected at least {2 * NEIGHBOURS}")
+        raise InvalidValueError(f"{len(numbers)} questions of known families; expected at least {2 * NEIGHBOURS}")
     values = subject.flat_values([subject.data.table.texts[int(number)] for number in numbers])
     types = np.array([_type_of(name) for name in functions])
     results: dict[str, Any] = {"questions": len(numbers), "neighbours": NEIGHBOURS, "functions": functions.tolist()}
@@ -140,6 +142,8 @@ def _scikit_learn() -> ModuleType:
         import sklearn.decomposition
         import sklearn.manifold
     except ImportError:
-        raise ImportError("t-SNE needs scikit-learn; install it with: pip install 'fewshot-film[analysis]'") from None
+        raise MissingExtraError(
+            "t-SNE needs scikit-learn; install it with: pip install 'fewshot-film[analysis]'"
+        ) from None
     module: ModuleType = sklearn
     return module

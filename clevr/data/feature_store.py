@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clevr.data.errors import DataError, DataNotFoundError
+from fewshot_film.extras import MissingExtraError
 
 FORMAT, VERSION = "clevr-film features", 1
 ARRAY, INDEX, PROGRESS = "features.npy", "index.json", "progress.json"
@@ -285,7 +286,9 @@ def _open_hdf5(path: Path) -> Any:
     try:
         import h5py
     except ImportError:
-        raise ImportError(f"reading {path} needs h5py; install it with: pip install 'fewshot-film[hdf5]'") from None
+        raise MissingExtraError(
+            f"reading {path} needs h5py; install it with: pip install 'fewshot-film[hdf5]'"
+        ) from None
     try:
         return h5py.File(path, "r")
     except OSError as error:

@@ -9,6 +9,7 @@ from typing import Any
 from clevr.questions import wording
 from clevr.questions.grammar import PHRASES, SENTENCES, Rule
 from clevr.questions.meaning import NOTHING_TOLD, Both, Description, Either, Meaning, Related, Same, Things
+from fewshot_film.errors import InvalidValueError
 
 Pick = Callable[[Sequence[Any]], Any]
 """Picks one element of a sequence."""
@@ -73,7 +74,7 @@ def _fill(slot: str, about: tuple[Things, ...], pick: Pick) -> list[str]:
             return [] if _exclude(things, to) else ["other"]
         case "{another}", Same(_, to):
             return ["a"] if _exclude(things, to) else ["another"]
-    raise ValueError(f"a pattern for {kind_of(things)} things has no use for the slot {slot}")
+    raise InvalidValueError(f"a pattern for {kind_of(things)} things has no use for the slot {slot}")
 
 
 def _phrase(form: str, things: Things, pick: Pick) -> list[str]:

@@ -15,6 +15,7 @@ from clevr.questions.question import Question
 from clevr.questions.spelling import spell
 from clevr.questions.view import SceneView
 from clevr.world.scene import Scene
+from fewshot_film.errors import InvalidValueError
 
 
 def write_questions(
@@ -42,7 +43,7 @@ def write_questions(
         ValueError: more questions are asked for than there are families.
     """
     if not 0 <= num_questions <= len(families):
-        raise ValueError(
+        raise InvalidValueError(
             f"num_questions is {num_questions}: each question of a scene is of another family, "
             f"so expected 0 to {len(families)}"
         )

@@ -18,6 +18,7 @@ from clevr.reasoning.positions import ObjectPositions, cells_of, places_of, side
 from clevr.reasoning.prefixes import PrefixTree
 from clevr.reasoning.questions import QuestionEncoder
 from clevr.reasoning.trunk import build_trunk
+from fewshot_film.errors import InvalidValueError
 from fewshot_film.film import Generator, LinearGenerator, Modulation, Modulations, Site, Sites
 
 
@@ -172,7 +173,7 @@ class FiLMReasoner(nn.Module):
         if self.joining is None:
             return None
         if codes is None:
-            raise ValueError("the concatenation baseline reads the codes of the questions; pass codes")
+            raise InvalidValueError("the concatenation baseline reads the codes of the questions; pass codes")
         return tuple(self.joining(codes).split(self.config.maps, dim=1))
 
     def _reset_weights(self) -> None:

@@ -20,9 +20,10 @@ from clevr.world.look import COLORS, LAMPS, SIZES
 from clevr.world.scene import MATERIALS, Scene, Vector
 from clevr.world.shapes import BALLS, SHAPE_CODES
 from clevr.world.vectors import Vec, pick
+from fewshot_film.errors import UserError
 
 
-class SceneError(ValueError):
+class SceneError(UserError, ValueError):
     """A scene that cannot be shown: an unknown attribute, say."""
 
 

@@ -13,12 +13,13 @@ from clevr.world.picture import radiance, to_bytes
 from clevr.world.scene import Scene
 from clevr.world.vectors import pick
 from clevr.world.visible import trace
+from fewshot_film.errors import UserError
 
 _CHUNK = 8 * 320 * 240
 """Pixels drawn at once: enough to amortise the calls, few enough to stay near the processor's caches."""
 
 
-class RenderError(ValueError):
+class RenderError(UserError, ValueError):
     """A picture that cannot be drawn as asked."""
 
 

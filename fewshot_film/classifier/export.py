@@ -14,6 +14,7 @@ from fewshot_film.classifier.head import MatrixHead
 from fewshot_film.classifier.state import Fitted
 from fewshot_film.config.learners import BackboneConfig
 from fewshot_film.data.pictures import Resize
+from fewshot_film.extras import MissingExtraError
 from fewshot_film.run.files import write_atomically
 
 OPSET = 20
@@ -47,13 +48,15 @@ def export_onnx(path: Path, fitted: Fitted, backbone: BackboneConfig, resize: Re
     """Write the file; see :meth:`FewShotClassifier.export_onnx`.
 
     Raises:
-        ImportError: the extra ``onnx`` is not installed.
+        MissingExtraError: the extra ``onnx`` is not installed.
     """
     try:
         import onnx  # noqa: F401 - asked for before the work begins
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise ImportError(f"export_onnx needs the extra `onnx` ({error}): pip install 'fewshot-film[onnx]'") from None
+        raise MissingExtraError(
+            f"export_onnx needs the extra `onnx` ({error}): pip install 'fewshot-film[onnx]'"
+        ) from None
     module = PlainClassifier(fitted.network, fitted.head, fitted.temperature).cpu().eval()
     example = torch.rand(2, backbone.channels, backbone.image_size, backbone.image_size)
     with torch.no_grad():

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fewshot_film.data.errors import PictureError
 from fewshot_film.data.pictures import Resize, open_picture, to_array
+from fewshot_film.errors import InvalidValueError, MissingFileError
 
 KINDS = (
     "paths, PIL pictures, NumPy arrays (H, W), (H, W, C) or (N, H, W, C), or tensors (C, H, W) or (N, C, H, W), "
@@ -46,7 +47,7 @@ def read_pictures(images: Any, image_size: int, channels: int, resize: Resize = 
     """
     pictures = _as_list(images)
     if not pictures:
-        raise ValueError(f"there are no pictures; expected at least one of {KINDS}")
+        raise InvalidValueError(f"there are no pictures; expected at least one of {KINDS}")
 
     def read(index: int) -> np.ndarray:
         picture, name = _open(pictures[index], index, image_size)
@@ -74,11 +75,11 @@ def _as_list(images: Any) -> Sequence[Any]:
     try:
         return list(images)
     except TypeError:
-        raise ValueError(f"a {type(images).__name__} holds no pictures; expected {KINDS}") from None
+        raise InvalidValueError(f"a {type(images).__name__} holds no pictures; expected {KINDS}") from None
 
 
 def _refuse(shape: Sequence[int]) -> Sequence[Any]:
-    raise ValueError(f"an array of shape {tuple(shape)} holds no pictures; expected {KINDS}")
+    raise InvalidValueError(f"an array of shape {tuple(shape)} holds no pictures; expected {KINDS}")
 
 
 def _open(picture: Any, index: int, image_size: int) -> tuple[Image.Image, str]:
@@ -89,9 +90,9 @@ def _open(picture: Any, index: int, image_size: int) -> tuple[Image.Image, str]:
     if isinstance(picture, str | os.PathLike):
         path = Path(picture)
         if path.is_dir():
-            raise ValueError(f"{name} is the folder {path}; expected a picture: give a list of the files in it")
+            raise InvalidValueError(f"{name} is the folder {path}; expected a picture: give a list of the files in it")
         if not path.is_file():
-            raise FileNotFoundError(f"{name}: there is no file {path}")
+            raise MissingFileError(f"{name}: there is no file {path}")
         return open_picture(path.read_bytes(), str(path), min_side=2 * image_size), str(path)
     if isinstance(picture, Tensor):
         picture = picture.detach().cpu()
@@ -100,7 +101,7 @@ def _open(picture: Any, index: int, image_size: int) -> tuple[Image.Image, str]:
         return _from_array(pixels.transpose(1, 2, 0) if pixels.ndim == 3 else pixels, name, "(C, H, W)"), name
     if isinstance(picture, np.ndarray) and picture.dtype.kind in "buif":
         return _from_array(picture, name, "(H, W, C)"), name
-    raise ValueError(f"{name} is of type {type(picture).__name__}; expected {KINDS}")
+    raise InvalidValueError(f"{name} is of type {type(picture).__name__}; expected {KINDS}")
 
 
 def _from_array(pixels: np.ndarray, name: str, order: str) -> Image.Image:

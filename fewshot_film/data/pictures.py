@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fewshot_film.data.errors import PictureError
+from fewshot_film.errors import InvalidValueError
 
 Resize = Literal["stretch", "crop", "pad"]
 """How a picture becomes square: ``stretch`` ignores its proportions (what Omniglot, mini-ImageNet and
@@ -112,11 +113,11 @@ def check_settings(image_size: int, channels: int, resize: str) -> None:
         ValueError: says which setting, and what it may be.
     """
     if image_size < 1:
-        raise ValueError(f"image_size must be at least 1, got {image_size}")
+        raise InvalidValueError(f"image_size must be at least 1, got {image_size}")
     if channels not in (1, 3):
-        raise ValueError(f"channels must be 1 (grey) or 3 (RGB), got {channels}")
+        raise InvalidValueError(f"channels must be 1 (grey) or 3 (RGB), got {channels}")
     if resize not in get_args(Resize):
-        raise ValueError(f"resize must be one of {', '.join(get_args(Resize))}, got '{resize}'")
+        raise InvalidValueError(f"resize must be one of {', '.join(get_args(Resize))}, got '{resize}'")
 
 
 def _eight_bit(picture: Image.Image, file: str) -> Image.Image:

@@ -8,6 +8,7 @@ import torch
 from tqdm import tqdm
 
 from fewshot_film.episodes import Episode, Episodes
+from fewshot_film.errors import InvalidValueError
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.training import accuracy
 from fewshot_film.run.loop import evaluating
@@ -46,7 +47,7 @@ def evaluate(
         ProcessLostError: one of the processes was killed.
     """
     if num_episodes < 1 or processes < 0:
-        raise ValueError(
+        raise InvalidValueError(
             f"num_episodes is {num_episodes} and processes {processes}; expected at least 1, and at least 0"
         )
     device = torch.device(device)
