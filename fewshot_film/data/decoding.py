@@ -29,6 +29,7 @@ from fewshot_film.data.pictures import MAX_PIXELS, Resize, check_settings, to_ar
 from fewshot_film.data.repeats import find_repeats
 from fewshot_film.data.source import ImageSource
 from fewshot_film.errors import InvalidValueError
+from fewshot_film.run.quiet import hides_bars
 from fewshot_film.run.workers import available_cores
 
 log = logging.getLogger(__name__)
@@ -130,7 +131,7 @@ class _Pictures:
         from tqdm import tqdm
 
         count = len(self.source)
-        bar = tqdm(total=count, desc=f"decoding {self.source.name}", unit="picture", leave=False, disable=None)
+        bar = tqdm(total=count, desc=f"decoding {self.source.name}", unit="picture", leave=False, disable=hides_bars())
         with bar, ThreadPoolExecutor(available_cores()) as pool:
             for start in range(0, count, _CHUNK):  # in chunks, so that results never pile up
                 stop = min(start + _CHUNK, count)

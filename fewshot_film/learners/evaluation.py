@@ -12,6 +12,7 @@ from fewshot_film.errors import InvalidValueError
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.training import accuracy
 from fewshot_film.run.loop import evaluating
+from fewshot_film.run.quiet import hides_bars
 from fewshot_film.run.workers import available_cores, run_jobs
 
 
@@ -57,7 +58,7 @@ def evaluate(
     values = [0.0] * num_episodes
     job = partial(_accuracies, learner, episodes, device)
     results = run_jobs(job, numbers, processes) if device.type == "cpu" else map(job, numbers)
-    bar = tqdm(desc=progress, total=num_episodes, unit="episode", disable=None if progress else True)
+    bar = tqdm(desc=progress, total=num_episodes, unit="episode", disable=hides_bars() or not progress)
     with evaluating(learner), bar:
         for done, accuracies in results:
             values[done.start : done.stop] = accuracies
