@@ -20,6 +20,7 @@ from typing import Any
 from clevr.questions import GROUPS, VOCABULARY, parse, tokenize
 from clevr.questions.programs import ATTRIBUTES, VALUES
 from clevr.questions.templates import WORDS
+from fewshot_film.errors import InvalidValueError
 from fewshot_film.run.results import write_result
 
 _SLOT = {
@@ -68,7 +69,7 @@ def read_questions(path: Path) -> list[str]:
     content = json.loads(path.read_text())
     records = content["questions"] if isinstance(content, dict) else content
     if not records:
-        raise ValueError(f"{path} holds no questions: expected a list of records with a 'question'")
+        raise InvalidValueError(f"{path} holds no questions: expected a list of records with a 'question'")
     return [record["question"] for record in records]
 
 

@@ -36,6 +36,19 @@ COMMANDS = (
             "clevr-film train --config configs/clevr/small.yaml --resume",
             "clevr-film train --config configs/clevr/film-pixels.yaml --data.root CLEVR_v1.0 --out runs/film",
         ),
+        common=(
+            "out",
+            "data.root",
+            "data.train_split",
+            "data.val_split",
+            "model.inputs",
+            "weights",
+            "loop.steps",
+            "loop.learning_rate",
+            "loop.device",
+            "loop.seed",
+            "resume",
+        ),
     ),
     Command(
         name="export",
@@ -44,6 +57,8 @@ COMMANDS = (
         help="Save the model of a run, finished or not.",
         examples=("clevr-film export runs/clevr/small --checkpoint last --half --out my-model",),
         positionals=("run",),
+        inputs=("run",),
+        outputs=("out",),
     ),
     Command(
         name="calibrate",
@@ -66,6 +81,11 @@ COMMANDS = (
             "clevr-film inspect CLEVR_v1.0 --split val --out val.json",
         ),
         positionals=("data",),
+        inputs=("data",),
+        outputs=(
+            "out",
+            "sheet",
+        ),
     ),
     Command(
         name="features",
@@ -77,6 +97,7 @@ COMMANDS = (
             "clevr-film features pictures/ --out features/own --extractor.backbone resnet50 --extractor.layer layer2",
         ),
         positionals=("data",),
+        inputs=("data",),
     ),
     Command(
         name="evaluate",
@@ -88,6 +109,16 @@ COMMANDS = (
             "clevr-film evaluate runs/clevr/model CLEVR_v1.0 --split test --predictions answers.json",
         ),
         positionals=("model", "data"),
+        inputs=(
+            "data",
+            "common_data",
+        ),
+        models=("model",),
+        outputs=(
+            "out",
+            "sheet",
+            "predictions",
+        ),
     ),
     Command(
         name="ask",
@@ -100,6 +131,9 @@ COMMANDS = (
             "clevr-film ask picture.png",
         ),
         positionals=("picture", "question"),
+        inputs=("picture",),
+        models=("model",),
+        outputs=("out",),
     ),
     Command(
         name="analyse",
@@ -111,6 +145,9 @@ COMMANDS = (
             "clevr-film analyse runs/clevr/model CLEVR_v1.0 --out analysis --analyses [histograms,embedding]",
         ),
         positionals=("model", "data"),
+        inputs=("data",),
+        models=("model",),
+        outputs=("out",),
     ),
     Command(
         name="report",
@@ -122,6 +159,15 @@ COMMANDS = (
             "clevr-film report runs/clevr/small --evaluation val.json --pictures pictures --out small.html",
         ),
         positionals=("run",),
+        inputs=(
+            "run",
+            "data",
+            "evaluation",
+        ),
+        outputs=(
+            "out",
+            "pictures",
+        ),
     ),
     Command(
         name="import",
@@ -130,6 +176,11 @@ COMMANDS = (
         help="Make a model of a checkpoint that the FiLM authors' code wrote.",
         examples=("clevr-film import film.pt --out models/film",),
         positionals=("checkpoint",),
+        inputs=(
+            "checkpoint",
+            "vocabulary",
+        ),
+        outputs=("out",),
     ),
 )
 

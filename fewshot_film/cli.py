@@ -18,6 +18,20 @@ COMMANDS = (
             "fewshot-film pretrain --config configs/omniglot/pretrain.yaml --data.root omniglot.zip",
             "fewshot-film pretrain --out runs/glyphs --backbone.width 16 --loop.steps 500",
         ),
+        common=(
+            "out",
+            "data.source",
+            "data.root",
+            "data.resize",
+            "backbone.name",
+            "backbone.image_size",
+            "loop.steps",
+            "loop.learning_rate",
+            "loop.device",
+            "batch_size",
+            "resume",
+            "loop.seed",
+        ),
     ),
     Command(
         name="train",
@@ -28,6 +42,20 @@ COMMANDS = (
             "fewshot-film train --config configs/omniglot/train.yaml --data.root omniglot.zip",
             "fewshot-film train --out runs/protonet --learner.method prototypes --learner.train_backbone",
             "torchrun --nproc-per-node 2 -m fewshot_film train --config configs/omniglot/train.yaml --resume true",
+        ),
+        common=(
+            "out",
+            "data.source",
+            "data.root",
+            "learner.method",
+            "learner.backbone.weights",
+            "episodes.way",
+            "episodes.shot",
+            "loop.steps",
+            "loop.learning_rate",
+            "loop.device",
+            "loop.seed",
+            "resume",
         ),
     ),
     Command(
@@ -40,6 +68,14 @@ COMMANDS = (
             "--ways [5,20] --out result.json",
         ),
         positionals=("model",),
+        inputs=(
+            "model",
+            "episode_list",
+        ),
+        outputs=(
+            "out",
+            "save_episodes",
+        ),
     ),
     Command(
         name="classify",
@@ -50,6 +86,12 @@ COMMANDS = (
             "fewshot-film classify --support labelled/ --query unknown/ --out named",
             "fewshot-film classify --model runs/omniglot/train/model --support labelled/ --query one.png --reject 0.05",
         ),
+        inputs=(
+            "support",
+            "query",
+        ),
+        models=("model",),
+        outputs=("out",),
     ),
     Command(
         name="calibrate",
@@ -58,6 +100,8 @@ COMMANDS = (
         help="Measure a model's temperatures on validation episodes and keep them in it.",
         examples=("fewshot-film calibrate runs/omniglot/train/model --data.source omniglot --data.root omniglot.zip",),
         positionals=("model",),
+        inputs=("model",),
+        outputs=("out",),
     ),
     Command(
         name="compare",
@@ -68,6 +112,12 @@ COMMANDS = (
             "fewshot-film compare --data labelled/ --out comparison",
             "fewshot-film compare --data labelled/ --models [general-small,runs/mine/model] --shot 3",
         ),
+        inputs=(
+            "data",
+            "episode_list",
+        ),
+        models=("models",),
+        outputs=("out",),
     ),
     Command(
         name="app",
@@ -78,6 +128,11 @@ COMMANDS = (
             "fewshot-film app --open",
             "fewshot-film app --folder labelled/ --port 8000",
             "fewshot-film app --models [runs/mine/train/model,general-small] --reasoner runs/clevr/small/model",
+        ),
+        inputs=("folder",),
+        models=(
+            "models",
+            "reasoner",
         ),
     ),
     Command(
@@ -90,6 +145,15 @@ COMMANDS = (
             "fewshot-film report runs/omniglot/train --root omniglot.zip --pictures pictures --out omniglot.html",
         ),
         positionals=("run",),
+        inputs=(
+            "run",
+            "results",
+            "root",
+        ),
+        outputs=(
+            "out",
+            "pictures",
+        ),
     ),
 )
 

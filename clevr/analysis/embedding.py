@@ -19,6 +19,7 @@ from clevr.answers.style import TYPE_COLORS, new_figure
 from clevr.data.table import QuestionTable
 from clevr.questions.families import FAMILIES
 from clevr.questions.programs import QUESTION_TYPES
+from fewshot_film.errors import InvalidValueError
 from fewshot_film.extras import optional
 
 NEIGHBOURS = 10
@@ -40,7 +41,7 @@ def analyse(subject: Subject) -> Finding:
     numbers = numbers[functions != ""]
     functions = functions[functions != ""]
     if len(numbers) < 2 * NEIGHBOURS:
-        raise ValueError(f"{len(numbers)} questions of known families; expected at least {2 * NEIGHBOURS}")
+        raise InvalidValueError(f"{len(numbers)} questions of known families; expected at least {2 * NEIGHBOURS}")
     values = subject.flat_values([subject.data.table.texts[int(number)] for number in numbers])
     types = np.array([_type_of(name) for name in functions])
     results: dict[str, Any] = {"questions": len(numbers), "neighbours": NEIGHBOURS, "functions": functions.tolist()}

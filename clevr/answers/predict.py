@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from clevr.reasoning.network import FiLMReasoner
 from fewshot_film.film import Modulations
 from fewshot_film.run.errors import UserError
 from fewshot_film.run.machine import to_device
+from fewshot_film.run.quiet import hides_bars
 
 MAX_WORDS = 200
 """The longest question of CLEVR has 43 words, of CLEVR-Humans fewer."""
@@ -67,7 +67,7 @@ def predict(
     device = next(reasoner.parameters()).device
     numbers, found = [], []
     total = len(data) if limit is None else min(limit, len(data))
-    with tqdm(total=total, unit="question", disable=not sys.stderr.isatty(), dynamic_ncols=True) as bar:
+    with tqdm(total=total, unit="question", disable=hides_bars(), dynamic_ncols=True) as bar:
         for some, batch in in_order(data, size, limit):
             numbers.append(some)
             found.append(answer_logits(reasoner, to_device(batch, device), change).float().softmax(1).cpu().numpy())

@@ -15,6 +15,7 @@ from clevr.data.table import QuestionTable
 from clevr.questions.families import FAMILIES, Family
 from clevr.questions.programs import QUESTION_TYPES
 from clevr.questions.tokens import ANSWER_WORDS, ANSWERS, SPECIAL_TOKENS, tokenize
+from fewshot_film.errors import InvalidValueError
 
 _Z = 1.959963984540054
 """The standard normal's 97.5 % point."""
@@ -103,11 +104,11 @@ def evaluate(
         ValueError: the number of answers is not that of the questions, or no question has an answer.
     """
     if len(predicted) != len(table):
-        raise ValueError(f"{len(predicted)} answers to {len(table)} questions; expected one for each")
+        raise InvalidValueError(f"{len(predicted)} answers to {len(table)} questions; expected one for each")
     answers = table.answer.astype(np.int64) - len(SPECIAL_TOKENS)
     asked = answers >= 0
     if not asked.any():
-        raise ValueError("no question has an answer to compare with; a test split can only be predicted")
+        raise InvalidValueError("no question has an answer to compare with; a test split can only be predicted")
     right = answers == predicted
     kinds = {"type": _types(table), "function": _functions(table), "hops": _numbers(table.num_hops)}
     kinds |= {"words": _numbers(np.array([len(tokenize(text)) for text in table.texts]))}
@@ -227,5 +228,5 @@ def answer_numbers(words: Iterable[str]) -> NDArray[np.int64]:
     words = list(words)
     unknown = next((word for word in words if positions.get(word, -1) < 0), None)
     if unknown is not None:
-        raise ValueError(f"{unknown!r} is no answer of CLEVR; expected one of {', '.join(ANSWER_WORDS)}")
+        raise InvalidValueError(f"{unknown!r} is no answer of CLEVR; expected one of {', '.join(ANSWER_WORDS)}")
     return np.array([positions[word] for word in words], np.int64)

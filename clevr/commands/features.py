@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -17,6 +16,7 @@ from clevr.data.reader import ClevrSplit
 from clevr.data.storage import open_storage
 from fewshot_film.images import is_image_name
 from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.quiet import hides_bars
 
 if TYPE_CHECKING:
     from clevr.data.backbone import Extractor, PictureBatches
@@ -92,7 +92,7 @@ def _extract(config: FeaturesConfig, extractor: Extractor, writer: FeatureWriter
 
     logger.info("%d of %d pictures to do, %s each", writer.num_rows - writer.done, writer.num_rows, extractor.shape)
     left = range(writer.done // config.batch_size, len(batches))
-    bar = tqdm(total=writer.num_rows, initial=writer.done, unit="picture", disable=not sys.stderr.isatty())
+    bar = tqdm(total=writer.num_rows, initial=writer.done, unit="picture", disable=hides_bars())
     with bar, loaded(batches, left, config.num_workers) as loader:
         for index, pictures in zip(left, loader, strict=True):
             known = writer.done - index * config.batch_size  # more than 0 after a change of batch_size

@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import logging
 import re
-import sys
+import signal
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +17,8 @@ from tqdm import tqdm
 from clevr.data.chunks import Chunk, ChunkStore, select_chunks, split_into_chunks
 from clevr.questions.families import FAMILIES
 from fewshot_film import __version__
-from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.errors import ConfigError, Interrupted
+from fewshot_film.run.quiet import hides_bars
 from fewshot_film.run.workers import available_cores, run_jobs
 
 logger = logging.getLogger(__name__)
@@ -105,12 +107,17 @@ def run(config: GenerateConfig) -> None:
         total=sum(map(len, share)),
         initial=sum(map(len, share)) - num_missing,
         unit="scene",
-        disable=not sys.stderr.isatty(),
+        disable=hides_bars(),
         dynamic_ncols=True,
     )
-    with bar:
-        for chunk in run_jobs(job, missing, workers):
-            bar.update(len(chunk))
+    try:
+        with bar, closing(run_jobs(job, missing, workers)) as made:
+            for chunk in made:
+                bar.update(len(chunk))
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"stopped; what is finished stays in {config.out}, and the same command goes on from there", signal.SIGINT
+        ) from None
     _say_goodbye(config, store, num_missing, time.monotonic() - began)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import json
 import logging
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +20,7 @@ from clevr.data.chunks import Chunk, GenerateError, split_into_chunks
 from clevr.world.scene import COLORS, MATERIALS, SHAPES
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.files import in_the_making, write_json_atomically
+from fewshot_film.run.quiet import hides_bars
 from fewshot_film.run.workers import available_cores, run_jobs
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ def run(config: ObjectsConfig) -> None:
     missing = [chunk for chunk in chunks if not _mark(config, chunk).exists()]
     workers = available_cores() if config.workers == "auto" else config.workers
     done = config.scenes - sum(map(len, missing))
-    bar = tqdm(total=config.scenes, initial=done, unit="scene", disable=not sys.stderr.isatty(), dynamic_ncols=True)
+    bar = tqdm(total=config.scenes, initial=done, unit="scene", disable=hides_bars(), dynamic_ncols=True)
     with bar:
         for chunk in run_jobs(functools.partial(make_chunk, config), missing, workers):
             bar.update(len(chunk))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clevr.data.feature_store import ARRAY, FORMAT, INDEX, PROGRESS, VERSION, map_rows, read_index, rows_done
+from fewshot_film.errors import InvalidValueError
 from fewshot_film.run.errors import UserError
 from fewshot_film.run.files import reserve, write_json_atomically
 
@@ -82,7 +83,7 @@ class FeatureWriter:
             ValueError: rows are missing.
         """
         if self.done != self.num_rows:
-            raise ValueError(f"{self.done} of {self.num_rows} rows are written; append the others first")
+            raise InvalidValueError(f"{self.done} of {self.num_rows} rows are written; append the others first")
         (self.folder / PROGRESS).unlink(missing_ok=True)
 
     def _begin(self, index: Mapping[str, Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from clevr.data.errors import DataError
 from clevr.data.reader import ClevrSplit
 from fewshot_film.images import upright
 from fewshot_film.run.files import reserve, write_atomically
+from fewshot_film.run.quiet import hides_bars
 from fewshot_film.run.workers import available_cores, run_jobs
 
 _CHUNK = 500
@@ -90,7 +90,7 @@ def _decode(split: ClevrSplit, filenames: Sequence[str], width: int, height: int
     reserve(path)
     job = functools.partial(_decode_range, split, filenames, path)
     ranges = list(_ranges(len(filenames)))
-    with tqdm(total=len(filenames), desc="decoding", unit="picture", disable=not sys.stderr.isatty()) as bar:
+    with tqdm(total=len(filenames), desc="decoding", unit="picture", disable=hides_bars()) as bar:
         for numbers in run_jobs(job, ranges, available_cores() if len(ranges) > 1 else 1):
             bar.update(len(numbers))
 

@@ -14,6 +14,7 @@ from clevr.questions.programs import Node, ProgramError, check_program
 from clevr.questions.question import Question
 from clevr.questions.tokens import ANSWERS, SPECIAL_TOKENS
 from clevr.world.scene import COLORS, MATERIALS, RELATIONS, SHAPES, SIZES, Scene
+from fewshot_film.errors import UserError
 
 Kind = type | tuple[type, ...]
 _ATTRIBUTES = {"shape": SHAPES, "size": SIZES, "color": COLORS, "material": MATERIALS}
@@ -28,7 +29,7 @@ _REQUIRED = object()
 _ANSWERS = dict.fromkeys(ANSWERS[len(SPECIAL_TOKENS) :])
 
 
-class RecordError(ValueError):
+class RecordError(UserError, ValueError):
     """What is wrong with a record; the caller adds the file and the record's number."""
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from clevr.data.errors import DataError, DataNotFoundError
+from fewshot_film.errors import MissingFileError
 
 DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError)
 """What reading a damaged member of a zip raises, at any byte of it."""
@@ -114,7 +115,7 @@ class ZipStorage:
         try:
             return self._open_zip().open(path)
         except KeyError:
-            raise FileNotFoundError(f"{self.label(path)} does not exist") from None
+            raise MissingFileError(f"{self.label(path)} does not exist") from None
 
     def label(self, path: str) -> str:
         """The zip and the path in it."""

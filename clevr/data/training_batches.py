@@ -20,6 +20,7 @@ from clevr.questions.question import Question
 from clevr.questions.tokens import ANSWER_WORDS, Vocabulary
 from clevr.questions.writer import write_questions
 from clevr.world.augmentation import Augmentation, augment
+from fewshot_film.errors import InvalidValueError
 from fewshot_film.run.seeding import generator, numpy_generator
 
 CURRICULUM = (
@@ -160,7 +161,7 @@ class FreshBatches(PictureBatches):
         changes: Changes = NO_CHANGES,
     ) -> None:
         if data.supervision is None:
-            raise ValueError("fresh questions are asked about scenes; read the split with_scenes")
+            raise InvalidValueError("fresh questions are asked about scenes; read the split with_scenes")
         self.data, self.vocabulary = data, vocabulary
         self.supervision = data.supervision
         super().__init__(np.arange(len(self.supervision.scenes)), config, seed, changes)

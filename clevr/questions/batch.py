@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fewshot_film.errors import InvalidValueError
+
 
 @dataclass(frozen=True)
 class PrefixTree:
@@ -45,7 +47,7 @@ def build_prefix_tree(questions: Sequence[Sequence[int] | NDArray[np.integer[Any
     """
     lengths = np.array([len(question) for question in questions], dtype=np.int64)
     if not len(lengths) or not lengths.min():
-        raise ValueError("a tree needs at least one question, and every question at least one token")
+        raise InvalidValueError("a tree needs at least one question, and every question at least one token")
     padded = np.zeros((len(lengths), int(lengths.max())), dtype=np.int64)
     for row, question in zip(padded, questions, strict=True):
         row[: len(question)] = question

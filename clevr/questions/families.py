@@ -22,6 +22,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from fewshot_film.errors import InvalidValueError
+
 
 @dataclass(frozen=True, slots=True)
 class Family:
@@ -87,9 +89,9 @@ def global_family_index(template_filename: str, index: int) -> int:
     """
     members = [family.index for family in FAMILIES if family.group == PurePath(template_filename).stem]
     if not members:
-        raise ValueError(f"unknown group of families {template_filename!r}; expected one of {GROUPS}")
+        raise InvalidValueError(f"unknown group of families {template_filename!r}; expected one of {GROUPS}")
     if not 0 <= index < len(members):
-        raise ValueError(f"{template_filename} has {len(members)} families, no number {index}")
+        raise InvalidValueError(f"{template_filename} has {len(members)} families, no number {index}")
     return members[index]
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from clevr.world.scene import COLORS, MATERIALS, RELATIONS, SHAPES, SIZES
+from fewshot_film.errors import UserError
 
 ATTRIBUTES = ("size", "color", "material", "shape")
 """In the order in which CLEVR filters by them and in which a phrase names them."""
@@ -23,7 +24,7 @@ QUESTION_TYPES = ("count", "exist", "compare integer", "query", "compare attribu
 """The five types by which CLEVR's papers report accuracy."""
 
 
-class ProgramError(ValueError):
+class ProgramError(UserError, ValueError):
     """A program that is no program of CLEVR; the message names node and function."""
 
 

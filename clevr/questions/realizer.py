@@ -18,6 +18,7 @@ from clevr.questions.logical_form import (
     Union,
 )
 from clevr.questions.templates import PHRASES, SENTENCES, Rule
+from fewshot_film.errors import InvalidValueError
 
 Pick = Callable[[Sequence[Any]], Any]
 """Picks one element of a sequence."""
@@ -82,7 +83,7 @@ def _fill(slot: str, about: tuple[ObjectSet, ...], pick: Pick) -> list[str]:
             return [] if _exclude(things, to) else ["other"]
         case "{another}", Same(_, to):
             return ["a"] if _exclude(things, to) else ["another"]
-    raise ValueError(f"a pattern for {kind_of(things)} things has no use for the slot {slot}")
+    raise InvalidValueError(f"a pattern for {kind_of(things)} things has no use for the slot {slot}")
 
 
 def _phrase(form: str, things: ObjectSet, pick: Pick) -> list[str]:

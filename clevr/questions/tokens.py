@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from fewshot_film.errors import InvalidValueError
+
 NULL, START, END, UNK = "<NULL>", "<START>", "<END>", "<UNK>"
 SPECIAL_TOKENS = (NULL, START, END, UNK)
 
@@ -60,7 +62,7 @@ class Vocabulary:
         self._found: dict[tuple[str, bool], int] = {}
         missing = [token for token in SPECIAL_TOKENS if token not in self._number]
         if missing or len(self._number) != len(self.tokens):
-            raise ValueError(
+            raise InvalidValueError(
                 f"a vocabulary of {len(self.tokens)} tokens, {len(self._number)} of them different, without "
                 f"{', '.join(missing) or 'none'} of the special ones; expected distinct tokens and all of those"
             )
@@ -105,7 +107,7 @@ class Vocabulary:
         """
         for number in numbers:
             if not 0 <= number < len(self):
-                raise ValueError(f"token number {number} is outside the vocabulary of {len(self)}")
+                raise InvalidValueError(f"token number {number} is outside the vocabulary of {len(self)}")
         words = (self.tokens[number] for number in numbers)
         return " ".join(word for word in words if word not in SPECIAL_TOKENS)
 

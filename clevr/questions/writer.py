@@ -23,6 +23,7 @@ from clevr.questions.realizer import realize
 from clevr.questions.referring_expressions import ReferringExpressions, SceneView
 from clevr.questions.sampling import StableRandom
 from clevr.world.scene import Scene
+from fewshot_film.errors import InvalidValueError
 
 COUNT_WEIGHTS = (0.8, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 10.0)
 """Sampling weight of each count from 0 to 10 as the answer: large for large counts, which few scenes offer."""
@@ -94,7 +95,7 @@ def write_questions(
         ValueError: more questions are asked for than there are families.
     """
     if not 0 <= num_questions <= len(families):
-        raise ValueError(
+        raise InvalidValueError(
             f"num_questions is {num_questions}: each question of a scene is of another family, "
             f"so expected 0 to {len(families)}"
         )

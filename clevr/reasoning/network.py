@@ -18,6 +18,7 @@ from clevr.reasoning.familiarity import Familiarity
 from clevr.reasoning.positions import ObjectPositions, cells_of, places_of, sides_of
 from clevr.reasoning.question_encoder import QuestionEncoder
 from clevr.reasoning.trunk import build_trunk
+from fewshot_film.errors import InvalidValueError
 from fewshot_film.film import Generator, LinearGenerator, Modulation, Modulations, Site, Sites
 from fewshot_film.run.seeding import generator
 
@@ -154,7 +155,7 @@ class FiLMReasoner(nn.Module):
         if self.joining is None:
             return None
         if codes is None:
-            raise ValueError("the concatenation baseline reads the codes of the questions; pass codes")
+            raise InvalidValueError("the concatenation baseline reads the codes of the questions; pass codes")
         return tuple(self.joining(codes).split(self.config.maps, dim=1))
 
     def _reset_weights(self) -> None:

@@ -12,6 +12,7 @@ from clevr.questions.batch import QuestionBatch
 from clevr.reasoning.network import FiLMReasoner
 from clevr.reasoning.positions import ObjectPositions
 from clevr.reasoning.supervision import OutlineHead, ReferentHead, SceneHead
+from fewshot_film.errors import InvalidValueError
 
 
 class SeeingTraining(nn.Module):
@@ -139,7 +140,9 @@ def answers_of(batch: QuestionBatch) -> Tensor:
         ValueError: the questions come without answers.
     """
     if batch.answers is None or bool((batch.answers < 0).any()):
-        raise ValueError("some questions have no answer, so nothing can be learned or measured; use another split")
+        raise InvalidValueError(
+            "some questions have no answer, so nothing can be learned or measured; use another split"
+        )
     return batch.answers
 
 

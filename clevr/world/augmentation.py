@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fewshot_film.errors import InvalidValueError
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -22,7 +24,7 @@ class Augmentation:
     def __post_init__(self) -> None:
         """Check the amounts."""
         if min(self.gamma, self.blur, self.noise) < 0 or self.blur > 1:
-            raise ValueError(f"{self}: amounts must be 0 or more, and blur 1 at most")
+            raise InvalidValueError(f"{self}: amounts must be 0 or more, and blur 1 at most")
 
 
 def augment(pictures: Tensor, effects: Augmentation, generator: torch.Generator) -> Tensor:

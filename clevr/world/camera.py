@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clevr.world.scene import Scene, Vector
+from fewshot_film.errors import UserError
 
 FOCAL = 35.0 / 32.0
 """Focal length over the sensor's width, which is the picture's longer side."""
@@ -17,7 +18,7 @@ MEAN_CAMERA: Vector = (7.48113, -6.50764, 5.34367)
 Array = npt.NDArray[np.float64]
 
 
-class CameraError(ValueError):
+class CameraError(UserError, ValueError):
     """A scene's pixel coordinates fit no camera of CLEVR's kind."""
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from clevr.world.appearance import LAMPS, SIZES
 from clevr.world.camera import MEAN_CAMERA, directions, project
 from clevr.world.scene import COLORS, MATERIALS, RELATIONS, SHAPES, Scene, SceneObject, Vector
+from fewshot_film.errors import UserError
 
 _EPSILON = 0.2
 """How far an object must lie in a direction before CLEVR says that it lies there."""
@@ -33,8 +34,8 @@ CONDITIONS: Mapping[str, Mapping[str, Sequence[str]]] = {
 """Colours of each shape: CLEVR's own, and the two conditions of its generalisation test CoGenT."""
 
 
-class PlacementError(ValueError):
-    """SceneConfig that cannot be read, or that leave no room for the objects."""
+class PlacementError(UserError, ValueError):
+    """A scene configuration that cannot be read, or that leaves no room for the objects."""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from clevr.world.appearance import COLORS, LAMPS, SIZES
 from clevr.world.camera import MEAN_CAMERA, axes
 from clevr.world.scene import MATERIALS, Scene, Vector
 from clevr.world.vectors import Vec, pick
+from fewshot_film.errors import UserError
 
 SPHERE, CUBE, CYLINDER = 0, 1, 2
 SHAPE_CODES = {"sphere": SPHERE, "cube": CUBE, "cylinder": CYLINDER}
@@ -164,7 +165,7 @@ def _slope(shape: int, point: Vec, direction: Vec, excess: list[Tensor]) -> Tens
     return excess[0] * outward + excess[1] * point.z.sign() * direction.z
 
 
-class SceneError(ValueError):
+class SceneError(UserError, ValueError):
     """A scene that cannot be shown: an unknown attribute, say."""
 
 

@@ -17,12 +17,13 @@ from clevr.world.ray_casting import TILE, Grid, View, trace
 from clevr.world.ray_packets import cut
 from clevr.world.scene import Scene
 from clevr.world.vectors import pick
+from fewshot_film.errors import UserError
 
 _CHUNK = 8 * 320 * 240
 """Pixels drawn at once: enough to amortise the calls, few enough to stay near the processor's caches."""
 
 
-class RenderError(ValueError):
+class RenderError(UserError, ValueError):
     """A picture that cannot be drawn as asked."""
 
 

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fewshot_film.errors import InvalidValueError
+
 NUM_FOLDS = 20
 MAX_HELD_OUT = 1000
 PRIOR_STRENGTH = 5.0
@@ -97,7 +99,7 @@ def fit_temperature(logits: Tensor, labels: Tensor, prior: float = 1.0, strength
         ValueError: a number is out of range, or the shapes do not fit.
     """
     if not prior > 0 or not strength >= 0 or logits.ndim != 2 or labels.shape != logits.shape[:1]:
-        raise ValueError(
+        raise InvalidValueError(
             f"logits {tuple(logits.shape)}, labels {tuple(labels.shape)}, prior {prior}, strength {strength}; expected "
             "(M, way), (M,), a number above 0 and one of at least 0"
         )
@@ -163,10 +165,10 @@ def largest_member_distance(distances: Tensor, reject: float) -> float:
         ValueError: ``reject`` is out of range, or there are fewer than 2 distances.
     """
     if not 0 < reject < 1:
-        raise ValueError(f"reject is {reject}; expected a share between 0 and 1, such as 0.05")
+        raise InvalidValueError(f"reject is {reject}; expected a share between 0 and 1, such as 0.05")
     count = len(distances)
     if count < 2:
-        raise ValueError(
+        raise InvalidValueError(
             "reject needs support pictures to learn from how far members of a class lie from it: at least one class "
             "with two pictures; give more, or leave reject out"
         )

@@ -9,5 +9,5 @@ class ModelNotFoundError(UserError, LookupError):
     """No model has that name."""
 
 
-class NotFittedError(ValueError, AttributeError):
+class NotFittedError(UserError, ValueError, AttributeError):
     """The classifier was asked before it was given its support set."""

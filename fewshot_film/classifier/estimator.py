@@ -24,6 +24,7 @@ from fewshot_film.classifier.pictures import read_pictures
 from fewshot_film.classifier.pretrained import Pretrained, load_pretrained
 from fewshot_film.classifier.state import Answers, Fitted
 from fewshot_film.data.pictures import Resize
+from fewshot_film.errors import InvalidValueError
 from fewshot_film.run.machine import Machine
 
 Self = TypeVar("Self", bound="FewShotClassifier")
@@ -133,7 +134,7 @@ class FewShotClassifier(Manners):
         names = read_labels(labels)
         pictures = self._read(images)
         if len(pictures) != len(names):
-            raise ValueError(f"{len(pictures)} pictures and {len(names)} labels; expected one label a picture")
+            raise InvalidValueError(f"{len(pictures)} pictures and {len(names)} labels; expected one label a picture")
         return pictures, names
 
     def _fit(self, images: Tensor, names: list[Hashable], before: Fitted | None) -> None:
@@ -165,7 +166,7 @@ class FewShotClassifier(Manners):
     def _fit_temperature(self, pretrained: Pretrained, held: HeldOut, shot: float) -> float:
         if self.temperature is not None:
             if not self.temperature > 0:
-                raise ValueError(f"temperature is {self.temperature}; expected a number above 0, or None")
+                raise InvalidValueError(f"temperature is {self.temperature}; expected a number above 0, or None")
             return float(self.temperature)
         return task_temperature(held, pretrained.temperatures, shot)
 
@@ -229,7 +230,7 @@ class FewShotClassifier(Manners):
         """
         fitted = self._check_fitted()
         if not 1 <= k <= len(fitted.labels):
-            raise ValueError(f"k is {k}; expected 1 to {len(fitted.labels)}, the number of support pictures")
+            raise InvalidValueError(f"k is {k}; expected 1 to {len(fitted.labels)}, the number of support pictures")
         queries = self._features(fitted, images)
         mode = "donot_use_mm_for_euclid_dist"  # exact: a support picture is at distance 0 from itself
         distances = torch.cdist(queries.double(), fitted.features.double(), compute_mode=mode)
@@ -241,7 +242,7 @@ class FewShotClassifier(Manners):
         names = read_labels(labels)
         answers = self.predict(images).tolist()
         if len(answers) != len(names):
-            raise ValueError(f"{len(answers)} pictures and {len(names)} labels; expected one label a picture")
+            raise InvalidValueError(f"{len(answers)} pictures and {len(names)} labels; expected one label a picture")
         right = [bool(answer == name) for answer, name in zip(answers, names, strict=True)]
         return sum(right) / len(right)
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from fewshot_film.errors import InvalidValueError
+
 Labels = list[Hashable]
 
 
@@ -21,14 +23,14 @@ def read_labels(labels: Any) -> Labels:
         ValueError: it is not one label a picture, or a value that cannot name a class.
     """
     if isinstance(labels, str | bytes) or not hasattr(labels, "__iter__"):
-        raise ValueError(f"labels are {labels!r}; expected a sequence with one label a picture")
+        raise InvalidValueError(f"labels are {labels!r}; expected a sequence with one label a picture")
     if isinstance(labels, Tensor):
         labels = labels.detach().cpu().numpy()
     if hasattr(labels, "to_numpy"):
         labels = labels.to_numpy()
     if isinstance(labels, np.ndarray):
         if labels.ndim != 1:
-            raise ValueError(f"labels have shape {labels.shape}; expected (N,), one label a picture")
+            raise InvalidValueError(f"labels have shape {labels.shape}; expected (N,), one label a picture")
         labels = labels.tolist()
     read = [_plain(label) for label in labels]
     for position, label in enumerate(read):
@@ -46,7 +48,7 @@ def class_order(labels: Labels) -> list[Hashable]:
     for label in labels:
         same = first.setdefault(label, label)
         if isinstance(same, bool) != isinstance(label, bool):
-            raise ValueError(f"labels {same!r} and {label!r} are equal in Python; rename one of the two classes")
+            raise InvalidValueError(f"labels {same!r} and {label!r} are equal in Python; rename one of the two classes")
     try:
         return sorted(first)  # type: ignore[type-var]
     except TypeError:  # a mixture such as 3 and "three"
@@ -77,9 +79,11 @@ def _check(label: Any, position: int) -> None:
     try:
         hash(label)
     except TypeError:
-        raise ValueError(
+        raise InvalidValueError(
             f"label {position} is a {type(label).__name__}, which cannot name a class; expected text, a number, or "
             "another hashable value"
         ) from None
     if label is None or label != label:  # NaN differs from itself
-        raise ValueError(f"label {position} is {label}; a picture without a class cannot be learned from: leave it out")
+        raise InvalidValueError(
+            f"label {position} is {label}; a picture without a class cannot be learned from: leave it out"
+        )

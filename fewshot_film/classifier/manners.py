@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, TypeVar
 
+from fewshot_film.errors import InvalidValueError
+
 Self = TypeVar("Self", bound="Manners")
 
 
@@ -28,7 +30,7 @@ class Manners:
         """
         for name, value in settings.items():
             if name not in self.SETTINGS:
-                raise ValueError(f"there is no setting {name!r}; the settings are {', '.join(self.SETTINGS)}")
+                raise InvalidValueError(f"there is no setting {name!r}; the settings are {', '.join(self.SETTINGS)}")
             setattr(self, name, value)
         return self
 

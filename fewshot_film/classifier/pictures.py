@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fewshot_film.data.errors import PictureError
 from fewshot_film.data.pictures import Resize, to_array
+from fewshot_film.errors import InvalidValueError, MissingFileError
 from fewshot_film.images import is_url, read_image
 
 KINDS = (
@@ -48,7 +49,7 @@ def read_pictures(images: Any, image_size: int, channels: int, resize: Resize = 
     """
     pictures = _as_list(images)
     if not pictures:
-        raise ValueError(f"there are no pictures; expected at least one of {KINDS}")
+        raise InvalidValueError(f"there are no pictures; expected at least one of {KINDS}")
 
     def read(index: int) -> np.ndarray:
         picture, name = _open(pictures[index], index, image_size)
@@ -76,7 +77,7 @@ def _as_list(images: Any) -> Sequence[Any]:
     try:
         return list(images)
     except TypeError:
-        raise ValueError(f"a {type(images).__name__} holds no pictures; expected {KINDS}") from None
+        raise InvalidValueError(f"a {type(images).__name__} holds no pictures; expected {KINDS}") from None
 
 
 def _is_file(thing: Any) -> bool:
@@ -85,7 +86,7 @@ def _is_file(thing: Any) -> bool:
 
 
 def _refuse(shape: Sequence[int]) -> Sequence[Any]:
-    raise ValueError(f"an array of shape {tuple(shape)} holds no pictures; expected {KINDS}")
+    raise InvalidValueError(f"an array of shape {tuple(shape)} holds no pictures; expected {KINDS}")
 
 
 def _open(picture: Any, index: int, image_size: int) -> tuple[Image.Image, str]:
@@ -97,9 +98,11 @@ def _open(picture: Any, index: int, image_size: int) -> tuple[Image.Image, str]:
         return read_image(picture, name, min_side=2 * image_size), name
     if isinstance(picture, str | os.PathLike):
         if Path(picture).is_dir():
-            raise ValueError(f"{name} is the folder {picture}; expected a picture: give a list of the files in it")
+            raise InvalidValueError(
+                f"{name} is the folder {picture}; expected a picture: give a list of the files in it"
+            )
         if not is_url(picture) and not Path(picture).is_file():
-            raise FileNotFoundError(f"{name}: there is no file {picture}")
+            raise MissingFileError(f"{name}: there is no file {picture}")
         return read_image(picture, min_side=2 * image_size), str(picture)
     if isinstance(picture, Tensor):
         picture = picture.detach().cpu()
@@ -108,7 +111,7 @@ def _open(picture: Any, index: int, image_size: int) -> tuple[Image.Image, str]:
         return _from_array(pixels.transpose(1, 2, 0) if pixels.ndim == 3 else pixels, name, "(C, H, W)"), name
     if isinstance(picture, np.ndarray) and picture.dtype.kind in "buif":
         return _from_array(picture, name, "(H, W, C)"), name
-    raise ValueError(f"{name} is of type {type(picture).__name__}; expected {KINDS}")
+    raise InvalidValueError(f"{name} is of type {type(picture).__name__}; expected {KINDS}")
 
 
 def _from_array(pixels: np.ndarray, name: str, order: str) -> Image.Image:

@@ -11,6 +11,7 @@ from fewshot_film.classifier.adapting import Adapter
 from fewshot_film.classifier.pretrained import FITTED, Pretrained
 from fewshot_film.classifier.state import Fitted
 from fewshot_film.data.pictures import Resize
+from fewshot_film.errors import InvalidValueError
 from fewshot_film.film import Modulation
 from fewshot_film.learners.saving import record_of
 from fewshot_film.run.errors import SavedModelError
@@ -23,7 +24,7 @@ def save_fitted(folder: Path, fitted: Fitted, pretrained: Pretrained, adapter: A
     """Save a fitted classifier; see :meth:`FewShotClassifier.save_pretrained`."""
     for label in fitted.classes:
         if type(label) not in _PLAIN:
-            raise ValueError(
+            raise InvalidValueError(
                 f"label {label!r} is a {type(label).__name__}; a saved classifier can hold labels that are text, "
                 "numbers or truth values: fit with such"
             )

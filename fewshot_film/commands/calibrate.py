@@ -22,6 +22,7 @@ from fewshot_film.episodes import EpisodeSampler
 from fewshot_film.figures import reliability_diagrams
 from fewshot_film.learners.saving import load_learner
 from fewshot_film.run.files import write_atomically
+from fewshot_film.run.quiet import hides_bars
 from fewshot_film.run.results import write_result
 from fewshot_film.run.saved_model import CONFIG, read_config, replace_config
 
@@ -70,7 +71,7 @@ def judge(classifier: FewShotClassifier, images: ImageSet, config: CalibrateConf
     """Fit the classifier to the support pictures of every episode and ask it about the queries."""
     sampler = EpisodeSampler(images, config.way, shot, config.query, seed=config.seed, split=f"{split}/calibrate")
     logits, labels, temperatures = [], [], []
-    for index in tqdm(range(config.episodes), f"{split}, {shot}-shot", unit="episode", disable=None):
+    for index in tqdm(range(config.episodes), f"{split}, {shot}-shot", unit="episode", disable=hides_bars()):
         plan = sampler.plan(index)
         classifier.fit(images.get(plan.support), plan.support_labels)
         logits.append(torch.from_numpy(classifier.decision_function(images.get(plan.query))))

@@ -24,6 +24,7 @@ from fewshot_film.learners import Learner
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.files import write_text_atomically
 from fewshot_film.run.machine import Machine
+from fewshot_film.run.quiet import hides_bars
 from fewshot_film.run.results import paired_difference, summary, write_result
 
 log = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ def _compare(
     splits = {shape: _only(listed, load_episodes(listed, images)) for shape, images in sets.items()}
     count = len(splits[first])
     results = {}
-    with tqdm(total=count * len(learners), unit="split", disable=None) as bar:
+    with tqdm(total=count * len(learners), unit="split", disable=hides_bars()) as bar:
         for name, learner in learners.items():
             bar.set_description(name)
             shape = _shape(learner, first)

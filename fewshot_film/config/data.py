@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from fewshot_film.config.ranges import check_at_least
+from fewshot_film.errors import InvalidValueError
 from fewshot_film.run.errors import ConfigError
 
 
@@ -113,4 +114,4 @@ class AugmentConfig:
         ):
             value, limit = getattr(self, name), 180 if name == "rotate" else 1
             if not 0 <= value <= limit:
-                raise ValueError(f"augment.{name} is {value}; expected a number from 0 to {limit}")
+                raise InvalidValueError(f"augment.{name} is {value}; expected a number from 0 to {limit}")

@@ -13,6 +13,7 @@ from torch import Tensor
 from fewshot_film.config.data import AugmentConfig
 from fewshot_film.data.augment import augment
 from fewshot_film.data.image_set import ImageSet
+from fewshot_film.errors import InvalidValueError
 from fewshot_film.run.seeding import generator, numpy_generator
 
 
@@ -45,7 +46,7 @@ class LabelledBatches:
 
     def __init__(self, images: ImageSet, batch_size: int, augmentation: AugmentConfig, seed: int = 0) -> None:
         if not 1 <= batch_size <= len(images):
-            raise ValueError(
+            raise InvalidValueError(
                 f"batch_size is {batch_size}; expected 1 to {len(images)}, the number of pictures of {images.name}"
             )
         self.images = images

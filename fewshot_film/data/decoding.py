@@ -28,6 +28,8 @@ from fewshot_film.data.image_set import ImageSet, Pixels
 from fewshot_film.data.pictures import MAX_PIXELS, Resize, check_settings, to_array
 from fewshot_film.data.repeats import find_repeats
 from fewshot_film.data.source import ImageSource
+from fewshot_film.errors import InvalidValueError
+from fewshot_film.run.quiet import hides_bars
 from fewshot_film.run.workers import available_cores
 
 log = logging.getLogger(__name__)
@@ -132,7 +134,7 @@ class _Pictures:
         from tqdm import tqdm
 
         count = len(self.source)
-        bar = tqdm(total=count, desc=f"decoding {self.source.name}", unit="picture", leave=False, disable=None)
+        bar = tqdm(total=count, desc=f"decoding {self.source.name}", unit="picture", leave=False, disable=hides_bars())
         with bar, ThreadPoolExecutor(available_cores()) as pool:
             for start in range(0, count, _CHUNK):  # in chunks, so that results never pile up
                 stop = min(start + _CHUNK, count)
@@ -209,4 +211,4 @@ def _report_repeats(
 
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got '{value}'")
+        raise InvalidValueError(f"{name} must be one of {', '.join(allowed)}, got '{value}'")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fewshot_film.errors import MissingFileError, UserError
 from fewshot_film.images import ImageError
 
 __all__ = ["PictureError", "SourceError", "data_not_found"]
@@ -11,11 +12,11 @@ __all__ = ["PictureError", "SourceError", "data_not_found"]
 PictureError = ImageError
 
 
-class SourceError(ValueError):
+class SourceError(UserError, ValueError):
     """A source was found, but its content cannot serve as it was asked to."""
 
 
-def data_not_found(name: str, root: Path, layout: str, how_to_get: str) -> FileNotFoundError:
+def data_not_found(name: str, root: Path, layout: str, how_to_get: str) -> MissingFileError:
     """Build the error for data that are not where they should be.
 
     Args:
@@ -24,4 +25,4 @@ def data_not_found(name: str, root: Path, layout: str, how_to_get: str) -> FileN
         layout: the files that were looked for, in words.
         how_to_get: one sentence, or command, that gets the data.
     """
-    return FileNotFoundError(f"{name}: no data at '{root}'. Looked for {layout}. How to get it: {how_to_get}")
+    return MissingFileError(f"{name}: no data at '{root}'. Looked for {layout}. How to get it: {how_to_get}")

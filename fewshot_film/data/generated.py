@@ -12,6 +12,7 @@ from PIL import Image
 from fewshot_film.data.errors import SourceError
 from fewshot_film.data.pictures import MAX_PIXELS
 from fewshot_film.data.source import ImageSource
+from fewshot_film.errors import InvalidValueError
 
 
 class GeneratedSource(ImageSource):
@@ -40,7 +41,7 @@ class GeneratedSource(ImageSource):
         identity: str,
     ) -> None:
         if pictures < 1:
-            raise ValueError(f"pictures must be at least 1, got {pictures}")
+            raise InvalidValueError(f"pictures must be at least 1, got {pictures}")
         if part is not None and part not in split:
             raise SourceError(f"{name}: no split '{part}'; there are {', '.join(split)}")
         names = split[part] if part is not None else [class_name for names in split.values() for class_name in names]

@@ -22,6 +22,7 @@ from fewshot_film.data.errors import SourceError
 from fewshot_film.data.pictures import MAX_PIXELS
 from fewshot_film.data.source import ImageSource
 from fewshot_film.data.splits import Split, published
+from fewshot_film.errors import InvalidValueError
 from fewshot_film.run.seeding import numpy_generator
 
 PAPER = 128
@@ -130,7 +131,7 @@ def glyphs(
         ValueError: ``pictures`` is below 1.
     """
     if pictures < 1:
-        raise ValueError(f"pictures must be at least 1, got {pictures}")
+        raise InvalidValueError(f"pictures must be at least 1, got {pictures}")
     font_folder()
     catalogue: dict[str, dict[str, Any]] = published("glyphs")
     if split is not None and split not in catalogue:

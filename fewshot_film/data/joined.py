@@ -8,6 +8,7 @@ import numpy as np
 
 from fewshot_film.data.errors import SourceError
 from fewshot_film.data.image_set import ImageSet, Pixels
+from fewshot_film.errors import InvalidValueError
 
 
 class JoinedPixels(Pixels):
@@ -74,7 +75,7 @@ class JoinedSet(ImageSet):
 
 def _check(parts: Sequence[ImageSet], weights: Sequence[float]) -> None:
     if not parts or len(weights) != len(parts) or not all(0 < weight < float("inf") for weight in weights):
-        raise ValueError(f"{len(parts)} sets with weights {list(weights)}; expected a positive weight for each")
+        raise InvalidValueError(f"{len(parts)} sets with weights {list(weights)}; expected a positive weight for each")
     names = [part.name for part in parts]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

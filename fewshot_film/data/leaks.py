@@ -14,6 +14,7 @@ from fewshot_film.data.errors import SourceError
 from fewshot_film.data.image_set import ImageSet
 from fewshot_film.data.joined import JoinedSet
 from fewshot_film.data.splits import published
+from fewshot_film.errors import InvalidValueError
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ def check_no_leaks(train: ImageSet, test: ImageSet, *, allow: Iterable[str] = ()
         ValueError: the sets are decoded differently, or ``on_leak`` has no meaning.
     """
     if on_leak not in get_args(OnLeak):
-        raise ValueError(f"on_leak must be one of {', '.join(get_args(OnLeak))}, got '{on_leak}'")
+        raise InvalidValueError(f"on_leak must be one of {', '.join(get_args(OnLeak))}, got '{on_leak}'")
     found = find_leaks(train, test, allow)
     if found.allowed:
         log.info("%s: %d pictures are known to be both in %s and there", test.name, len(found.allowed), train.name)
@@ -90,7 +91,7 @@ def find_leaks(train: ImageSet, test: ImageSet, allow: Iterable[str] = ()) -> Le
         ValueError: the sets are decoded differently.
     """
     if train.pixels.shape[1:] != test.pixels.shape[1:]:
-        raise ValueError(
+        raise InvalidValueError(
             f"{train.name} has pictures of {train.pixels.shape[1:]}, {test.name} of {test.pixels.shape[1:]}; equal "
             "pictures can only be found where both are decoded to the same size and colours"
         )

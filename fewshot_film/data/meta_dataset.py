@@ -18,6 +18,7 @@ from fewshot_film.data.meta_dataset_spec import SPEC_FILE, DatasetSpec, RecordCl
 from fewshot_film.data.pictures import MAX_PIXELS, open_picture
 from fewshot_film.data.source import ImageSource
 from fewshot_film.data.tfrecord import index_records, read_picture
+from fewshot_film.errors import MissingFileError
 from fewshot_film.run.files import write_atomically
 
 log = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ def _class_files(root: Path, entry: RecordClass, sharded: bool) -> list[Path]:
     expected = f"{entry.number}_*.tfrecords" if sharded else f"{entry.number}.tfrecords"
     found = sorted(root.glob(expected))
     if not found:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"'{root / expected}' is missing, the records of class '{entry.name}' that {SPEC_FILE} names; "
             "convert the set again, or copy the rest of it"
         )

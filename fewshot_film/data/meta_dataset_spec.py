@@ -19,6 +19,7 @@ from typing import Any
 
 from fewshot_film.data.errors import SourceError, data_not_found
 from fewshot_film.data.groups import ClassGroups
+from fewshot_film.errors import InvalidValueError
 
 SPEC_FILE = "dataset_spec.json"
 PARTS = {"train": "TRAIN", "val": "VALID", "test": "TEST"}
@@ -169,7 +170,7 @@ def _hierarchical(content: Mapping[str, Any]) -> _Layout:
             leaves = {node for node, children in graph.items() if not children}
             other = leaves ^ {entry.name for entry in classes[part]}
             if other:
-                raise ValueError(f"the leaves of the {PARTS[part]} graph are not its classes, see {min(other)}")
+                raise InvalidValueError(f"the leaves of the {PARTS[part]} graph are not its classes, see {min(other)}")
             found[part] = ClassGroups("leaves", tuple(spans(graph).items()))
         return found
 

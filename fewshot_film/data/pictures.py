@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 from PIL import Image, ImageOps
 
+from fewshot_film.errors import InvalidValueError
 from fewshot_film.images import MAX_PIXELS, ImageError, check_pixels, open_image, upright
 
 __all__ = ["MAX_PIXELS", "Resize", "check_pixels", "check_settings", "open_picture", "to_array"]
@@ -56,11 +57,11 @@ def check_settings(image_size: int, channels: int, resize: str) -> None:
         ValueError: says which setting, and what it may be.
     """
     if image_size < 1:
-        raise ValueError(f"image_size must be at least 1, got {image_size}")
+        raise InvalidValueError(f"image_size must be at least 1, got {image_size}")
     if channels not in (1, 3):
-        raise ValueError(f"channels must be 1 (grey) or 3 (RGB), got {channels}")
+        raise InvalidValueError(f"channels must be 1 (grey) or 3 (RGB), got {channels}")
     if resize not in get_args(Resize):
-        raise ValueError(f"resize must be one of {', '.join(get_args(Resize))}, got '{resize}'")
+        raise InvalidValueError(f"resize must be one of {', '.join(get_args(Resize))}, got '{resize}'")
 
 
 def _square(picture: Image.Image, size: int, resize: Resize) -> Image.Image:

@@ -11,6 +11,7 @@ from typing import Any
 
 from fewshot_film.data.errors import SourceError
 from fewshot_film.data.source import ImageSource
+from fewshot_film.errors import InvalidValueError, MissingFileError
 
 Split = dict[str, list[str]]
 """Class names by the name of the part: ``{"train": [...], "val": [...], "test": [...]}``."""
@@ -32,7 +33,7 @@ def read_split(path: Path) -> Split:
         SourceError: it is not of that form, or a class is in two parts.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"no split file at '{path}': expected JSON with a list of class names per part")
+        raise MissingFileError(f"no split file at '{path}': expected JSON with a list of class names per part")
     try:
         split: Split = json.loads(path.read_text("utf-8"))
     except ValueError as error:
@@ -69,7 +70,7 @@ def seeded_split(
         ValueError: the fractions are negative or do not sum to 1.
     """
     if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
-        raise ValueError(f"fractions must be three shares that sum to 1, got {fractions}")
+        raise InvalidValueError(f"fractions must be three shares that sum to 1, got {fractions}")
     shuffled = sorted(class_names, key=lambda name: _digest(f"{seed}/{name}"))
     first = round(fractions[0] * len(shuffled))
     second = round((fractions[0] + fractions[1]) * len(shuffled))

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fewshot_film.data.errors import PictureError, SourceError
+from fewshot_film.errors import MissingFileError
 
 MAX_BYTES = 1 << 28
 """A file larger than this (256 MiB) is refused before it is read."""
@@ -177,7 +178,7 @@ def open_store(path: Path) -> Store:
         return FolderStore(path)
     if path.is_file():
         return ZipStore(path)
-    raise FileNotFoundError(f"there is no folder and no zip file at '{path}'")
+    raise MissingFileError(f"there is no folder and no zip file at '{path}'")
 
 
 def _no_zip(path: Path, error: zipfile.BadZipFile) -> SourceError:

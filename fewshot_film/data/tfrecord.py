@@ -19,6 +19,7 @@ import google_crc32c
 import numpy as np
 
 from fewshot_film.data.errors import PictureError, SourceError
+from fewshot_film.errors import InvalidValueError
 
 HEADER_SIZE = 12
 FOOTER_SIZE = 4
@@ -85,9 +86,9 @@ def read_record(path: Path, offset: int, length: int) -> bytes:
         file.seek(offset)
         data = file.read(length + FOOTER_SIZE)
     if len(data) < length + FOOTER_SIZE:
-        raise ValueError(f"the file ends inside the record at byte {offset - HEADER_SIZE}; {_FETCH_AGAIN}")
+        raise InvalidValueError(f"the file ends inside the record at byte {offset - HEADER_SIZE}; {_FETCH_AGAIN}")
     if masked_crc(data[:length]) != int.from_bytes(data[length:], "little"):
-        raise ValueError(
+        raise InvalidValueError(
             f"the record at byte {offset - HEADER_SIZE} does not have its checksum, so its data are damaged; "
             f"{_FETCH_AGAIN}"
         )
@@ -111,7 +112,7 @@ def bytes_feature(example: bytes, name: str) -> bytes:
                 for values in _fields(feature, 1):
                     for value in _fields(values, 1):
                         return value
-    raise ValueError(f"the record has no bytes called '{name}', only {', '.join(names) or 'nothing'}")
+    raise InvalidValueError(f"the record has no bytes called '{name}', only {', '.join(names) or 'nothing'}")
 
 
 def _fields(message: bytes, number: int) -> Iterator[bytes]:
@@ -128,9 +129,9 @@ def _fields(message: bytes, number: int) -> Iterator[bytes]:
         elif kind in (_FIXED_64, _FIXED_32):
             length = 8 if kind == _FIXED_64 else 4
         else:
-            raise ValueError(f"the record is no tf.train.Example (wire type {kind})")
+            raise InvalidValueError(f"the record is no tf.train.Example (wire type {kind})")
         if place + length > len(message):
-            raise ValueError("the record is no tf.train.Example (a field is longer than its message)")
+            raise InvalidValueError("the record is no tf.train.Example (a field is longer than its message)")
         if kind == _BYTES and key >> 3 == number:
             yield message[place : place + length]
         place += length
@@ -147,7 +148,7 @@ def _varint(message: bytes, place: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, place
-    raise ValueError("the record is no tf.train.Example (an integer without end)")
+    raise InvalidValueError("the record is no tf.train.Example (an integer without end)")
 
 
 def read_picture(path: Path, offset: int, length: int, file: str) -> bytes:

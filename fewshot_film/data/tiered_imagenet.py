@@ -22,6 +22,7 @@ from fewshot_film.data.pictures import MAX_PIXELS, open_picture
 from fewshot_film.data.source import ImageSource, distinct_names
 from fewshot_film.data.splits import Split, published
 from fewshot_film.data.stores import open_store
+from fewshot_film.errors import MissingFileError
 
 NAME = "tiered-imagenet"
 
@@ -112,6 +113,6 @@ def _from_pickles(root: Path, part: str, content: Any) -> ImageSource:
         except (ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile) as error:
             raise SourceError(f"{NAME}: '{plain}' cannot be read ({error}); fetch it again") from error
         return ArraySource(NAME, names, labels, pictures, [f"{plain.name}/{index}" for index in range(len(labels))])
-    raise FileNotFoundError(
+    raise MissingFileError(
         f"{NAME}: there are labels of '{part}' at '{root}', but neither {packed.name} nor {plain.name}; copy one there"
     )

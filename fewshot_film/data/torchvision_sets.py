@@ -15,6 +15,7 @@ from fewshot_film.data.errors import PictureError, SourceError
 from fewshot_film.data.pictures import MAX_PIXELS, check_pixels
 from fewshot_film.data.source import ImageSource, distinct_names
 from fewshot_film.data.splits import FRACTIONS, read_split, seeded_split, take_part
+from fewshot_film.errors import MissingFileError
 
 ORDERED = frozenset({"GTSRB"})
 """Sets whose neighbouring pictures are frames of one object."""
@@ -178,7 +179,7 @@ def _open(maker: Any, dataset: str, root: Path, options: Mapping[str, Any]) -> A
     try:
         return maker(root=str(root), **options) if takes_root else maker(**options)
     except (RuntimeError, FileNotFoundError) as error:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{dataset}: torchvision finds no such data set at '{root}' ({error}). How to get it: pass "
             "download=True where torchvision can fetch it, or see its documentation"
         ) from error

@@ -12,6 +12,7 @@ from fewshot_film.data.image_set import ImageSet
 from fewshot_film.data.joined import JoinedSet
 from fewshot_film.episodes.draws import Draws
 from fewshot_film.episodes.episode import Episode, Episodes
+from fewshot_film.errors import InvalidValueError
 
 
 class DomainEpisodes:
@@ -38,7 +39,9 @@ class DomainEpisodes:
         self.domains = tuple(domains)
         weights = [1.0] * len(domains) if weights is None else list(weights)
         if not domains or len(weights) != len(domains) or not all(0 < weight < float("inf") for weight in weights):
-            raise ValueError(f"{len(domains)} domains with weights {weights}; expected a positive weight for each")
+            raise InvalidValueError(
+                f"{len(domains)} domains with weights {weights}; expected a positive weight for each"
+            )
         self._shares = np.array(list(accumulate(weights))) / sum(weights)
         self._draws = Draws(seed, f"{split}/domains")  # not the stream that the domain's own episodes are drawn from
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from fewshot_film.data.image_set import ImageSet
 from fewshot_film.episodes.episode import Episodes, Plan
+from fewshot_film.errors import InvalidValueError
 
 
 class Sampler(Episodes, Protocol):
@@ -32,7 +33,7 @@ def fingerprint(sampler: Sampler, count: int) -> str:
         ValueError: ``count`` is negative.
     """
     if count < 0:
-        raise ValueError(f"count must be at least 0, got {count}")
+        raise InvalidValueError(f"count must be at least 0, got {count}")
     images = sampler.images
     digest = hashlib.sha256(_text([images.name, images.class_names, list(images.files)]))
     for index in range(count):

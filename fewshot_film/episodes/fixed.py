@@ -10,6 +10,7 @@ from fewshot_film.data.errors import SourceError
 from fewshot_film.data.image_set import ImageSet
 from fewshot_film.episodes.draws import Draws
 from fewshot_film.episodes.episode import Episode, Plan, build_episode
+from fewshot_film.errors import InvalidValueError
 
 
 class EpisodeSampler:
@@ -45,7 +46,9 @@ class EpisodeSampler:
         self._sizes = images.class_sizes
         self._draws = Draws(seed, split)
         if max(self.ways) > len(self._sizes):
-            raise ValueError(f"{images.name}: way is {max(self.ways)}, but there are only {len(self._sizes)} classes")
+            raise InvalidValueError(
+                f"{images.name}: way is {max(self.ways)}, but there are only {len(self._sizes)} classes"
+            )
         shots = max(self.shots)
         check_class_sizes(images, shots + self.query, f"{shots} support and {self.query} query")
 
@@ -91,5 +94,5 @@ def check_class_sizes(images: ImageSet, needed: int, what: str) -> None:
 def _numbers(name: str, value: int | Sequence[int]) -> tuple[int, ...]:
     numbers = (value,) if isinstance(value, int) else tuple(value)
     if not numbers or min(numbers) < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
+        raise InvalidValueError(f"{name} must be at least 1, got {value}")
     return numbers

@@ -8,6 +8,7 @@ from fewshot_film.data.image_set import ImageSet
 from fewshot_film.episodes.draws import Draws
 from fewshot_film.episodes.episode import Episode, Plan, build_episode
 from fewshot_film.episodes.fixed import check_class_sizes
+from fewshot_film.errors import InvalidValueError
 
 
 class HoldOutSampler:
@@ -37,7 +38,7 @@ class HoldOutSampler:
         split: str = "hold-out",
     ) -> None:
         if shot < 0 or query < 1 or not 0 < fraction < 1:
-            raise ValueError(
+            raise InvalidValueError(
                 f"shot is {shot}, query {query}, fraction {fraction}; expected at least 0, at least 1, and a share "
                 "between 0 and 1"
             )

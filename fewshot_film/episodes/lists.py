@@ -18,6 +18,7 @@ import numpy as np
 from fewshot_film.data.image_set import ImageSet
 from fewshot_film.episodes.episode import Episode, Plan, build_episode
 from fewshot_film.episodes.fingerprint import Sampler
+from fewshot_film.errors import InvalidValueError
 from fewshot_film.run.errors import UserError
 from fewshot_film.run.files import write_text_atomically
 
@@ -78,7 +79,7 @@ def save_episodes(path: str | Path, samplers: Mapping[str, Sampler], count: int)
     """
     sets = {id(sampler.images): sampler.images for sampler in samplers.values()}
     if len(sets) != 1 or count < 1:
-        raise ValueError(f"{len(sets)} sets of pictures and {count} episodes; expected 1 and at least 1")
+        raise InvalidValueError(f"{len(sets)} sets of pictures and {count} episodes; expected 1 and at least 1")
     (images,) = sets.values()
     plans = {name: [sampler.plan(index) for index in range(count)] for name, sampler in samplers.items()}
     used = np.unique(np.concatenate([part for some in plans.values() for plan in some for part in _pictures(plan)]))

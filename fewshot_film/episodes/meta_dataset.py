@@ -18,6 +18,7 @@ from fewshot_film.data.image_set import ImageSet
 from fewshot_film.episodes.draws import Draws, Stream
 from fewshot_film.episodes.episode import Episode, Plan, build_episode
 from fewshot_film.episodes.fixed import check_class_sizes
+from fewshot_film.errors import InvalidValueError
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class MetaDatasetSampler:
         self._sizes = images.class_sizes
         self._draws = Draws(seed, split)
         if len(self._sizes) < self.rules.min_way:
-            raise ValueError(
+            raise InvalidValueError(
                 f"{images.name}: an episode has at least {self.rules.min_way} classes, there are only "
                 f"{len(self._sizes)}"
             )
@@ -124,7 +125,7 @@ def eligible(images: ImageSet, groups: ClassGroups, rules: MetaDatasetRules) -> 
     most = rules.max_leaves if groups.kind == "leaves" else len(place)
     members = [[place[name] for name in names] for _, names in groups.groups if rules.min_way <= len(names) <= most]
     if not members:
-        raise ValueError(
+        raise InvalidValueError(
             f"{images.name}: none of the {len(groups.groups)} groups of its classes has {rules.min_way} to {most} of "
             "them; lower min_way, or pass related=False to draw from all classes at once"
         )

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fewshot_film.data.errors import SourceError
 from fewshot_film.episodes.episode import Episode, Episodes
+from fewshot_film.errors import InvalidValueError
 from fewshot_film.run.seeding import derived_seed
 
 
@@ -35,7 +36,7 @@ class TaskSet:
 
     def __init__(self, episodes: Episodes, num_tasks: int = -1) -> None:
         if num_tasks == 0 or num_tasks < -1:
-            raise ValueError(f"num_tasks is {num_tasks}; expected at least 1, or -1 for no end")
+            raise InvalidValueError(f"num_tasks is {num_tasks}; expected at least 1, or -1 for no end")
         self.episodes = episodes
         self.num_tasks = num_tasks
         self._next = 0
@@ -112,7 +113,7 @@ class TaskSetEpisodes:
         to_images: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         if shot < 1:
-            raise ValueError(f"shot is {shot}; expected at least 1")
+            raise InvalidValueError(f"shot is {shot}; expected at least 1")
         self.taskset = taskset
         self.shot = shot
         self.seed = seed

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from fewshot_film.errors import UserError
 
-class FilmError(ValueError):
+
+class FilmError(UserError, ValueError):
     """Base of every error this package raises by itself."""
 
 

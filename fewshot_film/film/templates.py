@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from fewshot_film.errors import InvalidValueError
 from fewshot_film.film.generators import Generator
 from fewshot_film.film.sites import Modulations, Sites
 
@@ -33,7 +34,7 @@ class TemplateGenerator(Generator):
     def __init__(self, code_dim: int, sites: Sites, num_templates: int, penalty_weight: float = 0.0) -> None:
         super().__init__(code_dim, sites)
         if num_templates < 1:
-            raise ValueError(f"num_templates is {num_templates}; expected at least 1")
+            raise InvalidValueError(f"num_templates is {num_templates}; expected at least 1")
         self.penalty_weight = penalty_weight
         self.blend = nn.Linear(code_dim, num_templates + 1)
         self.templates = nn.Parameter(torch.zeros(num_templates, sites.flat_dim))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
 from fewshot_film.config.learners import TORCHVISION, BackboneConfig
+from fewshot_film.errors import InvalidValueError
 from fewshot_film.film import FiLMedNetwork, Sites, inject_film
 from fewshot_film.film.inject import first_part
 from fewshot_film.learners.errors import WeightsError
@@ -137,7 +138,7 @@ class Backbone(nn.Module):
         with_sites = list(sites.by_stage())
         unknown = [name for name in with_sites if name not in self.stage_names]
         if unknown:
-            raise ValueError(
+            raise InvalidValueError(
                 f"adaptation film+ar goes stage by stage and has no place for sites in {', '.join(unknown)}; "
                 f"use sites in {', '.join(self.stage_names)}, or adaptation film"
             )
@@ -237,7 +238,7 @@ def _torchvision_network(config: BackboneConfig) -> Backbone:
     from fewshot_film.learners.wrapped import WrappedBackbone, without_classifier
 
     if (config.width, config.channels) != (64, 3):
-        raise ValueError(
+        raise InvalidValueError(
             f"{config.name} has width 64 and 3 channels, not width {config.width} and {config.channels} channels; "
             "use cnaps-resnet18 for other sizes"
         )

@@ -9,5 +9,5 @@ class WeightsError(UserError):
     """Backbone weights could not be found, fetched or fitted to the network."""
 
 
-class SupportError(ValueError):
+class SupportError(UserError, ValueError):
     """A support set that no classifier can be built from."""

@@ -8,9 +8,11 @@ import torch
 from tqdm import tqdm
 
 from fewshot_film.episodes import Episode, Episodes
+from fewshot_film.errors import InvalidValueError
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.training import accuracy
 from fewshot_film.run.loop import evaluating
+from fewshot_film.run.quiet import hides_bars
 from fewshot_film.run.workers import available_cores, run_jobs
 
 
@@ -46,7 +48,7 @@ def evaluate(
         ProcessLostError: one of the processes was killed.
     """
     if num_episodes < 1 or processes < 0:
-        raise ValueError(
+        raise InvalidValueError(
             f"num_episodes is {num_episodes} and processes {processes}; expected at least 1, and at least 0"
         )
     device = torch.device(device)
@@ -56,7 +58,7 @@ def evaluate(
     values = [0.0] * num_episodes
     job = partial(_accuracies, learner, episodes, device)
     results = run_jobs(job, numbers, processes) if device.type == "cpu" else map(job, numbers)
-    bar = tqdm(desc=progress, total=num_episodes, unit="episode", disable=None if progress else True)
+    bar = tqdm(desc=progress, total=num_episodes, unit="episode", disable=hides_bars() or not progress)
     with evaluating(learner), bar:
         for done, accuracies in results:
             values[done.start : done.stop] = accuracies

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fewshot_film.errors import InvalidValueError
 from fewshot_film.learners.bounded_memory import in_chunks, recomputed
 
 
@@ -46,7 +47,7 @@ class SetEncoder(nn.Module):
         """
         smallest = 2**self.num_layers
         if min(images.shape[2:]) < smallest:
-            raise ValueError(
+            raise InvalidValueError(
                 f"pictures of {images.shape[2]} x {images.shape[3]} pixels are too small for {self.num_layers} "
                 f"halvings (at least {smallest} x {smallest}); set set_encoder_layers to fewer"
             )

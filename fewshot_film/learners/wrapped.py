@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
+from fewshot_film.errors import InvalidValueError
 from fewshot_film.film import FiLMedNetwork, Sites, inject_film
 from fewshot_film.film.inject import first_part
 from fewshot_film.learners.backbone import FEATURE_NORMS, Backbone
@@ -62,7 +63,7 @@ class WrappedBackbone(Backbone):
         Raises:
             ValueError: always.
         """
-        raise ValueError(
+        raise InvalidValueError(
             "adaptation film+ar goes stage by stage, and a wrapped network has no stages; use adaptation film"
         )
 
@@ -75,7 +76,7 @@ def without_classifier(network: nn.Module) -> nn.Module:
     """
     linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
     if not linear:
-        raise ValueError(
+        raise InvalidValueError(
             f"a {type(network).__name__} has no linear layer that could be its classifier; take the classifier out "
             "yourself and use WrappedBackbone(network)"
         )
@@ -92,5 +93,5 @@ def _width(network: nn.Module, channels: int, image_size: int) -> int:
         module.training = mode
     if not isinstance(features, Tensor) or features.ndim < 2:
         kind = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-        raise ValueError(f"the network returned {kind} for one picture; expected features (1, D) or (1, D, *)")
+        raise InvalidValueError(f"the network returned {kind} for one picture; expected features (1, D) or (1, D, *)")
     return features.shape[1]

@@ -14,8 +14,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fewshot_film import __version__
+from fewshot_film.run.checks import check_inputs, check_outputs
 from fewshot_film.run.errors import ConfigError, exit_status_of
-from fewshot_film.run.parsing import parse, suggestion
+from fewshot_film.run.help import suggestion
+from fewshot_film.run.parsing import parse
+from fewshot_film.run.quiet import is_quiet, quiet
+from fewshot_film.run.signals import announcing_stop
+
+SWITCHES = {
+    "--quiet": "Warnings and results only: no progress bars, no log.",
+    "--overwrite": "Write over the files that --out and its like name.",
+    "--version": "Say the version and end.",
+}
+"""What every command understands, wherever it stands on the line."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,15 @@ class Command:
     """Command lines shown at the end of ``--help``, as they would be typed."""
     positionals: tuple[str, ...] = ()
     """Fields that may also be given by place, before any flag: ``ask PICTURE "question"``."""
+
+    common: tuple[str, ...] = ()
+    """Keys that ``--help`` shows, where there are too many for one screen; empty: all."""
+    inputs: tuple[str, ...] = ()
+    """Keys whose paths have to exist; looked at before anything is imported."""
+    models: tuple[str, ...] = ()
+    """Keys that are the folder of a model or a name; looked at where they can only be a path."""
+    outputs: tuple[str, ...] = ()
+    """Keys of files and folders that the command makes; what exists is overwritten only with ``--overwrite``."""
 
     def config_class(self) -> type:
         """The dataclass of the settings, imported now if it was named as text."""
@@ -65,12 +86,17 @@ def main(prog: str, commands: Sequence[Command], argv: Sequence[str] | None = No
     Returns:
         0 on success, 2 after a user's error, 130 or 143 after Ctrl-C or SIGTERM, else the command's own.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
+    words, switches = _take_switches(sys.argv[1:] if argv is None else argv)
     try:
+        if "version" in switches:
+            sys.stdout.write(f"{prog} {__version__}\n")
+            return 0
         if not words or words[0] in ("-h", "--help"):
             sys.stdout.write(_overview(prog, commands))
             return 0 if words else 2
-        return _run(prog, _chosen(prog, commands, words[0]), words[1:])
+        command = _chosen(prog, commands, words[0])
+        with quiet("quiet" in switches), announcing_stop(f"{prog} {command.name}"):
+            return _run(prog, command, words[1:], overwrite="overwrite" in switches)
     except SystemExit as end:  # how the parser ends after --help and --print_config
         return end.code if isinstance(end.code, int) else 0
     except BaseException as error:
@@ -86,7 +112,13 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _run(prog: str, command: Command, words: Sequence[str]) -> int:
+def _take_switches(argv: Sequence[str]) -> tuple[list[str], set[str]]:
+    """Take out of a command line what every command understands, wherever it stands."""
+    switches = [word[2:] for word in argv if word in SWITCHES]
+    return [word for word in argv if word not in SWITCHES], set(switches)
+
+
+def _run(prog: str, command: Command, words: Sequence[str], *, overwrite: bool) -> int:
     config = parse(
         f"{prog} {command.name}",
         command.config_class(),
@@ -94,9 +126,13 @@ def _run(prog: str, command: Command, words: Sequence[str]) -> int:
         description=command.help,
         examples=command.examples,
         positionals=command.positionals,
+        common=command.common,
     )
+    check_inputs(config, command.inputs, command.models)
+    if not overwrite:
+        check_outputs(config, command.outputs)
     # Of the processes that torchrun starts, only the first one talks.
-    level = logging.INFO if is_first_process() else logging.WARNING
+    level = logging.INFO if is_first_process() and not is_quiet() else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     return command.function()(config) or 0
 
@@ -117,6 +153,7 @@ def _overview(prog: str, commands: Sequence[Command]) -> str:
     first = [command.examples[0] for command in commands if command.examples]
     lines += ["", "examples:", *(f"  {example}" for example in first)] if first else []
     lines += ["", f"{prog} COMMAND --help shows the settings and more examples of one command."]
+    lines += ["", "with every command:", *(f"  {word:{width + 2}}  {text}" for word, text in SWITCHES.items())]
     return "\n".join(lines) + "\n"
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
 import itertools
 import re
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +16,7 @@ import yaml
 
 from fewshot_film.run.choices import choices_of
 from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.help import narrow_help, suggestion, take_topic
 from fewshot_film.run.shipped_configs import find_config
 
 
@@ -35,6 +35,7 @@ def parse(
     description: str = "",
     examples: Sequence[str] = (),
     positionals: Sequence[str] = (),
+    common: Sequence[str] = (),
 ) -> Any:
     """Build a ``config_class`` from flags and YAML files.
 
@@ -50,6 +51,8 @@ def parse(
         description: first paragraph of the help.
         examples: command lines that end the help.
         positionals: names of fields that may be given by place, before any flag.
+        common: keys that ``--help`` shows; empty: all. ``--help_all`` shows the others too, ``--help GROUP`` those of
+            one group.
     Returns:
         An instance of ``config_class``.
     Raises:
@@ -66,6 +69,7 @@ def parse(
         formatter_class=_Formatter,
         exit_on_error=False,
     )
+    words, topic = take_topic([_canonical(word) for word in words])
     parser.add_argument(
         "--config",
         action="config",
@@ -73,6 +77,8 @@ def parse(
     )
     contents = {file: _read_file(file) for file in _values(words, "config")}
     kinds = _add_settings(parser, config_class, words, list(contents.values()))
+    if topic is not None:
+        narrow_help(parser, topic, kinds, common, prog)
     files, flags = _tidy(words, kinds, positionals)
     for file in files:
         _check_keys(file, contents[file], kinds)
@@ -133,19 +139,6 @@ def _may_be_null(kind: Any) -> bool:
     return kind is Any or type(None) in typing.get_args(kind)
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """`` (did you mean 'x'?)`` for the nearest of the known words, or nothing."""
-    known = list(known)
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    ends = difflib.get_close_matches(_last(word), sorted({_last(key) for key in known}), n=1, cutoff=0.7)
-    near += [key for end in ends for key in known if _last(key) == end and key not in near]
-    return f" (did you mean {' or '.join(repr(key) for key in near[:3])}?)" if near else ""
-
-
-def _last(key: str) -> str:
-    return key.rpartition(".")[2]
-
-
 def _values(words: Sequence[str], key: str) -> list[str]:
     """What a command line says of one key, in order."""
     flag = f"--{key}"
@@ -158,10 +151,18 @@ def _values(words: Sequence[str], key: str) -> list[str]:
     return values
 
 
+def _canonical(word: str) -> str:
+    """A flag as it is written in files: ``--file-mib=3`` is ``--file_mib=3``."""
+    if not _looks_like_flag(word):
+        return word
+    key, equals, value = word[2:].partition("=")
+    return f"--{key.replace('-', '_')}{equals}{value}"
+
+
 def _tidy(words: Sequence[str], settings: Mapping[str, Any], positionals: Sequence[str]) -> tuple[list[str], list[str]]:
     """Split a command line into configuration files and flags, every flag as one ``--key=value`` word."""
     kinds = {**settings, "config": str, "help": None, "print_config": None}
-    rest = ["--help" if word == "-h" else word for word in words]
+    rest = list(words)
     flags = [f"--{name}={rest.pop(0)}" for name in positionals if rest and not rest[0].startswith("--")]
     files: list[str] = []
     while rest:

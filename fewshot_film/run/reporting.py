@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -12,6 +11,8 @@ from typing import Self
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
+
+from fewshot_film.run.quiet import hides_bars
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ class Reporter:
 
     def __init__(self, first: int, steps: int, talks: bool) -> None:
         self.first, self.steps = first, steps
-        self._has_bar = talks and sys.stderr.isatty()
+        self._has_bar = talks and not hides_bars()
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fewshot_film.errors import InvalidValueError
 from fewshot_film.run.config import plain
 from fewshot_film.run.environment import command_line, environment
 from fewshot_film.run.files import write_json_atomically
@@ -24,7 +25,9 @@ def mean_and_interval(values: Sequence[float] | np.ndarray) -> tuple[float, floa
     """
     numbers = np.asarray(values, dtype=np.float64)
     if numbers.size < 2 or not np.isfinite(numbers).all():
-        raise ValueError(f"an interval needs at least 2 finite values, got {numbers.size}; evaluate more episodes")
+        raise InvalidValueError(
+            f"an interval needs at least 2 finite values, got {numbers.size}; evaluate more episodes"
+        )
     return float(numbers.mean()), float(1.96 * numbers.std(ddof=1) / math.sqrt(numbers.size))
 
 
@@ -41,7 +44,7 @@ def paired_difference(values: Sequence[float], others: Sequence[float]) -> tuple
         ValueError: the lengths differ, or there are fewer than two pairs, or a value is not finite.
     """
     if len(values) != len(others):
-        raise ValueError(f"{len(values)} and {len(others)} values are no pairs; give both for the same episodes")
+        raise InvalidValueError(f"{len(values)} and {len(others)} values are no pairs; give both for the same episodes")
     return mean_and_interval(np.asarray(values, dtype=np.float64) - np.asarray(others, dtype=np.float64))
 
 

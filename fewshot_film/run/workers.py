@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from fewshot_film.run.errors import ProcessLostError
@@ -45,9 +46,11 @@ def run_jobs(function: Callable[[Job], Result], jobs: Sequence[Job], num_workers
             yield from map(function, jobs)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(num_workers, len(jobs)), context, _prepare_worker, (function,)) as pool:
-        futures = [pool.submit(_do, job) for job in jobs]
+    listening, stop = context.Pipe(duplex=False)
+    with ProcessPoolExecutor(min(num_workers, len(jobs)), context, _prepare_worker, (function, listening)) as pool:
         try:
+            with _ctrl_c_held():  # workers inherit it: Ctrl-C is the parent's affair from their first moment
+                futures = [pool.submit(_do, job) for job in jobs]
             for future in as_completed(futures):
                 yield future.result()
         except BrokenProcessPool:
@@ -55,8 +58,26 @@ def run_jobs(function: Callable[[Job], Result], jobs: Sequence[Job], num_workers
                 "a worker process ended in the middle, perhaps for want of memory; run the same command "
                 "again, with fewer processes if it repeats"
             ) from None
+        except BaseException:  # nobody waits for the jobs that run
+            stop.close()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
+            stop.close()
+            listening.close()
+
+
+@contextmanager
+def _ctrl_c_held() -> Iterator[None]:
+    """Ctrl-C comes at the end of the block; processes started inside it never get one."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _function: list[Callable[[Any], Any]] = []
@@ -67,21 +88,19 @@ def _do(job: Any) -> Any:
     return _function[0](job)
 
 
-def _prepare_worker(function: Callable[[Any], Any]) -> None:
+def _prepare_worker(function: Callable[[Any], Any], parent: Connection) -> None:
     _function[:] = [function]
     os.environ["OMP_NUM_THREADS"] = "1"  # what torch goes by if it is imported later
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair: it ends the jobs in order
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    """Wait for the parent's end; a parent that is killed cannot tell its workers to stop."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+def _end_with_parent(parent: Connection) -> None:
+    """End when the parent closes its side: by its own will, or because it was killed."""
+    parent.poll(None)
+    os._exit(1)
 
 
 @contextmanager

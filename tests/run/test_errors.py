@@ -2,46 +2,78 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
+import importlib
+import inspect
+from pathlib import Path
+
 import pytest
 
-from fewshot_film.run import errors
+from fewshot_film.errors import InvalidValueError, MissingFileError, shown
 from fewshot_film.run.errors import ConfigError, Interrupted, UserError, exit_status_of
+from tests.conftest import CHECKOUT
+
+FAULTS = {
+    ("AttributeError", "fewshot_film/__init__.py"): "what Python expects of a module's __getattr__",
+    ("IndexError", "fewshot_film/episodes/draws.py"): "a sequence's protocol",
+    ("IndexError", "fewshot_film/episodes/lists.py"): "a sequence's protocol",
+    ("IndexError", "fewshot_film/episodes/task_sets.py"): "a sequence's protocol",
+    ("OSError", "fewshot_film/data/cache.py"): "every OSError has its status",
+    ("OSError", "fewshot_film/run/files.py"): "every OSError has its status",
+    ("SystemExit", "fewshot_film/app/server.py"): "an end that was asked for",
+    ("TypeError", "fewshot_film/learners/registry.py"): "a fault of the program that registers methods",
+    ("TypeError", "fewshot_film/run/stepping.py"): "a fault of the module that is trained",
+}
+"""Errors of Python's own that we raise, and why they are none of the user's."""
+FILES = [path for room in ("fewshot_film", "clevr") for path in (CHECKOUT / room).rglob("*.py")]
+MODULES = sorted(path.relative_to(CHECKOUT).as_posix() for path in FILES)
 
 
-def caught(function) -> BaseException:
-    try:
-        function()
-    except BaseException as error:
-        return error
-    raise RuntimeError("it did not fail")
-
-
-def raising(error: BaseException):
-    def function():
-        raise error
-
-    return function
-
-
-@pytest.mark.parametrize("package", ["tests", "another"])
-def test_only_what_we_raise_on_purpose_is_for_the_user(package):
-    ours = frozenset({package})
-    expected = 2 if package == "tests" else None
-    assert exit_status_of(caught(raising(ValueError("x"))), ours) == expected
-    assert exit_status_of(caught(raising(ImportError("x"))), ours) == expected
-    assert exit_status_of(caught(lambda: int("x")), ours) is None
-    assert exit_status_of(caught(lambda: {}["x"]), ours) is None
-    assert exit_status_of(caught(raising(RuntimeError("x"))), ours) is None
-    assert exit_status_of(ValueError("never raised"), ours) is None
-
-
-def test_errors_of_our_own():
-    assert exit_status_of(UserError("x")) == 2
-    assert exit_status_of(ConfigError("x")) == 2
+def test_the_status_follows_from_the_class():
+    for error in (UserError, ConfigError, InvalidValueError, MissingFileError, FileNotFoundError, PermissionError):
+        assert exit_status_of(error("x")) == 2
     assert exit_status_of(Interrupted("x", 15)) == 143
     assert exit_status_of(KeyboardInterrupt()) == 130
-    assert exit_status_of(caught(lambda: open("/nowhere"))) == 2  # noqa: PTH123, SIM115
+    for error in (ValueError, ImportError, TypeError, KeyError, RuntimeError):
+        assert exit_status_of(error("x")) is None
 
 
-def test_our_packages():
-    assert {"fewshot_film", "clevr", "benchmarks"} == errors.OUR_PACKAGES
+def test_what_python_has_names_for_is_caught_by_them():
+    with pytest.raises(ValueError, match=r"^x$"):
+        raise InvalidValueError("x")
+    with pytest.raises(FileNotFoundError, match=r"^x$"):
+        raise MissingFileError("x")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_error_that_we_raise_is_the_users_or_on_a_list(module):
+    tree = ast.parse(Path(CHECKOUT, module).read_text(encoding="utf-8"))
+    names = {
+        node.exc.func.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and isinstance(node.exc.func, ast.Name)
+    }
+    plain = {name for name in names if isinstance(getattr(builtins, name, None), type)}
+    assert plain == {name for name, where in FAULTS if where == module}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_error_of_ours_is_a_user_error(module):
+    tree = ast.parse(Path(CHECKOUT, module).read_text(encoding="utf-8"))
+    names = [
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and any("Error" in ast.unparse(base) for base in node.bases)
+    ]
+    if names:
+        loaded = importlib.import_module(module.removesuffix(".py").replace("/", "."))
+        strangers = [name for name in names if not issubclass(getattr(loaded, name), UserError)]
+        assert not strangers, inspect.getfile(loaded)
+
+
+def test_objects_of_users_are_cut():
+    assert shown("short") == "'short'"
+    assert shown(list(range(1000)), 20) == "[0, 1, 2, 3, 4, 5, …"
+    assert "\n" not in shown(type("Tall", (), {"__repr__": lambda self: "a\nb"})())
+    assert shown(type("Broken", (), {"__repr__": lambda self: 1 / 0})()) == "<Broken>"

@@ -1,0 +1,37 @@
+"""What every error that a user can cause derives from. Below all other modules: imports nothing but Python's own."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """Something that the user can put right: says what was wrong, what was expected, what to do.
+
+    A command line that ends with one prints its message, without a traceback.
+
+    Attributes:
+        exit_status: what a command line ends with when this error reaches it.
+    """
+
+    exit_status: int = 2
+
+
+class InvalidValueError(UserError, ValueError):
+    """A value that cannot be used: out of range, of the wrong form, or at odds with another."""
+
+
+class MissingFileError(UserError, FileNotFoundError):
+    """A file or folder that is not where it was looked for."""
+
+
+def shown(value: object, limit: int = 80) -> str:
+    """A user's object as a message can hold it: its ``repr`` on one line, cut after ``limit`` characters.
+
+    Args:
+        value: anything; one whose ``repr`` fails is shown by its type.
+        limit: the most characters of the text, the mark of the cut among them.
+    """
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # a user's class may fail in any way, and must not hide the error that names it
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

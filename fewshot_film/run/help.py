@@ -1,0 +1,90 @@
+"""What ``--help`` shows of a command with hundreds of settings, and what is said of a mistyped one."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from fewshot_film.run.errors import ConfigError
+
+ALL = "*"
+_ALWAYS = ("help", "config", "print_config")
+
+
+def take_topic(words: Sequence[str]) -> tuple[list[str], str | None]:
+    """Take the wish for help out of a command line.
+
+    Args:
+        words: flags in their canonical form.
+
+    Returns:
+        The words with a plain ``--help`` last where there is such a wish, and what it is about: the name of a group,
+        :data:`ALL` after ``--help_all``, empty after ``--help``; None without one.
+    """
+    for place, word in enumerate(words):
+        after = words[place + 1] if place + 1 < len(words) else "-"
+        rest = [*words[:place], *words[place + 1 :]]
+        if word == "--help_all":
+            return [*rest, "--help"], ALL
+        if word.startswith("--help="):
+            return [*rest, "--help"], word.removeprefix("--help=")
+        if word in ("-h", "--help"):
+            if after.startswith("-"):
+                return [*rest, "--help"], ""
+            return [*words[:place], *words[place + 2 :], "--help"], after
+    return list(words), None
+
+
+def narrow_help(
+    parser: argparse.ArgumentParser, topic: str, kinds: Mapping[str, Any], common: Sequence[str], prog: str
+) -> None:
+    """Leave in a parser's help what was asked for, and say how to see the rest.
+
+    Args:
+        parser: the parser, with all settings.
+        topic: as :func:`take_topic` returns it.
+        kinds: the type of every key.
+        common: the keys that a plain ``--help`` shows; empty: all.
+        prog: what is typed before the flags, for the hint.
+
+    Raises:
+        ConfigError: there is no such group.
+    """
+    groups = [key for key, kind in kinds.items() if dataclasses.is_dataclass(kind)]
+    if topic == ALL or not (topic or common):
+        return
+    if topic and topic not in groups:
+        there = ", ".join(groups) or "none"
+        raise ConfigError(f"no group of settings {topic!r}{suggestion(topic, groups)}; there are: {there}")
+    hidden = _hide(parser, (lambda key: key.startswith(f"{topic}.")) if topic else set(common).__contains__)
+    tops = ", ".join(group for group in groups if "." not in group)
+    hint = f"{hidden} more settings: {prog} --help_all shows them all, --help GROUP those of one of {tops}"
+    parser.epilog = "\n\n".join(filter(None, [hint if tops else hint.partition(",")[0], parser.epilog]))
+
+
+def _hide(parser: argparse.ArgumentParser, shows: Callable[[str], bool]) -> int:
+    """Hide the other settings; returns how many."""
+    hidden = 0
+    for action in parser._actions:
+        if action.dest not in _ALWAYS and not shows(action.dest):
+            hidden += action.help != argparse.SUPPRESS and "." in f"{action.dest}."
+            action.help = argparse.SUPPRESS
+    for group in parser._action_groups:
+        group.description = None
+    return hidden
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`` (did you mean 'x'?)`` for the nearest of the known words, or nothing."""
+    known = list(known)
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    ends = difflib.get_close_matches(_last(word), sorted({_last(key) for key in known}), n=1, cutoff=0.7)
+    near += [key for end in ends for key in known if _last(key) == end and key not in near]
+    return f" (did you mean {' or '.join(repr(key) for key in near[:3])}?)" if near else ""
+
+
+def _last(key: str) -> str:
+    return key.rpartition(".")[2]

@@ -1,0 +1,178 @@
+"""What every command understands, what is looked at before it begins, and how it is stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+
+import pytest
+
+import clevr.cli
+import fewshot_film.cli
+from fewshot_film import __version__
+from fewshot_film.run.command import Command, main
+from fewshot_film.run.config import LoopConfig
+from fewshot_film.run.parsing import keys_of
+from fewshot_film.run.quiet import hides_bars, is_quiet
+from tests.conftest import CHECKOUT
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of the example."""
+
+    data: str = ""
+    """What is read."""
+    file_mib: int = 1
+    """A name of two words."""
+    model: str = "shipped"
+    """A name or a path."""
+    out: str = ""
+    """What is made."""
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    """The loop."""
+
+
+seen: list[tuple[Settings, bool]] = []
+
+
+def remember(config: Settings) -> None:
+    seen.append((config, is_quiet() and hides_bars()))
+
+
+COMMANDS = [
+    Command(
+        "do", Settings, f"{__name__}:remember", "Do it.",
+        common=("data", "loop.steps"), inputs=("data",), models=("model",), outputs=("out",),
+    )
+]  # fmt: skip
+
+
+def did(*words: object) -> Settings:
+    seen.clear()
+    assert main("p", COMMANDS, list(map(str, words))) == 0
+    return seen[0][0]
+
+
+@pytest.mark.parametrize("program", ["fewshot_film", "clevr"])
+def test_version_at_once(program, capsys):
+    name, commands = {"fewshot_film": ("fewshot-film", fewshot_film.cli), "clevr": ("clevr-film", clevr.cli)}[program]
+    assert main(name, commands.COMMANDS, ["--version"]) == 0
+    assert capsys.readouterr().out == f"{name} {__version__}\n"
+
+
+@pytest.mark.parametrize("words", [["--quiet", "do"], ["do", "--quiet"], ["do", "--file-mib", "3", "--quiet"]])
+def test_quiet_stands_anywhere_and_ends_with_the_command(words):
+    did(*words)
+    assert seen[0][1]
+    assert not is_quiet()
+
+
+def test_dashes_and_underscores():
+    assert did("do", "--file-mib", 3).file_mib == did("do", "--file_mib=3").file_mib == 3
+    assert did("do", "--loop.log-every=7").loop.log_every == 7
+    assert did("do", "--data=", "--model=a-b").model == "a-b"
+
+
+def test_suggestions_are_canonical(capsys):
+    assert main("p", COMMANDS, ["do", "--file-mbi", "3"]) == 2
+    assert capsys.readouterr().err == "p do: no setting --file_mbi (did you mean 'file_mib'?)\n"
+
+
+def test_help_in_parts(capsys):
+    def helped(*words: str) -> str:
+        assert main("p", COMMANDS, ["do", *words]) == 0
+        return capsys.readouterr().out
+
+    short, full, loop = helped("--help"), helped("--help_all"), helped("--help", "loop")
+    assert "--loop.steps" in short
+    assert "--loop.log_every" not in short
+    assert "--file_mib" not in short
+    assert "more settings: p do --help_all shows them all, --help GROUP those of one of loop" in short
+    assert all(f"--{key}" in full for key, _ in keys_of(Settings))
+    assert "--loop.log_every" in loop
+    assert "--file_mib" not in loop
+    assert helped("--help-all") == full
+    assert helped("--help=loop") == loop
+    assert main("p", COMMANDS, ["do", "--help", "lop"]) == 2
+    assert capsys.readouterr().err == "p do: no group of settings 'lop' (did you mean 'loop'?); there are: loop\n"
+
+
+@pytest.mark.parametrize(
+    "commands", [fewshot_film.cli.COMMANDS, clevr.cli.COMMANDS], ids=["fewshot-film", "clevr-film"]
+)
+def test_what_commands_list_are_settings(commands, capsys):
+    for command in commands:
+        config = command.config_class()
+        known = dict(keys_of(config))
+        for key in (*command.inputs, *command.models, *command.outputs):
+            assert key in known, (command.name, key)
+        assert main("p", commands, [command.name, "--help"]) == 0
+        text = capsys.readouterr().out
+        missing = [key for key in command.common if f"--{key} " not in text]
+        assert not missing, command.name
+
+
+def test_inputs_come_first(tmp_path, capsys):
+    for words, key in ((["--data=nope"], "data"), (["--model", "/nope"], "model")):
+        assert (
+            main("p", [Command("do", Settings, "no:where", "", inputs=("data",), models=("model",))], ["do", *words])
+            == 2
+        )
+        path = words[-1].rpartition("=")[2]
+        assert capsys.readouterr().err == (
+            f"p do: {key}: there is no '{path}'; expected the path of an existing file or folder\n"
+        )
+    assert did("do", "--data", tmp_path).data == str(tmp_path)
+
+
+def test_nothing_is_overwritten_in_silence(tmp_path, capsys):
+    file, folder = tmp_path / "out.json", tmp_path / "out"
+    folder.mkdir()
+    assert did("do", "--out", folder).out == str(folder)
+    file.write_text("x")
+    (folder / "x").touch()
+    for path, what in ((file, f"the file '{file}' exists"), (folder, f"the folder '{folder}' is not empty")):
+        assert main("p", COMMANDS, ["do", "--out", str(path)]) == 2
+        assert capsys.readouterr().err == f"p do: out: {what}; choose another, or add --overwrite\n"
+        assert did("do", "--out", path, "--overwrite").out == str(path)
+
+
+@pytest.mark.parametrize("words", [["classify", "--support=/nope", "--query=x"], ["compare", "--data=/nope"]])
+def test_a_path_that_is_not_there_costs_no_torch(words):
+    code = (
+        "import sys; from fewshot_film.cli import run; "
+        f"sys.argv[1:] = {words}; status = run(); assert 'torch' not in sys.modules; sys.exit(status)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2, done.stderr
+    assert "there is no '/nope'; expected the path of an existing file or folder" in done.stderr
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_stops_generate_within_seconds(workers, tmp_path):
+    words = f"generate --split val --scenes 400 --chunk 200 --workers {workers} --out {tmp_path / 'world'}".split()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "clevr", *words], cwd=CHECKOUT, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stderr is not None
+    assert "400 of 400 scenes to make" in process.stderr.readline()
+    time.sleep(2.0)
+    began = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)  # what a terminal does
+    _, said = process.communicate(timeout=60)
+    assert time.monotonic() - began < 3
+    assert process.returncode == 130
+    assert said.splitlines()[-2] == "clevr-film generate: stopping"
+    assert said.splitlines()[-1] == (
+        f"clevr-film generate: stopped; what is finished stays in {tmp_path / 'world'}, "
+        "and the same command goes on from there"
+    )
+    assert "Traceback" not in said
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
