@@ -48,8 +48,8 @@ demo: $(INSTALLED)  ## train on generated pictures for two minutes, evaluate, an
 app: $(INSTALLED)  ## everything in the browser: teach, ask, compare
 	$(RUN) fewshot_film app --open
 
-docs: $(INSTALLED)  ## the documentation into site/, strictly: a dead link ends it
-	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --quiet
+docs: $(INSTALLED)  ## the documentation into site/, strictly: a dead link or reference ends it
+	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build
 
 screenshots: $(INSTALLED)  ## take the pictures of the app for the docs anew (needs chromium)
 	FEWSHOT_FILM_SCREENSHOTS=docs/images $(RUN) pytest tests/app/test_browser.py
@@ -58,6 +58,7 @@ reliability: $(INSTALLED)  ## try to break every command, and count: kills, full
 	OMP_NUM_THREADS=1 $(RUN) benchmarks.reliability
 
 lint: $(INSTALLED)  ## style, types, import direction
+	$(RUN) ruff format --check .
 	$(RUN) ruff check .
 	$(RUN) mypy
 	$(VENV)/bin/lint-imports

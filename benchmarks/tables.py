@@ -1,4 +1,4 @@
-"""Tables of the README, made from the result files: ``python -m benchmarks.tables`` writes them into it."""
+"""Tables of README and docs, made from the result files: ``python -m benchmarks.tables`` writes them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from clevr.questions.programs import QUESTION_TYPES
 from clevr.reasoning.network import FiLMReasoner
 
 HERE = Path(__file__).resolve().parent
-README = HERE.parent / "README.md"
+PAGES = (HERE.parent / "README.md", HERE.parent / "docs" / "results.md")
+"""Texts with tables in them."""
 _MODELS = {"pretrain": "pre-trained", "train": "meta-trained"}
 
 
@@ -157,12 +158,46 @@ def _num_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
+def summary() -> str:
+    """One row per benchmark: accuracies of its first two tasks, for CLEVR of all questions, beside published ones."""
+    lines = [
+        "| benchmark | here, % | published, % | gap | published method |",
+        "| --- | ---: | ---: | ---: | --- |",
+    ]
+    sources: list[str] = []
+    for name, title in (("omniglot", "Omniglot"), ("cifar_fs", "CIFAR-FS"), ("fc100", "FC100")):
+        results = read_result(name)["results"]
+        ours = results[results.get("chosen_by_validation", "train")]["test"]
+        best = PUBLISHED[name][-1]
+        lines.append(_summary_row(f"{title}, 5-way, 1-shot / 5-shot", list(ours.items())[:2], best, sources))
+    ours = read_result("clevr_small")["results"]["overall"]
+    low, high = ours["interval"]
+    row = {"mean": ours["accuracy"], "interval": (high - low) / 2}
+    (paper, *_) = (value for value in CLEVR_PUBLISHED["FiLM, pixels"] if value is not None)
+    papers = Published("FiLM from pixels, CLEVR v1.0", "Perez et al., FiLM, AAAI 2018, table 1", {"all": paper})
+    lines.append(_summary_row("CLEVR, all questions, generated world", [("all", row)], papers, sources))
+    return "\n".join([*lines, "", *(f"[{number}] {source}." for number, source in enumerate(sources, 1))])
+
+
+def _summary_row(title: str, ours: Sequence[tuple[str, Any]], best: Published, sources: list[str]) -> str:
+    if best.source not in sources:
+        sources.append(best.source)
+    published = [best.percent[task] for task, _ in ours]
+    cells = [
+        " / ".join(f"{100 * row['mean']:.1f} ± {100 * row['interval']:.1f}" for _, row in ours),
+        " / ".join(f"{value:.1f}" for value in published),
+        " / ".join(f"{100 * row['mean'] - value:+z.1f}" for (_, row), value in zip(ours, published, strict=True)),
+    ]
+    return f"| {title} | {' | '.join(cells)} | {best.method} [{1 + sources.index(best.source)}] |"
+
+
 def reliability() -> str:
     """What the attempts to break the commands came to."""
     return reliability_table.markdown(read_result("reliability")["results"])
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "summary": summary,
     "omniglot": partial(few_shot, "omniglot", "Omniglot, 28 x 28"),
     "cifar_fs": partial(few_shot, "cifar_fs", "CIFAR-FS, 32 x 32"),
     "fc100": partial(few_shot, "fc100", "FC100, 32 x 32"),
@@ -192,4 +227,5 @@ def with_tables(text: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(with_tables(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")

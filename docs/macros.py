@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import importlib
+import importlib.util
 import io
 import json
 import statistics
@@ -84,7 +86,10 @@ def example(name: str) -> str:
 
 def project_file(name: str) -> str:
     """A text beside the README, its links seen from here."""
-    return (ROOT / name).read_text("utf-8").replace("](docs/", "](")
+    text = (ROOT / name).read_text("utf-8").replace("](docs/", "](")
+    for file, page in {"CONTRIBUTING.md": "contributing.md", "UPGRADING.md": "upgrading.md"}.items():
+        text = text.replace(f"]({file}", f"]({page}")
+    return text
 
 
 def commands(program: str) -> str:
@@ -114,5 +119,34 @@ def _settings(program: str, command: Any) -> str:
     return text.getvalue()
 
 
-MACROS = (commands, example, has_result, hours, median, number, project_file, result, result_table)
+def _target(module: str, name: str) -> str:
+    """Where a public name is described: in its own module where that has the same name, as a page shows no modules."""
+    own = f"{module}.{name}"
+    return f"{own}.{name}" if importlib.util.find_spec(own) else own
+
+
+REFERENCE = {
+    "film.md": "fewshot_film.film",
+    "classifier.md": "fewshot_film.classifier",
+    "data.md": "fewshot_film.data",
+    "episodes.md": "fewshot_film.episodes",
+    "learners.md": "fewshot_film.learners",
+    "clevr-data.md": "clevr.data",
+    "clevr-questions.md": "clevr.questions",
+    "clevr-reasoning.md": "clevr.reasoning",
+}
+"""Pages of the reference, and the package whose public names each describes."""
+
+
+def api_index() -> str:
+    """Every public name of the packages of the reference, in a table with one row per page."""
+    rows = ["| module | names |", "| --- | --- |"]
+    for page, module in REFERENCE.items():
+        names = sorted(importlib.import_module(module).__all__, key=str.casefold)
+        links = ", ".join(f"[`{name}`][{_target(module, name)}]" for name in names)
+        rows.append(f"| [`{module}`]({page}) | {links} |")
+    return "\n".join(rows)
+
+
+MACROS = (api_index, commands, example, has_result, hours, median, number, project_file, result, result_table)
 """What pages may call."""

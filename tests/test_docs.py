@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -174,19 +175,58 @@ def test_formulas_become_mathml():
     assert "&lt;" in found or "&#x0003C;" in found
 
 
-@pytest.mark.slow
-def test_site_builds_strictly_and_needs_no_network(tmp_path: Path):
-    pytest.importorskip("mkdocs")
-    done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path)],
+def build_command() -> list[str]:
+    """What ``make docs`` runs."""
+    recipe = re.search(r"^docs:.*\n\t(.+)$", (CHECKOUT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert recipe is not None
+    words = shlex.split(recipe[1].partition("$(RUN)")[2])
+    assert words[:2] == ["mkdocs", "build"]
+    return [sys.executable, "-m", *words]
+
+
+def build(home: Path, *options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*build_command(), *map(str, options)],
         cwd=CHECKOUT,
         capture_output=True,
         text=True,
         check=False,
-        env={"PATH": "/usr/bin:/bin", "NO_MKDOCS_2_WARNING": "1", "HOME": str(tmp_path)},
+        env={"PATH": "/usr/bin:/bin", "NO_MKDOCS_2_WARNING": "1", "HOME": str(home)},
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "warning"),
+    [
+        ("[gone](nowhere.md)", "nowhere.md"),
+        ("[gone](index.md#nowhere)", "nowhere"),
+        ("[gone][fewshot_film.film.nowhere]", "fewshot_film.film.nowhere"),
+        ("![gone](images/nowhere.png)", "nowhere.png"),
+        ("::: fewshot_film.film.nowhere", "fewshot_film.film.nowhere"),
+        ("[there][fewshot_film.film.FiLM]\n\n::: fewshot_film.film.FiLM", ""),
+    ],
+)
+def test_a_dead_link_or_reference_ends_the_build(text: str, warning: str, tmp_path: Path):
+    """With the site's own settings and the command of ``make docs``, on one page."""
+    pytest.importorskip("mkdocs")
+    pages = tmp_path / "docs"
+    pages.mkdir()
+    (pages / "index.md").write_text(f"# Page\n\n{text}\n", encoding="utf-8")
+    shutil.copy(CHECKOUT / "docs" / "docstrings.py", pages)  # named in the settings, beside them
+    config = tmp_path / "mkdocs.yml"
+    own = f"docs_dir: {pages}\nsite_dir: {tmp_path / 'site'}\nhooks: []\nnav: [index.md]\n"
+    config.write_text(f"INHERIT: {CHECKOUT / 'mkdocs.yml'}\n{own}", encoding="utf-8")
+    done = build(tmp_path, "--config-file", config)
+    assert warning in done.stderr
+    assert (done.returncode != 0) == bool(warning), done.stderr[-2000:]
+
+
+@pytest.mark.slow
+def test_site_builds_strictly_and_needs_no_network(tmp_path: Path):
+    pytest.importorskip("mkdocs")
+    done = build(tmp_path, "--site-dir", tmp_path / "site")
     assert done.returncode == 0, done.stderr[-2000:]
-    pages = list(tmp_path.rglob("*.html"))
+    pages = list((tmp_path / "site").rglob("*.html"))
     assert len(pages) > 25
     for page in pages:
         fetched = re.findall(r'<(?:script|img|iframe|link)[^>]+(?:src|href)="(https?:[^"]+)"', page.read_text("utf-8"))

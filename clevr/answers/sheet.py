@@ -20,7 +20,7 @@ def answer_sheet(
     pictures: int = 8,
     questions: int = 6,
 ) -> Image.Image:
-    """Some pictures, evenly spread over those asked about, each with some of its questions.
+    """Some pictures, evenly spread over those asked about, each with some questions, wrong answers first.
 
     Args:
         split: where the pictures are.
@@ -31,12 +31,18 @@ def answer_sheet(
     """
     asked = np.unique(table.image)
     places = np.linspace(0, len(asked) - 1, min(pictures, len(asked))).astype(int)
-    return contact_sheet(
-        [
-            _entry(split, table, predicted, table.images[int(image)], np.flatnonzero(table.image == image)[:questions])
-            for image in asked[places]
-        ]
-    )
+    entries = []
+    for image in asked[places]:
+        numbers = np.flatnonzero(table.image == image)
+        right = [_is_right(int(predicted[number]), int(table.answer[number])) for number in numbers]
+        shown = numbers[np.argsort(right, kind="stable")][:questions]
+        entries.append(_entry(split, table, predicted, table.images[int(image)], shown))
+    return contact_sheet(entries)
+
+
+def _is_right(given: int, true: int) -> bool:
+    """Whether an answer is the true one, or no true one is known."""
+    return true < 0 or ANSWERS[true] == ANSWER_WORDS[given]
 
 
 def _entry(

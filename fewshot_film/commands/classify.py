@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 NONE = "(none of these)"
 THUMBNAIL = 112
 MAX_ROWS, MAX_SUPPORT, MAX_QUERIES = 40, 3, 9
+MAX_LINES = 12
+"""Answers that are printed: what fits on a screen. The file has them all."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def run(config: ClassifyConfig) -> None:
     files, pictures = queries.read(classifier.image_size, classifier.channels, config.resize)
     answers = classifier.answer(np.moveaxis(pictures, 1, -1), reject=config.reject)
     named = summarise(files, answers, classifier.classes_.tolist())
-    print(table(named))  # noqa: T201 - the result of the command
+    print(screenful(named, config.out))  # noqa: T201 - the result of the command
     if config.out:
         out = Path(config.out)
         out.mkdir(parents=True, exist_ok=True)
@@ -90,8 +92,29 @@ def summarise(files: Sequence[str], answers: Answers, classes: Sequence[str]) ->
     return named
 
 
+def worst_first(named: Sequence[Named]) -> list[Named]:
+    """Mistakes first, and the less sure before the surer."""
+    return sorted(named, key=lambda one: (one.is_right is not False, one.probability))
+
+
+def screenful(named: Sequence[Named], out: str | None) -> str:
+    """The score where true classes are known, then all answers in the order of the files, or the worst that fit.
+
+    Args:
+        named: all answers.
+        out: the folder whose ``predictions.csv`` holds them all, None or empty without one.
+    """
+    score = [_score(named), ""] if _score(named) else []
+    if len(named) <= MAX_LINES:
+        return "\n".join([*score, table(named)])
+    order = "mistakes first, then the least certain" if score else "the least certain first"
+    where = f"in {Path(out) / 'predictions.csv'}" if out else "images: --out FOLDER writes them all"
+    rest = f"... {len(named) - MAX_LINES} more {where} (shown: {order})"
+    return "\n".join([*score, table(worst_first(named)[:MAX_LINES]), rest])
+
+
 def table(named: Sequence[Named]) -> str:
-    """Markdown, and a line with the share of right answers where truths are known."""
+    """Markdown, one line per image."""
     rows = [("picture", "class", "probability", "otherwise")]
     rows += [
         (_cell(one.file), _cell(one.name), f"{100 * one.probability:.1f} %", _cell(one.otherwise)) for one in named
@@ -102,8 +125,7 @@ def table(named: Sequence[Named]) -> str:
         for row in rows
     ]
     lines.insert(1, f"| {'-' * widths[0]} | {'-' * widths[1]} | {'-' * (widths[2] - 1)}: | {'-' * widths[3]} |")
-    score = _score(named)
-    return "\n".join([*lines, "", score] if score else lines)
+    return "\n".join(lines)
 
 
 def _score(named: Sequence[Named]) -> str:
@@ -129,9 +151,9 @@ def as_csv(named: Sequence[Named]) -> str:
 
 
 def draw(named: Sequence[Named], source: ImageSource, queries: Queries) -> Figure:
-    """One row a class: some of its support pictures, then the queries that got its name, the surest first."""
+    """One row per class: some of its support images, then the queries that got its name, the worst first."""
     by_name: dict[str, list[Named]] = {}
-    for one in sorted(named, key=lambda one: -one.probability):
+    for one in worst_first(named):
         by_name.setdefault(one.name, []).append(one)
     names = [name for name in source.class_names if name in by_name] or list(source.class_names)
     names += [NONE] if NONE in by_name else []
@@ -140,7 +162,8 @@ def draw(named: Sequence[Named], source: ImageSource, queries: Queries) -> Figur
     score = f"\n{_score(named)}" if _score(named) else ""
     return answer_sheet(
         rows,
-        "left of the gap what was given of every class, right of it what was taken for it, the surest first\n"
+        "left of the gap: support images of each class; right: what was taken for it, "
+        "mistakes first (orange, with the true class), then the least certain\n"
         f"{queries.where.name}: {len(named)} pictures{left_out}{score}",
     )
 

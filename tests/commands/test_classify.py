@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fewshot_film.commands.queries import truths
+from fewshot_film.commands.classify import MAX_LINES, Named, draw, screenful
+from fewshot_film.commands.queries import Queries, truths
+from fewshot_film.data import open_source
 from tests.commands.pictures import fewshot_film, place  # noqa: F401 - a fixture
 
 KNOWN = ("class 00", "class 01", "class 02")
@@ -128,3 +130,52 @@ def test_truths_are_the_names_of_folders():
     assert truths(["a/1.png", "new/2.png", "3.png"], ["a", "b"]) == ["a", "new", ""]
     assert truths(["x/1.png", "y/2.png"], ["a", "b"]) == ["", ""]
     assert truths(["deep/a/1.png"], ["a"]) == ["a"]
+
+
+def answers(count: int, wrong: set[int], *, known: bool = True) -> list[Named]:
+    """Answers that are the surer the later they come."""
+    return [
+        Named(f"{i:03}.png", "a", 0.5 + i / 1000, "b", 1.0, "a" if known else "", i not in wrong if known else None)
+        for i in range(count)
+    ]
+
+
+def test_what_is_printed_fits_a_screen_and_begins_with_the_mistakes():
+    printed = screenful(answers(90, {40, 80}), "named").splitlines()
+    assert len(printed) == MAX_LINES + 5
+    assert printed[0].startswith("88 of 90 right (97.8 %)")
+    files = [line.split()[1] for line in printed if line.startswith("| 0")]
+    assert files == ["040.png", "080.png", *(f"{i:03}.png" for i in range(MAX_LINES - 2))]
+    assert (
+        printed[-1]
+        == f"... {90 - MAX_LINES} more in named/predictions.csv (shown: mistakes first, then the least certain)"
+    )
+
+
+def test_without_true_classes_the_least_certain_come_first():
+    printed = screenful(answers(30, set(), known=False)[::-1], None).splitlines()
+    assert [line.split()[1] for line in printed if line.startswith("| 0")] == [f"{i:03}.png" for i in range(MAX_LINES)]
+    assert (
+        printed[-1]
+        == f"... {30 - MAX_LINES} more images: --out FOLDER writes them all (shown: the least certain first)"
+    )
+
+
+def test_few_answers_are_printed_in_the_order_of_the_files():
+    few = answers(MAX_LINES, {3})
+    printed = screenful(few, "named")
+    assert [line.split()[1] for line in printed.splitlines() if line.startswith("| 0")] == [one.file for one in few]
+    assert "more" not in printed
+
+
+def test_the_sheet_begins_with_mistakes(folders):
+    support, query = folders
+    files = [f"{name}/{number}.png" for name in KNOWN for number in (6, 7)]
+    sure = [0.99, 0.98, 0.6, 0.5, 0.9, 0.4]
+    named = [
+        Named(file, "class 00", share, "class 01", 1.0, "", index != 1)
+        for index, (file, share) in enumerate(zip(files, sure, strict=True))
+    ]
+    figure = draw(named, open_source("folder", str(support)), Queries(query))
+    captions = [axes.get_xlabel() for axes in figure.axes if axes.get_xlabel()]
+    assert [caption.split()[0] for caption in captions] == ["98", "40", "50", "60", "90", "99"]

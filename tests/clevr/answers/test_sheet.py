@@ -35,6 +35,19 @@ def test_right_and_wrong_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert seen[1].questions == [(asked, "2 (wrong: 1)"), ("Is it?", "yes")]
 
 
+def test_wrong_answers_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_clevr(tmp_path)
+    write_json(root / "questions/CLEVR_val_questions.json", {"questions": [a_question(0) for _ in range(4)]})
+    seen: list[Entry] = []
+    monkeypatch.setattr(
+        clevr.answers.sheet, "contact_sheet", lambda entries: seen.extend(entries) or Image.new("RGB", (1, 1))
+    )
+    split = ClevrSplit.open(root, "val")
+    given = np.array([ANSWER_WORDS.index(word) for word in ("1", "1", "2", "3")])
+    answer_sheet(split, split.table(), given, questions=2)
+    assert [answer for _, answer in seen[0].questions] == ["2 (wrong: 1)", "3 (wrong: 1)"]
+
+
 def test_it_is_a_picture(tmp_path: Path) -> None:
     split = ClevrSplit.open(write_clevr(tmp_path), "val")
     sheet = answer_sheet(split, split.table(), np.array([0, 1]))

@@ -1,0 +1,74 @@
+"""What the demo prints and draws; `make demo` itself is run before everything else, in a fresh clone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import demo, showcase
+from clevr.data import ClevrSplit
+from fewshot_film.classifier import FewShotClassifier
+from fewshot_film.data import open_source
+from tests.clevr.data.builders import a_question, write_clevr, write_json
+
+
+def test_long_output_is_cut_to_a_screen():
+    text = "".join(f"line {number}\n" for number in range(100))
+    shown = demo.screenful(text, Path("all.md")).splitlines()
+    assert shown == [*text.splitlines()[: demo.MAX_LINES], f"... {100 - demo.MAX_LINES} more lines in all.md"]
+    assert demo.screenful("short\n") == "short\n"
+
+
+def test_output_of_a_command_is_shown_and_its_failure_ends_the_part(capsys: pytest.CaptureFixture[str]):
+    assert demo.run("fewshot-film classify --support nowhere --query nowhere", "clevr-film --help") != 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("\n$ fewshot-film classify")
+    assert "clevr-film" not in printed
+
+
+def test_mistakes_are_listed_and_the_rest_is_counted(tmp_path: Path):
+    root = write_clevr(tmp_path)
+    questions = [a_question(0) | {"question_index": number} for number in range(9)]
+    write_json(root / "questions/CLEVR_val_questions.json", {"questions": questions})
+    answers = tmp_path / "answers.json"
+    given = [{"question_index": number, "answer": "1" if number == 3 else "2"} for number in range(9)]
+    answers.write_text(json.dumps(given))
+    lines = demo.mistakes(ClevrSplit.open(root, "val"), answers).splitlines()
+    assert lines[1] == "8 of 9 answers are wrong:"
+    assert len(lines) == 2 + demo.MAX_MISTAKES + 1
+    assert lines[2].endswith("2 (true: 1)")
+    assert lines[-1] == f"  ... 3 more in {answers}"
+
+
+def test_folders_of_images_are_written(tmp_path: Path):
+    demo.write_folders(open_source("creatures", split="test"), tmp_path)
+    few, more = (sorted((tmp_path / name).glob("*/*.png")) for name in ("few", "more"))
+    assert len(few) == demo.CLASSES * demo.SUPPORT
+    assert len(more) == demo.CLASSES * demo.QUERIES
+    assert {file.parent.name for file in few} == {file.parent.name for file in more}
+
+
+def test_example_images_are_those_that_the_command_makes(tmp_path: Path):
+    made = showcase.write_creatures(tmp_path)
+    shipped = sorted(showcase.CREATURES.glob("*/*.jpg"))
+    assert [file.relative_to(showcase.CREATURES) for file in shipped] == sorted(
+        file.relative_to(tmp_path) for file in made
+    )
+    for old, new in zip(shipped, sorted(made), strict=True):
+        pixels = [np.asarray(Image.open(file), dtype=float) for file in (old, new)]
+        assert np.abs(pixels[0] - pixels[1]).mean() < 3
+
+
+def test_pictures_of_the_readme_show_what_the_models_say():
+    files = [file for name in showcase.NAMES for file in sorted((showcase.CREATURES / name).glob("*.jpg"))]
+    figure = showcase.draw_classified(files)
+    captions = [axes.get_xlabel() for axes in figure.axes if axes.get_xlabel()]
+    names = [file.parent.name for file in files]
+    right = FewShotClassifier().fit(files[::2], names[::2]).predict(files[1::2]) == np.array(names[1::2])
+    assert [not caption[0].isdigit() for caption in captions] == (~right).tolist()
+    texts = [text.get_text() for text in showcase.draw_answered().texts]
+    assert [text.split()[0] for text in texts[1::2]] == ["3", "blue", "no"]  # the true answers
