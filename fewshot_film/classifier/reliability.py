@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from fewshot_film.classifier.errors import InputError
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -36,19 +38,19 @@ def calibration_error(probabilities: Any, labels: Any, *, classes: Any = None, n
         num_bins: at least 1.
 
     Raises:
-        ValueError: shapes do not fit, there is no picture, or a row is no distribution.
+        InputError: shapes do not fit, there is no picture, or a row is no distribution.
 
     Source:
         Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, eq. 3, https://arxiv.org/abs/1706.04599
     """
     rows, truth = np.asarray(probabilities, dtype=np.float64), np.asarray(labels)
     if rows.ndim != 2 or truth.shape[:1] != rows.shape[:1] or truth.ndim != 1 or rows.size == 0 or num_bins < 1:
-        raise ValueError(
+        raise InputError(
             f"probabilities {rows.shape}, labels {truth.shape}, num_bins {num_bins}; expected (N, way), (N,) and at "
             "least 1, with N at least 1"
         )
     if not (rows >= 0).all() or not np.allclose(rows.sum(1), 1, atol=1e-4):
-        raise ValueError("a row of probabilities is negative or does not sum to 1; apply a softmax to logits first")
+        raise InputError("a row of probabilities is negative or does not sum to 1; apply a softmax to logits first")
     names = np.arange(rows.shape[1]) if classes is None else np.asarray(classes)
     right = names[rows.argmax(1)] == truth
     confidence = rows.max(1)

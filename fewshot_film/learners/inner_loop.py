@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from fewshot_film.config.learners import GradientConfig
 from fewshot_film.extras import learn2learn
 from fewshot_film.learners.backbone import Backbone
+from fewshot_film.learners.checks import check_finite
 from fewshot_film.learners.errors import SupportError
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.task_norm import use_task_norm
@@ -168,5 +169,9 @@ class AdaptedNetwork:
         """Logits ``(Q, way)`` of pictures ``(Q, C, H, W)`` in [0, 1]."""
         images = query_images.contiguous(memory_format=torch.channels_last)
         if torch.is_grad_enabled() or self.chunk is None:
-            return self.network(images)
-        return torch.cat([self.network(chunk) for chunk in images.split(self.chunk)])
+            logits = self.network(images)
+        else:
+            logits = torch.cat([self.network(chunk) for chunk in images.split(self.chunk)])
+        if not torch.is_grad_enabled():  # in training the loss tells
+            check_finite(logits, "query image", images)
+        return logits

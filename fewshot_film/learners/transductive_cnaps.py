@@ -49,7 +49,7 @@ class TransductiveCNAPS(FilmFeatures):
         code = self._code(support_images, support_labels, query_images)
         modulations = self.modulations(support_images, code)
         support = self.support_features(support_images, modulations)
-        queries = self.features(query_images, modulations)
+        queries = self.features(query_images, modulations, "query image")
         logits = self.fit_head(support, support_labels)(queries)
         if self.training or self.config.refinements == 0:
             return logits
