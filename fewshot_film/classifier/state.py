@@ -56,7 +56,7 @@ class Support:
         if self.images.shape[1:] != other.images.shape[1:]:
             raise InputError(
                 f"images so far are {tuple(self.images.shape[1:])} and this model's are "
-                f"{tuple(other.images.shape[1:])} (channels, height, width); after a change of model start over with fit"
+                f"{tuple(other.images.shape[1:])} (channels, height, width); start over with fit"
             )
         weights = None
         if self.weights is not None or other.weights is not None:

@@ -19,7 +19,7 @@ def check_finite(features: Tensor, kind: str, images: Tensor | None = None, firs
     """Refuse features with NaN or infinity; one pass over them.
 
     Args:
-        features: ``(N, D)``.
+        features: ``(N, *)``.
         kind: what their images are called in an error, such as ``support image``.
         images: the images themselves, ``(N, ...)``, where they could be to blame; looked at only then.
         first: number of the first image.
@@ -45,5 +45,5 @@ def check_finite(features: Tensor, kind: str, images: Tensor | None = None, firs
     more = f" and {len(numbers) - _LISTED} more" if len(numbers) > _LISTED else ""
     plural = "s" if len(numbers) > 1 else ""
     raise NonFiniteFeaturesError(
-        f"the features of {kind}{plural} {named}{more} (of {len(features)}) have NaN or infinity; {cause}"
+        f"{kind}{plural} {named}{more} (of {len(features)}): NaN or infinity instead of finite features; {cause}"
     )

@@ -52,6 +52,7 @@ class FiT(FrozenLearner):
 
     def adapt(self, support_images: Tensor, support_labels: Tensor) -> AdaptedFiT:
         """Fine-tune FiLM and head, then fit the head to the whole support set; see :meth:`Learner.adapt`."""
+        check_finite(support_images, "support image", support_images)
         check_support(support_images.flatten(1), support_labels)
         members, _ = members_in_order(support_labels)
         with torch.inference_mode(False), torch.enable_grad():

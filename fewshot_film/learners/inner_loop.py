@@ -127,6 +127,8 @@ class GradientLearner(Learner):
     def _check_support(self, images: Tensor, labels: Tensor, way: int) -> None:
         if len(images) == 0 or len(images) != len(labels):
             raise SupportError(f"{len(images)} support pictures and {len(labels)} labels; expected as many, at least 1")
+        if not self.training:
+            check_finite(images, "support image", images)
         if self.config.way not in (0, way):
             raise SupportError(
                 f"the support set has {way} classes; expected {self.config.way}, as many as the head has learned "

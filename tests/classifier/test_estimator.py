@@ -160,7 +160,7 @@ def test_settings_by_name():
     assert classifier.get_params() == expected
     assert classifier.set_params(resize="pad").resize == "pad"
     with pytest.raises(
-        ValueError, match="there is no parameter 'size' .*; the parameters are model, resize, temperature"
+        ValueError, match=r"there is no parameter 'size' .*; the parameters are model, resize, temperature"
     ):
         classifier.set_params(size=3)
 
