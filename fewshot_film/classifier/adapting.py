@@ -84,7 +84,7 @@ class Adapter:
     @property
     def device(self) -> torch.device:
         """Where the learner is."""
-        return next(self.learner.backbone.parameters()).device
+        return self.learner.backbone.normalize.mean.device  # a network may have no parameters
 
     @torch.no_grad()
     def modulations(self, images: Tensor, labels: Tensor, weights: Tensor | None = None) -> Modulations:

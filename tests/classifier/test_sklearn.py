@@ -23,7 +23,7 @@ from fewshot_film.learners.simple_cnaps import SimpleCNAPS
 from fewshot_film.learners.wrapped import WrappedBackbone
 from tests.classifier.small import film_learner, pictures_and_labels
 
-SIDE = 32
+SIDE = 16
 """Side of the images that rows of numbers become."""
 
 
