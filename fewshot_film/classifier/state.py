@@ -106,7 +106,8 @@ class Fitted:
     @property
     def present(self) -> Tensor:
         """Numbers of the classes that have images, ascending."""
-        return self.labels.unique()
+        numbers: Tensor = self.labels.unique()
+        return numbers
 
     def in_columns(self, values: Tensor, absent: float) -> Tensor:
         """Values ``(M, present)`` of the classes that have images as ``(M, way)``, with ``absent`` for the others."""

@@ -75,7 +75,8 @@ class ClassGroup:
         if self.roots is None:
             return values.mean(1)
         coefficients = self.roots / self.total
-        return (coefficients.unflatten(1, (-1, *[1] * (values.ndim - 2))) * values).sum(1)
+        means: Tensor = (coefficients.unflatten(1, (-1, *[1] * (values.ndim - 2))) * values).sum(1)
+        return means
 
     def deviations(self, rows: Tensor) -> Tensor:
         """Rows of the scatter ``(K, n, D)`` less the class means, still scaled by the roots."""

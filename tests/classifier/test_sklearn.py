@@ -89,7 +89,7 @@ class RowsAsImages(FewShotClassifier, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = True
+        tags.input_tags = type(tags.input_tags)()  # tables, and nothing else
         return tags
 
 
