@@ -35,6 +35,7 @@ class TaskHead:
     metric: MahalanobisClassifier
     """Distances to the classes; the head itself in Simple CNAPS."""
 
+    @torch.no_grad()
     def logits(self, features: Tensor) -> Tensor:
         """``(Q, way)``, double, of features ``(Q, D)``.
 
@@ -48,6 +49,7 @@ class TaskHead:
             )
         return found
 
+    @torch.no_grad()
     def distances(self, features: Tensor) -> Tensor:
         """Squared Mahalanobis distances ``(Q, way)``, double."""
         return torch.cat([self.metric.distances(chunk) for chunk in features.split(HEAD_CHUNK)])

@@ -27,7 +27,7 @@ def read_labels(labels: Any) -> Labels:
         InputError: it is not one label per image, or a value that cannot name a class.
     """
     if isinstance(labels, str | bytes) or not hasattr(labels, "__iter__"):
-        hint = "; scikit-learn's y is required" if labels is None else ""
+        hint = "; this estimator requires y to be passed, but the target y is None" if labels is None else ""
         raise InputError(f"labels are {shown(labels)}; expected a sequence with one label per image{hint}")
     labels = one_column(labels, "labels")
     if isinstance(labels, Tensor):

@@ -10,7 +10,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import SkipTestWarning
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
@@ -58,6 +58,8 @@ class RowsAsImages(FewShotClassifier, BaseEstimator):
             self.model = None
 
     def fit(self, X, y, sample_weight=None):
+        if y is None:
+            return super().fit(X, y)
         images, labels = self._images(X, y, reset=True)
         return super().fit(images, labels, sample_weight)
 
@@ -158,7 +160,6 @@ def test_scores_rank_the_second_class_higher():
         lambda one: CalibratedClassifierCV(one, cv=2),
         lambda one: CalibratedClassifierCV(one, cv=2, method="isotonic", ensemble=False),
         OneVsRestClassifier,
-        OneVsOneClassifier,
         lambda one: make_pipeline(FunctionTransformer(), one),
         lambda one: GridSearchCV(one, {"resize": ["stretch", "pad"], "temperature": [None, 1.0]}, cv=2),
     ],
@@ -171,7 +172,7 @@ def test_meta_estimators(around, num_classes):
     if isinstance(images, np.ndarray):  # some tools index what they are given
         images = pixels
     outer = around(classifier)
-    if isinstance(outer, OneVsRestClassifier | OneVsOneClassifier):
+    if isinstance(outer, OneVsRestClassifier):
         images = pixels
     assert outer.fit(images, labels).score(images, labels) > 0.7
 
