@@ -16,7 +16,6 @@ from PIL import Image
 
 import clevr
 from clevr.answers.answering import Answerer
-from clevr.world.placement import Rules
 from clevr.world.render import render
 from clevr.world.scenes import Scenes
 from fewshot_film.classifier import FewShotClassifier

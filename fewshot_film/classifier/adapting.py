@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from fewshot_film.config.learners import LearnerConfig
 from fewshot_film.film import FoldError, Modulation, Modulations, find_conv_norm_pairs, fold_film, fuse_conv_norm
 from fewshot_film.learners.backbone import Backbone
+from fewshot_film.learners.checks import NonFiniteFeaturesError, check_finite
 from fewshot_film.learners.film_learner import FilmLearner, Head
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.mahalanobis import MahalanobisClassifier, fit_mahalanobis
@@ -34,10 +35,21 @@ class TaskHead:
     metric: MahalanobisClassifier
     """Distances to the classes; the head itself in Simple CNAPS."""
 
+    @torch.no_grad()
     def logits(self, features: Tensor) -> Tensor:
-        """``(Q, way)``, double, of features ``(Q, D)``."""
-        return torch.cat([self.learned(chunk).double() for chunk in features.split(HEAD_CHUNK)])
+        """``(Q, way)``, double, of features ``(Q, D)``.
 
+        Raises:
+            NonFiniteFeaturesError: the head's own weights make NaN of finite features.
+        """
+        found = torch.cat([self.learned(chunk).double() for chunk in features.split(HEAD_CHUNK)])
+        if bool(found.isnan().any()):
+            raise NonFiniteFeaturesError(
+                "the head made NaN of finite features; the model's own weights are to blame: use another model"
+            )
+        return found
+
+    @torch.no_grad()
     def distances(self, features: Tensor) -> Tensor:
         """Squared Mahalanobis distances ``(Q, way)``, double."""
         return torch.cat([self.metric.distances(chunk) for chunk in features.split(HEAD_CHUNK)])
@@ -74,20 +86,32 @@ class Adapter:
     @property
     def device(self) -> torch.device:
         """Where the learner is."""
-        return next(self.learner.backbone.parameters()).device
+        return self.learner.backbone.normalize.mean.device  # a network may have no parameters
 
     @torch.no_grad()
-    def modulations(self, images: Tensor, labels: Tensor) -> Modulations:
+    def modulations(self, images: Tensor, labels: Tensor, weights: Tensor | None = None) -> Modulations:
         """Gamma and beta of every site for a support set; empty without FiLM.
 
         Args:
             images: ``(N, C, H, W)``, uint8. Of more than 500, 500 are used, evenly over the classes.
             labels: ``(N,)`` in ``[0, way)``.
+            weights: what each image counts, above 0, ``(N,)``; None: 1 each. Integers count as repetitions; other
+                weights draw 500 images in proportion, evenly and not at random.
+
+        Raises:
+            NonFiniteFeaturesError: gamma or beta is NaN or infinite.
         """
         if not self.has_film:
             return {}
-        chosen = images[_even_choice(labels, MAX_CODE_PICTURES)]
-        return self.learner.modulations(_as_float(chosen, self.device)) or {}
+        chosen = images[_even_choice(labels, MAX_CODE_PICTURES, weights)]
+        found = self.learner.modulations(_as_float(chosen, self.device)) or {}
+        for name, values in found.items():
+            if not all(bool(part.isfinite().all()) for part in values):
+                raise NonFiniteFeaturesError(
+                    f"FiLM generated NaN or infinity for the site {name} from the support images; images are finite "
+                    "by now, so the model's weights are to blame (perhaps a training that diverged): use another model"
+                )
+        return found
 
     def network(self, modulations: Modulations) -> nn.Module:
         """The backbone with these values and every BatchNorm folded into its convolutions."""
@@ -95,17 +119,20 @@ class Adapter:
         return fused.requires_grad_(False).eval().to(memory_format=torch.channels_last)
 
     @torch.no_grad()
-    def fit_head(self, features: Tensor, labels: Tensor) -> TaskHead:
+    def fit_head(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> TaskHead:
         """The learner's head, and the Mahalanobis distances on the same features in double precision.
 
         Args:
             features: ``(N, D)``.
-            labels: ``(N,)`` in ``[0, way)``, on the same device.
+            labels: integers, ``(N,)``, on the same device; columns follow their sorted order.
+            weights: what each image counts, above 0, ``(N,)``; None: 1 each.
         """
-        head = self.learner.fit_head(features.double() if isinstance(self.learner, SimpleCNAPS) else features, labels)
+        given = {} if weights is None else {"weights": weights.to(features.device)}
+        rows = features.double() if isinstance(self.learner, SimpleCNAPS) else features
+        head = self.learner.fit_head(rows, labels, **given)
         if isinstance(head, MahalanobisClassifier):
             return TaskHead(head, head)
-        return TaskHead(head, fit_mahalanobis(features.double(), labels))
+        return TaskHead(head, fit_mahalanobis(features.double(), labels, sample_weights=given.get("weights")))
 
     def _plain(self, modulations: Modulations) -> nn.Module:
         if not self.has_film:
@@ -115,9 +142,21 @@ class Adapter:
 
 
 @torch.no_grad()
-def features_of(network: nn.Module, images: Tensor, device: torch.device) -> Tensor:
-    """Features ``(N, D)``, float32, of ``(N, C, H, W)`` uint8 pictures."""
-    return torch.cat([network(_as_float(chunk, device)) for chunk in images.split(CHUNK)])
+def features_of(network: nn.Module, images: Tensor, device: torch.device, first: int = 0) -> Tensor:
+    """Features ``(N, D)``, float32, of ``(N, C, H, W)`` uint8 images.
+
+    Args:
+        network: images to features.
+        images: at the network's size.
+        device: where the network is.
+        first: number of the first image, for an error.
+
+    Raises:
+        NonFiniteFeaturesError: a feature is NaN or infinite; says of which images.
+    """
+    features = torch.cat([network(_as_float(chunk, device)) for chunk in images.split(CHUNK)])
+    check_finite(features, "image", first=first)
+    return features
 
 
 def _as_float(images: Tensor, device: torch.device) -> Tensor:
@@ -149,8 +188,18 @@ def _fusable_pairs(network: nn.Module) -> list[tuple[str, str]]:
     return [(conv.removeprefix("backbone."), norm.removeprefix("backbone.")) for conv, norm in pairs]
 
 
-def _even_choice(labels: Tensor, most: int) -> Tensor:
-    """Positions of at most ``most`` pictures, evenly over the pictures in the order of their classes."""
-    if len(labels) <= most:
-        return torch.arange(len(labels))
-    return labels.argsort(stable=True)[torch.arange(most) * len(labels) // most]
+def _even_choice(labels: Tensor, most: int, weights: Tensor | None = None) -> Tensor:
+    """Positions of at most ``most`` images, evenly over the images in the order of their classes.
+
+    With weights an image is chosen in proportion to its own, and so may be chosen several times.
+    """
+    if weights is None:
+        if len(labels) <= most:
+            return torch.arange(len(labels))
+        return labels.argsort(stable=True)[torch.arange(most) * len(labels) // most]
+    total = float(weights.sum())
+    if total <= most and bool((weights == weights.round()).all()):
+        return torch.arange(len(labels)).repeat_interleave(weights.long())
+    order = labels.argsort(stable=True)
+    places = torch.arange(most, dtype=torch.float64) * (total / most)
+    return order[torch.searchsorted(weights[order].cumsum(0), places, right=True).clamp_max(len(order) - 1)]

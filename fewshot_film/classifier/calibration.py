@@ -46,18 +46,26 @@ class HeldOut:
     """``(M,)``: distances to the nearest class."""
     labels: Tensor
     """``(M,)``: their classes."""
+    weights: Tensor | None = None
+    """``(M,)``: what each counts; None: 1 each."""
 
 
-def held_out(fit_head: Callable[[Tensor, Tensor], FittedHead], features: Tensor, labels: Tensor) -> HeldOut:
+def held_out(
+    fit_head: Callable[..., FittedHead],
+    features: Tensor,
+    labels: Tensor,
+    weights: Tensor | None = None,
+) -> HeldOut:
     """Leave support pictures out, fit the head to the others, and measure those left out.
 
     One at a time for up to 20 pictures; beyond, in 20 parts that spread every class as widely as can be. A picture
     that is alone in its class is never left out. At most 1,000 are measured.
 
     Args:
-        fit_head: support features ``(N, D)`` and labels ``(N,)`` to a head.
+        fit_head: support features ``(N, D)``, labels ``(N,)`` and weights ``(N,)`` or None to a head.
         features: ``(N, D)``.
         labels: ``(N,)`` in ``[0, way)``, every class at least once.
+        weights: what each picture counts, ``(N,)``; None: 1 each. A picture is left out with all of its weight.
     """
     counts = labels.bincount()
     by_class = labels.argsort(stable=True)
@@ -70,16 +78,21 @@ def held_out(fit_head: Callable[[Tensor, Tensor], FittedHead], features: Tensor,
         left_out = candidates[part == number]
         keep = torch.ones_like(labels, dtype=torch.bool)
         keep[left_out] = False
-        head = fit_head(features[keep], labels[keep])
+        rest = () if weights is None else (weights.to(keep.device)[keep],)
+        head = fit_head(features[keep], labels[keep], *rest)
         count = min(len(left_out), most)
         measured = left_out[torch.arange(count, device=labels.device) * len(left_out) // count]
         logits.append(head.logits(features[measured]))
         nearest.append(head.nearest(features[measured]))
         chosen.append(measured)
-    return HeldOut(torch.cat(logits), torch.cat(nearest), labels[torch.cat(chosen)])
+    found = torch.cat(chosen)
+    counted = None if weights is None else weights.to(found.device)[found]
+    return HeldOut(torch.cat(logits), torch.cat(nearest), labels[found], counted)
 
 
-def fit_temperature(logits: Tensor, labels: Tensor, prior: float = 1.0, strength: float = 0.0) -> float:
+def fit_temperature(
+    logits: Tensor, labels: Tensor, prior: float = 1.0, strength: float = 0.0, weights: Tensor | None = None
+) -> float:
     """The temperature ``T`` for ``softmax(logits / T)``.
 
     Minimises the cross-entropy of the pictures plus ``strength / 2 (log T - log prior)^2``. Of every picture's target
@@ -91,12 +104,13 @@ def fit_temperature(logits: Tensor, labels: Tensor, prior: float = 1.0, strength
         labels: ``(M,)`` in ``[0, way)``.
         prior: temperature expected beforehand, above 0.
         strength: how firmly, at least 0.
+        weights: what each picture counts, ``(M,)``; None: 1 each.
 
     Returns:
         The temperature; the prior where there are no pictures or no two classes.
 
     Raises:
-        ValueError: a number is out of range, or the shapes do not fit.
+        InvalidValueError: a number is out of range, or the shapes do not fit.
     """
     if not prior > 0 or not strength >= 0 or logits.ndim != 2 or labels.shape != logits.shape[:1]:
         raise InvalidValueError(
@@ -107,14 +121,15 @@ def fit_temperature(logits: Tensor, labels: Tensor, prior: float = 1.0, strength
         return prior
     centre = math.log(prior)
     logits = logits.double()
-    doubt = 1 / (len(labels) + 2)
+    counted = torch.ones_like(logits[:, :1]) if weights is None else weights.to(logits)[:, None]
+    doubt = 1 / (float(counted.sum()) + 2)
     target = labels[:, None]
     rival = logits.scatter(1, target, -math.inf).argmax(1, keepdim=True)
 
     def objective(log_temperature: float) -> float:
         log_share = (logits / math.exp(log_temperature)).log_softmax(1)
         expected = (1 - doubt) * log_share.gather(1, target) + doubt * log_share.gather(1, rival)
-        return strength / 2 * (log_temperature - centre) ** 2 - float(expected.sum())
+        return strength / 2 * (log_temperature - centre) ** 2 - float((counted * expected).sum())
 
     return math.exp(_golden_section(objective, *_LOG_RANGE))
 
@@ -131,7 +146,7 @@ def task_temperature(held: HeldOut, measured: Mapping[float, float], shot: float
         shot: support pictures a class, a mean where they differ.
     """
     before, now = (prior_temperature(measured, max(number, 1)) for number in (shot - 1, shot))
-    return fit_temperature(held.logits, held.labels, before, PRIOR_STRENGTH) * now / before
+    return fit_temperature(held.logits, held.labels, before, PRIOR_STRENGTH, held.weights) * now / before
 
 
 def prior_temperature(measured: Mapping[float, float], shot: float) -> float:
@@ -162,7 +177,7 @@ def largest_member_distance(distances: Tensor, reject: float) -> float:
         reject: probability, in (0, 1).
 
     Raises:
-        ValueError: ``reject`` is out of range, or there are fewer than 2 distances.
+        InvalidValueError: ``reject`` is out of range, or there are fewer than 2 distances.
     """
     if not 0 < reject < 1:
         raise InvalidValueError(f"reject is {reject}; expected a share between 0 and 1, such as 0.05")

@@ -1,4 +1,6 @@
-"""A classifier for people who have a few pictures of each of their things."""
+"""A classifier for people who have a few images of each of their classes."""
+
+# ruff: noqa: N803 - scikit-learn's names of arguments
 
 from __future__ import annotations
 
@@ -11,18 +13,14 @@ import torch
 from torch import Tensor
 
 from fewshot_film.classifier.adapting import Adapter, features_of
-from fewshot_film.classifier.calibration import (
-    HeldOut,
-    held_out,
-    largest_member_distance,
-    task_temperature,
-)
-from fewshot_film.classifier.errors import NotFittedError
-from fewshot_film.classifier.labels import as_array, class_order, read_labels
-from fewshot_film.classifier.manners import Manners
+from fewshot_film.classifier.calibration import HeldOut, held_out, largest_member_distance, task_temperature
+from fewshot_film.classifier.errors import not_fitted
+from fewshot_film.classifier.labels import as_array, check_known, class_order, one_column, read_labels, read_weights
+from fewshot_film.classifier.parameters import check_parameters
 from fewshot_film.classifier.pictures import read_pictures
-from fewshot_film.classifier.pretrained import Pretrained, load_pretrained
-from fewshot_film.classifier.state import Answers, Fitted
+from fewshot_film.classifier.pretrained import load_pretrained
+from fewshot_film.classifier.sklearn_mixin import SklearnClassifierMixin
+from fewshot_film.classifier.state import Answers, Fitted, Loaded, Support
 from fewshot_film.data.pictures import Resize
 from fewshot_film.errors import InvalidValueError
 from fewshot_film.run.machine import Machine
@@ -30,36 +28,42 @@ from fewshot_film.run.machine import Machine
 Self = TypeVar("Self", bound="FewShotClassifier")
 
 
-class FewShotClassifier(Manners):
-    """Learns classes from a few pictures of each, in one pass and without training; in scikit-learn's manner.
+class FewShotClassifier(SklearnClassifierMixin):
+    """Learns classes from a few images of each, in one pass and without training; scikit-learn compatible.
 
-    Everything adapts at :meth:`fit`: FiLM from the support pictures, folded into the network's weights, and the
+    Everything adapts at :meth:`fit`: FiLM from the support images, folded into the network's weights, and the
     classifier of Simple CNAPS on its features. Afterwards a prediction is one pass through a plain ResNet.
+
+    It works in scikit-learn's pipelines, searches, scorers and meta-estimators. Its X are images and not a table of
+    numbers, so there is no ``n_features_in_``; labels may be any hashable values, floating-point numbers too.
 
     Args:
         model: a saved model's folder, the name of one that ships with the package, an id on the Hugging Face hub
             (``owner/name``), the name of a torchvision network, or a learner.
-        resize: how a picture becomes square: ``stretch``, ``crop`` (its middle) or ``pad`` (with white).
-        temperature: divides the logits before the softmax; None: fitted at every fit to support pictures that are
+        resize: how an image becomes square: ``stretch``, ``crop`` (its middle) or ``pad`` (with white).
+        temperature: divides the logits before the softmax; None: fitted at every fit to support images that are
             left out in turn.
         device: auto, cpu, cuda or mps.
 
     Attributes:
         classes_: ``(way,)`` the labels, in the order of the columns.
-        class_count_: ``(way,)`` support pictures of each.
-        n_samples_fit_: support pictures in all.
+        class_count_: ``(way,)`` support images of each.
+        n_samples_fit_: support images in all.
         temperature_: what the logits are divided by.
 
     Example:
         >>> from fewshot_film.data import open_source
         >>> glyphs = open_source("glyphs", split="test")
-        >>> pictures = [glyphs.load(index) for index in range(40)]
+        >>> images = [glyphs.load(index) for index in range(40)]
         >>> labels = [glyphs.class_names[glyphs.labels[index]] for index in range(40)]
         >>> classifier = FewShotClassifier.from_pretrained("general-small")  # doctest: +SKIP
-        >>> classifier.fit(pictures[::2], labels[::2]).score(pictures[1::2], labels[1::2])  # doctest: +SKIP
+        >>> classifier.fit(images[::2], labels[::2]).score(images[1::2], labels[1::2])  # doctest: +SKIP
     """
 
-    SETTINGS = ("model", "resize", "temperature", "device")
+    PARAMETERS = ("model", "resize", "temperature", "device")
+
+    _loaded: Loaded | None = None
+    _fitted: Fitted | None = None
 
     def __init__(
         self,
@@ -73,122 +77,153 @@ class FewShotClassifier(Manners):
         self.resize = resize
         self.temperature = temperature
         self.device = device
-        self._loaded: tuple[Any, str, Pretrained, Adapter] | None = None
-        self._fitted: Fitted | None = None
 
     @classmethod
-    def from_pretrained(cls: type[Self], name: Any, **settings: Any) -> Self:
+    def from_pretrained(cls: type[Self], name: Any, **parameters: Any) -> Self:
         """A classifier from a trained model, loaded now; fitted already if it was saved so.
 
         Args:
             name: see ``model`` of the class.
-            settings: the class's other arguments.
+            parameters: the class's other arguments.
 
         Raises:
             ModelNotFoundError: nothing has that name; lists what ships.
             SavedModelError: the folder is damaged, or holds something else.
+            ConfigError: a parameter is out of range.
         """
         from fewshot_film.classifier.saving import load_fitted
 
-        classifier = cls(name, **settings)
-        pretrained, adapter = classifier._load()
-        if pretrained.fitted is not None:
-            classifier.resize = settings.get("resize", pretrained.fitted.config["resize"])
-            classifier._fitted = load_fitted(pretrained.fitted, adapter)
+        classifier = cls(name, **parameters)
+        loaded = classifier._load()
+        saved = loaded.pretrained.fitted
+        if saved is not None:
+            classifier.resize = parameters.get("resize", saved.config["resize"])
+            classifier._fitted = load_fitted(saved, loaded, classifier.resize)
         return classifier
 
     # fitting
 
-    def fit(self: Self, images: Any, labels: Any) -> Self:
+    def fit(self: Self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn the classes of a support set, and forget earlier ones.
 
         Args:
-            images: paths, PIL pictures, arrays ``(H, W, C)`` or tensors ``(C, H, W)``, mixed as you like; or one
-                array ``(N, H, W, C)`` or tensor ``(N, C, H, W)``. See :func:`read_pictures`.
-            labels: one a picture: text, numbers, or any hashable values.
+            X: images: paths, PIL images, arrays ``(H, W, C)`` or tensors ``(C, H, W)``, mixed as you like; or one
+                array ``(N, H, W, C)`` or tensor ``(N, C, H, W)``; or a pandas column of paths. See
+                :func:`read_pictures`.
+            y: labels, one per image: text, numbers, or any hashable values.
+            sample_weight: what each image counts, ``(N,)`` of at least 0: an image of weight 2 counts as one that
+                was given twice, one of weight 0 as one that was not given. Only the temperature differs: an image is
+                left out as a whole when it is estimated. None: 1 each.
 
         Raises:
-            PictureError: a picture that cannot be used.
-            ValueError: numbers of pictures and labels differ, or a value that cannot name a class.
+            PictureError: an image that cannot be used.
+            InvalidValueError: numbers of images and labels differ, or a value that cannot name a class or be a weight.
+            ConfigError: a parameter is out of range.
+            NonFiniteFeaturesError: the network makes NaN or infinity of an image.
         """
-        pictures, names = self._read_pairs(images, labels)
-        self._fit(pictures, names, None)
+        loaded = self._load()
+        self._fitted = self._fit(loaded, self._read_support(loaded, X, y, sample_weight), None, None)
         return self
 
-    def partial_fit(self: Self, images: Any, labels: Any) -> Self:
-        """Learn further pictures or classes: the same result as one :meth:`fit` on all pictures.
+    def partial_fit(self: Self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+        """Learn further images or classes: the same result as one :meth:`fit` on all images.
 
         Args:
-            images: see :meth:`fit`.
-            labels: see :meth:`fit`.
+            X: see :meth:`fit`.
+            y: see :meth:`fit`.
+            classes: at the first call, all classes that there will ever be: they are the columns from then on, and a
+                class without an image so far has probability 0. None: the classes are those of the images so far, and
+                later calls may bring new ones. A later call may repeat the same classes.
+            sample_weight: see :meth:`fit`.
+
+        Raises:
+            InvalidValueError: a label is none of the announced classes, or ``classes`` are other than before.
         """
-        if self._fitted is None:
-            return self.fit(images, labels)
-        before = self._fitted
-        pictures, names = self._read_pairs(images, labels)
-        known = [before.classes[label] for label in before.labels.tolist()]
-        self._fit(torch.cat([before.images, pictures]), known + names, before)
+        loaded, before = self._load(), self._fitted
+        announced = None if classes is None else class_order(read_labels(classes))
+        if before is not None and before.announced:
+            if announced is not None and announced != before.classes:
+                raise InvalidValueError(
+                    f"classes are {announced[:10]}, but the first partial_fit announced {before.classes[:10]}; give "
+                    "the same, leave classes out, or start over with fit"
+                )
+            announced = before.classes
+        support = self._read_support(loaded, X, y, sample_weight)
+        joined = support if before is None else before.support.joined(support)
+        if announced is not None:
+            check_known(joined.names, announced)
+        # features of an earlier fit are right for as long as the model is the same
+        known = before if before is not None and before.loaded is loaded else None
+        self._fitted = self._fit(loaded, joined, announced, known)
         return self
 
-    def _read_pairs(self, images: Any, labels: Any) -> tuple[Tensor, list[Hashable]]:
-        names = read_labels(labels)
-        pictures = self._read(images)
-        if len(pictures) != len(names):
-            raise InvalidValueError(f"{len(pictures)} pictures and {len(names)} labels; expected one label a picture")
-        return pictures, names
+    def _read_support(self, loaded: Loaded, X: Any, y: Any, sample_weight: Any) -> Support:
+        names = read_labels(y)
+        weights = read_weights(sample_weight, names)
+        images = _read(loaded, X, self.resize)
+        if len(images) != len(names):
+            raise InvalidValueError(f"{len(images)} images and {len(names)} labels; expected one label per image")
+        return Support(images, names, weights).counted()
 
-    def _fit(self, images: Tensor, names: list[Hashable], before: Fitted | None) -> None:
-        pretrained, adapter = self._load()
-        classes = class_order(names)
+    def _fit(self, loaded: Loaded, support: Support, announced: list[Hashable] | None, known: Fitted | None) -> Fitted:
+        adapter, images, weights = loaded.adapter, support.images, support.weights
+        classes = class_order(support.names) if announced is None else announced
         number = {name: label for label, name in enumerate(classes)}
-        labels = torch.tensor([number[name] for name in names])
-        if before is not None and not adapter.has_film:
-            modulations, network = before.modulations, before.network
-            new = features_of(network, images[len(before.images) :], adapter.device)
-            features = torch.cat([before.features, new])
+        labels = torch.tensor([number[name] for name in support.names])
+        if known is not None and not adapter.has_film:
+            modulations, network = known.modulations, known.network
+            new = features_of(network, images[len(known.images) :], adapter.device, first=len(known.images))
+            features = torch.cat([known.features, new])
         else:
-            modulations = adapter.modulations(images, labels)
+            modulations = adapter.modulations(images, labels, weights)
             network = adapter.network(modulations)
             features = features_of(network, images, adapter.device)
-        held = held_out(adapter.fit_head, features, labels.to(features.device))
-        self._fitted = Fitted(
+        labels_there = labels.to(features.device)
+        present, members = labels_there.unique(return_inverse=True)
+        held = held_out(adapter.fit_head, features, members, weights)
+        total = len(labels) if weights is None else float(weights.sum())
+        return Fitted(
+            loaded=loaded,
+            resize=self.resize,
             classes=classes,
+            announced=announced is not None,
             images=images,
             labels=labels,
+            weights=weights,
             modulations=modulations,
             network=network,
             features=features,
-            head=adapter.fit_head(features, labels.to(features.device)),
-            temperature=self._fit_temperature(pretrained, held, len(labels) / len(classes)),
+            head=adapter.fit_head(features, labels_there, weights),
+            temperature=self._fit_temperature(loaded, held, total / len(present)),
             member_distances=held.nearest.double().cpu(),
         )
 
-    def _fit_temperature(self, pretrained: Pretrained, held: HeldOut, shot: float) -> float:
+    def _fit_temperature(self, loaded: Loaded, held: HeldOut, shot: float) -> float:
         if self.temperature is not None:
-            if not self.temperature > 0:
-                raise InvalidValueError(f"temperature is {self.temperature}; expected a number above 0, or None")
             return float(self.temperature)
-        return task_temperature(held, pretrained.temperatures, shot)
+        return task_temperature(held, loaded.pretrained.temperatures, shot)
 
     # asking
 
-    def answer(self, images: Any, *, reject: float | None = None) -> Answers:
-        """Labels, probabilities and distances of pictures, in one pass.
+    def answer(self, X: Any, *, reject: float | None = None) -> Answers:
+        """Labels, probabilities and distances of images, in one pass.
 
         Args:
-            images: see :meth:`fit`.
+            X: images, see :meth:`fit`.
             reject: if given, label None ("none of these") where the distance to the nearest class is larger than that
                 of members of the classes. It is the share of true members that is turned away with the strangers,
-                such as 0.05, as estimated from support pictures that were left out.
+                such as 0.05, as estimated from support images that were left out.
 
         Raises:
             NotFittedError: :meth:`fit` comes first.
-            ValueError: ``reject`` is out of range, or no class has two support pictures to estimate it from.
+            InvalidValueError: ``reject`` is out of range, or no class has two support images to estimate it from.
+            NonFiniteFeaturesError: the network makes NaN or infinity of an image.
         """
         fitted = self._check_fitted()
         limit = None if reject is None else largest_member_distance(fitted.member_distances, reject)
-        features = self._features(fitted, images)
-        logits, distances = fitted.head.logits(features), fitted.head.distances(features)
+        features = self._features(fitted, X)
+        logits = fitted.in_columns(fitted.head.logits(features), -torch.inf)
+        distances = fitted.in_columns(fitted.head.distances(features), torch.inf)
         labels = self.classes_[logits.argmax(1).cpu().numpy()]
         if limit is not None:
             labels = labels.astype(object)
@@ -196,85 +231,106 @@ class FewShotClassifier(Manners):
         probabilities = (logits / fitted.temperature).softmax(1)
         return Answers(labels, probabilities.cpu().numpy(), distances.cpu().numpy())
 
-    def predict(self, images: Any, *, reject: float | None = None) -> np.ndarray:
-        """The most likely class of every picture, ``(M,)``, or None where it is rejected; see :meth:`answer`."""
-        return self.answer(images, reject=reject).labels
+    def predict(self, X: Any, *, reject: float | None = None) -> np.ndarray:
+        """The most likely class of every image, ``(M,)``, or None where it is rejected; see :meth:`answer`."""
+        return self.answer(X, reject=reject).labels
 
-    def predict_proba(self, images: Any) -> np.ndarray:
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities ``(M, way)`` of the classes, in the order of ``classes_``; every row sums to 1."""
-        return self.answer(images).probabilities
+        return self.answer(X).probabilities
 
-    def decision_function(self, images: Any) -> np.ndarray:
-        """Logits ``(M, way)`` of the learner's head, before the temperature; one column a class, of two classes too."""
-        fitted = self._check_fitted()
-        logits: np.ndarray = fitted.head.logits(self._features(fitted, images)).cpu().numpy()
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Logarithms of the probabilities, ``(M, way)``; minus infinity for a class without images."""
+        result: np.ndarray = (self._logits(X) / self.temperature_).log_softmax(1).cpu().numpy()
+        return result
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Scores before the temperature: ``(M, way)`` logits, one column per class.
+
+        Of two classes ``(M,)``, as in scikit-learn: the second's logit minus the first's, above 0 where the second is
+        the answer. :meth:`logits` has a column per class always.
+        """
+        logits = self.logits(X)
+        return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
+
+    def logits(self, X: Any) -> np.ndarray:
+        """Logits ``(M, way)`` of the learner's head, before the temperature; minus infinity without images."""
+        logits: np.ndarray = self._logits(X).cpu().numpy()
         return logits
 
-    def distances(self, images: Any) -> np.ndarray:
-        """Squared Mahalanobis distances ``(M, way)`` from pictures to classes, in the adapted features."""
-        return self.answer(images).distances
+    def distances(self, X: Any) -> np.ndarray:
+        """Squared Mahalanobis distances ``(M, way)`` from images to classes, in the adapted features."""
+        return self.answer(X).distances
 
-    def nearest_support(self, images: Any, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        """The support pictures that a picture is most like.
+    def nearest_support(self, X: Any, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """The support images that an image is most like.
 
         Args:
-            images: see :meth:`fit`.
+            X: images, see :meth:`fit`.
             k: how many, from 1 to ``n_samples_fit_``.
 
         Returns:
-            Euclidean distances in the adapted features, ``(M, k)``, ascending, and positions of the pictures in the
-            order they were given to :meth:`fit`, ``(M, k)``.
+            Euclidean distances in the adapted features, ``(M, k)``, ascending, and positions of the images in the
+            order they were given to :meth:`fit`, those of weight 0 not counted, ``(M, k)``.
 
         Raises:
-            ValueError: ``k`` is out of range.
+            InvalidValueError: ``k`` is out of range.
         """
         fitted = self._check_fitted()
         if not 1 <= k <= len(fitted.labels):
-            raise InvalidValueError(f"k is {k}; expected 1 to {len(fitted.labels)}, the number of support pictures")
-        queries = self._features(fitted, images)
-        mode = "donot_use_mm_for_euclid_dist"  # exact: a support picture is at distance 0 from itself
+            raise InvalidValueError(f"k is {k}; expected 1 to {len(fitted.labels)}, the number of support images")
+        queries = self._features(fitted, X)
+        mode = "donot_use_mm_for_euclid_dist"  # exact: a support image is at distance 0 from itself
         distances = torch.cdist(queries.double(), fitted.features.double(), compute_mode=mode)
         nearest = distances.sort(stable=True, dim=1)
         return nearest.values[:, :k].cpu().numpy(), nearest.indices[:, :k].cpu().numpy()
 
-    def score(self, images: Any, labels: Any) -> float:
-        """Share of pictures whose most likely class is their label; a label that was never learned counts as wrong."""
-        names = read_labels(labels)
-        answers = self.predict(images).tolist()
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Share of images whose most likely class is their label; a label that was never learned counts as wrong.
+
+        Args:
+            X: images, see :meth:`fit`.
+            y: labels, one per image.
+            sample_weight: what each image counts, ``(M,)``; None: 1 each.
+        """
+        names = read_labels(y)
+        weights = read_weights(sample_weight, names)
+        answers = self.predict(X).tolist()
         if len(answers) != len(names):
-            raise InvalidValueError(f"{len(answers)} pictures and {len(names)} labels; expected one label a picture")
+            raise InvalidValueError(f"{len(answers)} images and {len(names)} labels; expected one label per image")
         right = [bool(answer == name) for answer, name in zip(answers, names, strict=True)]
-        return sum(right) / len(right)
+        return float(np.average(right, weights=weights))
 
-    def _features(self, fitted: Fitted, images: Any) -> Tensor:
-        return features_of(fitted.network, self._read(images), fitted.features.device)
+    def _logits(self, X: Any) -> Tensor:
+        fitted = self._check_fitted()
+        return fitted.in_columns(fitted.head.logits(self._features(fitted, X)), -torch.inf)
 
-    def _read(self, images: Any) -> Tensor:
-        return read_pictures(images, self.image_size, self.channels, self.resize)
+    def _features(self, fitted: Fitted, X: Any) -> Tensor:
+        return features_of(fitted.network, _read(fitted.loaded, X, fitted.resize), fitted.features.device)
 
     # keeping
 
     def save_pretrained(self, path: str | Path) -> None:
         """Save the fitted classifier as a folder; :meth:`from_pretrained` brings it back, answers and all.
 
-        Support pictures are in it, at the size that the network reads, so that :meth:`partial_fit` can go on.
+        Support images are in it, at the size that the network reads, so that :meth:`partial_fit` can go on.
 
         Raises:
             NotFittedError: :meth:`fit` comes first.
-            ValueError: a label is neither text nor a number, which is all that the file can hold.
             SavedModelError: the folder holds other things.
+            UnsavableError: there is what no such file can hold, a label that is neither text nor a number, or a
+                network of your own. Nothing is written then.
         """
         from fewshot_film.classifier.saving import save_fitted
 
-        pretrained, adapter = self._load()
-        save_fitted(Path(path), self._check_fitted(), pretrained, adapter, self.resize)
+        save_fitted(Path(path), self._check_fitted())
 
     def export_onnx(self, path: str | Path) -> Path:
-        """Write the adapted network as one ONNX file: a plain ResNet and its head, for any number of pictures.
+        """Write the adapted network as one ONNX file: a plain ResNet and its head, for any number of images.
 
         The input ``images`` is ``(N, C, H, W)`` float32 in [0, 1], at the network's size; the outputs are
         ``probabilities`` ``(N, way)`` and squared ``distances`` ``(N, way)``. Classes, size and resizing stand in
-        the file's metadata as JSON.
+        the file's metadata as JSON. Announced classes without images are left out.
 
         Returns:
             The file.
@@ -285,20 +341,20 @@ class FewShotClassifier(Manners):
         """
         from fewshot_film.classifier.export import export_onnx
 
-        backbone = self._load()[1].learner.config.backbone
-        return export_onnx(Path(path), self._check_fitted(), backbone, self.resize)
+        fitted = self._check_fitted()
+        return export_onnx(Path(path), fitted, fitted.loaded.adapter.learner.config.backbone, fitted.resize)
 
     # what is known of it
 
     @property
     def image_size(self) -> int:
-        """Side of the pictures that the network reads, pixels."""
-        return self._load()[1].learner.config.backbone.image_size
+        """Side of the images that the network reads, pixels."""
+        return self._load().adapter.learner.config.backbone.image_size
 
     @property
     def channels(self) -> int:
-        """Colour channels of the pictures that the network reads: 3 or 1."""
-        return self._load()[1].learner.config.backbone.channels
+        """Colour channels of the images that the network reads: 3 or 1."""
+        return self._load().adapter.learner.config.backbone.channels
 
     @property
     def classes_(self) -> np.ndarray:
@@ -307,23 +363,24 @@ class FewShotClassifier(Manners):
 
     @property
     def class_count_(self) -> np.ndarray:
-        """Support pictures of every class, ``(way,)``."""
-        counts: np.ndarray = self._check_fitted().labels.bincount().numpy()
+        """Support images of every class, ``(way,)``."""
+        fitted = self._check_fitted()
+        counts: np.ndarray = fitted.labels.bincount(minlength=len(fitted.classes)).numpy()
         return counts
 
     @property
     def n_samples_fit_(self) -> int:
-        """Support pictures in all."""
+        """Support images in all."""
         return len(self._check_fitted().labels)
 
     def support(self) -> tuple[Tensor, list[Hashable]]:
-        """What was learned from: pictures ``(N, C, H, W)``, uint8 at the network's size, and the label of each.
+        """What was learned from: images ``(N, C, H, W)``, uint8 at the network's size, and the label of each.
 
         Raises:
             NotFittedError: :meth:`fit` comes first.
         """
-        fitted = self._check_fitted()
-        return fitted.images, [fitted.classes[label] for label in fitted.labels.tolist()]
+        support = self._check_fitted().support
+        return support.images, support.names
 
     @property
     def temperature_(self) -> float:
@@ -339,7 +396,7 @@ class FewShotClassifier(Manners):
         return self._fitted is not None
 
     def __sklearn_clone__(self: Self) -> Self:
-        """An unfitted classifier with the same settings; it shares the loaded model, which neither changes."""
+        """An unfitted classifier with the same parameters; it shares the loaded model, which neither changes."""
         copy = type(self)(**self.get_params())
         copy._loaded = self._loaded
         return copy
@@ -348,13 +405,26 @@ class FewShotClassifier(Manners):
 
     def _check_fitted(self) -> Fitted:
         if self._fitted is None:
-            raise NotFittedError(f"this {type(self).__name__} has no classes yet; call fit(images, labels) first")
+            raise not_fitted(f"this {type(self).__name__} has no classes yet; call fit(images, labels) first")
         return self._fitted
 
-    def _load(self) -> tuple[Pretrained, Adapter]:
-        """The model of the present settings, read once."""
-        if self._loaded is None or self._loaded[0] is not self.model or self._loaded[1] != self.device:
+    def _load(self) -> Loaded:
+        """The model of the present parameters, which are checked; read once."""
+        check_parameters(self.resize, self.temperature, self.device)
+        loaded = self._loaded
+        if loaded is None or not _is_same_model(loaded.model, self.model) or loaded.device != self.device:
             pretrained = load_pretrained(self.model)
+            adapter = Adapter(pretrained.learner)
             pretrained.learner.to(Machine(self.device, "32-true").device)
-            self._loaded = (self.model, self.device, pretrained, Adapter(pretrained.learner))
-        return self._loaded[2], self._loaded[3]
+            loaded = self._loaded = Loaded(self.model, self.device, pretrained, adapter)
+        return loaded
+
+
+def _is_same_model(one: Any, other: Any) -> bool:
+    return one is other or (isinstance(one, str) and isinstance(other, str) and one == other)
+
+
+def _read(loaded: Loaded, X: Any, resize: Resize) -> Tensor:
+    """Images ``(N, C, H, W)``, uint8, as the network takes them."""
+    backbone = loaded.adapter.learner.config.backbone
+    return read_pictures(one_column(X, "images"), backbone.image_size, backbone.channels, resize)

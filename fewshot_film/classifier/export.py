@@ -74,7 +74,10 @@ def export_onnx(path: Path, fitted: Fitted, backbone: BackboneConfig, resize: Re
 
 def _metadata(fitted: Fitted, backbone: BackboneConfig, resize: Resize) -> dict[str, Any]:
     """What a program that runs the file needs to know, as text."""
-    classes = [label if isinstance(label, str | bool | int | float) else repr(label) for label in fitted.classes]
+    classes = [
+        label if isinstance(label, str | bool | int | float) else repr(label)
+        for label in (fitted.classes[number] for number in fitted.present.tolist())
+    ]
     return {
         "classes": json.dumps(classes, ensure_ascii=False),
         "image_size": str(backbone.image_size),

@@ -51,19 +51,20 @@ class _MatrixGroup(nn.Module):
         self.num_classes = len(group.rows)
         right = support * group.shrinkage**0.5 if self.is_dual else torch.eye(support.shape[1]).to(support)
         self.register_buffer("whitening", torch.linalg.solve_triangular(group.factor, right, upper=False))
-        self.register_buffer("means", support[group.rows].mean(1))
+        self.register_buffer("means", group.mean(support[group.rows]))
         self.register_buffer("own", self._own_directions(classifier, group))
 
     def _own_directions(self, classifier: MahalanobisClassifier, group: ClassGroup) -> Tensor | None:
         """``V_k`` of all classes, ``(K n, D)``."""
         if group.update is not None:
-            deviations = classifier.support[group.rows] - self.means[:, None]
+            deviations = group.deviations(classifier.support[group.rows])
             solved: Tensor = torch.linalg.solve_triangular(group.update, self._precision(deviations), upper=False)
             return solved.flatten(0, 1)
-        if classifier.one_shot == "zero":
+        if classifier.one_shot == "zero" or group.total > 1:
             return None
         ones = self._precision(torch.ones_like(classifier.centre)[None])
-        half_variance = (self.means + classifier.centre).var(1, keepdim=True) / 2
+        share = group.total / (group.total + 1)
+        half_variance = (self.means + classifier.centre).var(1, keepdim=True) * share
         rows: Tensor = (half_variance / (1 + half_variance * ones.sum())).sqrt() * ones
         return rows
 

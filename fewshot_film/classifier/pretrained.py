@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from fewshot_film.classifier.errors import ModelNotFoundError
 from fewshot_film.config.learners import BackboneConfig, BackboneName, SimpleCNAPSConfig
+from fewshot_film.errors import shown
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.saving import learner_of
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
@@ -60,7 +61,7 @@ def load_pretrained(model: Any) -> Pretrained:
     if isinstance(model, Learner):
         return Pretrained(model.eval(), {})
     if not isinstance(model, str | Path) or not str(model):
-        raise ModelNotFoundError(f"a model is named by text or a path, got {model!r}; {_choices()}")
+        raise ModelNotFoundError(f"a model is named by text or a path, got {shown(model)}; {_choices()}")
     shipped = shipped_models()
     if Path(model).is_dir():
         return _read(Path(model))

@@ -38,7 +38,7 @@ def calibration_error(probabilities: Any, labels: Any, *, classes: Any = None, n
         num_bins: at least 1.
 
     Raises:
-        ValueError: shapes do not fit, there is no picture, or a row is no distribution.
+        InvalidValueError: shapes do not fit, there is no picture, or a row is no distribution.
 
     Source:
         Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, eq. 3, https://arxiv.org/abs/1706.04599

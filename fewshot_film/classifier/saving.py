@@ -7,28 +7,29 @@ from pathlib import Path
 
 from torch import Tensor
 
-from fewshot_film.classifier.adapting import Adapter
-from fewshot_film.classifier.pretrained import FITTED, Pretrained
-from fewshot_film.classifier.state import Fitted
+from fewshot_film.classifier.pretrained import FITTED
+from fewshot_film.classifier.state import Fitted, Loaded
 from fewshot_film.data.pictures import Resize
-from fewshot_film.errors import InvalidValueError
+from fewshot_film.errors import shown
 from fewshot_film.film import Modulation
-from fewshot_film.learners.saving import record_of
+from fewshot_film.learners.errors import UnsavableError
+from fewshot_film.learners.saving import check_can_be_rebuilt, record_of
 from fewshot_film.run.errors import SavedModelError
 from fewshot_film.run.saved_model import SavedModel, save_model
 
 _PLAIN = (str, bool, int, float)
+_ADVICE = "pickle.dump or joblib.dump(classifier, file) keeps such a classifier"
 
 
-def save_fitted(folder: Path, fitted: Fitted, pretrained: Pretrained, adapter: Adapter, resize: Resize) -> None:
-    """Save a fitted classifier; see :meth:`FewShotClassifier.save_pretrained`."""
-    for label in fitted.classes:
-        if type(label) not in _PLAIN:
-            raise InvalidValueError(
-                f"label {label!r} is a {type(label).__name__}; a saved classifier can hold labels that are text, "
-                "numbers or truth values: fit with such"
-            )
-    learner = adapter.learner
+def save_fitted(folder: Path, fitted: Fitted) -> None:
+    """Save a fitted classifier; see :meth:`FewShotClassifier.save_pretrained`.
+
+    Raises:
+        UnsavableError: it could not be loaded again; nothing is written.
+    """
+    _check_labels(fitted.classes)
+    learner = fitted.loaded.adapter.learner
+    check_can_be_rebuilt(learner, _ADVICE)
     weights = {f"learner.{key}": value for key, value in learner.state_dict().items()}
     weights |= {
         "support.images": fitted.images,
@@ -36,37 +37,58 @@ def save_fitted(folder: Path, fitted: Fitted, pretrained: Pretrained, adapter: A
         "support.features": fitted.features,
         "member_distances": fitted.member_distances,
     }
+    if fitted.weights is not None:
+        weights["support.weights"] = fitted.weights
     for name, (gamma, beta) in fitted.modulations.items():
         weights |= {f"gamma.{name}": gamma, f"beta.{name}": beta}
     record = {
         "kind": FITTED,
-        "learner": pretrained.record or record_of(learner, {}),
+        "learner": fitted.loaded.pretrained.record or record_of(learner, {}),
         "classes": fitted.classes,
+        "announced": fitted.announced,
         "temperature": fitted.temperature,
-        "resize": resize,
+        "resize": fitted.resize,
     }
     save_model(folder, weights, record, _card(fitted.classes, fitted.labels))
 
 
-def load_fitted(saved: SavedModel, adapter: Adapter) -> Fitted:
+def _check_labels(classes: list[Hashable]) -> None:
+    for label in classes:
+        if type(label) not in _PLAIN:
+            raise UnsavableError(
+                f"label {shown(label)} is a {type(label).__name__}; a saved classifier can hold labels that are text, "
+                f"numbers or truth values: fit with such, or {_ADVICE}; nothing was written"
+            )
+        if isinstance(label, str) and any("\ud800" <= letter <= "\udfff" for letter in label):
+            raise UnsavableError(
+                f"label {shown(label)} holds half a character (a surrogate), which no file in UTF-8 can hold: fit with "
+                "other labels; nothing was written"
+            )
+
+
+def load_fitted(saved: SavedModel, loaded: Loaded, resize: Resize) -> Fitted:
     """What a saved classifier had learned.
 
     Raises:
         SavedModelError: parts of it are missing.
     """
-    weights = saved.weights
+    weights, adapter = saved.weights, loaded.adapter
     try:
         features = weights["support.features"].to(adapter.device)
-        labels = weights["support.labels"]
+        labels, counted = weights["support.labels"], weights.get("support.weights")
         modulations = _modulations(weights)
         return Fitted(
+            loaded=loaded,
+            resize=resize,
             classes=list(saved.config["classes"]),
+            announced=bool(saved.config.get("announced", False)),
             images=weights["support.images"],
             labels=labels,
+            weights=counted,
             modulations=modulations,
             network=adapter.network(modulations),
             features=features,
-            head=adapter.fit_head(features, labels.to(features.device)),
+            head=adapter.fit_head(features, labels.to(features.device), counted),
             temperature=float(saved.config["temperature"]),
             member_distances=weights["member_distances"],
         )

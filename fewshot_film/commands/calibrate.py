@@ -74,7 +74,7 @@ def judge(classifier: FewShotClassifier, images: ImageSet, config: CalibrateConf
     for index in tqdm(range(config.episodes), f"{split}, {shot}-shot", unit="episode", disable=hides_bars()):
         plan = sampler.plan(index)
         classifier.fit(images.get(plan.support), plan.support_labels)
-        logits.append(torch.from_numpy(classifier.decision_function(images.get(plan.query))))
+        logits.append(torch.from_numpy(classifier.logits(images.get(plan.query))))
         labels.append(torch.from_numpy(plan.query_labels))
         temperatures.append(torch.full((len(plan.query),), classifier.temperature_, dtype=torch.float64))
     return Judged(torch.cat(logits), torch.cat(labels), torch.cat(temperatures))

@@ -46,14 +46,16 @@ class Normalize(nn.Module):
 
     def __init__(self, channels: int, by_pixel: bool = True) -> None:
         super().__init__()
-        self.memory_format = torch.channels_last if by_pixel else torch.contiguous_format
+        self.by_pixel = by_pixel  # a memory format itself cannot be saved by torch.save
         mean, std = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((0.5,) * channels, (0.5,) * channels)
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Pictures ``(B, C, H, W)`` in [0, 1], normalised per channel."""
-        return ((images - self.mean) / self.std).contiguous(memory_format=self.memory_format)
+        return ((images - self.mean) / self.std).contiguous(
+            memory_format=torch.channels_last if self.by_pixel else torch.contiguous_format
+        )
 
 
 class Backbone(nn.Module):

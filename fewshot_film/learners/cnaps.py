@@ -26,10 +26,10 @@ class CNAPS(FilmLearner):
         super().__init__(config, backbone)
         self.classifier_generator = ClassifierGenerator(self.backbone.feature_dim)
 
-    def fit_head(self, features: Tensor, labels: Tensor) -> LinearHead:
+    def fit_head(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> LinearHead:
         """Generate the classifier from the class means; see :meth:`FilmLearner.fit_head`."""
         check_support(features, labels)
-        weight, bias = self.classifier_generator(class_means(at_least_float32(features), labels))
+        weight, bias = self.classifier_generator(class_means(at_least_float32(features), labels, weights))
         return LinearHead(weight, bias)
 
 

@@ -24,6 +24,7 @@ from fewshot_film.learners.mahalanobis import (
     check_support,
     fit_mahalanobis,
 )
+from fewshot_film.learners.mahalanobis import freedom as covariance_freedom
 from fewshot_film.learners.prototypes import class_means
 from fewshot_film.learners.scatter import Metric, Scatter, Weight
 
@@ -33,9 +34,9 @@ class LDA(FilmLearner):
 
     config: LDAConfig
 
-    def fit_head(self, features: Tensor, labels: Tensor) -> SharedCovarianceHead:
+    def fit_head(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> SharedCovarianceHead:
         """Class means and the shared covariance; see :meth:`FilmLearner.fit_head`."""
-        return fit_lda(features, labels, self.config.shrinkage)
+        return fit_lda(features, labels, self.config.shrinkage, weights)
 
 
 class QDA(FilmLearner):
@@ -43,9 +44,9 @@ class QDA(FilmLearner):
 
     config: QDAConfig
 
-    def fit_head(self, features: Tensor, labels: Tensor) -> GaussianHead:
+    def fit_head(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> GaussianHead:
         """Class means and covariances; see :meth:`FilmLearner.fit_head`."""
-        return fit_qda(features, labels, self.config.shrinkage)
+        return fit_qda(features, labels, self.config.shrinkage, weights)
 
 
 @dataclass(frozen=True)
@@ -78,48 +79,67 @@ class GaussianHead:
         return -(self.classifier.distances(features) / self.scale + self.classifier.logdets()) / 2
 
 
-def fit_lda(features: Tensor, labels: Tensor, shrinkage: float) -> SharedCovarianceHead:
+def fit_lda(
+    features: Tensor, labels: Tensor, shrinkage: float, sample_weights: Tensor | None = None
+) -> SharedCovarianceHead:
     """Fit linear discriminant analysis; differentiable in the features.
 
     Args:
         features: ``(N, D)``.
         labels: any integers, ``(N,)``; the logits' columns follow their sorted order.
         shrinkage: in (0, 1].
+        sample_weights: what each picture counts, above 0, ``(N,)``; None: 1 each.
 
     Raises:
         SupportError: empty support, shapes that do not fit, or features that are not finite.
     """
     check_support(features, labels)
     features = at_least_float32(features)
-    means = class_means(features, labels)
-    deviations, freedom = _deviations(features, labels, means)
-    scale = shrinkage * _mean_variance(features, deviations, freedom)
+    means = class_means(features, labels, sample_weights)
+    deviations, freedom = _deviations(features, labels, means, sample_weights)
+    scale = shrinkage * _mean_variance(features, deviations, freedom, sample_weights)
     metric = Scatter(deviations).metric((1 - shrinkage) / freedom / scale)
     return SharedCovarianceHead(metric, means, scale)
 
 
-def fit_qda(features: Tensor, labels: Tensor, shrinkage: float) -> GaussianHead:
+def fit_qda(features: Tensor, labels: Tensor, shrinkage: float, sample_weights: Tensor | None = None) -> GaussianHead:
     """Fit quadratic discriminant analysis; differentiable in the features; see :func:`fit_lda`."""
     check_support(features, labels)
     features = at_least_float32(features)
-    deviations, freedom = _deviations(features, labels, class_means(features, labels))
-    scale = shrinkage * _mean_variance(features, deviations, freedom)
+    means = class_means(features, labels, sample_weights)
+    deviations, freedom = _deviations(features, labels, means, sample_weights)
+    scale = shrinkage * _mean_variance(features, deviations, freedom, sample_weights)
     # a weight of 0 would leave out what a shrinkage of 1 makes vanish
     own = max(1 - shrinkage, 1e-12) / scale
-    weights = CovarianceWeights(own=lambda shot: own / (shot - 1), shared=lambda shot: 0.0)
-    return GaussianHead(fit_mahalanobis(features, labels, weights=weights), scale)
+    weights = CovarianceWeights(own=lambda shot: own / covariance_freedom(shot), shared=lambda shot: 0.0)
+    return GaussianHead(fit_mahalanobis(features, labels, weights=weights, sample_weights=sample_weights), scale)
 
 
-def _deviations(features: Tensor, labels: Tensor, means: Tensor) -> tuple[Tensor, int]:
-    """The features about their class means, ``(N, D)``, and their degrees of freedom, at least 1."""
+def _deviations(features: Tensor, labels: Tensor, means: Tensor, sample_weights: Tensor | None) -> tuple[Tensor, float]:
+    """The features about their class means, ``(N, D)``, and their degrees of freedom, at least 1.
+
+    With weights every row is scaled by the square root of its own.
+    """
     members = labels.unique(return_inverse=True)[1]
-    return features - means[members], max(len(features) - len(means), 1)
+    deviations = features - means[members]
+    if sample_weights is None:
+        return deviations, max(len(features) - len(means), 1)
+    return _weighted(deviations, sample_weights), max(float(sample_weights.sum()) - len(means), 1.0)
 
 
-def _mean_variance(features: Tensor, deviations: Tensor, freedom: int) -> Tensor:
+def _mean_variance(features: Tensor, deviations: Tensor, freedom: float, sample_weights: Tensor | None) -> Tensor:
     """The mean over features of the variance within classes; of all pictures where classes have one each; else 1."""
     within = deviations.square().sum() / freedom / features.shape[1]
     if bool(within > 0):
         return within
-    among = (features - features.mean(0)).square().sum() / max(len(features) - 1, 1) / features.shape[1]
+    if sample_weights is None:
+        rows, total = features - features.mean(0), float(len(features))
+    else:
+        total = float(sample_weights.sum())
+        rows = _weighted(features - sample_weights.to(features) @ features / total, sample_weights)
+    among = rows.square().sum() / max(total - 1, 1) / features.shape[1]
     return among if bool(among > 0) else within + 1
+
+
+def _weighted(rows: Tensor, sample_weights: Tensor) -> Tensor:
+    return sample_weights.to(rows).sqrt()[:, None] * rows

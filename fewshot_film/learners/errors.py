@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fewshot_film.run.errors import UserError
+from fewshot_film.run.errors import SavedModelError, UserError
 
 
 class WeightsError(UserError):
@@ -11,3 +11,7 @@ class WeightsError(UserError):
 
 class SupportError(UserError, ValueError):
     """A support set that no classifier can be built from."""
+
+
+class UnsavableError(SavedModelError, ValueError):
+    """What a saved model's folder cannot hold, so that it could not be loaded again; nothing was written."""

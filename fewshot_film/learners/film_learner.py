@@ -30,6 +30,7 @@ from fewshot_film.film import (
 )
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.bounded_memory import MIB, activation_bytes, draw_subset, in_chunks, through_subset
+from fewshot_film.learners.checks import check_finite
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.set_encoder import SetEncoder
 from fewshot_film.learners.unfamiliar import unfamiliar
@@ -115,13 +116,26 @@ class FilmFeatures(Learner):
             values[name] = values[name]._replace(gamma=gamma[None])
         return values
 
-    def features(self, images: Tensor, modulations: Modulations | None) -> Tensor:
+    def features(self, images: Tensor, modulations: Modulations | None, kind: str = "image") -> Tensor:
         """Adapted features ``(B, D)`` of pictures ``(B, C, H, W)`` in [0, 1].
 
         Where no gradient is needed the pictures go through in chunks: they stay in the processor's caches. Where one
         is, ``gradient_chunk`` bounds the memory for it.
+
+        Args:
+            images: the pictures.
+            modulations: values of the FiLM sites; None: the network is not adapted.
+            kind: what the pictures are called in an error.
+
+        Raises:
+            NonFiniteFeaturesError: features are NaN or infinite; in training the loss tells.
         """
-        images = images.contiguous(memory_format=torch.channels_last)
+        features = self._features(images.contiguous(memory_format=torch.channels_last), modulations)
+        if not self.training:
+            check_finite(features, kind, images)
+        return features
+
+    def _features(self, images: Tensor, modulations: Modulations | None) -> Tensor:
         if torch.is_grad_enabled() and (modulations is not None or self.config.train_backbone):
             return in_chunks(lambda chunk: self._run(chunk, modulations), images, self.gradient_chunk)
         return torch.cat([self._run(chunk, modulations) for chunk in images.split(self.config.chunk)])
@@ -130,7 +144,7 @@ class FilmFeatures(Learner):
         """The :meth:`features` of support pictures; their gradient goes through ``lite_support`` of them."""
         needs_gradient = torch.is_grad_enabled() and (modulations is not None or self.config.train_backbone)
         if self.lite_support is None or self.lite_support >= len(images) or not needs_gradient:
-            return self.features(images, modulations)
+            return self.features(images, modulations, "support image")
         subset = draw_subset(len(images), self.lite_support, images.device)
         images = images.contiguous(memory_format=torch.channels_last)
         return through_subset(lambda rows: self._run(rows, modulations), images, subset, self.config.chunk)
@@ -188,12 +202,13 @@ class FilmLearner(FilmFeatures):
     """Base of the methods with a head on adapted features that the support set alone decides."""
 
     @abstractmethod
-    def fit_head(self, features: Tensor, labels: Tensor) -> Head:
+    def fit_head(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> Head:
         """The head for a task.
 
         Args:
             features: adapted features of the support set, ``(N, D)``.
             labels: any integers, ``(N,)``; the logits' columns follow their sorted order.
+            weights: what each picture counts, above 0, ``(N,)``: one of weight 2 counts as two; None: 1 each.
 
         Raises:
             SupportError: no head can be made from this support set.
@@ -229,7 +244,7 @@ class AdaptedFilmLearner:
 
     def __call__(self, query_images: Tensor) -> Tensor:
         """Logits ``(Q, way)`` of pictures ``(Q, C, H, W)`` in [0, 1]."""
-        return self.head(self.learner.features(query_images, self.modulations))
+        return self.head(self.learner.features(query_images, self.modulations, "query image"))
 
 
 def _generator(config: FilmConfig, backbone: Backbone, filmed: FiLMedNetwork) -> Generator:

@@ -26,7 +26,7 @@ class FineTuning(FrozenLearner):
 
     def adapt(self, support_images: Tensor, support_labels: Tensor) -> AdaptedHead:
         """Train the head; see :meth:`Learner.adapt`."""
-        features = at_least_float32(self.features(support_images))
+        features = at_least_float32(self.features(support_images, "support image"))
         check_support(features, support_labels)
         members, numbers = members_in_order(support_labels)
         with torch.inference_mode(False), torch.enable_grad():
@@ -70,5 +70,5 @@ class AdaptedHead:
 
     def __call__(self, query_images: Tensor) -> Tensor:
         """Logits ``(Q, way)`` of pictures ``(Q, C, H, W)`` in [0, 1]."""
-        features = self.learner.features(query_images).to(self.weight.dtype)
+        features = self.learner.features(query_images, "query image").to(self.weight.dtype)
         return self.learner.logits(features, self.weight, self.bias)

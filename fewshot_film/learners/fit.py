@@ -20,6 +20,7 @@ from torch import Tensor
 from fewshot_film.config.learners import FiTConfig
 from fewshot_film.film import FiLMedNetwork, Modulation, Modulations
 from fewshot_film.learners.backbone import Backbone
+from fewshot_film.learners.checks import check_finite
 from fewshot_film.learners.discriminants import GaussianHead, SharedCovarianceHead
 from fewshot_film.learners.film_learner import Head
 from fewshot_film.learners.frozen import FrozenLearner, members_in_order
@@ -51,20 +52,27 @@ class FiT(FrozenLearner):
 
     def adapt(self, support_images: Tensor, support_labels: Tensor) -> AdaptedFiT:
         """Fine-tune FiLM and head, then fit the head to the whole support set; see :meth:`Learner.adapt`."""
+        check_finite(support_images, "support image", support_images)
         check_support(support_images.flatten(1), support_labels)
         members, _ = members_in_order(support_labels)
         with torch.inference_mode(False), torch.enable_grad():
             modulations, weights = self._fine_tune(support_images.clone(), members.clone())
         with torch.no_grad():
-            features = self.film_features(support_images, modulations)
+            features = self.film_features(support_images, modulations, "support image")
             head = naive_bayes_head(features, support_labels, self.config.head, weights)
         return AdaptedFiT(self, modulations, weights, head)
 
     @torch.no_grad()
-    def film_features(self, images: Tensor, modulations: Modulations) -> Tensor:
-        """Adapted features ``(B, D)`` of pictures ``(B, C, H, W)`` in [0, 1], in chunks."""
+    def film_features(self, images: Tensor, modulations: Modulations, kind: str = "image") -> Tensor:
+        """Adapted features ``(B, D)`` of pictures ``(B, C, H, W)`` in [0, 1], in chunks.
+
+        Raises:
+            NonFiniteFeaturesError: features are NaN or infinite; says of which pictures, called ``kind``.
+        """
         images = images.contiguous(memory_format=torch.channels_last)
-        return torch.cat([self.filmed(chunk, modulations) for chunk in images.split(self.config.chunk)])
+        found = torch.cat([self.filmed(chunk, modulations) for chunk in images.split(self.config.chunk)])
+        check_finite(found, kind, images)
+        return found
 
     def _fine_tune(self, images: Tensor, members: Tensor) -> tuple[Modulations, tuple[Tensor, ...]]:
         config = self.config
@@ -104,7 +112,7 @@ class AdaptedFiT:
 
     def __call__(self, query_images: Tensor) -> Tensor:
         """Logits ``(Q, way)`` of pictures ``(Q, C, H, W)`` in [0, 1]."""
-        return self.head(self.learner.film_features(query_images, self.modulations))
+        return self.head(self.learner.film_features(query_images, self.modulations, "query image"))
 
 
 def naive_bayes_head(features: Tensor, labels: Tensor, kind: str, weights: Sequence[Tensor]) -> Head:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fewshot_film.config.learners import LearnerConfig
 from fewshot_film.learners.backbone import Backbone
+from fewshot_film.learners.checks import check_finite
 from fewshot_film.learners.learner import Learner
 
 
@@ -32,10 +33,16 @@ class FrozenLearner(Learner):
         return self
 
     @torch.no_grad()
-    def features(self, images: Tensor) -> Tensor:
-        """Features ``(B, D)`` of pictures ``(B, C, H, W)`` in [0, 1], in chunks."""
+    def features(self, images: Tensor, kind: str = "image") -> Tensor:
+        """Features ``(B, D)`` of pictures ``(B, C, H, W)`` in [0, 1], in chunks.
+
+        Raises:
+            NonFiniteFeaturesError: features are NaN or infinite; says of which pictures, called ``kind``.
+        """
         images = images.contiguous(memory_format=torch.channels_last)
-        return torch.cat([cast(Tensor, self.backbone(chunk)) for chunk in images.split(self.config.chunk)])
+        found = torch.cat([cast(Tensor, self.backbone(chunk)) for chunk in images.split(self.config.chunk)])
+        check_finite(found, kind, images)
+        return found
 
 
 def members_in_order(labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from fewshot_film.config.learners import GradientConfig
 from fewshot_film.extras import learn2learn
 from fewshot_film.learners.backbone import Backbone
+from fewshot_film.learners.checks import check_finite
 from fewshot_film.learners.errors import SupportError
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.task_norm import use_task_norm
@@ -126,6 +127,8 @@ class GradientLearner(Learner):
     def _check_support(self, images: Tensor, labels: Tensor, way: int) -> None:
         if len(images) == 0 or len(images) != len(labels):
             raise SupportError(f"{len(images)} support pictures and {len(labels)} labels; expected as many, at least 1")
+        if not self.training:
+            check_finite(images, "support image", images)
         if self.config.way not in (0, way):
             raise SupportError(
                 f"the support set has {way} classes; expected {self.config.way}, as many as the head has learned "
@@ -168,5 +171,9 @@ class AdaptedNetwork:
         """Logits ``(Q, way)`` of pictures ``(Q, C, H, W)`` in [0, 1]."""
         images = query_images.contiguous(memory_format=torch.channels_last)
         if torch.is_grad_enabled() or self.chunk is None:
-            return self.network(images)
-        return torch.cat([self.network(chunk) for chunk in images.split(self.chunk)])
+            logits = self.network(images)
+        else:
+            logits = torch.cat([self.network(chunk) for chunk in images.split(self.chunk)])
+        if not torch.is_grad_enabled():  # in training the loss tells
+            check_finite(logits, "query image", images)
+        return logits

@@ -23,6 +23,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from fewshot_film.learners.checks import check_finite
 from fewshot_film.learners.errors import SupportError
 from fewshot_film.learners.scatter import Metric, Projection, Scatter, Weight
 
@@ -39,9 +40,9 @@ class CovarianceWeights:
     Scatter is a sum over pictures, so that the division by their number is part of the weight.
     """
 
-    own: Callable[[int], Weight]
+    own: Callable[[float], Weight]
     """Weight of the class's scatter about its mean, above 0, from its number of pictures (2 or more)."""
-    shared: Callable[[int], Weight]
+    shared: Callable[[float], Weight]
     """Weight of the scatter of the whole support set about its mean, from the class's number of pictures."""
 
 
@@ -64,6 +65,23 @@ class ClassGroup:
     """``update^-1`` after centring, ``(K, n, n)``: turns ``<x_i, v>`` into what the class's own scatter takes off."""
     logdet: Tensor
     """Logarithm of the determinant of each ``Q_k``, ``(K,)``."""
+    total: float
+    """What the pictures of each class count together; their number without weights."""
+    roots: Tensor | None = None
+    """Square roots of the pictures' weights, ``(K, n)``: each row of the scatter is scaled by its own; None without."""
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Class means, from values that are linear in the rows of the scatter, ``(K, n, *)`` to ``(K, *)``."""
+        if self.roots is None:
+            return values.mean(1)
+        coefficients = self.roots / self.total
+        means: Tensor = (coefficients.unflatten(1, (-1, *[1] * (values.ndim - 2))) * values).sum(1)
+        return means
+
+    def deviations(self, rows: Tensor) -> Tensor:
+        """Rows of the scatter ``(K, n, D)`` less the class means, still scaled by the roots."""
+        means = self.mean(rows)[:, None]
+        return rows - (means if self.roots is None else self.roots[..., None] * means)
 
     @property
     def shrinkage(self) -> Weight:
@@ -91,7 +109,7 @@ class MahalanobisClassifier:
 
     @property
     def support(self) -> Tensor:
-        """Support features about their mean, ``(N, D)``."""
+        """Support features about their mean, ``(N, D)``, each scaled by the square root of its weight if any."""
         return self.scatter.rows
 
     def distances(self, queries: Tensor) -> Tensor:
@@ -134,31 +152,35 @@ class MahalanobisClassifier:
     def _group_distances(self, group: ClassGroup, queries: Projection) -> Tensor:
         """Distances to the classes of one group, ``(K, Q)``."""
         cross, square = group.metric.against(group.rows, queries)
-        mean_cross = cross.mean(1)
-        row_mean = group.gram.mean(2)
-        mean_gram = row_mean.mean(1, keepdim=True)
+        mean_cross = group.mean(cross)
+        row_mean = group.mean(group.gram)  # the gram is symmetric
+        mean_gram = group.mean(row_mean)[:, None]
         distance = square - 2 * mean_cross + mean_gram
         if group.whitening is not None:
             at_mean = group.whitening @ row_mean[..., None]
             distance = distance - torch.baddbmm(at_mean, group.whitening, cross, beta=-1).square().sum(1)
-        elif self.one_shot == "broadcast":
+        elif self.one_shot == "broadcast" and group.total <= 1:
             distance = distance - self._broadcast_term(group, queries)
         return distance
 
     def _broadcast_term(self, group: ClassGroup, queries: Projection) -> Tensor:
         """What a one-shot class's ``S_k = variance * ones`` takes off its distances, ``(K, Q)``."""
-        pictures = self.support[group.rows[:, 0]]
+        pictures = group.mean(self.support[group.rows])
         variance = (pictures + self.centre).var(1, keepdim=True)
         ones = self.scatter.project(torch.ones_like(self.centre)[None])
         to_query = group.metric.inner(queries, ones)[:, 0]
         to_mean = group.metric.inner(self.scatter.project(pictures), ones)
-        half_variance = variance / 2  # lambda of a one-shot class is 1/2
+        half_variance = variance * (group.total / (group.total + 1))  # lambda of a one-shot class is 1/2
         gain = half_variance / (1 + half_variance * group.metric.squares(ones))
         return gain * (to_query - to_mean).square()
 
 
 def fit_mahalanobis(
-    features: Tensor, labels: Tensor, one_shot: OneShot = "zero", weights: CovarianceWeights | None = None
+    features: Tensor,
+    labels: Tensor,
+    one_shot: OneShot = "zero",
+    weights: CovarianceWeights | None = None,
+    sample_weights: Tensor | None = None,
 ) -> MahalanobisClassifier:
     """Fit the classifier to a support set; differentiable in the features and in the weights.
 
@@ -168,6 +190,7 @@ def fit_mahalanobis(
         one_shot: covariance of a class with one picture. ``"zero"``: none of its own. ``"broadcast"``: what the
             reference implementation computes, the variance of the picture over its D features in every entry.
         weights: what the class covariances are made of; default: as in the formula above.
+        sample_weights: what each picture counts, above 0, ``(N,)``: one of weight 2 counts as two; default: 1 each.
 
     Raises:
         SupportError: empty support, shapes that do not fit, features that are not finite, an unknown rule.
@@ -177,28 +200,58 @@ def fit_mahalanobis(
         raise SupportError(f"unknown one_shot rule {one_shot!r}; choose one of {', '.join(ONE_SHOT_RULES)}")
     with torch.autocast(features.device.type, enabled=False):
         features = at_least_float32(features)
-        centre = features.mean(0)
         classes, groups = classes_by_shot(labels)
-        shots = [rows.shape[1] for _, rows in groups]
-        weights = weights or simple_cnaps_weights(len(features))
+        shots: list[float] = [rows.shape[1] for _, rows in groups]
+        roots: list[Tensor | None] = [None] * len(groups)
+        total, centre, deviations = float(len(features)), features.mean(0), None
+        if sample_weights is not None:
+            counted = sample_weights.to(features)
+            total = float(counted.sum())
+            centre = counted @ features / total
+            deviations = counted.sqrt()[:, None] * (features - centre)
+            groups, shots = _by_weight(groups, counted)
+            roots = [counted.sqrt()[rows] for _, rows in groups]
+        weights = weights or simple_cnaps_weights(total)
         shared = [weights.shared(shot) for shot in shots]
         needs_gradient = torch.is_grad_enabled() and (
             features.requires_grad or any(isinstance(weight, Tensor) and weight.requires_grad for weight in shared)
         )
-        scatter = Scatter(features - centre, decompose=not needs_gradient and len(set(shared)) >= DECOMPOSE_FROM)
+        deviations = features - centre if deviations is None else deviations
+        scatter = Scatter(deviations, decompose=not needs_gradient and len(set(shared)) >= DECOMPOSE_FROM)
         fitted = tuple(
-            _fit_group(columns, rows, metric, weights.own(shot) if shot > 1 else 0.0)
-            for (columns, rows), shot, metric in zip(groups, shots, scatter.metrics(shared), strict=True)
+            _fit_group(columns, rows, metric, weights.own(shot) if rows.shape[1] > 1 else 0.0, shot, root)
+            for (columns, rows), shot, root, metric in zip(groups, shots, roots, scatter.metrics(shared), strict=True)
         )
     return MahalanobisClassifier(classes, centre, scatter, fitted, one_shot)
 
 
-def simple_cnaps_weights(num_pictures: int) -> CovarianceWeights:
+def simple_cnaps_weights(num_pictures: float) -> CovarianceWeights:
     """Simple CNAPS's weights for a support set of so many pictures."""
     return CovarianceWeights(
-        own=lambda shot: shot / (shot + 1) / (shot - 1),
-        shared=lambda shot: 1 / (shot + 1) / max(num_pictures - 1, 1),
+        own=lambda shot: shot / (shot + 1) / freedom(shot),
+        shared=lambda shot: 1 / (shot + 1) / freedom(num_pictures),
     )
+
+
+def freedom(total: float) -> float:
+    """What a scatter is divided by to be a covariance: one less than its pictures count.
+
+    Weights may add up to less than 2, where that is too little to divide by: half of them then.
+    """
+    return max(total - 1, total / 2)
+
+
+def _by_weight(
+    groups: list[tuple[Tensor, Tensor]], sample_weights: Tensor
+) -> tuple[list[tuple[Tensor, Tensor]], list[float]]:
+    """Groups of classes whose pictures count as much together, and how much."""
+    found, totals = [], []
+    for columns, rows in groups:
+        sums = sample_weights[rows].sum(1)
+        for total in sums.unique().tolist():
+            found.append((columns[sums == total], rows[sums == total]))
+            totals.append(float(total))
+    return found, totals
 
 
 def check_support(features: Tensor, labels: Tensor) -> None:
@@ -213,8 +266,7 @@ def check_support(features: Tensor, labels: Tensor) -> None:
         )
     if len(features) == 0:
         raise SupportError("the support set is empty; give at least one picture")
-    if not bool(torch.isfinite(features).all()):
-        raise SupportError("support features are not finite; check the network's weights and the pictures")
+    check_finite(features, "support image")
 
 
 def at_least_float32(features: Tensor) -> Tensor:
@@ -240,18 +292,23 @@ def classes_by_shot(labels: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]
     return classes, groups
 
 
-def _fit_group(columns: Tensor, rows: Tensor, metric: Metric, own: Weight) -> ClassGroup:
+def _fit_group(
+    columns: Tensor, rows: Tensor, metric: Metric, own: Weight, total: float, roots: Tensor | None
+) -> ClassGroup:
     gram, logdet = metric.within(rows), metric.logdet.expand(len(rows))
     shot = rows.shape[1]
     if shot == 1:
-        return ClassGroup(columns, rows, metric, gram, None, None, logdet)
+        return ClassGroup(columns, rows, metric, gram, None, None, logdet, total, roots)
     own = torch.as_tensor(own, dtype=gram.dtype, device=gram.device)
     identity = torch.eye(shot, dtype=gram.dtype, device=gram.device)
-    factor = torch.linalg.cholesky(identity + own * _centre(gram))
+    # what takes a class's mean off its rows
+    centring = identity - 1 / shot if roots is None else identity - roots[:, :, None] * roots[:, None] / total
+    within = _centre(gram) if roots is None else centring @ gram @ centring
+    factor = torch.linalg.cholesky(identity + own * within)
     update = factor / own.sqrt()
-    whitening = torch.linalg.solve_triangular(update, (identity - 1 / shot).expand_as(update), upper=False)
+    whitening = torch.linalg.solve_triangular(update, centring.expand_as(update), upper=False)
     logdet = logdet + 2 * factor.diagonal(dim1=1, dim2=2).log().sum(1)
-    return ClassGroup(columns, rows, metric, gram, update, whitening, logdet)
+    return ClassGroup(columns, rows, metric, gram, update, whitening, logdet, total, roots)
 
 
 def _centre(gram: Tensor) -> Tensor:

@@ -27,12 +27,13 @@ class Matching(FilmLearner):
         super().__init__(config, backbone)
         self.scale = nn.Parameter(torch.tensor(config.scale), requires_grad=config.learn_scale)
 
-    def fit_head(self, features: Tensor, labels: Tensor) -> MatchingHead:
+    def fit_head(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> MatchingHead:
         """Keep the support set's directions; see :meth:`FilmLearner.fit_head`."""
         check_support(features, labels)
         classes, members = labels.unique(return_inverse=True)
         directions = F.normalize(at_least_float32(features), dim=1)
-        return MatchingHead(directions, F.one_hot(members, len(classes)).bool(), self.scale)
+        counted = None if weights is None else weights.to(directions).log()
+        return MatchingHead(directions, F.one_hot(members, len(classes)).bool(), self.scale, counted)
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,12 @@ class MatchingHead:
     """Whether a picture is of a class, ``(N, way)``."""
     scale: Tensor
     """Factor of the cosines."""
+    log_weights: Tensor | None = None
+    """Logarithms of what the pictures count, ``(N,)``; None: 1 each."""
 
     def __call__(self, features: Tensor) -> Tensor:
         """Logits ``(Q, way)`` of features ``(Q, D)``: logarithms of the attention that each class gets."""
         cosines = F.normalize(features.to(self.directions.dtype), dim=1) @ self.directions.T
-        attention = (self.scale * cosines).log_softmax(1)
+        scores = self.scale * cosines
+        attention = (scores if self.log_weights is None else scores + self.log_weights).log_softmax(1)
         return attention[:, :, None].masked_fill(~self.is_member, -torch.inf).logsumexp(1)

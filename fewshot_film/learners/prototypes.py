@@ -27,13 +27,13 @@ class Prototypes(FilmLearner):
         super().__init__(config, backbone)
         self.scale = nn.Parameter(torch.tensor(config.scale)) if config.learn_scale else None
 
-    def fit_head(self, features: Tensor, labels: Tensor) -> PrototypeHead:
+    def fit_head(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> PrototypeHead:
         """Average the features of every class; see :meth:`FilmLearner.fit_head`."""
         features = features.float() if features.dtype in (torch.float16, torch.bfloat16) else features
         if self.config.distance == "euclidean":
-            return PrototypeHead(class_means(features, labels), None)
+            return PrototypeHead(class_means(features, labels, weights), None)
         scale = self.config.scale if self.scale is None else self.scale
-        means = class_means(F.normalize(features, dim=1), labels)
+        means = class_means(F.normalize(features, dim=1), labels, weights)
         return PrototypeHead(F.normalize(means, dim=1), scale)
 
 
@@ -61,8 +61,13 @@ def squared_distances(left: Tensor, right: Tensor) -> Tensor:
     return left.square().sum(1, keepdim=True) - 2 * left @ right.T + right.square().sum(1)
 
 
-def class_means(features: Tensor, labels: Tensor) -> Tensor:
+def class_means(features: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean of the rows of every label, ``(way, D)``, in the sorted order of the labels.
+
+    Args:
+        features: ``(N, D)``.
+        labels: any integers, ``(N,)``.
+        weights: what each row counts, above 0, ``(N,)``; None: 1 each.
 
     Raises:
         SupportError: there are no rows, or labels and rows differ in number.
@@ -70,6 +75,9 @@ def class_means(features: Tensor, labels: Tensor) -> Tensor:
     if len(features) == 0 or len(features) != len(labels):
         raise SupportError(f"{len(features)} support pictures and {len(labels)} labels; expected as many, at least 1")
     classes, members, counts = labels.unique(return_inverse=True, return_counts=True)
+    if weights is not None:
+        weights = weights.to(features)
+        features, counts = weights[:, None] * features, weights.new_zeros(len(classes)).index_add(0, members, weights)
     sums = features.new_zeros(len(classes), features.shape[1]).index_add(0, members, features)
     means: Tensor = sums / counts[:, None]
     return means

@@ -29,10 +29,10 @@ class Relation(FilmLearner):
         super().__init__(config, backbone)
         self.compare = RelationModule(self.backbone.feature_dim, config.hidden_dim)
 
-    def fit_head(self, features: Tensor, labels: Tensor) -> RelationHead:
+    def fit_head(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> RelationHead:
         """Average the features of every class; see :meth:`FilmLearner.fit_head`."""
         check_support(features, labels)
-        return RelationHead(self.compare, class_means(at_least_float32(features), labels))
+        return RelationHead(self.compare, class_means(at_least_float32(features), labels, weights))
 
 
 class RelationModule(nn.Module):

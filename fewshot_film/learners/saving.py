@@ -7,9 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from fewshot_film.config.learners import BackboneConfig, LearnerConfig
+from fewshot_film.learners.backbone import Backbone
+from fewshot_film.learners.errors import UnsavableError
 from fewshot_film.learners.learner import Learner
-from fewshot_film.learners.registry import CONFIGS, build_learner
+from fewshot_film.learners.registry import CONFIGS, LEARNERS, build_learner
+from fewshot_film.run.checkpoint import differing_weights
 from fewshot_film.run.config import plain
 from fewshot_film.run.errors import SavedModelError
 from fewshot_film.run.saved_model import SavedModel, load_model, save_model
@@ -23,7 +28,11 @@ def save_learner(folder: Path, learner: Learner, training: Mapping[str, Any], ca
         learner: what to save.
         training: what it was trained on and how, kept in ``config.json``.
         card: text of the model card.
+
+    Raises:
+        UnsavableError: the folder could not be loaded again; nothing is written.
     """
+    check_can_be_rebuilt(learner, "torch.save(learner, file) keeps it as it is")
     save_model(folder, learner.state_dict(), record_of(learner, training), card)
 
 
@@ -32,6 +41,59 @@ def record_of(learner: Learner, training: Mapping[str, Any]) -> dict[str, Any]:
     backbone = dataclasses.replace(learner.config.backbone, weights="")
     config = dataclasses.replace(learner.config, backbone=backbone)
     return {"kind": config.method, "learner": plain(config), "training": plain(training)}
+
+
+def check_can_be_rebuilt(learner: Learner, advice: str) -> None:
+    """Refuse a learner that its configuration does not describe: loaded again it would be another, or an error.
+
+    The network that the configuration describes is built, with random weights, and compared part by part.
+
+    Args:
+        learner: what shall be saved.
+        advice: what else to do, for the error.
+
+    Raises:
+        UnsavableError: says what differs.
+    """
+    method = learner.config.method
+    kind = LEARNERS.get(type(learner.config))
+    difference = ""
+    if kind is not type(learner) or CONFIGS.get(method) is not type(learner.config):
+        difference = f"a {type(learner).__name__} with a {type(learner.config).__name__} is no method of this project"
+    else:
+        backbone = dataclasses.replace(learner.config.backbone, weights="")
+        with torch.random.fork_rng(devices=[]):
+            described = build_learner(dataclasses.replace(learner.config, backbone=backbone))
+        difference = _difference(described, learner)
+    if difference:
+        raise UnsavableError(
+            f"this model could not be loaded again: {difference}. A saved model holds weights and settings, no code; "
+            f"build the learner from its configuration (build_learner), or {advice}. Nothing was written"
+        )
+
+
+def _difference(described: Learner, learner: Learner) -> str:
+    """In which part a learner is not what its configuration describes; empty where it is that."""
+    expected, found = _outline(described), _outline(learner)
+    for name in (*found, *expected):
+        if found.get(name) != expected.get(name):
+            part = f"its part {name!r}" if name else "it"
+            return f"{part} is {_shown(found.get(name))}, and its configuration describes {_shown(expected.get(name))}"
+    problems = differing_weights(described.state_dict(), learner.state_dict())
+    return "; ".join(problems)
+
+
+def _outline(learner: Learner) -> dict[str, str]:
+    """Every module's kind and settings, by name."""
+    return {
+        name: f"{type(module).__module__}.{type(module).__qualname__}({module.extra_repr()})"
+        + ("" if not isinstance(module, Backbone) else f" mirror={module.mirror}")
+        for name, module in learner.named_modules()
+    }
+
+
+def _shown(outline: str | None) -> str:
+    return "missing" if outline is None else outline if len(outline) <= 80 else f"{outline[:77]}..."
 
 
 def load_learner(folder: str | Path) -> Learner:

@@ -17,6 +17,6 @@ class SimpleCNAPS(FilmLearner):
 
     config: SimpleCNAPSConfig
 
-    def fit_head(self, features: Tensor, labels: Tensor) -> MahalanobisClassifier:
+    def fit_head(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> MahalanobisClassifier:
         """Means and covariances of the classes, eq. 2-4; see :meth:`FilmLearner.fit_head`."""
-        return fit_mahalanobis(features, labels, self.config.one_shot)
+        return fit_mahalanobis(features, labels, self.config.one_shot, sample_weights=weights)

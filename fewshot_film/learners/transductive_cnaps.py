@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from fewshot_film.config.learners import TransductiveCNAPSConfig
 from fewshot_film.learners.backbone import Backbone
+from fewshot_film.learners.checks import check_finite
 from fewshot_film.learners.film_learner import FilmFeatures
 from fewshot_film.learners.mahalanobis import CovarianceWeights, MahalanobisClassifier, fit_mahalanobis
 from fewshot_film.learners.prototypes import class_means
@@ -46,10 +47,13 @@ class TransductiveCNAPS(FilmFeatures):
 
     def judge(self, support_images: Tensor, support_labels: Tensor, query_images: Tensor) -> Tensor:
         """Logits ``(Q, way)`` of query pictures ``(Q, C, H, W)``, by support and query pictures together."""
+        if not self.training:  # all pictures make the code: one bad picture would spoil the features of all
+            check_finite(support_images, "support image", support_images)
+            check_finite(query_images, "query image", query_images)
         code = self._code(support_images, support_labels, query_images)
         modulations = self.modulations(support_images, code)
         support = self.support_features(support_images, modulations)
-        queries = self.features(query_images, modulations)
+        queries = self.features(query_images, modulations, "query image")
         logits = self.fit_head(support, support_labels)(queries)
         if self.training or self.config.refinements == 0:
             return logits

@@ -130,7 +130,7 @@ def test_a_support_picture_is_nearest_to_itself():
     assert positions[:, 0].tolist() == list(range(30))
     np.testing.assert_allclose(distances[:, 0], 0, atol=1e-6)
     assert (np.diff(distances, axis=1) >= 0).all()
-    with pytest.raises(ValueError, match="k is 31; expected 1 to 30, the number of support pictures"):
+    with pytest.raises(ValueError, match="k is 31; expected 1 to 30, the number of support images"):
         classifier.nearest_support(images, k=31)
 
 
@@ -159,7 +159,9 @@ def test_settings_by_name():
     expected = {"model": "somewhere", "resize": "stretch", "temperature": None, "device": "auto"}
     assert classifier.get_params() == expected
     assert classifier.set_params(resize="pad").resize == "pad"
-    with pytest.raises(ValueError, match="there is no setting 'size'; the settings are model, resize, temperature"):
+    with pytest.raises(
+        ValueError, match=r"there is no parameter 'size' .*; the parameters are model, resize, temperature"
+    ):
         classifier.set_params(size=3)
 
 
@@ -183,7 +185,7 @@ def test_the_temperature_of_ones_own():
     assert classifier.temperature_ == 2
     expected = torch.from_numpy(-classifier.distances(images) / 2).softmax(1).numpy()
     np.testing.assert_allclose(classifier.predict_proba(images), expected, atol=1e-9)
-    with pytest.raises(ValueError, match="temperature is -1; expected a number above 0, or None"):
+    with pytest.raises(ValueError, match="temperature is -1; expected a finite number above 0, or None"):
         classifier.set_params(temperature=-1).fit(images, labels)
 
 
@@ -252,7 +254,7 @@ def test_pictures_of_mixed_kinds_and_modes():
 @pytest.mark.parametrize(
     ("count", "labels", "message"),
     [
-        (3, ["a", "b"], "3 pictures and 2 labels; expected one label a picture"),
+        (3, ["a", "b"], "3 images and 2 labels; expected one label per image"),
         (0, [], "there are no pictures"),
         (2, ["a", None], "label 1 is None"),
     ],
@@ -272,7 +274,7 @@ def test_a_failed_fit_leaves_the_classifier_as_it_was():
 
 def test_scores_need_as_many_labels():
     classifier, images, _ = fitted()
-    with pytest.raises(ValueError, match="15 pictures and 1 labels"):
+    with pytest.raises(ValueError, match="15 images and 1 labels"):
         classifier.score(images, ["class 0"])
 
 

@@ -32,10 +32,13 @@ def test_classes_in_order(labels, classes):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ("cat", "labels are 'cat'; expected a sequence with one label a picture"),
+        ("cat", "labels are 'cat'; expected a sequence with one label per image"),
         (3, "labels are 3; expected a sequence"),
-        (np.zeros((2, 3)), r"labels have shape \(2, 3\); expected \(N,\), one label a picture"),
-        (["a", None], "label 1 is None; a picture without a class cannot be learned from: leave it out"),
+        (np.zeros((2, 3)), r"labels have shape \(2, 3\); expected \(N,\), one label per image"),
+        (
+            ["a", None],
+            "label 1 is None, a missing value .* an image without a class cannot be learned from: leave it out",
+        ),
         ([1.0, float("nan")], "label 1 is nan"),
         (["a", ["b"]], "label 1 is a list, which cannot name a class"),
     ],
