@@ -63,11 +63,11 @@ lint: $(INSTALLED)  ## style, types, import direction
 	$(RUN) mypy
 	$(VENV)/bin/lint-imports
 
-test: lint  ## lint and the fast tests
-	$(RUN) pytest -m 'not slow'
+test: lint  ## lint and the fast tests, by two workers
+	$(RUN) pytest -m 'not slow' -n 2 --dist worksteal --durations=20
 
 test-all: lint  ## lint and all tests, with new made-up examples each time
-	$(RUN) pytest --hypothesis-profile explore
+	$(RUN) pytest --hypothesis-profile explore -n 2 --dist worksteal --durations=20
 
 clean:  ## remove the environment and what the tools leave
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

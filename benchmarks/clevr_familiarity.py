@@ -202,7 +202,8 @@ def _coloured(rng: np.random.Generator, width: int, height: int, channels: int =
     amplitude = np.maximum(frequency, 1 / max(width, height)) ** -rng.uniform(0.5, 2)
     spectra = np.fft.fft2(rng.normal(size=(channels, height, width))) * amplitude
     noise: Pixels = np.real(np.fft.ifft2(spectra)).transpose(1, 2, 0)
-    return (noise - noise.mean()) / noise.std() * rng.uniform(15, 60) + rng.uniform(80, 170)
+    scaled: Pixels = (noise - noise.mean()) / noise.std() * rng.uniform(15, 60) + rng.uniform(80, 170)
+    return scaled
 
 
 def _grey_coloured(rng: np.random.Generator, width: int, height: int) -> Pixels:

@@ -16,6 +16,7 @@ from PIL import Image
 
 import clevr
 from clevr.answers.answering import Answerer
+from clevr.world.placement import SceneConfig
 from clevr.world.render import render
 from clevr.world.scenes import Scenes
 from fewshot_film.classifier import FewShotClassifier
@@ -79,7 +80,7 @@ def draw_classified(files: Sequence[Path]) -> Figure:
 
 def draw_answered(index: int = SCENE, questions: Sequence[str] = QUESTIONS) -> Figure:
     """A generated scene, questions about it, and what the reasoning model answers."""
-    scenes = Scenes(seed=0, split="example", rules=Rules()).batch(range(index, index + 1))
+    scenes = Scenes(seed=0, split="example", rules=SceneConfig()).batch(range(index, index + 1))
     image = Image.fromarray(render(scenes, 480, 320)[0].permute(1, 2, 0).numpy())
     answerer = Answerer(clevr.load("clevr-small"), image)
     figure = Figure(**SIZE)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+# One thread for each test process and for the programs that it starts, set before torch is imported: what is computed
+# here is too small for two, and the other core belongs to the other worker of `make test`.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from hypothesis import settings
 

@@ -56,7 +56,7 @@ class AnalyseConfig:
             raise ConfigError(f"seed is {self.seed}; expected 0 to {2**32 - 1}")
         if self.analyses is not None and not self.analyses:
             raise ConfigError(f"analyses is empty; expected some of {', '.join(ALL)}")
-        if self.train_split != "train" and "resets" not in self.analyses:
+        if self.train_split != "train" and "resets" not in (self.analyses or ALL):
             raise ConfigError(
                 f"train_split is {self.train_split!r}, and of the analyses only `resets` uses it; leave it out, or ask "
                 "for resets too"

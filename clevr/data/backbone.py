@@ -20,7 +20,7 @@ from clevr.data.feature_config import IMAGENET_MEAN, IMAGENET_STD, RANDOM, Extra
 from clevr.data.reader import ClevrSplit
 from fewshot_film.images import upright
 from fewshot_film.run.errors import UserError
-from fewshot_film.run.parsing import suggestion
+from fewshot_film.run.help import suggestion
 from fewshot_film.run.seeding import derived_seed
 from fewshot_film.run.weights import fetch_state_dict, read_state_dict
 

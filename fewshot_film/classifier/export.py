@@ -50,8 +50,8 @@ def export_onnx(path: Path, fitted: Fitted, backbone: BackboneConfig, resize: Re
     Raises:
         MissingExtraError: the extra ``onnx`` is not installed.
     """
-    for module in ("onnx", "onnxscript"):  # asked for before the work begins
-        optional(module, extra="onnx", what="export_onnx")
+    for package in ("onnx", "onnxscript"):  # asked for before the work begins
+        optional(package, extra="onnx", what="export_onnx")
     module = PlainClassifier(fitted.network, fitted.head, fitted.temperature).cpu().eval()
     example = torch.rand(2, backbone.channels, backbone.image_size, backbone.image_size)
     with torch.no_grad():

@@ -23,7 +23,7 @@ from fewshot_film.film.inject import first_part
 from fewshot_film.learners.errors import WeightsError
 from fewshot_film.learners.length_norm import LengthNorm
 from fewshot_film.run.errors import ConfigError
-from fewshot_film.run.parsing import suggestion
+from fewshot_film.run.help import suggestion
 from fewshot_film.run.weights import fetch_state_dict, read_state_dict
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -22,6 +22,7 @@ from fewshot_film.app.comparing import (
 )
 from fewshot_film.app.pictures import Picture
 from fewshot_film.app.teaching import Group
+from fewshot_film.commands.contenders import without_training
 from fewshot_film.data import SourceError, decode
 from fewshot_film.episodes import HoldOutSampler, build_episode
 from fewshot_film.learners import load_learner, save_learner
@@ -78,14 +79,23 @@ def test_every_step_is_a_whole_comparison(page, root, monkeypatch):
             assert row.difference == pytest.approx(row.accuracy - accuracies[0])
 
 
-def test_differences_are_paired():
-    from fewshot_film.app.comparing import _rows
-
-    one, other = [0.5, 0.7, 0.9], [0.4, 0.7, 0.8]
-    best, second = _rows({"other": other, "one": one}, {"one": 3.0, "other": 0.3})
-    assert best.name == "one"
-    assert (second.difference, second.difference_interval) == pytest.approx(paired_difference(other, one))
-    assert (best.milliseconds, second.milliseconds) == pytest.approx((1000, 100))
+def test_differences_are_paired(page, root):
+    source, model = folder_source(root), load_learner(Path(page.models[0])).eval()
+    found = last(compare(page, source, [page.models[0], "prototypes"], 6, shot=1))
+    learners = {page.models[0]: load_learner(Path(page.models[0])).eval()}
+    learners |= without_training(["prototypes"], model.backbone, model.config)
+    sampler = HoldOutSampler(decode(source, 16, 1), 1)
+    values = {
+        name: [episode_accuracy(learner.eval(), sampler[index]) for index in range(6)]
+        for name, learner in learners.items()
+    }
+    best, second = found.rows
+    assert best.accuracy >= second.accuracy
+    expected = paired_difference(values[second.name], values[best.name])
+    assert (second.difference, second.difference_interval) == pytest.approx(expected)
+    assert second.difference_interval > 0
+    assert best.milliseconds > 0
+    assert second.milliseconds > 0
 
 
 def test_it_can_be_left_at_any_step(page, root):

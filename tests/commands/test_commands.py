@@ -144,7 +144,10 @@ def test_episodes_are_kept_and_replayed(runs: Path, tmp_path: Path, capsys):
         (["evaluate", "{model}", "--data.source=tree"], "no source is named 'tree'; there are folder"),
         (["evaluate", "{model}", "--ways=[40]", "{data}", "--split="], "way is 40, but there are only 30 classes"),
         (["evaluate", "{model}", "--shots=[9]", "{data}", "--split="], "has 8 usable pictures, an episode needs 19"),
-        (["train", "--out=x", "--learner.backbone.weights=nowhere"], "no weights at 'nowhere'"),
+        (
+            ["train", "--out=x", "--learner.backbone.weights=nowhere", "{data}", "--data.split_seed=0"],
+            "no weights at 'nowhere'",
+        ),
         (["train", "--out=x", "--loop.step=3"], "did you mean 'loop.steps'"),
         (["pretrain"], "out"),
     ],

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
 from fewshot_film.learners.unfamiliar import unfamiliar
+
+STRIPES = torch.tensor([0.0, 0, 0, 1, 1, 1, 1, 0]).expand(1, 3, 8, 8)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -21,16 +25,28 @@ def test_in_range_changed_and_all_alike(channels, seed):
     assert torch.equal(changed[0], changed[2])
 
 
-def test_each_way_by_hand(monkeypatch):
-    black_and_white = torch.tensor([0.0, 1.0]).repeat(4).expand(1, 3, 8, 8)
-    expected = {1: 1 - black_and_white, 4: torch.full((1, 3, 8, 8), 0.5)}
-    for ways, pictures in expected.items():
-        monkeypatch.setattr(torch, "randint", lambda *_, ways=ways: torch.tensor(ways))
-        torch.testing.assert_close(unfamiliar(black_and_white), pictures)
-    monkeypatch.setattr(torch, "randint", lambda *_: torch.tensor(2))
-    tinted = unfamiliar(black_and_white)
-    assert tinted.flatten(2).amax(2).unique().numel() == 3  # each colour dimmed by itself
-    torch.testing.assert_close(tinted, black_and_white * tinted.amax((2, 3), keepdim=True))
+def ways_of(changed: torch.Tensor) -> set[str]:
+    """The ways in which STRIPES became this picture, whichever were drawn."""
+    fine = STRIPES[0, 0, 0]
+    smooth = 0.25 + 0.5 * torch.tensor([0, 0, 1, 3, 5, 7, 8, 8]) / 8  # means over fours, and a line between them
+    rows = {"": fine, "coarse": smooth, "inverted": 1 - fine, "inverted coarse": 1 - smooth}
+    for names, row in rows.items():
+        glass = changed.amax((2, 3), keepdim=True) / row.max()
+        if torch.allclose(changed, (row * glass).expand(1, 3, 8, 8), atol=1e-6):
+            assert glass.max() < 1 + 1e-6
+            clear = torch.allclose(glass, torch.ones(1), atol=1e-6)
+            assert clear or glass.unique().numel() == 3  # each colour is dimmed by itself
+            return {*names.split(), *([] if clear else ["tinted"])}
+    raise AssertionError(f"changed in an unknown way: {changed}")
+
+
+def test_each_way_by_hand():
+    found = set()
+    for seed in range(100):
+        torch.manual_seed(seed)
+        found.add(frozenset(ways_of(unfamiliar(STRIPES))))
+    ways = ("inverted", "tinted", "coarse")
+    assert found == {frozenset(some) for count in (1, 2, 3) for some in itertools.combinations(ways, count)}
 
 
 def test_reproducible():

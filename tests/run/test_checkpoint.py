@@ -7,13 +7,13 @@ import pickle
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fewshot_film.run import checkpoint as checkpoint_module
 from fewshot_film.run.checkpoint import (
     Checkpoint,
     differences,
@@ -91,8 +91,10 @@ def test_no_file(tmp_path):
 
 def sealed(path: Path, content: object) -> Path:
     """A file with a right seal around any content, as somebody malicious would make it."""
-    torch.save(content, path)
-    checkpoint_module._seal(path)
+    save = torch.save
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "save", lambda _, file: save(content, file))
+        save_checkpoint(path, Checkpoint({}, Progress(), {}, {}))
     return path
 
 
@@ -160,7 +162,12 @@ def test_an_error_while_writing_leaves_the_old_file(written, example, tmp_path, 
     path = tmp_path / "last.ckpt"
     save_checkpoint(path, example)
     before = path.read_bytes()
-    monkeypatch.setattr(checkpoint_module, "_seal", lambda path: 1 / 0)
+
+    def end_halfway(_: object, file: IO[bytes]) -> None:
+        file.write(before[: len(before) // 2])
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(torch, "save", end_halfway)
     with pytest.raises(ZeroDivisionError):
         save_checkpoint(path, replace(example, config={}))
     assert path.read_bytes() == before

@@ -10,7 +10,6 @@ from clevr.analysis import composition, consistency, embedding, histograms, rese
 from clevr.analysis.consistency import Judged
 from clevr.answers.scores import Score
 from clevr.questions.executor import execute
-from clevr.questions.families import FAMILIES
 from clevr.questions.parser import parse
 from clevr.questions.tokens import ANSWER_WORDS, Vocabulary
 from clevr.world.scene import COLORS, SHAPES, Scene, SceneObject
@@ -56,13 +55,6 @@ def test_neighbours_one_by_one(size: int, seed: int) -> None:
         )
         alike += [kinds[other] == kinds[row] for other in others[:count]]
     assert embedding.neighbours_alike(rows, kinds, count) == pytest.approx(np.mean(alike))
-
-
-def test_every_function_of_a_type_has_a_form_of_its_own() -> None:
-    functions = {family.asks for family in FAMILIES}
-    assert len(functions) == 13
-    looks = {(embedding._type_of(name), embedding._marker(name)) for name in functions}
-    assert len(looks) == 13
 
 
 def test_resets_put_one_row_in_the_place_of_all() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import sys
@@ -11,11 +12,13 @@ import pytest
 import torch
 from PIL import Image
 
+from clevr.analysis import embedding
 from clevr.analysis.subject import Subject, answers_about, read
 from clevr.answers.predict import one_question
 from clevr.cli import COMMANDS
 from clevr.commands.analyse import ALL, AnalyseConfig
 from clevr.data.batches import load_reasoning_data
+from clevr.questions.families import FAMILIES
 from fewshot_film.run.command import main
 from fewshot_film.run.errors import ConfigError
 from tests.clevr.models import a_reasoner, a_saved_model, a_world
@@ -42,6 +45,16 @@ def a_subject(world: Path, **changes: Any) -> Subject:
     reasoner = a_reasoner(**changes)
     data = load_reasoning_data(world, "val", reasoner.config, reasoner.vocabulary)
     return Subject(reasoner, data, {}, data.table, 50, 0)
+
+
+def test_every_function_has_a_look_of_its_own_in_the_legend(world: Path) -> None:
+    subject = dataclasses.replace(a_subject(world), questions=120)
+    finding = embedding.analyse(subject)
+    (legend,) = finding.figure.legends
+    names = [text.get_text().replace(" ", "_") for text in legend.get_texts()]
+    assert set(names) == set(finding.results["functions"]) == {family.asks for family in FAMILIES}
+    looks = {(mark.get_color(), mark.get_marker()) for mark in legend.legend_handles}
+    assert len(looks) == len(names) == 13
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -147,7 +147,16 @@ def test_two_processes(world: Path, tmp_path: Path) -> None:
     """They do what one does with two micro-batches a step, but for rounding."""
     alone = start(world, tmp_path / "alone", "--loop.accumulate=2", "--loop.steps=8")
     finish(alone)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "clevr", "train"]
+    torchrun = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        "-m",
+        "clevr",
+        "train",
+    ]
     words = [f"--data.root={world}", f"--out={tmp_path / 'two'}", *FLAGS, "--loop.steps=8"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(CHECKOUT)}
     done = subprocess.run([*torchrun, *words], env=environment, capture_output=True, text=True, timeout=300)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import pickle
 import re
 from pathlib import Path
@@ -213,8 +214,8 @@ def test_hdf5_without_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         Hdf5Features(path)
 
 
-def _sum_of(store: Hdf5Features, rows: list[int], queue: Any) -> None:
-    queue.put((store.read(rows).sum().item(), store._process))
+def _sum_of(store: Hdf5Features, rows: list[int], opened: list[int], queue: Any) -> None:
+    queue.put((store.read(rows).sum().item(), opened))
 
 
 @pytest.mark.parametrize("kind", ["hdf5", "folder"])
@@ -225,14 +226,19 @@ def test_stores_travel_to_other_processes(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-def test_every_process_opens_hdf5_for_itself(tmp_path: Path) -> None:
-    store = Hdf5Features(an_hdf5(tmp_path / "a.h5"))
+def test_every_process_opens_hdf5_for_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, opened, is_open = an_hdf5(tmp_path / "a.h5"), [], h5py.File
+    monkeypatch.setattr(h5py, "File", lambda *args: (opened.append(os.getpid()), is_open(*args))[1])
+    store = Hdf5Features(path)
+    store.read([0])
     queue: Any = multiprocessing.get_context("fork").Queue()
-    process = multiprocessing.get_context("fork").Process(target=_sum_of, args=(store, [1, 2], queue))
+    process = multiprocessing.get_context("fork").Process(target=_sum_of, args=(store, [1, 2], opened, queue))
     process.start()
-    found, opened_by = queue.get(timeout=60)
+    found, openings = queue.get(timeout=60)
     process.join()
-    assert opened_by == process.pid != store._process
+    assert os.getpid() in opened
+    assert process.pid not in opened
+    assert openings == [*opened, process.pid]
     assert found == pytest.approx(some_rows(np.float32)[[1, 2]].sum().item(), rel=1e-6)
 
 

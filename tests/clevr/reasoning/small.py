@@ -8,21 +8,11 @@ from typing import Any
 
 import torch
 
-from clevr.config import ReasonerConfig
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.reasoning.network import FiLMReasoner
+from tests.clevr import models
 
-SMALL = ReasonerConfig(
-    width=32,
-    height=24,
-    trunk_maps=(6,),
-    trunk_blocks=1,
-    maps=8,
-    word_dim=6,
-    hidden_dim=16,
-    classifier_maps=12,
-    classifier_dim=10,
-)
+SMALL = dataclasses.replace(models.SMALL, trunk_blocks=1, blocks=4, hidden_dim=16, classifier_dim=10)
 
 
 def reasoner(seed: int = 0, **changes: Any) -> FiLMReasoner:

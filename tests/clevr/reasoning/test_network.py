@@ -37,7 +37,8 @@ class TestPaperSize:
     """The numbers of parameters that follow from the paper's description."""
 
     def test_from_features(self) -> None:
-        network = FiLMReasoner(FEATURES)
+        with torch.device("meta"):
+            network = FiLMReasoner(FEATURES)
         parts = {name: num_parameters(part) for name, part in network.named_children()}
         assert parts == {
             "questions": 18_600 + 52_813_824,
@@ -50,7 +51,8 @@ class TestPaperSize:
 
     def test_from_pixels(self) -> None:
         convolutions = (3 * 16 * 128 + 128) + 3 * (128 * 16 * 128 + 128) + 4 * 2 * 128
-        network = FiLMReasoner(PIXELS)
+        with torch.device("meta"):
+            network = FiLMReasoner(PIXELS)
         assert num_parameters(network.trunk) == convolutions
         assert num_parameters(network) == 59_491_652 - 1_182_336 + convolutions
         assert ReasonerConfig() == PIXELS, "the defaults are the paper's"
