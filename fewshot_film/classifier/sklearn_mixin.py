@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, TypeVar
 
 from fewshot_film.run.errors import ConfigError
-from fewshot_film.run.parsing import suggestion
+from fewshot_film.run.help import suggestion
 
 Self = TypeVar("Self", bound="SklearnClassifierMixin")
 

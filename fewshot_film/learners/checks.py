@@ -11,7 +11,7 @@ from fewshot_film.run.errors import UserError
 _LISTED = 10
 
 
-class NonFiniteFeaturesError(UserError, SupportError):
+class NonFiniteFeaturesError(UserError, ValueError):
     """A network made NaN or infinity of an image: every answer that rests on it would be void."""
 
 
