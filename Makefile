@@ -19,7 +19,7 @@ ADD_LEARN2LEARN = $(PIP) --constraint constraints.txt --editable '.[learn2learn]
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: $(INSTALLED)  ## virtual environment in .venv, with learn2learn where there is a C compiler (LEARN2LEARN=no: without)
+install: $(INSTALLED)  ## virtual environment in .venv (LEARN2LEARN=no leaves learn2learn out)
 
 # what `make learn2learn` may not do without is here told in a line, and gone on without
 $(INSTALLED): setup.py pyproject.toml constraints.txt
@@ -30,19 +30,20 @@ $(INSTALLED): setup.py pyproject.toml constraints.txt
 	elif ! command -v $(COMPILER) >/dev/null; then \
 		echo 'no C compiler ($(COMPILER)): learn2learn is left out; MAML, ANIL and Meta-SGD need it, nothing else'; \
 	elif ! { $(ADD_LEARN2LEARN); } >$(VENV)/learn2learn.log 2>&1; then \
-		echo 'learn2learn could not be built and is left out ($(VENV)/learn2learn.log says why); nothing but MAML, ANIL and Meta-SGD needs it'; \
+		echo 'learn2learn could not be built and is left out ($(VENV)/learn2learn.log says why); only MAML, ANIL and' \
+			'Meta-SGD need it'; \
 	else \
 		touch $(VENV)/.learn2learn; \
 	fi
 	touch $@
 
-learn2learn: $(INSTALLED) $(VENV)/.learn2learn  ## add learn2learn (needs a C compiler), or fail: MAML, ANIL, Meta-SGD, its task sets
+learn2learn: $(INSTALLED) $(VENV)/.learn2learn  ## add learn2learn, or fail: it needs a C compiler
 
 $(VENV)/.learn2learn: | $(INSTALLED)
 	$(ADD_LEARN2LEARN)
 	touch $@
 
-demo: $(INSTALLED)  ## train on generated pictures for two minutes, evaluate, and draw an episode
+demo: $(INSTALLED)  ## classify images, train a learner, ask about scenes: a few minutes, no download
 	$(RUN) benchmarks.demo
 
 app: $(INSTALLED)  ## everything in the browser: teach, ask, compare

@@ -38,9 +38,9 @@ setup(
         "clevr": ["py.typed", "models/*/*", "**/*.json", "**/*.yaml"],
     },
     install_requires=[
-        "torch>=2.14",
-        "torchvision>=0.29",
-        "numpy>=2.0",
+        "torch>=2.9",
+        "torchvision>=0.24",
+        "numpy>=2.0.2",
         "pillow>=11",
         "google-crc32c>=1.5",
         "pyyaml>=6",
@@ -94,6 +94,7 @@ setup(
         "License :: OSI Approved :: MIT License",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
 )

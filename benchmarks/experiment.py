@@ -117,10 +117,12 @@ class Experiment:
         models = {stage: [str(runs / stage / "model"), *tasks, *data] for stage in STAGES}
         for stage, model in models.items():
             for name, changes in self.features.items():
-                yield ["evaluate", *model, "--split=val", f"--out={_validation_file(runs / stage, name)}", *changes]
+                out = f"--out={_validation_file(runs / stage, name)}"
+                yield ["evaluate", *model, "--split=val", out, "--overwrite", *changes]
         for stage, model in models.items():
             chosen = preferred(_validation(runs / stage, self.features))
-            yield ["evaluate", *model, "--split=test", f"--out={runs / stage / 'test.json'}", *self.features[chosen]]
+            out = f"--out={runs / stage / 'test.json'}"
+            yield ["evaluate", *model, "--split=test", out, "--overwrite", *self.features[chosen]]
 
 
 def preferred(validation: Mapping[str, Mapping[str, Any]]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import tempfile
 import threading
 import traceback
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fewshot_film.config.commands import AppConfig
+from fewshot_film.errors import UserError
 from fewshot_film.extras import MissingExtraError
 from fewshot_film.run.page import Limits, Page, Visitors
 
@@ -42,19 +44,48 @@ def run(config: AppConfig) -> None:
     Raises:
         MissingExtraError: the extra ``app`` is not installed.
         ModelNotFoundError: there is no such model.
-        OSError: the port is taken.
+        PortError: another program listens there, or this one may not.
     """
     for talkative in ("httpx", "matplotlib"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, _end)  # the server stops first, then raises it again
     with serving(config) as server:
-        socket = server.config.bind_socket()
-        host, port = socket.getsockname()[:2]
+        listening = listen(config.host, config.port)
+        host, port = listening.getsockname()[:2]
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         log.info("the page is at %s  (Ctrl-C ends it)", address)
         if config.open:
             threading.Timer(1.0, webbrowser.open, [address]).start()
-        server.run([socket])
+        server.run([listening])
+
+
+class PortError(UserError, OSError):
+    """Nothing can be served at this address and port."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket bound to an address.
+
+    Args:
+        host: a name or an address, IPv4 or IPv6.
+        port: 0 for one that is free.
+
+    Raises:
+        PortError: another program listens there, or the system does not allow it.
+    """
+    found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    if os.name == "posix":  # elsewhere it would let two programs share a port
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((host, port))
+    except OSError as error:
+        found.close()
+        raise PortError(
+            f"cannot serve the page at {host}, port {port}: {error.strerror or error}. Choose another with --port N, "
+            "or --port 0 for one that is free; or end the program that has it"
+        ) from None
+    found.set_inheritable(True)
+    return found
 
 
 def _end(number: int, _: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,7 +62,8 @@ def run(config: ClassifyConfig) -> None:
     files, pictures = queries.read(classifier.image_size, classifier.channels, config.resize)
     answers = classifier.answer(np.moveaxis(pictures, 1, -1), reject=config.reject)
     named = summarise(files, answers, classifier.classes_.tolist())
-    print(screenful(named, config.out))  # noqa: T201 - the result of the command
+    text = as_json(named, classifier.classes_.tolist()) if config.format == "json" else screenful(named, config.out)
+    print(text)  # noqa: T201 - the result of the command
     if config.out:
         out = Path(config.out)
         out.mkdir(parents=True, exist_ok=True)
@@ -135,6 +137,25 @@ def _score(named: Sequence[Named]) -> str:
     right = sum(bool(one.is_right) for one in judged)
     share = 100 * right / len(judged)
     return f"{right} of {len(judged)} right ({share:.1f} %), by the names of the folders the pictures lie in"
+
+
+def as_json(named: Sequence[Named], classes: Sequence[str]) -> str:
+    """All answers as one JSON document: the classes, the score where truths are known, and a record per image."""
+    judged = [one.is_right for one in named if one.is_right is not None]
+    score = {"right": sum(judged), "of": len(judged)} if judged else None
+    images = [
+        {
+            "file": one.file,
+            "class": None if one.name == NONE else one.name,
+            "probability": one.probability,
+            "otherwise": one.otherwise or None,
+            "distance": one.distance,
+            "truth": one.truth or None,
+            "right": one.is_right,
+        }
+        for one in named
+    ]
+    return json.dumps({"classes": list(classes), "score": score, "images": images}, indent=2, ensure_ascii=False)
 
 
 def as_csv(named: Sequence[Named]) -> str:

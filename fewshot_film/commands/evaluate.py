@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,11 +59,16 @@ def run(config: EvaluateConfig) -> None:
         }
     table = markdown_table(f"{source_title(config.data, images)}, {config.split or 'all'} classes", rows)
     table += "".join(f"\n{note}\n" for note in protocol_notes(images, config.data, leaks))
-    print(table)  # noqa: T201 - the result of the command
+    print(as_json(rows) if config.format == "json" else table)  # noqa: T201 - the result of the command
     if config.out:
         out = Path(config.out)
         write_result(out, config=config, seed=config.seed, results=rows)
         write_text_atomically(out.with_suffix(".md"), table)
+
+
+def as_json(rows: Mapping[str, Any]) -> str:
+    """The rows of the table as one JSON document, every episode's accuracy among their values."""
+    return json.dumps({"rows": rows}, indent=2, ensure_ascii=False)
 
 
 def protocol_notes(images: ImageSet, data: DataConfig, leaks: Leaks | None) -> list[str]:

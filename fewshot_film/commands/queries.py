@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from fewshot_film.data import PictureError
+from fewshot_film.data.decoding import listed
 from fewshot_film.data.errors import data_not_found
 from fewshot_film.data.pictures import Resize, open_picture, to_array
 from fewshot_film.data.stores import FolderStore, Store, open_store
@@ -55,7 +56,7 @@ class Queries:
             PictureError: the one picture that was named cannot be used.
             FileNotFoundError: none can be used.
         """
-        names, pictures = [], []
+        names, pictures, left_out = [], [], list[tuple[str, str]]()
         for name in self.names:
             try:
                 pictures.append(self.one(name, image_size, channels, resize))
@@ -63,7 +64,9 @@ class Queries:
             except PictureError as error:
                 if self.where.is_file() and len(self.names) == 1:
                     raise
-                log.warning("left out: %s", error)
+                left_out.append((name, error.reason))
+        if left_out:
+            log.warning("left out %d of %d files:\n  %s", len(left_out), len(self.names), "\n  ".join(listed(left_out)))
         if not names:
             raise self._not_found()
         return names, np.stack(pictures)

@@ -143,6 +143,8 @@ class EvaluateConfig:
     """auto, cpu, cuda or mps."""
     out: str = ""
     """JSON file for all values; a Markdown table is written beside it."""
+    format: Literal["text", "json"] = "text"
+    """What is printed: a table to read, or one JSON document for scripts; the log goes to the standard error."""
 
     def __post_init__(self) -> None:
         check_at_least(self, 1, "ways", "shots", "query")
@@ -170,6 +172,8 @@ class ClassifyConfig:
     """How a picture becomes square: stretched, its middle cut out, or white added."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
+    format: Literal["text", "json"] = "text"
+    """What is printed: a table to read, or one JSON document for scripts; the log goes to the standard error."""
 
     def __post_init__(self) -> None:
         if self.reject is not None and not 0 <= self.reject <= 1:

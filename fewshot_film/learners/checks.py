@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fewshot_film.learners.errors import SupportError
 from fewshot_film.run.errors import UserError
 
 _LISTED = 10

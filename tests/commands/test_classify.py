@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from pathlib import Path
 
@@ -56,6 +57,16 @@ def test_pictures_are_named_scored_and_drawn(place: Path, folders, tmp_path: Pat
         sheet = np.asarray(picture.convert("RGB")).astype(int)
     blue = np.abs(sheet - (0x00, 0x72, 0xB2)).sum(2) < 30
     assert blue.sum() > 200 * right
+
+
+def test_one_json_document_for_scripts(place: Path, folders, capsys):  # noqa: F811
+    support, query = folders
+    assert classify(place, support, query, "--format=json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["classes"]) == len(list(support.iterdir()))
+    assert found["score"]["of"] == len(found["images"])
+    assert found["score"]["right"] == sum(one["right"] for one in found["images"])
+    assert all(one["class"] in found["classes"] and 0 < one["probability"] <= 1 for one in found["images"])
 
 
 def test_flat_folders_zips_and_single_pictures(place: Path, folders, tmp_path: Path, capsys):  # noqa: F811

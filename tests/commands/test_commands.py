@@ -102,6 +102,10 @@ def test_evaluation_writes_every_value(runs: Path, tmp_path: Path, capsys):
     assert (tmp_path / "result.md").read_text() in printed
     result = json.loads((tmp_path / "result.json").read_text())
     assert set(result["results"]) == {"5-way 1-shot", "5-way 2-shot"}
+    again = [*words[:-1], "--format=json"]
+    assert fewshot_film("evaluate", runs / "train" / "model", *data, *again, "--processes=1") == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert rows["5-way 1-shot"]["values"] == result["results"]["5-way 1-shot"]["values"]
     row = result["results"]["5-way 1-shot"]
     assert row["count"] == len(row["values"]) == 6
     assert row["mean"] == pytest.approx(sum(row["values"]) / 6)
