@@ -161,7 +161,6 @@ COMMANDS = (
         positionals=("run",),
         inputs=(
             "run",
-            "data",
             "evaluation",
         ),
         outputs=(

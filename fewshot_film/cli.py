@@ -148,7 +148,6 @@ COMMANDS = (
         inputs=(
             "run",
             "results",
-            "root",
         ),
         outputs=(
             "out",

@@ -22,7 +22,7 @@ from typing import IO
 import numpy as np
 from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
-from fewshot_film.run.errors import UserError
+from fewshot_film.errors import MissingFileError, UserError
 
 MAX_PIXELS = 89_478_485
 """Default limit on width times height: where Pillow starts to warn of a decompression bomb. Pillow itself
@@ -134,7 +134,7 @@ def read_image(
     if path.is_dir():
         raise ImageError(name or str(path), "is a folder; expected an image file")
     if not path.is_file():
-        raise FileNotFoundError(f"{name}: there is no file {path}" if name else f"there is no file {path}")
+        raise MissingFileError(f"{name}: there is no file {path}" if name else f"there is no file {path}")
     return open_image(path.read_bytes(), name or str(path), min_side=min_side, max_pixels=max_pixels)
 
 

@@ -35,7 +35,7 @@ JOBS: dict[tuple[str, str], str] = {
     ("fewshot-film", "app"): "--models [model]",
     ("fewshot-film", "report"): "meta --root labelled",
     ("clevr-film", "generate"): (
-        "--out world --split val --scenes 3 --width 32 --height 24 --questions_per_scene 40 --workers 1"
+        "--out world --split val --scenes 100 --width 32 --height 24 --questions_per_scene 2 --workers 1"
     ),
     ("clevr-film", "objects"): "--out objects --scenes 2 --width 96 --height 64 --size 12 --min_side 5 --workers 1",
     ("clevr-film", "train"): (
@@ -45,6 +45,7 @@ JOBS: dict[tuple[str, str], str] = {
         "--loop.validate_every=2 --loop.log_every=1"
     ),
     ("clevr-film", "export"): "reasoning --out exported",
+    ("clevr-film", "calibrate"): "exported world --split val --images 100",
     ("clevr-film", "inspect"): "world --sheet sheet.png",
     ("clevr-film", "features"): (
         "world --split val --out features --extractor.backbone=resnet18 --extractor.weights=random "

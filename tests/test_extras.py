@@ -16,7 +16,7 @@ from tests.extras import needs_learn2learn
 from tests.learners.small import SMALL
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/learn2learn.md"])
+@pytest.mark.parametrize("name", ["docs/learn2learn.md"])
 def test_the_command_is_written_down(name):
     assert extras.LEARN2LEARN_COMMAND in (CHECKOUT / name).read_text(encoding="utf-8")
 

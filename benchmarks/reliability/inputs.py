@@ -47,7 +47,9 @@ class Case:
         """The command line."""
         if self.changes:
             places = {**places, self.changes: out / self.changes}
-        return Line(self.program, tuple(word.format(**places, out=out) for word in shlex.split(self.text)))
+        return Line(
+            self.program, tuple(word.format(**places, out=out) for word in shlex.split(f"{self.text} --overwrite"))
+        )
 
     def prepare(self, places: Places, out: Path) -> None:
         """Put into ``out`` what the command expects there."""

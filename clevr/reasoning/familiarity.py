@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clevr.reasoning.image_statistics import GROUPS, LENGTH, image_statistics
+from fewshot_film.errors import InvalidValueError
 from fewshot_film.images import upright
 from fewshot_film.run.errors import SavedModelError
 
@@ -103,7 +104,7 @@ class Familiarity:
             least, most = map(float, record["aspects"])
             found = cls(mean, covariance + np.tril(covariance, -1).T, float(record["threshold"]), (least, most))
             if mean.shape != (LENGTH,) or not np.linalg.eigvalsh(found.covariance).min() > 0:
-                raise ValueError("they are not those of a Gaussian")
+                raise InvalidValueError("they are not those of a Gaussian")
         except (KeyError, TypeError, ValueError, np.linalg.LinAlgError) as error:
             raise SavedModelError(
                 f"what the model's training images look like is damaged ({error}); "
@@ -143,7 +144,7 @@ def fit_familiarity(images: Iterable[Image.Image], seed: int = 0) -> Familiarity
         aspects.append(image.width / image.height)
         statistics.append([image_statistics(changed(image, rng)) for _ in range(_VARIANTS)])
     if len(statistics) < MIN_IMAGES:
-        raise ValueError(f"{len(statistics)} images; expected at least {MIN_IMAGES}")
+        raise InvalidValueError(f"{len(statistics)} images; expected at least {MIN_IMAGES}")
     half = np.array(statistics[::2]).reshape(-1, LENGTH)
     covariance = np.cov(half.T)
     covariance += np.diag(_RIDGE * covariance.diagonal() + 1e-9)

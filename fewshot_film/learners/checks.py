@@ -5,12 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fewshot_film.run.errors import UserError
-
 _LISTED = 10
 
 
-class NonFiniteFeaturesError(UserError, ValueError):
+class NonFiniteFeaturesError(SupportError):
     """A network made NaN or infinity of an image: every answer that rests on it would be void."""
 
 

@@ -118,12 +118,15 @@ def test_one_class_and_one_picture(place: Path, tmp_path: Path):  # noqa: F811
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--query=nowhere"], "query: no data at 'nowhere'. Looked for a picture, or pictures in a folder or zip"),
+        (["--query=nowhere"], "query: there is no 'nowhere'; expected the path of an existing file or folder"),
         (["--query={empty}"], "query: no data at"),
         (["--query={place}/model"], "query: no data at"),
-        (["--query={place}/model/config.json"], "config.json: is not a picture (no known format)"),
-        (["--query={place}/labelled", "--support={empty}"], "Looked for a folder or zip with <class>/<picture>"),
-        (["--query={place}/labelled", "--support=nowhere"], "make one folder per class and put its pictures in it"),
+        (["--query={place}/model/config.json"], "config.json: is not an image (no known format)"),
+        (["--query={place}/labelled", "--support={empty}"], "make one folder per class and put its images in it"),
+        (
+            ["--query={place}/labelled", "--support=nowhere"],
+            "support: there is no 'nowhere'; expected the path of an existing file or folder",
+        ),
         (["--query={place}/labelled", "--reject=2"], "reject is 2.0; expected a share from 0 to 1"),
         (["--query={place}/labelled", "--model=nothing"], "there is no model 'nothing'; models that ship"),
     ],

@@ -143,7 +143,10 @@ def test_episodes_are_kept_and_replayed(runs: Path, tmp_path: Path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["evaluate", "nowhere", "--data.source=glyphs"], "no saved model nowhere"),
+        (
+            ["evaluate", "nowhere", "--data.source=glyphs"],
+            "model: there is no 'nowhere'",
+        ),
         (["evaluate", "{model}", "--data.source=folder"], "root is missing"),
         (["evaluate", "{model}", "--data.source=tree"], "no source is named 'tree'; there are folder"),
         (["evaluate", "{model}", "--ways=[40]", "{data}", "--split="], "way is 40, but there are only 30 classes"),

@@ -72,7 +72,7 @@ def test_splits_are_replayed(compared: Path, place: Path, tmp_path: Path, capsys
         (["--models=[nothing]"], "there is no model 'nothing'"),
         (["--splits=1"], "splits is 1; expected at least 2"),
         (["--shot=8"], "has 8 usable pictures, an episode needs 9 (8 support and 1 query)"),
-        (["--data=nowhere"], "no data at 'nowhere'"),
+        (["--data=nowhere"], "data: there is no 'nowhere'; expected the path of an existing"),
         (["--episode_list=nowhere.json"], "nowhere.json"),
     ],
 )

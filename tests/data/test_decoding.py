@@ -168,11 +168,11 @@ class SlowSource(ImageSource):
 
     def __init__(self, notes: Path) -> None:
         self.inner = array_source([20, 20])
-        self.notes = notes
+        self.marks = notes
         super().__init__("slow", self.inner.class_names, self.inner.labels, self.inner.files)
 
     def load(self, index: int, **options: object) -> object:
-        (self.notes / str(os.getpid())).touch()
+        (self.marks / str(os.getpid())).touch()
         time.sleep(0.02)
         return self.inner.load(index)
 

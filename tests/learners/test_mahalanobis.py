@@ -157,7 +157,12 @@ def test_query_order_and_batching_do_not_matter():
         (torch.zeros(0, 3), torch.zeros(0, dtype=torch.long), "zero", "support set is empty"),
         (torch.zeros(2, 3), torch.zeros(3, dtype=torch.long), "zero", r"features \(2, 3\) and labels \(3,\)"),
         (torch.zeros(2, 3, 1), torch.zeros(2, dtype=torch.long), "zero", r"expected \(N, D\) and \(N,\)"),
-        (torch.full((2, 3), torch.nan), torch.zeros(2, dtype=torch.long), "zero", "not finite"),
+        (
+            torch.full((2, 3), torch.nan),
+            torch.zeros(2, dtype=torch.long),
+            "zero",
+            "NaN or infinity instead of finite features",
+        ),
         (torch.zeros(2, 3), torch.zeros(2, dtype=torch.long), "scalar", "choose one of zero, broadcast"),
     ],
 )

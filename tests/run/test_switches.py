@@ -158,7 +158,13 @@ def test_a_path_that_is_not_there_costs_no_torch(words):
 def test_ctrl_c_stops_generate_within_seconds(workers, tmp_path):
     words = f"generate --split val --scenes 400 --chunk 200 --workers {workers} --out {tmp_path / 'world'}".split()
     process = subprocess.Popen(
-        [sys.executable, "-m", "clevr", *words], cwd=CHECKOUT, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-m", "clevr", *words],
+        cwd=CHECKOUT,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # the tests themselves may run in the background, where a shell has Ctrl-C ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stderr is not None
     assert "400 of 400 scenes to make" in process.stderr.readline()

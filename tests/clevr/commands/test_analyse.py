@@ -33,8 +33,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def found(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All analyses of a tiny model."""
     out = tmp_path_factory.mktemp("found")
-    assert analyse(a_saved_model(out / "model"), world, "--out", out, "--questions=100") == 0
-    return out
+    assert analyse(a_saved_model(out / "model"), world, "--out", out / "analysis", "--questions=100") == 0
+    return out / "analysis"
 
 
 def analyse(*words: object) -> int:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from clevr.cli import COMMANDS
-from clevr.commands.ask import AskConfig, recorded_extractor
-from clevr.data.feature_config import ExtractorConfig
+from clevr.commands.ask import AskConfig
+from clevr.data.feature_config import ExtractorConfig, ExtractorOverrides
 from clevr.reasoning import load
 from clevr.reasoning.loading import training_record
 from fewshot_film.run.command import main
@@ -28,7 +28,7 @@ def test_a_checkpoint_becomes_a_saved_model(tmp_path: Path) -> None:
 
 def test_no_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main("clevr-film", COMMANDS, ["import", str(tmp_path / "film.pt"), "--out", str(tmp_path / "out")]) == 2
-    assert "no checkpoint" in capsys.readouterr().err
+    assert "checkpoint: there is no" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -41,14 +41,12 @@ def test_the_extractor_is_the_recorded_one_unless_told_otherwise(tmp_path: Path)
         "dtype": "float16",
     }
     asked = AskConfig(tmp_path)
-    assert recorded_extractor(asked, {"extractor": recorded}) == ExtractorConfig(
+    assert asked.extractor.complete({"extractor": recorded}) == ExtractorConfig(
         "resnet50", "layer2", normalisation="film"
     )
-    told = dataclasses.replace(asked, extractor=ExtractorConfig(weights="here.pth"))
-    assert recorded_extractor(told, {"extractor": recorded}) == ExtractorConfig(
-        "resnet50", "layer2", "here.pth", "film"
-    )
-    assert recorded_extractor(asked, {}) == ExtractorConfig()
+    told = dataclasses.replace(asked, extractor=ExtractorOverrides(weights="here.pth"))
+    assert told.extractor.complete({"extractor": recorded}) == ExtractorConfig("resnet50", "layer2", "here.pth", "film")
+    assert asked.extractor.complete({}) == ExtractorConfig()
 
 
 def test_records_of_no_model(tmp_path: Path) -> None:

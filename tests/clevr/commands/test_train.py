@@ -75,7 +75,7 @@ def test_a_run_is_exported(config: TrainConfig, tmp_path: Path) -> None:
     exported = load(tmp_path / "exported")
     for one, other in zip(finished.state_dict().values(), exported.state_dict().values(), strict=True):
         assert torch.equal(one, other)
-    assert main("clevr-film", COMMANDS, [*words, "--checkpoint=last", "--half"]) == 0
+    assert main("clevr-film", COMMANDS, [*words, "--checkpoint=last", "--half", "--overwrite"]) == 0
     weights = sum(value.numel() for value in finished.parameters())
     assert (tmp_path / "exported/model.safetensors").stat().st_size < 3 * weights
     assert "6 of 6 steps" in (tmp_path / "exported/README.md").read_text()
