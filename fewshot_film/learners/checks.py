@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fewshot_film.learners.errors import SupportError
+
 _LISTED = 10
 
 

@@ -119,7 +119,7 @@ def test_features_can_be_made_otherwise_for_an_evaluation(runs: Path, tmp_path: 
     for name, flags in given.items():
         for processes in (1, 2) if name == "both" else (1,):
             out = tmp_path / f"{name}.json"
-            more = ["--query=4", "--episodes=6", f"--processes={processes}", f"--out={out}", *flags]
+            more = ["--query=4", "--episodes=6", f"--processes={processes}", f"--out={out}", "--overwrite", *flags]
             assert fewshot_film("evaluate", runs / "pretrain" / "model", *words, *more) == 0
             values[name, processes] = json.loads(out.read_text())["results"]["5-way 1-shot"]["values"]
     assert values["none", 1] == values["plain", 1] != values["both", 1] == values["both", 2]

@@ -53,7 +53,7 @@ def test_training_refuses_a_picture_of_both(leaky: Path, tmp_path: Path, capsys)
 
 def test_evaluation_refuses_reports_or_allows(pictures: Path, leaky: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "result.json"
-    rows = ["--ways=[3]", "--shots=[1]", "--query=2", "--episodes=3", "--processes=1", f"--out={out}"]
+    rows = ["--ways=[3]", "--shots=[1]", "--query=2", "--episodes=3", "--processes=1", f"--out={out}", "--overwrite"]
     words = ["evaluate", pictures / "clean" / "model", "--data.source=folder", *rows]
     assert fewshot_film(*words, f"--data.root={leaky}") == 2
     assert "first 'test/class 10/copy.png', which equals 'train/class 00/0.png'" in capsys.readouterr().err
@@ -77,7 +77,7 @@ def test_evaluation_refuses_reports_or_allows(pictures: Path, leaky: Path, tmp_p
 
 def test_reports_say_that_a_source_is_ordered(pictures: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "result.json"
-    rows = ["--ways=[3]", "--shots=[1]", "--query=2", "--episodes=3", "--processes=1", f"--out={out}"]
+    rows = ["--ways=[3]", "--shots=[1]", "--query=2", "--episodes=3", "--processes=1", f"--out={out}", "--overwrite"]
     words = ["evaluate", pictures / "clean" / "model", "--data.source=folder", f"--data.root={pictures / 'pictures'}"]
     assert fewshot_film(*words, *rows) == 0
     assert "Neighbouring pictures" not in capsys.readouterr().out
@@ -95,7 +95,7 @@ def test_reports_say_that_a_source_is_ordered(pictures: Path, tmp_path: Path, ca
 def test_without_training_classes_nothing_is_looked_for(pictures: Path, tmp_path: Path) -> None:
     shutil.copytree(pictures / "pictures" / "test", tmp_path / "only" / "test")
     out = tmp_path / "result.json"
-    rows = ["--ways=[3]", "--shots=[1]", "--query=2", "--episodes=3", "--processes=1", f"--out={out}"]
+    rows = ["--ways=[3]", "--shots=[1]", "--query=2", "--episodes=3", "--processes=1", f"--out={out}", "--overwrite"]
     words = ["evaluate", pictures / "clean" / "model", "--data.source=folder", f"--data.root={tmp_path / 'only'}"]
     assert fewshot_film(*words, *rows) == 0
     assert json.loads(out.read_text())["results"]["3-way 1-shot"]["shared_with_training"] is None
