@@ -86,11 +86,17 @@ def _resolve(modules: dict[str, nn.Module], after: Iterable[str | Site], stage_o
     return Sites(found.values())
 
 
+_NO_BACKWARD = -1
+"""What torch calls the backward pass in progress where there is none."""
+
+
 class _Call(threading.local):
     """Modulations of the call in progress, per thread; a copy starts without any."""
 
     def __init__(self) -> None:
         self.modulations: Modulations = {}
+        self.backward = _NO_BACKWARD
+        """The backward pass in which they were given."""
 
     def __reduce__(self) -> tuple[type[_Call], tuple[()]]:
         return _Call, ()
@@ -112,7 +118,8 @@ class _Link:
         Raises:
             SiteError: a backward pass runs the network again outside the call that brought the modulations.
         """
-        if self.used and torch._C._current_graph_task_id() != -1:
+        backward = torch._C._current_graph_task_id()
+        if self.used and backward not in (_NO_BACKWARD, self.call.backward):
             raise SiteError(
                 "a layer with FiLM is run again by the backward pass, where the modulations of its call are gone: a "
                 "part of the network is checkpointed (torch.utils.checkpoint). The gradients would be wrong; expected "
@@ -133,7 +140,7 @@ class _SiteHook:
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
         modulations = self.link.call.modulations
-        if not modulations and not torch.compiler.is_compiling():
+        if not torch.compiler.is_compiling():
             self.link.check_recomputation()
         modulation = modulations.get(self.site.name)
         return output if modulation is None else film_along(output, modulation, self.axis)
@@ -259,14 +266,15 @@ class FiLMedNetwork(nn.Module):
             raise SiteError("remove_film took FiLM out of this network; inject it again")
         self.sites.check(modulations)
         call = self._link.call
-        outer = call.modulations
+        outer = call.modulations, call.backward
         call.modulations = modulations
         if modulations and not torch.compiler.is_compiling():
             self._link.used = True
+            call.backward = torch._C._current_graph_task_id()
         try:
             yield self
         finally:
-            call.modulations = outer
+            call.modulations, call.backward = outer
 
     def extra_repr(self) -> str:
         """The sites, as ``print(filmed)`` shows them."""

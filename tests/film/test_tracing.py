@@ -117,6 +117,15 @@ def test_a_checkpoint_inside_the_network_is_refused(use_reentrant: bool) -> None
 
 
 @pytest.mark.parametrize("use_reentrant", [True, False])
+def test_values_of_another_call_do_not_serve_a_checkpoint_inside(use_reentrant: bool) -> None:
+    filmed = recomputing(use_reentrant)
+    first, second = (random_modulations(filmed.sites, seed=seed, dtype=torch.float64) for seed in range(2))
+    loss = filmed(images(2).requires_grad_(), first).square().sum()
+    with filmed.modulated(second), pytest.raises(SiteError, match="run again by the backward pass"):
+        loss.backward()
+
+
+@pytest.mark.parametrize("use_reentrant", [True, False])
 def test_a_checkpoint_inside_a_network_that_never_had_values_works(use_reentrant: bool) -> None:
     filmed = recomputing(use_reentrant)
     x = images(2).requires_grad_()
