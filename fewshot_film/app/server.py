@@ -49,8 +49,8 @@ def run(config: AppConfig) -> None:
     for talkative in ("httpx", "matplotlib"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, _end)  # the server stops first, then raises it again
-    with serving(config) as server:
-        listening = listen(config.host, config.port)
+    # the port first: that it is taken is known at once, what follows takes seconds
+    with listen(config.host, config.port) as listening, serving(config) as server:
         host, port = listening.getsockname()[:2]
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         log.info("the page is at %s  (Ctrl-C ends it)", address)
