@@ -65,8 +65,8 @@ programs_do_their_jobs_elsewhere() {
         "$bin/clevr-film" objects --scenes 4 --out objects --workers 1
         "$bin/clevr-film" train --config clevr/small --print_config >/dev/null
         "$bin/python" two_classes.py
-        "$bin/fewshot-film" pretrain --config glyphs/pretrain --out runs/pretrain --loop.steps 3 --loop.patience null
-        "$bin/fewshot-film" evaluate general-small --data.source glyphs --ways '[5]' --shots '[1]' --episodes 5
+        "$bin/fewshot-film" pretrain --config glyphs/pretrain --out runs/pretrain --loop.steps 3 --loop.warmup_steps 1 --loop.patience null
+        "$bin/fewshot-film" evaluate runs/pretrain/model --data.source glyphs --ways '[5]' --shots '[1]' --episodes 5
         "$bin/fewshot-film" compare --data labelled --splits 3
         "$bin/fewshot-film" classify --support labelled --query labelled --out named
     )
