@@ -1,7 +1,8 @@
 """Sources of pictures, and the decoded sets that episodes are drawn from."""
 
 from fewshot_film.data.decoding import decode
-from fewshot_film.data.errors import PictureError, SourceError
+from fewshot_film.data.errors import PictureError as PictureError
+from fewshot_film.data.errors import SourceError
 from fewshot_film.data.image_set import ImageSet
 from fewshot_film.data.registry import open_source, source_names
 from fewshot_film.data.source import ImageSource
@@ -9,7 +10,6 @@ from fewshot_film.data.source import ImageSource
 __all__ = [
     "ImageSet",
     "ImageSource",
-    "PictureError",
     "SourceError",
     "decode",
     "open_source",
