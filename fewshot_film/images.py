@@ -28,6 +28,10 @@ MAX_PIXELS = 89_478_485
 """Default limit on width times height: where Pillow starts to warn of a decompression bomb. Pillow itself
 refuses twice as many, whatever limit is given here; a JPEG may have :data:`JPEG_FACTOR` times the limit."""
 
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Per channel of RGB in [0, 1], over ImageNet's training images."""
+
 JPEG_FACTOR = 3
 """A JPEG with up to this many times the allowed pixels is decoded at a half, a quarter or an eighth of its size,
 which takes the memory of the reduced image only: cameras of phones make images of 108 and 200 megapixels."""

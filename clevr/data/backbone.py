@@ -16,9 +16,9 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-from clevr.data.feature_config import IMAGENET_MEAN, IMAGENET_STD, RANDOM, ExtractorConfig
+from clevr.data.feature_config import RANDOM, ExtractorConfig
 from clevr.data.reader import ClevrSplit
-from fewshot_film.images import upright
+from fewshot_film.images import IMAGENET_MEAN, IMAGENET_STD, upright
 from fewshot_film.run.errors import UserError
 from fewshot_film.run.help import suggestion
 from fewshot_film.run.seeding import derived_seed

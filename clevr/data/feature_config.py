@@ -12,10 +12,6 @@ RANDOM = "random"
 """Weights that were never trained, for tests."""
 
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
 @dataclass(frozen=True)
 class ExtractorConfig:
     """A layer of a torchvision network, and how pictures are brought to it.

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from clevr.config import ReasonerConfig
-from clevr.data.feature_config import IMAGENET_MEAN, IMAGENET_STD
 from fewshot_film.film import append_coordinates
+from fewshot_film.images import IMAGENET_MEAN, IMAGENET_STD
 
 
 class PixelInput(nn.Module):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Sequence
 from numbers import Real
@@ -11,6 +10,7 @@ from typing import Any, get_args
 from fewshot_film.data.pictures import Resize
 from fewshot_film.errors import shown
 from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.help import suggestion
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -38,6 +38,5 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
     """
     if isinstance(value, str) and value in choices:
         return
-    near = difflib.get_close_matches(value.strip().lower(), choices, n=1) if isinstance(value, str) else []
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    hint = suggestion(value.strip().lower(), choices) if isinstance(value, str) else ""
     raise ConfigError(f"{name} is {shown(value)}{hint}; expected one of {', '.join(choices)}")

@@ -20,14 +20,13 @@ from fewshot_film.config.learners import TORCHVISION, BackboneConfig
 from fewshot_film.errors import InvalidValueError
 from fewshot_film.film import FiLMedNetwork, Sites, inject_film
 from fewshot_film.film.inject import first_part
+from fewshot_film.images import IMAGENET_MEAN, IMAGENET_STD
 from fewshot_film.learners.errors import WeightsError
 from fewshot_film.learners.length_norm import LengthNorm
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.help import suggestion
 from fewshot_film.run.weights import fetch_state_dict, read_state_dict
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 FEATURE_NORMS = "feature_norms."
 
 
