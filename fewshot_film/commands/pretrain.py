@@ -13,8 +13,8 @@ from fewshot_film.commands.common import MAY_DIFFER, open_training, save_trained
 from fewshot_film.config.commands import PretrainConfig
 from fewshot_film.config.learners import PrototypesConfig, SimpleCNAPSConfig
 from fewshot_film.data.batches import LabelledBatches
-from fewshot_film.learners.backbone import build_backbone
 from fewshot_film.learners.learner import Learner
+from fewshot_film.learners.networks import build_backbone
 from fewshot_film.learners.prototypes import Prototypes
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
 from fewshot_film.learners.training import Pretraining

@@ -1,7 +1,7 @@
 """Few-shot learners: one file a method; beside them backbones, the set encoder, heads and evaluation."""
 
 from fewshot_film.learners.anil import ANIL
-from fewshot_film.learners.backbone import Backbone, build_backbone
+from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.cnaps import CNAPS
 from fewshot_film.learners.discriminants import LDA, QDA
 from fewshot_film.learners.errors import SupportError, WeightsError
@@ -14,6 +14,7 @@ from fewshot_film.learners.mahalanobis import MahalanobisClassifier, fit_mahalan
 from fewshot_film.learners.maml import MAML
 from fewshot_film.learners.matching import Matching
 from fewshot_film.learners.meta_sgd import MetaSGD
+from fewshot_film.learners.networks import build_backbone
 from fewshot_film.learners.prototypes import Prototypes
 from fewshot_film.learners.registry import CONFIGS, LEARNERS, build_learner
 from fewshot_film.learners.relation import Relation

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from fewshot_film.config.learners import LearnerConfig
 from fewshot_film.episodes import Episode
-from fewshot_film.learners.backbone import Backbone, build_backbone
+from fewshot_film.learners.backbone import Backbone
+from fewshot_film.learners.networks import build_backbone
 
 
 class Adapted(Protocol):

@@ -14,9 +14,9 @@ import torchvision
 
 from fewshot_film.config.learners import BackboneConfig
 from fewshot_film.film import Modulation, fold_film
-from fewshot_film.learners.backbone import build_backbone
+from fewshot_film.learners.backbone import L2Norm
 from fewshot_film.learners.errors import WeightsError
-from fewshot_film.learners.length_norm import LengthNorm
+from fewshot_film.learners.networks import build_backbone
 from fewshot_film.run.errors import ConfigError
 
 SMALL = BackboneConfig(width=4, blocks=(1, 1), channels=1, image_size=12)
@@ -83,10 +83,10 @@ def test_features_joined_from_the_last_stages_have_a_length_each():
 
 def test_features_raised_to_a_power():
     vectors = torch.tensor([[16.0, -9.0, 0.0]])
-    torch.testing.assert_close(LengthNorm(3, 0.0, 0.5)(vectors), torch.tensor([[4.0, -3.0, 0.0]]))
-    torch.testing.assert_close(LengthNorm(3, 10.0, 0.5)(vectors), torch.tensor([[8.0, -6.0, 0.0]]))
+    torch.testing.assert_close(L2Norm(3, 0.0, 0.5)(vectors), torch.tensor([[4.0, -3.0, 0.0]]))
+    torch.testing.assert_close(L2Norm(3, 10.0, 0.5)(vectors), torch.tensor([[8.0, -6.0, 0.0]]))
     vectors = torch.tensor([[0.0, 1e-9, 0.3, -2.0]], dtype=torch.double, requires_grad=True)
-    LengthNorm(4, 2.0, 0.5)(vectors).sum().backward()
+    L2Norm(4, 2.0, 0.5)(vectors).sum().backward()
     assert vectors.grad.isfinite().all()
     torch.manual_seed(0)
     plain = build_backbone(SMALL).eval()
