@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 from clevr.analysis.subject import Finding, Subject, answers_about
 from clevr.answers.scores import Score
 from clevr.answers.style import COLORS, bars, new_figure
-from clevr.questions.executor import execute
 from clevr.questions.parser import parse
-from clevr.questions.programs import ATTRIBUTES, VALUES
+from clevr.questions.programs import ATTRIBUTES, VALUES, execute
 from clevr.questions.tokens import ANSWER_WORDS
 from clevr.world.scene import Scene
 from fewshot_film.run.seeding import numpy_generator

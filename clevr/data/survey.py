@@ -13,8 +13,7 @@ from PIL import Image
 
 from clevr.data.chunks import PNG_END
 from clevr.data.reader import ClevrSplit
-from clevr.questions.executor import execute
-from clevr.questions.programs import ProgramError
+from clevr.questions.programs import ProgramError, execute
 from clevr.questions.question import Question
 from clevr.questions.tokens import tokenize
 from clevr.world.scene import Scene, SceneObject

@@ -1,6 +1,5 @@
 """CLEVR's questions: programs and their executor, the 90 families, the writer and the reader of texts."""
 
-from clevr.questions.executor import execute, trace
 from clevr.questions.families import FAMILIES, GROUPS, Family
 from clevr.questions.logical_form import LogicalForm
 from clevr.questions.parser import parse
@@ -11,9 +10,11 @@ from clevr.questions.programs import (
     Node,
     ProgramError,
     check_program,
+    execute,
     num_hops,
     program_tree,
     question_type,
+    trace,
 )
 from clevr.questions.question import Question
 from clevr.questions.tokens import ANSWERS, VOCABULARY, tokenize

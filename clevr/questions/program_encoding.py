@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from clevr.questions.executor import Output, trace
-from clevr.questions.programs import ATTRIBUTES, CATALOGUE, VALUES, Program
+from clevr.questions.programs import ATTRIBUTES, CATALOGUE, VALUES, Output, Program, trace
 from clevr.world.scene import RELATIONS, Scene
 
 MAX_HOPS = 4

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from clevr.questions.executor import answer_text
 from clevr.questions.families import global_family_index
-from clevr.questions.programs import Node, num_hops, question_type
+from clevr.questions.programs import Node, answer_text, num_hops, question_type
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,25 +5,217 @@ until two of different answers are among them that are indistinguishable without
 then is the answer chosen, at random. A text is thus as likely to come with one answer as with another, every
 question is a function of its scene and its random numbers alone, and any range of scenes can be
 written on its own.
+
+The questions of one family that a scene could be asked come a few at a time and without end, each with what its text
+alone gives away. Much of it is how *much* the text tells of a set of things (few words, many objects); so that amount,
+a mask, is drawn first and kept for some draws.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 
-from clevr.questions.candidates import MASK_DRAWS, Answer, candidates
-from clevr.questions.executor import answer_text
 from clevr.questions.families import FAMILIES, FAMILY_WEIGHTS, Family
-from clevr.questions.logical_form import LogicalForm, ObjectSet
+from clevr.questions.logical_form import (
+    Description,
+    Intersection,
+    LogicalForm,
+    ObjectSet,
+    Related,
+    Same,
+    Union,
+    implies,
+)
+from clevr.questions.programs import ATTRIBUTES, VALUES, answer_text
 from clevr.questions.question import Question
 from clevr.questions.realizer import realize
-from clevr.questions.referring_expressions import ReferringExpressions, SceneView
-from clevr.questions.sampling import StableRandom
+from clevr.questions.referring_expressions import Origin, ReferringExpressions, SceneView, StableRandom
 from clevr.world.scene import Scene
 from fewshot_film.errors import InvalidValueError
+
+Answer = bool | int | str
+
+
+class Candidate(NamedTuple):
+    """A question that a scene could be asked."""
+
+    answer: Answer
+    about: tuple[ObjectSet, ...]
+    hint: Hashable
+    """What the text gives away of the answer; candidates of the same hint are indistinguishable without the image."""
+
+
+MASK_DRAWS = 12
+"""So many draws in a row tell equally much of their sets."""
+_PAIRS = 8
+"""Of two sets that one draw gives, so many pairs of descriptions are looked at."""
+
+
+def candidates(family: Family, phrases: ReferringExpressions) -> Iterator[list[Candidate]]:
+    """Questions of a family about a scene: an endless series of draws, some of which are empty."""
+    asked, _, attribute = family.asks.partition("_")
+    if "|" in family.about[0]:
+        return _unions(family, phrases)
+    if asked in ("count", "exist"):
+        return _sets(family, phrases)
+    if asked == "query":
+        return _values(family, phrases, attribute)
+    if attribute in ATTRIBUTES:
+        return _equal_values(family, phrases, attribute)
+    return _comparisons(family, phrases)
+
+
+def _shape(family: Family) -> str:
+    return f"s {family.attribute}" if family.about[0][0] == "s" else family.about[0]
+
+
+def _sets(family: Family, phrases: ReferringExpressions) -> Iterator[list[Candidate]]:
+    """How many there are, or whether there are any."""
+    answer = int.bit_count if family.asks == "count" else bool
+    while True:
+        mask = _mask_of_set(family, phrases)
+        for _ in range(MASK_DRAWS):
+            sets = _things(phrases, phrases.origin(_shape(family)), mask)
+            yield [Candidate(answer(objects), (things,), mask) for things, objects in sets]
+
+
+def _mask_of_set(family: Family, phrases: ReferringExpressions) -> int:
+    match family.about[0]:
+        case "s":
+            return 0
+        case "s+":
+            return phrases.mask(family.attribute, least=1)
+        case shape:
+            return phrases.mask(least=int(shape == "x" and family.asks == "exist"))
+
+
+def _things(phrases: ReferringExpressions, origin: Origin | None, mask: int) -> list[tuple[ObjectSet, int]]:
+    """The things of a mask and their objects; in the whole scene, with one description that fits nothing."""
+    if origin is None:
+        return []
+    options = phrases.options(origin, mask)
+    if origin.source is None:
+        absent = phrases.view.absent(mask, phrases.draw.pick)
+        options += [(absent, 0)] if absent else []
+    return [(ObjectSet(description, origin.source), objects) for description, objects in options]
+
+
+def _values(family: Family, phrases: ReferringExpressions, attribute: str) -> Iterator[list[Candidate]]:
+    """Which value an attribute has."""
+    while True:
+        named = phrases.named(_shape(family), attribute)
+        if named is None:
+            yield []
+        else:
+            value = phrases.view.values[attribute][named.object]
+            yield [Candidate(value, (named.things,), _told_of_landmarks(named.things, attribute))]
+
+
+def _told_of_landmarks(things: ObjectSet, attribute: str) -> frozenset[str]:
+    """The values of an attribute that a phrase tells of its landmarks.
+
+    They hint at the value of the things themselves: what is *the large cube* is the only large cube.
+    With eight colours there is next to nothing in it.
+    """
+    if attribute == "color":
+        return frozenset()
+    match things.source:
+        case Related(_, to) | Same(_, to):
+            landmarks = [to]
+        case Intersection(Related(_, one), Related(_, other)):
+            landmarks = [one, other]
+        case _:
+            return frozenset()
+    place = ATTRIBUTES.index(attribute)
+    told = {value for landmark in landmarks if (value := landmark.description[place])}
+    return frozenset(told).union(*(_told_of_landmarks(landmark, attribute) for landmark in landmarks))
+
+
+def _equal_values(family: Family, phrases: ReferringExpressions, attribute: str) -> Iterator[list[Candidate]]:
+    """Whether two objects agree in an attribute."""
+    values = phrases.view.values[attribute]
+    while True:
+        one = phrases.named(family.about[0], attribute)
+        other = one and phrases.named(family.about[1], attribute, one.taken)
+        if one is None or other is None:
+            yield []
+        else:
+            yield [Candidate(values[one.object] == values[other.object], (one.things, other.things), None)]
+
+
+def _comparisons(family: Family, phrases: ReferringExpressions) -> Iterator[list[Candidate]]:
+    """Whether there are more, fewer or as many of these than of those."""
+    plain = family.about == ("x", "x")
+    for masks in _masks_of_sides(family.about, phrases):
+        found: list[Candidate] = []
+        for (one, some), (other, more) in _pairs(phrases, family.about, masks):
+            difference = some.bit_count() - more.bit_count()
+            # Of two plain sets CLEVR asks no less or greater where their sizes are equal; and nobody
+            # need look to know that there are no more red cubes than cubes.
+            even = plain and difference == 0 and family.asks != "equal_integer"
+            if not even and not _contains(other, one) and not _contains(one, other):
+                found.append(Candidate(_COMPARE[family.asks](difference), (one, other), masks))
+        yield found
+
+
+_COMPARE = {
+    "equal_integer": lambda difference: difference == 0,
+    "less_than": lambda difference: difference < 0,
+    "greater_than": lambda difference: difference > 0,
+}
+
+
+def _unions(family: Family, phrases: ReferringExpressions) -> Iterator[list[Candidate]]:
+    """How many there are of these and those together."""
+    shapes = family.about[0].split("|")
+    hidden = (family.attribute,) if family.attribute else ()
+    fitting = phrases.view.fitting
+    for masks in _masks_of_sides(shapes, phrases, *hidden):
+        told = _told(family.attribute, phrases.draw)
+        kept = fitting(told)
+        found: list[Candidate] = []
+        for (one, some), (other, more) in _pairs(phrases, shapes, masks):
+            union = (some | more) & kept
+            # A side without its relation; the relation is idle where the union stays the same.
+            wide, wider = fitting(one.description) | more, some | fitting(other.description)
+            idle = (one.source and wide & kept == union) or (other.source and wider & kept == union)
+            if some != more and not idle and not _contains(one, other) and not _contains(other, one):
+                found.append(Candidate(union.bit_count(), (ObjectSet(told, Union(one, other)),), masks))
+        yield found
+
+
+def _masks_of_sides(shapes: Sequence[str], phrases: ReferringExpressions, *hidden: str) -> Iterator[tuple[int, ...]]:
+    """How much to tell of each of two sets, the same for some draws."""
+    while True:
+        yield from (tuple(phrases.mask(*hidden, least=shape == "x") for shape in shapes),) * MASK_DRAWS
+
+
+def _contains(one: ObjectSet, other: ObjectSet) -> bool:
+    """Whether the words alone tell that all of the other things are among the first."""
+    return one.source is None and implies(other.description, one.description)
+
+
+def _pairs(
+    phrases: ReferringExpressions, shapes: Sequence[str], masks: tuple[int, ...]
+) -> Iterator[tuple[tuple[ObjectSet, int], tuple[ObjectSet, int]]]:
+    """Some pairs of sets, each as things and the objects that they are."""
+    one = phrases.origin(shapes[0])
+    other = one and phrases.origin(shapes[1], one.taken)
+    left, right = _things(phrases, one, masks[0]), _things(phrases, other, masks[1])
+    for _ in range(_PAIRS if left and right else 0):
+        yield phrases.draw.pick(left), phrases.draw.pick(right)
+
+
+def _told(attribute: str, draw: StableRandom) -> Description:
+    """A description that tells one attribute, or nothing."""
+    told = (draw.pick(VALUES[name]) if name == attribute else None for name in ATTRIBUTES)
+    size, color, material, shape = told
+    return size, color, material, shape
+
 
 COUNT_WEIGHTS = (0.8, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 10.0)
 """Sampling weight of each count from 0 to 10 as the answer: large for large counts, which few scenes offer."""
@@ -99,26 +291,28 @@ def write_questions(
             f"num_questions is {num_questions}: each question of a scene is of another family, "
             f"so expected 0 to {len(families)}"
         )
-    draw = StableRandom(rng)
-    view = SceneView(scene)
-    questions: list[Question] = []
+    draw, view, questions = StableRandom(rng), SceneView(scene), list[Question]()
+    first = scene.image_index * num_questions
     for place in draw.order([weights[family.index] for family in families]):
         if len(questions) == num_questions:
             break
         drawn = draw_question(families[place], view, draw)
-        if drawn is None:
-            continue
-        form, answer = drawn
-        questions.append(
-            Question(
-                question=realize(form, draw.pick),
-                image_index=scene.image_index,
-                image_filename=scene.image_filename,
-                split=scene.split,
-                question_index=scene.image_index * num_questions + len(questions),
-                answer=answer_text(answer),
-                program=form.program(),
-                question_family_index=families[place].index,
-            )
-        )
+        if drawn is not None:
+            questions.append(_question(scene, families[place], *drawn, first + len(questions), draw))
     return questions
+
+
+def _question(
+    scene: Scene, family: Family, form: LogicalForm, answer: Answer, number: int, draw: StableRandom
+) -> Question:
+    """The record of a question, in words that are drawn."""
+    return Question(
+        question=realize(form, draw.pick),
+        image_index=scene.image_index,
+        image_filename=scene.image_filename,
+        split=scene.split,
+        question_index=number,
+        answer=answer_text(answer),
+        program=form.program(),
+        question_family_index=family.index,
+    )

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from clevr.analysis import composition, consistency, embedding, histograms, resets
 from clevr.analysis.consistency import Judged
 from clevr.answers.scores import Score
-from clevr.questions.executor import execute
 from clevr.questions.parser import parse
+from clevr.questions.programs import execute
 from clevr.questions.tokens import ANSWER_WORDS, Vocabulary
 from clevr.world.scene import COLORS, SHAPES, Scene, SceneObject
 from fewshot_film.film import Modulation

@@ -12,9 +12,9 @@ from clevr.data.batches import ReasoningData, in_order, load_reasoning_data, unk
 from clevr.data.errors import DataError
 from clevr.data.training_batches import CURRICULUM, Changes, FreshBatches, TrainingBatches
 from clevr.questions.batch import QuestionBatch
-from clevr.questions.executor import execute
 from clevr.questions.families import FAMILIES, GROUPS
 from clevr.questions.parser import parse
+from clevr.questions.programs import execute
 from clevr.questions.tokens import ANSWER_WORDS, CLEVR_VOCABULARY
 from clevr.reasoning.training import answers_of
 from clevr.world.augmentation import Augmentation

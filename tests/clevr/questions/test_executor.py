@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clevr.questions import IllPosedError, Node, ProgramError, Question, check_program, execute, trace
-from clevr.questions.executor import answer_text
+from clevr.questions.programs import answer_text
 from clevr.world.scene import Scene, SceneObject
 from tests.clevr.questions.scenes import random_scene
 from tests.reference import clevr_questions_oracle as oracle

@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clevr.questions.executor import answer_text, execute
 from clevr.questions.program_encoding import referents, trace_hops
-from clevr.questions.programs import IllPosedError, Node
+from clevr.questions.programs import IllPosedError, Node, answer_text, execute
 from clevr.questions.writer import write_questions
 from clevr.world.scene import Scene, SceneObject
 from tests.clevr.questions.scenes import random_scene, scenes

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from clevr.questions.sampling import StableRandom
+from clevr.questions.referring_expressions import StableRandom
 
 
 def test_the_same_generator_gives_the_same_choices() -> None:
