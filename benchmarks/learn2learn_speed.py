@@ -25,7 +25,8 @@ from fewshot_film.data import ImageSet
 from fewshot_film.data.image_set import Pixels
 from fewshot_film.episodes import EpisodeSampler
 from fewshot_film.extras import learn2learn
-from fewshot_film.learners.prototypes import PrototypeHead, class_means
+from fewshot_film.learners.prototypes import PrototypeHead
+from fewshot_film.learners.support import class_means
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import summary, write_result
 

@@ -11,11 +11,10 @@ from torch import Tensor, nn
 from fewshot_film.config.learners import LearnerConfig
 from fewshot_film.film import FoldError, Modulation, Modulations, find_conv_norm_pairs, fold_film, fuse_conv_norm
 from fewshot_film.learners.backbone import Backbone
-from fewshot_film.learners.checks import NonFiniteFeaturesError, check_finite
 from fewshot_film.learners.film_learner import FilmLearner, Head
 from fewshot_film.learners.learner import Learner
-from fewshot_film.learners.mahalanobis import MahalanobisClassifier, fit_mahalanobis
-from fewshot_film.learners.simple_cnaps import SimpleCNAPS
+from fewshot_film.learners.simple_cnaps import MahalanobisClassifier, SimpleCNAPS, fit_mahalanobis
+from fewshot_film.learners.support import NonFiniteFeaturesError, check_finite
 from fewshot_film.run.errors import UserError
 
 MAX_CODE_PICTURES = 500

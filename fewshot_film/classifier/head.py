@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from fewshot_film.learners.mahalanobis import ClassGroup, MahalanobisClassifier
+from fewshot_film.learners.simple_cnaps import ClassGroup, MahalanobisClassifier
 
 
 class MatrixHead(nn.Module):

@@ -12,7 +12,7 @@ from fewshot_film.classifier.errors import ModelNotFoundError
 from fewshot_film.config.learners import BackboneConfig, BackboneName, SimpleCNAPSConfig
 from fewshot_film.errors import shown
 from fewshot_film.learners.learner import Learner
-from fewshot_film.learners.saving import learner_of
+from fewshot_film.learners.registry import learner_of
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
 from fewshot_film.run.saved_model import SavedModel, load_model
 

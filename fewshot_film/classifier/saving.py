@@ -12,8 +12,7 @@ from fewshot_film.classifier.state import Fitted, Loaded
 from fewshot_film.data.pictures import Resize
 from fewshot_film.errors import shown
 from fewshot_film.film import Modulation
-from fewshot_film.learners.errors import UnsavableError
-from fewshot_film.learners.saving import check_can_be_rebuilt, record_of
+from fewshot_film.learners.registry import UnsavableError, check_can_be_rebuilt, record_of
 from fewshot_film.run.errors import SavedModelError
 from fewshot_film.run.saved_model import SavedModel, save_model
 

@@ -20,7 +20,7 @@ from fewshot_film.config.commands import CalibrateConfig
 from fewshot_film.data import ImageSet
 from fewshot_film.episodes import EpisodeSampler
 from fewshot_film.figures import reliability_diagrams
-from fewshot_film.learners.saving import load_learner
+from fewshot_film.learners.registry import load_learner
 from fewshot_film.run.files import write_atomically
 from fewshot_film.run.quiet import hides_bars
 from fewshot_film.run.results import write_result

@@ -22,7 +22,7 @@ from fewshot_film.data.leaks import Leaks, check_no_leaks
 from fewshot_film.episodes import Episodes, EpisodeSampler, MetaDatasetSampler, by_domain
 from fewshot_film.learners.evaluation import evaluate
 from fewshot_film.learners.learner import Learner
-from fewshot_film.learners.saving import save_learner
+from fewshot_film.learners.registry import save_learner
 from fewshot_film.run.config import plain
 from fewshot_film.run.loop import TrainResult
 from fewshot_film.run.seeding import derived_seed

@@ -21,8 +21,9 @@ from fewshot_film.film import remove_film
 from fewshot_film.learners import CONFIGS, Learner, build_learner
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.film_learner import FilmLearner
-from fewshot_film.learners.prototypes import PrototypeHead, class_means
+from fewshot_film.learners.prototypes import PrototypeHead
 from fewshot_film.learners.registry import LEARNERS
+from fewshot_film.learners.support import class_means
 from fewshot_film.run.errors import ConfigError
 
 log = logging.getLogger(__name__)

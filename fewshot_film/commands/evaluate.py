@@ -24,7 +24,7 @@ from fewshot_film.episodes import (
     save_episodes,
 )
 from fewshot_film.learners.evaluation import evaluate
-from fewshot_film.learners.saving import load_learner
+from fewshot_film.learners.registry import load_learner
 from fewshot_film.run.files import write_text_atomically
 from fewshot_film.run.machine import Machine
 from fewshot_film.run.results import summary, write_result

@@ -22,7 +22,7 @@ from fewshot_film.figures import episode_sheet
 from fewshot_film.film import Modulations
 from fewshot_film.learners.film_learner import FilmLearner
 from fewshot_film.learners.learner import Learner
-from fewshot_film.learners.saving import load_learner
+from fewshot_film.learners.registry import load_learner
 from fewshot_film.run.figures import (
     Bar,
     FilmedMaps,

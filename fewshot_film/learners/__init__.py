@@ -1,25 +1,21 @@
 """Few-shot learners: one file a method; beside them backbones, the set encoder, heads and evaluation."""
 
-from fewshot_film.learners.anil import ANIL
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.cnaps import CNAPS
 from fewshot_film.learners.discriminants import LDA, QDA
-from fewshot_film.learners.errors import SupportError, WeightsError
 from fewshot_film.learners.evaluation import evaluate
 from fewshot_film.learners.film_learner import FilmLearner, Head
 from fewshot_film.learners.fine_tuning import FineTuning
 from fewshot_film.learners.fit import FiT
 from fewshot_film.learners.learner import Adapted, Learner
-from fewshot_film.learners.mahalanobis import MahalanobisClassifier, fit_mahalanobis
-from fewshot_film.learners.maml import MAML
+from fewshot_film.learners.maml import ANIL, MAML, MetaSGD
 from fewshot_film.learners.matching import Matching
-from fewshot_film.learners.meta_sgd import MetaSGD
-from fewshot_film.learners.networks import build_backbone
+from fewshot_film.learners.networks import WeightsError, build_backbone
 from fewshot_film.learners.prototypes import Prototypes
-from fewshot_film.learners.registry import CONFIGS, LEARNERS, build_learner
+from fewshot_film.learners.registry import CONFIGS, LEARNERS, build_learner, load_learner, save_learner
 from fewshot_film.learners.relation import Relation
-from fewshot_film.learners.saving import load_learner, save_learner
-from fewshot_film.learners.simple_cnaps import SimpleCNAPS
+from fewshot_film.learners.simple_cnaps import MahalanobisClassifier, SimpleCNAPS, fit_mahalanobis
+from fewshot_film.learners.support import SupportError
 from fewshot_film.learners.transductive_cnaps import TransductiveCNAPS
 from fewshot_film.learners.wrapped import WrappedBackbone
 

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from fewshot_film.config.learners import CNAPSConfig
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.film_learner import FilmLearner
-from fewshot_film.learners.mahalanobis import at_least_float32, check_support
-from fewshot_film.learners.prototypes import class_means
+from fewshot_film.learners.support import at_least_float32, check_support, class_means
 
 
 class CNAPS(FilmLearner):

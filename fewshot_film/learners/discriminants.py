@@ -17,16 +17,10 @@ from torch import Tensor
 
 from fewshot_film.config.learners import LDAConfig, QDAConfig
 from fewshot_film.learners.film_learner import FilmLearner
-from fewshot_film.learners.mahalanobis import (
-    CovarianceWeights,
-    MahalanobisClassifier,
-    at_least_float32,
-    check_support,
-    fit_mahalanobis,
-)
-from fewshot_film.learners.mahalanobis import freedom as covariance_freedom
-from fewshot_film.learners.prototypes import class_means
 from fewshot_film.learners.scatter import Metric, Scatter, Weight
+from fewshot_film.learners.simple_cnaps import CovarianceWeights, MahalanobisClassifier, fit_mahalanobis
+from fewshot_film.learners.simple_cnaps import freedom as covariance_freedom
+from fewshot_film.learners.support import at_least_float32, check_support, class_means
 
 
 class LDA(FilmLearner):

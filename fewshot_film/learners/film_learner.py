@@ -30,15 +30,17 @@ from fewshot_film.film import (
 )
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.bounded_memory import MIB, activation_bytes, draw_subset, in_chunks, through_subset
-from fewshot_film.learners.checks import check_finite
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.set_encoder import SetEncoder
-from fewshot_film.learners.unfamiliar import unfamiliar
-from fewshot_film.learners.whitening import whitening_scales
+from fewshot_film.learners.support import check_finite
 from fewshot_film.run.errors import ConfigError
 
 Head = Callable[[Tensor], Tensor]
 """Features ``(Q, D)`` to logits ``(Q, way)``."""
+LEAST_SPREAD = 0.1
+"""Of a feature, as a share of the mean spread: what hardly varies is not blown up."""
+COARSE = 4
+"""How much smaller outlier images are made and enlarged again, so that fine detail is lost."""
 
 
 class FilmFeatures(Learner):
@@ -262,3 +264,53 @@ def _generator(config: FilmConfig, backbone: Backbone, filmed: FiLMedNetwork) ->
     if config.adaptation == "film":
         return ResidualGenerator(config.code_dim, filmed.sites, **settings)
     return AutoregressiveGenerator(config.code_dim, filmed.sites, backbone.entering_widths(filmed.sites), **settings)
+
+
+def whitening_scales(features: Tensor, power: float) -> Tensor:
+    """What every feature is multiplied by: its spread over the support set to the power ``-power``, up to a constant.
+
+    The constant keeps the sum of the features' variances, so that identity in the covariances of Simple CNAPS weighs
+    as much as before. Labels are not looked at, as they are not for the task code.
+
+    Args:
+        features: of the support set, ``(N, D)``.
+        power: 0 changes nothing, 1 gives all features one spread.
+
+    Returns:
+        ``(D,)``; ones where a single picture, or pictures that are all alike, show no spread.
+    """
+    variances = features.var(0) if len(features) > 1 else features.new_zeros(features.shape[1])
+    spreads = variances.sqrt()
+    if not spreads.any():
+        return features.new_ones(features.shape[1])
+    scales = spreads.clamp_min(LEAST_SPREAD * spreads.mean()).pow(-power)
+    return scales * (variances.sum() / (scales.square() * variances).sum()).sqrt()
+
+
+def unfamiliar(images: Tensor) -> Tensor:
+    """Pictures that look like those of no source, for learning when not to rely on what suits the sources.
+
+    All are changed alike, in one to three ways that are drawn from PyTorch's generator: dark becomes light, they are
+    seen through a coloured glass, fine detail is lost.
+
+    Args:
+        images: ``(N, C, H, W)`` in [0, 1].
+
+    Returns:
+        The same shape and range.
+
+    Source:
+        Hendrycks et al., "Deep Anomaly Detection with Outlier Exposure", ICLR 2019, https://arxiv.org/abs/1812.04606,
+        for learning from made-up outliers; which ones are made up here is our own choice.
+    """
+    ways = int(torch.randint(1, 8, ()))
+    inverted, tinted, coarse = (ways >> bit & 1 for bit in range(3))
+    if inverted:
+        images = 1 - images
+    if tinted:
+        images = images * torch.rand(1, images.shape[1], 1, 1).to(images)
+    if coarse:
+        height, width = images.shape[2:]
+        small = F.adaptive_avg_pool2d(images, (max(1, height // COARSE), max(1, width // COARSE)))
+        images = F.interpolate(small, (height, width), mode="bilinear")
+    return images

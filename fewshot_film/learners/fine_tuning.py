@@ -14,9 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fewshot_film.config.learners import FineTuningConfig
-from fewshot_film.learners.frozen import FrozenLearner, members_in_order
-from fewshot_film.learners.mahalanobis import at_least_float32, check_support
-from fewshot_film.learners.prototypes import class_means
+from fewshot_film.learners.learner import FrozenLearner
+from fewshot_film.learners.support import at_least_float32, check_support, class_means, members_in_order
 
 
 class FineTuning(FrozenLearner):

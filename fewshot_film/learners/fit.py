@@ -20,19 +20,20 @@ from torch import Tensor
 from fewshot_film.config.learners import FiTConfig
 from fewshot_film.film import FiLMedNetwork, Modulation, Modulations
 from fewshot_film.learners.backbone import Backbone
-from fewshot_film.learners.checks import check_finite
 from fewshot_film.learners.discriminants import GaussianHead, SharedCovarianceHead
 from fewshot_film.learners.film_learner import Head
-from fewshot_film.learners.frozen import FrozenLearner, members_in_order
-from fewshot_film.learners.mahalanobis import CovarianceWeights, at_least_float32, check_support, fit_mahalanobis
-from fewshot_film.learners.prototypes import PrototypeHead, class_means
+from fewshot_film.learners.learner import FrozenLearner
+from fewshot_film.learners.prototypes import PrototypeHead
 from fewshot_film.learners.scatter import Scatter
-from fewshot_film.learners.small_tasks import SmallTasks
+from fewshot_film.learners.simple_cnaps import CovarianceWeights, fit_mahalanobis
+from fewshot_film.learners.support import at_least_float32, check_finite, check_support, class_means, members_in_order
 
 START = {"qda": (0.5, 0.5, 1.0), "lda": (1.0, 1.0), "prototypes": ()}
 """The weights of the covariances before the first step: of class, task and identity."""
 SMALLEST = 1e-6
 """What a weight counts for at least, so that a covariance can be inverted."""
+MIN_WAY, MAX_QUERIES = 5, 2000
+"""Fewest classes of a small task, where there are as many, and most queries."""
 
 
 class FiT(FrozenLearner):
@@ -140,3 +141,67 @@ def naive_bayes_head(features: Tensor, labels: Tensor, kind: str, weights: Seque
     own = parts[0] / identity
     covariances = CovarianceWeights(own=lambda shot: own / (shot - 1), shared=lambda shot: shared)
     return GaussianHead(fit_mahalanobis(features, labels, weights=covariances), identity)
+
+
+@dataclass(frozen=True)
+class SmallTask:
+    """Which pictures of a support set make a task."""
+
+    support: Tensor
+    """Indices, ``(N,)``."""
+    support_labels: Tensor
+    """``(N,)`` in ``[0, way)``."""
+    query: Tensor
+    """Indices, ``(M,)``."""
+    query_labels: Tensor
+    """``(M,)``."""
+
+
+class SmallTasks:
+    """Tasks with a random number of the classes, and of each some pictures to learn from and some to be judged by.
+
+    Every class's pictures are dealt once: half of them, rounded up, to learn from, the rest to be judged by. A class
+    with one picture has none to be judged by; where all classes have one, it serves for both.
+
+    Args:
+        members: class of every picture, ``(N,)`` in ``[0, way)``, none left out.
+        size: pictures to learn from in a task, about.
+        generator: where the draws come from.
+
+    Source:
+        Shysheya et al., "FiT", ICLR 2023, appendix A, https://arxiv.org/abs/2206.08671
+    """
+
+    def __init__(self, members: Tensor, size: int, generator: torch.Generator) -> None:
+        self.size, self.generator = size, generator
+        self._support: list[Tensor] = []
+        self._query: list[Tensor] = []
+        for index in range(int(members.max()) + 1):
+            pictures = self._shuffled((members == index).nonzero()[:, 0])
+            half = (len(pictures) + 1) // 2
+            self._support.append(pictures[:half])
+            self._query.append(pictures[half:])
+        if not any(len(pictures) for pictures in self._query):
+            self._query = self._support
+
+    def draw(self) -> SmallTask:
+        """The next task; it has at least one query."""
+        num_classes = len(self._support)
+        low, high = min(num_classes, MIN_WAY), min(num_classes, max(self.size, MIN_WAY))
+        way = int(torch.randint(low, high + 1, (), generator=self.generator))
+        classes = self._shuffled(torch.arange(num_classes))[:way].tolist()
+        with_queries = [index for index in range(num_classes) if len(self._query[index])]
+        if not any(len(self._query[index]) for index in classes):
+            chosen = int(torch.randint(len(with_queries), (), generator=self.generator))
+            classes[0] = with_queries[chosen]
+        shot, queries = max(round(self.size / way), 1), max(MAX_QUERIES // way, 1)
+        support = [self._shuffled(self._support[index])[:shot] for index in classes]
+        query = [self._shuffled(self._query[index])[:queries] for index in classes]
+        return SmallTask(torch.cat(support), _labels(support), torch.cat(query), _labels(query))
+
+    def _shuffled(self, pictures: Tensor) -> Tensor:
+        return pictures[torch.randperm(len(pictures), generator=self.generator)]
+
+
+def _labels(pictures: list[Tensor]) -> Tensor:
+    return torch.arange(len(pictures)).repeat_interleave(torch.tensor([len(part) for part in pictures]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Protocol
+from typing import Protocol, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from fewshot_film.config.learners import LearnerConfig
 from fewshot_film.episodes import Episode
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.networks import build_backbone
+from fewshot_film.learners.support import check_finite
 
 
 class Adapted(Protocol):
@@ -61,3 +62,35 @@ class Learner(nn.Module, ABC):
     def penalty(self, episode: Episode) -> Tensor:
         """What the learner adds to the training loss of an episode, a scalar; nothing unless it says otherwise."""
         return torch.zeros(())
+
+
+class FrozenLearner(Learner):
+    """A frozen backbone, always in evaluation mode, and nothing else that could be saved.
+
+    Args:
+        config: settings of the method.
+        backbone: the network that gives the features; default: built from ``config.backbone``.
+    """
+
+    def __init__(self, config: LearnerConfig, backbone: Backbone | None = None) -> None:
+        super().__init__(config, backbone)
+        self.backbone.requires_grad_(False)
+        self.train()
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of everything but the backbone."""
+        super().train(mode)
+        self.backbone.eval()
+        return self
+
+    @torch.no_grad()
+    def features(self, images: Tensor, kind: str = "image") -> Tensor:
+        """Features ``(B, D)`` of pictures ``(B, C, H, W)`` in [0, 1], in chunks.
+
+        Raises:
+            NonFiniteFeaturesError: features are NaN or infinite; says of which pictures, called ``kind``.
+        """
+        images = images.contiguous(memory_format=torch.channels_last)
+        found = torch.cat([cast(Tensor, self.backbone(chunk)) for chunk in images.split(self.config.chunk)])
+        check_finite(found, kind, images)
+        return found

@@ -1,27 +1,193 @@
-"""MAML: a start from which a few gradient steps on the support set lead to a good classifier.
+"""MAML, ANIL and Meta-SGD: a start from which a few gradient steps on the support set lead to a good classifier.
 
-Finn et al., "Model-Agnostic Meta-Learning", ICML 2017, https://arxiv.org/abs/1703.03400. With ``inner`` set to
-``film+head`` or ``film`` the steps change gamma and beta of the FiLM sites and leave the backbone alone, the idea of
-Zintgraf et al., "Fast Context Adaptation via Meta-Learning" (CAVIA), ICML 2019, https://arxiv.org/abs/1810.03642
+A method of this family says which part of the network the inner steps change, and how long they are; the steps are
+those of learn2learn. Two choices are common to all of them:
+
+- The head starts at zero, so a task may have any number of classes in any order. One learned vector for all classes
+  (Ye and Chao, "How to Train Your MAML to Excel in Few-Shot Classification", ICLR 2022,
+  https://arxiv.org/abs/2106.16245) comes to the same: it adds one number to all logits, which the softmax takes away
+  again. Kao et al. found zero best as well ("MAML is a Noisy Contrastive Learner", ICLR 2022,
+  https://arxiv.org/abs/2106.15367). With ``way`` set, each class has a learned start as in the first paper.
+- BatchNorm takes the statistics of the support set, for query images too: an image is judged by itself, and the
+  statistics fit a network whose weights differ from task to task, which running ones cannot.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import warnings
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fewshot_film.config.learners import InnerConfig
+from fewshot_film.config.learners import ANILConfig, GradientConfig, InnerConfig, MetaSGDConfig
 from fewshot_film.extras import learn2learn
 from fewshot_film.film import FiLMedNetwork
 from fewshot_film.learners.backbone import Backbone
-from fewshot_film.learners.inner_loop import GradientLearner, InnerLoop, LinearHead, Network, Tensors
-from fewshot_film.learners.task_norm import keeping_statistics
+from fewshot_film.learners.learner import Learner
+from fewshot_film.learners.support import SupportError, check_finite
+
+Network = Callable[[Tensor], Tensor]
+"""Pictures ``(B, C, H, W)`` to logits ``(B, way)``."""
+
+
+class Tensors(nn.Module):
+    """A module that holds any tensors as its parameters, those of a graph as well, as learn2learn's copies do."""
+
+    def __init__(self, **tensors: Tensor) -> None:
+        super().__init__()
+        parameters: dict[str, Any] = self._parameters
+        parameters.update(tensors)
+
+
+class LinearHead(Tensors):
+    """A linear classifier."""
+
+    weight: Tensor
+    """``(way, D)``."""
+    bias: Tensor
+    """``(way,)``."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits ``(B, way)`` of features ``(B, D)``."""
+        return F.linear(features, self.weight, self.bias)
+
+
+class GradientLearner(Learner):
+    """Base of the methods with an inner loop.
+
+    Args:
+        config: settings of the method.
+        backbone: the network that gives the features; default: built from ``config.backbone``. Unless
+            ``statistics`` is ``running``, its BatchNorm layers are changed in place.
+
+    Raises:
+        MissingExtraError: learn2learn is not installed.
+    """
+
+    config: GradientConfig
+
+    def __init__(self, config: GradientConfig, backbone: Backbone | None = None) -> None:
+        learn2learn()
+        super().__init__(config, backbone)
+        self.transductive = config.statistics == "transductive"
+        self.backbone.requires_grad_(config.train_backbone)
+        if config.statistics != "running":
+            use_task_norm(self.backbone)
+        self.head_start = LinearHead() if config.way == 0 else nn.Linear(self.backbone.feature_dim, config.way)
+        self.train()
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of everything but the backbone, whose running statistics never change."""
+        super().train(mode)
+        self.backbone.eval()
+        return self
+
+    @abstractmethod
+    def run_inner_loop(self, images: Tensor, targets: Tensor, head: LinearHead, inner: InnerLoop) -> Network:
+        """The network after the inner steps; gradients are enabled.
+
+        Args:
+            images: support pictures, ``(N, C, H, W)``.
+            targets: ``(N,)`` in ``[0, way)``.
+            head: where the head starts.
+            inner: takes the steps.
+        """
+
+    def adapt(self, support_images: Tensor, support_labels: Tensor) -> AdaptedNetwork:
+        """Take the inner steps; see :meth:`Learner.adapt`. Where gradients are disabled they are enabled for it.
+
+        Raises:
+            SupportError: the support set is empty, labels do not fit, or there are not ``way`` classes.
+        """
+        classes, targets = support_labels.unique(return_inverse=True)
+        self._check_support(support_images, support_labels, len(classes))
+        meta_training = torch.is_grad_enabled()
+        with torch.inference_mode(False), torch.enable_grad():
+            images = support_images.clone(memory_format=torch.channels_last)
+            inner = InnerLoop(self._num_steps(), self.config.first_order, meta_training)
+            network = self.run_inner_loop(images, targets.clone(), self.start_of_head(len(classes)), inner)
+        return AdaptedNetwork(network, None if self.transductive else self.config.chunk)
+
+    def start_of_head(self, way: int) -> LinearHead:
+        """The head before the first step."""
+        if isinstance(self.head_start, nn.Linear):
+            return LinearHead(weight=self.head_start.weight, bias=self.head_start.bias)
+        like = next(self.backbone.parameters())
+        weight = like.new_zeros(way, self.backbone.feature_dim, requires_grad=True)
+        return LinearHead(weight=weight, bias=like.new_zeros(way, requires_grad=True))
+
+    def _num_steps(self) -> int:
+        return self.config.inner_steps if self.training else self.config.test_steps or self.config.inner_steps
+
+    def _check_support(self, images: Tensor, labels: Tensor, way: int) -> None:
+        if len(images) == 0 or len(images) != len(labels):
+            raise SupportError(f"{len(images)} support pictures and {len(labels)} labels; expected as many, at least 1")
+        if not self.training:
+            check_finite(images, "support image", images)
+        if self.config.way not in (0, way):
+            raise SupportError(
+                f"the support set has {way} classes; expected {self.config.way}, as many as the head has learned "
+                "starts for: train with learner.way 0 for any number"
+            )
+
+
+@dataclass(frozen=True)
+class InnerLoop:
+    """Takes the inner steps."""
+
+    num_steps: int
+    first_order: bool
+    meta_training: bool
+    """Whether gradients of the result will be asked for."""
+
+    @property
+    def needs_first_order(self) -> bool:
+        """Whether the steps need no gradients of gradients."""
+        return self.first_order or not self.meta_training
+
+    def __call__(self, algorithm: Any, inputs: Tensor, targets: Tensor) -> Any:
+        """What learn2learn's ``algorithm`` wraps, after the steps on the cross-entropy of ``inputs``."""
+        fast = algorithm.clone()
+        for _ in range(self.num_steps):
+            fast.adapt(F.cross_entropy(fast(inputs), targets))
+        return fast.module
+
+
+@dataclass(frozen=True)
+class AdaptedNetwork:
+    """A classifier for one task."""
+
+    network: Network
+    """The network after the inner steps."""
+    chunk: int | None
+    """Pictures that go through it at once where no gradient is needed; None: all, they help each other."""
+
+    def __call__(self, query_images: Tensor) -> Tensor:
+        """Logits ``(Q, way)`` of pictures ``(Q, C, H, W)`` in [0, 1]."""
+        images = query_images.contiguous(memory_format=torch.channels_last)
+        if torch.is_grad_enabled() or self.chunk is None:
+            logits = self.network(images)
+        else:
+            logits = torch.cat([self.network(chunk) for chunk in images.split(self.chunk)])
+        if not torch.is_grad_enabled():  # in training the loss tells
+            check_finite(logits, "query image", images)
+        return logits
 
 
 class MAML(GradientLearner):
-    """All weights, or FiLM with or without the head, adapted by steps of one size."""
+    """All weights, or FiLM with or without the head, adapted by steps of one size.
+
+    Source:
+        Finn et al., "Model-Agnostic Meta-Learning", ICML 2017, https://arxiv.org/abs/1703.03400. With ``inner`` set to
+        ``film+head`` or ``film`` the steps change gamma and beta and leave the backbone alone, the idea of Zintgraf et
+        al., "Fast Context Adaptation via Meta-Learning" (CAVIA), ICML 2019, https://arxiv.org/abs/1810.03642
+    """
 
     config: InnerConfig
 
@@ -110,3 +276,108 @@ class FastFilm(FastNetwork):
         filmed: FiLMedNetwork = self.__dict__["filmed"]
         with filmed.modulated(filmed.sites.split(self.film.flat)):
             return super().forward(images)
+
+
+class ANIL(GradientLearner):
+    """Almost no inner loop: the steps change the head alone, and the backbone is meta-trained through them.
+
+    Source:
+        Raghu et al., "Rapid Learning or Feature Reuse?", ICLR 2020, https://arxiv.org/abs/1909.09157
+    """
+
+    config: ANILConfig
+
+    def run_inner_loop(self, images: Tensor, targets: Tensor, head: LinearHead, inner: InnerLoop) -> Network:
+        """Features once, then steps of the head; see :meth:`GradientLearner.run_inner_loop`."""
+        library = learn2learn()
+        body = library.clone_module(self.backbone)
+        if self.transductive:
+            features = body(images)
+        else:
+            with keeping_statistics(body):
+                features = body(images)
+        algorithm = library.algorithms.MAML(head, lr=self.config.inner_rate, first_order=inner.needs_first_order)
+        adapted = inner(algorithm, features, targets)
+        return lambda queries: adapted(body(queries))
+
+
+class MetaSGD(MAML):
+    """MAML whose step sizes are learned too, one for every weight.
+
+    They start at ``inner_rate``; a head that starts at zero shares its rates among the classes.
+
+    Source:
+        Li et al., "Meta-SGD: Learning to Learn Quickly for Few-Shot Learning", 2017, https://arxiv.org/abs/1707.09835
+    """
+
+    config: MetaSGDConfig
+
+    def __init__(self, config: MetaSGDConfig, backbone: Backbone | None = None) -> None:
+        super().__init__(config, backbone)
+        changed = self.start(self.backbone, self.start_of_head(config.way or 1)).parameters()
+        self.rates = nn.ParameterList(torch.full_like(each.detach(), config.inner_rate) for each in changed)
+
+    def algorithm(self, start: FastNetwork, first_order: bool) -> Any:
+        """See :meth:`MAML.algorithm`."""
+        rates = [rate.expand_as(each) for rate, each in zip(self.rates, start.parameters(), strict=True)]
+        return learn2learn().algorithms.MetaSGD(start, lrs=rates, first_order=first_order)
+
+    def run_inner_loop(self, images: Tensor, targets: Tensor, head: LinearHead, inner: InnerLoop) -> Network:
+        """See :meth:`MAML.run_inner_loop`."""
+        with warnings.catch_warnings():
+            # learn2learn keeps the inner gradients in .grad of weights that are no leaves
+            warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf", UserWarning)
+            return super().run_inner_loop(images, targets, head, inner)
+
+
+class TaskNorm(nn.BatchNorm2d):
+    """BatchNorm by the statistics of its batch, in training and in evaluation, which a copy can be made to keep.
+
+    The running statistics of the layer that it was stay in the state dict, unused and unchanged, so that weights
+    come and go as with the plain network.
+
+    Source:
+        MetaBN of Bronskill et al., "TaskNorm", ICML 2020, section 3.3, https://arxiv.org/abs/2003.03284
+    """
+
+    keeping = False
+    kept: tuple[Tensor, Tensor] | None = None
+    """Mean and variance, ``(1, C, 1, 1)`` each, that take the place of the batch's."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise ``(B, C, H, W)``."""
+        if self.kept is not None:
+            mean, variance = self.kept
+            scale = (variance + self.eps).rsqrt() * self.weight.view(1, -1, 1, 1)
+            return (x * scale + (self.bias.view(1, -1, 1, 1) - mean * scale)).to(x.dtype)
+        if self.keeping:
+            wide = x.to(self.weight.dtype)
+            variance, mean = torch.var_mean(wide, (0, 2, 3), correction=0, keepdim=True)
+            self.kept = mean, variance
+        return F.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
+
+
+def use_task_norm(network: nn.Module) -> None:
+    """Make a :class:`TaskNorm` of every ``BatchNorm2d`` with a weight in a network, in place.
+
+    Layers stay the objects that they are, with their weights, names and hooks.
+    """
+    for module in network.modules():
+        if type(module) is nn.BatchNorm2d and module.affine:
+            module.__class__ = TaskNorm
+
+
+@contextmanager
+def keeping_statistics(network: nn.Module) -> Iterator[None]:
+    """The statistics of the batch that goes through the network within the block serve every later one.
+
+    The network must be a copy made for one task: it keeps them for good.
+    """
+    layers = [module for module in network.modules() if isinstance(module, TaskNorm)]
+    for layer in layers:
+        layer.keeping = True
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.keeping = False

@@ -16,11 +16,14 @@ from torchvision.models.resnet import BasicBlock
 from fewshot_film.config.learners import TORCHVISION, BackboneConfig
 from fewshot_film.errors import InvalidValueError
 from fewshot_film.learners.backbone import Backbone
-from fewshot_film.learners.errors import WeightsError
 from fewshot_film.learners.wrapped import WrappedBackbone, without_classifier
-from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.errors import ConfigError, UserError
 from fewshot_film.run.help import suggestion
 from fewshot_film.run.weights import fetch_state_dict, read_state_dict
+
+
+class WeightsError(UserError):
+    """Backbone weights could not be found, fetched or fitted to the network."""
 
 
 def build_backbone(config: BackboneConfig) -> Backbone:

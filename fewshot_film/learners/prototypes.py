@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from fewshot_film.config.learners import PrototypesConfig
 from fewshot_film.learners.backbone import Backbone
-from fewshot_film.learners.errors import SupportError
 from fewshot_film.learners.film_learner import FilmLearner
+from fewshot_film.learners.support import class_means
 
 
 class Prototypes(FilmLearner):
@@ -59,25 +59,3 @@ def squared_distances(left: Tensor, right: Tensor) -> Tensor:
     centre = right.mean(0)  # numbers near zero keep more digits through the difference below
     left, right = left - centre, right - centre
     return left.square().sum(1, keepdim=True) - 2 * left @ right.T + right.square().sum(1)
-
-
-def class_means(features: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Mean of the rows of every label, ``(way, D)``, in the sorted order of the labels.
-
-    Args:
-        features: ``(N, D)``.
-        labels: any integers, ``(N,)``.
-        weights: what each row counts, above 0, ``(N,)``; None: 1 each.
-
-    Raises:
-        SupportError: there are no rows, or labels and rows differ in number.
-    """
-    if len(features) == 0 or len(features) != len(labels):
-        raise SupportError(f"{len(features)} support pictures and {len(labels)} labels; expected as many, at least 1")
-    classes, members, counts = labels.unique(return_inverse=True, return_counts=True)
-    if weights is not None:
-        weights = weights.to(features)
-        features, counts = weights[:, None] * features, weights.new_zeros(len(classes)).index_add(0, members, weights)
-    sums = features.new_zeros(len(classes), features.shape[1]).index_add(0, members, features)
-    means: Tensor = sums / counts[:, None]
-    return means

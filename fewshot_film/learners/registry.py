@@ -1,9 +1,17 @@
-"""Which class implements which method."""
+"""Which class implements which method, and learners saved as a folder and loaded again by that name."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
 from fewshot_film.config.learners import (
     ANILConfig,
+    BackboneConfig,
     CNAPSConfig,
     FineTuningConfig,
     FiTConfig,
@@ -18,20 +26,22 @@ from fewshot_film.config.learners import (
     SimpleCNAPSConfig,
     TransductiveCNAPSConfig,
 )
-from fewshot_film.learners.anil import ANIL
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.cnaps import CNAPS
 from fewshot_film.learners.discriminants import LDA, QDA
 from fewshot_film.learners.fine_tuning import FineTuning
 from fewshot_film.learners.fit import FiT
 from fewshot_film.learners.learner import Learner
-from fewshot_film.learners.maml import MAML
+from fewshot_film.learners.maml import ANIL, MAML, MetaSGD
 from fewshot_film.learners.matching import Matching
-from fewshot_film.learners.meta_sgd import MetaSGD
 from fewshot_film.learners.prototypes import Prototypes
 from fewshot_film.learners.relation import Relation
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
 from fewshot_film.learners.transductive_cnaps import TransductiveCNAPS
+from fewshot_film.run.checkpoint import differing_weights
+from fewshot_film.run.config import plain
+from fewshot_film.run.errors import SavedModelError
+from fewshot_film.run.saved_model import SavedModel, load_model, save_model
 
 LEARNERS: dict[type[LearnerConfig], type[Learner]] = {
     SimpleCNAPSConfig: SimpleCNAPS,
@@ -70,3 +80,126 @@ def build_learner(config: LearnerConfig, backbone: Backbone | None = None) -> Le
         known = ", ".join(sorted(found.__name__ for found in LEARNERS))
         raise TypeError(f"a {type(config).__name__} is the configuration of no method; expected one of {known}")
     return learner(config, backbone)
+
+
+class UnsavableError(SavedModelError, ValueError):
+    """What a saved model's folder cannot hold, so that it could not be loaded again; nothing was written."""
+
+
+def save_learner(folder: Path, learner: Learner, training: Mapping[str, Any], card: str) -> None:
+    """Save a learner; the folder is complete or, after a kill, as it was before.
+
+    Args:
+        folder: made, or replaced.
+        learner: what to save.
+        training: what it was trained on and how, kept in ``config.json``.
+        card: text of the model card.
+
+    Raises:
+        UnsavableError: the folder could not be loaded again; nothing is written.
+    """
+    check_can_be_rebuilt(learner, "torch.save(learner, file) keeps it as it is")
+    save_model(folder, learner.state_dict(), record_of(learner, training), card)
+
+
+def record_of(learner: Learner, training: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``config.json`` says of a learner: from it and its weights :func:`learner_of` makes the learner again."""
+    backbone = dataclasses.replace(learner.config.backbone, weights="")
+    config = dataclasses.replace(learner.config, backbone=backbone)
+    return {"kind": config.method, "learner": plain(config), "training": plain(training)}
+
+
+def check_can_be_rebuilt(learner: Learner, advice: str) -> None:
+    """Refuse a learner that its configuration does not describe: loaded again it would be another, or an error.
+
+    The network that the configuration describes is built, with random weights, and compared part by part.
+
+    Args:
+        learner: what shall be saved.
+        advice: what else to do, for the error.
+
+    Raises:
+        UnsavableError: says what differs.
+    """
+    method = learner.config.method
+    kind = LEARNERS.get(type(learner.config))
+    difference = ""
+    if kind is not type(learner) or CONFIGS.get(method) is not type(learner.config):
+        difference = f"a {type(learner).__name__} with a {type(learner.config).__name__} is no method of this project"
+    else:
+        backbone = dataclasses.replace(learner.config.backbone, weights="")
+        with torch.random.fork_rng(devices=[]):
+            described = build_learner(dataclasses.replace(learner.config, backbone=backbone))
+        difference = _difference(described, learner)
+    if difference:
+        raise UnsavableError(
+            f"this model could not be loaded again: {difference}. A saved model holds weights and settings, no code; "
+            f"build the learner from its configuration (build_learner), or {advice}. Nothing was written"
+        )
+
+
+def _difference(described: Learner, learner: Learner) -> str:
+    """In which part a learner is not what its configuration describes; empty where it is that."""
+    expected, found = _outline(described), _outline(learner)
+    for name in (*found, *expected):
+        if found.get(name) != expected.get(name):
+            part = f"its part {name!r}" if name else "it"
+            return f"{part} is {_shown(found.get(name))}, and its configuration describes {_shown(expected.get(name))}"
+    problems = differing_weights(described.state_dict(), learner.state_dict())
+    return "; ".join(problems)
+
+
+def _outline(learner: Learner) -> dict[str, str]:
+    """Every module's kind and settings, by name."""
+    return {
+        name: f"{type(module).__module__}.{type(module).__qualname__}({module.extra_repr()})"
+        + ("" if not isinstance(module, Backbone) else f" mirror={module.mirror}")
+        for name, module in learner.named_modules()
+    }
+
+
+def _shown(outline: str | None) -> str:
+    return "missing" if outline is None else outline if len(outline) <= 80 else f"{outline[:77]}..."
+
+
+def load_learner(folder: str | Path) -> Learner:
+    """The learner saved in a folder, on the CPU, in evaluation mode.
+
+    Raises:
+        SavedModelError: a file is missing or damaged, or the folder holds something else.
+    """
+    return learner_of(load_model(Path(folder)))
+
+
+def learner_of(saved: SavedModel) -> Learner:
+    """The learner that a saved model holds, on the CPU, in evaluation mode.
+
+    Raises:
+        SavedModelError: it is no learner, or its weights are of another network.
+    """
+    kind = saved.config.get("kind")
+    if kind not in CONFIGS:
+        raise SavedModelError(
+            f"{saved.folder} holds a model of kind {kind!r}; expected one of {', '.join(CONFIGS)}, as `fewshot-film "
+            "pretrain` and `fewshot-film train` write them"
+        )
+    learner = build_learner(_learner_config(saved.folder, CONFIGS[kind], saved.config["learner"]))
+    saved.load_into(learner)
+    learner.eval()
+    return learner
+
+
+def _learner_config(folder: str | Path, kind: type[LearnerConfig], record: Mapping[str, Any]) -> LearnerConfig:
+    values = _tuples(record)
+    try:
+        return kind(**{**values, "backbone": BackboneConfig(**_tuples(values["backbone"]))})
+    except TypeError as error:
+        raise SavedModelError(
+            f"{folder} was written by another version of this project: its settings do not fit ({error}); use that "
+            "version, or train again"
+        ) from None
+
+
+def _tuples(record: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON's lists as the tuples they were."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in record.items()}

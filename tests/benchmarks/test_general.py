@@ -16,7 +16,7 @@ from fewshot_film.config.commands import TrainConfig
 from fewshot_film.data import ImageSet
 from fewshot_film.data.image_set import Pixels
 from fewshot_film.learners import SimpleCNAPS, load_learner
-from fewshot_film.learners.saving import save_learner
+from fewshot_film.learners.registry import save_learner
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.saved_model import load_model
 from tests.learners.small import SMALL, noisy_classes, small_learner

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from fewshot_film.config.learners import FineTuningConfig
-from fewshot_film.learners.errors import SupportError
 from fewshot_film.learners.fine_tuning import FineTuning
+from fewshot_film.learners.support import SupportError
 from fewshot_film.run.errors import ConfigError
 from tests.reference import fine_tuning as reference
 

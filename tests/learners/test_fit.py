@@ -10,9 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from fewshot_film.config.learners import FiTConfig
-from fewshot_film.learners.errors import SupportError
-from fewshot_film.learners.fit import START, FiT, naive_bayes_head
-from fewshot_film.learners.small_tasks import SmallTasks
+from fewshot_film.learners.fit import START, FiT, SmallTasks, naive_bayes_head
+from fewshot_film.learners.support import SupportError
 from fewshot_film.run.errors import ConfigError
 from tests.learners.small import SMALL
 from tests.reference import heads as reference

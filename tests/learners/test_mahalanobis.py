@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fewshot_film.learners.errors import SupportError
-from fewshot_film.learners.mahalanobis import CovarianceWeights, fit_mahalanobis
+from fewshot_film.learners.simple_cnaps import CovarianceWeights, fit_mahalanobis
+from fewshot_film.learners.support import SupportError
 from tests.reference import mahalanobis as reference
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-3}

@@ -15,7 +15,7 @@ from fewshot_film.config.learners import ANILConfig, GradientConfig, MAMLConfig,
 from fewshot_film.data import decode, open_source
 from fewshot_film.episodes import EpisodeSampler
 from fewshot_film.learners import MetaSGD, SupportError, build_learner, evaluate
-from fewshot_film.learners.task_norm import TaskNorm
+from fewshot_film.learners.maml import TaskNorm
 from fewshot_film.learners.training import MetaTraining
 from fewshot_film.run.errors import ConfigError
 from tests.extras import needs_learn2learn

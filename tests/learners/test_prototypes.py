@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from fewshot_film.config.learners import PrototypesConfig
-from fewshot_film.learners.errors import SupportError
-from fewshot_film.learners.prototypes import Prototypes, class_means, squared_distances
+from fewshot_film.learners.prototypes import Prototypes, squared_distances
+from fewshot_film.learners.support import SupportError, class_means
 from fewshot_film.run.errors import ConfigError
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fewshot_film.learners.saving import load_learner, save_learner
+from fewshot_film.learners.registry import load_learner, save_learner
 from fewshot_film.run.config import plain
 from fewshot_film.run.errors import SavedModelError
 from fewshot_film.run.saved_model import save_model

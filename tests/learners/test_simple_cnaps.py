@@ -11,8 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from fewshot_film.config.learners import SimpleCNAPSConfig
-from fewshot_film.learners.mahalanobis import fit_mahalanobis
-from fewshot_film.learners.simple_cnaps import SimpleCNAPS
+from fewshot_film.learners.simple_cnaps import SimpleCNAPS, fit_mahalanobis
 from fewshot_film.run.errors import ConfigError
 from tests.learners.small import small_learner
 

@@ -15,9 +15,9 @@ from fewshot_film.data.joined import JoinedSet
 from fewshot_film.episodes import Episode, EpisodeSampler
 from fewshot_film.film import TemplateGenerator
 from fewshot_film.learners import SimpleCNAPS, load_learner
-from fewshot_film.learners.saving import save_learner
+from fewshot_film.learners.film_learner import unfamiliar
+from fewshot_film.learners.registry import save_learner
 from fewshot_film.learners.training import MetaTraining
-from fewshot_film.learners.unfamiliar import unfamiliar
 from fewshot_film.run.errors import ConfigError
 from tests.learners.small import SMALL, noisy_classes, small_learner
 

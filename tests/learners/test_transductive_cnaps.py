@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from fewshot_film.config.learners import TransductiveCNAPSConfig
-from fewshot_film.learners.refinement import refine
-from fewshot_film.learners.transductive_cnaps import TaskEncoder, TransductiveCNAPS
+from fewshot_film.learners.transductive_cnaps import TaskEncoder, TransductiveCNAPS, refine
 from fewshot_film.run.errors import ConfigError
 from tests.learners.small import SMALL
 from tests.reference import refinement as reference

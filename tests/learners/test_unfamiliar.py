@@ -7,7 +7,7 @@ import itertools
 import pytest
 import torch
 
-from fewshot_film.learners.unfamiliar import unfamiliar
+from fewshot_film.learners.film_learner import unfamiliar
 
 STRIPES = torch.tensor([0.0, 0, 0, 1, 1, 1, 1, 0]).expand(1, 3, 8, 8)
 

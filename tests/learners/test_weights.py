@@ -13,8 +13,7 @@ import torch
 
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.learners import fit_mahalanobis
-from fewshot_film.learners.errors import UnsavableError
-from fewshot_film.learners.registry import LEARNERS
+from fewshot_film.learners.registry import LEARNERS, UnsavableError
 from tests.learners.small import SMALL, small_learner
 from tests.learners.test_non_finite import METHODS, small, task
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from fewshot_film.config.learners import SimpleCNAPSConfig
 from fewshot_film.learners import SimpleCNAPS, load_learner
-from fewshot_film.learners.saving import save_learner
-from fewshot_film.learners.whitening import whitening_scales
+from fewshot_film.learners.film_learner import whitening_scales
+from fewshot_film.learners.registry import save_learner
 from fewshot_film.run.errors import ConfigError
 from tests.learners.small import SMALL, small_learner
 
