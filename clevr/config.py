@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from fewshot_film.run.config import LoopConfig
 from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.settings import Range, Settings, at_least, between
 
 GammaOption = Literal["linear", "sigmoid", "tanh", "exp", "one"]
 FilmPosition = Literal["norm", "conv", "relu", "residual", "input"]
@@ -17,7 +17,7 @@ Part = Literal["questions", "generator", "trunk", "blocks", "classifier"]
 
 
 @dataclass(frozen=True)
-class ReasonerConfig:
+class ReasonerConfig(Settings, group="model"):
     """The network; the defaults are the paper's model from pixels.
 
     Perez et al., "FiLM", AAAI 2018, https://arxiv.org/abs/1709.07871, section 2.2, and table 2 for the ablations.
@@ -28,30 +28,30 @@ class ReasonerConfig:
 
     inputs: Literal["pixels", "features"] = "pixels"
     """What the trunk reads: pictures, or maps that a fixed network made of them."""
-    width: int = 224
+    width: Annotated[int, at_least(1)] = 224
     """Width of the pictures, or of the feature maps."""
-    height: int = 224
+    height: Annotated[int, at_least(1)] = 224
     """Height of the pictures, or of the feature maps."""
-    input_maps: int = 3
+    input_maps: Annotated[int, at_least(1)] = 3
     """Colours of the pictures, or number of feature maps (1024 for conv4 of a ResNet-101)."""
-    trunk_maps: tuple[int, ...] = (128, 128, 128)
+    trunk_maps: Annotated[tuple[int, ...], at_least(1, may_be_empty=True)] = (128, 128, 128)
     """Maps of the trunk's convolutions before the last one, whose maps are those of the blocks."""
-    trunk_kernel: int = 4
+    trunk_kernel: Annotated[int, at_least(1)] = 4
     """Side of the trunk's convolutions."""
-    trunk_stride: int = 2
+    trunk_stride: Annotated[int, at_least(1)] = 2
     """Stride of the trunk's convolutions; at 1 they see coordinate maps too."""
-    trunk_blocks: int = 0
+    trunk_blocks: Annotated[int, at_least(0)] = 0
     """Residual blocks of two 3x3 convolutions at the end of the trunk; they see the picture alone."""
-    positions: int = 0
+    positions: Annotated[int, at_least(0, "a number of positions, or 0 for all")] = 0
     """Keep only so many positions of the trunk's maps, those that look most like an object, for blocks that leave each
     position to itself (``block_kernel: 1``); a loss on scenes must teach which. 0: all."""
-    maps: int = 128
+    maps: Annotated[int, at_least(1)] = 128
     """Maps of the residual blocks that FiLM modulates."""
-    blocks: int = 4
+    blocks: Annotated[int, at_least(1)] = 4
     """Number of those blocks."""
-    block_kernel: int = 3
+    block_kernel: Annotated[int, at_least(1), Range(lambda side: side % 2 == 1, "an odd number, such as 3 or 1")] = 3
     """Side of the second convolution of a block; 1 leaves each position to itself."""
-    dilations: tuple[int, ...] = ()
+    dilations: Annotated[tuple[int, ...], at_least(1, may_be_empty=True)] = ()
     """Spacing of that convolution's taps in every block, so that far objects can meet; empty: 1, the paper's."""
     context: bool = False
     """Whether each block also adds to every position what the whole picture holds: the maxima and means of its first
@@ -59,25 +59,25 @@ class ReasonerConfig:
     relations: bool = False
     """Whether a quarter of each block's maps each also gets the sum over the objects to the left, behind, to the right
     and in front, by the places on the ground of kept positions: what "left of" asks for takes one block."""
-    word_dim: int = 200
+    word_dim: Annotated[int, at_least(1)] = 200
     """Width of the word embeddings."""
-    hidden_dim: int = 4096
+    hidden_dim: Annotated[int, at_least(1)] = 4096
     """Width of the GRU."""
     question_code: Literal["last", "mean", "attention"] = "last"
     """What the generator reads: the GRU's state at the end, the paper's; the mean of its states; or in each of
     ``question_heads`` parts of the states a mean by weights that the states give. Means are normalised."""
-    question_heads: int = 8
+    question_heads: Annotated[int, at_least(1)] = 8
     """Parts of the states that are weighted each for itself with ``question_code: attention``."""
-    classifier_maps: int = 512
+    classifier_maps: Annotated[int, at_least(1)] = 512
     """Maps of the convolution before the pooling over all positions."""
     pooling: Literal["max", "max_mean"] = "max"
     """What the classifier reads of those maps: their maxima, the paper's; or also the means of the last block's maps,
     in which a number of objects is easy to see."""
-    classifier_dim: int = 1024
+    classifier_dim: Annotated[int, at_least(1)] = 1024
     """Width of the hidden layer of the classifier."""
     conditioning: Conditioning = "film"
     """How the question reaches the blocks: FiLM, its code joined to their input, or not at all."""
-    film_blocks: int | None = None
+    film_blocks: Annotated[int | None, at_least(0)] = None
     """How many blocks are modulated, from the first on; null: all."""
     film_position: FilmPosition = "norm"
     """Behind which step of a block FiLM acts: its normalisation, second convolution, last ReLU, residual sum; or on
@@ -98,23 +98,9 @@ class ReasonerConfig:
     """Question tokens; empty: the 93 of CLEVR's published vocabulary."""
 
     def __post_init__(self) -> None:
-        names = ("width", "height", "input_maps", "trunk_kernel", "trunk_stride", "maps", "blocks", "block_kernel")
-        for name in (*names, "word_dim", "hidden_dim", "classifier_maps", "classifier_dim"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"model.{name} is {getattr(self, name)}; expected at least 1")
-        if self.trunk_blocks < 0 or any(maps < 1 for maps in self.trunk_maps):
-            raise ConfigError(
-                f"model.trunk_blocks is {self.trunk_blocks} and model.trunk_maps {list(self.trunk_maps)}; expected at "
-                f"least 0, and numbers of at least 1"
-            )
-        if self.block_kernel % 2 == 0:
-            raise ConfigError(f"model.block_kernel is {self.block_kernel}; expected an odd number, such as 3 or 1")
-        if self.dilations and (len(self.dilations) != self.blocks or min(self.dilations) < 1):
-            raise ConfigError(
-                f"model.dilations is {list(self.dilations)}; expected {self.blocks} numbers of at least 1, one a block"
-            )
-        if self.positions < 0:
-            raise ConfigError(f"model.positions is {self.positions}; expected a number of positions, or 0 for all")
+        super().__post_init__()
+        has_spacings = len(self.dilations) in (0, self.blocks)
+        self._expect("dilations", has_spacings, f"{self.blocks} numbers of at least 1, one a block")
         if self.relations and (not self.positions or self.maps % 4):
             raise ConfigError(
                 f"model.relations needs model.positions, and maps for four sides; positions is {self.positions}, maps "
@@ -125,13 +111,10 @@ class ReasonerConfig:
                 f"model.positions keeps {self.positions} positions, which have no neighbours, and model.block_kernel "
                 f"is {self.block_kernel}; set it to 1, or positions to 0"
             )
-        if self.question_heads < 1 or (self.question_code == "attention" and self.hidden_dim % self.question_heads):
-            raise ConfigError(
-                f"model.question_heads is {self.question_heads}; expected a number that divides model.hidden_dim "
-                f"({self.hidden_dim})"
-            )
-        if self.film_blocks is not None and not 0 <= self.film_blocks <= self.blocks:
-            raise ConfigError(f"model.film_blocks is {self.film_blocks}; expected 0 to {self.blocks}, or null for all")
+        divides = self.question_code != "attention" or self.hidden_dim % self.question_heads == 0
+        self._expect("question_heads", divides, f"a number that divides model.hidden_dim ({self.hidden_dim})")
+        has_blocks = self.film_blocks is None or self.film_blocks <= self.blocks
+        self._expect("film_blocks", has_blocks, f"0 to {self.blocks}, or null for all")
         if self.conditioning == "film" and self.gamma == "one" and self.beta == "zero":
             raise ConfigError("model.gamma is one and model.beta is zero: nothing is left of FiLM; free one of them")
 
@@ -153,7 +136,7 @@ class ReasonerConfig:
 
 
 @dataclass(frozen=True)
-class ClevrDataConfig:
+class ClevrDataConfig(Settings, group="data"):
     """Questions and pictures for training and validation."""
 
     root: Path = Path("clevr-world")
@@ -169,61 +152,44 @@ class ClevrDataConfig:
     writes them, or of published HDF5 files, ``SPLIT_features.h5``."""
     cache: Path | None = None
     """Folder for decoded pictures and read questions; null: ``cache`` in the data set's folder."""
-    fraction: float = 1.0
+    fraction: Annotated[float, Range(lambda share: 0 < share <= 1, "a number above 0, at most 1")] = 1.0
     """Share of the training questions to use, drawn by the seed."""
     fresh: bool = False
     """Ask new questions about the training scenes in every pass instead of those in the files; needs scene files."""
-    curriculum: int = 0
+    curriculum: Annotated[int, at_least(0, "a number of batches, or 0 for none")] = 0
     """Batches over which the nine groups of question families join in, from zero hops to three; 0: all at once."""
-    pictures: int = 16
+    pictures: Annotated[int, at_least(1)] = 16
     """Pictures in a batch."""
-    questions: int = 10
+    questions: Annotated[int, at_least(1)] = 10
     """Questions about each picture of a batch, drawn anew in every pass where a picture has more."""
 
-    def __post_init__(self) -> None:
-        if not 0 < self.fraction <= 1:
-            raise ConfigError(f"data.fraction is {self.fraction}; expected a number above 0, at most 1")
-        if self.curriculum < 0:
-            raise ConfigError(f"data.curriculum is {self.curriculum}; expected a number of batches, or 0 for none")
-        for name in ("pictures", "questions"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"data.{name} is {getattr(self, name)}; expected at least 1")
-
 
 @dataclass(frozen=True)
-class EffectsConfig:
+class EffectsConfig(Settings, group="effects"):
     """Random changes of the training pictures, so that a model does not come to rely on exact values."""
 
-    gamma: float = 0.0
+    gamma: Annotated[float, at_least(0)] = 0.0
     """Brightness curve: the exponent lies within a factor of one plus this of one."""
-    blur: float = 0.0
+    blur: Annotated[float, between(0, 1)] = 0.0
     """Share of each pixel taken from its neighbours, at most 1."""
-    noise: float = 0.0
+    noise: Annotated[float, at_least(0)] = 0.0
     """Standard deviation of the noise, in levels of 255."""
-
-    def __post_init__(self) -> None:
-        if not all(0 <= value < math.inf for value in (self.gamma, self.blur, self.noise)) or self.blur > 1:
-            raise ConfigError(f"effects are {self}; expected numbers of at least 0, and blur of at most 1")
 
 
 @dataclass(frozen=True)
-class SeeingConfig:
+class SeeingConfig(Settings, group="seeing"):
     """The trunk's training on scenes alone."""
 
-    pictures: int = 32
+    pictures: Annotated[int, at_least(1)] = 32
     """Pictures in a batch."""
     mirror: bool = True
     """Mirror half of the pictures, left to right, which costs nothing and doubles what there is to see."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     """The training loop."""
 
-    def __post_init__(self) -> None:
-        if self.pictures < 1:
-            raise ConfigError(f"seeing.pictures is {self.pictures}; expected at least 1")
-
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Settings):
     """Train the reasoning model."""
 
     out: Path
@@ -237,22 +203,22 @@ class TrainConfig:
     seeing: SeeingConfig | None = None
     """First let the trunk learn from scene files what lies where in the pictures, in OUT/seeing. From then on it is
     fixed: it looks at each picture once, and questions cost a fraction. ``effects`` belong to this part."""
-    scene_weight: float = 0.0
+    scene_weight: Annotated[float, at_least(0)] = 0.0
     """Weight of a second loss, by which the trunk learns to tell what lies where from the scene files; 0: none."""
-    referent_weight: float = 0.0
+    referent_weight: Annotated[float, at_least(0)] = 0.0
     """Weight of a third loss, by which the blocks learn to mark the objects that a question is about, step by step to
     those that it is finally about, from the programs and the scene files; 0: none."""
-    outline_weight: float = 0.0
+    outline_weight: Annotated[float, at_least(0)] = 0.0
     """Weight of a fourth loss, by which the code of a question learns to hold what each hop of its program follows and
     filters by; 0: none."""
-    unknown_words: float = 0.0
+    unknown_words: Annotated[float, Range(lambda share: 0 <= share < 1, "a share from 0 to below 1")] = 0.0
     """Share of the words that are hidden behind the unknown token in training, so that it comes to mean something."""
     weights: str = ""
     """Saved model to start from; empty: fresh weights."""
     frozen: tuple[Part, ...] = ()
     """Parts that keep their weights and the statistics of their normalisation, such as all that sees for fine-tuning
     on questions by people: [trunk, blocks, classifier]."""
-    validation_questions: int = 10_000
+    validation_questions: Annotated[int, at_least(1)] = 10_000
     """Questions of the validation split to validate on, from its beginning; those of whole pictures."""
     loop: LoopConfig = field(
         default_factory=lambda: LoopConfig(
@@ -264,12 +230,6 @@ class TrainConfig:
     """Go on from OUT/last.ckpt if there is one."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.model.inputs == "features" and any(vars(self.effects).values()):
             raise ConfigError("effects change pictures, and model.inputs is features; leave them out")
-        for name in ("scene_weight", "referent_weight", "outline_weight"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 0")
-        if not 0 <= self.unknown_words < 1:
-            raise ConfigError(f"unknown_words is {self.unknown_words}; expected a share from 0 to below 1")
-        if self.validation_questions < 1:
-            raise ConfigError(f"validation_questions is {self.validation_questions}; expected at least 1")

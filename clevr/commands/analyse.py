@@ -7,10 +7,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from fewshot_film.extras import MissingExtraError
 from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.settings import OnDevice, Range, at_least, between
 
 if TYPE_CHECKING:
     from clevr.analysis.subject import Subject
@@ -22,7 +23,7 @@ ALL: tuple[Analysis, ...] = ("histograms", "embedding", "resets", "consistency",
 
 
 @dataclass(frozen=True)
-class AnalyseConfig:
+class AnalyseConfig(OnDevice):
     """Which model, which questions, which analyses."""
 
     model: str
@@ -31,31 +32,24 @@ class AnalyseConfig:
     """Folder or zip in CLEVR's format."""
     out: Path
     """Folder for NAME.png and NAME.json of every analysis."""
-    analyses: tuple[Analysis, ...] | None = None
+    analyses: Annotated[tuple[Analysis, ...] | None, Range(lambda _: True, f"some of {', '.join(ALL)}")] = None
     """histograms of gamma and beta, their embedding by t-SNE, accuracy after resets and noise, logical consistency,
     zero-shot composition. null: all that the installed packages allow."""
     split: str = "val"
     """Split whose questions and pictures are used."""
     train_split: str = "train"
     """Split over whose questions the means of gamma and beta are taken."""
-    questions: int = 3000
+    questions: Annotated[int, at_least(100)] = 3000
     """Questions used for each measurement."""
     features: str = ""
     """For models that read features: folder of the stores, as for training."""
     cache: Path | None = None
     """Folder for decoded pictures and read questions; null: ``cache`` in the data set's folder."""
-    seed: int = 0
+    seed: Annotated[int, between(0, 2**32 - 1, f"0 to {2**32 - 1}")] = 0
     """Of noise, of the questions of the consistency analysis, and of t-SNE."""
-    device: str = "auto"
-    """auto (an accelerator where there is one), cpu, cuda, or mps."""
 
     def __post_init__(self) -> None:
-        if self.questions < 100:
-            raise ConfigError(f"questions is {self.questions}; expected at least 100")
-        if not 0 <= self.seed < 2**32:
-            raise ConfigError(f"seed is {self.seed}; expected 0 to {2**32 - 1}")
-        if self.analyses is not None and not self.analyses:
-            raise ConfigError(f"analyses is empty; expected some of {', '.join(ALL)}")
+        super().__post_init__()
         if self.train_split != "train" and "resets" not in (self.analyses or ALL):
             raise ConfigError(
                 f"train_split is {self.train_split!r}, and of the analyses only `resets` uses it; leave it out, or ask "

@@ -7,17 +7,18 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from clevr.data.feature_config import ExtractorOverrides
 from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.settings import OnDevice, between
 
 if TYPE_CHECKING:
     from clevr.answers.answering import Answer, Answerer
 
 
 @dataclass(frozen=True)
-class AskConfig:
+class AskConfig(OnDevice):
     """An image, a question, and who is asked."""
 
     picture: Path
@@ -28,20 +29,14 @@ class AskConfig:
     """Folder of a saved model, or the name of one that comes with the package."""
     out: Path | None = None
     """PNG file for an image of where the answer came from."""
-    runners_up: int = 3
+    runners_up: Annotated[int, between(0, 27, "0 to 27")] = 3
     """Other answers shown with their probabilities."""
     format: Literal["text", "json"] = "text"
     """text, or one JSON document on standard output: the answer, its probability, the other answers, and any warning;
     with questions from standard input, a list of such answers."""
-    device: str = "auto"
-    """auto (an accelerator where there is one), cpu, cuda, or mps."""
     extractor: ExtractorOverrides = field(default_factory=ExtractorOverrides)
     """What makes the features, for a model that reads features; what is left as it is comes from the model's own
     record, where it has one."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.runners_up <= 27:
-            raise ConfigError(f"runners_up is {self.runners_up}; expected 0 to 27")
 
 
 def run(config: AskConfig) -> None:

@@ -6,12 +6,13 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
 from clevr.reasoning.familiarity import MIN_IMAGES, Familiarity, fit_familiarity
-from fewshot_film.run.errors import ConfigError, UserError
+from fewshot_film.run.errors import UserError
+from fewshot_film.run.settings import Settings, at_least
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -25,7 +26,7 @@ USED = 1000
 
 
 @dataclass(frozen=True)
-class CalibrateConfig:
+class CalibrateConfig(Settings):
     """Which model, and the images that it was trained on.
 
     Raises:
@@ -39,16 +40,10 @@ class CalibrateConfig:
     """Folder or zip in CLEVR's format."""
     split: str = "train"
     """Split that the model was trained on."""
-    images: int = USED
+    images: Annotated[int, at_least(MIN_IMAGES)] = USED
     """How many images of the split to look at, spread evenly over it."""
-    seed: int = 0
+    seed: Annotated[int, at_least(0)] = 0
     """Of the random changes of light, colour, contrast, noise, size and compression that count as familiar too."""
-
-    def __post_init__(self) -> None:
-        if self.images < MIN_IMAGES:
-            raise ConfigError(f"images is {self.images}; expected at least {MIN_IMAGES}")
-        if self.seed < 0:
-            raise ConfigError(f"seed is {self.seed}; expected at least 0")
 
 
 def run(config: CalibrateConfig) -> None:

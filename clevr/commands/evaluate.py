@@ -7,9 +7,10 @@ import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.settings import OnDevice, at_least
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class EvaluateConfig:
+class EvaluateConfig(OnDevice):
     """Which model, on which questions, and what to write."""
 
     model: str
@@ -37,16 +38,14 @@ class EvaluateConfig:
     """For models that read features: folder of the stores, as for training."""
     cache: Path | None = None
     """Folder for decoded pictures and read questions; null: ``cache`` in the data set's folder."""
-    questions: int | None = None
+    questions: Annotated[int | None, at_least(1)] = None
     """Stop after the picture with which so many questions are reached; null: all."""
     common_answers: str = ""
     """Split to take each function's most common answer from; empty: the evaluated one."""
     common_data: Path | None = None
     """Data set of that split; null: the evaluated one's."""
-    batch_size: int = 500
+    batch_size: Annotated[int, at_least(1)] = 500
     """Questions answered at a time."""
-    device: str = "auto"
-    """auto (an accelerator where there is one), cpu, cuda, or mps."""
     out: Path | None = None
     """JSON file for all numbers; a Markdown file of the same name is written beside it."""
     sheet: Path | None = None
@@ -57,10 +56,7 @@ class EvaluateConfig:
     """JSON file for every answer, as CLEVR's test server takes it."""
 
     def __post_init__(self) -> None:
-        for name in ("questions", "batch_size"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} is {value}; expected at least 1")
+        super().__post_init__()
         if self.common_data is not None and not self.common_answers:
             raise ConfigError(
                 f"common_data is {self.common_data} and would not be used without common_answers; give the split to "

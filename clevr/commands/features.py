@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tqdm import tqdm
 
@@ -15,8 +15,8 @@ from clevr.data.layout import SplitFiles, list_splits
 from clevr.data.reader import ClevrSplit
 from clevr.data.storage import open_storage
 from fewshot_film.images import is_image_name
-from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.quiet import hides_bars
+from fewshot_film.run.settings import OnDevice, at_least
 
 if TYPE_CHECKING:
     from clevr.data.backbone import Extractor, PictureBatches
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class FeaturesConfig:
+class FeaturesConfig(OnDevice):
     """Which pictures, which features, and where to.
 
     Raises:
@@ -43,18 +43,10 @@ class FeaturesConfig:
     """Network and layer."""
     dtype: Literal["float16", "float32"] = "float16"
     """Stored numbers; CLEVR's 100,000 pictures take 40 GB in float16."""
-    batch_size: int = 64
+    batch_size: Annotated[int, at_least(1)] = 64
     """Pictures that go through the network together."""
-    num_workers: int = 0
+    num_workers: Annotated[int, at_least(0)] = 0
     """Processes that decode pictures ahead."""
-    device: str = "auto"
-    """auto (an accelerator where there is one), cpu, cuda, or mps."""
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise ConfigError(f"batch_size is {self.batch_size}; expected at least 1")
-        if self.num_workers < 0:
-            raise ConfigError(f"num_workers is {self.num_workers}; expected at least 0")
 
 
 def run(config: FeaturesConfig) -> None:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import functools
 import logging
-import re
 import signal
 import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from tqdm import tqdm
 
 from clevr.data.chunks import Chunk, ChunkStore, select_chunks, split_into_chunks
 from clevr.questions.families import FAMILIES
 from fewshot_film import __version__
-from fewshot_film.run.errors import ConfigError, Interrupted
+from fewshot_film.run.errors import Interrupted
 from fewshot_film.run.quiet import hides_bars
+from fewshot_film.run.settings import Settings, Workers, at_least, at_most, matching
 from fewshot_film.run.workers import available_cores, run_jobs
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ NUM_FAMILIES = len(FAMILIES)
 
 
 @dataclass(frozen=True)
-class GenerateConfig:
+class GenerateConfig(Settings):
     """What to make, and with how many processes.
 
     Raises:
@@ -36,47 +36,34 @@ class GenerateConfig:
 
     out: Path
     """Folder of the data set; other splits of it may lie there already."""
-    split: str = "train"
+    split: Annotated[str, matching("[A-Za-z0-9]+", "letters and digits, such as train or valB")] = "train"
     """Name of the split, letters and digits; scenes of splits of other names are other scenes."""
-    scenes: int = 1000
+    scenes: Annotated[int, at_least(1)] = 1000
     """Scenes of the whole split, each with one picture."""
-    seed: int = 0
+    seed: Annotated[int, at_least(0)] = 0
     """Seed; scene i of a split is a function of seed, split and i."""
-    width: int = 320
+    width: Annotated[int, at_least(1)] = 320
     """Width of the pictures in pixels; CLEVR's own are 480 by 320."""
-    height: int = 240
+    height: Annotated[int, at_least(1)] = 240
     """Height of the pictures in pixels."""
-    questions_per_scene: int = 10
+    questions_per_scene: Annotated[
+        int, at_least(0), at_most(NUM_FAMILIES, f"at most {NUM_FAMILIES}, one of each family")
+    ] = 10
     """Questions about each picture, each of another family; a scene of few objects may get fewer."""
     condition: Literal["none", "A", "B"] = "none"
     """CoGenT's rule of which colours cubes and cylinders may have."""
-    workers: int | Literal["auto"] = "auto"
+    workers: Workers = "auto"
     """Processes; auto: one for every core. The data set is the same for any number."""
-    start: int = 0
+    start: Annotated[int, at_least(0)] = 0
     """First scene to make, for a share of the work; a multiple of chunk."""
     stop: int | None = None
     """Scene before which to stop; null: the last one."""
-    chunk: int = 100
+    chunk: Annotated[int, at_least(1)] = 100
     """Scenes made at one go: what a kill can cost a process, and the smallest share of a machine."""
     device: str = "cpu"
     """Where the pictures are computed: cpu, cuda or mps."""
     date: str = ""
     """Date for the info block, any text; not taken from the clock, so that equal sets have equal bytes."""
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9]+", self.split):
-            raise ConfigError(f"split is {self.split!r}; expected letters and digits, such as train or valB")
-        for name in ("scenes", "width", "height", "chunk"):
-            _expect(name, getattr(self, name), 1)
-        for name in ("seed", "questions_per_scene", "start"):
-            _expect(name, getattr(self, name), 0)
-        if self.questions_per_scene > NUM_FAMILIES:
-            raise ConfigError(
-                f"questions_per_scene is {self.questions_per_scene}; expected at most {NUM_FAMILIES}, "
-                "one of each family"
-            )
-        if self.workers != "auto":
-            _expect("workers", self.workers, 1)
 
     @property
     def content(self) -> dict[str, Any]:
@@ -135,8 +122,3 @@ def _say_goodbye(config: GenerateConfig, store: ChunkStore, num_made: int, secon
         logger.info("%s is complete; look at it with: clevr-film inspect %s", config.split, config.out)
     else:
         logger.info("this share is done; to join shares, copy them into one folder and run without a range")
-
-
-def _expect(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise ConfigError(f"{name} is {value}; expected at least {least}")

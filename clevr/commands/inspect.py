@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from clevr.data.errors import DataNotFoundError
 from clevr.data.layout import list_splits
@@ -16,8 +17,8 @@ from clevr.data.sheet import Entry, contact_sheet
 from clevr.data.survey import ATTRIBUTES, Survey, survey
 from clevr.questions.families import FAMILIES
 from clevr.questions.programs import QUESTION_TYPES, Node, question_type
-from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.files import write_atomically, write_json_atomically
+from fewshot_film.run.settings import Settings, at_least
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ PROBLEMS_SHOWN = 20
 
 
 @dataclass(frozen=True)
-class InspectConfig:
+class InspectConfig(Settings):
     """What to look at, and where to write what was found."""
 
     data: Path
@@ -40,15 +41,10 @@ class InspectConfig:
     """JSON file for all counts and problems."""
     sheet: Path | None = None
     """PNG file for a contact sheet; with several splits the split's name is added to it."""
-    pictures: int = 12
+    pictures: Annotated[int, at_least(1)] = 12
     """Pictures on a contact sheet, spread evenly over the split."""
-    questions: int = 5
+    questions: Annotated[int, at_least(0)] = 5
     """Questions shown below each of them."""
-
-    def __post_init__(self) -> None:
-        for name, least in (("pictures", 1), ("questions", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} is {getattr(self, name)}; expected at least {least}")
 
 
 def run(config: InspectConfig) -> int:

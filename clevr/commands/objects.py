@@ -12,15 +12,15 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
 from tqdm import tqdm
 
 from clevr.data.chunks import Chunk, GenerateError, split_into_chunks
 from clevr.world.scene import COLORS, MATERIALS, SHAPES
-from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.files import in_the_making, write_json_atomically
 from fewshot_film.run.quiet import hides_bars
+from fewshot_film.run.settings import Settings, Workers, at_least, between
 from fewshot_film.run.workers import available_cores, run_jobs
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ DONE_FOLDER = ".objects"
 
 
 @dataclass(frozen=True)
-class ObjectsConfig:
+class ObjectsConfig(Settings):
     """How many scenes to cut up, and how.
 
     Raises:
@@ -39,33 +39,26 @@ class ObjectsConfig:
 
     out: Path
     """Folder for the cut-outs."""
-    scenes: int = 1000
+    scenes: Annotated[int, at_least(1)] = 1000
     """Scenes to draw; each gives up to 10 cut-outs, so 1,000 give about 130 of each of the 48 classes."""
-    seed: int = 0
+    seed: Annotated[int, at_least(0)] = 0
     """Seed; what scene i gives is a function of seed and i."""
-    width: int = 480
+    width: Annotated[int, at_least(1)] = 480
     """Width of the scenes' pictures in pixels."""
-    height: int = 320
+    height: Annotated[int, at_least(1)] = 320
     """Height of the scenes' pictures in pixels."""
-    size: int = 84
+    size: Annotated[int, at_least(1)] = 84
     """Side of a cut-out in pixels."""
-    margin: float = 0.15
+    margin: Annotated[float, between(0, 1)] = 0.15
     """What is left around an object on each side, a share of the longer side of its box."""
-    min_side: int = 20
+    min_side: Annotated[int, at_least(1)] = 20
     """Objects whose box in the picture is smaller than this, in pixels, are left out."""
-    workers: int | Literal["auto"] = "auto"
+    workers: Workers = "auto"
     """Processes; auto: one for every core. The cut-outs are the same for any number."""
-    chunk: int = 100
+    chunk: Annotated[int, at_least(1)] = 100
     """Scenes made at one go: what a kill can cost a process."""
     device: str = "cpu"
     """Where the pictures are computed: cpu, cuda or mps."""
-
-    def __post_init__(self) -> None:
-        for name in ("scenes", "width", "height", "size", "min_side", "chunk"):
-            _expect(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
-        _expect("seed", self.seed, self.seed >= 0, "at least 0")
-        _expect("margin", self.margin, 0 <= self.margin <= 1, "a number from 0 to 1")
-        _expect("workers", self.workers, self.workers == "auto" or self.workers >= 1, "auto, or at least 1")
 
     @property
     def content(self) -> dict[str, Any]:
@@ -157,8 +150,3 @@ def _finish(config: ObjectsConfig) -> None:
     }
     for part, sizes in counts.items():
         logger.info("%s: %d classes of %d to %d pictures", part, len(sizes), sizes[0], sizes[-1])
-
-
-def _expect(name: str, value: object, is_good: bool, expected: str) -> None:
-    if not is_good:
-        raise ConfigError(f"{name} is {value}; expected {expected}")

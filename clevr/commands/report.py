@@ -7,9 +7,10 @@ import logging
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.settings import OnDevice, at_least
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class ReportConfig:
+class ReportConfig(OnDevice):
     """Which run, and what to ask its model."""
 
     run: Path
@@ -38,18 +39,12 @@ class ReportConfig:
     """Split to ask about; empty: the one that the run was validated on."""
     evaluation: Path | None = None
     """JSON file that ``clevr-film evaluate --out`` wrote; null: the questions below are answered now."""
-    questions: int = 2000
+    questions: Annotated[int, at_least(1)] = 2000
     """Questions to answer, from the split's beginning."""
     pictures: Path | None = None
     """Folder that also gets every picture as a PNG file; null: none."""
-    device: str = "auto"
-    """auto (an accelerator where there is one), cpu, cuda, or mps."""
     out: Path | None = None
     """The HTML file; null: RUN/report.html."""
-
-    def __post_init__(self) -> None:
-        if self.questions < 1:
-            raise ConfigError(f"questions is {self.questions}; expected at least 1")
 
 
 def run(config: ReportConfig) -> None:

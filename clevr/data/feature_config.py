@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.settings import Settings, at_least
 
 RANDOM = "random"
 """Weights that were never trained, for tests."""
 
 
 @dataclass(frozen=True)
-class ExtractorConfig:
+class ExtractorConfig(Settings, group="extractor"):
     """A layer of a torchvision network, and how pictures are brought to it.
 
     Raises:
@@ -29,16 +29,12 @@ class ExtractorConfig:
     normalisation: Literal["imagenet", "film"] = "imagenet"
     """imagenet: std 0.229 0.224 0.225; film: std 0.229 0.224 0.224, with which the published feature files
     and checkpoints were made."""
-    size: int = 224
+    size: Annotated[int, at_least(1)] = 224
     """Pictures are stretched to so many pixels in width and in height."""
-
-    def __post_init__(self) -> None:
-        if self.size < 1:
-            raise ConfigError(f"size is {self.size}; expected at least 1")
 
 
 @dataclass(frozen=True)
-class ExtractorOverrides:
+class ExtractorOverrides(Settings, group="extractor"):
     """Settings of an extractor that are set otherwise than in a model's record; null: as recorded, or else the default
     of :class:`ExtractorConfig`.
     """
@@ -51,7 +47,7 @@ class ExtractorOverrides:
     """Torchvision's name of weights, or the path of a file with them; random: for tests only."""
     normalisation: Literal["imagenet", "film"] | None = None
     """imagenet: std 0.229 0.224 0.225; film: std 0.229 0.224 0.224."""
-    size: int | None = None
+    size: Annotated[int | None, at_least(1)] = None
     """Images are stretched to so many pixels in width and in height."""
 
     @property

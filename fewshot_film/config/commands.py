@@ -3,52 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 from fewshot_film.config.data import AugmentConfig, DataConfig
 from fewshot_film.config.learners import AnyLearnerConfig, BackboneConfig, SimpleCNAPSConfig
 from fewshot_film.config.memory import MemoryConfig
-from fewshot_film.config.ranges import check_above_zero, check_at_least
 from fewshot_film.run.config import LoopConfig
-from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.settings import OnDevice, Settings, above, at_least, between
 
 
 @dataclass(frozen=True)
-class EpisodesConfig:
+class EpisodesConfig(Settings, group="episodes"):
     """How episodes are drawn."""
 
     sampler: Literal["fixed", "meta-dataset"] = "fixed"
     """``fixed``: way, shot and query as given; ``meta-dataset``: drawn by the rules of Meta-Dataset."""
-    way: tuple[int, ...] = (5,)
+    way: Annotated[tuple[int, ...], at_least(1)] = (5,)
     """Classes in an episode; of several numbers one is drawn for each episode."""
-    shot: tuple[int, ...] = (1,)
+    shot: Annotated[tuple[int, ...], at_least(1)] = (1,)
     """Support pictures a class; of several numbers one is drawn for each episode."""
-    query: int = 10
+    query: Annotated[int, at_least(1)] = 10
     """Query pictures a class."""
-
-    def __post_init__(self) -> None:
-        check_at_least(self, 1, "way", "shot", "query", group="episodes.")
 
 
 @dataclass(frozen=True)
-class ValidationConfig:
+class ValidationConfig(Settings, group="validation"):
     """The episodes that decide which checkpoint is best."""
 
-    way: int = 5
+    way: Annotated[int, at_least(1)] = 5
     """Classes in an episode."""
-    shot: int = 1
+    shot: Annotated[int, at_least(1)] = 1
     """Support pictures a class."""
-    query: int = 10
+    query: Annotated[int, at_least(1)] = 10
     """Query pictures a class."""
-    episodes: int = 200
+    episodes: Annotated[int, at_least(1)] = 200
     """How many; the same ones at every validation."""
-
-    def __post_init__(self) -> None:
-        check_at_least(self, 1, "way", "shot", "query", "episodes", group="validation.")
 
 
 @dataclass(frozen=True)
-class PretrainConfig:
+class PretrainConfig(Settings):
     """Train a backbone by classifying all training classes."""
 
     out: str
@@ -59,11 +52,11 @@ class PretrainConfig:
     """The network to train."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """Random variation of the pictures."""
-    batch_size: int = 128
+    batch_size: Annotated[int, at_least(1)] = 128
     """Pictures in a micro-batch."""
     classifier: Literal["cosine", "linear"] = "cosine"
     """Classifier over the training classes, thrown away afterwards; ``linear`` is the paper's."""
-    label_smoothing: float = 0.0
+    label_smoothing: Annotated[float, between(0, 1, "a share from 0 to 1")] = 0.0
     """Share of the target that is spread over all classes."""
     quarter_turns: bool = False
     """Turn the pictures by quarter turns and have every turn of a class be a class of its own: the features tell more
@@ -75,14 +68,9 @@ class PretrainConfig:
     resume: bool = False
     """Go on from OUT/last.ckpt if there is one."""
 
-    def __post_init__(self) -> None:
-        check_at_least(self, 1, "batch_size")
-        if not 0 <= self.label_smoothing <= 1:
-            raise ConfigError(f"label_smoothing is {self.label_smoothing}; expected a share from 0 to 1")
-
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Settings):
     """Meta-train a learner on episodes of the training classes."""
 
     out: str
@@ -108,7 +96,7 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
-class EvaluateConfig:
+class EvaluateConfig(OnDevice):
     """Accuracy of a model on episodes of unseen classes, with 95 % intervals."""
 
     model: str
@@ -119,42 +107,34 @@ class EvaluateConfig:
     """Part of the source's classes; empty for all of them."""
     sampler: Literal["fixed", "meta-dataset"] = "fixed"
     """``fixed``: every way with every shot; ``meta-dataset``: drawn by the rules of Meta-Dataset."""
-    ways: tuple[int, ...] = (5,)
+    ways: Annotated[tuple[int, ...], at_least(1)] = (5,)
     """Numbers of classes; one row of the table for each way and shot."""
-    shots: tuple[int, ...] = (1, 5)
+    shots: Annotated[tuple[int, ...], at_least(1)] = (1, 5)
     """Numbers of support pictures a class."""
-    query: int = 10
+    query: Annotated[int, at_least(1)] = 10
     """Query pictures a class."""
-    episodes: int = 600
+    episodes: Annotated[int, at_least(2)] = 600
     """Episodes for each row."""
-    seed: int = 0
+    seed: Annotated[int, at_least(0)] = 0
     """Seed of the episodes."""
     episode_list: str = ""
     """Replay the episodes of this file, all of them, instead of drawing some."""
     save_episodes: str = ""
     """Write the episodes to this file, for --episode_list."""
-    feature_power: float | None = None
+    feature_power: Annotated[float | None, above(0, "a finite number above 0")] = None
     """Raise the size of every feature to this, see ``backbone.feature_power``; None: as the model was trained."""
     mirror: bool | None = None
     """Average features over mirror images or not, see ``backbone.mirror``; None: as the model was trained."""
-    processes: int = 0
+    processes: Annotated[int, at_least(0)] = 0
     """Processes to spread the episodes over, 0: one a core. The numbers are the same for any."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
     out: str = ""
     """JSON file for all values; a Markdown table is written beside it."""
     format: Literal["text", "json"] = "text"
     """What is printed: a table to read, or one JSON document for scripts; the log goes to the standard error."""
 
-    def __post_init__(self) -> None:
-        check_at_least(self, 1, "ways", "shots", "query")
-        check_at_least(self, 2, "episodes")  # an interval needs as many
-        check_at_least(self, 0, "seed", "processes")
-        check_above_zero(self, "feature_power")
-
 
 @dataclass(frozen=True)
-class ClassifyConfig:
+class ClassifyConfig(OnDevice):
     """Name the pictures of a folder by a few labelled ones."""
 
     support: str
@@ -166,22 +146,16 @@ class ClassifyConfig:
     or owner/name on the Hugging Face hub."""
     out: str = ""
     """Folder for ``predictions.csv`` and the picture sheet ``predictions.png``; empty: printed only."""
-    reject: float | None = None
+    reject: Annotated[float | None, between(0, 1, "a share from 0 to 1, or null for never")] = None
     """Answer "none of these" where a picture is further from all classes than all but this share of their members."""
     resize: Literal["stretch", "crop", "pad"] = "stretch"
     """How a picture becomes square: stretched, its middle cut out, or white added."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
     format: Literal["text", "json"] = "text"
     """What is printed: a table to read, or one JSON document for scripts; the log goes to the standard error."""
 
-    def __post_init__(self) -> None:
-        if self.reject is not None and not 0 <= self.reject <= 1:
-            raise ConfigError(f"reject is {self.reject}; expected a share from 0 to 1, or null for never")
-
 
 @dataclass(frozen=True)
-class CalibrateConfig:
+class CalibrateConfig(OnDevice):
     """Measure a model's temperatures on validation episodes and keep them in it."""
 
     model: str
@@ -192,28 +166,22 @@ class CalibrateConfig:
     """Part of the source's classes that the temperatures are measured on."""
     test_split: str = "test"
     """Part of the source's classes that the calibration error is measured on."""
-    way: int = 5
+    way: Annotated[int, at_least(1)] = 5
     """Classes in an episode."""
-    shots: tuple[int, ...] = (1, 2, 5, 10)
+    shots: Annotated[tuple[int, ...], at_least(1)] = (1, 2, 5, 10)
     """Support pictures a class: one temperature for each, those between are interpolated."""
-    query: int = 10
+    query: Annotated[int, at_least(1)] = 10
     """Query pictures a class."""
-    episodes: int = 100
+    episodes: Annotated[int, at_least(1)] = 100
     """Episodes for each number of support pictures, of either split."""
-    seed: int = 0
+    seed: Annotated[int, at_least(0)] = 0
     """Seed of the episodes."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
     out: str = ""
     """Folder for ``calibration.json`` and the reliability diagrams ``calibration.png``; empty: printed only."""
 
-    def __post_init__(self) -> None:
-        check_at_least(self, 1, "way", "shots", "query", "episodes")
-        check_at_least(self, 0, "seed")
-
 
 @dataclass(frozen=True)
-class CompareConfig:
+class CompareConfig(OnDevice):
     """Compare learners on one's own pictures, on the same random splits."""
 
     data: str
@@ -222,31 +190,24 @@ class CompareConfig:
     """Trained models to compare, named as for ``classify``; the first lends its backbone to the learners below."""
     learners: tuple[str, ...] = ()
     """Learners that work on a backbone as it is, and ``pixels``; empty: all that take no gradient steps."""
-    shot: int = 0
+    shot: Annotated[int, at_least(0)] = 0
     """Support pictures a class; 0: all but a fifth."""
-    query: int = 20
+    query: Annotated[int, at_least(1)] = 20
     """Most pictures of a class that are held out to be asked about."""
-    splits: int = 50
+    splits: Annotated[int, at_least(2)] = 50
     """Random splits."""
     episode_list: str = ""
     """Replay the splits of this file, as OUT/splits.json of another run; empty: drawn by the seed."""
-    seed: int = 0
+    seed: Annotated[int, at_least(0)] = 0
     """Seed of the splits."""
     resize: Literal["stretch", "crop", "pad"] = "stretch"
     """How a picture becomes square: stretched, its middle cut out, or white added."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
     out: str = ""
     """Folder for the results as ``comparison.json``, ``.csv`` and ``.md``, and ``splits.json``; empty: printed only."""
 
-    def __post_init__(self) -> None:
-        check_at_least(self, 0, "shot", "seed")
-        check_at_least(self, 1, "query")
-        check_at_least(self, 2, "splits")  # an interval needs as many
-
 
 @dataclass(frozen=True)
-class ReportConfig:
+class ReportConfig(OnDevice):
     """One HTML file about a run, which opens without a network."""
 
     run: str
@@ -257,26 +218,21 @@ class ReportConfig:
     """Folder or zip of the pictures, where they have moved since the training."""
     split: str = "test"
     """Classes from which the episodes for the pictures are drawn, with the way and shot of the run's validation."""
-    episodes: int = 100
+    episodes: Annotated[int, at_least(1)] = 100
     """Episodes for confusions, gamma and beta."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
     pictures: str = ""
     """Folder that also gets every picture as a PNG file; empty: none."""
     out: str = ""
     """The HTML file; empty: RUN/report.html."""
 
-    def __post_init__(self) -> None:
-        check_at_least(self, 1, "episodes")
-
 
 @dataclass(frozen=True)
-class AppConfig:
+class AppConfig(OnDevice):
     """The page in the browser: teach a classifier, ask about scenes, compare learners."""
 
     host: str = "127.0.0.1"
     """Address to listen at; by default only this computer reaches it. 0.0.0.0 lets everyone in, without a password."""
-    port: int = 7860
+    port: Annotated[int, between(0, 65535, "0 to 65535")] = 7860
     """Port to listen at; 0: one that is free."""
     open: bool = False
     """Open the page in the browser."""
@@ -286,22 +242,13 @@ class AppConfig:
     """Trained models, named as for ``classify``; the first is what Teach adapts, all can be compared."""
     reasoner: str = "clevr-small"
     """The model that answers questions: one that comes with the package, or a folder."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
-    file_mib: int = 20
+    file_mib: Annotated[int, at_least(1)] = 20
     """Largest picture that is taken, MiB."""
-    megapixels: int = 50
+    megapixels: Annotated[int, at_least(1)] = 50
     """Largest picture that is taken, millions of pixels."""
-    archive_mib: int = 200
+    archive_mib: Annotated[int, at_least(1)] = 200
     """Largest zip that is taken, MiB."""
-    files: int = 200
+    files: Annotated[int, at_least(1)] = 200
     """Most files of one upload."""
-    visitors: int = 50
+    visitors: Annotated[int, at_least(1)] = 50
     """Pages that may be open at once; one more, and what the one that was idle for longest holds is forgotten."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.port <= 65535:
-            raise ConfigError(f"port is {self.port}; expected 0 to 65535")
-        for name in ("file_mib", "megapixels", "archive_mib", "files", "visitors"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Annotated, Literal
 
-from fewshot_film.config.ranges import check_at_least
-from fewshot_film.errors import InvalidValueError
 from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.settings import Settings, above, at_least, between
 
 
 @dataclass(frozen=True)
-class SourceConfig:
+class SourceConfig(Settings):
     """One of several sources."""
 
     source: str
@@ -22,23 +21,21 @@ class SourceConfig:
     """Folder or zip file that holds the pictures; generated sets need none."""
     split_file: str = ""
     """JSON file with the class names of train, val and test."""
-    split_seed: int | None = None
+    split_seed: Annotated[int | None, at_least(0)] = None
     """Deal the classes to train, val and test by a draw with this seed, 64 : 16 : 20."""
     ordered: bool = False
     """For ``folder``: say that neighbouring pictures, by name, show the same object."""
     rotations: bool = False
     """Count every class turned by 90, 180 and 270 degrees as three further classes."""
-    weight: float = 1.0
+    weight: Annotated[float, above(0, "a number above 0")] = 1.0
     """How often an episode is drawn from it, relative to the others."""
 
-    def __post_init__(self) -> None:
-        check_at_least(self, 0, "split_seed")
-        if not 0 < self.weight < float("inf"):
-            raise ConfigError(f"weight of the source {self.source} is {self.weight}; expected a number above 0")
+    def _title(self, name: str) -> str:
+        return f"{name} of the source {self.source}"
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Settings, group="data"):
     """Where pictures come from."""
 
     source: str = "glyphs"
@@ -48,7 +45,7 @@ class DataConfig:
     """Folder or zip file that holds the pictures; generated sets need none."""
     split_file: str = ""
     """For ``folder``: JSON file with the class names of train, val and test."""
-    split_seed: int | None = None
+    split_seed: Annotated[int | None, at_least(0)] = None
     """For ``folder``: deal the classes to train, val and test by a draw with this seed, 64 : 16 : 20."""
     ordered: bool = False
     """For ``folder``: say that neighbouring pictures, by name, show the same object; reports then say it too."""
@@ -71,7 +68,7 @@ class DataConfig:
     """Ids of pictures that may be in both; equal pictures that published sets are known to have always may."""
 
     def __post_init__(self) -> None:
-        check_at_least(self, 0, "split_seed", group="data.")
+        super().__post_init__()
         for item in self.sources:
             if isinstance(item, str) and not set(item).isdisjoint("{}[],"):
                 keys = ", ".join(field.name for field in fields(SourceConfig))
@@ -79,39 +76,24 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
-class AugmentConfig:
+class AugmentConfig(Settings, group="augment"):
     """Random variation of training pictures; every amount is the largest one, drawn uniformly in both directions."""
 
-    rotate: float = 0.0
+    rotate: Annotated[float, between(0, 180)] = 0.0
     """Turn, degrees."""
-    scale: float = 0.0
+    scale: Annotated[float, between(0, 1)] = 0.0
     """Stretch of each axis, a fraction: 0.1 draws factors from 0.9 to 1.1."""
-    shear: float = 0.0
+    shear: Annotated[float, between(0, 1)] = 0.0
     """Slant, a fraction of the height."""
-    translate: float = 0.0
+    translate: Annotated[float, between(0, 1)] = 0.0
     """Shift along each axis, a fraction of the side."""
     flip: bool = False
     """Mirror left to right half of the time."""
-    brightness: float = 0.0
+    brightness: Annotated[float, between(0, 1)] = 0.0
     """Factor on the values, a fraction around 1."""
-    contrast: float = 0.0
+    contrast: Annotated[float, between(0, 1)] = 0.0
     """Factor on the distance from the picture's mean, a fraction around 1."""
-    saturation: float = 0.0
+    saturation: Annotated[float, between(0, 1)] = 0.0
     """Factor on the distance from the pixel's grey, a fraction around 1."""
-    erase: float = 0.0
+    erase: Annotated[float, between(0, 1)] = 0.0
     """Side of a square set to the picture's mean, a fraction of the picture's side; 0 for none."""
-
-    def __post_init__(self) -> None:
-        for name in (
-            "rotate",
-            "scale",
-            "shear",
-            "translate",
-            "brightness",
-            "contrast",
-            "saturation",
-            "erase",
-        ):
-            value, limit = getattr(self, name), 180 if name == "rotate" else 1
-            if not 0 <= value <= limit:
-                raise InvalidValueError(f"augment.{name} is {value}; expected a number from 0 to {limit}")

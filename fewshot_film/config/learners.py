@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from fewshot_film.config.ranges import check_above_zero, check_at_least
-from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.settings import Range, Settings, above, at_least, between
 
 BackboneName = Literal["cnaps-resnet18", "resnet18", "resnet34", "resnet50"]
 STAGED_BACKBONES = get_args(BackboneName)
@@ -17,59 +15,52 @@ OneShot = Literal["zero", "broadcast"]
 
 
 @dataclass(frozen=True)
-class BackboneConfig:
+class BackboneConfig(Settings, group="backbone"):
     """A network without its classifier; the default is the paper's."""
 
     name: str = "cnaps-resnet18"
     """cnaps-resnet18 is the variant of CNAPS for 84 x 84 pictures; resnet18, resnet34 and resnet50 are torchvision's,
     whose stages film+ar knows; torchvision:NAME is any other of its classifiers."""
-    width: int = 64
+    width: Annotated[int, at_least(1)] = 64
     """Maps of the first stage, doubled at each further one; torchvision's networks have 64."""
-    blocks: tuple[int, ...] = (2, 2, 2, 2)
+    blocks: Annotated[tuple[int, ...], at_least(1)] = (2, 2, 2, 2)
     """Blocks of each stage (``cnaps-resnet18`` only)."""
-    stem_kernel: int = 5
+    stem_kernel: Annotated[int, at_least(1)] = 5
     """Side of the first convolution (``cnaps-resnet18`` only)."""
-    stem_stride: int = 2
+    stem_stride: Annotated[int, at_least(1)] = 2
     """Stride of the first convolution (``cnaps-resnet18`` only); 1 suits pictures below about 40 pixels."""
-    image_size: int = 84
+    image_size: Annotated[int, at_least(1)] = 84
     """Side of the pictures that the network is trained on and asked about, pixels."""
     channels: int = 3
     """Colour channels of the pictures: 3, or 1 for drawings."""
     weights: str = ""
     """Empty: random. A file or folder made by ``pretrain``, or torchvision's name, such as ``IMAGENET1K_V1``."""
-    feature_lengths: tuple[float, ...] = (0.0,)
+    feature_lengths: Annotated[tuple[float, ...], at_least(0, "finite numbers of at least 0")] = (0.0,)
     """One number for each of the last stages that the features are joined from: their maps, averaged, are scaled to
     this length, 0: left as they are. ``(4,)`` suits a backbone trained with a cosine classifier; ``(2, 3, 4)`` keeps
     colours and simple forms besides, which earlier stages see and later ones may not."""
-    feature_power: float = 1.0
+    feature_power: Annotated[float, above(0, "a finite number above 0")] = 1.0
     """What the size of every feature is raised to before it is scaled; 0.5 takes the long tails away."""
     mirror: bool = False
     """Once trained, average the features of a picture and of its mirror image: twice the time. Not for letters."""
 
     def __post_init__(self) -> None:
-        if self.name not in STAGED_BACKBONES and not self.name.startswith(TORCHVISION):
-            known = ", ".join(STAGED_BACKBONES)
-            raise ConfigError(f"backbone.name is {self.name}; expected {known}, or {TORCHVISION}NAME")
-        check_at_least(self, 1, "width", "blocks", "stem_kernel", "stem_stride", "image_size", group="backbone.")
-        check_at_least(self, 0, "feature_lengths", group="backbone.")
-        if not all(map(math.isfinite, self.feature_lengths)):
-            raise ConfigError(f"backbone.feature_lengths is {list(self.feature_lengths)}; expected finite numbers")
-        check_above_zero(self, "feature_power", group="backbone.")
+        super().__post_init__()
+        known = ", ".join(STAGED_BACKBONES)
+        is_known = self.name in STAGED_BACKBONES or self.name.startswith(TORCHVISION)
+        self._expect("name", is_known, f"{known}, or {TORCHVISION}NAME")
 
 
 @dataclass(frozen=True)
-class LearnerConfig:
+class LearnerConfig(Settings, group="learner"):
     """What every method has."""
 
     method: str = ""
     """Name of the method."""
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     """The network that gives the features."""
-    chunk: int = 64
+    chunk: Annotated[int, at_least(1)] = 64
     """Pictures that go through the network at once where no gradient is needed."""
-
-    def __post_init__(self) -> None:
-        _expect(self, "chunk", self.chunk >= 1, "at least 1")
 
 
 @dataclass(frozen=True)
@@ -81,19 +72,19 @@ class FilmConfig(LearnerConfig):
     set of them for each source; ``none``: features as they are."""
     templates: tuple[str, ...] = ()
     """With ``templates``, names of the sources that each have a set of values; empty: the sources of the training."""
-    whitening: float = 0.0
+    whitening: Annotated[float, between(0, 1)] = 0.0
     """With ``templates``, for pictures of no source's kind: the power of its spread over the support set that every
     feature is divided by; 0 leaves them as they are, 1 gives all one spread. Needs ``feature_norms.*`` among the
     sites."""
     sites: tuple[str, ...] = ("layer*.*.bn[12]",)
     """Names or patterns of the normalisation layers that FiLM follows."""
-    code_dim: int = 64
+    code_dim: Annotated[int, at_least(1)] = 64
     """Width of the task code, and of the set encoder's layers."""
-    set_encoder_layers: int = 5
+    set_encoder_layers: Annotated[int, at_least(1)] = 5
     """Convolution blocks of the set encoder, each halving the picture; 4 for 28 x 28 pictures."""
-    penalty: float = 0.001
+    penalty: Annotated[float, at_least(0)] = 0.001
     """Weight in the loss of the sum of r squared; with templates, of their squared distance from the identity."""
-    film_spread: float = 0.001
+    film_spread: Annotated[float, at_least(0)] = 0.001
     """Spread of r before training: how far from the identity FiLM begins. The paper's is for 100,000 tasks; with
     0.1 FiLM differs between tasks from the first step on."""
     train_backbone: bool = False
@@ -101,14 +92,9 @@ class FilmConfig(LearnerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("code_dim", "set_encoder_layers"):
-            _expect(self, name, getattr(self, name) >= 1, "at least 1")
-        for name in ("penalty", "film_spread"):
-            _expect(self, name, 0 <= getattr(self, name) < math.inf, "at least 0")
         if self.adaptation != "templates":
-            _expect(self, "templates", not self.templates, f"none with adaptation {self.adaptation}")
-            _expect(self, "whitening", not self.whitening, f"0 with adaptation {self.adaptation}")
-        _expect(self, "whitening", 0 <= self.whitening <= 1, "from 0 to 1")
+            self._expect("templates", not self.templates, f"none with adaptation {self.adaptation}")
+            self._expect("whitening", not self.whitening, f"0 with adaptation {self.adaptation}")
 
 
 @dataclass(frozen=True)
@@ -131,41 +117,30 @@ class PrototypesConfig(FilmConfig):
     """``none``: the paper's; ``film``, ``film+ar`` and ``templates``: as Simple CNAPS has them."""
     distance: Literal["cosine", "euclidean"] = "cosine"
     """``euclidean`` is the paper's squared distance; ``cosine`` compares directions."""
-    scale: float = 10.0
+    scale: Annotated[float, above(0)] = 10.0
     """Factor of the cosine in the logits."""
     learn_scale: bool = False
     """Meta-train the factor too, as Meta-Baseline does."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _expect(self, "scale", self.scale > 0, "above 0")
 
 
 @dataclass(frozen=True)
 class GradientConfig(LearnerConfig):
     """Methods that take a few gradient steps on the support set, through which they are meta-trained."""
 
-    inner_steps: int = 5
+    inner_steps: Annotated[int, at_least(1)] = 5
     """Steps on the support set of a training episode."""
-    test_steps: int = 0
+    test_steps: Annotated[int, at_least(0)] = 0
     """Steps in validation and afterwards; 0: as many as in training."""
-    inner_rate: float = 0.1
+    inner_rate: Annotated[float, above(0)] = 0.1
     """Step size on the support set."""
     first_order: bool = False
     """Meta-train as if the inner gradients did not depend on the weights: less time and memory."""
-    way: int = 0
+    way: Annotated[int, Range(lambda way: way == 0 or way >= 2, "0, or at least 2")] = 0
     """0: the head starts at zero for any number of classes; else every one of so many has a learned start."""
     statistics: Literal["support", "transductive", "running"] = "support"
     """BatchNorm by the statistics of the support set, of the query pictures themselves, or of pre-training."""
     train_backbone: bool = True
     """Meta-train the backbone's start too, and not only what else there is."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _expect(self, "inner_steps", self.inner_steps >= 1, "at least 1")
-        _expect(self, "test_steps", self.test_steps >= 0, "at least 0")
-        _expect(self, "inner_rate", self.inner_rate > 0, "above 0")
-        _expect(self, "way", self.way == 0 or self.way >= 2, "0, or at least 2")
 
 
 @dataclass(frozen=True)
@@ -189,14 +164,12 @@ class InnerConfig(GradientConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _expect(
-            self,
+        self._expect(
             "way",
             self.inner != "film" or self.way > 0,
             "at least 2 where inner is film: nothing else tells the classes apart",
         )
-        _expect(
-            self,
+        self._expect(
             "train_backbone",
             self.inner != "all" or self.train_backbone,
             "true where inner is all; set inner to film+head to leave the backbone as it is",
@@ -233,16 +206,14 @@ class TransductiveCNAPSConfig(FilmConfig):
 
     method: Literal["transductive-cnaps"] = "transductive-cnaps"
     """Name of the method."""
-    refinements: int = 4
+    refinements: Annotated[int, at_least(0)] = 4
     """Steps of soft k-means after training, at most; none in training. It ends when no label changes."""
-    min_refinements: int = 2
+    min_refinements: Annotated[int, at_least(0)] = 2
     """Steps of soft k-means after training, at least."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("refinements", "min_refinements"):
-            _expect(self, name, getattr(self, name) >= 0, "at least 0")
-        _expect(self, "adaptation", self.adaptation != "templates", "film, film+ar or none")
+        self._expect("adaptation", self.adaptation != "templates", "film, film+ar or none")
 
 
 @dataclass(frozen=True)
@@ -253,14 +224,10 @@ class MatchingConfig(FilmConfig):
     """Name of the method."""
     adaptation: Adaptation = "none"
     """``none``: the paper's; ``film``, ``film+ar`` and ``templates``: as Simple CNAPS has them."""
-    scale: float = 10.0
+    scale: Annotated[float, above(0)] = 10.0
     """Factor of the cosines in the attention; the paper's is 1."""
     learn_scale: bool = True
     """Meta-train the factor too."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _expect(self, "scale", self.scale > 0, "above 0")
 
 
 @dataclass(frozen=True)
@@ -271,12 +238,8 @@ class RelationConfig(FilmConfig):
     """Name of the method."""
     adaptation: Adaptation = "none"
     """``none``: the paper's; ``film``, ``film+ar`` and ``templates``: as Simple CNAPS has them."""
-    hidden_dim: int = 256
+    hidden_dim: Annotated[int, at_least(1)] = 256
     """Width of the network that compares."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _expect(self, "hidden_dim", self.hidden_dim >= 1, "at least 1")
 
 
 @dataclass(frozen=True)
@@ -285,12 +248,8 @@ class ShrinkageConfig(FilmConfig):
 
     adaptation: Adaptation = "none"
     """``none``: features as they are; ``film``, ``film+ar`` and ``templates``: as Simple CNAPS has them."""
-    shrinkage: float = 0.5
+    shrinkage: Annotated[float, Range(lambda share: 0 < share <= 1, "a number above 0 and up to 1")] = 0.5
     """How far covariances are drawn to a multiple of the identity, in (0, 1]; 1 is the nearest class mean."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _expect(self, "shrinkage", 0 < self.shrinkage <= 1, "a number above 0 and up to 1")
 
 
 @dataclass(frozen=True)
@@ -319,20 +278,14 @@ class FiTConfig(LearnerConfig):
     """Covariances of the classes: one each, one for all, or none."""
     sites: tuple[str, ...] = ("layer*.*.bn[12]",)
     """Names or patterns of the normalisation layers that FiLM follows."""
-    steps: int = 400
+    steps: Annotated[int, at_least(0)] = 400
     """Steps of Adam on every support set."""
-    learning_rate: float = 0.0035
+    learning_rate: Annotated[float, above(0)] = 0.0035
     """Step size."""
-    task_size: int = 100
+    task_size: Annotated[int, at_least(1)] = 100
     """Pictures to learn from in the small task of a step, about."""
     seed: int = 0
     """Seed of the small tasks; the classifier is a function of it and the support set."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _expect(self, "steps", self.steps >= 0, "at least 0")
-        _expect(self, "learning_rate", self.learning_rate > 0, "above 0")
-        _expect(self, "task_size", self.task_size >= 1, "at least 1")
 
 
 @dataclass(frozen=True)
@@ -343,26 +296,18 @@ class FineTuningConfig(LearnerConfig):
     """Name of the method."""
     head: Literal["linear", "cosine"] = "linear"
     """``linear`` is Baseline, ``cosine`` Baseline++."""
-    passes: int = 100
+    passes: Annotated[int, at_least(0)] = 100
     """Passes over the support set."""
-    batch_size: int = 4
+    batch_size: Annotated[int, at_least(1)] = 4
     """Pictures in a step."""
-    learning_rate: float = 0.01
+    learning_rate: Annotated[float, above(0)] = 0.01
     """Step size of SGD."""
-    weight_decay: float = 0.001
+    weight_decay: Annotated[float, at_least(0)] = 0.001
     """Weight decay of the head."""
-    scale: float = 2.0
+    scale: Annotated[float, above(0)] = 2.0
     """Factor of the cosines in the logits."""
     seed: int = 0
     """Seed of the pictures' order; the classifier is a function of it and the support set."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("passes", "weight_decay"):
-            _expect(self, name, getattr(self, name) >= 0, "at least 0")
-        for name in ("learning_rate", "scale"):
-            _expect(self, name, getattr(self, name) > 0, "above 0")
-        _expect(self, "batch_size", self.batch_size >= 1, "at least 1")
 
 
 AnyLearnerConfig = (
@@ -381,8 +326,3 @@ AnyLearnerConfig = (
     | MetaSGDConfig
 )
 """The settings of any method; ``method`` tells which."""
-
-
-def _expect(config: LearnerConfig, name: str, is_good: bool, expected: str) -> None:
-    if not is_good:
-        raise ConfigError(f"learner.{name} is {getattr(config, name)}; expected {expected}")

@@ -3,59 +3,57 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.settings import OnDevice, above, at_least, below
 
 
 @dataclass(frozen=True)
-class LoopConfig:
+class LoopConfig(OnDevice):
     """How a module is trained; the same for pre-training, meta-training and CLEVR.
 
     Raises:
         ConfigError: a value out of range.
     """
 
-    steps: int = 10_000
+    steps: Annotated[int, at_least(1)] = 10_000
     """Optimizer steps to take in all; a resumed run goes on up to here."""
-    accumulate: int = 1
+    accumulate: Annotated[int, at_least(1)] = 1
     """Micro-batches that each process adds up before one optimizer step."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     """Adam adds the weight decay to the gradient, AdamW to the weights."""
-    learning_rate: float = 1e-3
+    learning_rate: Annotated[float, above(0)] = 1e-3
     """Peak learning rate."""
-    weight_decay: float = 0.0
+    weight_decay: Annotated[float, at_least(0)] = 0.0
     """Weight decay of every trainable parameter."""
-    momentum: float = 0.9
+    momentum: Annotated[float, at_least(0), below(1)] = 0.9
     """Momentum of sgd; the others do not use it."""
     schedule: Literal["constant", "cosine"] = "constant"
     """Learning rate after the warm-up: constant, or along half a cosine down to 0 at the last step."""
-    cooldown_steps: int = 0
+    cooldown_steps: Annotated[int, at_least(0)] = 0
     """Last steps, over which a constant learning rate falls linearly to 0. A run that has not come so far may be
     resumed with more steps or fewer: what it has done is the same."""
-    warmup_steps: int = 0
+    warmup_steps: Annotated[int, at_least(0)] = 0
     """Steps over which the learning rate rises linearly from 0."""
-    clip_norm: float | None = None
+    clip_norm: Annotated[float | None, above(0)] = None
     """Largest norm of the gradient over all parameters; null: not clipped."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Arithmetic, by Lightning Fabric's names; bf16-mixed keeps the weights in 32 bits."""
-    device: str = "auto"
-    """auto (an accelerator where there is one), cpu, cuda, or mps."""
-    seed: int = 0
+    seed: Annotated[int, at_least(0)] = 0
     """Seed of everything that the loop draws, dropout for example."""
-    num_workers: int = 0
+    num_workers: Annotated[int, at_least(0)] = 0
     """Processes that prepare batches ahead; the result is the same for any number."""
-    log_every: int = 50
+    log_every: Annotated[int, at_least(1)] = 50
     """Steps between two lines of metrics.jsonl and TensorBoard; each is the mean since the last one."""
-    validate_every: int = 1000
+    validate_every: Annotated[int, at_least(1)] = 1000
     """Steps between two validations; one more is made at the end."""
-    checkpoint_seconds: float = 300.0
+    checkpoint_seconds: Annotated[float, at_least(0)] = 300.0
     """Seconds between two checkpoints."""
-    patience: int | None = None
+    patience: Annotated[int | None, at_least(1)] = None
     """Validations without a better result after which to stop; null: never before the last step."""
     monitor: str = "accuracy"
     """Validation metric that decides which checkpoint is best."""
@@ -63,17 +61,10 @@ class LoopConfig:
     """Whether more of the monitored metric is better, or less."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "accumulate", "log_every", "validate_every", "patience"):
-            _expect(self, name, lambda value: value is None or value >= 1, "at least 1")
-        at_least_0 = ("weight_decay", "momentum", "warmup_steps", "cooldown_steps", "num_workers")
-        for name in (*at_least_0, "checkpoint_seconds", "seed"):
-            _expect(self, name, lambda value: 0 <= value < math.inf, "at least 0")
-        for name in ("learning_rate", "clip_norm"):
-            _expect(self, name, lambda value: value is None or 0 < value < math.inf, "above 0")
-        _expect(self, "warmup_steps", lambda value: value < self.steps, f"fewer than steps ({self.steps})")
-        _expect(self, "momentum", lambda value: value < 1, "below 1")
+        super().__post_init__()
+        self._expect("warmup_steps", self.warmup_steps < self.steps, f"fewer than steps ({self.steps})")
         left = self.steps - self.warmup_steps
-        _expect(self, "cooldown_steps", lambda value: value <= left, f"at most what the warm-up leaves ({left})")
+        self._expect("cooldown_steps", self.cooldown_steps <= left, f"at most what the warm-up leaves ({left})")
         if self.cooldown_steps and self.schedule != "constant":
             raise ConfigError("cooldown_steps is set, and schedule is cosine, which cools down by itself; set it to 0")
 
@@ -98,9 +89,3 @@ def defaults_of(config_class: type) -> dict[str, Any]:
         elif field.default is not dataclasses.MISSING:
             found[field.name] = plain(field.default)
     return found
-
-
-def _expect(config: LoopConfig, name: str, is_good: Any, expected: str) -> None:
-    value = getattr(config, name)
-    if not is_good(value):
-        raise ConfigError(f"{name} is {value}; expected {expected}")

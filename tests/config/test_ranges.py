@@ -1,71 +1,336 @@
-"""Numbers without a meaning are refused when a command is read, before anything is opened."""
+"""Values without a meaning are refused when a command is read, before anything is opened: all ranges, all messages."""
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+
 import pytest
 
-from clevr.commands.analyse import AnalyseConfig
-from clevr.commands.inspect import InspectConfig
-from fewshot_film.config.commands import (
-    CalibrateConfig,
-    ClassifyConfig,
-    CompareConfig,
-    EpisodesConfig,
-    EvaluateConfig,
-    PretrainConfig,
-    ReportConfig,
-    ValidationConfig,
-)
-from fewshot_film.config.data import DataConfig, SourceConfig
-from fewshot_film.config.learners import BackboneConfig, SimpleCNAPSConfig, TransductiveCNAPSConfig
+import clevr.commands
+import fewshot_film.config
 from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.settings import Settings, ranges_of
 
+INF, NAN = float("inf"), float("nan")
 
-@pytest.mark.parametrize(
-    ("kind", "given", "change", "message"),
-    [
-        (BackboneConfig, {}, {"width": -1}, "backbone.width is -1; expected at least 1"),
-        (BackboneConfig, {}, {"blocks": (2, -1)}, r"backbone.blocks is \[2, -1\]; expected at least 1"),
-        (BackboneConfig, {}, {"stem_stride": 0}, "backbone.stem_stride is 0; expected at least 1"),
-        (
-            BackboneConfig,
-            {},
-            {"feature_lengths": (1, float("inf"))},
-            r"backbone.feature_lengths is \[1, inf\]; expected finite numbers",
-        ),
-        (BackboneConfig, {}, {"feature_lengths": ()}, r"backbone.feature_lengths is \[\]; expected at least 0"),
-        (BackboneConfig, {}, {"feature_power": 0.0}, "backbone.feature_power is 0; expected a finite number above 0"),
-        (SimpleCNAPSConfig, {}, {"code_dim": -1}, "code_dim is -1; expected at least 1"),
-        (SimpleCNAPSConfig, {}, {"penalty": -1.0}, "penalty is -1.0; expected at least 0"),
-        (TransductiveCNAPSConfig, {}, {"min_refinements": -1}, "min_refinements is -1; expected at least 0"),
-        (EpisodesConfig, {}, {"way": (5, 0)}, r"episodes.way is \[5, 0\]; expected at least 1"),
-        (EpisodesConfig, {}, {"shot": ()}, r"episodes.shot is \[\]; expected at least 1"),
-        (EpisodesConfig, {}, {"query": -1}, "episodes.query is -1; expected at least 1"),
-        (ValidationConfig, {}, {"episodes": 0}, "validation.episodes is 0; expected at least 1"),
-        (ValidationConfig, {}, {"way": -1}, "validation.way is -1; expected at least 1"),
-        (PretrainConfig, {"out": "x"}, {"batch_size": 0}, "batch_size is 0; expected at least 1"),
-        (PretrainConfig, {"out": "x"}, {"label_smoothing": -0.1}, "label_smoothing is -0.1; expected a share from 0"),
-        (PretrainConfig, {"out": "x"}, {"label_smoothing": float("nan")}, "label_smoothing is nan"),
-        (EvaluateConfig, {"model": "x"}, {"ways": (-1,)}, r"ways is \[-1\]; expected at least 1"),
-        (EvaluateConfig, {"model": "x"}, {"feature_power": float("inf")}, "^feature_power is inf; expected a finite"),
-        (EvaluateConfig, {"model": "x"}, {"episodes": 1}, "episodes is 1; expected at least 2"),
-        (EvaluateConfig, {"model": "x"}, {"processes": -1}, "processes is -1; expected at least 0"),
-        (ClassifyConfig, {"support": "x", "query": "y"}, {"reject": -1.0}, "reject is -1.0; expected a share"),
-        (ClassifyConfig, {"support": "x", "query": "y"}, {"reject": float("nan")}, "reject is nan; expected a share"),
-        (CalibrateConfig, {"model": "x"}, {"shots": (1, -1)}, r"shots is \[1, -1\]; expected at least 1"),
-        (CalibrateConfig, {"model": "x"}, {"seed": -1}, "seed is -1; expected at least 0"),
-        (CompareConfig, {"data": "x"}, {"shot": -1}, "shot is -1; expected at least 0"),
-        (CompareConfig, {"data": "x"}, {"splits": 1}, "splits is 1; expected at least 2"),
-        (ReportConfig, {"run": "x"}, {"episodes": 0}, "episodes is 0; expected at least 1"),
-        (DataConfig, {}, {"split_seed": -1}, "data.split_seed is -1; expected at least 0"),
-        (SourceConfig, {"source": "glyphs"}, {"weight": 0.0}, "weight of the source glyphs is 0.0; expected a number"),
-        (SourceConfig, {"source": "glyphs"}, {"split_seed": -1}, "split_seed is -1; expected at least 0"),
-        (InspectConfig, {"data": "x"}, {"pictures": 0}, "pictures is 0; expected at least 1"),
-        (InspectConfig, {"data": "x"}, {"questions": -1}, "questions is -1; expected at least 0"),
-        (AnalyseConfig, {"model": "x", "data": "y", "out": "z"}, {"seed": -1}, "seed is -1; expected 0 to 4294967295"),
+REFUSED = {
+    "fewshot_film.run.config:LoopConfig": [
+        ("steps", 0, "steps is 0; expected at least 1"),
+        ("accumulate", 0, "accumulate is 0; expected at least 1"),
+        ("learning_rate", 0.0, "learning_rate is 0.0; expected above 0"),
+        ("learning_rate", INF, "learning_rate is inf; expected above 0"),
+        ("weight_decay", -0.5, "weight_decay is -0.5; expected at least 0"),
+        ("weight_decay", NAN, "weight_decay is nan; expected at least 0"),
+        ("momentum", -0.5, "momentum is -0.5; expected at least 0"),
+        ("momentum", 1.0, "momentum is 1.0; expected below 1"),
+        ("cooldown_steps", -1, "cooldown_steps is -1; expected at least 0"),
+        ("warmup_steps", -1, "warmup_steps is -1; expected at least 0"),
+        ("clip_norm", 0.0, "clip_norm is 0.0; expected above 0"),
+        ("seed", -1, "seed is -1; expected at least 0"),
+        ("num_workers", -1, "num_workers is -1; expected at least 0"),
+        ("log_every", 0, "log_every is 0; expected at least 1"),
+        ("validate_every", 0, "validate_every is 0; expected at least 1"),
+        ("checkpoint_seconds", -0.5, "checkpoint_seconds is -0.5; expected at least 0"),
+        ("patience", 0, "patience is 0; expected at least 1"),
     ],
-)
-def test_out_of_range(kind, given, change, message):
-    kind(**given)
-    with pytest.raises(ConfigError, match=message):
-        kind(**given, **change)
+    "fewshot_film.config.commands:EvaluateConfig": [
+        ("ways", (0,), "ways is [0]; expected at least 1"),
+        ("ways", (), "ways is []; expected at least 1"),
+        ("shots", (0,), "shots is [0]; expected at least 1"),
+        ("shots", (), "shots is []; expected at least 1"),
+        ("query", 0, "query is 0; expected at least 1"),
+        ("episodes", 1, "episodes is 1; expected at least 2"),
+        ("seed", -1, "seed is -1; expected at least 0"),
+        ("feature_power", 0.0, "feature_power is 0.0; expected a finite number above 0"),
+        ("processes", -1, "processes is -1; expected at least 0"),
+    ],
+    "fewshot_film.config.commands:ClassifyConfig": [
+        ("reject", -0.5, "reject is -0.5; expected a share from 0 to 1, or null for never"),
+        ("reject", NAN, "reject is nan; expected a share from 0 to 1, or null for never"),
+        ("reject", 1.5, "reject is 1.5; expected a share from 0 to 1, or null for never"),
+    ],
+    "fewshot_film.config.commands:CalibrateConfig": [
+        ("way", 0, "way is 0; expected at least 1"),
+        ("shots", (0,), "shots is [0]; expected at least 1"),
+        ("shots", (), "shots is []; expected at least 1"),
+        ("query", 0, "query is 0; expected at least 1"),
+        ("episodes", 0, "episodes is 0; expected at least 1"),
+        ("seed", -1, "seed is -1; expected at least 0"),
+    ],
+    "fewshot_film.config.commands:CompareConfig": [
+        ("shot", -1, "shot is -1; expected at least 0"),
+        ("query", 0, "query is 0; expected at least 1"),
+        ("splits", 1, "splits is 1; expected at least 2"),
+        ("seed", -1, "seed is -1; expected at least 0"),
+    ],
+    "fewshot_film.config.commands:ReportConfig": [
+        ("episodes", 0, "episodes is 0; expected at least 1"),
+    ],
+    "fewshot_film.config.commands:AppConfig": [
+        ("port", -1, "port is -1; expected 0 to 65535"),
+        ("port", 65536, "port is 65536; expected 0 to 65535"),
+        ("file_mib", 0, "file_mib is 0; expected at least 1"),
+        ("megapixels", 0, "megapixels is 0; expected at least 1"),
+        ("archive_mib", 0, "archive_mib is 0; expected at least 1"),
+        ("files", 0, "files is 0; expected at least 1"),
+        ("visitors", 0, "visitors is 0; expected at least 1"),
+    ],
+    "clevr.commands.report:ReportConfig": [
+        ("questions", 0, "questions is 0; expected at least 1"),
+    ],
+    "clevr.commands.analyse:AnalyseConfig": [
+        ("analyses", (), "analyses is []; expected some of histograms, embedding, resets, consistency, composition"),
+        ("questions", 99, "questions is 99; expected at least 100"),
+        ("seed", -1, "seed is -1; expected 0 to 4294967295"),
+        ("seed", 4294967296, "seed is 4294967296; expected 0 to 4294967295"),
+    ],
+    "clevr.commands.evaluate:EvaluateConfig": [
+        ("questions", 0, "questions is 0; expected at least 1"),
+        ("batch_size", 0, "batch_size is 0; expected at least 1"),
+    ],
+    "clevr.commands.features:FeaturesConfig": [
+        ("batch_size", 0, "batch_size is 0; expected at least 1"),
+        ("num_workers", -1, "num_workers is -1; expected at least 0"),
+    ],
+    "clevr.commands.ask:AskConfig": [
+        ("runners_up", -1, "runners_up is -1; expected 0 to 27"),
+        ("runners_up", 28, "runners_up is 28; expected 0 to 27"),
+    ],
+    "fewshot_film.config.data:SourceConfig": [
+        ("split_seed", -1, "split_seed of the source x is -1; expected at least 0"),
+        ("weight", 0.0, "weight of the source x is 0.0; expected a number above 0"),
+    ],
+    "fewshot_film.config.data:DataConfig": [
+        ("split_seed", -1, "data.split_seed is -1; expected at least 0"),
+    ],
+    "fewshot_film.config.data:AugmentConfig": [
+        ("rotate", -0.5, "augment.rotate is -0.5; expected a number from 0 to 180"),
+        ("rotate", 181.0, "augment.rotate is 181.0; expected a number from 0 to 180"),
+        ("scale", -0.5, "augment.scale is -0.5; expected a number from 0 to 1"),
+        ("scale", 1.5, "augment.scale is 1.5; expected a number from 0 to 1"),
+        ("shear", -0.5, "augment.shear is -0.5; expected a number from 0 to 1"),
+        ("shear", 1.5, "augment.shear is 1.5; expected a number from 0 to 1"),
+        ("translate", -0.5, "augment.translate is -0.5; expected a number from 0 to 1"),
+        ("translate", 1.5, "augment.translate is 1.5; expected a number from 0 to 1"),
+        ("brightness", -0.5, "augment.brightness is -0.5; expected a number from 0 to 1"),
+        ("brightness", 1.5, "augment.brightness is 1.5; expected a number from 0 to 1"),
+        ("contrast", -0.5, "augment.contrast is -0.5; expected a number from 0 to 1"),
+        ("contrast", 1.5, "augment.contrast is 1.5; expected a number from 0 to 1"),
+        ("saturation", -0.5, "augment.saturation is -0.5; expected a number from 0 to 1"),
+        ("saturation", 1.5, "augment.saturation is 1.5; expected a number from 0 to 1"),
+        ("erase", -0.5, "augment.erase is -0.5; expected a number from 0 to 1"),
+        ("erase", 1.5, "augment.erase is 1.5; expected a number from 0 to 1"),
+    ],
+    "fewshot_film.config.learners:BackboneConfig": [
+        ("width", 0, "backbone.width is 0; expected at least 1"),
+        ("blocks", (0,), "backbone.blocks is [0]; expected at least 1"),
+        ("blocks", (), "backbone.blocks is []; expected at least 1"),
+        ("stem_kernel", 0, "backbone.stem_kernel is 0; expected at least 1"),
+        ("stem_stride", 0, "backbone.stem_stride is 0; expected at least 1"),
+        ("image_size", 0, "backbone.image_size is 0; expected at least 1"),
+        ("feature_lengths", (-0.5,), "backbone.feature_lengths is [-0.5]; expected finite numbers of at least 0"),
+        ("feature_lengths", (1, INF), "backbone.feature_lengths is [1, inf]; expected finite numbers of at least 0"),
+        ("feature_lengths", (), "backbone.feature_lengths is []; expected finite numbers of at least 0"),
+        ("feature_power", 0.0, "backbone.feature_power is 0.0; expected a finite number above 0"),
+    ],
+    "fewshot_film.config.learners:LearnerConfig": [
+        ("chunk", 0, "learner.chunk is 0; expected at least 1"),
+    ],
+    "fewshot_film.config.learners:FilmConfig": [
+        ("whitening", -0.5, "learner.whitening is -0.5; expected a number from 0 to 1"),
+        ("whitening", 1.5, "learner.whitening is 1.5; expected a number from 0 to 1"),
+        ("code_dim", 0, "learner.code_dim is 0; expected at least 1"),
+        ("set_encoder_layers", 0, "learner.set_encoder_layers is 0; expected at least 1"),
+        ("penalty", -0.5, "learner.penalty is -0.5; expected at least 0"),
+        ("film_spread", -0.5, "learner.film_spread is -0.5; expected at least 0"),
+    ],
+    "fewshot_film.config.learners:PrototypesConfig": [
+        ("scale", 0.0, "learner.scale is 0.0; expected above 0"),
+    ],
+    "fewshot_film.config.learners:TransductiveCNAPSConfig": [
+        ("refinements", -1, "learner.refinements is -1; expected at least 0"),
+        ("min_refinements", -1, "learner.min_refinements is -1; expected at least 0"),
+    ],
+    "fewshot_film.config.learners:MatchingConfig": [
+        ("scale", 0.0, "learner.scale is 0.0; expected above 0"),
+    ],
+    "fewshot_film.config.learners:RelationConfig": [
+        ("hidden_dim", 0, "learner.hidden_dim is 0; expected at least 1"),
+    ],
+    "fewshot_film.config.learners:ShrinkageConfig": [
+        ("shrinkage", 0.0, "learner.shrinkage is 0.0; expected a number above 0 and up to 1"),
+        ("shrinkage", 1.5, "learner.shrinkage is 1.5; expected a number above 0 and up to 1"),
+    ],
+    "fewshot_film.config.learners:GradientConfig": [
+        ("inner_steps", 0, "learner.inner_steps is 0; expected at least 1"),
+        ("test_steps", -1, "learner.test_steps is -1; expected at least 0"),
+        ("inner_rate", 0.0, "learner.inner_rate is 0.0; expected above 0"),
+        ("way", 1, "learner.way is 1; expected 0, or at least 2"),
+    ],
+    "fewshot_film.config.learners:FiTConfig": [
+        ("steps", -1, "learner.steps is -1; expected at least 0"),
+        ("learning_rate", 0.0, "learner.learning_rate is 0.0; expected above 0"),
+        ("task_size", 0, "learner.task_size is 0; expected at least 1"),
+    ],
+    "fewshot_film.config.learners:FineTuningConfig": [
+        ("passes", -1, "learner.passes is -1; expected at least 0"),
+        ("batch_size", 0, "learner.batch_size is 0; expected at least 1"),
+        ("learning_rate", 0.0, "learner.learning_rate is 0.0; expected above 0"),
+        ("weight_decay", -0.5, "learner.weight_decay is -0.5; expected at least 0"),
+        ("scale", 0.0, "learner.scale is 0.0; expected above 0"),
+    ],
+    "fewshot_film.config.memory:MemoryConfig": [
+        ("chunk", 0, "memory.chunk is 0; expected at least 1"),
+        ("budget_mib", -1, "memory.budget_mib is -1; expected at least 0"),
+        ("lite_support", 0, "memory.lite_support is 0; expected at least 1"),
+    ],
+    "fewshot_film.config.commands:EpisodesConfig": [
+        ("way", (0,), "episodes.way is [0]; expected at least 1"),
+        ("way", (), "episodes.way is []; expected at least 1"),
+        ("shot", (0,), "episodes.shot is [0]; expected at least 1"),
+        ("shot", (), "episodes.shot is []; expected at least 1"),
+        ("query", 0, "episodes.query is 0; expected at least 1"),
+    ],
+    "fewshot_film.config.commands:ValidationConfig": [
+        ("way", 0, "validation.way is 0; expected at least 1"),
+        ("shot", 0, "validation.shot is 0; expected at least 1"),
+        ("query", 0, "validation.query is 0; expected at least 1"),
+        ("episodes", 0, "validation.episodes is 0; expected at least 1"),
+    ],
+    "fewshot_film.config.commands:PretrainConfig": [
+        ("batch_size", 0, "batch_size is 0; expected at least 1"),
+        ("label_smoothing", -0.5, "label_smoothing is -0.5; expected a share from 0 to 1"),
+        ("label_smoothing", 1.5, "label_smoothing is 1.5; expected a share from 0 to 1"),
+    ],
+    "clevr.config:ReasonerConfig": [
+        ("width", 0, "model.width is 0; expected at least 1"),
+        ("height", 0, "model.height is 0; expected at least 1"),
+        ("input_maps", 0, "model.input_maps is 0; expected at least 1"),
+        ("trunk_maps", (0,), "model.trunk_maps is [0]; expected at least 1"),
+        ("trunk_kernel", 0, "model.trunk_kernel is 0; expected at least 1"),
+        ("trunk_stride", 0, "model.trunk_stride is 0; expected at least 1"),
+        ("trunk_blocks", -1, "model.trunk_blocks is -1; expected at least 0"),
+        ("positions", -1, "model.positions is -1; expected a number of positions, or 0 for all"),
+        ("maps", 0, "model.maps is 0; expected at least 1"),
+        ("blocks", 0, "model.blocks is 0; expected at least 1"),
+        ("block_kernel", 0, "model.block_kernel is 0; expected at least 1"),
+        ("block_kernel", 2, "model.block_kernel is 2; expected an odd number, such as 3 or 1"),
+        ("dilations", (0,), "model.dilations is [0]; expected at least 1"),
+        ("word_dim", 0, "model.word_dim is 0; expected at least 1"),
+        ("hidden_dim", 0, "model.hidden_dim is 0; expected at least 1"),
+        ("question_heads", 0, "model.question_heads is 0; expected at least 1"),
+        ("classifier_maps", 0, "model.classifier_maps is 0; expected at least 1"),
+        ("classifier_dim", 0, "model.classifier_dim is 0; expected at least 1"),
+        ("film_blocks", -1, "model.film_blocks is -1; expected at least 0"),
+    ],
+    "clevr.config:ClevrDataConfig": [
+        ("fraction", 0.0, "data.fraction is 0.0; expected a number above 0, at most 1"),
+        ("fraction", 1.5, "data.fraction is 1.5; expected a number above 0, at most 1"),
+        ("curriculum", -1, "data.curriculum is -1; expected a number of batches, or 0 for none"),
+        ("pictures", 0, "data.pictures is 0; expected at least 1"),
+        ("questions", 0, "data.questions is 0; expected at least 1"),
+    ],
+    "clevr.config:EffectsConfig": [
+        ("gamma", -0.5, "effects.gamma is -0.5; expected at least 0"),
+        ("blur", -0.5, "effects.blur is -0.5; expected a number from 0 to 1"),
+        ("blur", 1.5, "effects.blur is 1.5; expected a number from 0 to 1"),
+        ("noise", -0.5, "effects.noise is -0.5; expected at least 0"),
+    ],
+    "clevr.config:SeeingConfig": [
+        ("pictures", 0, "seeing.pictures is 0; expected at least 1"),
+    ],
+    "clevr.config:TrainConfig": [
+        ("scene_weight", -0.5, "scene_weight is -0.5; expected at least 0"),
+        ("referent_weight", -0.5, "referent_weight is -0.5; expected at least 0"),
+        ("outline_weight", -0.5, "outline_weight is -0.5; expected at least 0"),
+        ("unknown_words", 1.0, "unknown_words is 1.0; expected a share from 0 to below 1"),
+        ("validation_questions", 0, "validation_questions is 0; expected at least 1"),
+    ],
+    "clevr.data.feature_config:ExtractorConfig": [
+        ("size", 0, "extractor.size is 0; expected at least 1"),
+    ],
+    "clevr.data.feature_config:ExtractorOverrides": [
+        ("size", 0, "extractor.size is 0; expected at least 1"),
+    ],
+    "clevr.commands.calibrate:CalibrateConfig": [
+        ("images", 99, "images is 99; expected at least 100"),
+        ("seed", -1, "seed is -1; expected at least 0"),
+    ],
+    "clevr.commands.inspect:InspectConfig": [
+        ("pictures", 0, "pictures is 0; expected at least 1"),
+        ("questions", -1, "questions is -1; expected at least 0"),
+    ],
+    "clevr.commands.generate:GenerateConfig": [
+        ("split", "", "split is ''; expected letters and digits, such as train or valB"),
+        ("split", "my split", "split is 'my split'; expected letters and digits, such as train or valB"),
+        ("scenes", 0, "scenes is 0; expected at least 1"),
+        ("seed", -1, "seed is -1; expected at least 0"),
+        ("width", 0, "width is 0; expected at least 1"),
+        ("height", 0, "height is 0; expected at least 1"),
+        ("questions_per_scene", -1, "questions_per_scene is -1; expected at least 0"),
+        ("questions_per_scene", 91, "questions_per_scene is 91; expected at most 90, one of each family"),
+        ("workers", 0, "workers is 0; expected auto, or at least 1"),
+        ("start", -1, "start is -1; expected at least 0"),
+        ("chunk", 0, "chunk is 0; expected at least 1"),
+    ],
+    "clevr.commands.objects:ObjectsConfig": [
+        ("scenes", 0, "scenes is 0; expected at least 1"),
+        ("seed", -1, "seed is -1; expected at least 0"),
+        ("width", 0, "width is 0; expected at least 1"),
+        ("height", 0, "height is 0; expected at least 1"),
+        ("size", 0, "size is 0; expected at least 1"),
+        ("margin", -0.5, "margin is -0.5; expected a number from 0 to 1"),
+        ("margin", 1.5, "margin is 1.5; expected a number from 0 to 1"),
+        ("min_side", 0, "min_side is 0; expected at least 1"),
+        ("workers", 0, "workers is 0; expected auto, or at least 1"),
+        ("chunk", 0, "chunk is 0; expected at least 1"),
+    ],
+}
+"""By class: a setting, a value that it refuses, and the message."""
+
+ROWS = [(kind, *row) for kind, rows in REFUSED.items() for row in rows]
+
+
+def settings_class(where):
+    module, _, name = where.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def every_settings_class():
+    for package in (fewshot_film.config, clevr.commands):
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{package.__name__}.{module.name}")
+    found, waiting = [], [Settings]
+    while waiting:
+        waiting += (subclasses := waiting.pop().__subclasses__())
+        found += [each for each in subclasses if each.__module__.split(".")[0] in ("fewshot_film", "clevr")]
+    return found
+
+
+@pytest.mark.parametrize(("kind", "name", "value", "message"), ROWS, ids=[f"{row[0]}-{row[1]}" for row in ROWS])
+def test_out_of_range(kind, name, value, message):
+    config_class = settings_class(kind)
+    needed = {
+        field.name: "x"
+        for field in dataclasses.fields(config_class)
+        if field.default is field.default_factory is dataclasses.MISSING
+    }
+    config_class(**needed)
+    with pytest.raises(ConfigError) as caught:
+        config_class(**needed, **{name: value})
+    assert str(caught.value) == message
+
+
+def test_every_range_has_a_row():
+    listed = {(kind, name) for kind, name, _, _ in ROWS}
+    missing = []
+    for config_class in every_settings_class():
+        declared = inspect.get_annotations(config_class)
+        where = f"{config_class.__module__}:{config_class.__name__}"
+        missing += [
+            f"{where}.{name}" for name in ranges_of(config_class) if name in declared and (where, name) not in listed
+        ]
+    assert not missing, f"these settings have a range and no row in REFUSED: {missing}"

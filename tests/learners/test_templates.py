@@ -113,7 +113,7 @@ def test_templates_are_those_of_the_sources_unless_named():
 
 
 def test_wrong_settings():
-    with pytest.raises(ConfigError, match=re.escape("learner.templates is ('a',); expected none with adaptation film")):
+    with pytest.raises(ConfigError, match=re.escape("learner.templates is ['a']; expected none with adaptation film")):
         SimpleCNAPSConfig(templates=("a",))
     with pytest.raises(ConfigError, match=re.escape("learner.adaptation is templates; expected film, film+ar or none")):
         TransductiveCNAPSConfig(adaptation="templates")

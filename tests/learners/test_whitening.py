@@ -116,7 +116,7 @@ def test_settings_that_do_not_fit():
     with pytest.raises(ConfigError, match=re.escape("learner.whitening is 0.5; expected 0 with adaptation film")):
         SimpleCNAPSConfig(whitening=0.5)
     for wrong in (-0.1, 1.5, float("nan")):
-        with pytest.raises(ConfigError, match=f"learner.whitening is {wrong}; expected from 0 to 1"):
+        with pytest.raises(ConfigError, match=f"learner.whitening is {wrong}; expected a number from 0 to 1"):
             SimpleCNAPSConfig(adaptation="templates", whitening=wrong)
     message = "learner.whitening is 0.5, which needs FiLM at feature_norms.layer2; expected feature_norms.* among"
     with pytest.raises(ConfigError, match=re.escape(message)):

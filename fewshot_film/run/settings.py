@@ -1,0 +1,161 @@
+"""What every group of settings is: a frozen dataclass that states its ranges in its types. Imports no torch.
+
+    @dataclass(frozen=True)
+    class BackboneConfig(Settings, group="backbone"):
+        width: Annotated[int, at_least(1)] = 64
+
+``BackboneConfig(width=0)`` raises ``backbone.width is 0; expected at least 1``, and ``--help`` shows the range.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, ClassVar, Literal
+
+from fewshot_film.run.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Range:
+    """Values that a setting can have, as the metadata of an ``Annotated`` type.
+
+    A setting that is None has no value and is not looked at; in a tuple every item has to hold, and there must be one.
+    """
+
+    holds: Callable[[Any], bool]
+    """Whether one value is among them."""
+    expected: str
+    """What a message says was expected, such as ``at least 1``."""
+    may_be_empty: bool = False
+    """Whether a tuple may have no items."""
+
+    def admits(self, value: Any) -> bool:
+        """Whether a setting may have this value.
+
+        Args:
+            value: of the setting; a tuple is looked at item by item.
+        """
+        if isinstance(value, tuple):
+            return (self.may_be_empty or bool(value)) and all(map(self.admits, value))
+        return value is None or self.holds(value)
+
+
+def at_least(least: float, expected: str = "", *, may_be_empty: bool = False) -> Range:
+    """Finite numbers from ``least`` on.
+
+    Args:
+        least: the smallest one.
+        expected: what messages say; empty: ``at least LEAST``.
+        may_be_empty: whether a tuple of them may have none.
+    """
+    return Range(lambda value: least <= value < math.inf, expected or f"at least {least}", may_be_empty)
+
+
+def above(bound: float, expected: str = "") -> Range:
+    """Finite numbers greater than ``bound``; messages say ``expected``, or ``above BOUND``."""
+    return Range(lambda value: bound < value < math.inf, expected or f"above {bound}")
+
+
+def at_most(most: float, expected: str = "") -> Range:
+    """Numbers up to ``most``; messages say ``expected``, or ``at most MOST``."""
+    return Range(lambda value: value <= most, expected or f"at most {most}")
+
+
+def below(bound: float) -> Range:
+    """Numbers less than ``bound``."""
+    return Range(lambda value: value < bound, f"below {bound}")
+
+
+def between(least: float, most: float, expected: str = "") -> Range:
+    """Numbers from ``least`` to ``most``; messages say ``expected``, or ``a number from LEAST to MOST``."""
+    return Range(lambda value: least <= value <= most, expected or f"a number from {least} to {most}")
+
+
+def matching(pattern: str, expected: str) -> Range:
+    """Texts that a regular expression describes from end to end."""
+    return Range(lambda value: re.fullmatch(pattern, value) is not None, expected)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Base of all groups of settings: every instance is in the ranges that its types state.
+
+    A rule between several settings stands in the group's own ``__post_init__``, after that of this class.
+
+    Args:
+        group: given with the class; what stands before a setting's name in messages, ``backbone`` for
+            ``backbone.width``. Inherited where it is not given.
+
+    Raises:
+        ConfigError: a value out of range; names the setting and says what was expected.
+    """
+
+    _group: ClassVar[str] = ""
+
+    def __init_subclass__(cls, group: str | None = None, **others: Any) -> None:
+        super().__init_subclass__(**others)
+        if group is not None:
+            cls._group = group
+
+    def __post_init__(self) -> None:
+        own: type = type(self)
+        for name, ranges in ranges_of(own).items():
+            for each in ranges:
+                self._expect(name, each.admits(getattr(self, name)), each.expected)
+
+    def _expect(self, name: str, is_good: bool, expected: str) -> None:
+        """Refuse the value of a setting unless it is good.
+
+        Args:
+            name: of the setting.
+            is_good: whether its value can be used.
+            expected: the message after ``expected``.
+
+        Raises:
+            ConfigError: it is not good.
+        """
+        if not is_good:
+            raise ConfigError(f"{self._title(name)} is {_shown(getattr(self, name))}; expected {expected}")
+
+    def _title(self, name: str) -> str:
+        """What messages call a setting."""
+        return f"{self._group}.{name}" if self._group else name
+
+
+def _shown(value: Any) -> Any:
+    """A value as messages hold it: tuples as YAML's lists; quotes around a text that would be hard to see without."""
+    if isinstance(value, str):
+        return value if re.fullmatch(r"\S+", value) else repr(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+@functools.cache
+def ranges_of(config_class: type) -> dict[str, tuple[Range, ...]]:
+    """The ranges of the settings that have some, by name.
+
+    Args:
+        config_class: a dataclass.
+    """
+    hints = typing.get_type_hints(config_class, include_extras=True)
+    stated = {
+        entry.name: tuple(each for each in getattr(hints[entry.name], "__metadata__", ()) if isinstance(each, Range))
+        for entry in fields(config_class)
+    }
+    return {name: ranges for name, ranges in stated.items() if ranges}
+
+
+Workers = Annotated[int | Literal["auto"], Range(lambda number: number == "auto" or number >= 1, "auto, or at least 1")]
+"""How many processes; ``auto``: one for every core."""
+
+
+@dataclass(frozen=True)
+class OnDevice(Settings):
+    """Settings of what computes with a network."""
+
+    device: str = field(default="auto", kw_only=True)
+    """auto (an accelerator where there is one), cpu, cuda, or mps."""
