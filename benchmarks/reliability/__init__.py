@@ -1,9 +1,11 @@
 """Attempts to break the commands, counted: ``python -m benchmarks.reliability``, or ``make reliability``.
 
 - ``soak``: every writing command killed at random moments, and started again;
+- ``worker_failures``: a worker process, or one of two processes of a training, killed (``lost`` in the result file);
+- ``resource_limits``: every command without data, in the wrong folder, on a full disk, with wrong settings, two at
+  once (``hostile``);
+- ``corruption``: checkpoints and saved models with a byte changed or cut short, and files that would run code
+  (``damage``);
 - ``fuzz``: the readers of texts and files on inputs that Hypothesis makes up;
-- ``hostile``: every command without data, in the wrong folder, on a full disk, with wrong settings, two at once;
-- ``damage``: checkpoints and saved models with a byte changed or cut short, and files that would run code;
-- ``lost``: a worker process, or one of two processes of a training, killed;
 - ``process``, ``inputs``, ``content``: what these share; ``table``: the page's table.
 """

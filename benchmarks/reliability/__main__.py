@@ -33,20 +33,20 @@ def _fuzz(places: dict[str, Any], work: Path, quick: bool) -> dict[str, Any]:
 
 
 def _hostile(places: dict[str, Any], work: Path, quick: bool) -> dict[str, Any]:
-    from benchmarks.reliability.hostile import hostile
     from benchmarks.reliability.inputs import CASES, case
+    from benchmarks.reliability.resource_limits import hostile
 
     return hostile(places, work, cases=[case("clevr-film", "export")] if quick else CASES)
 
 
 def _damage(places: dict[str, Any], work: Path, quick: bool) -> dict[str, Any]:
-    from benchmarks.reliability.damage import damage
+    from benchmarks.reliability.corruption import damage
 
     return damage(places, work, number=5 if quick else 100)
 
 
 def _lost(places: dict[str, Any], work: Path, quick: bool) -> dict[str, Any]:
-    from benchmarks.reliability.lost import WORKERS, lost
+    from benchmarks.reliability.worker_failures import WORKERS, lost
 
     return lost(places, work, repeats=1, only=list(WORKERS)[:1] if quick else None)
 

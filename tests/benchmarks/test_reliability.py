@@ -13,11 +13,11 @@ import pytest
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmarks.reliability import damage, fuzz, soak, table
+from benchmarks.reliability import corruption, fuzz, soak, table
 from benchmarks.reliability.content import content_of, differences, leftovers, torn_files
-from benchmarks.reliability.hostile import Count
 from benchmarks.reliability.inputs import CASES, INPUTS, case
 from benchmarks.reliability.process import Line, Outcome, run, start
+from benchmarks.reliability.resource_limits import Count
 from clevr.cli import COMMANDS as CLEVR_COMMANDS
 from fewshot_film.cli import COMMANDS as FEW_SHOT_COMMANDS
 from fewshot_film.run.saved_model import save_model
@@ -141,10 +141,10 @@ def test_readers_stand_a_taste_of_made_up_inputs(world):
 
 def test_versions_of_a_damaged_file():
     data = bytes(range(256)) * 8
-    versions = list(damage.flipped(data, 10))
+    versions = list(corruption.flipped(data, 10))
     assert len({*versions}) == len(versions) >= 128
     assert all(sum(a != b for a, b in zip(version, data, strict=True)) == 1 for version in versions)
-    assert all(data.startswith(version) and len(version) < len(data) for version in damage.cut(data, 10))
+    assert all(data.startswith(version) and len(version) < len(data) for version in corruption.cut(data, 10))
 
 
 def test_the_table_counts_every_fault():

@@ -23,9 +23,9 @@ import numpy as np
 import torch
 
 from benchmarks.reliability.content import content_of
-from benchmarks.reliability.hostile import Count
 from benchmarks.reliability.inputs import FOLDER, Places, case
 from benchmarks.reliability.process import Line, run
+from benchmarks.reliability.resource_limits import Count
 from clevr.reasoning import load as load_reasoner
 from fewshot_film.learners import load_learner
 from fewshot_film.run.checkpoint import load_checkpoint

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.reliability.content import content_of, differences, torn_files
-from benchmarks.reliability.hostile import Count
 from benchmarks.reliability.inputs import Places, case
 from benchmarks.reliability.process import PATIENCE_SECONDS, Line, Outcome, run, start
+from benchmarks.reliability.resource_limits import Count
 
 WORKERS = {
     "worker of pretrain": ("fewshot-film", "pretrain", ("--loop.num_workers=1", "--loop.steps=60")),
