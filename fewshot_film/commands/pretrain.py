@@ -15,7 +15,7 @@ from fewshot_film.config.learners import PrototypesConfig, SimpleCNAPSConfig
 from fewshot_film.data.batches import LabelledBatches
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.networks import build_backbone
-from fewshot_film.learners.prototypes import Prototypes
+from fewshot_film.learners.prototypes import PrototypicalNetworks
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
 from fewshot_film.learners.training import Pretraining
 from fewshot_film.run.checkpoint import load_weights
@@ -56,4 +56,4 @@ def run(config: PretrainConfig) -> None:
 
 
 def _frozen_features(module: nn.Module) -> Learner:
-    return Prototypes(PrototypesConfig(train_backbone=True), cast(Pretraining, module).backbone)
+    return PrototypicalNetworks(PrototypesConfig(train_backbone=True), cast(Pretraining, module).backbone)

@@ -9,11 +9,11 @@ from fewshot_film.learners.fine_tuning import FineTuning
 from fewshot_film.learners.fit import FiT
 from fewshot_film.learners.learner import Adapted, Learner
 from fewshot_film.learners.maml import ANIL, MAML, MetaSGD
-from fewshot_film.learners.matching import Matching
+from fewshot_film.learners.matching import MatchingNetworks
 from fewshot_film.learners.networks import WeightsError, build_backbone
-from fewshot_film.learners.prototypes import Prototypes
+from fewshot_film.learners.prototypes import PrototypicalNetworks
 from fewshot_film.learners.registry import CONFIGS, LEARNERS, build_learner, load_learner, save_learner
-from fewshot_film.learners.relation import Relation
+from fewshot_film.learners.relation import RelationNetworks
 from fewshot_film.learners.simple_cnaps import MahalanobisClassifier, SimpleCNAPS, fit_mahalanobis
 from fewshot_film.learners.support import SupportError
 from fewshot_film.learners.transductive_cnaps import TransductiveCNAPS
@@ -35,10 +35,10 @@ __all__ = [
     "Head",
     "Learner",
     "MahalanobisClassifier",
-    "Matching",
+    "MatchingNetworks",
     "MetaSGD",
-    "Prototypes",
-    "Relation",
+    "PrototypicalNetworks",
+    "RelationNetworks",
     "SimpleCNAPS",
     "SupportError",
     "TransductiveCNAPS",

@@ -25,11 +25,11 @@ class CNAPS(FilmLearner):
         super().__init__(config, backbone)
         self.classifier_generator = ClassifierGenerator(self.backbone.feature_dim)
 
-    def fit_head(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> LinearHead:
+    def fit_head(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> GeneratedHead:
         """Generate the classifier from the class means; see :meth:`FilmLearner.fit_head`."""
         check_support(features, labels)
         weight, bias = self.classifier_generator(class_means(at_least_float32(features), labels, weights))
-        return LinearHead(weight, bias)
+        return GeneratedHead(weight, bias)
 
 
 class ClassifierGenerator(nn.Module):
@@ -53,8 +53,8 @@ class ClassifierGenerator(nn.Module):
 
 
 @dataclass(frozen=True)
-class LinearHead:
-    """A linear classifier."""
+class GeneratedHead:
+    """A linear classifier with generated weights."""
 
     weight: Tensor
     """``(way, D)``."""

@@ -106,12 +106,12 @@ class FilmFeatures(Learner):
             run = StagedRun(self.filmed, segments, support_images, in_bounds)
             return cast(Modulations, self.generator(code, run))
         if self.config.whitening:
-            return cast(Modulations, self.generator(code, self._whitened(support_images)))
+            return cast(Modulations, self.generator(code, self._feature_scaling(support_images)))
         return cast(Modulations, self.generator(code))
 
-    def _whitened(self, support_images: Tensor) -> Modulations:
+    def _feature_scaling(self, support_images: Tensor) -> Modulations:
         """Values that even out the joined features by what the support set shows of them, and change nothing else."""
-        scales = whitening_scales(self.features(support_images, None), self.config.whitening)
+        scales = feature_scales(self.features(support_images, None), self.config.whitening)
         values = self.filmed.sites.identity(device=scales.device, dtype=scales.dtype)
         names = self.backbone.feature_sites
         for name, gamma in zip(names, scales.split([values[name].gamma.shape[1] for name in names]), strict=True):
@@ -151,7 +151,7 @@ class FilmFeatures(Learner):
         images = images.contiguous(memory_format=torch.channels_last)
         return through_subset(lambda rows: self._run(rows, modulations), images, subset, self.config.chunk)
 
-    def pictures_within(self, budget_mib: int) -> int:
+    def images_within(self, budget_mib: int) -> int:
         """The largest ``gradient_chunk`` whose activations stay within a budget.
 
         A picture is counted with twice what autograd keeps of it: the rest is for gradients on their way.
@@ -184,7 +184,7 @@ class FilmFeatures(Learner):
             return super().penalty(episode)
         penalty = self.generator.penalty()
         if isinstance(self.generator, TemplateGenerator):
-            seen = (episode.support_images, unfamiliar(episode.support_images))
+            seen = (episode.support_images, outlier_images(episode.support_images))
             scores = self.generator.scores(torch.cat([cast(Tensor, self.encode(images)) for images in seen]))
             kinds = torch.tensor([self._template_of(episode), len(self.config.templates)], device=scores.device)
             penalty = penalty + F.cross_entropy(scores, kinds)
@@ -266,7 +266,7 @@ def _generator(config: FilmConfig, backbone: Backbone, filmed: FiLMedNetwork) ->
     return AutoregressiveGenerator(config.code_dim, filmed.sites, backbone.entering_widths(filmed.sites), **settings)
 
 
-def whitening_scales(features: Tensor, power: float) -> Tensor:
+def feature_scales(features: Tensor, power: float) -> Tensor:
     """What every feature is multiplied by: its spread over the support set to the power ``-power``, up to a constant.
 
     The constant keeps the sum of the features' variances, so that identity in the covariances of Simple CNAPS weighs
@@ -287,7 +287,7 @@ def whitening_scales(features: Tensor, power: float) -> Tensor:
     return scales * (variances.sum() / (scales.square() * variances).sum()).sqrt()
 
 
-def unfamiliar(images: Tensor) -> Tensor:
+def outlier_images(images: Tensor) -> Tensor:
     """Pictures that look like those of no source, for learning when not to rely on what suits the sources.
 
     All are changed alike, in one to three ways that are drawn from PyTorch's generator: dark becomes light, they are

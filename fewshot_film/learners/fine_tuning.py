@@ -23,14 +23,14 @@ class FineTuning(FrozenLearner):
 
     config: FineTuningConfig
 
-    def adapt(self, support_images: Tensor, support_labels: Tensor) -> AdaptedHead:
+    def adapt(self, support_images: Tensor, support_labels: Tensor) -> AdaptedFineTuning:
         """Train the head; see :meth:`Learner.adapt`."""
         features = at_least_float32(self.features(support_images, "support image"))
         check_support(features, support_labels)
         members, numbers = members_in_order(support_labels)
         with torch.inference_mode(False), torch.enable_grad():
             weight, bias = self._train_head(features.clone(), members.clone())
-        return AdaptedHead(self, weight[numbers], bias[numbers])
+        return AdaptedFineTuning(self, weight[numbers], bias[numbers])
 
     def logits(self, features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Logits ``(B, way)`` of features ``(B, D)``."""
@@ -58,7 +58,7 @@ class FineTuning(FrozenLearner):
 
 
 @dataclass(frozen=True)
-class AdaptedHead:
+class AdaptedFineTuning:
     """A classifier for one task."""
 
     learner: FineTuning

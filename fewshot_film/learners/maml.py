@@ -45,8 +45,8 @@ class Tensors(nn.Module):
         parameters.update(tensors)
 
 
-class LinearHead(Tensors):
-    """A linear classifier."""
+class FastHead(Tensors):
+    """A linear classifier whose weights the inner steps change."""
 
     weight: Tensor
     """``(way, D)``."""
@@ -79,7 +79,7 @@ class GradientLearner(Learner):
         self.backbone.requires_grad_(config.train_backbone)
         if config.statistics != "running":
             use_task_norm(self.backbone)
-        self.head_start = LinearHead() if config.way == 0 else nn.Linear(self.backbone.feature_dim, config.way)
+        self.head_start = FastHead() if config.way == 0 else nn.Linear(self.backbone.feature_dim, config.way)
         self.train()
 
     def train(self, mode: bool = True) -> Self:
@@ -89,7 +89,7 @@ class GradientLearner(Learner):
         return self
 
     @abstractmethod
-    def run_inner_loop(self, images: Tensor, targets: Tensor, head: LinearHead, inner: InnerLoop) -> Network:
+    def run_inner_loop(self, images: Tensor, targets: Tensor, head: FastHead, inner: InnerLoop) -> Network:
         """The network after the inner steps; gradients are enabled.
 
         Args:
@@ -114,13 +114,13 @@ class GradientLearner(Learner):
             network = self.run_inner_loop(images, targets.clone(), self.start_of_head(len(classes)), inner)
         return AdaptedNetwork(network, None if self.transductive else self.config.chunk)
 
-    def start_of_head(self, way: int) -> LinearHead:
+    def start_of_head(self, way: int) -> FastHead:
         """The head before the first step."""
         if isinstance(self.head_start, nn.Linear):
-            return LinearHead(weight=self.head_start.weight, bias=self.head_start.bias)
+            return FastHead(weight=self.head_start.weight, bias=self.head_start.bias)
         like = next(self.backbone.parameters())
         weight = like.new_zeros(way, self.backbone.feature_dim, requires_grad=True)
-        return LinearHead(weight=weight, bias=like.new_zeros(way, requires_grad=True))
+        return FastHead(weight=weight, bias=like.new_zeros(way, requires_grad=True))
 
     def _num_steps(self) -> int:
         return self.config.inner_steps if self.training else self.config.test_steps or self.config.inner_steps
@@ -213,16 +213,16 @@ class MAML(GradientLearner):
         (filmed,) = self._filmed
         return filmed
 
-    def run_inner_loop(self, images: Tensor, targets: Tensor, head: LinearHead, inner: InnerLoop) -> Network:
+    def run_inner_loop(self, images: Tensor, targets: Tensor, head: FastHead, inner: InnerLoop) -> Network:
         """Steps of the chosen part; see :meth:`GradientLearner.run_inner_loop`."""
         body = learn2learn().clone_module(self.backbone)
         fast: FastNetwork = inner(self.algorithm(self.start(body, head), inner.needs_first_order), images, targets)
         if not self.transductive:
-            with keeping_statistics(fast.body), torch.set_grad_enabled(inner.meta_training):
+            with freeze_statistics(fast.body), torch.set_grad_enabled(inner.meta_training):
                 fast(images)
         return fast
 
-    def start(self, body: nn.Module, head: LinearHead) -> FastNetwork:
+    def start(self, body: nn.Module, head: FastHead) -> FastNetwork:
         """The network before the first step: its parameters are those that the steps change."""
         if self.film_start is None:
             return FastNetwork(body, head)
@@ -237,7 +237,7 @@ class MAML(GradientLearner):
 class FastNetwork(nn.Module):
     """A body and a head, all of whose weights the inner steps change."""
 
-    def __init__(self, body: nn.Module, head: LinearHead) -> None:
+    def __init__(self, body: nn.Module, head: FastHead) -> None:
         super().__init__()
         self.body = body
         self.head = head
@@ -259,7 +259,7 @@ class FastFilm(FastNetwork):
     """A body, FiLM and a head, of which the inner steps change FiLM, and the head where ``with_head`` is set."""
 
     def __init__(
-        self, body: nn.Module, head: LinearHead, filmed: FiLMedNetwork, film: Tensor, *, with_head: bool
+        self, body: nn.Module, head: FastHead, filmed: FiLMedNetwork, film: Tensor, *, with_head: bool
     ) -> None:
         nn.Module.__init__(self)
         self.film = FilmValues(flat=film)
@@ -287,14 +287,14 @@ class ANIL(GradientLearner):
 
     config: ANILConfig
 
-    def run_inner_loop(self, images: Tensor, targets: Tensor, head: LinearHead, inner: InnerLoop) -> Network:
+    def run_inner_loop(self, images: Tensor, targets: Tensor, head: FastHead, inner: InnerLoop) -> Network:
         """Features once, then steps of the head; see :meth:`GradientLearner.run_inner_loop`."""
         library = learn2learn()
         body = library.clone_module(self.backbone)
         if self.transductive:
             features = body(images)
         else:
-            with keeping_statistics(body):
+            with freeze_statistics(body):
                 features = body(images)
         algorithm = library.algorithms.MAML(head, lr=self.config.inner_rate, first_order=inner.needs_first_order)
         adapted = inner(algorithm, features, targets)
@@ -322,7 +322,7 @@ class MetaSGD(MAML):
         rates = [rate.expand_as(each) for rate, each in zip(self.rates, start.parameters(), strict=True)]
         return learn2learn().algorithms.MetaSGD(start, lrs=rates, first_order=first_order)
 
-    def run_inner_loop(self, images: Tensor, targets: Tensor, head: LinearHead, inner: InnerLoop) -> Network:
+    def run_inner_loop(self, images: Tensor, targets: Tensor, head: FastHead, inner: InnerLoop) -> Network:
         """See :meth:`MAML.run_inner_loop`."""
         with warnings.catch_warnings():
             # learn2learn keeps the inner gradients in .grad of weights that are no leaves
@@ -331,7 +331,7 @@ class MetaSGD(MAML):
 
 
 class TaskNorm(nn.BatchNorm2d):
-    """BatchNorm by the statistics of its batch, in training and in evaluation, which a copy can be made to keep.
+    """BatchNorm by the statistics of its batch, in training and in evaluation, which can be frozen in a copy.
 
     The running statistics of the layer that it was stay in the state dict, unused and unchanged, so that weights
     come and go as with the plain network.
@@ -340,20 +340,21 @@ class TaskNorm(nn.BatchNorm2d):
         MetaBN of Bronskill et al., "TaskNorm", ICML 2020, section 3.3, https://arxiv.org/abs/2003.03284
     """
 
-    keeping = False
-    kept: tuple[Tensor, Tensor] | None = None
+    freeze = False
+    """Whether the statistics of the next batch become the frozen ones."""
+    frozen_stats: tuple[Tensor, Tensor] | None = None
     """Mean and variance, ``(1, C, 1, 1)`` each, that take the place of the batch's."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``(B, C, H, W)``."""
-        if self.kept is not None:
-            mean, variance = self.kept
+        if self.frozen_stats is not None:
+            mean, variance = self.frozen_stats
             scale = (variance + self.eps).rsqrt() * self.weight.view(1, -1, 1, 1)
             return (x * scale + (self.bias.view(1, -1, 1, 1) - mean * scale)).to(x.dtype)
-        if self.keeping:
+        if self.freeze:
             wide = x.to(self.weight.dtype)
             variance, mean = torch.var_mean(wide, (0, 2, 3), correction=0, keepdim=True)
-            self.kept = mean, variance
+            self.frozen_stats = mean, variance
         return F.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
 
 
@@ -368,16 +369,16 @@ def use_task_norm(network: nn.Module) -> None:
 
 
 @contextmanager
-def keeping_statistics(network: nn.Module) -> Iterator[None]:
+def freeze_statistics(network: nn.Module) -> Iterator[None]:
     """The statistics of the batch that goes through the network within the block serve every later one.
 
     The network must be a copy made for one task: it keeps them for good.
     """
     layers = [module for module in network.modules() if isinstance(module, TaskNorm)]
     for layer in layers:
-        layer.keeping = True
+        layer.freeze = True
     try:
         yield
     finally:
         for layer in layers:
-            layer.keeping = False
+            layer.freeze = False

@@ -18,7 +18,7 @@ from fewshot_film.learners.film_learner import FilmLearner
 from fewshot_film.learners.support import at_least_float32, check_support
 
 
-class Matching(FilmLearner):
+class MatchingNetworks(FilmLearner):
     """Attention over the support pictures: the softmax of the scaled cosines."""
 
     config: MatchingConfig

@@ -18,7 +18,7 @@ from fewshot_film.learners.film_learner import FilmLearner
 from fewshot_film.learners.support import class_means
 
 
-class Prototypes(FilmLearner):
+class PrototypicalNetworks(FilmLearner):
     """Nearest class mean; for cosines the features are brought to length 1 before they are averaged."""
 
     config: PrototypesConfig

@@ -33,9 +33,9 @@ from fewshot_film.learners.fine_tuning import FineTuning
 from fewshot_film.learners.fit import FiT
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.maml import ANIL, MAML, MetaSGD
-from fewshot_film.learners.matching import Matching
-from fewshot_film.learners.prototypes import Prototypes
-from fewshot_film.learners.relation import Relation
+from fewshot_film.learners.matching import MatchingNetworks
+from fewshot_film.learners.prototypes import PrototypicalNetworks
+from fewshot_film.learners.relation import RelationNetworks
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
 from fewshot_film.learners.transductive_cnaps import TransductiveCNAPS
 from fewshot_film.run.checkpoint import differing_weights
@@ -47,9 +47,9 @@ LEARNERS: dict[type[LearnerConfig], type[Learner]] = {
     SimpleCNAPSConfig: SimpleCNAPS,
     CNAPSConfig: CNAPS,
     TransductiveCNAPSConfig: TransductiveCNAPS,
-    PrototypesConfig: Prototypes,
-    MatchingConfig: Matching,
-    RelationConfig: Relation,
+    PrototypesConfig: PrototypicalNetworks,
+    MatchingConfig: MatchingNetworks,
+    RelationConfig: RelationNetworks,
     LDAConfig: LDA,
     QDAConfig: QDA,
     FiTConfig: FiT,

@@ -19,7 +19,7 @@ from fewshot_film.learners.film_learner import FilmLearner
 from fewshot_film.learners.support import at_least_float32, check_support, class_means
 
 
-class Relation(FilmLearner):
+class RelationNetworks(FilmLearner):
     """A learned comparison; it knows nothing before meta-training."""
 
     config: RelationConfig

@@ -119,7 +119,7 @@ def bound_memory(learner: Learner, memory: MemoryConfig) -> None:
                 "features from one pass over the support set can do with less"
             )
         return
-    exact = learner.pictures_within(memory.budget_mib) if memory.mode == "exact" and memory.budget_mib else memory.chunk
+    exact = learner.images_within(memory.budget_mib) if memory.mode == "exact" and memory.budget_mib else memory.chunk
     learner.gradient_chunk = exact if memory.mode == "exact" else None
     learner.lite_support = memory.lite_support if memory.mode == "lite" else None
 

@@ -13,7 +13,7 @@ from torch import nn
 from fewshot_film.config.learners import LearnerConfig, PrototypesConfig
 from fewshot_film.config.memory import MemoryConfig
 from fewshot_film.episodes import Episode, EpisodeSampler
-from fewshot_film.learners import Prototypes, film_learner
+from fewshot_film.learners import PrototypicalNetworks, film_learner
 from fewshot_film.learners.bounded_memory import activation_bytes, draw_subset, in_chunks, through_subset
 from fewshot_film.learners.film_learner import FilmLearner
 from fewshot_film.learners.learner import Learner
@@ -142,7 +142,7 @@ def test_set_encoder_in_chunks_has_the_statistics_of_the_set(chunk):
 
 def test_a_budget_decides_the_chunk():
     learner = small_learner()
-    small, large = learner.pictures_within(1), learner.pictures_within(4)
+    small, large = learner.images_within(1), learner.images_within(4)
     assert 1 <= small < large <= 4 * small + 4
     MetaTraining(learner, MemoryConfig("exact", budget_mib=4))
     assert learner.gradient_chunk == large
@@ -153,7 +153,7 @@ def test_a_budget_decides_the_chunk():
 def test_the_budget_holds():
     """What autograd keeps of the largest chunk is about half of the budget: the other half is for gradients."""
     learner = small_learner()
-    images = torch.rand(learner.pictures_within(2), 1, 16, 16).contiguous(memory_format=torch.channels_last)
+    images = torch.rand(learner.images_within(2), 1, 16, 16).contiguous(memory_format=torch.channels_last)
     modulations = learner.modulations(images)
     kept = activation_bytes(lambda rows: learner._run(rows, modulations), images)
     kept = max(kept, activation_bytes(learner.set_encoder, images))
@@ -161,7 +161,7 @@ def test_the_budget_holds():
 
 
 def test_a_budget_below_one_picture():
-    learner = Prototypes(PrototypesConfig(train_backbone=True))
+    learner = PrototypicalNetworks(PrototypesConfig(train_backbone=True))
     with pytest.raises(ConfigError, match=r"memory.budget_mib is 1; expected at least \d+, which the activations"):
         MetaTraining(learner, MemoryConfig("exact", budget_mib=1))
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from fewshot_film.config.learners import CNAPSConfig, LDAConfig, MatchingConfig, QDAConfig, RelationConfig
-from fewshot_film.learners import CNAPS, LDA, QDA, Matching, Relation, SupportError
+from fewshot_film.learners import CNAPS, LDA, QDA, MatchingNetworks, RelationNetworks, SupportError
 from fewshot_film.learners.cnaps import ClassifierGenerator
 from fewshot_film.learners.discriminants import fit_lda, fit_qda
 from fewshot_film.run.errors import ConfigError
@@ -73,7 +73,7 @@ def test_full_shrinkage_is_the_nearest_mean():
 @pytest.mark.parametrize("scale", [1.0, 10.0])
 def test_matching(scale):
     support, queries = features(4), features(4, rows=3)
-    learner = Matching(MatchingConfig(scale=scale), Pixels(4)).double()
+    learner = MatchingNetworks(MatchingConfig(scale=scale), Pixels(4)).double()
     logits = learner.adapt(torch.tensor(support).view(6, 1, 1, 4), torch.tensor(LABELS))(
         torch.tensor(queries).view(3, 1, 1, 4)
     )
@@ -82,7 +82,7 @@ def test_matching(scale):
     np.testing.assert_allclose(logits.exp().sum(1).detach(), 1)
     logits[:, 0].sum().backward()
     assert learner.scale.grad is not None
-    assert not Matching(MatchingConfig(learn_scale=False), Pixels(4)).scale.requires_grad
+    assert not MatchingNetworks(MatchingConfig(learn_scale=False), Pixels(4)).scale.requires_grad
 
 
 def test_generated_classifier():
@@ -115,7 +115,7 @@ def test_published_size_of_cnaps(adaptation, parameters):
 
 
 def test_relation_by_hand():
-    learner = Relation(RelationConfig(hidden_dim=2), Pixels(2))
+    learner = RelationNetworks(RelationConfig(hidden_dim=2), Pixels(2))
     compare = learner.compare
     with torch.no_grad():
         compare.of_class.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, -1.0]]))
@@ -133,8 +133,8 @@ HEADS = {
     "cnaps": lambda: CNAPS(CNAPSConfig(adaptation="none"), Pixels(4)),
     "lda": lambda: LDA(LDAConfig(), Pixels(4)),
     "qda": lambda: QDA(QDAConfig(), Pixels(4)),
-    "matching": lambda: Matching(MatchingConfig(), Pixels(4)),
-    "relation": lambda: Relation(RelationConfig(), Pixels(4)),
+    "matching": lambda: MatchingNetworks(MatchingConfig(), Pixels(4)),
+    "relation": lambda: RelationNetworks(RelationConfig(), Pixels(4)),
 }
 
 

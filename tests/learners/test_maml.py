@@ -238,7 +238,7 @@ def test_the_batch_norm_of_a_task_is_that_of_its_support_set():
     norm.__class__ = TaskNorm
     x, y = torch.randn(4, 3, 5, 5).double(), torch.randn(2, 3, 5, 5).double()
     torch.testing.assert_close(norm(x), expected(x))
-    norm.keeping = True
+    norm.freeze = True
     norm(x)
     together = (y - x.mean((0, 2, 3), keepdim=True)) / (x.var((0, 2, 3), correction=0, keepdim=True) + 1e-5).sqrt()
     scale, shift = (each.view(1, 3, 1, 1) for each in (norm.weight, norm.bias))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from fewshot_film.config.learners import PrototypesConfig
-from fewshot_film.learners.prototypes import Prototypes, squared_distances
+from fewshot_film.learners.prototypes import PrototypicalNetworks, squared_distances
 from fewshot_film.learners.support import SupportError, class_means
 from fewshot_film.run.errors import ConfigError
 
@@ -26,14 +26,14 @@ LABELS = torch.tensor([7, 3, 7])  # any integers
 
 
 def test_euclidean_by_hand():
-    adapted = Prototypes(PrototypesConfig(distance="euclidean"), Pixels()).adapt(SUPPORT, LABELS)
+    adapted = PrototypicalNetworks(PrototypesConfig(distance="euclidean"), Pixels()).adapt(SUPPORT, LABELS)
     assert adapted.head.prototypes.tolist() == [[3.0, 4.0], [0.0, 2.0]]  # classes in the order 3, 7
     logits = adapted(torch.tensor([[0.0, 0.0], [3.0, 4.0]]).view(2, 1, 1, 2))
     torch.testing.assert_close(logits, torch.tensor([[-25.0, -4.0], [0.0, -13.0]]))
 
 
 def test_cosine_by_hand():
-    adapted = Prototypes(PrototypesConfig(scale=2.0), Pixels()).adapt(SUPPORT, LABELS)
+    adapted = PrototypicalNetworks(PrototypesConfig(scale=2.0), Pixels()).adapt(SUPPORT, LABELS)
     logits = adapted(torch.tensor([[1.0, 0.0], [0.0, 9.0]]).view(2, 1, 1, 2))
     torch.testing.assert_close(logits, 2 * torch.tensor([[0.6, 0.0], [0.8, 1.0]]))
 
@@ -45,7 +45,7 @@ def test_bad_support_is_refused(labels):
 
 
 def test_learned_scale():
-    learner = Prototypes(PrototypesConfig(scale=2.0, learn_scale=True), Pixels())
+    learner = PrototypicalNetworks(PrototypesConfig(scale=2.0, learn_scale=True), Pixels())
     query = torch.tensor([[1.0, 0.0]]).view(1, 1, 1, 2)
     logits = learner.adapt(SUPPORT, LABELS)(query)
     torch.testing.assert_close(logits, torch.tensor([[1.2, 0.0]]))

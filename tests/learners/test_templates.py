@@ -15,7 +15,7 @@ from fewshot_film.data.joined import JoinedSet
 from fewshot_film.episodes import Episode, EpisodeSampler
 from fewshot_film.film import TemplateGenerator
 from fewshot_film.learners import SimpleCNAPS, load_learner
-from fewshot_film.learners.film_learner import unfamiliar
+from fewshot_film.learners.film_learner import outlier_images
 from fewshot_film.learners.registry import save_learner
 from fewshot_film.learners.training import MetaTraining
 from fewshot_film.run.errors import ConfigError
@@ -54,7 +54,7 @@ def test_afterwards_by_the_blend_whatever_the_source():
 def test_training_adds_how_badly_the_code_tells_the_source_and_how_far_templates_go():
     made, task = learner().train(), episode("other")
     torch.manual_seed(3)
-    seen = (task.support_images, unfamiliar(task.support_images))
+    seen = (task.support_images, outlier_images(task.support_images))
     of_source, of_none = (made.generator.scores(made.encode(images)).log_softmax(1)[0] for images in seen)
     expected = F.cross_entropy(made(task), task.query_labels) - (of_source[1] + of_none[2]) / 2
     expected = expected + 0.001 * made.generator.templates.square().sum() / 2

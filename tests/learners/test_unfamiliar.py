@@ -7,7 +7,7 @@ import itertools
 import pytest
 import torch
 
-from fewshot_film.learners.film_learner import unfamiliar
+from fewshot_film.learners.film_learner import outlier_images
 
 STRIPES = torch.tensor([0.0, 0, 0, 1, 1, 1, 1, 0]).expand(1, 3, 8, 8)
 
@@ -17,7 +17,7 @@ STRIPES = torch.tensor([0.0, 0, 0, 1, 1, 1, 1, 0]).expand(1, 3, 8, 8)
 def test_in_range_changed_and_all_alike(channels, seed):
     torch.manual_seed(seed)
     one = torch.rand(1, channels, 8, 12)
-    changed = unfamiliar(one.expand(3, -1, -1, -1))
+    changed = outlier_images(one.expand(3, -1, -1, -1))
     assert changed.shape == (3, channels, 8, 12)
     assert changed.min() >= 0
     assert changed.max() <= 1
@@ -44,7 +44,7 @@ def test_each_way_by_hand():
     found = set()
     for seed in range(100):
         torch.manual_seed(seed)
-        found.add(frozenset(ways_of(unfamiliar(STRIPES))))
+        found.add(frozenset(ways_of(outlier_images(STRIPES))))
     ways = ("inverted", "tinted", "coarse")
     assert found == {frozenset(some) for count in (1, 2, 3) for some in itertools.combinations(ways, count)}
 
@@ -52,6 +52,6 @@ def test_each_way_by_hand():
 def test_reproducible():
     images = torch.rand(2, 3, 8, 8)
     torch.manual_seed(5)
-    first = unfamiliar(images)
+    first = outlier_images(images)
     torch.manual_seed(5)
-    assert torch.equal(unfamiliar(images), first)
+    assert torch.equal(outlier_images(images), first)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fewshot_film.config.learners import SimpleCNAPSConfig
 from fewshot_film.learners import SimpleCNAPS, load_learner
-from fewshot_film.learners.film_learner import whitening_scales
+from fewshot_film.learners.film_learner import feature_scales
 from fewshot_film.learners.registry import save_learner
 from fewshot_film.run.errors import ConfigError
 from tests.learners.small import SMALL, small_learner
@@ -38,7 +38,7 @@ def learner(whitening: float = 0.5, sure_of: int | None = None) -> SimpleCNAPS:
 
 def test_scales_by_hand():
     features = torch.tensor([[0.0, 0.0], [2.0, 8.0]], dtype=torch.float64)  # variances 2 and 32: spreads 1 to 4
-    scales = whitening_scales(features, 0.5)
+    scales = feature_scales(features, 0.5)
     assert scales[0] / scales[1] == pytest.approx(2.0)
     # divided by sqrt(spread) the variances would be sqrt(2) and sqrt(32): 5 sqrt(2) in all, of 34
     assert scales[0] == pytest.approx(2**-0.25 * (34 / (5 * 2**0.5)) ** 0.5)
@@ -47,7 +47,7 @@ def test_scales_by_hand():
 @given(power=st.floats(0, 1), seed=st.integers(0, 1000))
 def test_total_variance_stays_and_rank_of_spreads_too(power: float, seed: int):
     features = torch.randn(7, 5, generator=torch.Generator().manual_seed(seed)).double() * torch.arange(1.0, 6.0)
-    scaled = features * whitening_scales(features, power)
+    scaled = features * feature_scales(features, power)
     before, after = features.var(0), scaled.var(0)
     np.testing.assert_allclose(after.sum(), before.sum())
     assert after.max() / after.min() <= before.max() / before.min() * (1 + 1e-9)
@@ -59,7 +59,7 @@ def test_total_variance_stays_and_rank_of_spreads_too(power: float, seed: int):
 
 def test_a_feature_that_hardly_varies_is_not_blown_up():
     features = torch.tensor([[0.0, 0.0, 3.0], [1.0, 1e-9, 3.0]], dtype=torch.float64)
-    scales = whitening_scales(features, 1.0)
+    scales = feature_scales(features, 1.0)
     spread = features[:, 0].std()
     torch.testing.assert_close(scales[1] / scales[0], spread / (0.1 * spread / 3), rtol=1e-6, atol=0)
     assert scales[1] == scales[2]
@@ -67,7 +67,7 @@ def test_a_feature_that_hardly_varies_is_not_blown_up():
 
 @pytest.mark.parametrize("features", [torch.rand(1, 3), torch.ones(4, 3)])
 def test_nothing_is_known_of_one_picture_or_of_equal_ones(features: torch.Tensor):
-    assert whitening_scales(features, 0.5).tolist() == [1.0, 1.0, 1.0]
+    assert feature_scales(features, 0.5).tolist() == [1.0, 1.0, 1.0]
 
 
 @torch.no_grad()
@@ -75,7 +75,7 @@ def test_pictures_of_no_source_are_whitened_and_nothing_else():
     made = learner(sure_of=2)
     values = made.modulations(IMAGES)
     features = made.backbone(IMAGES)
-    torch.testing.assert_close(made.features(IMAGES, values), features * whitening_scales(features, 0.5))
+    torch.testing.assert_close(made.features(IMAGES, values), features * feature_scales(features, 0.5))
     for name, (gamma, beta) in values.items():
         torch.testing.assert_close(beta, torch.zeros_like(beta))
         assert name.startswith("feature_norms.") or gamma.sub(1).abs().max() < 1e-6
@@ -95,7 +95,7 @@ def test_in_between_by_as_much_as_they_are_of_no_source():
     code = made.encode(IMAGES)
     of_none = made.generator.scores(code).softmax(1)[0, -1]
     assert 0.01 < of_none < 0.99
-    scales = whitening_scales(made.backbone(IMAGES), 0.5)
+    scales = feature_scales(made.backbone(IMAGES), 0.5)
     found, blend = ({k: v.gamma[0] for k, v in each.modulations(IMAGES).items()} for each in (made, without))
     parts = [name for name in found if name.startswith("feature_norms.")]
     assert parts == ["feature_norms.layer1", "feature_norms.layer2"]
