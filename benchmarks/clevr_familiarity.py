@@ -24,8 +24,8 @@ from PIL import Image, ImageDraw
 
 from clevr.reasoning import load
 from clevr.reasoning.familiarity import Familiarity
+from clevr.world.placement import Scenes
 from clevr.world.render import render
-from clevr.world.scenes import Scenes
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import write_result

@@ -26,8 +26,7 @@ from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import ANSWER_WORDS, encode
 from clevr.questions.writer import write_questions
 from clevr.reasoning.network import FiLMReasoner
-from clevr.world.placement import SceneConfig
-from clevr.world.scenes import Scenes
+from clevr.world.placement import SceneConfig, Scenes
 from fewshot_film.config import SimpleCNAPSConfig
 from fewshot_film.episodes import Episode
 from fewshot_film.learners import SimpleCNAPS

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from clevr.world.placement import Scenes
 from clevr.world.scene import Scene
-from clevr.world.scenes import Scenes
 
 
 def make_scenes(seed: int, first: int, stop: int) -> list[Scene]:

@@ -26,9 +26,8 @@ from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import encode
 from clevr.questions.writer import write_questions
 from clevr.reasoning.network import FiLMReasoner
-from clevr.world.placement import SceneConfig
+from clevr.world.placement import SceneConfig, Scenes
 from clevr.world.render import render
-from clevr.world.scenes import Scenes
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import summary, write_result
 

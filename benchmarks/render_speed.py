@@ -22,8 +22,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from clevr.world.placement import Scenes
 from clevr.world.render import render
-from clevr.world.scenes import Scenes
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import summary, write_result
 from fewshot_film.run.workers import available_cores

@@ -16,9 +16,8 @@ from PIL import Image
 
 import clevr
 from clevr.answers.answering import Answerer
-from clevr.world.placement import SceneConfig
+from clevr.world.placement import SceneConfig, Scenes
 from clevr.world.render import render
-from clevr.world.scenes import Scenes
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.data import open_source
 from fewshot_film.run.figures import BLUE, VERMILION

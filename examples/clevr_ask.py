@@ -13,9 +13,8 @@ import clevr
 from clevr.answers.answering import Answerer
 from clevr.answers.figure import answer_figure
 from clevr.questions import write_questions
-from clevr.world.placement import SceneConfig
+from clevr.world.placement import SceneConfig, Scenes
 from clevr.world.render import render
-from clevr.world.scenes import Scenes
 
 
 def main() -> None:

@@ -6,9 +6,8 @@ The answer is computed from the scene, then the scene is changed and the program
 import numpy as np
 
 from clevr.questions import execute, parse
-from clevr.world.placement import SceneConfig
+from clevr.world.placement import SceneConfig, Scenes
 from clevr.world.render import object_ids, render
-from clevr.world.scenes import Scenes
 
 
 def main() -> None:

@@ -1,34 +1,45 @@
-"""Questions that a model is not asked: gamma and beta for them made of those for other questions.
+"""Questions put together from others: gamma and beta for them made of those for other questions.
 
 What *how many cyan cubes are there* leads to is put together from its neighbours: that for the cyan spheres, less
 that for the red spheres, plus that for the red cubes. Where gamma and beta keep colour and shape apart, the sum
 answers as the question itself does; for a model that was trained on CoGenT A, which has no cyan cubes, it may answer
-better.
+better. Here one color and shape stand for the mean of all other ones.
+
+Any other question about things of a color and shape is put together from three with one or both exchanged: *what is
+the blue big cylinder made of* gets gamma and beta of the question with a sphere for the cylinder, plus those of the
+question with green for blue, less those of the question with both. The colors and shapes that come in are those that
+CoGenT's condition A has together, so a model that was trained there knows all three questions.
 
 Source: Perez et al., "FiLM", AAAI 2018, section 4.5 and figure 10. There one color and shape stand for all other ones;
-questions of CoGenT B that could be put together so went from 71.5 % to 80.7 %.
+of the third of CoGenT B's questions that could be put together so, 71.5 % were answered rightly as they are, and 80.7 %
+put together.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from clevr.analysis.subject import Finding, Subject, answers_about
-from clevr.analysis.substitution import measure
+from clevr.answers.predict import answer_logits
 from clevr.answers.scores import Score
 from clevr.answers.style import new_figure
+from clevr.questions import templates
 from clevr.questions.tokens import ANSWER_WORDS
+from clevr.world.placement import CONDITIONS
 from clevr.world.scene import COLORS, SHAPES, Scene
 from fewshot_film.film import Modulation, Modulations
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.figures import INK
+from fewshot_film.run.machine import to_device
 
 _PAIRS = tuple((color, shape) for color in COLORS for shape in SHAPES)
-WAYS = {
+SOURCES = {
     "asked": "the question itself",
     "composed": "sum of other questions",
     "color alone": "the question about the color alone",
@@ -38,21 +49,21 @@ WAYS = {
 
 
 def analyse(subject: Subject) -> Finding:
-    """How often each way counts rightly, for every color and shape.
+    """How often each counts rightly, for every color and shape.
 
     Raises:
         ConfigError: the split has no scenes to count in.
     """
-    names, maps = subject.pictures(max(1, subject.questions // (len(WAYS) * len(_PAIRS))))
+    names, maps = subject.pictures(max(1, subject.questions // (len(SOURCES) * len(_PAIRS))))
     if not all(name in subject.scenes for name in names):
         raise ConfigError("composition counts in scenes, and the split has none; use another one, such as val")
     truth = count_things([subject.scenes[name] for name in names])
     asked = subject.values([f"How many {color} {shape}s are there?" for color, shape in _PAIRS])
-    ways = {"asked": asked, "composed": compose(asked)}
-    ways["color alone"] = subject.values([f"How many {color} things are there?" for color, _ in _PAIRS])
-    ways["shape alone"] = subject.values([f"How many {shape}s are there?" for _, shape in _PAIRS])
+    sources = {"asked": asked, "composed": compose(asked)}
+    sources["color alone"] = subject.values([f"How many {color} things are there?" for color, _ in _PAIRS])
+    sources["shape alone"] = subject.values([f"How many {shape}s are there?" for _, shape in _PAIRS])
     results: dict[str, Any] = {"pictures": len(names), "ways": {}, "other questions": measure(subject)}
-    for name, modulations in ways.items():
+    for name, modulations in sources.items():
         right = answers_about(subject.reasoner, maps, modulations) == truth
         there = truth != ANSWER_WORDS.index("0")
         results["ways"][name] = {
@@ -94,10 +105,10 @@ def count_things(scenes: Sequence[Scene]) -> NDArray[np.int64]:
     return np.array([[ANSWER_WORDS.index(str(number)) for number in row] for row in counts], np.int64)
 
 
-def _draw(ways: Mapping[str, Any], others: Mapping[str, Any]) -> Any:
-    figure, axes = new_figure(1, len(WAYS), 3.1 * len(WAYS), 4.4)
-    for here, (name, title) in zip(axes, WAYS.items(), strict=True):
-        entries = ways[name]["where there are, by color and shape"]
+def _draw(sources: Mapping[str, Any], others: Mapping[str, Any]) -> Any:
+    figure, axes = new_figure(1, len(SOURCES), 3.1 * len(SOURCES), 4.4)
+    for here, (name, title) in zip(axes, SOURCES.items(), strict=True):
+        entries = sources[name]["where there are, by color and shape"]
         shares = {pair: 100 * entry["accuracy"] for pair, entry in entries.items()}
         grid = np.array([[shares.get(f"{c} {s}", np.nan) for s in SHAPES] for c in COLORS])
         here.imshow(grid, cmap="cividis", vmin=0, vmax=100, aspect="auto")
@@ -107,7 +118,7 @@ def _draw(ways: Mapping[str, Any], others: Mapping[str, Any]) -> Any:
             here.text(column, row, text, ha="center", va="center", color="white" if value <= 60 else INK)
         here.set_xticks(range(len(SHAPES)), [f"{shape}s" for shape in SHAPES])
         here.set_yticks(range(len(COLORS)), COLORS)
-        overall = ways[name]["where there are such things"]["accuracy"]
+        overall = sources[name]["where there are such things"]["accuracy"]
         here.set_title(f"{title}\n{100 * overall:.1f} %", fontsize=10)
     figure.suptitle(
         "How many things of a color and shape there are, where there are any: right answers, %", fontsize=11
@@ -120,3 +131,81 @@ def _draw(ways: Mapping[str, Any], others: Mapping[str, Any]) -> Any:
     if told:
         figure.supxlabel("Questions of any kind with one such thing: " + "; ".join(told), fontsize=9)
     return figure
+
+
+_AT_ONCE = 200
+_SHAPES = {word: shape for shape in ("cube", "cylinder") for word in templates.WORDS[shape]}
+_MATERIALS = [*templates.WORDS["rubber"], *templates.WORDS["metal"]]
+_PHRASE = re.compile(rf"\b({'|'.join(COLORS)})((?: (?:{'|'.join(_MATERIALS)}))?) ({'|'.join(_SHAPES)})(s?)\b")
+
+
+def exchanged(text: str) -> tuple[str, str, str] | None:
+    """A question with another shape, with another color, and with both.
+
+    None for a question that does not name exactly one cube or cylinder by its color.
+    """
+    found = list(_PHRASE.finditer(text))
+    if len(found) != 1:
+        return None
+    color, material, noun, plural = found[0].groups()
+    other = next(name for name in CONDITIONS["A"][_SHAPES[noun]] if name != color)
+    start, end = found[0].span()
+
+    def with_(new_color: str, new_noun: str) -> str:
+        return f"{text[:start]}{new_color}{material} {new_noun}{plural}{text[end:]}"
+
+    return with_(color, "sphere"), with_(other, noun), with_(other, "sphere")
+
+
+def is_new_to_a(text: str) -> bool:
+    """Whether the color and shape that :func:`exchanged` exchanges are not together in CoGenT's condition A."""
+    color, _, noun, _ = _PHRASE.findall(text)[0]
+    return color not in CONDITIONS["A"][_SHAPES[noun]]
+
+
+def measure(subject: Subject) -> dict[str, Any]:
+    """Accuracy on questions that can be put together, as they are and put together.
+
+    Returns:
+        For ``in CoGenT A`` and ``not in CoGenT A``, by whether color and shape are together there: ``asked`` and
+        ``composed``. A kind of which the split has no questions is missing.
+    """
+    table = subject.data.table
+    numbers = np.array([int(n) for n in subject.numbers if exchanged(table.texts[int(n)]) is not None], np.int64)
+    numbers = numbers[table.answer[numbers] >= 0]
+    if not len(numbers):
+        return {}
+    parts = [_right(subject, numbers[first : first + _AT_ONCE]) for first in range(0, len(numbers), _AT_ONCE)]
+    asked, composed = (np.concatenate(column) for column in zip(*parts, strict=True))
+    new = np.array([is_new_to_a(table.texts[int(number)]) for number in numbers])
+    kinds = {"in CoGenT A": ~new, "not in CoGenT A": new}
+    return {
+        kind: {"asked": _score(asked[chosen]), "composed": _score(composed[chosen])}
+        for kind, chosen in kinds.items()
+        if chosen.any()
+    }
+
+
+@torch.no_grad()
+def _right(subject: Subject, numbers: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which questions are answered rightly as they are, and which put together."""
+    batch = to_device(subject.data.batch(numbers), subject.device)
+    texts = [exchanged(subject.data.table.texts[int(number)]) for number in numbers]
+    shape, color, both = (subject.values([text[place] for text in texts if text]) for place in range(3))
+
+    def put_together(_: Modulations) -> Modulations:
+        return {
+            name: Modulation(
+                shape[name].gamma + color[name].gamma - both[name].gamma,
+                shape[name].beta + color[name].beta - both[name].beta,
+            )
+            for name in shape
+        }
+
+    both_logits = (answer_logits(subject.reasoner, batch), answer_logits(subject.reasoner, batch, put_together))
+    asked, composed = ((logits.argmax(1) == batch.answers).cpu().numpy() for logits in both_logits)
+    return asked, composed
+
+
+def _score(right: NDArray[np.bool_]) -> dict[str, Any]:
+    return Score(int(right.sum()), len(right)).to_json()

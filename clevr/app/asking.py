@@ -17,10 +17,9 @@ from clevr.answers.answering import Answer, Answerer, open_picture
 from clevr.data.backbone import Extractor
 from clevr.questions import IllPosedError, execute, parse, write_questions
 from clevr.reasoning.network import FiLMReasoner
-from clevr.world.placement import SceneConfig, relate
+from clevr.world.placement import SceneConfig, Scenes, relate
 from clevr.world.render import object_ids, render
 from clevr.world.scene import COLORS, Scene, SceneObject
-from clevr.world.scenes import Scenes
 from fewshot_film.run.errors import UserError
 from fewshot_film.run.page import Limits
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clevr.commands.objects import ObjectsConfig, class_name, part_of
+from clevr.world.placement import Scenes
 from clevr.world.render import boxes, object_ids, render
-from clevr.world.scenes import Scenes
 
 SPLIT = "objects"
 """Name of the scenes: they are none of those that ``clevr-film generate`` makes, unless for a split of this name."""

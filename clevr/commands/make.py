@@ -9,10 +9,9 @@ from clevr.commands.generate import GenerateConfig
 from clevr.data.chunks import Chunk, Made
 from clevr.questions.question import Question
 from clevr.questions.writer import write_questions
-from clevr.world.placement import SceneConfig
+from clevr.world.placement import SceneConfig, Scenes
 from clevr.world.render import render
 from clevr.world.scene import Scene
-from clevr.world.scenes import Scenes
 from fewshot_film.run.seeding import numpy_generator
 
 

@@ -204,7 +204,7 @@ def filmed_maps(reasoner: FiLMReasoner, data: ReasoningData, number: int) -> lis
 
     from clevr.analysis.subject import read
     from clevr.reasoning.blocks import ReasoningBlock
-    from clevr.reasoning.positions import on_grid
+    from clevr.reasoning.trunk import on_grid
     from fewshot_film.film import film
     from fewshot_film.run.figures import FilmedMaps
 

@@ -21,8 +21,7 @@ from clevr.data.array_file import load_arrays, save_arrays
 from clevr.data.batches import ReasoningData
 from clevr.data.supervision import COLUMN, RIGHT
 from clevr.reasoning.network import FiLMReasoner
-from clevr.reasoning.supervision import is_object
-from clevr.reasoning.training import SeeingTraining
+from clevr.reasoning.training import SeeingTraining, is_object
 from clevr.world.augmentation import Augmentation, augment
 from fewshot_film.run.checkpoint import load_weights
 from fewshot_film.run.loop import evaluating, train

@@ -95,12 +95,12 @@ def describe_scenes(scenes: Sequence[Scene], size: tuple[int, int], aspect: floa
     found = np.full((len(scenes), MAX_OBJECTS, FIELDS), -1, np.float32)
     unknown = (float("nan"),) * 3
     for row, scene in zip(found, scenes, strict=True):
-        ways = [scene.directions.get(name, unknown) for name in ("right", "front")]
+        axes = [scene.directions.get(name, unknown) for name in ("right", "front")]
         for place, thing in zip(row, scene.objects[:MAX_OBJECTS], strict=False):
             column, line, _ = thing.pixel_coords
             place[COLUMN], place[ROW] = column / width, (line - (height - seen) / 2) / seen
             place[KINDS] = [values.index(getattr(thing, name)) for name, values in ATTRIBUTES.items()]
-            place[GROUND] = [sum(map(operator.mul, thing.coords, way)) for way in ways]
+            place[GROUND] = [sum(map(operator.mul, thing.coords, axis)) for axis in axes]
     return found
 
 

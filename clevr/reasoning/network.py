@@ -15,9 +15,8 @@ from clevr.questions.tokens import ANSWER_WORDS, Vocabulary
 from clevr.reasoning.blocks import ReasoningBlock
 from clevr.reasoning.classifier import Classifier
 from clevr.reasoning.familiarity import Familiarity
-from clevr.reasoning.positions import ObjectPositions, cells_of, places_of, sides_of
 from clevr.reasoning.question_encoder import QuestionEncoder
-from clevr.reasoning.trunk import build_trunk
+from clevr.reasoning.trunk import ObjectPositions, build_trunk, cells_of, places_of, sides_of
 from fewshot_film.errors import InvalidValueError
 from fewshot_film.film import Generator, LinearGenerator, Modulation, Modulations, Site, Sites
 from fewshot_film.run.seeding import generator
@@ -81,7 +80,7 @@ class FiLMReasoner(nn.Module):
 
         Returns:
             The trunk's maps ``(P, C, H, W)``; of a model that keeps some positions, ``(P, C + 5, 1, K)``: see
-            :class:`clevr.reasoning.positions.ObjectPositions`.
+            :class:`clevr.reasoning.trunk.ObjectPositions`.
         """
         maps = self.look(pictures)
         return maps if self.objects is None else self.objects(maps)

@@ -1,4 +1,9 @@
-"""The visual trunk: a picture, or the feature maps of one, to the maps that the questions modulate."""
+"""The visual trunk: an image, or the feature maps of one, to the maps that the questions modulate.
+
+A model may keep few of their positions, those that hold an object, so that a question need not visit the others. An
+image of ten objects has some 170 positions. Blocks that leave each position to itself and see the rest through their
+context do the same for a few positions as for all, at a tenth of the cost.
+"""
 
 from __future__ import annotations
 
@@ -85,3 +90,105 @@ def build_trunk(config: ReasonerConfig) -> nn.Sequential:
         modules += [nn.BatchNorm2d(out), nn.ReLU(inplace=True)]
         maps = out
     return nn.Sequential(*modules, *(PictureBlock(maps) for _ in range(config.trunk_blocks)))
+
+
+class ObjectPositions(nn.Module):
+    """Keeps the positions that look most like the centre of an object, and tells where on the ground the object stands.
+
+    Relations compare places on the ground. Which of two objects is further left does not follow from their columns when
+    one is far away, nor from their positions when they are neighbours: a position is as wide as a small object.
+
+    Args:
+        maps: number of maps.
+        count: positions to keep; all, where there are fewer.
+    """
+
+    def __init__(self, maps: int, count: int) -> None:
+        super().__init__()
+        self.count = count
+        self.score = nn.Conv2d(maps, 1, 1)
+        self.ground = nn.Sequential(
+            nn.Conv2d(maps + 2, 2 * maps, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(2 * maps, 2 * maps, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(2 * maps, 2, 1),
+        )
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """The kept positions of maps ``(P, C, H, W)``.
+
+        Returns:
+            ``(P, C + 5, 1, K)``: the maps there, the score (above 0: rather an object than not), the object's place on
+            the ground, and the coordinates of the position, from -1 to 1.
+        """
+        scores = self.score(maps)
+        coordinates = append_coordinates(maps)[:, -2:]
+        rows = torch.cat((maps, scores, self.places(maps), coordinates), 1).flatten(2)
+        kept = scores.flatten(1).topk(min(self.count, rows.shape[2])).indices
+        return rows.gather(2, kept[:, None].expand(-1, rows.shape[1], -1)).unsqueeze(2)
+
+    def places(self, maps: Tensor) -> Tensor:
+        """Where the object of each position stands: to the right and to the front, in the scene's units.
+
+        Args:
+            maps: ``(P, C, H, W)``.
+
+        Returns:
+            ``(P, 2, H, W)``.
+        """
+        places: Tensor = self.ground(append_coordinates(maps))
+        return places
+
+
+def cells_of(kept: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Where kept positions lie.
+
+    Args:
+        kept: from :class:`ObjectPositions`, ``(P, C + 5, 1, K)``.
+        grid: rows and columns of the maps that they were kept of.
+
+    Returns:
+        ``row * columns + column`` of each, ``(P, K)``.
+    """
+    sides = zip(kept[:, -2:, 0].float().unbind(1), reversed(grid), strict=True)
+    column, row = (((place + 1) / 2 * (side - 1)).round().long() for place, side in sides)
+    return row * grid[1] + column
+
+
+def places_of(kept: Tensor) -> Tensor:
+    """Where the objects of kept positions stand on the ground, ``(P, 2, 1, K)`` of ``(P, C + 5, 1, K)``."""
+    return kept[:, -4:-2]
+
+
+def sides_of(kept: Tensor) -> Tensor:
+    """Which objects lie on which side of each kept position.
+
+    Args:
+        kept: from :class:`ObjectPositions`, ``(P, C + 5, 1, K)``.
+
+    Returns:
+        ``(P, 4, K, K)``, where ``[p, s, i, j]`` is 1/4 if j is an object and lies to the left of i, behind i, to the
+        right of i, or in front of i, else 0. A quarter, so that a sum over a side is about as large as one response.
+    """
+    places, scores = places_of(kept)[:, :, 0], kept[:, -5, 0]
+    beyond = places[:, :, :, None] > places[:, :, None, :]
+    sides = torch.cat((beyond, beyond.transpose(2, 3)), 1) & (scores > 0)[:, None, None, :]
+    return sides.to(kept.dtype) / 4
+
+
+def on_grid(maps: Tensor, cells: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Maps at some positions put back on their grid, with zeros elsewhere.
+
+    Args:
+        maps: ``(B, C, 1, K)``.
+        cells: from :func:`cells_of`, ``(B, K)``.
+        grid: rows and columns.
+
+    Returns:
+        ``(B, C, H, W)``.
+    """
+    whole = maps.new_zeros(*maps.shape[:2], grid[0] * grid[1])
+    whole.scatter_(2, cells[:, None].expand(-1, maps.shape[1], -1), maps.squeeze(2))
+    grid_of_maps: Tensor = whole.unflatten(2, grid)
+    return grid_of_maps

@@ -28,8 +28,7 @@ from torch import Tensor
 from clevr.world.appearance import BACKDROP, DISTANT, LAMPS, TINT
 from clevr.world.primitives import BEVELS, CUBE, SPHERE, Bodies, Group
 from clevr.world.ray_casting import BLOCK, Grid
-from clevr.world.ray_packets import PART, PARTS, RayPackets
-from clevr.world.vectors import Vec, pick
+from clevr.world.vectors import PART, PARTS, RayPackets, Vec, pick
 
 _TINY = 1e-6
 _NEAREST = 1e-3
@@ -181,7 +180,7 @@ def take_shadows(bodies: Bodies, rows: RayPackets, light: Tensor, own: Tensor | 
     Args:
         bodies: the scenes.
         rows: the points.
-        light: ``(L, n, LENGTH)``.
+        light: ``(L, n, ROW_LENGTH)``.
         own: ``(n,)``, the bodies on which the points lie. A body is convex: it is not asked whether it shades itself.
     """
     lit, device = light.amax(2) > 0, light.device

@@ -14,8 +14,7 @@ from torch import Tensor
 from clevr.world.appearance import BACKDROP, GROUND_ALBEDO, LAMPS, METAL, RUBBER
 from clevr.world.lighting import bare_ground, strength, take_shadows, to_lamp
 from clevr.world.primitives import MISS, SHAPE_CODES, Bodies, enter, normal
-from clevr.world.ray_packets import RayPackets
-from clevr.world.vectors import Vec, pick
+from clevr.world.vectors import RayPackets, Vec, pick
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,8 @@ from clevr.world.lighting import ground_light
 from clevr.world.materials import SurfacePoints, find_surface_points, lamps_on, matte, shiny
 from clevr.world.primitives import Bodies, pack
 from clevr.world.ray_casting import TILE, Grid, View, trace
-from clevr.world.ray_packets import cut
 from clevr.world.scene import Scene
-from clevr.world.vectors import pick
+from clevr.world.vectors import cut, pick
 from fewshot_film.errors import UserError
 
 _CHUNK = 8 * 320 * 240

@@ -1,14 +1,19 @@
-"""Three-component vectors kept as three tensors.
+"""Lists of points in space: vectors kept as three tensors, and points in packets of near ones.
 
 A ray caster works on long flat lists of points. Separate components keep every operation a plain
-elementwise one: no strides, and only ``+ - * / sqrt``, which IEEE 754 rounds exactly. So a picture
+elementwise one: no strides, and only ``+ - * / sqrt``, which IEEE 754 rounds exactly. So an image
 does not depend on its place in the batch, and hardly on the device.
+
+The points of a row of a packet lie near each other, in one scene. What may matter to any of them is found for the row
+as a whole, from a ball around it, and once more for each of the row's parts. What is left is worked out for all points
+of a part: a CPU fetches and stores points that follow each other many times as fast as single ones.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -74,3 +79,61 @@ class Vec:
     def column(self) -> Vec:
         """Append an axis of length one, to broadcast against rows of points."""
         return Vec(self.x.unsqueeze(-1), self.y.unsqueeze(-1), self.z.unsqueeze(-1))
+
+
+PART = 16
+"""Points in a part of a row."""
+PARTS = 4
+"""Parts in a row."""
+ROW_LENGTH = PART * PARTS
+"""Points in a row."""
+
+
+@dataclass(frozen=True)
+class RayPackets:
+    """``n`` rows of ``ROW_LENGTH`` points each."""
+
+    scene: Tensor
+    """``(n,)`` int64."""
+    points: Vec
+    """``(n, ROW_LENGTH)``."""
+    middle: Vec
+    """``(n,)``: with ``radius``, a ball around each row."""
+    radius: Tensor
+    part_middle: Vec
+    """``(n PARTS,)``: with ``part_radius``, a ball around each part."""
+    part_radius: Tensor
+
+    @classmethod
+    def of(cls, scene: Tensor, points: Vec) -> RayPackets:
+        """Packets of these points, ``(n, ROW_LENGTH)``."""
+        parts = points.reshape(-1, PART)
+        part_middle, part_radius = _balls(parts, 0.0)
+        middle, radius = _balls(part_middle.reshape(-1, PARTS), part_radius.reshape(-1, PARTS))
+        return cls(scene, points, middle, radius, part_middle, part_radius)
+
+
+def _balls(points: Vec, radius: Tensor | float) -> tuple[Vec, Tensor]:
+    """``(n,)`` each: middles and radii of balls around rows ``(n, k)`` of balls."""
+    first, last = (Vec(*(part[:, i] for part in (points.x, points.y, points.z))) for i in (0, -1))
+    middle = (first + last) * 0.5
+    offset = points - middle.column()
+    return middle, (offset.dot(offset).sqrt() + radius).amax(1)
+
+
+def cut(keys: Tensor) -> tuple[Tensor, Tensor]:
+    """Cut a list into rows within which keys are equal; equal keys follow each other in the list.
+
+    Args:
+        keys: ``(m,)``.
+    Returns:
+        The rows' keys ``(n, 1)`` and, ``(n, ROW_LENGTH)``, places in the list. A run of keys that ends within a row
+        fills it with its last place.
+    """
+    values, counts = torch.unique_consecutive(keys, return_counts=True)
+    rows = (counts + (ROW_LENGTH - 1)) // ROW_LENGTH
+    run = torch.arange(len(values), device=keys.device).repeat_interleave(rows)
+    number = torch.arange(len(run), device=keys.device) - pick(rows.cumsum(0) - rows, run)
+    place = number[:, None] * ROW_LENGTH + torch.arange(ROW_LENGTH, device=keys.device)
+    place = torch.minimum(place, pick(counts - 1, run)[:, None]) + pick(counts.cumsum(0) - counts, run)[:, None]
+    return pick(values, run)[:, None], place

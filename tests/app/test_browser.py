@@ -18,9 +18,8 @@ import pytest
 from PIL import Image
 
 from clevr.app.asking import HEIGHT, SPLIT, WIDTH
-from clevr.world.placement import SceneConfig
+from clevr.world.placement import SceneConfig, Scenes
 from clevr.world.render import object_ids
-from clevr.world.scenes import Scenes
 from fewshot_film.classifier import FewShotClassifier
 from tests.app.conftest import Served
 from tests.data.layouts import pack, png

@@ -14,9 +14,9 @@ from PIL import Image
 from clevr.cli import COMMANDS
 from clevr.commands.cutouts import cut_out, square_around
 from clevr.commands.objects import INFO_FILE, ObjectsConfig, class_name, part_of, run
+from clevr.world.placement import Scenes
 from clevr.world.render import boxes, object_ids, render
 from clevr.world.scene import COLORS, MATERIALS, SHAPES
-from clevr.world.scenes import Scenes
 from fewshot_film.data import decode
 from fewshot_film.data.folder import folder
 from fewshot_film.run.command import main

@@ -9,9 +9,8 @@ from PIL import Image
 from clevr.data.errors import DataError
 from clevr.data.pictures import fit_picture, load_pictures
 from clevr.data.reader import ClevrSplit
-from clevr.world.placement import SceneConfig
+from clevr.world.placement import SceneConfig, Scenes
 from clevr.world.render import render
-from clevr.world.scenes import Scenes
 from tests.clevr.data.builders import write_clevr
 
 

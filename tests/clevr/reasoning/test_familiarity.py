@@ -10,10 +10,9 @@ import pytest
 from PIL import Image
 
 from clevr.reasoning import load
-from clevr.reasoning.familiarity import Familiarity, changed, fit_familiarity
-from clevr.reasoning.image_statistics import LENGTH, image_statistics
+from clevr.reasoning.familiarity import LENGTH, Familiarity, changed, fit_familiarity, image_statistics
+from clevr.world.placement import Scenes
 from clevr.world.render import render
-from clevr.world.scenes import Scenes
 from fewshot_film.run.errors import SavedModelError
 
 NOT_A_SCENE = "This image does not look like a CLEVR scene"

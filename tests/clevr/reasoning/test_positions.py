@@ -8,8 +8,8 @@ from torch import Tensor
 from clevr.data.supervision import GROUND, describe_scenes
 from clevr.questions.batch import QuestionBatch
 from clevr.reasoning.network import FiLMReasoner
-from clevr.reasoning.positions import ObjectPositions, cells_of, on_grid, sides_of
-from clevr.world.scenes import Scenes
+from clevr.reasoning.trunk import ObjectPositions, cells_of, on_grid, sides_of
+from clevr.world.placement import Scenes
 from fewshot_film.run.errors import ConfigError
 from tests.clevr.reasoning.small import SMALL, batch, reasoner
 

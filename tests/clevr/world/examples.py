@@ -7,8 +7,8 @@ import zipfile
 from functools import lru_cache
 from pathlib import Path
 
+from clevr.world.placement import Scenes
 from clevr.world.scene import Scene, SceneObject
-from clevr.world.scenes import Scenes
 
 
 @lru_cache(maxsize=8)

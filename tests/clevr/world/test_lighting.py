@@ -15,10 +15,9 @@ from clevr.world.lighting import bare_ground, covers, may_shade
 from clevr.world.materials import SurfacePoints, mirror_image
 from clevr.world.primitives import BEVELS, SHAPE_CODES, pack
 from clevr.world.ray_casting import Grid, trace
-from clevr.world.ray_packets import LENGTH
 from clevr.world.render import radiance
 from clevr.world.scene import Scene
-from clevr.world.vectors import Vec
+from clevr.world.vectors import ROW_LENGTH, Vec
 from tests.clevr.world.examples import drawn, scene_of, thing
 from tests.reference.clevr_world_primitives import hidden_share
 
@@ -130,7 +129,7 @@ def mirror_at(scene: Scene, direction: tuple[float, float, float]) -> np.ndarray
     zero = torch.zeros(1, 1, dtype=torch.long)
     point, unit = (scene.objects[0].coords[0], scene.objects[0].coords[1], 1.0), direction / np.linalg.norm(direction)
     point, normal, view, mirror = (
-        vec(*[one] * LENGTH).reshape(1, LENGTH) for one in (point, (0.0, 0.0, 1.0), (0.0, 0.0, -1.0), unit)
+        vec(*[one] * ROW_LENGTH).reshape(1, ROW_LENGTH) for one in (point, (0.0, 0.0, 1.0), (0.0, 0.0, -1.0), unit)
     )
     return torch.stack(mirror_image(bodies, SurfacePoints(zero, zero, point, normal, view), mirror))[:, 0, 0].numpy()
 

@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clevr.world.placement import PlacementError, SceneConfig
+from clevr.world.placement import PlacementError, SceneConfig, Scenes, all_visible, visible_pixels
 from clevr.world.render import object_ids
 from clevr.world.scene import Scene
-from clevr.world.scenes import Scenes, all_visible, visible_pixels
 from tests.clevr.world.examples import drawn, scene_of, thing
 
 
@@ -72,7 +71,7 @@ def test_scenes_survive_their_file():
 
 
 def test_no_arrangement_shows_all(monkeypatch):
-    monkeypatch.setattr("clevr.world.scenes._MAX_ROUNDS", 2)
+    monkeypatch.setattr("clevr.world.placement._MAX_ARRANGEMENTS", 2)
     with pytest.raises(
         PlacementError, match="scene 7 of 'train': no arrangement in 2 rounds shows 100000 pixels of all 3"
     ):

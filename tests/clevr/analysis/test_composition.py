@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from clevr.analysis.composition import exchanged, is_new_to_a, measure
 from clevr.analysis.subject import Subject
-from clevr.analysis.substitution import exchanged, is_new_to_a, measure
 from clevr.answers.predict import one_question
 from clevr.data.batches import load_reasoning_data
 from clevr.questions.parser import parse
@@ -96,5 +96,5 @@ def test_answers_are_those_of_sums_one_by_one(subject: Subject) -> None:
 
 
 def test_no_such_questions(tmp_path: Path, subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clevr.analysis.substitution.exchanged", lambda text: None)
+    monkeypatch.setattr("clevr.analysis.composition.exchanged", lambda text: None)
     assert measure(subject) == {}
