@@ -254,7 +254,7 @@ def _settings(case: Case) -> list[tuple[str, Any]]:
     """Every setting of a command with its type; of a choice of methods those of the default."""
     import clevr.cli
     import fewshot_film.cli
-    from fewshot_film.run.choices import choices_of
+    from fewshot_film.run.parsing import choices_of
 
     commands = {"fewshot-film": fewshot_film.cli.COMMANDS, "clevr-film": clevr.cli.COMMANDS}[case.program]
     config_class = next(command for command in commands if command.name == case.name).config_class()

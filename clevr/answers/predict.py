@@ -18,7 +18,7 @@ from clevr.reasoning.network import FiLMReasoner
 from fewshot_film.film import Modulations
 from fewshot_film.run.errors import UserError
 from fewshot_film.run.machine import to_device
-from fewshot_film.run.quiet import hides_bars
+from fewshot_film.run.progress import hides_bars
 
 MAX_WORDS = 200
 """The longest question of CLEVR has 43 words, of CLEVR-Humans fewer."""

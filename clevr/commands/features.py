@@ -15,7 +15,7 @@ from clevr.data.layout import SplitFiles, list_splits
 from clevr.data.reader import ClevrSplit
 from clevr.data.storage import open_storage
 from fewshot_film.images import is_image_name
-from fewshot_film.run.quiet import hides_bars
+from fewshot_film.run.progress import hides_bars
 from fewshot_film.run.settings import OnDevice, at_least
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def run(config: FeaturesConfig) -> None:
     from clevr.data.backbone import Extractor, PictureBatches
     from clevr.data.feature_writer import FeatureWriter
     from fewshot_film.run.config import plain
-    from fewshot_film.run.lock import FolderLock
+    from fewshot_film.run.files import FolderLock
     from fewshot_film.run.machine import Machine
 
     split = _open_pictures(config)

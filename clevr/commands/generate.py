@@ -17,7 +17,7 @@ from clevr.data.chunks import Chunk, ChunkStore, select_chunks, split_into_chunk
 from clevr.questions.families import FAMILIES
 from fewshot_film import __version__
 from fewshot_film.run.errors import Interrupted
-from fewshot_film.run.quiet import hides_bars
+from fewshot_film.run.progress import hides_bars
 from fewshot_film.run.settings import Settings, Workers, at_least, at_most, matching
 from fewshot_film.run.workers import available_cores, run_jobs
 

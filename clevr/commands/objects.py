@@ -19,7 +19,7 @@ from tqdm import tqdm
 from clevr.data.chunks import Chunk, GenerateError, split_into_chunks
 from clevr.world.scene import COLORS, MATERIALS, SHAPES
 from fewshot_film.run.files import in_the_making, write_json_atomically
-from fewshot_film.run.quiet import hides_bars
+from fewshot_film.run.progress import hides_bars
 from fewshot_film.run.settings import Settings, Workers, at_least, between
 from fewshot_film.run.workers import available_cores, run_jobs
 

@@ -21,8 +21,8 @@ from clevr.data.reader import ClevrSplit
 from fewshot_film.images import IMAGENET_MEAN, IMAGENET_STD, upright
 from fewshot_film.run.errors import UserError
 from fewshot_film.run.help import suggestion
+from fewshot_film.run.saved_model import fetch_state_dict, read_state_dict
 from fewshot_film.run.seeding import derived_seed
-from fewshot_film.run.weights import fetch_state_dict, read_state_dict
 
 STD = {"imagenet": IMAGENET_STD, "film": (0.229, 0.224, 0.224)}
 """By the name of the preset; the feature files published with clevr-iep and FiLM were made with the second."""

@@ -16,7 +16,7 @@ from clevr.data.errors import DataError
 from clevr.data.reader import ClevrSplit
 from fewshot_film.images import upright
 from fewshot_film.run.files import reserve, write_atomically
-from fewshot_film.run.quiet import hides_bars
+from fewshot_film.run.progress import hides_bars
 from fewshot_film.run.workers import available_cores, run_jobs
 
 _CHUNK = 500

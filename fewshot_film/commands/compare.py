@@ -24,7 +24,7 @@ from fewshot_film.learners import Learner
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.files import write_text_atomically
 from fewshot_film.run.machine import Machine
-from fewshot_film.run.quiet import hides_bars
+from fewshot_film.run.progress import hides_bars
 from fewshot_film.run.results import paired_difference, summary, write_result
 
 log = logging.getLogger(__name__)

@@ -29,7 +29,7 @@ from fewshot_film.data.pictures import MAX_PIXELS, Resize, check_settings, to_ar
 from fewshot_film.data.repeats import find_repeats
 from fewshot_film.data.source import ImageSource
 from fewshot_film.errors import InvalidValueError
-from fewshot_film.run.quiet import hides_bars
+from fewshot_film.run.progress import hides_bars
 from fewshot_film.run.workers import available_cores
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.wrapped import WrappedBackbone, without_classifier
 from fewshot_film.run.errors import ConfigError, UserError
 from fewshot_film.run.help import suggestion
-from fewshot_film.run.weights import fetch_state_dict, read_state_dict
+from fewshot_film.run.saved_model import fetch_state_dict, read_state_dict
 
 
 class WeightsError(UserError):

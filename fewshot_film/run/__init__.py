@@ -1,12 +1,11 @@
 """Shared by all training and all commands; imports no other room.
 
-- ``command``: the registry behind both command lines; ``parsing``: dataclass, YAML and flags; ``errors``.
-- ``config``: settings of the loop; ``loop``: ``train``, the one training loop; ``machine``: device, precision
-  and processes; ``loading``: batches by number; ``seeding``: generators from (seed, keys).
-- ``workers``: jobs spread over processes; ``lock``: a folder that one process writes to; ``files``: whole or none.
-- ``checkpoint``, ``folder``, ``progress``: what a run leaves on the disk; ``saved_model``: what is shared;
-  ``weights``: what others trained.
-- ``results``, ``environment``: result files.
+- ``command``: the registry behind both command lines; ``parsing``: dataclass, YAML and flags; ``help``; ``errors``.
+- ``config``: settings of the loop; ``loop``: ``train``, the one training loop; ``optimizer``: one step of it;
+  ``machine``: device, precision and processes; ``loading``: batches by number; ``seeding``: generators by keys.
+- ``workers``: jobs spread over processes; ``files``: whole or not at all, and folders with one writer.
+- ``checkpoint``, ``folder``, ``progress``: what a run leaves on the disk, and shows; ``saved_model``: what is shared.
+- ``results``: result files; ``report``, ``figures``: pages and charts; ``page``: what tabs in the browser share.
 
 Import from these modules; this one imports nothing, and ``command``, ``config`` and ``errors`` do without
 torch, so that a command's ``--help`` is quick.

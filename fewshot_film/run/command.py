@@ -9,18 +9,22 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from fewshot_film import __version__
-from fewshot_film.run.checks import check_inputs, check_outputs
+from fewshot_film.errors import InvalidValueError, MissingFileError
 from fewshot_film.run.errors import ConfigError, exit_status_of
 from fewshot_film.run.help import suggestion
 from fewshot_film.run.parsing import parse
-from fewshot_film.run.quiet import is_quiet, quiet
-from fewshot_film.run.signals import announcing_stop
+from fewshot_film.run.progress import is_quiet, quiet
 
 SWITCHES = {
     "--quiet": "Warnings and results only: no progress bars, no log.",
@@ -28,6 +32,8 @@ SWITCHES = {
     "--version": "Say the version and end.",
 }
 """What every command understands, wherever it stands on the line."""
+LOCAL_STARTS = ("/", "./", "../", "~")
+"""How the path of a model begins that can be nothing but a path, not a name."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,32 @@ def main(prog: str, commands: Sequence[Command], argv: Sequence[str] | None = No
         return status
 
 
+@contextmanager
+def announcing_stop(name: str) -> Iterator[None]:
+    """Within the block, the first Ctrl-C is answered at once, by one line on stderr, before it ends what runs.
+
+    Leaves everything as it is outside the main thread, and where somebody else handles the signal.
+
+    Args:
+        name: begins the line.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is not signal.default_int_handler:
+        yield
+        return
+
+    def answer(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, before)
+        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"\n{name}: stopping\n".encode())
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, answer)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def is_first_process() -> bool:
     """Whether this is the process that writes and talks, of those that torchrun started."""
     return os.environ.get("RANK", "0") == "0"
@@ -161,3 +193,49 @@ def _import(where: str) -> Any:
     """The object that ``"package.module:name"`` names."""
     module, _, name = where.partition(":")
     return getattr(importlib.import_module(module), name)
+
+
+def check_inputs(config: Any, keys: Iterable[str], models: Iterable[str] = ()) -> None:
+    """Refuse a path that is not there, before anything is imported or loaded for it.
+
+    Args:
+        config: the settings of a command.
+        keys: its settings that are paths, ``"outer.inner"`` for a nested one; empty ones are skipped.
+        models: its settings that are a path or a name; names are left to the command.
+
+    Raises:
+        MissingFileError: there is neither file nor folder of that name.
+    """
+    found = [(key, path) for key in keys for path in _paths(config, key)]
+    found += [(key, path) for key in models for path in _paths(config, key) if path.startswith(LOCAL_STARTS)]
+    for key, path in found:
+        if not Path(path).exists():
+            raise MissingFileError(f"{key}: there is no '{path}'; expected the path of an existing file or folder")
+
+
+def check_outputs(config: Any, keys: Iterable[str]) -> None:
+    """Refuse to write over what is there.
+
+    Args:
+        config: the settings of a command.
+        keys: its settings that are files or folders to be made; empty ones are skipped, and so are empty folders.
+
+    Raises:
+        InvalidValueError: there is such a file, or a folder with something in it.
+    """
+    for key in keys:
+        for name in _paths(config, key):
+            path = Path(name)
+            if path.is_dir() and any(path.iterdir()):
+                raise InvalidValueError(f"{key}: the folder '{path}' is not empty; choose another, or add --overwrite")
+            if path.exists() and not path.is_dir():
+                raise InvalidValueError(f"{key}: the file '{path}' exists; choose another, or add --overwrite")
+
+
+def _paths(config: Any, key: str) -> list[str]:
+    """What a setting holds, as texts: several for a tuple, none where it is empty."""
+    value = config
+    for name in key.split("."):
+        value = getattr(value, name)
+    values = value if isinstance(value, tuple | list) else (value,)
+    return [str(one) for one in values if one is not None and str(one)]

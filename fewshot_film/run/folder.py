@@ -13,10 +13,9 @@ from typing import Any, Self
 import yaml
 from torch.utils.tensorboard import SummaryWriter
 
-from fewshot_film.run.environment import command_line, environment
-from fewshot_film.run.files import write_json_atomically, write_text_atomically
-from fewshot_film.run.lock import FolderLock
+from fewshot_film.run.files import FolderLock, write_json_atomically, write_text_atomically
 from fewshot_film.run.progress import Progress
+from fewshot_film.run.results import command_line, environment
 
 
 class RunFolder:

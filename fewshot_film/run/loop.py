@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import logging
 import signal
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import FrameType, TracebackType
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -27,14 +29,13 @@ from fewshot_film.run.errors import (
 from fewshot_film.run.folder import RunFolder
 from fewshot_film.run.loading import Batches, loaded
 from fewshot_film.run.machine import Machine
-from fewshot_film.run.optimizing import learning_rate_at, make_optimizer
-from fewshot_film.run.progress import Progress
-from fewshot_film.run.reporting import Reporter
+from fewshot_film.run.optimizer import Stepper, learning_rate_at, make_optimizer
+from fewshot_film.run.progress import Progress, Reporter
 from fewshot_film.run.seeding import derived_seed
-from fewshot_film.run.signals import StopRequest
-from fewshot_film.run.stepping import Stepper
 
 logger = logging.getLogger(__name__)
+
+_WATCHED = (signal.SIGINT, signal.SIGTERM)
 
 Validate = Callable[[nn.Module], Mapping[str, float]]
 
@@ -308,3 +309,37 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for part, mode in modes:
             part.training = mode
+
+
+class StopRequest:
+    """Within the ``with`` block, remembers the first Ctrl-C or SIGTERM instead of ending the process.
+
+    The second one acts as if nobody watched, so that an impatient person is obeyed. Outside the main
+    thread, where Python allows no signal handlers, nothing is watched.
+
+    Attributes:
+        signal_number: the signal that came, or None.
+    """
+
+    def __init__(self) -> None:
+        self.signal_number: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._remember) for number in _WATCHED}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._restore()
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        self.signal_number = number
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}

@@ -1,23 +1,29 @@
-"""From a dataclass and the words of a command line to an instance of the dataclass."""
+"""From a dataclass, the words of a command line and YAML files to an instance of the dataclass."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import difflib
 import itertools
 import re
+import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import jsonargparse
 import yaml
 
-from fewshot_film.run.choices import choices_of
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.help import narrow_help, suggestion, take_topic
-from fewshot_film.run.shipped_configs import find_config
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+CONFIG_FOLDERS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
+"""Where the shipped YAML files are in an installed package and in a checkout; the first that is there holds."""
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter, jsonargparse.DefaultHelpFormatter):
@@ -40,9 +46,9 @@ def parse(
     """Build a ``config_class`` from flags and YAML files.
 
     ``--config FILE`` may stand anywhere and more than once (FILE is a path, or the name of one that comes with the
-    package: :mod:`fewshot_film.run.shipped_configs`): files are read first, in their order, and flags
+    package: :func:`find_config`): files are read first, in their order, and flags
     beat them. A switch needs no value: ``--resume`` is ``--resume=true``. Where a field is a union of dataclasses
-    (:mod:`fewshot_film.run.choices`) the flags and files say which, and only its keys exist.
+    (:class:`Choice`) the flags and files say which, and only its keys exist.
 
     Args:
         prog: what stands before the flags, for messages.
@@ -242,3 +248,101 @@ def _readable(error: argparse.ArgumentError) -> str:
 
 def _plain_types(text: str) -> str:
     return re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text).replace("typing.", "")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A setting that comes in kinds: a field whose type is a union of dataclasses, told apart by a key of their own.
+
+    Each member of the union has one field with a single literal value, such as ``method: Literal["cnaps"] = "cnaps"``.
+    Which member a configuration holds is settled first, from the flags and files; from then on only its keys exist.
+    """
+
+    name: str
+    """Name of the field, ``learner``."""
+    tag: str
+    """Name of the key that tells its kinds apart, ``method``."""
+    kinds: dict[str, type]
+    """The dataclasses by their value of the key."""
+    default: str
+    """The kind that is taken where none is named."""
+
+    @property
+    def key(self) -> str:
+        """The key in full: ``learner.method``."""
+        return f"{self.name}.{self.tag}"
+
+    def choose(self, contents: Iterable[Any], flags: Sequence[str]) -> str:
+        """The kind that a command line asks for: by its last flag, else by the last file that names one.
+
+        Args:
+            contents: what the files hold for this field.
+            flags: what the command line says of the key.
+
+        Raises:
+            ConfigError: there is no such kind.
+        """
+        said = [content[self.tag] for content in contents if isinstance(content, dict) and self.tag in content]
+        kind = str([self.default, *said, *flags][-1])
+        if kind not in self.kinds:
+            near = difflib.get_close_matches(kind, self.kinds, n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise ConfigError(f"{self.key} is {kind}{hint}; expected one of {', '.join(self.kinds)}")
+        return kind
+
+
+def choices_of(config_class: type) -> dict[str, Choice]:
+    """The fields of a configuration whose type is a union of dataclasses, by name; each has a default factory."""
+    hints = typing.get_type_hints(config_class)
+    found = {}
+    for field in dataclasses.fields(config_class):
+        members = typing.get_args(hints[field.name])
+        if isinstance(hints[field.name], types.UnionType) and all(map(dataclasses.is_dataclass, members)):
+            tag, kinds = _kinds(members)
+            default = typing.cast(Any, field.default_factory)()
+            found[field.name] = Choice(field.name, tag, kinds, getattr(default, tag))
+    return found
+
+
+def _kinds(members: Iterable[type]) -> tuple[str, dict[str, type]]:
+    """The key that tells dataclasses apart, and the dataclasses by its value."""
+    tags, kinds = set(), {}
+    for member in members:
+        for name, hint in typing.get_type_hints(member).items():
+            if typing.get_origin(hint) is typing.Literal and len(typing.get_args(hint)) == 1:
+                tags.add(name)
+                kinds[typing.get_args(hint)[0]] = member
+    (tag,) = tags
+    return tag, kinds
+
+
+def find_config(file: str) -> Path:
+    """The YAML file that ``--config`` means: ``glyphs/pretrain`` is the shipped ``configs/glyphs/pretrain.yaml``.
+
+    Args:
+        file: path of a file; or the name of one that comes with the package, with or without ``configs/`` before and
+            ``.yaml`` after it. A file that is there comes first.
+
+    Raises:
+        ConfigError: it is neither; near names are listed, or all of them.
+    """
+    path = Path(file)
+    if path.is_file():
+        return path
+    shipped = dict(shipped_configs())
+    name = path.as_posix().removeprefix("configs/").removesuffix(".yaml")
+    if name in shipped:
+        return shipped[name]
+    same_folder = [known for known in shipped if known.startswith(f"{name}/")]
+    near = same_folder or difflib.get_close_matches(name, shipped, n=3)
+    raise ConfigError(
+        f"no configuration file {file}; expected the path of a YAML file, or a name that comes with the package: "
+        + (f"did you mean {' or '.join(near)}?" if near else ", ".join(shipped))
+    )
+
+
+def shipped_configs() -> Iterator[tuple[str, Path]]:
+    """Name and path of every configuration file that comes with the package, in order."""
+    folder = next((folder for folder in CONFIG_FOLDERS if folder.is_dir()), CONFIG_FOLDERS[-1])
+    for path in sorted(folder.rglob("*.yaml")):
+        yield path.relative_to(folder).with_suffix("").as_posix(), path

@@ -1,10 +1,43 @@
-"""How far a run has come: what a checkpoint knows beside weights and settings."""
+"""How far a run has come: whether that is shown, the counters that a checkpoint keeps, and the progress bar."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from types import TracebackType
+from typing import Literal, Self
+
+logger = logging.getLogger(__name__)
+
+_VARIABLE = "FEWSHOT_FILM_QUIET"
+
+
+def is_quiet() -> bool:
+    """Whether ``--quiet`` was given."""
+    return bool(os.environ.get(_VARIABLE))
+
+
+def hides_bars() -> bool:
+    """Whether progress bars are left out: after ``--quiet``, and where nobody looks at a terminal."""
+    return is_quiet() or not sys.stderr.isatty()
+
+
+@contextmanager
+def quiet(wanted: bool) -> Iterator[None]:
+    """Be quiet inside the block, here and in processes that it starts; changes nothing unless ``wanted``."""
+    before = os.environ.get(_VARIABLE)
+    if wanted:
+        os.environ[_VARIABLE] = "1"
+    try:
+        yield
+    finally:
+        if wanted:
+            os.environ.pop(_VARIABLE) if before is None else os.environ.update({_VARIABLE: before})
 
 
 @dataclass
@@ -53,3 +86,59 @@ class Progress:
         else:
             self.validations_since_best += 1
         return is_best
+
+
+class Reporter:
+    """Shows the progress within its ``with`` block.
+
+    Args:
+        first: step at which this part of the run begins.
+        steps: step at which it ends.
+        talks: False in all processes but the first.
+    """
+
+    def __init__(self, first: int, steps: int, talks: bool) -> None:
+        self.first, self.steps = first, steps
+        self._has_bar = talks and not hides_bars()
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        from tqdm import tqdm  # here, as every command line imports this module before it shows its help
+        from tqdm.contrib.logging import logging_redirect_tqdm
+
+        self._bar = self._stack.enter_context(
+            tqdm(
+                total=self.steps,
+                initial=self.first,
+                unit="step",
+                disable=not self._has_bar,
+                dynamic_ncols=True,
+            )
+        )
+        if self._has_bar:
+            self._stack.enter_context(logging_redirect_tqdm())
+        self._began = time.monotonic()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def advance(self, values: Mapping[str, float]) -> None:
+        """One more step was taken."""
+        self._bar.set_postfix(loss=f"{values['loss']:.4g}", refresh=False)
+        self._bar.update()
+
+    def say(self, split: str, step: int, values: Mapping[str, float]) -> None:
+        """Tell the values after a step; those of the training only where there is no bar."""
+        if split == "train" and self._has_bar:
+            return
+        text = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+        logger.info("%s, step %d of %d: %s; %s", split, step, self.steps, text, self._time_left(step))
+
+    def _time_left(self, step: int) -> str:
+        if step == self.first:
+            return "done" if step == self.steps else "time left unknown"
+        left = (self.steps - step) * (time.monotonic() - self._began) / (step - self.first)
+        return f"{self._bar.format_interval(left)} left"

@@ -11,7 +11,7 @@ import yaml
 
 from fewshot_film.run.config import LoopConfig, defaults_of, plain
 from fewshot_film.run.errors import ConfigError
-from fewshot_film.run.optimizing import learning_rate_at
+from fewshot_film.run.optimizer import learning_rate_at
 
 
 @pytest.mark.parametrize(

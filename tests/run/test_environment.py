@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from fewshot_film.run.environment import command_line, environment
+from fewshot_film.run.results import command_line, environment
 
 
 @pytest.mark.parametrize(

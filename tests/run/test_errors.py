@@ -23,7 +23,7 @@ FAULTS = {
     ("OSError", "fewshot_film/run/files.py"): "every OSError has its status",
     ("SystemExit", "fewshot_film/app/server.py"): "an end that was asked for",
     ("TypeError", "fewshot_film/learners/registry.py"): "a fault of the program that registers methods",
-    ("TypeError", "fewshot_film/run/stepping.py"): "a fault of the module that is trained",
+    ("TypeError", "fewshot_film/run/optimizer.py"): "a fault of the module that is trained",
 }
 """Errors of Python's own that we raise, and why they are none of the user's."""
 FILES = [path for room in ("fewshot_film", "clevr") for path in (CHECKOUT / room).rglob("*.py")]

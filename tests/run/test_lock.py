@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from fewshot_film.run.errors import RunFolderError
-from fewshot_film.run.lock import FolderLock
+from fewshot_film.run.files import FolderLock
 
 HOLDS_WITH_A_FORKED_CHILD = """
 import os, sys, time
 from pathlib import Path
-from fewshot_film.run.lock import FolderLock
+from fewshot_film.run.files import FolderLock
 
 with FolderLock(Path(sys.argv[1])):
     if not os.fork():
@@ -32,7 +32,7 @@ from pathlib import Path
 import numpy as np
 import fewshot_film
 from fewshot_film import FewShotClassifier
-from fewshot_film.run.lock import FolderLock
+from fewshot_film.run.files import FolderLock
 
 images = np.stack([np.full((32, 32, 3), value, np.uint8) for value in (10, 20, 230, 240)])
 classifier = FewShotClassifier().fit(images, ["dark", "dark", "light", "light"])

@@ -11,8 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fewshot_film.run.environment import environment
-from fewshot_film.run.results import mean_and_interval, paired_difference, summary, write_result
+from fewshot_film.run.results import environment, mean_and_interval, paired_difference, summary, write_result
 
 
 def test_by_hand():

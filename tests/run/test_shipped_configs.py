@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from fewshot_film.cli import COMMANDS
-from fewshot_film.run import shipped_configs
+from fewshot_film.run import parsing
 from fewshot_film.run.command import main
 from fewshot_film.run.errors import ConfigError
-from fewshot_film.run.shipped_configs import find_config
+from fewshot_film.run.parsing import find_config
 from tests.conftest import CHECKOUT
 
 
@@ -30,7 +30,7 @@ def test_a_file_that_is_there_comes_first(tmp_path: Path, monkeypatch: pytest.Mo
 def test_installed_ones_come_before_those_of_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "train.yaml").touch()
-    monkeypatch.setattr(shipped_configs, "FOLDERS", (tmp_path, *shipped_configs.FOLDERS))
+    monkeypatch.setattr(parsing, "CONFIG_FOLDERS", (tmp_path, *parsing.CONFIG_FOLDERS))
     assert find_config("mine/train") == tmp_path / "mine" / "train.yaml"
 
 

@@ -17,7 +17,7 @@ from fewshot_film import __version__
 from fewshot_film.run.command import Command, main
 from fewshot_film.run.config import LoopConfig
 from fewshot_film.run.parsing import keys_of
-from fewshot_film.run.quiet import hides_bars, is_quiet
+from fewshot_film.run.progress import hides_bars, is_quiet
 from tests.conftest import CHECKOUT
 
 
