@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.settings import ranges_of
 
 ALL = "*"
 _ALWAYS = ("help", "config", "print_config")
@@ -63,6 +64,26 @@ def narrow_help(
     tops = ", ".join(group for group in groups if "." not in group)
     hint = f"{hidden} more settings: {prog} --help_all shows them all, --help GROUP those of one of {tops}"
     parser.epilog = "\n\n".join(filter(None, [hint if tops else hint.partition(",")[0], parser.epilog]))
+
+
+def state_ranges(parser: argparse.ArgumentParser, config_class: type, kinds: Mapping[str, Any]) -> None:
+    """Have the help of every setting that has a range say it.
+
+    Args:
+        parser: the parser, with all settings.
+        config_class: the dataclass of the command's settings.
+        kinds: the type of every key.
+    """
+    groups = [("", config_class), *((f"{key}.", kind) for key, kind in kinds.items() if dataclasses.is_dataclass(kind))]
+    stated = {
+        f"{prefix}{name}": ", ".join(each.expected for each in ranges)
+        for prefix, group in groups
+        for name, ranges in ranges_of(group).items()
+    }
+    for action in parser._actions:
+        if action.dest in stated and action.help:
+            expected = stated[action.dest]
+            action.help = f"{action.help} {expected[0].upper()}{expected[1:]}."
 
 
 def _hide(parser: argparse.ArgumentParser, shows: Callable[[str], bool]) -> int:

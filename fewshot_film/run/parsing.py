@@ -19,7 +19,7 @@ import jsonargparse
 import yaml
 
 from fewshot_film.run.errors import ConfigError
-from fewshot_film.run.help import narrow_help, suggestion, take_topic
+from fewshot_film.run.help import narrow_help, state_ranges, suggestion, take_topic
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 CONFIG_FOLDERS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
@@ -84,6 +84,7 @@ def parse(
     contents = {file: _read_file(file) for file in _values(words, "config")}
     kinds = _add_settings(parser, config_class, words, list(contents.values()))
     if topic is not None:
+        state_ranges(parser, config_class, kinds)
         narrow_help(parser, topic, kinds, common, prog)
     files, flags = _tidy(words, kinds, positionals)
     for file in files:

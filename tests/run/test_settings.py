@@ -1,0 +1,113 @@
+"""Ranges in the types of settings: when they hold, what is said where they do not, and that the help shows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import pytest
+
+from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.parsing import parse
+from fewshot_film.run.settings import OnDevice, Settings, above, at_least, at_most, below, between, matching
+
+INF, NAN = float("inf"), float("nan")
+
+
+@dataclass(frozen=True)
+class Brush(Settings, group="brush"):
+    """A group of settings."""
+
+    width: Annotated[int | None, at_least(1)] = None
+    """How wide."""
+    tones: Annotated[tuple[float, ...], between(0, 1)] = (0.5,)
+    """How dark."""
+    hairs: Annotated[tuple[int, ...], at_least(1, may_be_empty=True)] = ()
+    """How many in each tuft."""
+
+
+@dataclass(frozen=True)
+class FlatBrush(Brush):
+    """A group of the same name with a further setting, and another range for one."""
+
+    width: Annotated[int | None, at_least(5)] = None
+    """How wide."""
+    name: Annotated[str, matching("[a-z]+", "small letters")] = "flat"
+    """What it is called."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._expect("name", self.name != "round" or self.width is None, "another name for a brush with a width")
+
+
+@dataclass(frozen=True)
+class Painting(OnDevice):
+    """The settings of a command."""
+
+    out: str
+    """Where to."""
+    strokes: Annotated[int, at_least(1)] = 3
+    """How many."""
+    brush: FlatBrush = field(default_factory=FlatBrush)
+    """With what."""
+
+
+@pytest.mark.parametrize(
+    ("each", "good", "bad", "expected"),
+    [
+        (at_least(1), (1, 2.5, 10**9), (0, 0.99, INF, NAN), "at least 1"),
+        (above(0), (1e-9, 7), (0, -1, INF, NAN), "above 0"),
+        (above(0, "a size"), (1,), (0,), "a size"),
+        (below(1), (0.99, -7), (1, INF, NAN), "below 1"),
+        (at_most(2), (2, -7), (3, INF, NAN), "at most 2"),
+        (between(0, 1), (0, 0.5, 1), (-0.1, 1.1, INF, NAN), "a number from 0 to 1"),
+        (matching("a+", "a or more"), ("a", "aaa"), ("", "ab", "ba", "a\n"), "a or more"),
+    ],
+)
+def test_ranges(each, good, bad, expected):
+    assert all(map(each.admits, (*good, None, tuple(good))))
+    assert not any(map(each.admits, (*bad, (), (*good, bad[0]))))
+    assert each.expected == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "message"),
+    [
+        (Brush, {"width": 0}, "brush.width is 0; expected at least 1"),
+        (Brush, {"tones": ()}, "brush.tones is []; expected a number from 0 to 1"),
+        (Brush, {"tones": (0.5, 2.0)}, "brush.tones is [0.5, 2.0]; expected a number from 0 to 1"),
+        (FlatBrush, {"width": 4}, "brush.width is 4; expected at least 5"),
+        (FlatBrush, {"name": ""}, "brush.name is ''; expected small letters"),
+        (FlatBrush, {"name": "two words"}, "brush.name is 'two words'; expected small letters"),
+        (
+            FlatBrush,
+            {"name": "round", "width": 5},
+            "brush.name is round; expected another name for a brush with a width",
+        ),
+        (Painting, {"out": "x", "strokes": 0}, "strokes is 0; expected at least 1"),
+    ],
+)
+def test_values_out_of_range(kind, values, message):
+    with pytest.raises(ConfigError) as caught:
+        kind(**values)
+    assert str(caught.value) == message
+
+
+def test_values_in_range():
+    assert Brush(width=1, tones=(0, 1), hairs=(1,)) == Brush(1, (0, 1), (1,))
+    assert Painting("x").device == "auto"
+
+
+def test_flags_are_checked():
+    assert parse("paint", Painting, ["--out=x", "--brush.width=7"]).brush.width == 7
+    with pytest.raises(ConfigError, match=r"brush.width is 3; expected at least 5"):
+        parse("paint", Painting, ["--out=x", "--brush.width=3"])
+
+
+def test_help_shows_ranges(capsys):
+    with pytest.raises(SystemExit):
+        parse("paint", Painting, ["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "How many. At least 1. (type: int, default: 3)" in text
+    assert "How wide. At least 5. (type: int | null, default: null)" in text
+    assert "How many in each tuft. At least 1." in text
