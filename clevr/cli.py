@@ -36,6 +36,7 @@ COMMANDS = (
             "clevr-film train --config configs/clevr/small.yaml --resume",
             "clevr-film train --config configs/clevr/film-pixels.yaml --data.root CLEVR_v1.0 --out runs/film",
         ),
+        check="clevr.inputs:check_training",
         common=(
             "out",
             "data.root",
@@ -69,6 +70,7 @@ COMMANDS = (
             "clevr-film calibrate my-model clevr-world",
             "clevr-film calibrate runs/clevr/model CLEVR_v1.0 --split train --images 2000",
         ),
+        check="clevr.inputs:check_model_and_split",
         positionals=("model", "data"),
     ),
     Command(
@@ -108,12 +110,9 @@ COMMANDS = (
             "clevr-film evaluate clevr-small clevr-world --split val --out val.json",
             "clevr-film evaluate runs/clevr/model CLEVR_v1.0 --split test --predictions answers.json",
         ),
+        check="clevr.inputs:check_model_and_split",
         positionals=("model", "data"),
-        inputs=(
-            "data",
-            "common_data",
-        ),
-        models=("model",),
+        inputs=("common_data",),
         outputs=(
             "out",
             "sheet",
@@ -130,9 +129,9 @@ COMMANDS = (
             'clevr-film ask picture.png "What shape is the big yellow thing?" --out why.png --model runs/clevr/model',
             "clevr-film ask picture.png",
         ),
+        check="clevr.inputs:check_model",
         positionals=("picture", "question"),
         inputs=("picture",),
-        models=("model",),
         outputs=("out",),
     ),
     Command(
@@ -144,9 +143,8 @@ COMMANDS = (
             "clevr-film analyse clevr-small clevr-world --out analysis",
             "clevr-film analyse runs/clevr/model CLEVR_v1.0 --out analysis --analyses [histograms,embedding]",
         ),
+        check="clevr.inputs:check_model_and_split",
         positionals=("model", "data"),
-        inputs=("data",),
-        models=("model",),
         outputs=("out",),
     ),
     Command(

@@ -7,6 +7,8 @@ import sys
 from fewshot_film.run.command import Command, main
 
 CONFIG = "fewshot_film.config.commands"
+DATA_FOUND = "fewshot_film.data.domains:check_found"
+"""Looks whether the images are there."""
 
 COMMANDS = (
     Command(
@@ -18,6 +20,7 @@ COMMANDS = (
             "fewshot-film pretrain --config configs/omniglot/pretrain.yaml --data.root omniglot.zip",
             "fewshot-film pretrain --out runs/glyphs --backbone.width 16 --loop.steps 500",
         ),
+        check=DATA_FOUND,
         common=(
             "out",
             "data.source",
@@ -43,6 +46,7 @@ COMMANDS = (
             "fewshot-film train --out runs/protonet --learner.method prototypes --learner.train_backbone",
             "torchrun --nproc-per-node 2 -m fewshot_film train --config configs/omniglot/train.yaml --resume true",
         ),
+        check=DATA_FOUND,
         common=(
             "out",
             "data.source",
@@ -68,6 +72,7 @@ COMMANDS = (
             "--ways [5,20] --out result.json",
         ),
         positionals=("model",),
+        check=DATA_FOUND,
         inputs=(
             "model",
             "episode_list",
@@ -100,6 +105,7 @@ COMMANDS = (
         help="Measure a model's temperatures on validation episodes and keep them in it.",
         examples=("fewshot-film calibrate runs/omniglot/train/model --data.source omniglot --data.root omniglot.zip",),
         positionals=("model",),
+        check=DATA_FOUND,
         inputs=("model",),
         outputs=("out",),
     ),
@@ -148,6 +154,7 @@ COMMANDS = (
         inputs=(
             "run",
             "results",
+            "root",
         ),
         outputs=(
             "out",

@@ -55,9 +55,8 @@ def run(config: CalibrateConfig) -> None:
         SavedModelError: there is no such model, or it is damaged.
     """
     from clevr.data.reader import ClevrSplit
-    from clevr.reasoning.loading import model_folder, set_familiarity
+    from clevr.reasoning.loading import set_familiarity
 
-    model_folder(config.model)  # before the images are looked at, which takes a while
     familiarity = familiarity_of(ClevrSplit.open(config.data, config.split), config.images, config.seed)
     folder = set_familiarity(config.model, familiarity)
     logger.info("%s warns of images farther than %.2f from its training images", folder, familiarity.threshold)

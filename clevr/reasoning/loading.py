@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from clevr.config import ReasonerConfig, TrainConfig
+from clevr.inputs import model_folder
 from clevr.reasoning.familiarity import Familiarity
 from clevr.reasoning.network import FiLMReasoner
 from fewshot_film.run.config import plain
@@ -20,8 +21,6 @@ from fewshot_film.run.saved_model import CONFIG, SavedModel, load_model, read_co
 KIND = "clevr-reasoner"
 FAMILIARITY = "familiarity"
 """Entry of the settings with what the training images look like; models that were saved without it have none."""
-SHIPPED = Path(__file__).resolve().parent.parent / "models"
-"""Models that come with the package, a folder each."""
 
 
 def load(name: str | Path, expected: ReasonerConfig | None = None) -> FiLMReasoner:
@@ -48,19 +47,6 @@ def load(name: str | Path, expected: ReasonerConfig | None = None) -> FiLMReason
     known = saved.config.get(FAMILIARITY)
     reasoner.familiarity = None if known is None else Familiarity.from_json(known)
     return reasoner.eval()
-
-
-def model_folder(name: str | Path) -> Path:
-    """Where a model is, by the name under which it comes with the package or by its folder.
-
-    Raises:
-        SavedModelError: there is none.
-    """
-    folder = SHIPPED / str(name) if (SHIPPED / str(name)).is_dir() else Path(name)
-    if not folder.is_dir():
-        shipped = ", ".join(sorted(path.name for path in SHIPPED.glob("*/"))) or "none"
-        raise SavedModelError(f"no model {name}; expected a folder that `clevr-film train` wrote, or one of: {shipped}")
-    return folder
 
 
 def training_record(name: str | Path) -> dict[str, Any]:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from fewshot_film.config.data import DataConfig, SourceConfig
 from fewshot_film.data.decoding import decode
 from fewshot_film.data.errors import SourceError
 from fewshot_film.data.image_set import ImageSet
 from fewshot_film.data.joined import JoinedSet
-from fewshot_film.data.registry import REGISTRY, open_source
+from fewshot_film.data.registry import REGISTRY, check_root, open_source
+from fewshot_film.data.splits import read_split
 
 SUITES: dict[str, tuple[str, ...]] = {
     "generated": tuple(name for name, entry in REGISTRY.items() if not entry.has_root),
@@ -55,6 +57,27 @@ def domains_of(data: DataConfig, split: str | None = None) -> tuple[SourceConfig
     if not kept:
         raise SourceError(f"'{left_out}' is the only source and is held out, so nothing is left for '{split}'")
     return tuple(kept)
+
+
+class HasData(Protocol):
+    """Settings of a command that reads labelled images."""
+
+    @property
+    def data(self) -> DataConfig:
+        """Where they come from."""
+
+
+def check_found(config: HasData) -> None:
+    """Look whether the sources of a command are there, before anything is loaded or decoded for it.
+
+    Raises:
+        FileNotFoundError: the data of a source, or its list of classes, are not where they should be.
+        SourceError: a source does not exist or has no root, or its list of classes cannot be used.
+    """
+    for domain in domains_of(config.data):
+        check_root(domain.source, domain.root)
+        if domain.split_file:
+            read_split(Path(domain.split_file))
 
 
 def open_domains(data: DataConfig, split: str | None, image_size: int, channels: int) -> list[ImageSet]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from fewshot_film.data.groups import ClassGroups
 from fewshot_film.data.source import positions
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +127,8 @@ class ImageSet:
 
     def get(self, indices: np.ndarray) -> Tensor:
         """Pictures as ``(len(indices), C, H, W)`` uint8; a copy."""
+        import torch  # only here: whether the data are there is known before torch has started
+
         pictures = self.pixels.take(self.rows[indices])
         turns = self.turns[indices]
         for turn in (1, 2, 3):

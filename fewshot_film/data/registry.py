@@ -21,7 +21,7 @@ from fewshot_film.data.omniglot import omniglot
 from fewshot_film.data.source import ImageSource
 from fewshot_film.data.textures import textures
 from fewshot_film.data.tiered_imagenet import tiered_imagenet
-from fewshot_film.data.torchvision_sets import torchvision_set
+from fewshot_film.data.torchvision_sets import torchvision_not_found, torchvision_set
 
 TORCHVISION = "torchvision:"
 
@@ -72,12 +72,7 @@ def open_source(name: str, root: str | Path | None = None, split: str | None = N
             not exist.
         FileNotFoundError: the data are not at ``root``; says how to get them.
     """
-    if name.startswith(TORCHVISION):
-        entry = Entry(partial(torchvision_set, name.removeprefix(TORCHVISION)), "a set of torchvision.datasets")
-    elif name in REGISTRY:
-        entry = REGISTRY[name]
-    else:
-        raise SourceError(f"no source is named '{name}'; there are {', '.join(source_names())}")
+    entry = _entry(name)
     known = [key for key in inspect.signature(entry.open).parameters if key not in ("root", "split", "dataset")]
     for key in options:
         if key not in known:
@@ -87,3 +82,28 @@ def open_source(name: str, root: str | Path | None = None, split: str | None = N
     if root is None:
         raise SourceError(f"{name}: root is missing; name the folder or zip that the pictures lie in")
     return entry.open(Path(root).expanduser(), split=split, **options)
+
+
+def check_root(name: str, root: str | Path | None) -> None:
+    """Refuse a source that does not exist, or a root that leads nowhere, without a look at what lies there.
+
+    Args:
+        name: see `open_source`.
+        root: see `open_source`.
+
+    Raises:
+        SourceError: there is no source of that name, or it needs a root.
+        FileNotFoundError: nothing is at ``root``; says what is looked for there and how to get it.
+    """
+    if _entry(name).has_root and (not root or not Path(root).expanduser().exists()):
+        if name.startswith(TORCHVISION) and root:  # without torchvision, which takes seconds to start
+            raise torchvision_not_found(name.removeprefix(TORCHVISION), root, "there is nothing of that name")
+        open_source(name, root or None)  # its error knows what should be there
+
+
+def _entry(name: str) -> Entry:
+    if name.startswith(TORCHVISION):
+        return Entry(partial(torchvision_set, name.removeprefix(TORCHVISION)), "a set of torchvision.datasets")
+    if name not in REGISTRY:
+        raise SourceError(f"no source is named '{name}'; there are {', '.join(source_names())}")
+    return REGISTRY[name]

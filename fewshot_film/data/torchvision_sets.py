@@ -179,10 +179,15 @@ def _open(maker: Any, dataset: str, root: Path, options: Mapping[str, Any]) -> A
     try:
         return maker(root=str(root), **options) if takes_root else maker(**options)
     except (RuntimeError, FileNotFoundError) as error:
-        raise MissingFileError(
-            f"{dataset}: torchvision finds no such data set at '{root}' ({error}). How to get it: pass "
-            "download=True where torchvision can fetch it, or see its documentation"
-        ) from error
+        raise torchvision_not_found(dataset, root, error) from error
+
+
+def torchvision_not_found(dataset: str, root: str | Path, reason: object) -> MissingFileError:
+    """The error for a set that is not at ``root``."""
+    return MissingFileError(
+        f"{dataset}: torchvision finds no such data set at '{root}' ({reason}). How to get it: pass download=True "
+        "where torchvision can fetch it, or see its documentation"
+    )
 
 
 def _describe(options: Mapping[str, Any]) -> str:

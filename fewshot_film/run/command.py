@@ -63,6 +63,9 @@ class Command:
     """Keys whose paths have to exist; looked at before anything is imported."""
     models: tuple[str, ...] = ()
     """Keys that are the folder of a model or a name; looked at where they can only be a path."""
+    check: str = ""
+    """``"package.module:function"``; called with the configuration to refuse what ``inputs`` cannot, before the
+    implementation is imported, so it has to be quick."""
     outputs: tuple[str, ...] = ()
     """Keys of files and folders that the command makes; what exists is overwritten only with ``--overwrite``."""
 
@@ -161,6 +164,8 @@ def _run(prog: str, command: Command, words: Sequence[str], *, overwrite: bool) 
         common=command.common,
     )
     check_inputs(config, command.inputs, command.models)
+    if command.check:
+        _import(command.check)(config)
     if not overwrite:
         check_outputs(config, command.outputs)
     # Of the processes that torchrun starts, only the first one talks.

@@ -9,9 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import operator
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
 def derived_seed(seed: int, *keys: str | int) -> int:
@@ -32,6 +35,8 @@ def derived_seed(seed: int, *keys: str | int) -> int:
 
 def generator(seed: int, *keys: str | int) -> torch.Generator:
     """A CPU :class:`torch.Generator` of its own for ``(seed, *keys)``."""
+    import torch  # what needs NumPy alone does not wait for it
+
     return torch.Generator().manual_seed(derived_seed(seed, *keys))
 
 

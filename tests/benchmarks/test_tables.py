@@ -9,7 +9,7 @@ from torch import nn
 
 import clevr
 from benchmarks import tables
-from clevr.reasoning.loading import SHIPPED
+from clevr.inputs import SHIPPED
 
 PAPERS = 59_103_428
 """Parameters of the paper's model from pixels; `tests/clevr/reasoning/test_network.py` derives them."""

@@ -175,7 +175,7 @@ def test_no_such_model_and_no_such_split(
     tmp_path: Path, world: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert evaluate(tmp_path / "missing", world) == 2
-    assert "model: there is no" in capsys.readouterr().err
+    assert "missing; expected a folder that `clevr-film train` wrote" in capsys.readouterr().err
     assert evaluate(model, world, "--split=test") == 2
     assert "no split 'test'" in capsys.readouterr().err
 
