@@ -45,7 +45,7 @@ def few_shot(name: str, title: str) -> str:
         {"pre-trained only": ours["pretrain"], "Simple CNAPS": ours["train"]},
         ours[best],
         PUBLISHED[name],
-        f"Both trainings together took {minutes:.0f} minutes. {_chosen(best, PUBLISHED[name][-1].method)}"
+        f"Pre-training and meta-training together took {minutes:.0f} minutes. {_chosen(best, PUBLISHED[name][-1].method)}"
         f"{_features(results)}",
     )
     return "\n".join(lines)
@@ -87,7 +87,7 @@ def _beside_published(
 
 
 def _chosen(stage: str, method: str) -> str:
-    return f"The gap is that of the {_MODELS[stage]} model to {method}."
+    return f"The gap is between the {_MODELS[stage]} model and {method}."
 
 
 def _features(results: Mapping[str, Any]) -> str:
@@ -149,7 +149,7 @@ def clevr_small() -> str:
         f"| clevr-small, generated world | {' | '.join(ours)} |",
         f"| questions | {' | '.join(counts)} |",
         f"| FiLM from pixels, CLEVR v1.0 [1] | {' | '.join(published)} |",
-        f"\n[1] Published: Perez et al., FiLM, AAAI 2018, table 1; {size}, another set of pictures.",
+        f"\n[1] Published: Perez et al., FiLM, AAAI 2018, table 1; {size}, another set of images.",
     ]
     return "\n".join(lines)
 
