@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.paired import as_table, paired
+from fewshot_film.commands.baselines import PIXELS, without_training
 from fewshot_film.commands.common import open_images
-from fewshot_film.commands.contenders import PIXELS, without_training
 from fewshot_film.config.data import DataConfig
 from fewshot_film.learners import load_learner
 from fewshot_film.run.command import Command, main

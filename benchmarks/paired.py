@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fewshot_film.commands.contenders import contender
+from fewshot_film.commands.baselines import task_runner
 from fewshot_film.data import ImageSet
 from fewshot_film.episodes import EpisodeSampler, fingerprint
 from fewshot_film.learners import Learner
@@ -27,15 +27,15 @@ def paired(
         episodes: for each row.
     """
     torch.set_num_threads(1)
-    contenders = {name: contender(learner, images, torch.device("cpu")) for name, learner in learners.items()}
+    runners = {name: task_runner(learner, images, torch.device("cpu")) for name, learner in learners.items()}
     first, *others = learners
     rows: dict[str, Any] = {}
     for shot in shots:
         sampler = EpisodeSampler(images, 5, shot, 10, split="test")
-        values: dict[str, list[float]] = {name: [] for name in contenders}
+        values: dict[str, list[float]] = {name: [] for name in runners}
         for index in range(episodes):
             plan = sampler.plan(index)
-            for name, one in contenders.items():
+            for name, one in runners.items():
                 right = one.logits(plan).argmax(1).numpy() == plan.query_labels
                 values[name].append(float(np.mean(right)))
         rows[f"5-way {shot}-shot"] = {

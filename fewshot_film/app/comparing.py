@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from fewshot_film.app.teaching import Group
-from fewshot_film.commands.contenders import Contender, contender, load_models, without_training
+from fewshot_film.commands.baselines import TaskRunner, load_models, task_runner, without_training
 from fewshot_film.data import ImageSet, SourceError, decode, open_source
 from fewshot_film.data.pictures import MAX_PIXELS
 from fewshot_film.data.source import ImageSource
@@ -142,8 +142,8 @@ def compare(
     else:
         sampler = HoldOutSampler(first, shot, seed=seed)
     device = Machine(page.device, "32-true").device
-    contenders = {
-        name: (contender(learner, sets[_shape(learner, first)], device), _places(first, sets[_shape(learner, first)]))
+    runners = {
+        name: (task_runner(learner, sets[_shape(learner, first)], device), _places(first, sets[_shape(learner, first)]))
         for name, learner in learners.items()
     }
     accuracies: dict[str, list[float]] = {name: [] for name in names}
@@ -151,7 +151,7 @@ def compare(
     shown = -math.inf
     for index in range(episodes):
         plan = sampler.plan(index)
-        for name, (one, places) in contenders.items():
+        for name, (one, places) in runners.items():
             began = time.perf_counter()
             accuracies[name].append(_accuracy(one, _moved(plan, places)))
             seconds[name] += time.perf_counter() - began
@@ -232,7 +232,7 @@ def _moved(plan: Plan, places: np.ndarray) -> Plan:
     return dataclasses.replace(plan, support=places[plan.support], query=places[plan.query])
 
 
-def _accuracy(one: Contender, plan: Plan) -> float:
+def _accuracy(one: TaskRunner, plan: Plan) -> float:
     answers = one.logits(plan).argmax(1).cpu()
     return float((answers == torch.from_numpy(plan.query_labels)).double().mean())
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from fewshot_film.config.learners import LearnerConfig
 from fewshot_film.film import FoldError, Modulation, Modulations, find_conv_norm_pairs, fold_film, fuse_conv_norm
 from fewshot_film.learners.backbone import Backbone
-from fewshot_film.learners.film_learner import FilmLearner, Head
-from fewshot_film.learners.learner import Learner
+from fewshot_film.learners.film_learner import FilmLearner
+from fewshot_film.learners.learner import Head, Learner
 from fewshot_film.learners.simple_cnaps import MahalanobisClassifier, SimpleCNAPS, fit_mahalanobis
 from fewshot_film.learners.support import NonFiniteFeaturesError, check_finite
 from fewshot_film.run.errors import UserError
@@ -59,7 +59,7 @@ class TaskHead:
 
 
 class Adapter:
-    """Turns support sets into plain networks and heads.
+    """Does what :meth:`FilmLearner.adapt` does, in its parts, with FiLM folded into a plain network's weights.
 
     Args:
         learner: trained; it must not be changed while this is in use.
@@ -80,7 +80,7 @@ class Adapter:
     @property
     def has_film(self) -> bool:
         """Whether features depend on the support set."""
-        return self.learner.config.adaptation != "none"
+        return self.learner.has_film
 
     @property
     def device(self) -> torch.device:

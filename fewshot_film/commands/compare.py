@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from fewshot_film.commands.contenders import Contender, contender, load_models, without_training
+from fewshot_film.commands.baselines import TaskRunner, load_models, task_runner, without_training
 from fewshot_film.config.commands import CompareConfig
 from fewshot_film.data import ImageSet, decode, open_source
 from fewshot_film.data.source import ImageSource
@@ -90,7 +90,7 @@ def _compare(
             bar.set_description(name)
             shape = _shape(learner, first)
             began = time.process_time()
-            values = _accuracies(contender(learner, sets[shape], device), splits[shape], bar)
+            values = _accuracies(task_runner(learner, sets[shape], device), splits[shape], bar)
             results[name] = {**summary(values), "processor_seconds": round(time.process_time() - began, 3)}
     return results, fingerprint(splits[first], count)
 
@@ -101,7 +101,7 @@ def _only(listed: Path, lists: Mapping[str, EpisodeList]) -> EpisodeList:
     return next(iter(lists.values()))
 
 
-def _accuracies(one: Contender, splits: EpisodeList, bar: Any) -> list[float]:
+def _accuracies(one: TaskRunner, splits: EpisodeList, bar: Any) -> list[float]:
     values = []
     for index in range(len(splits)):
         plan = splits.plan(index)

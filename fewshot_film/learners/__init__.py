@@ -1,13 +1,13 @@
-"""Few-shot learners: one file a method; beside them backbones, the set encoder, heads and evaluation."""
+"""Few-shot learners, one file per method, with their backbones, set encoder, heads and evaluation."""
 
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.cnaps import CNAPS
 from fewshot_film.learners.discriminants import LDA, QDA
 from fewshot_film.learners.evaluation import evaluate
-from fewshot_film.learners.film_learner import FilmLearner, Head
+from fewshot_film.learners.film_learner import FilmLearner
 from fewshot_film.learners.fine_tuning import FineTuning
 from fewshot_film.learners.fit import FiT
-from fewshot_film.learners.learner import Adapted, Learner
+from fewshot_film.learners.learner import Adapted, FeatureClassifier, Head, Learner
 from fewshot_film.learners.maml import ANIL, MAML, MetaSGD
 from fewshot_film.learners.matching import MatchingNetworks
 from fewshot_film.learners.networks import WeightsError, build_backbone
@@ -29,6 +29,7 @@ __all__ = [
     "QDA",
     "Adapted",
     "Backbone",
+    "FeatureClassifier",
     "FiT",
     "FilmLearner",
     "FineTuning",

@@ -8,8 +8,6 @@ this family is a head: how a classifier comes from the features of the support s
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Self, cast
 
@@ -30,13 +28,11 @@ from fewshot_film.film import (
 )
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.bounded_memory import MIB, activation_bytes, draw_subset, in_chunks, through_subset
-from fewshot_film.learners.learner import Learner
+from fewshot_film.learners.learner import FeatureClassifier, Head, Learner
 from fewshot_film.learners.set_encoder import SetEncoder
 from fewshot_film.learners.support import check_finite
 from fewshot_film.run.errors import ConfigError
 
-Head = Callable[[Tensor], Tensor]
-"""Features ``(Q, D)`` to logits ``(Q, way)``."""
 LEAST_SPREAD = 0.1
 """Of a feature, as a share of the mean spread: what hardly varies is not blown up."""
 COARSE = 4
@@ -77,6 +73,11 @@ class FilmFeatures(Learner):
         """The backbone with FiLM at its sites; there is none where ``adaptation`` is ``none``."""
         (filmed,) = self._filmed
         return filmed
+
+    @property
+    def has_film(self) -> bool:
+        """Whether features depend on the support set."""
+        return bool(self._filmed)
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode of everything but the backbone, whose BatchNorm keeps its pre-training statistics."""
@@ -223,30 +224,16 @@ class FilmLearner(FilmFeatures):
         own = self.generator.template(self._template_of(episode))
         return self._adapted(episode.support_images, episode.support_labels, own)(episode.query_images)
 
-    def adapt(self, support_images: Tensor, support_labels: Tensor) -> AdaptedFilmLearner:
+    def adapt(self, support_images: Tensor, support_labels: Tensor) -> FeatureClassifier:
         """Set the network and fit the head to a support set; see :meth:`Learner.adapt`."""
         return self._adapted(support_images, support_labels, self.modulations(support_images))
 
     def _adapted(
         self, support_images: Tensor, support_labels: Tensor, modulations: Modulations | None
-    ) -> AdaptedFilmLearner:
+    ) -> FeatureClassifier:
         head = self.fit_head(self.support_features(support_images, modulations), support_labels)
-        return AdaptedFilmLearner(self, modulations, head)
-
-
-@dataclass(frozen=True)
-class AdaptedFilmLearner:
-    """A classifier for one task."""
-
-    learner: FilmLearner
-    modulations: Modulations | None
-    """Values of the FiLM sites; None where the network is not adapted."""
-    head: Head
-    """The head fitted to the support set."""
-
-    def __call__(self, query_images: Tensor) -> Tensor:
-        """Logits ``(Q, way)`` of pictures ``(Q, C, H, W)`` in [0, 1]."""
-        return self.head(self.learner.features(query_images, self.modulations, "query image"))
+        features = partial(self.features, modulations=modulations, kind="query image")
+        return FeatureClassifier(features, head, modulations)
 
 
 def _generator(config: FilmConfig, backbone: Backbone, filmed: FiLMedNetwork) -> Generator:

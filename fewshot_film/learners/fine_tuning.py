@@ -7,14 +7,14 @@ cosine classifier at the class means, so that nothing but the order of the pictu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from fewshot_film.config.learners import FineTuningConfig
-from fewshot_film.learners.learner import FrozenLearner
+from fewshot_film.learners.learner import FeatureClassifier, FrozenLearner
 from fewshot_film.learners.support import at_least_float32, check_support, class_means, members_in_order
 
 
@@ -23,17 +23,19 @@ class FineTuning(FrozenLearner):
 
     config: FineTuningConfig
 
-    def adapt(self, support_images: Tensor, support_labels: Tensor) -> AdaptedFineTuning:
+    def adapt(self, support_images: Tensor, support_labels: Tensor) -> FeatureClassifier:
         """Train the head; see :meth:`Learner.adapt`."""
         features = at_least_float32(self.features(support_images, "support image"))
         check_support(features, support_labels)
         members, numbers = members_in_order(support_labels)
         with torch.inference_mode(False), torch.enable_grad():
             weight, bias = self._train_head(features.clone(), members.clone())
-        return AdaptedFineTuning(self, weight[numbers], bias[numbers])
+        head = partial(self.logits, weight=weight[numbers], bias=bias[numbers])
+        return FeatureClassifier(partial(self.features, kind="query image"), head)
 
     def logits(self, features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Logits ``(B, way)`` of features ``(B, D)``."""
+        """Logits ``(B, way)`` of features ``(B, D)`` by weights ``(way, D)`` and biases ``(way,)``."""
+        features = features.to(weight.dtype)
         if self.config.head == "linear":
             return F.linear(features, weight, bias)
         return self.config.scale * F.linear(F.normalize(features, dim=1), F.normalize(weight, dim=1))
@@ -55,19 +57,3 @@ class FineTuning(FrozenLearner):
                 loss.backward()
                 optimizer.step()
         return weight.detach(), bias.detach()
-
-
-@dataclass(frozen=True)
-class AdaptedFineTuning:
-    """A classifier for one task."""
-
-    learner: FineTuning
-    weight: Tensor
-    """``(way, D)``."""
-    bias: Tensor
-    """``(way,)``; zero for cosines."""
-
-    def __call__(self, query_images: Tensor) -> Tensor:
-        """Logits ``(Q, way)`` of pictures ``(Q, C, H, W)`` in [0, 1]."""
-        features = self.learner.features(query_images, "query image").to(self.weight.dtype)
-        return self.learner.logits(features, self.weight, self.bias)

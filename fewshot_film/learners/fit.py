@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -21,8 +22,7 @@ from fewshot_film.config.learners import FiTConfig
 from fewshot_film.film import FiLMedNetwork, Modulation, Modulations
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.discriminants import GaussianHead, SharedCovarianceHead
-from fewshot_film.learners.film_learner import Head
-from fewshot_film.learners.learner import FrozenLearner
+from fewshot_film.learners.learner import FeatureClassifier, FrozenLearner, Head
 from fewshot_film.learners.prototypes import PrototypeHead
 from fewshot_film.learners.scatter import Scatter
 from fewshot_film.learners.simple_cnaps import CovarianceWeights, fit_mahalanobis
@@ -59,21 +59,10 @@ class FiT(FrozenLearner):
         with torch.inference_mode(False), torch.enable_grad():
             modulations, weights = self._fine_tune(support_images.clone(), members.clone())
         with torch.no_grad():
-            features = self.film_features(support_images, modulations, "support image")
+            network = partial(self.filmed, modulations=modulations)
+            features = self.features(support_images, "support image", network)
             head = naive_bayes_head(features, support_labels, self.config.head, weights)
-        return AdaptedFiT(self, modulations, weights, head)
-
-    @torch.no_grad()
-    def film_features(self, images: Tensor, modulations: Modulations, kind: str = "image") -> Tensor:
-        """Adapted features ``(B, D)`` of pictures ``(B, C, H, W)`` in [0, 1], in chunks.
-
-        Raises:
-            NonFiniteFeaturesError: features are NaN or infinite; says of which pictures, called ``kind``.
-        """
-        images = images.contiguous(memory_format=torch.channels_last)
-        found = torch.cat([self.filmed(chunk, modulations) for chunk in images.split(self.config.chunk)])
-        check_finite(found, kind, images)
-        return found
+        return AdaptedFiT(partial(self.features, kind="query image", network=network), head, modulations, weights)
 
     def _fine_tune(self, images: Tensor, members: Tensor) -> tuple[Modulations, tuple[Tensor, ...]]:
         config = self.config
@@ -100,20 +89,11 @@ class FiT(FrozenLearner):
 
 
 @dataclass(frozen=True)
-class AdaptedFiT:
+class AdaptedFiT(FeatureClassifier):
     """A classifier for one task."""
 
-    learner: FiT
-    modulations: Modulations
-    """The fine-tuned gamma and beta, ``(1, C)`` each."""
-    weights: tuple[Tensor, ...]
+    weights: tuple[Tensor, ...] = ()
     """The fine-tuned weights of the covariances, before the negative ones count as zero."""
-    head: Head
-    """The head fitted to the support set."""
-
-    def __call__(self, query_images: Tensor) -> Tensor:
-        """Logits ``(Q, way)`` of pictures ``(Q, C, H, W)`` in [0, 1]."""
-        return self.head(self.learner.film_features(query_images, self.modulations, "query image"))
 
 
 def naive_bayes_head(features: Tensor, labels: Tensor, kind: str, weights: Sequence[Tensor]) -> Head:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol, Self, cast
 
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 
 from fewshot_film.config.learners import LearnerConfig
 from fewshot_film.episodes import Episode
+from fewshot_film.film import Modulations
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.networks import build_backbone
 from fewshot_film.learners.support import check_finite
@@ -25,6 +28,26 @@ class Adapted(Protocol):
         judge each other.
         """
         ...
+
+
+Head = Callable[[Tensor], Tensor]
+"""Features ``(Q, D)`` to logits ``(Q, way)``."""
+
+
+@dataclass(frozen=True)
+class FeatureClassifier:
+    """A classifier for one task: the features of a network that is set for it, and a head on them."""
+
+    features: Callable[[Tensor], Tensor]
+    """Images ``(Q, C, H, W)`` in [0, 1] to features ``(Q, D)``."""
+    head: Head
+    """The head fitted to the support set."""
+    modulations: Modulations | None = None
+    """Values of the network's FiLM sites; None where it is the same for every task."""
+
+    def __call__(self, query_images: Tensor) -> Tensor:
+        """Logits ``(Q, way)`` of images ``(Q, C, H, W)`` in [0, 1]."""
+        return self.head(self.features(query_images))
 
 
 class Learner(nn.Module, ABC):
@@ -84,13 +107,21 @@ class FrozenLearner(Learner):
         return self
 
     @torch.no_grad()
-    def features(self, images: Tensor, kind: str = "image") -> Tensor:
-        """Features ``(B, D)`` of pictures ``(B, C, H, W)`` in [0, 1], in chunks.
+    def features(
+        self, images: Tensor, kind: str = "image", network: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """Features ``(B, D)`` of images ``(B, C, H, W)`` in [0, 1], in chunks.
+
+        Args:
+            images: the images.
+            kind: what they are called in an error.
+            network: what gives the features; None: the backbone.
 
         Raises:
-            NonFiniteFeaturesError: features are NaN or infinite; says of which pictures, called ``kind``.
+            NonFiniteFeaturesError: features are NaN or infinite; says of which images.
         """
         images = images.contiguous(memory_format=torch.channels_last)
-        found = torch.cat([cast(Tensor, self.backbone(chunk)) for chunk in images.split(self.config.chunk)])
+        run = self.backbone if network is None else network
+        found = torch.cat([cast(Tensor, run(chunk)) for chunk in images.split(self.config.chunk)])
         check_finite(found, kind, images)
         return found

@@ -22,7 +22,7 @@ from fewshot_film.app.comparing import (
 )
 from fewshot_film.app.pictures import Picture
 from fewshot_film.app.teaching import Group
-from fewshot_film.commands.contenders import without_training
+from fewshot_film.commands.baselines import without_training
 from fewshot_film.data import SourceError, decode
 from fewshot_film.episodes import HoldOutSampler, build_episode
 from fewshot_film.learners import load_learner, save_learner

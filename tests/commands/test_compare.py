@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from fewshot_film.commands.baselines import CachedFeatures, FullLearner, Pixels, task_runner, without_training
 from fewshot_film.commands.compare import markdown_table, with_differences
-from fewshot_film.commands.contenders import OnFeatures, Pixels, Whole, contender, without_training
 from fewshot_film.config.learners import LDAConfig
 from fewshot_film.episodes import HoldOutSampler
 from fewshot_film.extras import MissingExtraError
@@ -101,9 +101,9 @@ def test_differences_by_hand():
 def test_features_once_or_anew_are_the_same():
     images, learner, cpu = noisy_classes(4, 6), prototypes(), torch.device("cpu")
     plan = HoldOutSampler(images, 2)[0], HoldOutSampler(images, 2).plan(0)
-    once, anew = OnFeatures(learner, images, cpu), Whole(learner, images, cpu)
-    assert isinstance(contender(learner, images, cpu), OnFeatures)
-    assert isinstance(contender(film_learner(), images, cpu), Whole)
+    once, anew = CachedFeatures(learner, images, cpu), FullLearner(learner, images, cpu)
+    assert isinstance(task_runner(learner, images, cpu), CachedFeatures)
+    assert isinstance(task_runner(film_learner(), images, cpu), FullLearner)
     torch.testing.assert_close(once.logits(plan[1]), anew.logits(plan[1]), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(anew.logits(plan[1]), learner(plan[0]), rtol=1e-5, atol=1e-5)
 

@@ -64,9 +64,10 @@ def test_gradcheck(kind):
 @pytest.mark.parametrize("kind", START)
 def test_without_a_step_it_is_the_plain_head(kind):
     images, labels = pictures()
-    found = learner(head=kind, steps=0).adapt(images, labels)
+    model = learner(head=kind, steps=0)
+    found = model.adapt(images, labels)
     weights = [torch.tensor(value) for value in START[kind]]
-    features = found.learner.backbone(images)
+    features = model.backbone(images)
     torch.testing.assert_close(found(images), naive_bayes_head(features, labels, kind, weights)(features))
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from fewshot_film.classifier.pretrained import load_pretrained
 from fewshot_film.config.learners import LearnerConfig
 from fewshot_film.data import ImageSet
-from fewshot_film.episodes import Plan, build_episode
+from fewshot_film.episodes import Plan
 from fewshot_film.extras import MissingExtraError
 from fewshot_film.film import remove_film
 from fewshot_film.learners import CONFIGS, Learner, build_learner
@@ -38,56 +38,55 @@ _FIXED_FEATURES = tuple(
 """Methods that are a head on features which no support set changes, once there is no FiLM."""
 
 
-class Contender(Protocol):
-    """Something that learns from a support set and answers about queries."""
+Fit = Callable[[Tensor, Tensor], Callable[[Tensor], Tensor]]
+"""Rows ``(N, ...)`` and labels ``(N,)`` of a support set to what turns rows of queries into logits."""
 
+
+@dataclass(frozen=True)
+class TaskRunner:
+    """Learns from the support set of a plan and answers about its queries; made for the images of one set."""
+
+    rows: Callable[[np.ndarray], Tensor]
+    """Numbers of images to what is learned from and asked about: the images themselves, or features of them."""
+    fit: Fit
+    device: torch.device
+
+    @torch.no_grad()
     def logits(self, plan: Plan) -> Tensor:
-        """``(M, way)`` for the queries of a plan over the pictures that this was made for."""
-        ...
+        """``(M, way)`` for the queries of a plan."""
+        labels = torch.from_numpy(plan.support_labels).to(self.device)
+        return self.fit(self.rows(plan.support), labels)(self.rows(plan.query))
 
 
-class Whole:
+class FullLearner(TaskRunner):
     """A learner that sees every split anew."""
 
     def __init__(self, learner: Learner, images: ImageSet, device: torch.device) -> None:
-        self.learner = learner.to(device).eval()
-        self.images = images
-        self.device = device
-
-    @torch.no_grad()
-    def logits(self, plan: Plan) -> Tensor:
-        """See :class:`Contender`."""
-        return cast(Tensor, self.learner(build_episode(self.images, plan, 0).to(self.device)))
+        super().__init__(lambda numbers: _floats(images, numbers).to(device), learner.to(device).eval().adapt, device)
 
 
-class OnFeatures:
+class CachedFeatures(TaskRunner):
     """A head on features that no support set changes: they are computed once for all splits."""
 
     def __init__(self, learner: FilmLearner, images: ImageSet, device: torch.device) -> None:
-        self.learner = learner.to(device).eval()
+        learner.to(device).eval()
         with torch.no_grad():
-            self.features = torch.cat(
-                [learner.features(chunk.to(device), None) for chunk in _pictures(images, learner.config.chunk)]
+            features = torch.cat(
+                [learner.features(chunk.to(device), None) for chunk in _chunks(images, learner.config.chunk)]
             )
-
-    @torch.no_grad()
-    def logits(self, plan: Plan) -> Tensor:
-        """See :class:`Contender`."""
-        labels = torch.from_numpy(plan.support_labels).to(self.features.device)
-        head = self.learner.fit_head(self.features[plan.support], labels)
-        return head(self.features[plan.query])
+        super().__init__(features.__getitem__, learner.fit_head, device)
 
 
-class Pixels:
+class Pixels(TaskRunner):
     """The nearest class mean of the pixels themselves: what a learner has to beat."""
 
     def __init__(self, images: ImageSet) -> None:
-        self.pixels = torch.cat([chunk.flatten(1) for chunk in _pictures(images, 256)])
+        pixels = torch.cat([chunk.flatten(1) for chunk in _chunks(images, 256)])
+        super().__init__(pixels.__getitem__, _nearest_mean, pixels.device)
 
-    def logits(self, plan: Plan) -> Tensor:
-        """See :class:`Contender`."""
-        means = class_means(self.pixels[plan.support], torch.from_numpy(plan.support_labels))
-        return PrototypeHead(means, None)(self.pixels[plan.query])
+
+def _nearest_mean(rows: Tensor, labels: Tensor) -> PrototypeHead:
+    return PrototypeHead(class_means(rows, labels), None)
 
 
 def load_models(names: Sequence[str]) -> dict[str, Learner]:
@@ -159,18 +158,13 @@ def _has_trained_parts(learner: Learner) -> bool:
     return any(one.requires_grad and id(one) not in shared for one in learner.parameters())
 
 
-def contender(learner: Learner | None, images: ImageSet, device: torch.device) -> Contender:
-    """How a learner answers over some pictures in the cheapest way; None is raw pixels."""
+def task_runner(learner: Learner | None, images: ImageSet, device: torch.device) -> TaskRunner:
+    """How a learner answers over some images in the cheapest way; None is raw pixels."""
     if learner is None:
         return Pixels(images)
-    if _has_fixed_features(learner):
-        return OnFeatures(cast(FilmLearner, learner), images, device)
-    return Whole(learner, images, device)
-
-
-def _has_fixed_features(learner: Learner) -> bool:
-    """Whether the learner is a head on features that no support set changes."""
-    return isinstance(learner, FilmLearner) and learner.config.adaptation == "none" and not learner.transductive
+    if isinstance(learner, FilmLearner) and not learner.has_film and not learner.transductive:
+        return CachedFeatures(learner, images, device)
+    return FullLearner(learner, images, device)
 
 
 def _as_it_is(kind: type[LearnerConfig], template: LearnerConfig) -> LearnerConfig:
@@ -181,7 +175,12 @@ def _as_it_is(kind: type[LearnerConfig], template: LearnerConfig) -> LearnerConf
     return kind(**settings)
 
 
-def _pictures(images: ImageSet, chunk: int) -> Iterator[Tensor]:
-    """All pictures in order, float in [0, 1]."""
+def _chunks(images: ImageSet, chunk: int) -> Iterator[Tensor]:
+    """All images in order, float in [0, 1]."""
     for start in range(0, len(images), chunk):
-        yield images.get(np.arange(start, min(start + chunk, len(images)))).float().div_(255)
+        yield _floats(images, np.arange(start, min(start + chunk, len(images))))
+
+
+def _floats(images: ImageSet, numbers: np.ndarray) -> Tensor:
+    """Images ``(N, C, H, W)`` in [0, 1]."""
+    return images.get(numbers).float().div_(255)
