@@ -182,23 +182,23 @@ def card(results: dict[str, Any], weights: str = "") -> str:
     tables = "\n\n".join(as_table(domain, rows) for domain, rows in results.items())
     return f"""# general-small
 
-A few-shot classifier for small pictures of any kind: Simple CNAPS, {backbone.name} of width {backbone.width} at
+A few-shot classifier for small images of any kind: Simple CNAPS, {backbone.name} of width {backbone.width} at
 {backbone.image_size} x {backbone.image_size} pixels, {sum(p.numel() for p in learner.parameters()):,} parameters in
 half precision, {size:.1f} MiB.
 
-- **Trained on** the training classes of Omniglot (MIT licence; Vinyals' split, with rotations), of CIFAR-FS (pictures
-  of CIFAR-100, for research), of the generated domains (glyphs, creatures, textures), and, FiLM alone, of objects cut
-  out of CLEVR's scenes. No picture is contained.
+- **Trained on** the training classes of Omniglot (MIT licence; Vinyals' split, with rotations), of CIFAR-FS (images
+  of CIFAR-100, for research), of the generated data sets (glyphs, creatures, textures), and, for FiLM only, of objects
+  cropped from CLEVR scenes. It contains no images.
 - **How:** from {start}, then `configs/general/train.yaml`, then
-  `configs/general/templates.yaml`: FiLM is a blend of learned values, a set of them for each of these kinds of
-  pictures, by what the support set looks like. As far as it looks like none of them, features are evened out: divided
-  by the root of their spread over the support set. `config.json` has every setting of the last step, and the
-  temperatures measured on validation episodes.
-- **Limits:** it sees {backbone.image_size} x {backbone.image_size} pixels; fine detail of larger ones is lost to it.
-  The numbers below are for classes that it was not trained on, of kinds of pictures that it was, but for those marked.
-- **Licence:** MIT, as the project.
+  `configs/general/templates.yaml`: FiLM is a blend of learned values, one set for each of these kinds of
+  images, weighted by how similar the support set is to each kind. To the extent that it resembles none of them,
+  features are divided by the square root of their standard deviation over the support set. `config.json` has all
+  settings of the last step, and the temperatures measured on validation episodes.
+- **Limits:** it sees {backbone.image_size} x {backbone.image_size} pixels; fine detail in larger images is lost.
+  The results below are for classes that it was not trained on, of kinds of images that it was trained on unless marked.
+- **Licence:** MIT, like the project.
 
-Accuracy in %, 5-way episodes of test classes, 10 queries a class; gains are paired, with 95 % intervals.
+Accuracy in %, 5-way episodes of test classes, 10 queries per class; gains are paired, with 95 % intervals.
 
 {tables}
 """

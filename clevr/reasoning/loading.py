@@ -112,24 +112,24 @@ def _config(saved: SavedModel) -> ReasonerConfig:
 def _card(reasoner: FiLMReasoner, training: Mapping[str, Any], settings: TrainConfig) -> str:
     config, data = reasoner.config, settings.data
     asked = data.pictures * data.questions * settings.loop.accumulate
-    kind = "new questions in every pass" if data.fresh else "the questions of the files"
+    kind = "new questions in every epoch" if data.fresh else "questions from files"
     minutes = f", {training['seconds'] / 60:.0f} minutes" if "seconds" in training else ""
     accuracy = training.get("validation_accuracy")
     seeing = settings.seeing
     before = ""
     if seeing is not None:
-        before = f"\n- Before it: {seeing.loop.steps:,} steps of {seeing.pictures} pictures by the trunk alone."
+        before = f"\n- Trunk pre-training: {seeing.loop.steps:,} steps of {seeing.pictures} images."
     reached = "" if accuracy is None else f"; validation accuracy {100 * accuracy:.1f} %"
-    warned = "" if reasoner.familiarity is None else ", and it warns of most of them"
+    warned = "" if reasoner.familiarity is None else ", and it warns about most of them"
     return f"""# FiLM reasoning model for CLEVR
 
-- Answers questions about pictures of CLEVR's world: `clevr-film ask PICTURE "question" --model FOLDER`.
-- Network: {config.blocks} blocks of {config.maps} maps, pictures of {config.width} x {config.height} ({config.inputs}),
+- Answers questions about images of CLEVR's world: `clevr-film ask IMAGE "question" --model FOLDER`.
+- Network: {config.blocks} blocks of {config.maps} maps, images of {config.width} x {config.height} ({config.inputs}),
   GRU of {config.hidden_dim}; {sum(p.numel() for p in reasoner.parameters()):,} parameters.
 - Training: {training.get("steps", 0):,} of {settings.loop.steps:,} steps of up to {asked} questions,
   {kind}{minutes}{reached}.{before}
-- Limits: knows CLEVR's shapes, colours, materials and words alone; on other images its answers mean nothing{warned}.
+- Limits: knows only CLEVR's shapes, colours, materials and words; its answers about other images mean nothing{warned}.
 - Source: Perez et al., "FiLM", AAAI 2018, https://arxiv.org/abs/1709.07871
 
-`config.json` has every setting.
+`config.json` has all settings.
 """
