@@ -160,9 +160,9 @@ def tested(config: ExperimentConfig, model: Path, root: Path, split: str, **data
     from clevr.answers.scores import evaluate
     from clevr.data.batches import load_reasoning_data
     from clevr.reasoning.loading import load
-    from fewshot_film.run.machine import Machine
+    from fewshot_film.run.device import choose_device
 
-    reasoner = load(model).to(Machine(config.device, "32-true").device)
+    reasoner = load(model).to(choose_device(config.device))
     questions = load_reasoning_data(root, split, reasoner.config, reasoner.vocabulary, **data)
     found = predict(reasoner, questions, limit=config.questions)
     evaluation = evaluate(questions.table.select(found.numbers), found.answers)

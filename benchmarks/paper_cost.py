@@ -31,9 +31,10 @@ from fewshot_film.config import SimpleCNAPSConfig
 from fewshot_film.episodes import Episode
 from fewshot_film.learners import SimpleCNAPS
 from fewshot_film.learners.training import MetaTraining
-from fewshot_film.run.machine import Machine, to_device
+from fewshot_film.run.device import to_device
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import summary, write_result
+from fewshot_film.run.runtime import Runtime
 
 HERE = Path(__file__).resolve().parent
 CONFIGS = HERE.parent / "configs" / "clevr"
@@ -80,16 +81,16 @@ class Row:
 def run(config: CostConfig) -> None:
     """Time every row and write what was found."""
     torch.set_num_threads(config.threads)
-    machine = Machine(config.device, config.precision)
-    clock = time.process_time if machine.device.type == "cpu" else time.perf_counter
+    runtime = Runtime(config.device, config.precision)
+    clock = time.process_time if runtime.device.type == "cpu" else time.perf_counter
     results: dict[str, Any] = {}
-    for row in rows(config, machine):
+    for row in rows(config, runtime):
         rates = []
         for number in range(config.repeats + 1):
-            _wait(machine.device)
+            _wait(runtime.device)
             began = clock()
             row.step()
-            _wait(machine.device)
+            _wait(runtime.device)
             if number:
                 rates.append(row.units_a_step / (clock() - began))
         results[row.name] = {"unit": row.unit, "units": row.units, "units a second": summary(rates)}
@@ -97,30 +98,30 @@ def run(config: CostConfig) -> None:
     write_result(config.out, config=config, seed=config.seed, results=results)
 
 
-def rows(config: CostConfig, machine: Machine) -> Iterator[Row]:
+def rows(config: CostConfig, runtime: Runtime) -> Iterator[Row]:
     """The trainings, one at a time in memory."""
     torch.manual_seed(config.seed)
-    module = MetaTraining(SimpleCNAPS(SimpleCNAPSConfig())).to(machine.device).train()
-    episode = to_device(_episode(config.way, config.shot, query=10), machine.device)
+    module = MetaTraining(SimpleCNAPS(SimpleCNAPSConfig())).to(runtime.device).train()
+    episode = to_device(_episode(config.way, config.shot, query=10), runtime.device)
     name = f"Simple CNAPS, {config.way}-way {config.shot}-shot, 84 x 84"
-    yield Row(name, "task", 110_000, 1, partial(_step, machine, module, episode))
+    yield Row(name, "task", 110_000, 1, partial(_step, runtime, module, episode))
     for name, file in (("FiLM on CLEVR, pixels", "film-pixels"), ("FiLM on CLEVR, features", "film-features")):
         training: ClevrTrainConfig = parse("cost", ClevrTrainConfig, [f"--config={CONFIGS / file}.yaml"])
-        reasoner = FiLMReasoner(training.model).to(machine.device).train()
-        questions = to_device(_questions(config.seed, reasoner, training.data.pictures), machine.device)
-        step = partial(_answer, machine, reasoner, questions)
+        reasoner = FiLMReasoner(training.model).to(runtime.device).train()
+        questions = to_device(_questions(config.seed, reasoner, training.data.pictures), runtime.device)
+        step = partial(_answer, runtime, reasoner, questions)
         yield Row(name, "question", 80 * 699_989, len(questions.picture), step)
 
 
-def _step(machine: Machine, module: MetaTraining, episode: Episode) -> None:
-    with machine.autocast():
+def _step(runtime: Runtime, module: MetaTraining, episode: Episode) -> None:
+    with runtime.autocast():
         loss = module(episode)["loss"]
     loss.backward()
 
 
-def _answer(machine: Machine, reasoner: FiLMReasoner, batch: QuestionBatch) -> None:
+def _answer(runtime: Runtime, reasoner: FiLMReasoner, batch: QuestionBatch) -> None:
     assert batch.answers is not None
-    with machine.autocast():
+    with runtime.autocast():
         loss = F.cross_entropy(reasoner(batch).float(), batch.answers)
     loss.backward()
 

@@ -18,8 +18,8 @@ from clevr.questions.batch import build_prefix_tree
 from clevr.reasoning.network import FiLMReasoner
 from clevr.world.scene import Scene
 from fewshot_film.film import Modulation, Modulations
+from fewshot_film.run.device import to_device
 from fewshot_film.run.errors import ConfigError
-from fewshot_film.run.machine import to_device
 
 _AT_ONCE = 500
 """Questions that are read at a time."""

@@ -19,8 +19,8 @@ from clevr.questions.batch import build_prefix_tree
 from clevr.questions.tokens import ANSWER_WORDS
 from clevr.reasoning.network import FiLMReasoner
 from fewshot_film.images import ImageError, read_image, upright
+from fewshot_film.run.device import to_device
 from fewshot_film.run.errors import ConfigError
-from fewshot_film.run.machine import to_device
 
 if TYPE_CHECKING:
     from clevr.data.backbone import Extractor

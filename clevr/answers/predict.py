@@ -16,8 +16,8 @@ from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import Vocabulary, tokenize
 from clevr.reasoning.network import FiLMReasoner
 from fewshot_film.film import Modulations
+from fewshot_film.run.device import to_device
 from fewshot_film.run.errors import UserError
-from fewshot_film.run.machine import to_device
 from fewshot_film.run.progress import hides_bars
 
 MAX_WORDS = 200

@@ -25,7 +25,7 @@ from clevr.data.backbone import Extractor
 from clevr.data.feature_config import ExtractorOverrides
 from clevr.reasoning.loading import load, training_record
 from clevr.world.scene import COLORS
-from fewshot_film.run.machine import Machine
+from fewshot_film.run.device import choose_device
 from fewshot_film.run.page import EVERY, Page, in_page
 
 HEADERS = ("question", "true answer", "model says")
@@ -62,7 +62,7 @@ class _Ask:
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        device = Machine(page.device, "32-true").device
+        device = choose_device(page.device)
         self.reasoner = load(page.reasoner).to(device)
         self.extractor: Extractor | None = None
         if self.reasoner.config.inputs == "features":

@@ -97,9 +97,9 @@ def _subject(config: AnalyseConfig, analyses: Sequence[Analysis]) -> Subject:
     from clevr.data.batches import load_reasoning_data
     from clevr.data.reader import ClevrSplit
     from clevr.reasoning.loading import load
-    from fewshot_film.run.machine import Machine
+    from fewshot_film.run.device import choose_device
 
-    reasoner = load(config.model).to(Machine(config.device, "32-true").device)
+    reasoner = load(config.model).to(choose_device(config.device))
     data = load_reasoning_data(
         config.data,
         config.split,

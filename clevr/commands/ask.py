@@ -104,9 +104,9 @@ def _answerer(config: AskConfig, picture: Any) -> Answerer:
     from clevr.answers.answering import Answerer
     from clevr.data.backbone import Extractor
     from clevr.reasoning.loading import load, training_record
-    from fewshot_film.run.machine import Machine
+    from fewshot_film.run.device import choose_device
 
-    device = Machine(config.device, "32-true").device
+    device = choose_device(config.device)
     reasoner = load(config.model).to(device)
     if reasoner.config.inputs == "features":
         return Answerer(

@@ -80,8 +80,8 @@ def run(config: EvaluateConfig) -> None:
     from clevr.data.batches import load_reasoning_data
     from clevr.data.reader import ClevrSplit
     from clevr.reasoning.loading import load
+    from fewshot_film.run.device import choose_device
     from fewshot_film.run.files import write_json_atomically, write_text_atomically
-    from fewshot_film.run.machine import Machine
     from fewshot_film.run.results import write_result
 
     reasoner = load(config.model)
@@ -97,7 +97,7 @@ def run(config: EvaluateConfig) -> None:
     note = check_words(data, reasoner.vocabulary)
     if note:
         logger.warning("%s", note)
-    reasoner.to(Machine(config.device, "32-true").device)
+    reasoner.to(choose_device(config.device))
     found = predict(reasoner, data, limit=config.questions, size=config.batch_size)
     table = data.table.select(found.numbers)
     if config.predictions:

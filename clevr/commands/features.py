@@ -62,8 +62,8 @@ def run(config: FeaturesConfig) -> None:
     from clevr.data.backbone import Extractor, PictureBatches
     from clevr.data.feature_writer import FeatureWriter
     from fewshot_film.run.config import plain
+    from fewshot_film.run.device import choose_device
     from fewshot_film.run.files import FolderLock
-    from fewshot_film.run.machine import Machine
 
     split = _open_pictures(config)
     names = sorted(name for name in split.pictures if is_image_name(name))
@@ -71,7 +71,7 @@ def run(config: FeaturesConfig) -> None:
     settings = {**plain(config.extractor), "weights_sha256": extractor.digest()}
     if config.extractor.weights == RANDOM:
         logger.warning("the network has random weights; its features are for tests")
-    extractor.to(Machine(config.device, "32-true").device)
+    extractor.to(choose_device(config.device))
     with FolderLock(config.out):
         writer = FeatureWriter(config.out, names, extractor.shape, config.dtype, settings)
         _extract(config, extractor, writer, PictureBatches(split, names, config.batch_size, config.extractor.size))

@@ -149,13 +149,13 @@ def _add_model(report: Report, config: ReportConfig) -> None:
     from clevr.data.batches import load_reasoning_data
     from clevr.data.reader import ClevrSplit
     from clevr.reasoning.loading import load
-    from fewshot_film.run.machine import Machine
+    from fewshot_film.run.device import choose_device
     from fewshot_film.run.parsing import parse
 
     trained: TrainConfig = parse("report", TrainConfig, ["--config", str(config.run / "config.yaml")])
     root, split = config.data or trained.data.root, config.split or trained.data.val_split
     cache = None if config.data else trained.data.cache
-    reasoner = load(config.run / "model").to(Machine(config.device, "32-true").device)
+    reasoner = load(config.run / "model").to(choose_device(config.device))
     data = load_reasoning_data(
         root,
         split,

@@ -22,8 +22,8 @@ from clevr.reasoning.training import ReasonerTraining, answers_of
 from clevr.world.augmentation import Augmentation
 from fewshot_film.run.checkpoint import load_weights
 from fewshot_film.run.command import is_first_process
+from fewshot_film.run.device import to_device
 from fewshot_film.run.loop import train
-from fewshot_film.run.machine import to_device
 from fewshot_film.run.seeding import derived_seed
 
 log = logging.getLogger(__name__)

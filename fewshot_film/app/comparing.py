@@ -20,8 +20,8 @@ from fewshot_film.data.pictures import MAX_PIXELS
 from fewshot_film.data.source import ImageSource
 from fewshot_film.episodes import EpisodeSampler, HoldOutSampler, Plan
 from fewshot_film.learners import Learner
+from fewshot_film.run.device import choose_device
 from fewshot_film.run.errors import UserError
-from fewshot_film.run.machine import Machine
 from fewshot_film.run.page import Page
 from fewshot_film.run.results import mean_and_interval, paired_difference
 
@@ -141,7 +141,7 @@ def compare(
         sampler = EpisodeSampler(first, way, max(shot, 1), 10, seed=seed, split="test")
     else:
         sampler = HoldOutSampler(first, shot, seed=seed)
-    device = Machine(page.device, "32-true").device
+    device = choose_device(page.device)
     runners = {
         name: (task_runner(learner, sets[_shape(learner, first)], device), _places(first, sets[_shape(learner, first)]))
         for name, learner in learners.items()

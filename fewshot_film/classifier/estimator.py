@@ -23,7 +23,7 @@ from fewshot_film.classifier.sklearn_mixin import SklearnClassifierMixin
 from fewshot_film.classifier.state import Answers, Fitted, Loaded, Support
 from fewshot_film.data.pictures import Resize
 from fewshot_film.errors import InvalidValueError
-from fewshot_film.run.machine import Machine
+from fewshot_film.run.device import choose_device
 
 Self = TypeVar("Self", bound="FewShotClassifier")
 
@@ -415,7 +415,7 @@ class FewShotClassifier(SklearnClassifierMixin):
         if loaded is None or not _is_same_model(loaded.model, self.model) or loaded.device != self.device:
             pretrained = load_pretrained(self.model)
             adapter = Adapter(pretrained.learner)
-            pretrained.learner.to(Machine(self.device, "32-true").device)
+            pretrained.learner.to(choose_device(self.device))
             loaded = self._loaded = Loaded(self.model, self.device, pretrained, adapter)
         return loaded
 

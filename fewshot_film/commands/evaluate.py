@@ -25,8 +25,8 @@ from fewshot_film.episodes import (
 )
 from fewshot_film.learners.evaluation import evaluate
 from fewshot_film.learners.registry import load_learner
+from fewshot_film.run.device import choose_device
 from fewshot_film.run.files import write_text_atomically
-from fewshot_film.run.machine import Machine
 from fewshot_film.run.results import summary, write_result
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def run(config: EvaluateConfig) -> None:
     """Evaluate, print the table, and write all values where asked to."""
     learner = load_learner(config.model)
     learner.backbone.set_features(config.feature_power, config.mirror)
-    device = Machine(config.device, "32-true").device
+    device = choose_device(config.device)
     learner.to(device)
     images = open_images(config.data, config.split, learner.config.backbone)
     log.info("%s", images)

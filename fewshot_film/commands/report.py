@@ -23,6 +23,7 @@ from fewshot_film.film import Modulations
 from fewshot_film.learners.film_learner import FilmLearner
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.registry import load_learner
+from fewshot_film.run.device import choose_device
 from fewshot_film.run.figures import (
     Bar,
     FilmedMaps,
@@ -31,7 +32,6 @@ from fewshot_film.run.figures import (
     feature_maps,
     modulation_histograms,
 )
-from fewshot_film.run.machine import Machine
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.report import Report, add_run, read_run
 
@@ -122,7 +122,7 @@ class Seen:
 
 
 def _add_model(report: Report, config: ReportConfig, folder: Path) -> None:
-    learner = load_learner(folder / "model").to(Machine(config.device, "32-true").device)
+    learner = load_learner(folder / "model").to(choose_device(config.device))
     try:
         episodes = _episodes(config, folder, learner)
     except (FileNotFoundError, SourceError) as error:

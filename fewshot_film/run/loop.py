@@ -28,9 +28,9 @@ from fewshot_film.run.errors import (
 )
 from fewshot_film.run.folder import RunFolder
 from fewshot_film.run.loading import Batches, loaded
-from fewshot_film.run.machine import Machine
 from fewshot_film.run.optimizer import Stepper, learning_rate_at, make_optimizer
 from fewshot_film.run.progress import Progress, Reporter
+from fewshot_film.run.runtime import Runtime
 from fewshot_film.run.seeding import derived_seed
 
 logger = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ def train(
     Returns:
         How it ended.
     Raises:
-        ConfigError: settings that do not fit each other or this machine.
+        ConfigError: settings that do not fit each other or this runtime.
         RunFolderError: the folder holds a checkpoint and ``resume`` was not asked for, or is in use.
         CheckpointError: the checkpoint is damaged or of other settings.
         NonFiniteLossError: the loss or its gradient is not finite.
@@ -103,19 +103,19 @@ def train(
         Interrupted: Ctrl-C or SIGTERM came, and a checkpoint was written.
         TypeError: the module returns something else.
     """
-    machine = Machine(loop.device, loop.precision)
+    runtime = Runtime(loop.device, loop.precision)
     settings = {"loop": plain(loop)} if config is None else plain(config)
-    with machine.watched(), ExitStack() as stack:
-        cuda = [machine.device] if machine.device.type == "cuda" else []
+    with runtime.watched(), ExitStack() as stack:
+        cuda = [runtime.device] if runtime.device.type == "cuda" else []
         stack.enter_context(torch.random.fork_rng(cuda))
         stop = stack.enter_context(StopRequest())
         folder = RunFolder(run_dir)
-        if machine.rank == 0:
+        if runtime.rank == 0:
             stack.enter_context(folder)
-        training = _Training(module, loop, machine, folder, validate, stop)
+        training = _Training(module, loop, runtime, folder, validate, stop)
         defaults = defaults_of(type(config)) if dataclasses.is_dataclass(config) else {"loop": plain(LoopConfig())}
         training.start(settings, resume, may_differ, defaults)
-        reporter = stack.enter_context(Reporter(training.progress.step, loop.steps, machine.rank == 0))
+        reporter = stack.enter_context(Reporter(training.progress.step, loop.steps, runtime.rank == 0))
         loader = stack.enter_context(loaded(batches, training.numbers(), loop.num_workers))
         training.run(loader, reporter)
         return training.finish(reporter)
@@ -128,7 +128,7 @@ class _Training:
         self,
         module: nn.Module,
         loop: LoopConfig,
-        machine: Machine,
+        runtime: Runtime,
         folder: RunFolder,
         validate: Validate | None,
         stop: StopRequest,
@@ -137,11 +137,11 @@ class _Training:
             raise ConfigError("patience is set, but nothing is validated; set patience to null")
         self.module = module
         self.loop = loop
-        self.machine = machine
+        self.runtime = runtime
         self.folder = folder
         self.validate = validate
         self.stop = stop
-        self.progress = Progress(micro_batches_per_step=machine.world_size * loop.accumulate)
+        self.progress = Progress(micro_batches_per_step=runtime.world_size * loop.accumulate)
 
     def start(
         self, settings: dict[str, Any], resume: bool, may_differ: Collection[str], defaults: dict[str, Any]
@@ -152,18 +152,18 @@ class _Training:
         if checkpoint is not None:
             self.progress = checkpoint.progress
             put_weights(self.module, checkpoint.module, self.folder.last)
-        if self.progress.step != self.machine.from_first(self.progress.step):
+        if self.progress.step != self.runtime.from_first(self.progress.step):
             raise RunFolderError(
                 f"{self.folder.path} is not the folder that the first process goes on in; "
                 f"put it on a disk that all machines share"
             )
         self.module.train()
-        self.wrapped = self.machine.set_up(self.module)
+        self.wrapped = self.runtime.set_up(self.module)
         self.optimizer = make_optimizer(self.module, self.loop)
         if checkpoint is not None and checkpoint.optimizer is not None:
             self.optimizer.load_state_dict(checkpoint.optimizer)
-        if self.machine.rank == 0:
-            where = {"processes": self.machine.world_size, "device": str(self.machine.device)}
+        if self.runtime.rank == 0:
+            where = {"processes": self.runtime.world_size, "device": str(self.runtime.device)}
             self.folder.start(settings, self.progress, where)
         self.first_step = self.progress.step
         self.saved_at = time.monotonic()
@@ -172,13 +172,13 @@ class _Training:
     def numbers(self) -> range:
         """Numbers of the micro-batches that are left for this process."""
         per_step = self.progress.micro_batches_per_step
-        first = self.progress.step * per_step + self.machine.rank
-        return range(first, self.loop.steps * per_step, self.machine.world_size)
+        first = self.progress.step * per_step + self.runtime.rank
+        return range(first, self.loop.steps * per_step, self.runtime.world_size)
 
     def run(self, loader: Iterator[Any], reporter: Reporter) -> None:
         """Take the steps that are left, or those until patience runs out."""
         left = zip(self.numbers(), loader, strict=True)
-        stepper = Stepper(self.wrapped, self.module, self.optimizer, self.loop, self.machine, left)
+        stepper = Stepper(self.wrapped, self.module, self.optimizer, self.loop, self.runtime, left)
         while True:
             if self.progress.step and self.progress.step % self.loop.validate_every == 0:
                 self._run_validation(reporter)
@@ -207,7 +207,7 @@ class _Training:
             self._save()
         if self.stop.signal_number is not None:
             self._end_interrupted()
-        self.machine.wait()
+        self.runtime.wait()
         return TrainResult(
             step=self.progress.step,
             best=self.progress.best,
@@ -251,7 +251,7 @@ class _Training:
     def _write(self, split: str, values: dict[str, float], reporter: Reporter) -> None:
         self.progress.seconds = time.monotonic() - self.began
         self.progress.lines += 1
-        if self.machine.rank == 0:
+        if self.runtime.rank == 0:
             self.folder.log(self.progress.step, split, values | {"seconds": round(self.progress.seconds, 3)})
             reporter.say(split, self.progress.step, values)
 
@@ -261,15 +261,15 @@ class _Training:
         if self.validate is None or progress.validated_step == progress.step:
             return
         self._save()  # a validation may take long, and the run may be killed in it
-        with evaluating(self.module), torch.no_grad(), self.machine.autocast():
-            self.machine.seed(derived_seed(self.loop.seed, "validation", progress.step))
+        with evaluating(self.module), torch.no_grad(), self.runtime.autocast():
+            self.runtime.seed(derived_seed(self.loop.seed, "validation", progress.step))
             metrics = {name: float(value) for name, value in self.validate(self.module).items()}
-        metrics = self.machine.from_first(metrics)
+        metrics = self.runtime.from_first(metrics)
         if self.loop.monitor not in metrics:
             reported = ", ".join(metrics)
             raise ConfigError(f"monitor is {self.loop.monitor!r}; expected what the validation reports: {reported}")
         self._write("validation", metrics, reporter)
-        if progress.judge(metrics[self.loop.monitor], self.loop.mode) and self.machine.rank == 0:
+        if progress.judge(metrics[self.loop.monitor], self.loop.mode) and self.runtime.rank == 0:
             state = Checkpoint(self.recorded, progress, self.module.state_dict(), None)
             save_checkpoint(self.folder.best, state)
 
@@ -278,13 +278,13 @@ class _Training:
 
     def _save(self) -> None:
         self.progress.seconds = time.monotonic() - self.began
-        if self.machine.rank == 0:
+        if self.runtime.rank == 0:
             weights, optimizer = self.module.state_dict(), self.optimizer.state_dict()
             save_checkpoint(self.folder.last, Checkpoint(self.recorded, self.progress, weights, optimizer))
         self.saved_at = time.monotonic()
 
     def _end_interrupted(self) -> None:
-        self.machine.wait()
+        self.runtime.wait()
         number = self.stop.signal_number or signal.SIGTERM
         raise Interrupted(
             f"stopped by {signal.Signals(number).name} after step {self.progress.step} of {self.loop.steps}; "

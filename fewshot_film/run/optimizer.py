@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from fewshot_film.run.config import LoopConfig
+from fewshot_film.run.device import to_device
 from fewshot_film.run.errors import ConfigError, NonFiniteLossError
-from fewshot_film.run.machine import Machine, Sealed, to_device
+from fewshot_film.run.runtime import OpaqueBatch, Runtime
 from fewshot_film.run.seeding import derived_seed
 
 
@@ -19,11 +20,11 @@ class Stepper:
     """Takes optimizer steps.
 
     Args:
-        wrapped: what :meth:`Machine.set_up` made of the module.
+        wrapped: what :meth:`Runtime.set_up` made of the module.
         module: the module itself.
         optimizer: over its parameters.
         loop: the settings.
-        machine: where it computes.
+        runtime: where it computes.
         numbered: this process's micro-batches with their numbers, in order.
     """
 
@@ -33,14 +34,14 @@ class Stepper:
         module: nn.Module,
         optimizer: torch.optim.Optimizer,
         loop: LoopConfig,
-        machine: Machine,
+        runtime: Runtime,
         numbered: Iterator[tuple[int, Any]],
     ) -> None:
         self.wrapped = wrapped
         self.module = module
         self.optimizer = optimizer
         self.loop = loop
-        self.machine = machine
+        self.runtime = runtime
         self.numbered = numbered
         self.names: list[str] = []
 
@@ -64,7 +65,7 @@ class Stepper:
         report = torch.stack(reports).mean(0)
         # One tensor, so that the processes talk and the device is waited for once a step.
         shared = torch.cat([report, norm.float().reshape(1), report.new_tensor([wants_to_stop])])
-        *means, stop = self.machine.mean(shared).tolist()
+        *means, stop = self.runtime.mean(shared).tolist()
         values = dict(zip([*self.names, "gradient_norm"], means, strict=True))
         if not (math.isfinite(values["loss"]) and math.isfinite(values["gradient_norm"])):
             raise NonFiniteLossError(
@@ -80,11 +81,11 @@ class Stepper:
     def _micro_batch(self, is_last: bool) -> Tensor:
         """Add the gradient of one micro-batch; returns what it reports, in the order of ``names``."""
         number, batch = next(self.numbered)
-        self.machine.seed(derived_seed(self.loop.seed, "step", number))
-        with self.machine.without_sync(self.wrapped, enabled=not is_last):
-            outputs = self.wrapped(Sealed(to_device(batch, self.machine.device)))
+        self.runtime.seed(derived_seed(self.loop.seed, "step", number))
+        with self.runtime.without_sync(self.wrapped, enabled=not is_last):
+            outputs = self.wrapped(OpaqueBatch(to_device(batch, self.runtime.device)))
             self._check(outputs)
-            self.machine.backward(outputs["loss"] / self.loop.accumulate)
+            self.runtime.backward(outputs["loss"] / self.loop.accumulate)
         return torch.stack([outputs[name].detach().float().reshape(()) for name in self.names])
 
     def _check(self, outputs: Any) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fewshot_film.run.command import Command, main
 from fewshot_film.run.config import LoopConfig
 from fewshot_film.run.loop import TrainResult, train
-from fewshot_film.run.machine import Machine
+from fewshot_film.run.runtime import Runtime
 from fewshot_film.run.seeding import generator
 
 
@@ -111,7 +111,7 @@ def train_toy(config: ToyConfig) -> tuple[Toy, TrainResult]:
 
 def run(config: ToyConfig) -> None:
     toy, result = train_toy(config)
-    scores = Machine(config.loop.device, config.loop.precision).map(lambda index: index * index, 5)
+    scores = Runtime(config.loop.device, config.loop.precision).map(lambda index: index * index, 5)
     if os.environ.get("RANK", "0") == "0":
         print("hash", weights_hash(toy), "step", result.step, "scores", scores)
 

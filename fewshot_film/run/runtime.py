@@ -7,31 +7,25 @@ through and copies every batch, which a frozen dataclass such as an episode refu
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from torch import Tensor, nn
 
-from fewshot_film.run.errors import ConfigError, ProcessLostError
-
-logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-
+from fewshot_film.run.device import check_device
+from fewshot_film.run.errors import ProcessLostError
 
 T = TypeVar("T")
 
 _LOST_CONNECTION = ("Connection closed by peer", "Connection reset by peer", "gloo", "NCCL")
 
 
-class Machine:
-    """This process, its device, and its fellows.
+class Runtime:
+    """This process, its device, and the other processes of its run.
 
     Args:
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
@@ -41,7 +35,13 @@ class Machine:
     """
 
     def __init__(self, device: str, precision: str) -> None:
-        _check_device(device)
+        # here, so that what imports the loop and does not train starts a second sooner
+        from lightning_fabric import Fabric
+        from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+        from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+        check_device(device)
         distributed = "TORCHELASTIC_RUN_ID" in os.environ
         local = int(os.environ["LOCAL_WORLD_SIZE"]) if distributed else 1
         world = int(os.environ["WORLD_SIZE"]) if distributed else 1
@@ -59,8 +59,8 @@ class Machine:
         self.device = self._fabric.device
 
     def set_up(self, module: nn.Module) -> nn.Module:
-        """Move a module to the device; returns what to call in training, as ``wrapped(Sealed(batch))``."""
-        wrapped: nn.Module = self._fabric.setup_module(_Opened(module))
+        """Move a module to the device; returns what to call in training, as ``wrapped(OpaqueBatch(batch))``."""
+        wrapped: nn.Module = self._fabric.setup_module(_Unpacking(module))
         return wrapped
 
     def seed(self, seed: int) -> None:
@@ -132,51 +132,19 @@ class Machine:
         self._fabric.barrier()
 
 
-class Sealed:
+class OpaqueBatch:
     """A batch on its way through wrappers that would otherwise look into it."""
 
     def __init__(self, batch: Any) -> None:
         self.batch = batch
 
 
-class _Opened(nn.Module):
-    """Gives a sealed batch to the module."""
+class _Unpacking(nn.Module):
+    """Gives the batch inside an :class:`OpaqueBatch` to the module."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
 
-    def forward(self, sealed: Any) -> Any:
-        return self.module(sealed.batch)
-
-
-def to_device(batch: Any, device: torch.device) -> Any:
-    """Copy of a batch with its tensors on ``device``.
-
-    Goes through dicts, lists, tuples and dataclasses; whatever has a method ``to`` moves itself; anything
-    else stays as it is.
-    """
-    if hasattr(batch, "to"):
-        return batch.to(device)
-    if isinstance(batch, Mapping):
-        return {key: to_device(value, device) for key, value in batch.items()}
-    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
-        return type(batch)(*(to_device(value, device) for value in batch))
-    if isinstance(batch, list | tuple):
-        return type(batch)(to_device(value, device) for value in batch)
-    if dataclasses.is_dataclass(batch) and not isinstance(batch, type):
-        fields = [field.name for field in dataclasses.fields(batch) if field.init]
-        return dataclasses.replace(batch, **{name: to_device(getattr(batch, name), device) for name in fields})
-    return batch
-
-
-def _check_device(device: str) -> None:
-    available = {
-        "auto": True,
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if not available.get(device, False):
-        there = ", ".join(name for name, is_there in available.items() if is_there)
-        raise ConfigError(f"device is {device!r}; this machine has {there}")
+    def forward(self, opaque: OpaqueBatch) -> Any:
+        return self.module(opaque.batch)
