@@ -45,7 +45,7 @@ def few_shot(name: str, title: str) -> str:
         {"pre-trained only": ours["pretrain"], "Simple CNAPS": ours["train"]},
         ours[best],
         PUBLISHED[name],
-        f"Pre-training and meta-training together took {minutes:.0f} minutes. {_chosen(best, PUBLISHED[name][-1].method)}"
+        f"Pre-training and meta-training took {minutes:.0f} minutes. {_chosen(best, PUBLISHED[name][-1].method)}"
         f"{_features(results)}",
     )
     return "\n".join(lines)
