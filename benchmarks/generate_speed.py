@@ -20,9 +20,8 @@ from typing import Any
 
 import torch
 
-from clevr.commands.generate import GenerateConfig
+from clevr.commands.generate import GenerateConfig, make_images, make_questions, make_scenes
 from clevr.commands.generate import run as generate
-from clevr.commands.make import make_pictures, make_questions, make_scenes
 from clevr.data.chunks import Chunk
 from clevr.data.writer import encode_png
 from fewshot_film.run.parsing import parse
@@ -63,10 +62,10 @@ def measure_steps(config: SpeedConfig) -> dict[str, float]:
     torch.set_num_threads(1)
     settings = GenerateConfig(out=Path(), width=config.width, height=config.height)
     chunk = Chunk(0, config.sample)
-    make_pictures(settings, make_scenes(settings, Chunk(0, 2)))  # what is made once only
+    make_images(settings, make_scenes(settings, Chunk(0, 2)))  # what is made once only
     speed: dict[str, float] = {}
     scenes = _timed(speed, "scenes", lambda: make_scenes(settings, chunk))
-    pictures = _timed(speed, "pictures", lambda: make_pictures(settings, scenes))
+    pictures = _timed(speed, "pictures", lambda: make_images(settings, scenes))
     _timed(speed, "png files", lambda: [encode_png(picture) for picture in pictures])
     _timed(speed, "questions", lambda: [one for scene in scenes for one in make_questions(settings, scene)])
     return speed

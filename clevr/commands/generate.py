@@ -11,13 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
-from clevr.data.chunks import Chunk, ChunkStore, select_chunks, split_into_chunks
+from clevr.data.chunks import Chunk, ChunkContent, ChunkStore, select_chunks, split_into_chunks
 from clevr.questions.families import FAMILIES
+from clevr.questions.question import Question
+from clevr.questions.writer import write_questions
+from clevr.world.scene import Scene
 from fewshot_film import __version__
 from fewshot_film.run.errors import Interrupted
 from fewshot_film.run.progress import hides_bars
+from fewshot_film.run.seeding import numpy_generator
 from fewshot_film.run.settings import Settings, Workers, at_least, at_most, matching
 from fewshot_film.run.workers import available_cores, run_jobs
 
@@ -110,10 +116,39 @@ def run(config: GenerateConfig) -> None:
 
 def make_chunk(config: GenerateConfig, store: ChunkStore, chunk: Chunk) -> Chunk:
     """Make one chunk and write it; runs in a worker process."""
-    from clevr.commands.make import make
-
     store.publish(chunk, make(config, chunk))
     return chunk
+
+
+def make(config: GenerateConfig, chunk: Chunk) -> ChunkContent:
+    """Everything about a range of scenes; a function of the settings and each scene's number alone."""
+    scenes = make_scenes(config, chunk)
+    questions = [question for scene in scenes for question in make_questions(config, scene)]
+    return ChunkContent(scenes, questions, make_images(config, scenes))
+
+
+def make_scenes(config: GenerateConfig, chunk: Chunk) -> list[Scene]:
+    """The scenes of a range."""
+    from clevr.world.placement import SceneConfig, Scenes
+
+    rules = SceneConfig(condition="plain" if config.condition == "none" else config.condition)
+    scenes = Scenes(config.seed, config.split, rules, width=config.width, height=config.height)
+    return scenes.batch(range(chunk.start, chunk.stop))
+
+
+def make_images(config: GenerateConfig, scenes: list[Scene]) -> NDArray[np.uint8]:
+    """Images of scenes, ``(N, 3, H, W)``."""
+    from clevr.world.render import render
+
+    images = render(scenes, config.width, config.height, device=config.device)
+    array: NDArray[np.uint8] = images.cpu().numpy()
+    return array
+
+
+def make_questions(config: GenerateConfig, scene: Scene) -> list[Question]:
+    """The questions of one scene, from random numbers of its own."""
+    rng = numpy_generator(config.seed, "questions", scene.split, scene.image_index)
+    return write_questions(scene, rng, config.questions_per_scene)
 
 
 def _say_goodbye(config: GenerateConfig, store: ChunkStore, num_made: int, seconds: float) -> None:

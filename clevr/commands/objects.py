@@ -10,13 +10,18 @@ from __future__ import annotations
 import functools
 import json
 import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 from tqdm import tqdm
 
 from clevr.data.chunks import Chunk, GenerateError, split_into_chunks
+from clevr.data.writer import encode_png
 from clevr.world.scene import COLORS, MATERIALS, SHAPES
 from fewshot_film.run.files import in_the_making, write_json_atomically
 from fewshot_film.run.progress import hides_bars
@@ -27,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 INFO_FILE = "objects.json"
 DONE_FOLDER = ".objects"
+SPLIT = "objects"
+"""Name of the scenes: they are none of those that ``clevr-film generate`` makes, unless for a split of this name."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +110,6 @@ def run(config: ObjectsConfig) -> None:
 
 def make_chunk(config: ObjectsConfig, chunk: Chunk) -> Chunk:
     """Cut up a range of scenes and write what they give; runs in a worker process."""
-    from clevr.commands.cutouts import cut_out
-    from clevr.data.writer import encode_png
-
     temporary = in_the_making(_mark(config, chunk))
     for cutout in cut_out(config, range(chunk.start, chunk.stop)):
         path = config.out / cutout.part / cutout.class_name / f"{cutout.scene:06d}_{cutout.index:02d}.png"
@@ -114,6 +118,57 @@ def make_chunk(config: ObjectsConfig, chunk: Chunk) -> Chunk:
         temporary.replace(path)
     _mark(config, chunk).touch()
     return chunk
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """One object."""
+
+    scene: int
+    """Number of its scene."""
+    index: int
+    """Its place among the scene's objects."""
+    class_name: str
+    part: str
+    pixels: NDArray[np.uint8]
+    """RGB, ``(3, size, size)``."""
+
+
+def cut_out(config: ObjectsConfig, indices: Sequence[int]) -> Iterator[Cutout]:
+    """Cut the objects out of some scenes, but for those of which too little is seen."""
+    from clevr.world.placement import Scenes
+    from clevr.world.render import boxes, object_ids, render
+
+    scenes = Scenes(config.seed, SPLIT, width=config.width, height=config.height).batch(indices)
+    pictures = render(scenes, config.width, config.height, device=config.device).cpu().numpy()
+    ids = object_ids(scenes, config.width, config.height, device=config.device)
+    for number, scene, picture, shown in zip(indices, scenes, pictures, ids, strict=True):
+        page = Image.fromarray(np.ascontiguousarray(picture.transpose(1, 2, 0)))
+        for index, (thing, box) in enumerate(
+            zip(scene.objects, boxes(shown, len(scene.objects)).tolist(), strict=True)
+        ):
+            if min(box[2] - box[0], box[3] - box[1]) < config.min_side:
+                continue
+            square = square_around(box, config.margin, config.width, config.height)
+            cut = np.asarray(page.resize((config.size, config.size), Image.Resampling.BILINEAR, box=square))
+            described = (thing.color, thing.material, thing.shape)
+            yield Cutout(number, index, class_name(*described), part_of(*described), cut.transpose(2, 0, 1))
+
+
+def square_around(box: Sequence[int], margin: float, width: int, height: int) -> tuple[float, float, float, float]:
+    """The square about a box with a margin, moved, and if need be shrunk, into the picture.
+
+    Args:
+        box: left, top, right, bottom in pixels, the last two exclusive.
+        margin: on each side, a share of the box's longer side.
+        width: of the picture, pixels.
+        height: of the picture, pixels.
+    """
+    left, top, right, bottom = box
+    side = min((1 + 2 * margin) * max(right - left, bottom - top), width, height)
+    x = min(max((left + right - side) / 2, 0.0), width - side)
+    y = min(max((top + bottom - side) / 2, 0.0), height - side)
+    return x, y, x + side, y + side
 
 
 def _mark(config: ObjectsConfig, chunk: Chunk) -> Path:

@@ -50,7 +50,7 @@ class Chunk:
 
 
 @dataclass(frozen=True)
-class Made:
+class ChunkContent:
     """What a chunk holds."""
 
     scenes: Sequence[Scene]
@@ -108,7 +108,7 @@ class ChunkStore:
         has_records = self.is_merged or self._part(chunk).exists()
         return has_records and all(_is_whole_png(path) for path in self._pictures(chunk))
 
-    def publish(self, chunk: Chunk, made: Made) -> None:
+    def publish(self, chunk: Chunk, made: ChunkContent) -> None:
         """Write a chunk: the pictures first, then the part that says they are there.
 
         Raises:

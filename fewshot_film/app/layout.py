@@ -1,11 +1,18 @@
-"""The page: its tabs, and what happens when it is closed."""
+"""The page: its tabs, and what happens when it is closed.
+
+Here alone the two halves meet: the page shows both, and neither half imports the other.
+"""
 
 from __future__ import annotations
 
 import gradio as gr
 
-from fewshot_film.app.tabs import TABS
+from clevr.app import ask
+from fewshot_film.app import compare, teach
 from fewshot_film.run.page import Page
+
+TABS = {"Teach": teach.build, "Ask": ask.build, "Compare": compare.build}
+"""What is clicked on, and what puts a tab's components into the page that is being laid out; in their order."""
 
 _TIDY = (60, 900)
 """Seconds between two looks for uploads to delete, and the age at which they go."""
@@ -20,8 +27,8 @@ def lay_out(page: Page) -> gr.Blocks:
     with gr.Blocks(title="fewshot-film", analytics_enabled=False, delete_cache=_TIDY, fill_width=True) as blocks:
         gr.Markdown("# fewshot-film\nName pictures by a few examples, and ask questions about scenes.")
         with gr.Tabs():
-            for tab in TABS:
-                with gr.Tab(tab.name):
-                    tab.function()(page)
+            for name, build in TABS.items():
+                with gr.Tab(name):
+                    build(page)
         blocks.unload(leave)
     return blocks

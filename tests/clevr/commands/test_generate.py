@@ -16,8 +16,7 @@ import numpy as np
 import pytest
 
 from clevr.cli import COMMANDS
-from clevr.commands.generate import GenerateConfig, run
-from clevr.commands.make import make, make_questions, make_scenes
+from clevr.commands.generate import GenerateConfig, make, make_questions, make_scenes, run
 from clevr.data.chunks import Chunk
 from clevr.data.reader import ClevrSplit
 from clevr.data.survey import survey

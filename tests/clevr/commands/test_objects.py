@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from clevr.cli import COMMANDS
-from clevr.commands.cutouts import cut_out, square_around
-from clevr.commands.objects import INFO_FILE, ObjectsConfig, class_name, part_of, run
+from clevr.commands.objects import INFO_FILE, ObjectsConfig, class_name, cut_out, part_of, run, square_around
 from clevr.world.placement import Scenes
 from clevr.world.render import boxes, object_ids, render
 from clevr.world.scene import COLORS, MATERIALS, SHAPES
@@ -92,7 +91,7 @@ def test_a_run_that_was_killed_goes_on(whole: Path, tmp_path: Path, monkeypatch:
             raise KeyboardInterrupt
         return cut_out(config, indices)
 
-    monkeypatch.setattr("clevr.commands.cutouts.cut_out", killed)
+    monkeypatch.setattr("clevr.commands.objects.cut_out", killed)
     with pytest.raises(KeyboardInterrupt):
         run(a_config(tmp_path / "set"))
     assert 0 < len(content(tmp_path / "set")) < len(content(whole))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clevr.data.chunks import Chunk, ChunkStore, GenerateError, Made, select_chunks, split_into_chunks
+from clevr.data.chunks import Chunk, ChunkContent, ChunkStore, GenerateError, select_chunks, split_into_chunks
 from clevr.data.reader import ClevrSplit
 from clevr.data.records import parse_question, parse_scene
 from fewshot_film.run.errors import ConfigError
@@ -24,11 +24,11 @@ def a_store(root: Path, num_scenes: int = 5, size: int = 2, **settings: Any) -> 
     return ChunkStore(root, "val", {**SETTINGS, **settings}, split_into_chunks(num_scenes, size))
 
 
-def made(chunk: Chunk) -> Made:
+def made(chunk: Chunk) -> ChunkContent:
     indices = range(chunk.start, chunk.stop)
     pictures = np.stack([np.full((3, 4, 6), index, np.uint8) for index in indices])
     scenes = [parse_scene(a_scene(index)) for index in indices]
-    return Made(scenes, [parse_question(a_question(index)) for index in indices for _ in range(2)], pictures)
+    return ChunkContent(scenes, [parse_question(a_question(index)) for index in indices for _ in range(2)], pictures)
 
 
 def go_on(store: ChunkStore) -> bool:
