@@ -265,27 +265,24 @@ def test_names_of_classes(served, visit):
 
 def add_two(page: Page) -> Callable[[], None]:
     """Adds the classes `first` and `second`; the card of the second is on its way until the result is called."""
+    held: list[tuple[Route, APIResponse]] = []
+
+    def read_to_the_end(route: Route) -> None:
+        response = route.fetch()
+        if not held and "Drop pictures of second here" in response.text():
+            held.append((route, response))
+        else:
+            route.fulfill(response=response)
+
+    page.route("**/queue/data?*", read_to_the_end)
     name, add = page.get_by_placeholder("name of a class"), page.get_by_role("button", name="Add class")
     name.fill("first")
     add.click()
     seen(card(page, "first"))
-    page.wait_for_timeout(1000)  # the page lets go of the stream of answers
-    streams: list[tuple[Route, APIResponse]] = []
-
-    def read_to_the_end(route: Route) -> None:
-        streams.append((route, route.fetch()))
-        if len(streams) != 2:  # the first says that a class was added; the second holds its card, and nothing follows
-            release(len(streams) - 1)
-
-    def release(number: int) -> None:
-        route, response = streams[number]
-        route.fulfill(response=response)
-
-    page.route("**/queue/data?*", read_to_the_end)
     name.fill("second")
     add.click()
-    until(lambda: page.evaluate("true") and len(streams) == 2)
-    return lambda: release(1)
+    until(lambda: page.evaluate("true") and held != [])
+    return lambda: held[0][0].fulfill(response=held[0][1])
 
 
 def test_what_is_done_while_a_stream_of_answers_ends_is_answered(served, visit):
