@@ -1,4 +1,11 @@
-"""One few-shot experiment from the pictures to its result file: pre-train, meta-train, evaluate, collect.
+"""Simple CNAPS on one set of images, from the images to the result file: pre-train, meta-train, evaluate, collect.
+
+    python -m benchmarks.experiment run cifar-fs --root cifar-100.zip
+    python -m benchmarks.experiment folder --root images.zip --split_seed 0 --name mine
+
+``run`` knows the experiments in `EXPERIMENTS`; ``folder`` takes any folder or zip with a sub-folder per class, by
+default with the settings of CIFAR-FS, and splits its classes into training, validation and test classes by their
+folders (``train/``, ``val/``, ``test/``), by a file, or at random with a seed (64 : 16 : 20).
 
 An experiment is the two files ``pretrain.yaml`` and ``train.yaml`` of a folder in ``configs`` and the tasks that its
 numbers are for. Started again, it goes on where it was stopped; a training whose model is there is not repeated.
@@ -10,13 +17,14 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal
 
-from fewshot_film.cli import COMMANDS
+from fewshot_film.cli import COMMANDS as FEW_SHOT_COMMANDS
 from fewshot_film.run.command import Command, main
 from fewshot_film.run.results import write_result
 
@@ -31,7 +39,7 @@ _FOLDERS = re.compile(r"""(?<![\w./:])/(?:[^/\s"']+/)+""")
 
 @dataclass(frozen=True)
 class ExperimentConfig:
-    """Where an experiment finds its pictures and leaves its runs."""
+    """Where an experiment finds its images and leaves its runs."""
 
     root: str
     """The pictures: the zip or the folder."""
@@ -69,28 +77,12 @@ class Experiment:
         runs = Path(config.runs or f"runs/{self.name}")
         for words in self.commands(config, runs):
             print(f"\n$ fewshot-film {' '.join(words)}", flush=True)
-            status = main("fewshot-film", COMMANDS, words)
+            status = main("fewshot-film", FEW_SHOT_COMMANDS, words)
             if status:
                 return status
         out = Path(config.out or HERE / "results" / f"{self.file_name}.json")
         write_result(out, config=config, seed=0, results=collect(runs, self.features))
         return 0
-
-    def command(self, title: str, root: str) -> Command:
-        """The command of the module that is called as the result file is, and has `run`.
-
-        Args:
-            title: of the data set.
-            root: of an example: what its pictures usually come in.
-        """
-        module = f"benchmarks.{self.file_name}"
-        return Command(
-            name="run",
-            config=ExperimentConfig,
-            run=f"{module}:run",
-            help=f"Simple CNAPS on {title}, from the pictures to the result file.",
-            examples=(f"python -m {module} run --root {root}",),
-        )
 
     @property
     def file_name(self) -> str:
@@ -123,6 +115,67 @@ class Experiment:
             chosen = preferred(_validation(runs / stage, self.features))
             out = f"--out={runs / stage / 'test.json'}"
             yield ["evaluate", *model, "--split=test", out, "--overwrite", *self.features[chosen]]
+
+
+EXPERIMENTS = {
+    experiment.name: experiment
+    for experiment in (
+        Experiment("cifar-fs", ("--data.source=cifar-fs",), features=PHOTOGRAPHS),
+        Experiment("fc100", ("--data.source=fc100",), features=PHOTOGRAPHS),
+        Experiment("mini-imagenet", ("--data.source=mini-imagenet",), features=PHOTOGRAPHS),
+        Experiment("omniglot", ("--data.source=omniglot", "--data.rotations=true"), ways=(5, 20)),
+    )
+}
+"""The 20 test classes of Bertinetto et al. 2019 (CIFAR-FS), of Oreshkin et al. 2018, of superclasses that training
+never saw (FC100), and of Ravi and Larochelle 2017 (mini-ImageNet: the published network at 84 x 84, hours on a GPU);
+the test characters of Vinyals' split with rotations (Omniglot)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownConfig(ExperimentConfig):
+    """One of the known experiments."""
+
+    experiment: Literal["cifar-fs", "fc100", "mini-imagenet", "omniglot"]
+    """Which of them."""
+
+
+@dataclass(frozen=True)
+class FolderConfig(ExperimentConfig):
+    """A set of one's own and how its classes are split."""
+
+    name: str = "small-pictures"
+    """Of the runs and of the result file."""
+    split_file: str = ""
+    """JSON file with the class names of train, val and test."""
+    split_seed: int | None = None
+    """Split the classes into train, val and test at random with this seed."""
+    image_size: int = 32
+    """Side that every image is resized to, pixels; 24 to 64 suit the network."""
+    shots: tuple[int, ...] = (1, 5)
+    """Numbers of support images per class that are evaluated."""
+    mirror: bool = True
+    """Try on the validation classes whether averaging over mirror images helps; false for images with writing."""
+    settings: str = "cifar-fs"
+    """Folder with pretrain.yaml and train.yaml: one of ``configs``, or any other by its path."""
+
+
+def run(config: KnownConfig) -> int:
+    """Train and evaluate one of `EXPERIMENTS`."""
+    return EXPERIMENTS[config.experiment].run(config)
+
+
+def run_folder(config: FolderConfig) -> int:
+    """Train and evaluate on a folder of images."""
+    source = ["--data.source=folder"]
+    if config.split_file:
+        source.append(f"--data.split_file={config.split_file}")
+    if config.split_seed is not None:
+        source.append(f"--data.split_seed={config.split_seed}")
+    network = (f"image_size={config.image_size}",)
+    features = PHOTOGRAPHS if config.mirror else PLAIN
+    return Experiment(
+        config.name, tuple(source), shots=config.shots, settings=config.settings, network=network, features=features
+    ).run(config)
 
 
 def preferred(validation: Mapping[str, Mapping[str, Any]]) -> str:
@@ -179,3 +232,33 @@ def without_folders(record: Any) -> Any:
 
 def _read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+COMMANDS = [
+    Command(
+        name="run",
+        config=KnownConfig,
+        run="benchmarks.experiment:run",
+        help="One of the known experiments, from the images to its result file.",
+        examples=(
+            "python -m benchmarks.experiment run cifar-fs --root cifar-100.zip",
+            "python -m benchmarks.experiment run fc100 --root cifar-100.zip",
+            "python -m benchmarks.experiment run mini-imagenet --root mini-imagenet.zip",
+            "python -m benchmarks.experiment run omniglot --root omniglot.zip",
+        ),
+        positionals=("experiment",),
+    ),
+    Command(
+        name="folder",
+        config=FolderConfig,
+        run="benchmarks.experiment:run_folder",
+        help="The same on a folder of small images.",
+        examples=(
+            "python -m benchmarks.experiment folder --root images.zip --split_seed 0 --name mine",
+            "python -m benchmarks.experiment folder --root images --split_file split.json --name mine",
+        ),
+    ),
+]
+
+if __name__ == "__main__":
+    sys.exit(main("python -m benchmarks.experiment", COMMANDS))

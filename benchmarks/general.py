@@ -1,12 +1,21 @@
-"""The general small learner that ships with the package: pre-trained, meta-trained, given FiLM, calibrated, stored.
+"""The general small learner that ships with the package, and whether FiLM helps on kinds of images never trained on.
 
     python -m benchmarks.general run --omniglot omniglot.zip --cifar cifar-100.zip
 
-Trained with the settings in ``configs/general`` on the training classes of Omniglot, CIFAR-FS, the generated domains
-and, in the last step, objects cut out of CLEVR's scenes: ``pretrain.yaml``, ``train.yaml``, and ``templates.yaml``,
-which leaves the backbone as it is. Measured on test classes of these, and on kinds of pictures that no training saw:
-scikit-learn's digits, and any that ``--unseen`` names. The weights are stored in half precision in
-``fewshot_film/pretrained/general-small``; no picture is in them. Started again, it goes on where it was stopped.
+pre-trains, meta-trains, gives FiLM, calibrates and stores it, with the settings in ``configs/general``, on the training
+classes of Omniglot, CIFAR-FS, the generated domains and, in the last step, objects cut out of CLEVR's scenes:
+``pretrain.yaml``, ``train.yaml``, and ``templates.yaml``, which leaves the backbone as it is. Measured on test classes
+of these, and on kinds of images that no training saw: scikit-learn's digits, and any that ``--unseen`` names. The
+weights are stored in half precision in ``fewshot_film/pretrained/general-small``; no image is in them.
+
+    python -m benchmarks.general leave-one-out --omniglot omniglot.zip --cifar cifar-100.zip
+
+holds out each domain in turn: a backbone is pre-trained on the others and frozen, and FiLM is meta-trained on episodes
+of the others (``film.yaml``). Simple CNAPS, the same backbone without FiLM, and the nearest class mean of raw pixels
+then classify the same episodes of the held-out domain's test classes. ``--weights`` takes the place of the pre-training
+where there is a backbone that never saw the held-out domains; domains can be done one at a time.
+
+Started again, both go on where they were stopped.
 """
 
 from __future__ import annotations
@@ -23,9 +32,9 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from benchmarks.experiment import without_folders
-from benchmarks.paired import as_table, paired
+from benchmarks.methods import as_table, paired
 from clevr.cli import COMMANDS as CLEVR_COMMANDS
-from fewshot_film.cli import COMMANDS
+from fewshot_film.cli import COMMANDS as FEW_SHOT_COMMANDS
 from fewshot_film.commands.common import open_images
 from fewshot_film.config import BackboneConfig, SimpleCNAPSConfig
 from fewshot_film.config.data import DataConfig, SourceConfig
@@ -83,7 +92,7 @@ def sources(config: GeneralConfig, *, objects: bool = True) -> tuple[str | Sourc
     return (omniglot, cifar, "generated", *([cut_out] if objects else []))
 
 
-def test_pictures(data: DataConfig, domain: str, backbone: BackboneConfig) -> ImageSet:
+def test_images(data: DataConfig, domain: str, backbone: BackboneConfig) -> ImageSet:
     """Pictures of the test classes of one domain."""
     (chosen,) = [one for one in domains_of(data) if one.name == domain]
     return open_images(DataConfig(sources=(chosen,), cache=data.cache), "test", backbone)
@@ -94,11 +103,11 @@ def run(config: GeneralConfig) -> int:
     make_objects(config)
     for words in trainings(config):
         print(f"\n$ fewshot-film {' '.join(words)}", flush=True)
-        status = main("fewshot-film", COMMANDS, words)
+        status = main("fewshot-film", FEW_SHOT_COMMANDS, words)
         if status:
             return status
     store(Path(config.runs) / "templates" / "model", SHIPPED)
-    status = main("fewshot-film", COMMANDS, ["calibrate", str(SHIPPED), *config.flags()])
+    status = main("fewshot-film", FEW_SHOT_COMMANDS, ["calibrate", str(SHIPPED), *config.flags()])
     if status:
         return status
     results = measure(config, load_learner(SHIPPED))
@@ -128,7 +137,7 @@ def measure(config: GeneralConfig, learner: Learner) -> dict[str, Any]:
     """
     data = DataConfig(sources=sources(config), cache=str(Path(config.runs) / "pictures"))
     backbone = learner.config.backbone
-    sets = {domain.name: partial(test_pictures, data, domain.name, backbone) for domain in domains_of(data)}
+    sets = {domain.name: partial(test_images, data, domain.name, backbone) for domain in domains_of(data)}
     sets[f"scikit-learn's digits ({UNSEEN})"] = partial(digits, backbone)
     for path in config.unseen:
         pictures = DataConfig(source="folder", root=path, cache=data.cache)
@@ -204,13 +213,72 @@ Accuracy in %, 5-way episodes of test classes, 10 queries per class; gains are p
 """
 
 
-COMMAND = Command(
-    name="run",
-    config=GeneralConfig,
-    run="benchmarks.general:run",
-    help="Make the general small learner that ships with the package.",
-    examples=("python -m benchmarks.general run --omniglot omniglot.zip --cifar cifar-100.zip",),
-)
+@dataclass(frozen=True)
+class LeaveOneOutConfig(GeneralConfig):
+    """Which domains are held out, and where the data and the runs are."""
+
+    domains: tuple[str, ...] = ()
+    """Domains to hold out, each in turn; empty: all."""
+    out: str = "benchmarks/results/leave_one_domain_out.json"
+    """The result file."""
+    shots: tuple[int, ...] = (1, 5)
+    """Support pictures a class that are evaluated."""
+
+
+def leave_one_out(config: LeaveOneOutConfig) -> int:
+    """Train what is missing, evaluate, print, write."""
+    data = DataConfig(sources=sources(config, objects=False), cache=str(Path(config.runs) / "pictures"))
+    results: dict[str, Any] = {}
+    for domain in config.domains or [domain.name for domain in domains_of(data)]:
+        for words in held_out_trainings(config, domain):
+            print(f"\n$ fewshot-film {' '.join(words)}", flush=True)
+            status = main("fewshot-film", FEW_SHOT_COMMANDS, words)
+            if status:
+                return status
+        learner = load_learner(held_out_folders(config, domain)[1] / "model")
+        images = test_images(data, domain, learner.config.backbone)
+        results[domain] = beside_plain(learner, images, config.shots, config.episodes)
+        print(as_table(f"{domain} held out", results[domain]), flush=True)
+        write_result(Path(config.out), config=config, seed=0, results=results)
+    return 0
+
+
+def held_out_folders(config: LeaveOneOutConfig, domain: str) -> tuple[Path, Path]:
+    """Runs of one held-out domain: pre-training, and FiLM."""
+    runs = Path(config.runs) / f"without-{domain}"
+    return runs / "pretrain", runs / "film"
+
+
+def held_out_trainings(config: LeaveOneOutConfig, domain: str) -> Iterator[list[str]]:
+    """The commands that are left to do for a domain."""
+    pretrain, film = held_out_folders(config, domain)
+    common = [*config.flags(objects=False), f"--data.held_out={domain}", "--resume"]
+    weights = f"--learner.backbone.weights={config.weights or pretrain / 'model'}"
+    if not config.weights and not (pretrain / "model").is_dir():
+        yield ["pretrain", f"--config={CONFIGS / 'pretrain.yaml'}", f"--out={pretrain}", *common]
+    if not (film / "model").is_dir():
+        yield ["train", f"--config={CONFIGS / 'film.yaml'}", f"--out={film}", weights, *common]
+
+
+COMMANDS = [
+    Command(
+        name="run",
+        config=GeneralConfig,
+        run="benchmarks.general:run",
+        help="Make the general small learner that ships with the package.",
+        examples=("python -m benchmarks.general run --omniglot omniglot.zip --cifar cifar-100.zip",),
+    ),
+    Command(
+        name="leave-one-out",
+        config=LeaveOneOutConfig,
+        run="benchmarks.general:leave_one_out",
+        help="Hold out each domain in turn; Simple CNAPS beside the same without FiLM and raw pixels.",
+        examples=(
+            "python -m benchmarks.general leave-one-out --omniglot omniglot.zip --cifar cifar-100.zip",
+            "python -m benchmarks.general leave-one-out --omniglot omniglot.zip --cifar cifar.zip --domains [textures]",
+        ),
+    ),
+]
 
 if __name__ == "__main__":
-    sys.exit(main("python -m benchmarks.general", [COMMAND]))
+    sys.exit(main("python -m benchmarks.general", COMMANDS))

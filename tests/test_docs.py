@@ -119,9 +119,8 @@ def _parse(command: Command, words: list[str]) -> Any:
 
 
 def _check_benchmark(module: ModuleType, words: list[str]) -> None:
-    commands = [value for value in vars(module).values() if isinstance(value, Command)]
-    if commands:
-        _parse(next(command for command in commands if command.name == words[0]), words[1:])
+    if hasattr(module, "COMMANDS"):
+        _parse(next(command for command in module.COMMANDS if command.name == words[0]), words[1:])
         return
     own = [kind for kind in vars(module).values() if isinstance(kind, type) and kind.__module__ == module.__name__]
     config = next((kind for kind in own if kind.__name__.endswith("Config")), None)

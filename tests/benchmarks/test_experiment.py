@@ -10,10 +10,9 @@ import pytest
 from PIL import Image
 
 from benchmarks import tables
-from benchmarks.cifar_fs import EXPERIMENT
-from benchmarks.experiment import ExperimentConfig
-from benchmarks.published import PUBLISHED, Published
-from benchmarks.small_pictures import SmallPicturesConfig, run
+from benchmarks.experiment import COMMANDS, EXPERIMENTS, ExperimentConfig, FolderConfig, KnownConfig, run_folder
+from benchmarks.tables import PUBLISHED, Published
+from fewshot_film.run.parsing import parse
 
 NETWORK = "width: 16\n{0}blocks: [1, 1]\n{0}stem_kernel: 3\n"
 TASKS = "validation: {way: 3, shot: 1, query: 2, episodes: 4}\n"
@@ -53,11 +52,11 @@ def test_from_a_folder_to_the_table(pictures: Path, tmp_path: Path, monkeypatch,
     (settings / "pretrain.yaml").write_text(PRETRAIN)
     (settings / "train.yaml").write_text(TRAIN)
     out = tmp_path / "results" / "mine.json"
-    config = SmallPicturesConfig(
+    config = FolderConfig(
         root=str(pictures), runs=str(tmp_path / "runs"), out=str(out), episodes=4, name="mine", split_seed=0,
         image_size=16, shots=(1,), processes=1, settings=str(settings),
     )  # fmt: skip
-    assert run(config) == 0
+    assert run_folder(config) == 0
     results = json.loads(out.read_text())["results"]
     for stage, steps in (("pretrain", 3), ("train", 2)):
         assert results[stage]["curve"][-1]["step"] == steps
@@ -74,7 +73,7 @@ def test_from_a_folder_to_the_table(pictures: Path, tmp_path: Path, monkeypatch,
     assert sha[0] == sha[1]  # both models saw the same episodes
 
     began = (tmp_path / "runs" / "train" / "metrics.jsonl").read_bytes()
-    assert run(config) == 0  # nothing is trained twice
+    assert run_folder(config) == 0  # nothing is trained twice
     assert (tmp_path / "runs" / "train" / "metrics.jsonl").read_bytes() == began
 
     monkeypatch.setattr(tables, "HERE", tmp_path)
@@ -88,7 +87,7 @@ def test_from_a_folder_to_the_table(pictures: Path, tmp_path: Path, monkeypatch,
 def test_commands_name_source_and_weights(tmp_path: Path):
     runs = tmp_path / "runs"
     (runs / "pretrain" / "model").mkdir(parents=True)
-    first = next(EXPERIMENT.commands(ExperimentConfig(root="cifar-100.zip"), runs))
+    first = next(EXPERIMENTS["cifar-fs"].commands(ExperimentConfig(root="cifar-100.zip"), runs))
     assert first[0] == "train"  # the backbone is there already
     assert f"--learner.backbone.weights={runs / 'pretrain' / 'model'}" in first
     assert {"--data.source=cifar-fs", "--data.root=cifar-100.zip"} <= set(first)
@@ -99,7 +98,9 @@ def test_validation_classes_choose_the_features_of_each_model(tmp_path: Path):
     evaluated = []
     for stage in better:
         (tmp_path / stage / "model").mkdir(parents=True)
-    for command, model, *flags in EXPERIMENT.commands(ExperimentConfig(root="cifar-100.zip", episodes=7), tmp_path):
+    for command, model, *flags in EXPERIMENTS["cifar-fs"].commands(
+        ExperimentConfig(root="cifar-100.zip", episodes=7), tmp_path
+    ):
         assert command == "evaluate"
         assert {"--data.source=cifar-fs", "--data.root=cifar-100.zip"} <= set(flags)
         assert {"--ways=[5]", "--shots=[1, 5]", "--episodes=7"} <= set(flags)
@@ -119,3 +120,14 @@ def test_validation_classes_choose_the_features_of_each_model(tmp_path: Path):
         ("pretrain", "test.json", True),  # after all that decides
         ("train", "test.json", False),
     ]
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_is_asked_for_by_its_name(name: str):
+    (command, _) = COMMANDS
+    config = parse("experiment", KnownConfig, [name, "--root=images.zip"], positionals=command.positionals)
+    assert config == KnownConfig(experiment=name, root="images.zip")  # type: ignore[arg-type]
+    first = next(EXPERIMENTS[config.experiment].commands(config, Path("runs")))
+    assert f"--data.source={name}" in first
+    (settings,) = [Path(flag.removeprefix("--config=")) for flag in first if flag.startswith("--config=")]
+    assert settings.is_file()

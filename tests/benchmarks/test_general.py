@@ -8,9 +8,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.general import CONFIGS, GeneralConfig, beside_plain, sources, store
-from benchmarks.leave_one_domain_out import LeaveOneOutConfig, folders, trainings
-from benchmarks.paired import as_table, paired
+from benchmarks.general import (
+    CONFIGS,
+    GeneralConfig,
+    LeaveOneOutConfig,
+    beside_plain,
+    held_out_folders,
+    held_out_trainings,
+    sources,
+    store,
+)
+from benchmarks.methods import as_table, paired
 from fewshot_film.config import BackboneConfig, SimpleCNAPSConfig
 from fewshot_film.config.commands import TrainConfig
 from fewshot_film.data import ImageSet
@@ -44,8 +52,8 @@ def test_flags_and_settings_name_the_same_sources():
 
 def test_what_is_trained_for_a_domain(tmp_path: Path):
     config = LeaveOneOutConfig(omniglot="o.zip", cifar="c.zip", runs=str(tmp_path))
-    pretrain, film = folders(config, "textures")
-    first, second = trainings(config, "textures")
+    pretrain, film = held_out_folders(config, "textures")
+    first, second = held_out_trainings(config, "textures")
     assert all("--data.held_out=textures" in words for words in (first, second))
     assert first[0] == "pretrain"
     assert f"--learner.backbone.weights={pretrain / 'model'}" in second
@@ -53,15 +61,15 @@ def test_what_is_trained_for_a_domain(tmp_path: Path):
     assert isinstance(settings, SimpleCNAPSConfig)
     assert not settings.train_backbone  # so that without FiLM it is the same backbone
     (pretrain / "model").mkdir(parents=True)
-    (left,) = trainings(config, "textures")
+    (left,) = held_out_trainings(config, "textures")
     assert f"--out={film}" in left
     (film / "model").mkdir(parents=True)
-    assert not list(trainings(config, "textures"))
+    assert not list(held_out_trainings(config, "textures"))
 
 
 def test_a_backbone_of_ones_own_is_not_trained_again(tmp_path: Path):
     config = LeaveOneOutConfig(omniglot="o.zip", cifar="c.zip", runs=str(tmp_path), weights="mine")
-    (words,) = trainings(config, "textures")
+    (words,) = held_out_trainings(config, "textures")
     assert words[0] == "train"
     assert "--learner.backbone.weights=mine" in words
 

@@ -14,7 +14,7 @@ from fewshot_film.run.results import command_line, environment
     ("module", "expected"),
     [
         ("fewshot_film.__main__", ["python", "-m", "fewshot_film", "train"]),
-        ("benchmarks.omniglot", ["python", "-m", "benchmarks.omniglot", "train"]),
+        ("benchmarks.experiment", ["python", "-m", "benchmarks.experiment", "train"]),
         (None, ["fewshot-film", "train"]),
     ],
 )
