@@ -14,13 +14,19 @@ from torch import Tensor
 
 from fewshot_film.classifier.adapting import Adapter, features_of
 from fewshot_film.classifier.calibration import HeldOut, held_out, largest_member_distance, task_temperature
-from fewshot_film.classifier.errors import not_fitted
-from fewshot_film.classifier.labels import as_array, check_known, class_order, one_column, read_labels, read_weights
-from fewshot_film.classifier.parameters import check_parameters
-from fewshot_film.classifier.pictures import read_pictures
+from fewshot_film.classifier.export import export_onnx
+from fewshot_film.classifier.fitted import Answers, Fitted, Loaded, Support, load_fitted, save_fitted
+from fewshot_film.classifier.inputs import (
+    as_array,
+    check_known,
+    class_order,
+    one_column,
+    read_labels,
+    read_pictures,
+    read_weights,
+)
 from fewshot_film.classifier.pretrained import load_pretrained
-from fewshot_film.classifier.sklearn_mixin import SklearnClassifierMixin
-from fewshot_film.classifier.state import Answers, Fitted, Loaded, Support
+from fewshot_film.classifier.sklearn_compat import SklearnClassifierMixin, check_parameters, not_fitted
 from fewshot_film.data.pictures import Resize
 from fewshot_film.errors import InvalidValueError
 from fewshot_film.run.device import choose_device
@@ -91,8 +97,6 @@ class FewShotClassifier(SklearnClassifierMixin):
             SavedModelError: the folder is damaged, or holds something else.
             ConfigError: a parameter is out of range.
         """
-        from fewshot_film.classifier.saving import load_fitted
-
         classifier = cls(name, **parameters)
         loaded = classifier._load()
         saved = loaded.pretrained.fitted
@@ -321,8 +325,6 @@ class FewShotClassifier(SklearnClassifierMixin):
             UnsavableError: there is what no such file can hold, a label that is neither text nor a number, or a
                 network of your own. Nothing is written then.
         """
-        from fewshot_film.classifier.saving import save_fitted
-
         save_fitted(Path(path), self._check_fitted())
 
     def export_onnx(self, path: str | Path) -> Path:
@@ -339,8 +341,6 @@ class FewShotClassifier(SklearnClassifierMixin):
             NotFittedError: :meth:`fit` comes first.
             ImportError: the extra ``onnx`` is not installed.
         """
-        from fewshot_film.classifier.export import export_onnx
-
         fitted = self._check_fitted()
         return export_onnx(Path(path), fitted, fitted.loaded.adapter.learner.config.backbone, fitted.resize)
 

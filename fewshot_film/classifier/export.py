@@ -1,20 +1,20 @@
-"""A fitted classifier as one ONNX file."""
+"""A fitted classifier as one ONNX file, its Mahalanobis distances as matrix products alone."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from fewshot_film.classifier.adapting import TaskHead
-from fewshot_film.classifier.head import MatrixHead
-from fewshot_film.classifier.state import Fitted
+from fewshot_film.classifier.fitted import Fitted
 from fewshot_film.config.learners import BackboneConfig
 from fewshot_film.data.pictures import Resize
 from fewshot_film.extras import optional
+from fewshot_film.learners.simple_cnaps import ClassGroup, MahalanobisClassifier
 from fewshot_film.run.files import write_atomically
 
 OPSET = 20
@@ -85,3 +85,81 @@ def _metadata(fitted: Fitted, backbone: BackboneConfig, resize: Resize) -> dict[
         "resize": resize,
         "temperature": repr(fitted.temperature),
     }
+
+
+class MatrixHead(nn.Module):
+    """Squared Mahalanobis distances of a fitted classifier, without a decomposition or a solve.
+
+    With ``A^-1 = W^T W`` (or ``I - W^T W`` where there are fewer pictures than features) and the classes' own
+    directions ``V_k``, the distance to class ``k`` is ``(q - mu_k)^T A^-1 (q - mu_k) - |V_k (q - mu_k)|^2``; ``W`` is
+    shared by all classes of as many pictures.
+
+    Args:
+        classifier: fitted, best in double precision.
+    """
+
+    centre: Tensor
+    order: Tensor
+
+    def __init__(self, classifier: MahalanobisClassifier) -> None:
+        super().__init__()
+        self.groups = nn.ModuleList(_MatrixGroup(classifier, group) for group in classifier.groups)
+        self.register_buffer("centre", classifier.centre)
+        self.register_buffer("order", torch.cat([group.classes for group in classifier.groups]).argsort())
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Distances ``(Q, way)``, double, of features ``(Q, D)``."""
+        centred = features.to(self.centre.dtype) - self.centre
+        parts = torch.cat([group(centred) for group in self.groups], dim=1)
+        return parts[:, self.order].clamp_min(0)
+
+
+class _MatrixGroup(nn.Module):
+    """Distances to the classes of as many pictures."""
+
+    means: Tensor
+    whitening: Tensor
+    own: Tensor | None
+
+    def __init__(self, classifier: MahalanobisClassifier, group: ClassGroup) -> None:
+        super().__init__()
+        support = classifier.support
+        self.is_dual = support.shape[0] < support.shape[1]
+        self.num_classes = len(group.rows)
+        right = support * group.shrinkage**0.5 if self.is_dual else torch.eye(support.shape[1]).to(support)
+        self.register_buffer("whitening", torch.linalg.solve_triangular(group.factor, right, upper=False))
+        self.register_buffer("means", group.mean(support[group.rows]))
+        self.register_buffer("own", self._own_directions(classifier, group))
+
+    def _own_directions(self, classifier: MahalanobisClassifier, group: ClassGroup) -> Tensor | None:
+        """``V_k`` of all classes, ``(K n, D)``."""
+        if group.update is not None:
+            deviations = group.deviations(classifier.support[group.rows])
+            solved: Tensor = torch.linalg.solve_triangular(group.update, self._precision(deviations), upper=False)
+            return solved.flatten(0, 1)
+        if classifier.one_shot == "zero" or group.total > 1:
+            return None
+        ones = self._precision(torch.ones_like(classifier.centre)[None])
+        share = group.total / (group.total + 1)
+        half_variance = (self.means + classifier.centre).var(1, keepdim=True) * share
+        rows: Tensor = (half_variance / (1 + half_variance * ones.sum())).sqrt() * ones
+        return rows
+
+    def _precision(self, rows: Tensor) -> Tensor:
+        """``A^-1 v`` of every row."""
+        product = rows @ self.whitening.T @ self.whitening
+        return rows - product if self.is_dual else product
+
+    def forward(self, queries: Tensor) -> Tensor:
+        """Distances ``(Q, K)`` of features about the task's mean."""
+        white = _squared_distances(queries @ self.whitening.T, self.means @ self.whitening.T)
+        distance = _squared_distances(queries, self.means) - white if self.is_dual else white
+        if self.own is None:
+            return distance
+        along = (queries @ self.own.T).unflatten(1, (self.num_classes, -1))
+        at_mean = (self.own.unflatten(0, (self.num_classes, -1)) @ self.means[..., None])[..., 0]
+        return distance - cast(Tensor, (along - at_mean).square().sum(2))
+
+
+def _squared_distances(left: Tensor, right: Tensor) -> Tensor:
+    return left.square().sum(1, keepdim=True) - 2 * left @ right.T + right.square().sum(1)

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from fewshot_film.classifier.errors import ModelNotFoundError
 from fewshot_film.config.learners import BackboneConfig, BackboneName, SimpleCNAPSConfig
 from fewshot_film.errors import shown
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.registry import learner_of
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
+from fewshot_film.run.errors import UserError
 from fewshot_film.run.saved_model import SavedModel, load_model
 
 SHIPPED = Path(__file__).resolve().parent.parent / "pretrained"
@@ -24,6 +24,10 @@ FITTED = "few-shot-classifier"
 """Kind of a saved model that has learned its classes already."""
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+class ModelNotFoundError(UserError, LookupError):
+    """No model has that name."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fewshot_film.classifier.head import MatrixHead
+from fewshot_film.classifier.export import MatrixHead
 from fewshot_film.learners import fit_mahalanobis
 
 

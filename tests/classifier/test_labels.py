@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fewshot_film.classifier.labels import as_array, class_order, read_labels
+from fewshot_film.classifier.inputs import as_array, class_order, read_labels
 
 
 @pytest.mark.parametrize(

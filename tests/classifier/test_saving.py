@@ -58,7 +58,7 @@ def test_a_part_is_missing(tmp_path: Path):
     classifier.save_pretrained(tmp_path / "mine")
     saved = load_pretrained(tmp_path / "mine").fitted
     del saved.weights["support.features"]
-    from fewshot_film.classifier.saving import load_fitted
+    from fewshot_film.classifier.fitted import load_fitted
 
     with pytest.raises(SavedModelError, match=r"lacks 'support.features' of a fitted classifier; save it again"):
         load_fitted(saved, classifier._load(), "pad")
