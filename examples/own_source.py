@@ -5,8 +5,8 @@ from PIL import Image
 
 from fewshot_film.config import BackboneConfig, PrototypesConfig
 from fewshot_film.data import ImageSource, decode
-from fewshot_film.data.pictures import MAX_PIXELS
 from fewshot_film.episodes import EpisodeSampler
+from fewshot_film.images import MAX_PIXELS
 from fewshot_film.learners import PrototypicalNetworks, evaluate
 
 

@@ -35,9 +35,10 @@ from clevr.questions import parse as parse_text
 from clevr.questions import tokenize
 from clevr.questions.realizer import realize
 from clevr.questions.tokens import SPECIAL_TOKENS, VOCABULARY, Vocabulary
-from fewshot_film.data.errors import PictureError, SourceError
-from fewshot_film.data.pictures import open_picture, to_array
+from fewshot_film.data.errors import SourceError
+from fewshot_film.data.pictures import to_array
 from fewshot_film.data.tfrecord import bytes_feature, index_records, masked_crc, read_picture
+from fewshot_film.images import ImageError, open_image
 from fewshot_film.run.command import Command
 from fewshot_film.run.config import defaults_of, plain
 from fewshot_film.run.errors import exit_status_of
@@ -405,7 +406,7 @@ def _check_records(folder: Path, whole: bytes) -> Check:
         try:
             places = index_records(path).tolist()
             found = [read_picture(path, offset, length, "x") for offset, length in places]
-        except (SourceError, PictureError):
+        except (SourceError, ImageError):
             return False
         assert set(found) <= pictures, "a picture that nobody wrote"
         return True
@@ -449,9 +450,9 @@ def _check_yaml(command: Command, file: Path) -> Check:
 def check_picture(data: bytes) -> bool:
     """It is pixels of the size asked for, or it is refused with the name of the file."""
     try:
-        picture = open_picture(data, "x", min_side=16, max_pixels=1 << 20)
+        picture = open_image(data, "x", min_side=16, max_pixels=1 << 20)
         pixels = to_array(picture, "x", image_size=8, channels=3)
-    except PictureError as error:
+    except ImageError as error:
         _names("x", str(error))
         return False
     assert pixels.shape == (3, 8, 8), f"pixels of shape {pixels.shape}"

@@ -16,9 +16,9 @@ from PIL import Image
 from fewshot_film.app.teaching import Group
 from fewshot_film.commands.baselines import TaskRunner, load_models, task_runner, without_training
 from fewshot_film.data import ImageSet, SourceError, decode, open_source
-from fewshot_film.data.pictures import MAX_PIXELS
 from fewshot_film.data.source import ImageSource
 from fewshot_film.episodes import EpisodeSampler, HoldOutSampler, Plan
+from fewshot_film.images import MAX_PIXELS
 from fewshot_film.learners import Learner
 from fewshot_film.run.device import choose_device
 from fewshot_film.run.errors import UserError

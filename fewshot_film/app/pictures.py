@@ -12,10 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fewshot_film.data.errors import PictureError
 from fewshot_film.data.pictures import to_array
 from fewshot_film.data.source import ImageSource
-from fewshot_film.images import open_image
+from fewshot_film.images import ImageError, open_image
 from fewshot_film.run.page import Limits, UploadError
 
 THUMBNAIL = 112
@@ -64,7 +63,7 @@ class Reader:
                 min_side = 2 * max(THUMBNAIL, self.image_size)
                 image = open_image(path.read_bytes(), path.name, min_side=min_side, max_pixels=self.limits.pixels)
                 yield self.picture(image, path.name)
-            except (PictureError, UploadError) as error:
+            except (ImageError, UploadError) as error:
                 yield str(error)
 
     def source(self, source: ImageSource, indices: Iterable[int]) -> Iterator[tuple[int, Picture | str]]:
@@ -74,14 +73,14 @@ class Reader:
                 min_side = 2 * max(THUMBNAIL, self.image_size)
                 picture = source.load(index, min_side=min_side, max_pixels=self.limits.pixels)
                 yield index, self.picture(picture, source.files[index])
-            except PictureError as error:
+            except ImageError as error:
                 yield index, str(error)
 
     def picture(self, picture: Image.Image, name: str) -> Picture:
         """A picture that is open already.
 
         Raises:
-            PictureError: it cannot be converted.
+            ImageError: it cannot be converted.
         """
         pixels = to_array(picture, name, image_size=self.image_size, channels=self.channels)
         thumbnail = to_array(picture, name, image_size=THUMBNAIL, channels=3, resize="pad")

@@ -120,7 +120,7 @@ class FewShotClassifier(SklearnClassifierMixin):
                 left out as a whole when it is estimated. None: 1 each.
 
         Raises:
-            PictureError: an image that cannot be used.
+            ImageError: an image that cannot be used.
             InvalidValueError: numbers of images and labels differ, or a value that cannot name a class or be a weight.
             ConfigError: a parameter is out of range.
             NonFiniteFeaturesError: the network makes NaN or infinity of an image.

@@ -13,10 +13,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fewshot_film.data.errors import PictureError
 from fewshot_film.data.pictures import Resize, to_array
 from fewshot_film.errors import InvalidValueError, MissingFileError, shown
-from fewshot_film.images import is_url, read_image
+from fewshot_film.images import ImageError, is_url, read_image
 
 Labels = list[Hashable]
 KINDS = (
@@ -44,7 +43,7 @@ def read_pictures(images: Any, image_size: int, channels: int, resize: Resize = 
         ``(N, channels, image_size, image_size)``, uint8.
 
     Raises:
-        PictureError: one of them cannot be used; says which and why.
+        ImageError: one of them cannot be used; says which and why.
         FileNotFoundError: a path leads nowhere.
         ValueError: there is no picture, or something else than pictures.
     """
@@ -121,7 +120,7 @@ def _from_array(pixels: np.ndarray, name: str, order: str) -> Image.Image:
         pixels = pixels[..., 0]
     if pixels.ndim not in (2, 3) or pixels.size == 0 or (pixels.ndim == 3 and pixels.shape[2] not in _CHANNELS):
         expected = f"expected (H, W) or {order} with C one of 1, 3, 4{_hint(pixels, order)}"
-        raise PictureError(name, f"has shape {_shape(pixels, order)}; {expected}")
+        raise ImageError(name, f"has shape {_shape(pixels, order)}; {expected}")
     if pixels.dtype == np.uint16 and pixels.ndim == 2:
         return Image.fromarray(pixels)
     return Image.fromarray(np.ascontiguousarray(_eight_bit(pixels, name)))
@@ -150,7 +149,7 @@ def _eight_bit(pixels: np.ndarray, name: str) -> np.ndarray:
     low, high = pixels.min(), pixels.max()
     if pixels.dtype.kind == "f":
         if not (low >= 0 and high <= 1):  # NaN fails too
-            raise PictureError(
+            raise ImageError(
                 name,
                 f"has values from {low:.6g} to {high:.6g}; floating-point pictures go from 0 to 1: divide them, or "
                 "pass uint8",
@@ -162,7 +161,7 @@ def _eight_bit(pixels: np.ndarray, name: str) -> np.ndarray:
     if pixels.dtype == np.uint16:
         return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if low < 0 or high > 255:
-        raise PictureError(name, f"has values from {low} to {high}; pictures of {pixels.dtype} go from 0 to 255")
+        raise ImageError(name, f"has values from {low} to {high}; pictures of {pixels.dtype} go from 0 to 255")
     return pixels.astype(np.uint8)
 
 

@@ -10,11 +10,12 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from fewshot_film.data import PictureError
+from fewshot_film.data import ImageError
 from fewshot_film.data.decoding import listed
 from fewshot_film.data.errors import data_not_found
-from fewshot_film.data.pictures import Resize, open_picture, to_array
+from fewshot_film.data.pictures import Resize, to_array
 from fewshot_film.data.stores import FolderStore, Store, open_store
+from fewshot_film.images import open_image
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class Queries:
             Names, and ``(M, C, H, W)`` uint8.
 
         Raises:
-            PictureError: the one picture that was named cannot be used.
+            ImageError: the one picture that was named cannot be used.
             FileNotFoundError: none can be used.
         """
         names, pictures, left_out = [], [], list[tuple[str, str]]()
@@ -61,7 +62,7 @@ class Queries:
             try:
                 pictures.append(self.one(name, image_size, channels, resize))
                 names.append(name)
-            except PictureError as error:
+            except ImageError as error:
                 if self.where.is_file() and len(self.names) == 1:
                     raise
                 left_out.append((name, error.reason))
@@ -75,9 +76,9 @@ class Queries:
         """One picture ``(C, H, W)``, uint8.
 
         Raises:
-            PictureError: it cannot be used.
+            ImageError: it cannot be used.
         """
-        picture = open_picture(self.store.read(name), name, min_side=2 * image_size)
+        picture = open_image(self.store.read(name), name, min_side=2 * image_size)
         return to_array(picture, name, image_size=image_size, channels=channels, resize=resize)
 
     def _not_found(self) -> FileNotFoundError:

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from fewshot_film.data.errors import SourceError
-from fewshot_film.data.pictures import MAX_PIXELS, check_pixels
 from fewshot_film.data.source import ImageSource
+from fewshot_film.images import MAX_PIXELS, check_pixels
 
 
 class ArraySource(ImageSource):

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from fewshot_film.data.errors import PictureError
 from fewshot_film.data.image_set import Pixels
 from fewshot_film.data.repeats import picture_digest
 from fewshot_film.data.source import ImageSource
+from fewshot_film.images import ImageError
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ FORMAT = 2
 PIXELS_FILE = "pixels.u8"
 INDEX_FILE = "index.json"
 
-Result = tuple[int, np.ndarray | PictureError]
+Result = tuple[int, np.ndarray | ImageError]
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class Rows:
         """Pictures that could be decoded so far."""
         return len(self.indices)
 
-    def add(self, index: int, result: np.ndarray | PictureError) -> None:
+    def add(self, index: int, result: np.ndarray | ImageError) -> None:
         """Note one result."""
-        if isinstance(result, PictureError):
+        if isinstance(result, ImageError):
             self.skipped.append((result.file, result.reason))
         else:
             self.indices.append(index)
@@ -117,7 +117,7 @@ def _build(folder: Path, results: Iterator[Result]) -> None:
         # Plain writes, as a full disk is an error here and would be a crash in a memory map.
         with (temporary / PIXELS_FILE).open("wb") as file:
             for index, result in results:
-                if not isinstance(result, PictureError):
+                if not isinstance(result, ImageError):
                     file.write(np.ascontiguousarray(result).data)
                 rows.add(index, result)
             file.flush()

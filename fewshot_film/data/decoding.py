@@ -23,12 +23,13 @@ from typing import Literal, get_args
 import numpy as np
 
 from fewshot_film.data import cache
-from fewshot_film.data.errors import PictureError, SourceError
+from fewshot_film.data.errors import SourceError
 from fewshot_film.data.image_set import ImageSet, Pixels
-from fewshot_film.data.pictures import MAX_PIXELS, Resize, check_settings, to_array
+from fewshot_film.data.pictures import Resize, check_settings, to_array
 from fewshot_film.data.repeats import find_repeats
 from fewshot_film.data.source import ImageSource
 from fewshot_film.errors import InvalidValueError
+from fewshot_film.images import MAX_PIXELS, ImageError
 from fewshot_film.run.progress import hides_bars
 from fewshot_film.run.workers import available_cores
 
@@ -74,7 +75,7 @@ def decode(
         max_pixels: width times height above which a picture counts as bad.
 
     Raises:
-        PictureError: a bad picture, where ``on_bad`` is ``raise``.
+        ImageError: a bad picture, where ``on_bad`` is ``raise``.
         SourceError: no picture is left, or ``on_duplicate`` is ``raise`` and there are equal pictures.
         ValueError: a setting has no meaning.
     """
@@ -100,7 +101,7 @@ class _Pictures:
         array = np.empty((len(self.source), *self.shape), np.uint8)
         rows = cache.Rows()
         for index, result in self.all():
-            if not isinstance(result, PictureError):
+            if not isinstance(result, ImageError):
                 array[rows.count] = result
             rows.add(index, result)
         array = array[: rows.count]
@@ -111,7 +112,7 @@ class _Pictures:
         key = hashlib.sha256(settings.encode()).hexdigest()[:32]
         return cache.read_or_build(cache_dir, key, self.source, self.shape, self.all)
 
-    def one(self, index: int) -> np.ndarray | PictureError:
+    def one(self, index: int) -> np.ndarray | ImageError:
         _, size, _ = self.shape
         try:
             picture = self.source.load(index, min_side=2 * size, max_pixels=self.max_pixels)
@@ -122,14 +123,14 @@ class _Pictures:
                 channels=self.shape[0],
                 resize=self.resize,
             )
-        except PictureError as error:
+        except ImageError as error:
             return error
 
-    def several(self, indices: range) -> list[np.ndarray | PictureError]:
+    def several(self, indices: range) -> list[np.ndarray | ImageError]:
         """Some pictures in order."""
         return [self.one(index) for index in indices]
 
-    def all(self) -> Iterator[tuple[int, np.ndarray | PictureError]]:
+    def all(self) -> Iterator[tuple[int, np.ndarray | ImageError]]:
         """Every picture in order, decoded by as many threads as there are cores (Pillow frees the GIL)."""
         from tqdm import tqdm
 
@@ -183,7 +184,7 @@ def listed(skipped: Sequence[tuple[str, str]], most: int = MAX_LISTED) -> list[s
 
 def _report_bad(source: ImageSource, skipped: list[tuple[str, str]], on_bad: OnBad) -> None:
     if skipped and on_bad == "raise":
-        raise PictureError(*skipped[0])
+        raise ImageError(*skipped[0])
     if source.set_aside:
         lines = "\n  ".join(listed(source.set_aside))
         log.warning("%s: not used (%d):\n  %s", source.name, len(source.set_aside), lines)

@@ -5,11 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from fewshot_film.errors import MissingFileError, UserError
-from fewshot_film.images import ImageError
-
-__all__ = ["PictureError", "SourceError", "data_not_found"]
-
-PictureError = ImageError
 
 
 class SourceError(UserError, ValueError):

@@ -10,9 +10,9 @@ from numpy.random import Generator
 from PIL import Image
 
 from fewshot_film.data.errors import SourceError
-from fewshot_film.data.pictures import MAX_PIXELS
 from fewshot_film.data.source import ImageSource
 from fewshot_film.errors import InvalidValueError
+from fewshot_film.images import MAX_PIXELS
 
 
 class GeneratedSource(ImageSource):

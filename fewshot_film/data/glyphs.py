@@ -19,10 +19,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from fewshot_film.data.errors import SourceError
-from fewshot_film.data.pictures import MAX_PIXELS
 from fewshot_film.data.source import ImageSource
 from fewshot_film.data.splits import Split, published
 from fewshot_film.errors import InvalidValueError
+from fewshot_film.images import MAX_PIXELS
 from fewshot_film.run.seeding import numpy_generator
 
 PAPER = 128

@@ -15,10 +15,10 @@ from PIL import Image
 
 from fewshot_film.data.errors import SourceError
 from fewshot_film.data.meta_dataset_spec import SPEC_FILE, DatasetSpec, RecordClass, read_spec
-from fewshot_film.data.pictures import MAX_PIXELS, open_picture
 from fewshot_film.data.source import ImageSource
 from fewshot_film.data.tfrecord import index_records, read_picture
 from fewshot_film.errors import MissingFileError
+from fewshot_film.images import MAX_PIXELS, open_image
 from fewshot_film.run.files import write_atomically
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class RecordSource(ImageSource):
         file = self.files[index]
         offset, length = self._records[index].tolist()
         data = read_picture(self._paths[self._path_of[index]], offset, length, file)
-        return open_picture(data, file, min_side=min_side, max_pixels=max_pixels)
+        return open_image(data, file, min_side=min_side, max_pixels=max_pixels)
 
     def stamp(self, index: int) -> str:
         """See `ImageSource.stamp`."""

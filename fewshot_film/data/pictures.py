@@ -11,11 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from fewshot_film.errors import InvalidValueError
-from fewshot_film.images import MAX_PIXELS, ImageError, check_pixels, open_image, upright
-
-__all__ = ["MAX_PIXELS", "Resize", "check_pixels", "check_settings", "open_picture", "to_array"]
-
-open_picture = open_image
+from fewshot_film.images import ImageError, upright
 
 Resize = Literal["stretch", "crop", "pad"]
 """How a picture becomes square: ``stretch`` ignores its proportions (what Omniglot, mini-ImageNet and

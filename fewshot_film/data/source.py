@@ -12,8 +12,8 @@ from PIL import Image
 
 from fewshot_film.data.errors import SourceError
 from fewshot_film.data.groups import ClassGroups
-from fewshot_film.data.pictures import MAX_PIXELS, open_picture
 from fewshot_film.data.stores import Store
+from fewshot_film.images import MAX_PIXELS, open_image
 
 
 class ImageSource(ABC):
@@ -67,11 +67,11 @@ class ImageSource(ABC):
 
         Args:
             index: 0 to N - 1.
-            min_side: see `fewshot_film.data.pictures.open_picture`.
-            max_pixels: see `fewshot_film.data.pictures.open_picture`.
+            min_side: see `fewshot_film.images.open_image`.
+            max_pixels: see `fewshot_film.images.open_image`.
 
         Raises:
-            PictureError: names the file and why it cannot be used.
+            ImageError: names the file and why it cannot be used.
         """
 
     @abstractmethod
@@ -127,7 +127,7 @@ class FileSource(ImageSource):
     def load(self, index: int, *, min_side: int | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
         """See `ImageSource.load`."""
         file = self.files[index]
-        return open_picture(self.store.read(file), file, min_side=min_side, max_pixels=max_pixels)
+        return open_image(self.store.read(file), file, min_side=min_side, max_pixels=max_pixels)
 
     def stamp(self, index: int) -> str:
         """See `ImageSource.stamp`."""

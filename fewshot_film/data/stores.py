@@ -17,8 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fewshot_film.data.errors import PictureError, SourceError
+from fewshot_film.data.errors import SourceError
 from fewshot_film.errors import MissingFileError
+from fewshot_film.images import ImageError
 
 MAX_BYTES = 1 << 28
 """A file larger than this (256 MiB) is refused before it is read."""
@@ -57,7 +58,7 @@ class Store(ABC):
         """Read one file.
 
         Raises:
-            PictureError: it cannot be read, is empty, or is larger than `MAX_BYTES`.
+            ImageError: it cannot be read, is empty, or is larger than `MAX_BYTES`.
         """
 
     @abstractmethod
@@ -95,7 +96,7 @@ class FolderStore(Store):
             _check_size(name, path.stat().st_size)
             return path.read_bytes()
         except OSError as error:
-            raise PictureError(name, f"cannot be read: {error.strerror or error}") from error
+            raise ImageError(name, f"cannot be read: {error.strerror or error}") from error
 
     def stamp(self, name: str) -> str:
         """See `Store.stamp`."""
@@ -134,14 +135,14 @@ class ZipStore(Store):
         """See `Store.read`."""
         info = self._members.get(name)
         if info is None:
-            raise PictureError(name, f"is not in '{self.root}'")
+            raise ImageError(name, f"is not in '{self.root}'")
         _check_size(name, info.file_size)
         if info.flag_bits & _ENCRYPTED_FLAG:
-            raise PictureError(name, "cannot be read: the zip is encrypted")
+            raise ImageError(name, "cannot be read: the zip is encrypted")
         try:
             return self._zip().read(info)
         except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError) as error:
-            raise PictureError(name, f"cannot be read: {error}") from error
+            raise ImageError(name, f"cannot be read: {error}") from error
 
     def stamp(self, name: str) -> str:
         """See `Store.stamp`."""
@@ -191,9 +192,9 @@ def _no_zip(path: Path, error: zipfile.BadZipFile) -> SourceError:
 
 def _check_size(name: str, size: int) -> None:
     if size == 0:
-        raise PictureError(name, "the file is empty (0 bytes)")
+        raise ImageError(name, "the file is empty (0 bytes)")
     if size > MAX_BYTES:
-        raise PictureError(name, f"the file has {size} bytes, more than the limit of {MAX_BYTES}")
+        raise ImageError(name, f"the file has {size} bytes, more than the limit of {MAX_BYTES}")
 
 
 def _walk(folder: Path, prefix: str, ancestors: tuple[Path, ...]) -> Iterator[str]:

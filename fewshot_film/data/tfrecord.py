@@ -18,8 +18,9 @@ from pathlib import Path
 import google_crc32c
 import numpy as np
 
-from fewshot_film.data.errors import PictureError, SourceError
+from fewshot_film.data.errors import SourceError
 from fewshot_film.errors import InvalidValueError
+from fewshot_film.images import ImageError
 
 HEADER_SIZE = 12
 FOOTER_SIZE = 4
@@ -155,9 +156,9 @@ def read_picture(path: Path, offset: int, length: int, file: str) -> bytes:
     """The encoded picture in one of Meta-Dataset's records.
 
     Raises:
-        PictureError: the record is damaged or holds no picture.
+        ImageError: the record is damaged or holds no picture.
     """
     try:
         return bytes_feature(read_record(path, offset, length), "image")
     except (ValueError, OSError) as error:
-        raise PictureError(file, f"cannot be read from '{path}': {error}") from error
+        raise ImageError(file, f"cannot be read from '{path}': {error}") from error

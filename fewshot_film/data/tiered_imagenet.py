@@ -18,11 +18,11 @@ from fewshot_film.data.arrays import ArraySource
 from fewshot_film.data.class_folders import check_part, from_class_folders
 from fewshot_film.data.errors import SourceError, data_not_found
 from fewshot_film.data.pickles import load_arrays
-from fewshot_film.data.pictures import MAX_PIXELS, open_picture
 from fewshot_film.data.source import ImageSource, distinct_names
 from fewshot_film.data.splits import Split, published
 from fewshot_film.data.stores import open_store
 from fewshot_film.errors import MissingFileError
+from fewshot_film.images import MAX_PIXELS, open_image
 
 NAME = "tiered-imagenet"
 
@@ -39,7 +39,7 @@ class PackedSource(ImageSource):
     def load(self, index: int, *, min_side: int | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
         """See `ImageSource.load`."""
         data = np.ascontiguousarray(self._packed[index]).tobytes()
-        return open_picture(data, self.files[index], min_side=min_side, max_pixels=max_pixels)
+        return open_image(data, self.files[index], min_side=min_side, max_pixels=max_pixels)
 
     def stamp(self, index: int) -> str:
         """See `ImageSource.stamp`."""

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fewshot_film.data.errors import PictureError, SourceError
-from fewshot_film.data.pictures import MAX_PIXELS, check_pixels
+from fewshot_film.data.errors import SourceError
 from fewshot_film.data.source import ImageSource, distinct_names
 from fewshot_film.data.splits import FRACTIONS, read_split, seeded_split, take_part
 from fewshot_film.errors import MissingFileError
+from fewshot_film.images import MAX_PIXELS, ImageError, check_pixels
 
 ORDERED = frozenset({"GTSRB"})
 """Sets whose neighbouring pictures are frames of one object."""
@@ -66,10 +66,10 @@ class TorchvisionSource(ImageSource):
         try:
             picture = self._parts[part][index - int(self._starts[part])][0]
         except Exception as error:  # whatever the set's own loader raises
-            raise PictureError(self.files[index], f"cannot be read: {error}") from error
+            raise ImageError(self.files[index], f"cannot be read: {error}") from error
         if not isinstance(picture, Image.Image):
             kind = type(picture).__name__
-            raise PictureError(self.files[index], f"the data set gives a {kind} in place of a picture")
+            raise ImageError(self.files[index], f"the data set gives a {kind} in place of a picture")
         check_pixels(picture, self.files[index], max_pixels)
         return picture
 
@@ -85,7 +85,7 @@ class TorchvisionSource(ImageSource):
             for index in np.linspace(0, len(self) - 1, min(_NUM_PROBES, len(self))).astype(int).tolist():
                 try:
                     digest.update(np.asarray(self.load(index)).tobytes())
-                except PictureError as error:
+                except ImageError as error:
                     digest.update(str(error).encode())
             described = [f"{type(part).__name__} {getattr(part, 'root', '')}" for part in self._parts]
             self._identity = f"{described} {digest.hexdigest()}"

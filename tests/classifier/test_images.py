@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fewshot_film.classifier import read_pictures
-from fewshot_film.data import PictureError
+from fewshot_film.data import ImageError
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, size=(10, 12, 3), dtype=np.uint8)
@@ -97,19 +97,19 @@ def test_any_shape_fits(height, width, resize):
         ([COLOUR, 7], ValueError, "picture 1 is of type int; expected paths"),
         ([COLOUR, None], ValueError, "picture 1 is of type NoneType"),
         (np.zeros(5), ValueError, r"an array of shape \(5,\) holds no pictures"),
-        (np.zeros((3, 192)), PictureError, None),
+        (np.zeros((3, 192)), ImageError, None),
         ("nowhere.png", FileNotFoundError, "picture 0: there is no file nowhere.png"),
-        ("https://example.org/cat.jpg", PictureError, "cat.jpg: is a URL, .*download the file first and give its path"),
-        ([COLOUR, b"hello"], PictureError, "picture 1: is not an image"),
-        (io.StringIO("x"), PictureError, "picture 0: is a file opened as text"),
+        ("https://example.org/cat.jpg", ImageError, "cat.jpg: is a URL, .*download the file first and give its path"),
+        ([COLOUR, b"hello"], ImageError, "picture 1: is not an image"),
+        (io.StringIO("x"), ImageError, "picture 0: is a file opened as text"),
         (".", ValueError, "picture 0 is the folder .; expected a picture: give a list of the files in it"),
-        (COLOUR.astype(float), PictureError, "picture 0: has values from 0 to 255; floating-point pictures go from 0"),
-        (np.full((4, 4), np.nan), PictureError, "has values from nan to nan"),
-        (np.full((4, 4), -0.1), PictureError, "has values from -0.1 to -0.1"),
-        (np.full((4, 4), 256), PictureError, "has values from 256 to 256; pictures of int64 go from 0 to 255"),
-        (np.zeros((2, 3, 8, 8)), PictureError, r"has shape \(3, 8, 8\); .*pass numpy.moveaxis"),
-        (torch.zeros(2, 8, 8, 3), PictureError, r"has shape \(8, 8, 3\); .*pass images.movedim"),
-        (torch.zeros(2, 2, 8, 8), PictureError, r"has shape \(2, 8, 8\); expected \(H, W\) or \(C, H, W\)"),
+        (COLOUR.astype(float), ImageError, "picture 0: has values from 0 to 255; floating-point pictures go from 0"),
+        (np.full((4, 4), np.nan), ImageError, "has values from nan to nan"),
+        (np.full((4, 4), -0.1), ImageError, "has values from -0.1 to -0.1"),
+        (np.full((4, 4), 256), ImageError, "has values from 256 to 256; pictures of int64 go from 0 to 255"),
+        (np.zeros((2, 3, 8, 8)), ImageError, r"has shape \(3, 8, 8\); .*pass numpy.moveaxis"),
+        (torch.zeros(2, 8, 8, 3), ImageError, r"has shape \(8, 8, 3\); .*pass images.movedim"),
+        (torch.zeros(2, 2, 8, 8), ImageError, r"has shape \(2, 8, 8\); expected \(H, W\) or \(C, H, W\)"),
         (torch.zeros(2), ValueError, r"an array of shape \(2,\) holds no pictures"),
         (np.array([1j]), ValueError, "holds no pictures"),
     ],
@@ -160,5 +160,5 @@ def test_every_mode_of_a_file(tmp_path: Path):
 
 def test_a_file_that_is_no_picture_names_itself(tmp_path: Path):
     (tmp_path / "notes.txt").write_text("no picture")
-    with pytest.raises(PictureError, match=r"notes.txt: is not an image"):
+    with pytest.raises(ImageError, match=r"notes.txt: is not an image"):
         read_pictures([COLOUR, tmp_path / "notes.txt"], 8, 3)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from fewshot_film.data import PictureError, SourceError, decode
+from fewshot_film.data import ImageError, SourceError, decode
 from fewshot_film.data.folder import folder
 from fewshot_film.data.image_set import ImageSet
 from fewshot_film.data.source import ImageSource
@@ -82,7 +82,7 @@ def test_on_bad_raise(root: Path, tmp_path: Path, cached: bool) -> None:
     write(root, BAD)
     cache_dir = tmp_path / "cache" if cached else None
     small(folder(root), cache_dir)
-    with pytest.raises(PictureError, match=r"a/empty.png: the file is empty"):
+    with pytest.raises(ImageError, match=r"a/empty.png: the file is empty"):
         small(folder(root), cache_dir, on_bad="raise")
 
 

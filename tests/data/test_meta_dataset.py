@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fewshot_film.data import PictureError, SourceError, decode, open_source
+from fewshot_film.data import ImageError, SourceError, decode, open_source
 from fewshot_film.data import meta_dataset as module
 from fewshot_film.data.groups import ClassGroups
 from fewshot_film.data.meta_dataset import INDEX_FILE, meta_dataset
@@ -147,7 +147,7 @@ def test_a_damaged_record_is_told_by_file_and_byte(flat: Path) -> None:
     data[200] ^= 1
     (flat / "1.tfrecords").write_bytes(data)
     message = r"1.tfrecords#0: cannot be read from '.*1.tfrecords': the record at byte 0 does not have its checksum"
-    with pytest.raises(PictureError, match=message):
+    with pytest.raises(ImageError, match=message):
         decode(meta_dataset(flat), 8, 3, on_bad="raise")
     assert decode(meta_dataset(flat), 8, 3).skipped[0][0] == "1.tfrecords#0"
 

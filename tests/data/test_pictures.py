@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fewshot_film.data.errors import PictureError
-from fewshot_film.data.pictures import check_settings, open_picture, to_array
+from fewshot_film.data.pictures import check_settings, to_array
+from fewshot_film.images import ImageError, open_image
 from tests.data.layouts import noise, png
 
 
 def decode(data: bytes, size: int = 8, channels: int = 3, **options: object) -> np.ndarray:
-    return to_array(open_picture(data, "x"), "x", image_size=size, channels=channels, **options)
+    return to_array(open_image(data, "x"), "x", image_size=size, channels=channels, **options)
 
 
 def bomb(side: int) -> bytes:
@@ -77,9 +77,9 @@ def test_sixteen_bit_png_keeps_its_greys() -> None:
 
 
 def test_pixels_without_a_known_white_are_refused() -> None:
-    with pytest.raises(PictureError, match="x: has floating-point pixels: save it with 8 or 16 bits"):
+    with pytest.raises(ImageError, match="x: has floating-point pixels: save it with 8 or 16 bits"):
         decode(png(Image.new("F", (8, 8), 0.5), "TIFF"))
-    with pytest.raises(PictureError, match="x: has 32-bit pixels beyond 65535"):
+    with pytest.raises(ImageError, match="x: has 32-bit pixels beyond 65535"):
         decode(png(Image.new("I", (8, 8), 70000), "TIFF"))
 
 
@@ -118,36 +118,36 @@ def test_shrinking_is_antialiased() -> None:
 
 def test_a_large_jpeg_may_be_decoded_at_a_lower_resolution() -> None:
     data = png(Image.radial_gradient("L").resize((512, 512)), "JPEG")
-    assert open_picture(data, "x", min_side=64).size == (64, 64)
-    near = to_array(open_picture(data, "x", min_side=64), "x", image_size=32, channels=1)
-    far = to_array(open_picture(data, "x"), "x", image_size=32, channels=1)
+    assert open_image(data, "x", min_side=64).size == (64, 64)
+    near = to_array(open_image(data, "x", min_side=64), "x", image_size=32, channels=1)
+    far = to_array(open_image(data, "x"), "x", image_size=32, channels=1)
     assert np.abs(near.astype(int) - far.astype(int)).max() <= 8
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"])
 def test_truncated_files(form: str) -> None:
     data = png(noise(5, (64, 64)), form)
-    with pytest.raises(PictureError, match=r"x: is (damaged or cut short|not an image)"):
-        open_picture(data[: len(data) // 2], "x")
+    with pytest.raises(ImageError, match=r"x: is (damaged or cut short|not an image)"):
+        open_image(data[: len(data) // 2], "x")
 
 
 @pytest.mark.parametrize("data", [b"hello", b"<svg></svg>", b"\x00" * 100, b"%PDF-1.4"])
 def test_not_a_picture(data: bytes) -> None:
-    with pytest.raises(PictureError, match=r"x: is not an image \(no known format\)"):
-        open_picture(data, "x")
+    with pytest.raises(ImageError, match=r"x: is not an image \(no known format\)"):
+        open_image(data, "x")
 
 
 @pytest.mark.parametrize("side", [10_000, 20_000])
 def test_decompression_bombs_are_refused_before_their_pixels(side: int) -> None:
-    with pytest.raises(PictureError, match=f"x: has too many pixels: .*{side**2} pixels"):
-        open_picture(bomb(side), "x")
+    with pytest.raises(ImageError, match=f"x: has too many pixels: .*{side**2} pixels"):
+        open_image(bomb(side), "x")
 
 
 def test_max_pixels_is_a_setting() -> None:
     data = png(noise(1, (10, 10)))
-    open_picture(data, "x", max_pixels=100)
-    with pytest.raises(PictureError, match="x: 10 x 10 pixels are more than the limit of 99"):
-        open_picture(data, "x", max_pixels=99)
+    open_image(data, "x", max_pixels=100)
+    with pytest.raises(ImageError, match="x: 10 x 10 pixels are more than the limit of 99"):
+        open_image(data, "x", max_pixels=99)
 
 
 @given(st.binary(max_size=40), st.integers(0, 400))
@@ -156,7 +156,7 @@ def test_any_damage_is_a_picture_error_or_a_picture(damage: bytes, place: int) -
     data[place : place + len(damage)] = damage
     try:
         assert decode(bytes(data)).shape == (3, 8, 8)
-    except PictureError as error:
+    except ImageError as error:
         assert error.file == "x"  # noqa: PT017
 
 
@@ -165,7 +165,7 @@ def test_damaged_exif_is_a_picture_error_or_ignored() -> None:
     noise(1).save(buffer, "JPEG", exif=b"Exif\x00\x00MM\x00\x2a\xff\xff\xff\xff\x00")
     try:
         decode(buffer.getvalue())
-    except PictureError as error:
+    except ImageError as error:
         assert "cannot be converted" in error.reason or "damaged" in error.reason  # noqa: PT017
 
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from fewshot_film.data.arrays import ArraySource
-from fewshot_film.data.errors import PictureError, SourceError
+from fewshot_film.data.errors import SourceError
 from fewshot_film.data.folder import folder
 from fewshot_film.data.source import ImageSource
+from fewshot_film.images import ImageError
 from tests.data.layouts import array_source, class_files, noise, pack, png, write
 
 
@@ -58,7 +59,7 @@ def test_array_source() -> None:
     assert source.files == ["0", "1", "2"]
     assert source.load(2).size == (5, 5)
     assert source.stamp(0) != source.stamp(1)
-    with pytest.raises(PictureError, match="0: 5 x 5 pixels are more than the limit of 24"):
+    with pytest.raises(ImageError, match="0: 5 x 5 pixels are more than the limit of 24"):
         source.load(0, max_pixels=24)
 
 

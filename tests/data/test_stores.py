@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fewshot_film.data.errors import PictureError, SourceError
+from fewshot_film.data.errors import SourceError
 from fewshot_film.data.stores import FolderStore, ZipStore, open_store
+from fewshot_film.images import ImageError
 from tests.data.layouts import pack, write
 
 FILES = {"ネコ/1.png": b"one", "b/2": b"two", "top.txt": b"x"}
@@ -38,15 +39,15 @@ def test_reads_content(root: Path) -> None:
 
 def test_unreadable_files_are_picture_errors(root: Path) -> None:
     store = open_store(root)
-    with pytest.raises(PictureError, match=r"b/empty: the file is empty \(0 bytes\)"):
+    with pytest.raises(ImageError, match=r"b/empty: the file is empty \(0 bytes\)"):
         store.read("b/empty")
-    with pytest.raises(PictureError, match=r"missing.png: (cannot be read: No such file|is not in)"):
+    with pytest.raises(ImageError, match=r"missing.png: (cannot be read: No such file|is not in)"):
         store.read("missing.png")
 
 
 def test_a_file_too_large_is_refused_before_it_is_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fewshot_film.data.stores.MAX_BYTES", 2)
-    with pytest.raises(PictureError, match="the file has 3 bytes, more than the limit of 2"):
+    with pytest.raises(ImageError, match="the file has 3 bytes, more than the limit of 2"):
         open_store(root).read("b/2")
 
 
@@ -83,7 +84,7 @@ def test_dangling_link_is_a_picture_error(tmp_path: Path) -> None:
     (tmp_path / "a.png").symlink_to(tmp_path / "gone")
     store = FolderStore(tmp_path)
     assert store.names() == ["a.png"]
-    with pytest.raises(PictureError, match=r"a.png: cannot be read: No such file"):
+    with pytest.raises(ImageError, match=r"a.png: cannot be read: No such file"):
         store.read("a.png")
 
 
@@ -102,7 +103,7 @@ def test_a_zip_cut_short(tmp_path: Path) -> None:
 def test_damaged_zip_member_is_a_picture_error(tmp_path: Path) -> None:
     path = pack(tmp_path / "data.zip", {"a": b"content"})
     path.write_bytes(path.read_bytes().replace(b"content", b"kontent", 1))
-    with pytest.raises(PictureError, match="a: cannot be read: Bad CRC-32"):
+    with pytest.raises(ImageError, match="a: cannot be read: Bad CRC-32"):
         open_store(path).read("a")
 
 
@@ -110,7 +111,7 @@ def test_encrypted_zip_member_is_a_picture_error(tmp_path: Path) -> None:
     data = bytearray(pack(tmp_path / "data.zip", {"a": b"content"}).read_bytes())
     data[data.index(b"PK\x01\x02") + 8] |= 1
     (tmp_path / "data.zip").write_bytes(data)
-    with pytest.raises(PictureError, match="a: cannot be read: the zip is encrypted"):
+    with pytest.raises(ImageError, match="a: cannot be read: the zip is encrypted"):
         open_store(tmp_path / "data.zip").read("a")
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fewshot_film.data import PictureError, SourceError, decode, open_source
+from fewshot_film.data import ImageError, SourceError, decode, open_source
 from fewshot_film.data.torchvision_sets import TorchvisionSource
 from tests.data.layouts import class_files, write
 
@@ -130,9 +130,9 @@ def test_what_is_no_classification_set() -> None:
 
 
 def test_what_is_no_picture() -> None:
-    with pytest.raises(PictureError, match="all/0: the data set gives a Tensor in place of a picture"):
+    with pytest.raises(ImageError, match="all/0: the data set gives a Tensor in place of a picture"):
         TorchvisionSource("x", [Parts([0], item=torch.zeros(3))], ["all"]).load(0)
-    with pytest.raises(PictureError, match="all/0: 9 x 9 pixels are more than the limit of 80"):
+    with pytest.raises(ImageError, match="all/0: 9 x 9 pixels are more than the limit of 80"):
         TorchvisionSource("x", [Parts([0], item=Image.new("L", (9, 9)))], ["all"]).load(0, max_pixels=80)
 
 
