@@ -17,6 +17,11 @@ needs_gradio = pytest.mark.skipif(
     reason="GRADIO IS NOT INSTALLED: the page in the browser goes untested; pip install 'fewshot-film[app]'",
 )
 
+needs_timm = pytest.mark.skipif(
+    find_spec("timm") is None,
+    reason="TIMM IS NOT INSTALLED: its networks go untested as backbones; pip install 'fewshot-film[timm]'",
+)
+
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import fx, nn
@@ -13,7 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from fewshot_film.film.errors import FoldError
 from fewshot_film.film.inject import FiLMedNetwork, remove_film
-from fewshot_film.film.norms import fold_into_affine
+from fewshot_film.film.norms import after_norm, fold_into_affine
 from fewshot_film.film.sites import Modulations
 
 _CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -71,7 +71,8 @@ def fuse_conv_norm(network: nn.Module, pairs: Iterable[tuple[str, str]] | None =
             trace the network. Each convolution's output must go to its BatchNorm and nowhere else.
 
     Returns:
-        A copy with equal outputs, whose fused BatchNorm layers are ``nn.Identity``.
+        A copy with equal outputs, whose fused BatchNorm layers are ``nn.Identity``, or the activation inside them
+        where they have one (timm's ``BatchNormAct2d``).
 
     Raises:
         FoldError: the network or a layer of ``pairs`` is in training mode, a pair is not a convolution and a
@@ -86,7 +87,7 @@ def fuse_conv_norm(network: nn.Module, pairs: Iterable[tuple[str, str]] | None =
     for conv_name, norm_name in pairs:
         conv, norm = fused.get_submodule(conv_name), fused.get_submodule(norm_name)
         _fuse(conv, norm)
-        _replace(fused, norm, nn.Identity())
+        _replace(fused, norm, cast(nn.Module, norm.act) if after_norm(norm) else nn.Identity())
     return fused
 
 
@@ -102,7 +103,8 @@ def find_conv_norm_pairs(network: nn.Module) -> list[tuple[str, str]]:
             values or checks shapes.
     """
     try:
-        nodes = list(fx.Tracer().trace(network).nodes)
+        # a copy: some networks keep what they computed last, which while tracing is a stand-in for a tensor
+        nodes = list(_LayerTracer().trace(_copy(network, [network])).nodes)
     except Exception as error:
         raise FoldError(
             f"torch.fx cannot trace this {type(network).__name__} ({error}), which is how convolutions and "
@@ -124,20 +126,38 @@ def find_conv_norm_pairs(network: nn.Module) -> list[tuple[str, str]]:
     return pairs
 
 
+class _LayerTracer(fx.Tracer):
+    """Takes whole, besides torch's own layers, those without parts and those of a norm and an activation."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return not m._modules or after_norm(m) is not None or super().is_leaf_module(m, module_qualified_name)
+
+
 def _copy(network: nn.Module, sharing: Iterable[nn.Module]) -> nn.Module:
     """A deep copy that holds the very tensors of the modules in ``sharing``: those to keep, or to replace."""
     tensors = (tensor for module in sharing for tensor in (*module.parameters(), *module.buffers()))
     return copy.deepcopy(network, {id(tensor): tensor for tensor in tensors})
 
 
+def _is_plain_conv(layer: nn.Module) -> bool:
+    """Whether a layer convolves with its very weight: timm's ``Conv2dSame`` pads first, others rescale the weight."""
+    return type(layer) in _CONVS or (isinstance(layer, nn.Conv2d) and type(layer).__name__ == "Conv2dSame")
+
+
+def _is_plain_batch_norm(layer: nn.Module) -> bool:
+    """Whether a layer is a BatchNorm, or timm's with an activation behind it."""
+    return type(layer) in _BATCH_NORMS or (after_norm(layer) is not None and type(layer).__name__ == "BatchNormAct2d")
+
+
 def _why_not_fusable(conv: nn.Module, norm: nn.Module) -> str:
     """Reason why two layers cannot become one convolution; empty if they can."""
-    if type(conv) not in _CONVS or type(norm) not in _BATCH_NORMS:
+    if not _is_plain_conv(conv) or not _is_plain_batch_norm(norm):
         kinds = f"{type(conv).__name__} and {type(norm).__name__}"
         return f"they are {kinds}, expected Conv1d, Conv2d or Conv3d and BatchNorm"
     if norm.training or norm.running_mean is None:
         return "BatchNorm uses the statistics of its batch, expected running ones; call network.eval() first"
-    if conv._forward_hooks or norm._forward_hooks or norm._forward_pre_hooks:
+    inside = after_norm(norm)
+    if conv._forward_hooks or norm._forward_hooks or norm._forward_pre_hooks or (inside and inside._forward_pre_hooks):
         return "a forward hook acts between or after them; remove it, and fold FiLM with fold_film first"
     return ""
 

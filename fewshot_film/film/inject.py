@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, fx, nn
 from fewshot_film.film.errors import SiteError
 from fewshot_film.film.layer import Modulation, film
 from fewshot_film.film.naming import matches, suggest
-from fewshot_film.film.norms import channel_axis, is_norm, norm_width
+from fewshot_film.film.norms import after_norm, channel_axis, is_norm, norm_width
 from fewshot_film.film.sites import Modulations, Site, Sites
 
 
@@ -39,7 +40,8 @@ def inject_film(
         after: normalisation layers, by dotted name or glob pattern (``"layer*.*.bn[12]"``; ``*`` stays within
             one part of a name, ``**`` spans several). BatchNorm, SyncBatchNorm, InstanceNorm and GroupNorm
             are channels-first, LayerNorm and RMSNorm channels-last, torchvision's and timm's ``LayerNorm2d``
-            channels-first. For any other channels-first layer give a :class:`Site` instead of a name: it
+            channels-first. In timm's layers that join a norm and an activation (``BatchNormAct2d``) FiLM acts
+            between the two. For any other channels-first layer give a :class:`Site` instead of a name: it
             states the width that cannot be read off.
         stage_of: the stage of a site, from its name.
 
@@ -62,7 +64,7 @@ def inject_film(
     if not sites:
         raise SiteError("inject_film: no layer is named, expected at least one; pass after=['layer*.*.bn[12]']")
     for site in sites:
-        if any(isinstance(hook, _SiteHook) for hook in modules[site.name]._forward_hooks.values()):
+        if _site_hooks(modules[site.name]):
             raise SiteError(f"{site.name!r} carries FiLM already; take it out first with remove_film(network)")
     return FiLMedNetwork(network, sites)
 
@@ -128,22 +130,35 @@ class _Link:
 
 
 class _SiteHook:
-    """Forward hook that applies FiLM to what one layer returns.
+    """Hook that applies FiLM to what one layer returns, or to what the layer inside it takes that runs behind its norm.
 
     An object and not a closure, so that the hooks in a deep copy or a pickle of a network reach its own link.
     """
 
-    def __init__(self, site: Site, axis: int, link: _Link) -> None:
+    def __init__(self, site: Site, layer: nn.Module, link: _Link) -> None:
         self.site = site
-        self.axis = axis
+        self.axis = channel_axis(layer)
         self.link = link
+        inside = after_norm(layer)
+        if inside is None:
+            layer.register_forward_hook(self)
+        else:
+            inside.register_forward_pre_hook(self)
 
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Tensor | None = None) -> Tensor:
+        features: Tensor = args[0] if output is None else output
         modulations = self.link.call.modulations
         if not torch.compiler.is_compiling():
             self.link.check_recomputation()
         modulation = modulations.get(self.site.name)
-        return output if modulation is None else film_along(output, modulation, self.axis)
+        return features if modulation is None else film_along(features, modulation, self.axis)
+
+
+def _site_hooks(layer: nn.Module) -> list[tuple[dict[int, Any], int]]:
+    """Where the hooks of :func:`inject_film` on a layer stand: a dictionary of hooks, and the key in it."""
+    inside = after_norm(layer)
+    places: list[Any] = [layer._forward_hooks] if inside is None else [inside._forward_pre_hooks]
+    return [(hooks, key) for hooks in places for key, hook in hooks.items() if isinstance(hook, _SiteHook)]
 
 
 def film_along(output: Tensor, modulation: Modulation, axis: int) -> Tensor:
@@ -175,27 +190,62 @@ fx.wrap("site_values")
 
 @contextmanager
 def _sites_traced(network: nn.Module, sites: Sites, modulations: fx.Proxy) -> Iterator[None]:
-    """Within the block torch.fx records FiLM behind every site: a tracer runs no hooks of the layers it takes whole."""
-    layers = {site: network.get_submodule(site.name) for site in sites}
-    kinds = {site: type(layer) for site, layer in layers.items()}
+    """Within the block torch.fx records FiLM at every site: a tracer runs no hooks of the layers it takes whole."""
+    calls: dict[nn.Module, Callable[..., Any]] = {}
+    for site in sites:
+        layer = network.get_submodule(site.name)
+        inside = after_norm(layer)
+        film_here = partial(_traced_film, modulations, site, channel_axis(layer))
+        if inside is None:
+            calls[layer] = partial(_film_after, type(layer), film_here)
+        else:
+            reached: list[nn.Module] = []
+            calls[inside] = partial(_film_before, type(inside), film_here, reached)
+            calls[layer] = partial(_film_inside, type(layer), site.name, reached)
+    kinds = {layer: type(layer) for layer in calls}
     try:
-        for site, layer in layers.items():
-            layer.__class__ = _traced_kind(kinds[site], site, channel_axis(layer), modulations)
+        for layer, call in calls.items():
+            layer.__class__ = _with_call(kinds[layer], call)
         yield
     finally:
-        for site, layer in layers.items():
-            layer.__class__ = kinds[site]
+        for layer, kind in kinds.items():
+            layer.__class__ = kind
 
 
-def _traced_kind(kind: type[nn.Module], site: Site, axis: int, modulations: fx.Proxy) -> type[nn.Module]:
-    """A class like that of the site's layer, whose calls are followed by FiLM."""
+def _with_call(kind: type[nn.Module], call: Callable[..., Any]) -> type[nn.Module]:
+    """A class like that of a layer, called in another way."""
 
-    def call(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        output = kind.__call__(self, *args, **kwargs)
-        values = site_values(modulations, site.name, site.num_channels, output)
-        return film_along(output, Modulation(values[0], values[1]), axis)
+    def __call__(self: nn.Module, *args: Any) -> Any:  # noqa: N807 - it becomes that method
+        return call(self, *args)
 
-    return type(kind.__name__, (kind,), {"__module__": kind.__module__, "__call__": call})
+    return type(kind.__name__, (kind,), {"__module__": kind.__module__, "__call__": __call__})
+
+
+def _traced_film(modulations: fx.Proxy, site: Site, axis: int, features: Tensor) -> Tensor:
+    values = site_values(modulations, site.name, site.num_channels, features)
+    return film_along(features, Modulation(values[0], values[1]), axis)
+
+
+def _film_after(kind: Any, film_here: Callable[[Tensor], Tensor], layer: nn.Module, *args: Any) -> Tensor:
+    return film_here(kind.__call__(layer, *args))
+
+
+def _film_before(
+    kind: Any, film_here: Callable[[Tensor], Tensor], reached: list[nn.Module], layer: nn.Module, features: Tensor
+) -> Any:
+    reached.append(layer)
+    return kind.__call__(layer, film_here(features))
+
+
+def _film_inside(kind: Any, name: str, reached: list[nn.Module], layer: nn.Module, *args: Any) -> Any:
+    before = len(reached)
+    output = kind.__call__(layer, *args)
+    if len(reached) == before:
+        raise SiteError(
+            f"FiLM acts inside {name!r}, between its norm and its activation, and this tracer takes the layer as one "
+            f"step; expected a tracer that goes into it: leave {kind.__name__} out of its leaf modules"
+        )
+    return output
 
 
 class FiLMedNetwork(nn.Module):
@@ -222,8 +272,7 @@ class FiLMedNetwork(nn.Module):
         self.sites = sites
         self._link = _Link()
         for site in sites:
-            layer = network.get_submodule(site.name)
-            layer.register_forward_hook(_SiteHook(site, channel_axis(layer), self._link))
+            _SiteHook(site, network.get_submodule(site.name), self._link)
 
     def forward(self, x: Tensor, modulations: Modulations | None = None) -> Any:
         """Run the network.
@@ -287,7 +336,5 @@ def remove_film(network: nn.Module) -> None:
     The FiLM-ed network refuses modulations from then on.
     """
     for module in network.modules():
-        for key, hook in list(module._forward_hooks.items()):
-            if isinstance(hook, _SiteHook):
-                hook.link.whole = False
-                del module._forward_hooks[key]
+        for hooks, key in _site_hooks(module):
+            hooks.pop(key).link.whole = False

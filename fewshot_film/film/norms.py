@@ -1,7 +1,8 @@
-"""What FiLM needs to know of normalisation layers: width, axis of the channels, affine part."""
+"""What FiLM needs to know of normalisation layers: width, axis of the channels, affine part, activation inside."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
@@ -52,20 +53,40 @@ def channel_axis(module: nn.Module) -> int:
 
 
 def is_layer_norm_2d(module: nn.Module) -> bool:
-    """Whether a layer is a ``LayerNorm2d`` as ConvNeXt has it."""
-    return isinstance(module, nn.LayerNorm) and type(module).__name__ == "LayerNorm2d"
+    """Whether a layer is a ``LayerNorm2d`` as ConvNeXt has it, or one of timm's variants (``LayerNormAct2d``)."""
+    names = (kind.__name__ for kind in type(module).__mro__)
+    return isinstance(module, nn.LayerNorm) and any(re.fullmatch(r"LayerNorm\w*2d\w*", name) for name in names)
 
 
-# Layers whose forward ends in "weight * normalised + bias"; a subclass with a forward of its own may do more, unless
-# it says `ends_in_affine = True`.
+def after_norm(module: nn.Module) -> nn.Module | None:
+    """What a layer that joins a normalisation and an activation runs right behind the normalisation; None: nothing.
+
+    timm's ``BatchNormAct2d``, ``GroupNormAct`` and their like derive from torch's normalisation layers and hold two
+    layers, ``drop`` and ``act``, that run after it: FiLM belongs before them.
+    """
+    children = [getattr(module, name, None) for name in ("drop", "act")]
+    inside = [child for child in children if isinstance(child, nn.Module)]
+    return inside[0] if is_norm(module) and inside else None
+
+
+# Layers whose forward ends in "weight * normalised + bias", but for what `after_norm` finds; a subclass with a forward
+# of its own may do more, unless it says `ends_in_affine = True` or comes from one of these modules.
 _AFFINE_LAST = {
     cls.forward for cls in (nn.BatchNorm2d, nn.SyncBatchNorm, nn.InstanceNorm2d, nn.GroupNorm, nn.LayerNorm)
 }
+_AFFINE_MODULES = ("timm.layers.norm", "timm.layers.norm_act")
+
+
+def _ends_in_affine(norm: nn.Module) -> bool:
+    """Whether a layer's output, or what it hands to its activation, is an affine map of what it normalised."""
+    forward = type(norm).forward
+    known = forward in _AFFINE_LAST or (is_norm(norm) and forward.__module__ in _AFFINE_MODULES)
+    return known or is_layer_norm_2d(norm) or getattr(norm, "ends_in_affine", False)
 
 
 @torch.no_grad()
 def fold_into_affine(name: str, norm: Any, gamma: Tensor, beta: Tensor) -> None:
-    """Make a normalisation layer return ``gamma * norm(x) + beta`` from now on.
+    """Make a normalisation layer give ``gamma * norm(x) + beta`` from now on, to the activation inside it if any.
 
     Args:
         name: what to call it in errors.
@@ -76,8 +97,7 @@ def fold_into_affine(name: str, norm: Any, gamma: Tensor, beta: Tensor) -> None:
     Raises:
         FoldError: the layer does not end in an affine map per channel.
     """
-    known = type(norm).forward in _AFFINE_LAST or is_layer_norm_2d(norm)
-    if not known and not getattr(norm, "ends_in_affine", False):
+    if not _ends_in_affine(norm):
         raise FoldError(
             f"{name!r} is a {type(norm).__name__}, expected a BatchNorm, InstanceNorm, GroupNorm or "
             "LayerNorm: there is no scale and shift at its end to fold into; leave out this site's values"
