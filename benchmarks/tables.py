@@ -128,7 +128,7 @@ def _beside_published(
         cells = [*(_share(ours[task]) for ours in columns.values()), *(f"{value:.1f}" for value in published)]
         lines.append(f"| {task} | {' | '.join(cells)} | {100 * row['mean'] - published[-1]:+z.1f} |")
     notes = [f"[{number}] Published: {source}." for number, source in enumerate(sources, 1)]
-    return [*lines, f"\n{remark}", *notes] if remark else [*lines, "", *notes]
+    return [*lines, f"\n{remark}\n" if remark else "", "<br>\n".join(notes)]
 
 
 def _chosen(stage: str, method: str) -> str:
@@ -221,7 +221,8 @@ def summary() -> str:
     (paper, *_) = (value for value in CLEVR_PUBLISHED["FiLM, pixels"] if value is not None)
     papers = Published("FiLM from pixels, CLEVR v1.0", "Perez et al., FiLM, AAAI 2018, table 1", {"all": paper})
     lines.append(_summary_row("CLEVR, all questions, generated world", [("all", row)], papers, sources))
-    return "\n".join([*lines, "", *(f"[{number}] {source}." for number, source in enumerate(sources, 1))])
+    notes = "<br>\n".join(f"[{number}] {source}." for number, source in enumerate(sources, 1))
+    return "\n".join([*lines, "", notes])
 
 
 def _summary_row(title: str, ours: Sequence[tuple[str, Any]], best: Published, sources: list[str]) -> str:
