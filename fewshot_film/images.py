@@ -136,7 +136,7 @@ def read_image(
         )
     path = Path(source)
     if path.is_dir():
-        raise ImageError(name or str(path), "is a folder; expected an image file")
+        raise ImageError(name or str(path), "is a folder; expected an image file, such as one of those in it")
     if not path.is_file():
         raise MissingFileError(f"{name}: there is no file {path}" if name else f"there is no file {path}")
     return open_image(path.read_bytes(), name or str(path), min_side=min_side, max_pixels=max_pixels)

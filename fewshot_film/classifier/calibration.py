@@ -1,6 +1,6 @@
 """Probabilities that mean what they say: a temperature for the logits, and how far off the result is.
 
-The temperature is fitted to support pictures that were left out when the head was fitted, never to queries; see Guo et
+The temperature is fitted to support images that were left out when the head was fitted, never to queries; see Guo et
 al., "On Calibration of Modern Neural Networks", ICML 2017, https://arxiv.org/abs/1706.04599, for both it and the error.
 """
 
@@ -38,7 +38,7 @@ class FittedHead(Protocol):
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What heads say of support pictures that they were not fitted to."""
+    """What heads say of support images that they were not fitted to."""
 
     logits: Tensor
     """``(M, way)``."""
@@ -56,16 +56,16 @@ def held_out(
     labels: Tensor,
     weights: Tensor | None = None,
 ) -> HeldOut:
-    """Leave support pictures out, fit the head to the others, and measure those left out.
+    """Leave support images out, fit the head to the others, and measure those left out.
 
-    One at a time for up to 20 pictures; beyond, in 20 parts that spread every class as widely as can be. A picture
+    One at a time for up to 20 images; beyond, in 20 parts that spread every class as widely as can be. An image
     that is alone in its class is never left out. At most 1,000 are measured.
 
     Args:
         fit_head: support features ``(N, D)``, labels ``(N,)`` and weights ``(N,)`` or None to a head.
         features: ``(N, D)``.
         labels: ``(N,)`` in ``[0, way)``, every class at least once.
-        weights: what each picture counts, ``(N,)``; None: 1 each. A picture is left out with all of its weight.
+        weights: what each image counts, ``(N,)``; None: 1 each. An image is left out with all of its weight.
     """
     counts = labels.bincount()
     by_class = labels.argsort(stable=True)
@@ -95,19 +95,19 @@ def fit_temperature(
 ) -> float:
     """The temperature ``T`` for ``softmax(logits / T)``.
 
-    Minimises the cross-entropy of the pictures plus ``strength / 2 (log T - log prior)^2``. Of every picture's target
-    ``1 / (M + 2)`` goes to the likeliest of the other classes: however well all is told apart, the next picture may be
+    Minimises the cross-entropy of the images plus ``strength / 2 (log T - log prior)^2``. Of every image's target
+    ``1 / (M + 2)`` goes to the likeliest of the other classes: however well all is told apart, the next image may be
     a mistake (Laplace's rule, as in Platt's scaling).
 
     Args:
-        logits: ``(M, way)`` of pictures that the classifier was not fitted to.
+        logits: ``(M, way)`` of images that the classifier was not fitted to.
         labels: ``(M,)`` in ``[0, way)``.
         prior: temperature expected beforehand, above 0.
         strength: how firmly, at least 0.
-        weights: what each picture counts, ``(M,)``; None: 1 each.
+        weights: what each image counts, ``(M,)``; None: 1 each.
 
     Returns:
-        The temperature; the prior where there are no pictures or no two classes.
+        The temperature; the prior where there are no images or no two classes.
 
     Raises:
         InvalidValueError: a number is out of range, or the shapes do not fit.
@@ -135,26 +135,26 @@ def fit_temperature(
 
 
 def task_temperature(held: HeldOut, measured: Mapping[float, float], shot: float) -> float:
-    """The temperature of a task, from its own held-out support pictures and from what is known of the learner.
+    """The temperature of a task, from its own held-out support images and from what is known of the learner.
 
-    Held-out pictures are judged by heads of one picture a class less, which need a higher temperature: what they tell
+    Held-out images are judged by heads of one image per class less, which need a higher temperature: what they tell
     is by which factor this task differs from others of its learner at that number.
 
     Args:
-        held: held-out support pictures.
+        held: held-out support images.
         measured: see :func:`prior_temperature`.
-        shot: support pictures a class, a mean where they differ.
+        shot: support images per class, a mean where they differ.
     """
     before, now = (prior_temperature(measured, max(number, 1)) for number in (shot - 1, shot))
     return fit_temperature(held.logits, held.labels, before, PRIOR_STRENGTH, held.weights) * now / before
 
 
 def prior_temperature(measured: Mapping[float, float], shot: float) -> float:
-    """Temperature at some number of pictures a class, from temperatures measured at others.
+    """Temperature at some number of images per class, from temperatures measured at others.
 
     Args:
         measured: temperature by shot, as a learner's training found it on validation episodes.
-        shot: pictures a class, a mean where they differ.
+        shot: images per class, a mean where they differ.
 
     Returns:
         Between two shots straight in the logarithms; beyond all of them that of the nearest; 1 where none is known.
@@ -167,13 +167,13 @@ def prior_temperature(measured: Mapping[float, float], shot: float) -> float:
 
 
 def largest_member_distance(distances: Tensor, reject: float) -> float:
-    """The distance to its nearest class that a picture of one of the classes exceeds with probability ``reject``.
+    """The distance to its nearest class that an image of one of the classes exceeds with probability ``reject``.
 
-    The logarithms of the held-out pictures' distances are taken as normal with unknown mean and variance; the bound is
-    that for one more picture, ``m + t s sqrt(1 + 1 / n)`` with Student's ``t`` of ``n - 1`` degrees of freedom.
+    The logarithms of the held-out images' distances are taken as normal with unknown mean and variance; the bound is
+    that for one more image, ``m + t s sqrt(1 + 1 / n)`` with Student's ``t`` of ``n - 1`` degrees of freedom.
 
     Args:
-        distances: ``(n,)`` distances of held-out support pictures to their nearest class, at least 2.
+        distances: ``(n,)`` distances of held-out support images to their nearest class, at least 2.
         reject: probability, in (0, 1).
 
     Raises:
@@ -184,8 +184,8 @@ def largest_member_distance(distances: Tensor, reject: float) -> float:
     count = len(distances)
     if count < 2:
         raise InvalidValueError(
-            "reject needs support pictures to learn from how far members of a class lie from it: at least one class "
-            "with two pictures; give more, or leave reject out"
+            "reject needs support images to learn from how far members of a class lie from it: at least one class "
+            "with two images; give more, or leave reject out"
         )
     logs = distances.double().clamp_min(1e-12).log()
     spread = float(logs.std()) * math.sqrt(1 + 1 / count)
@@ -239,19 +239,19 @@ class Calibration:
     """The expected calibration error and the bins of its reliability diagram."""
 
     error: float
-    """Mean of ``|accuracy - confidence|`` over the bins, weighted by their pictures; 0 is perfect, 1 the worst."""
+    """Mean of ``|accuracy - confidence|`` over the bins, weighted by their images; 0 is perfect, 1 the worst."""
     accuracy: np.ndarray
     """``(bins,)``: share of right answers in each bin; NaN where it is empty."""
     confidence: np.ndarray
     """``(bins,)``: mean of the largest probability in each bin; NaN where it is empty."""
     count: np.ndarray
-    """``(bins,)``: pictures in each bin."""
+    """``(bins,)``: images in each bin."""
 
 
 def calibration_error(probabilities: Any, labels: Any, *, classes: Any = None, num_bins: int = 15) -> Calibration:
     """The expected calibration error: how far the confidence in an answer is from how often it is right.
 
-    Pictures are put into bins of equal width by the largest probability; bin ``b`` holds those in
+    Images are put into bins of equal width by the largest probability; bin ``b`` holds those in
     ``(b / num_bins, (b + 1) / num_bins]``.
 
     Args:
@@ -262,7 +262,7 @@ def calibration_error(probabilities: Any, labels: Any, *, classes: Any = None, n
         num_bins: at least 1.
 
     Raises:
-        InvalidValueError: shapes do not fit, there is no picture, or a row is no distribution.
+        InvalidValueError: shapes do not fit, there is no image, or a row is no distribution.
 
     Source:
         Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, eq. 3, https://arxiv.org/abs/1706.04599

@@ -21,8 +21,8 @@ from fewshot_film.classifier.inputs import (
     check_known,
     class_order,
     one_column,
+    read_images,
     read_labels,
-    read_pictures,
     read_weights,
 )
 from fewshot_film.classifier.pretrained import load_pretrained
@@ -113,7 +113,7 @@ class FewShotClassifier(SklearnClassifierMixin):
         Args:
             X: images: paths, PIL images, arrays ``(H, W, C)`` or tensors ``(C, H, W)``, mixed as you like; or one
                 array ``(N, H, W, C)`` or tensor ``(N, C, H, W)``; or a pandas column of paths. See
-                :func:`read_pictures`.
+                :func:`read_images`.
             y: labels, one per image: text, numbers, or any hashable values.
             sample_weight: what each image counts, ``(N,)`` of at least 0: an image of weight 2 counts as one that
                 was given twice, one of weight 0 as one that was not given. Only the temperature differs: an image is
@@ -427,4 +427,4 @@ def _is_same_model(one: Any, other: Any) -> bool:
 def _read(loaded: Loaded, X: Any, resize: Resize) -> Tensor:
     """Images ``(N, C, H, W)``, uint8, as the network takes them."""
     backbone = loaded.adapter.learner.config.backbone
-    return read_pictures(one_column(X, "images"), backbone.image_size, backbone.channels, resize)
+    return read_images(one_column(X, "images"), backbone.image_size, backbone.channels, resize)

@@ -21,7 +21,7 @@ OPSET = 20
 
 
 class PlainClassifier(nn.Module):
-    """Pictures to probabilities and distances, with constants alone.
+    """Images to probabilities and distances, with constants alone.
 
     Args:
         network: FiLM folded in.
@@ -90,9 +90,9 @@ def _metadata(fitted: Fitted, backbone: BackboneConfig, resize: Resize) -> dict[
 class MatrixHead(nn.Module):
     """Squared Mahalanobis distances of a fitted classifier, without a decomposition or a solve.
 
-    With ``A^-1 = W^T W`` (or ``I - W^T W`` where there are fewer pictures than features) and the classes' own
+    With ``A^-1 = W^T W`` (or ``I - W^T W`` where there are fewer images than features) and the classes' own
     directions ``V_k``, the distance to class ``k`` is ``(q - mu_k)^T A^-1 (q - mu_k) - |V_k (q - mu_k)|^2``; ``W`` is
-    shared by all classes of as many pictures.
+    shared by all classes of as many images.
 
     Args:
         classifier: fitted, best in double precision.
@@ -115,7 +115,7 @@ class MatrixHead(nn.Module):
 
 
 class _MatrixGroup(nn.Module):
-    """Distances to the classes of as many pictures."""
+    """Distances to the classes of as many images."""
 
     means: Tensor
     whitening: Tensor

@@ -87,7 +87,7 @@ class Fitted:
     announced: bool
     """Whether the classes are all that there will be, given by the user."""
     images: Tensor
-    """Support pictures ``(N, C, H, W)``, uint8, in the order they were given."""
+    """Support images ``(N, C, H, W)``, uint8, in the order they were given."""
     labels: Tensor
     """``(N,)`` int64 in ``[0, way)``."""
     weights: Tensor | None
@@ -95,15 +95,15 @@ class Fitted:
     modulations: Modulations
     """Gamma and beta of the task; empty without FiLM."""
     network: nn.Module
-    """Pictures to features, FiLM folded in."""
+    """Images to features, FiLM folded in."""
     features: Tensor
-    """``(N, D)`` of the support pictures."""
+    """``(N, D)`` of the support images."""
     head: TaskHead
     """Features to logits and distances."""
     temperature: float
     """Divides the logits."""
     member_distances: Tensor
-    """``(M,)``: distance to the nearest class of support pictures that were left out."""
+    """``(M,)``: distance to the nearest class of support images that were left out."""
 
     @property
     def support(self) -> Support:
@@ -126,7 +126,7 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Answers:
-    """What a classifier says of M pictures."""
+    """What a classifier says of M images."""
 
     labels: np.ndarray
     """``(M,)``: the most likely class of each; None, "none of these", where it was rejected."""
@@ -223,12 +223,12 @@ def _card(classes: list[Hashable], labels: Tensor) -> str:
     table = "\n".join(rows)
     return f"""# A few-shot classifier of {len(classes)} classes
 
-Made from {len(labels)} pictures, which lie in `model.safetensors` at the size that the network reads:
+Made from {len(labels)} images, which lie in `model.safetensors` at the size that the network reads:
 
-| class | pictures |
+| class | images |
 | --- | ---: |
 {table}{more}
 
-Load it with `fewshot_film.FewShotClassifier.from_pretrained(folder)`: it predicts, and learns further pictures with
+Load it with `fewshot_film.FewShotClassifier.from_pretrained(folder)`: it predicts, and learns further images with
 `partial_fit`.
 """

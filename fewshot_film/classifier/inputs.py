@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,30 +13,30 @@ from PIL import Image
 from torch import Tensor
 
 from fewshot_film.data.pictures import Resize, to_array
-from fewshot_film.errors import InvalidValueError, MissingFileError, shown
-from fewshot_film.images import ImageError, is_url, read_image
+from fewshot_film.errors import InvalidValueError, shown
+from fewshot_film.images import ImageError, read_image
 
 Labels = list[Hashable]
 KINDS = (
-    "paths, bytes of image files or binary file objects, PIL pictures, NumPy arrays (H, W), (H, W, C) or "
+    "paths, bytes of image files or binary file objects, PIL images, NumPy arrays (H, W), (H, W, C) or "
     "(N, H, W, C), or tensors (C, H, W) or (N, C, H, W), with 1, 3 or 4 channels"
 )
 _CHANNELS = (1, 3, 4)
 
 
-def read_pictures(images: Any, image_size: int, channels: int, resize: Resize = "stretch") -> Tensor:
-    """Any pictures as one tensor.
+def read_images(images: Any, image_size: int, channels: int, resize: Resize = "stretch") -> Tensor:
+    """Any images as one tensor.
 
     Integers stand for 0 to 255 (uint16: to 65535), floating-point numbers for 0 to 1; the fourth channel is opacity,
-    laid on white. A file, a PIL picture and an array with the same pixels come to the same result.
+    laid on white. A file, a PIL image and an array with the same pixels come to the same result.
 
     Args:
-        images: one picture or many: paths, the bytes of image files, binary file objects (`io.BytesIO`), PIL
-            pictures, NumPy arrays ``(H, W)`` or ``(H, W, C)``, tensors ``(C, H, W)``, in any mixture; or all in
+        images: one image or many: paths, the bytes of image files, binary file objects (`io.BytesIO`), PIL
+            images, NumPy arrays ``(H, W)`` or ``(H, W, C)``, tensors ``(C, H, W)``, in any mixture; or all in
             one array ``(N, H, W, C)`` or tensor ``(N, C, H, W)``.
         image_size: height and width to bring them to.
         channels: 3 for RGB, 1 for grey.
-        resize: how a picture becomes square, see `fewshot_film.data.pictures.Resize`.
+        resize: how an image becomes square, see `fewshot_film.data.pictures.Resize`.
 
     Returns:
         ``(N, channels, image_size, image_size)``, uint8.
@@ -45,24 +44,24 @@ def read_pictures(images: Any, image_size: int, channels: int, resize: Resize = 
     Raises:
         ImageError: one of them cannot be used; says which and why.
         FileNotFoundError: a path leads nowhere.
-        ValueError: there is no picture, or something else than pictures.
+        ValueError: there is no image, or something else than images.
     """
-    pictures = _as_list(images)
-    if not pictures:
-        raise InvalidValueError(f"there are no pictures; expected at least one of {KINDS}")
+    items = _as_list(images)
+    if not items:
+        raise InvalidValueError(f"there are no images; expected at least one of {KINDS}")
 
     def read(index: int) -> np.ndarray:
-        picture, name = _open(pictures[index], index, image_size)
-        return to_array(picture, name, image_size=image_size, channels=channels, resize=resize)
+        image, name = _open(items[index], index, image_size)
+        return to_array(image, name, image_size=image_size, channels=channels, resize=resize)
 
-    if len(pictures) == 1:
+    if len(items) == 1:
         return torch.from_numpy(read(0)[None].copy())
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # Pillow frees the interpreter's lock
-        return torch.from_numpy(np.stack(list(pool.map(read, range(len(pictures))))))
+        return torch.from_numpy(np.stack(list(pool.map(read, range(len(items))))))
 
 
 def _as_list(images: Any) -> Sequence[Any]:
-    """One entry a picture."""
+    """One entry an image."""
     if isinstance(images, str | os.PathLike | Image.Image | bytes | bytearray | memoryview) or _is_file(images):
         return [images]
     if isinstance(images, Tensor):
@@ -77,7 +76,7 @@ def _as_list(images: Any) -> Sequence[Any]:
     try:
         return list(images)
     except TypeError:
-        raise InvalidValueError(f"a {type(images).__name__} holds no pictures; expected {KINDS}") from None
+        raise InvalidValueError(f"a {type(images).__name__} holds no images; expected {KINDS}") from None
 
 
 def _is_file(thing: Any) -> bool:
@@ -86,36 +85,30 @@ def _is_file(thing: Any) -> bool:
 
 
 def _refuse(shape: Sequence[int]) -> Sequence[Any]:
-    raise InvalidValueError(f"an array of shape {tuple(shape)} holds no pictures; expected {KINDS}")
+    raise InvalidValueError(f"an array of shape {tuple(shape)} holds no images; expected {KINDS}")
 
 
-def _open(picture: Any, index: int, image_size: int) -> tuple[Image.Image, str]:
-    """One picture, and what to call it in an error."""
-    name = f"picture {index}"
-    if isinstance(picture, Image.Image):
-        return picture, name
-    if isinstance(picture, bytes | bytearray | memoryview) or _is_file(picture):
-        return read_image(picture, name, min_side=2 * image_size), name
-    if isinstance(picture, str | os.PathLike):
-        if Path(picture).is_dir():
-            raise InvalidValueError(
-                f"{name} is the folder {picture}; expected a picture: give a list of the files in it"
-            )
-        if not is_url(picture) and not Path(picture).is_file():
-            raise MissingFileError(f"{name}: there is no file {picture}")
-        return read_image(picture, min_side=2 * image_size), str(picture)
-    if isinstance(picture, Tensor):
-        picture = picture.detach().cpu()
-        picture = picture.float() if picture.dtype in (torch.bfloat16, torch.float16) else picture
-        pixels = picture.numpy()
+def _open(image: Any, index: int, image_size: int) -> tuple[Image.Image, str]:
+    """One image, and what to call it in an error."""
+    name = f"image {index}"
+    if isinstance(image, Image.Image):
+        return image, name
+    if isinstance(image, bytes | bytearray | memoryview) or _is_file(image):
+        return read_image(image, name, min_side=2 * image_size), name
+    if isinstance(image, str | os.PathLike):
+        return read_image(image, min_side=2 * image_size), str(image)
+    if isinstance(image, Tensor):
+        image = image.detach().cpu()
+        image = image.float() if image.dtype in (torch.bfloat16, torch.float16) else image
+        pixels = image.numpy()
         return _from_array(pixels.transpose(1, 2, 0) if pixels.ndim == 3 else pixels, name, "(C, H, W)"), name
-    if isinstance(picture, np.ndarray) and picture.dtype.kind in "buif":
-        return _from_array(picture, name, "(H, W, C)"), name
-    raise InvalidValueError(f"{name} is of type {type(picture).__name__}; expected {KINDS}")
+    if isinstance(image, np.ndarray) and image.dtype.kind in "buif":
+        return _from_array(image, name, "(H, W, C)"), name
+    raise InvalidValueError(f"{name} is of type {type(image).__name__}; expected {KINDS}")
 
 
 def _from_array(pixels: np.ndarray, name: str, order: str) -> Image.Image:
-    """A picture of an array ``(H, W)`` or ``(H, W, C)``."""
+    """An image of an array ``(H, W)`` or ``(H, W, C)``."""
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[..., 0]
     if pixels.ndim not in (2, 3) or pixels.size == 0 or (pixels.ndim == 3 and pixels.shape[2] not in _CHANNELS):
@@ -151,7 +144,7 @@ def _eight_bit(pixels: np.ndarray, name: str) -> np.ndarray:
         if not (low >= 0 and high <= 1):  # NaN fails too
             raise ImageError(
                 name,
-                f"has values from {low:.6g} to {high:.6g}; floating-point pictures go from 0 to 1: divide them, or "
+                f"has values from {low:.6g} to {high:.6g}; floating-point images go from 0 to 1: divide them, or "
                 "pass uint8",
             )
         scaled: np.ndarray = np.rint(pixels * 255).astype(np.uint8)
@@ -161,7 +154,7 @@ def _eight_bit(pixels: np.ndarray, name: str) -> np.ndarray:
     if pixels.dtype == np.uint16:
         return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if low < 0 or high > 255:
-        raise ImageError(name, f"has values from {low} to {high}; pictures of {pixels.dtype} go from 0 to 255")
+        raise ImageError(name, f"has values from {low} to {high}; images of {pixels.dtype} go from 0 to 255")
     return pixels.astype(np.uint8)
 
 

@@ -39,7 +39,7 @@ class Pretrained:
     record: Mapping[str, Any]
     """What ``config.json`` says of it; empty for a learner that was never saved."""
     temperatures: Mapping[float, float] = field(default_factory=dict)
-    """Temperature by pictures a class, measured on validation episodes."""
+    """Temperature by images per class, measured on validation episodes."""
     fitted: SavedModel | None = None
     """The saved classifier that the learner was found in, classes and all."""
 

@@ -156,7 +156,7 @@ def test_about_the_stated_share_of_members_is_rejected(reject, count):
     [
         ([1.0, 2.0], 0.0, "reject is 0.0; expected a share between 0 and 1, such as 0.05"),
         ([1.0, 2.0], 1.0, "reject is 1.0"),
-        ([1.0], 0.05, "reject needs support pictures to learn from .* at least one class with two pictures"),
+        ([1.0], 0.05, "reject needs support images to learn from .* at least one class with two images"),
     ],
 )
 def test_nothing_to_reject_by(distances, reject, message):

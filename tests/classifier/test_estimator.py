@@ -204,7 +204,7 @@ def test_one_picture():
     classifier = FewShotClassifier(film_learner(), device="cpu").fit(images[0], labels[:1])
     assert classifier.predict(images).tolist() == ["class 0"] * 2
     assert classifier.distances(images)[0] == pytest.approx(0, abs=1e-6)
-    with pytest.raises(ValueError, match=r"reject needs support pictures .* at least one class with two pictures"):
+    with pytest.raises(ValueError, match=r"reject needs support images .* at least one class with two images"):
         classifier.predict(images, reject=0.05)
 
 
@@ -255,7 +255,7 @@ def test_pictures_of_mixed_kinds_and_modes():
     ("count", "labels", "message"),
     [
         (3, ["a", "b"], "3 images and 2 labels; expected one label per image"),
-        (0, [], "there are no pictures"),
+        (0, [], "there are no images"),
         (2, ["a", None], "label 1 is None"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Pictures of every kind come to the same tensor."""
+"""Images of every kind come to the same tensor."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fewshot_film.classifier import read_pictures
+import fewshot_film.classifier
+from fewshot_film.classifier import read_images
 from fewshot_film.data import ImageError
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, size=(10, 12, 3), dtype=np.uint8)
 GREY = RNG.integers(0, 256, size=(10, 12), dtype=np.uint8)
-EXPECTED = read_pictures(Image.fromarray(COLOUR), 8, 3)
-GREY_EXPECTED = read_pictures(Image.fromarray(GREY), 8, 3)
+EXPECTED = read_images(Image.fromarray(COLOUR), 8, 3)
+GREY_EXPECTED = read_images(Image.fromarray(GREY), 8, 3)
 
 
 def test_all_kinds_come_to_the_same(tmp_path: Path):
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     Image.fromarray(COLOUR).save(path)
     first = torch.from_numpy(COLOUR).permute(2, 0, 1)
     mixed = [
@@ -38,14 +39,14 @@ def test_all_kinds_come_to_the_same(tmp_path: Path):
         first.float() / 255,
         first.double() / 255,
     ]
-    assert torch.equal(read_pictures(mixed, 8, 3), EXPECTED.expand(len(mixed), -1, -1, -1))
+    assert torch.equal(read_images(mixed, 8, 3), EXPECTED.expand(len(mixed), -1, -1, -1))
 
 
 @pytest.mark.parametrize(
     "one", [COLOUR, COLOUR[None], torch.from_numpy(COLOUR).movedim(2, 0), torch.from_numpy(COLOUR).movedim(2, 0)[None]]
 )
-def test_one_picture_alone_or_in_a_batch(one):
-    assert torch.equal(read_pictures(one, 8, 3), EXPECTED)
+def test_one_image_alone_or_in_a_batch(one):
+    assert torch.equal(read_images(one, 8, 3), EXPECTED)
 
 
 @pytest.mark.parametrize(
@@ -61,80 +62,80 @@ def test_one_picture_alone_or_in_a_batch(one):
         np.dstack([GREY] * 3 + [np.full_like(GREY, 255)]),
     ],
 )
-def test_grey_pictures(grey):
-    assert torch.equal(read_pictures(grey, 8, 3), GREY_EXPECTED)
+def test_grey_images(grey):
+    assert torch.equal(read_images(grey, 8, 3), GREY_EXPECTED)
 
 
 def test_bits_are_black_and_white():
-    assert read_pictures(np.array([[True, False]] * 2), 2, 1).flatten().tolist() == [255, 0, 255, 0]
+    assert read_images(np.array([[True, False]] * 2), 2, 1).flatten().tolist() == [255, 0, 255, 0]
 
 
 def test_opacity_is_laid_on_white():
     clear = np.zeros((4, 4, 4), np.uint8)
-    assert torch.equal(read_pictures(clear, 4, 3), torch.full((1, 3, 4, 4), 255, dtype=torch.uint8))
+    assert torch.equal(read_images(clear, 4, 3), torch.full((1, 3, 4, 4), 255, dtype=torch.uint8))
 
 
 def test_an_array_of_paths(tmp_path: Path):
     for name in "ab":
         Image.fromarray(COLOUR).save(tmp_path / f"{name}.png")
     paths = np.array([str(tmp_path / "a.png"), str(tmp_path / "b.png")])
-    assert torch.equal(read_pictures(paths, 8, 3), EXPECTED.repeat(2, 1, 1, 1))
+    assert torch.equal(read_images(paths, 8, 3), EXPECTED.repeat(2, 1, 1, 1))
 
 
 @settings(max_examples=20)
 @given(st.integers(1, 9), st.integers(1, 9), st.sampled_from(["stretch", "crop", "pad"]))
 def test_any_shape_fits(height, width, resize):
     pixels = np.arange(height * width, dtype=np.uint8).reshape(height, width)
-    assert read_pictures(pixels[None], 5, 1, resize).shape == (1, 1, 5, 5)
+    assert read_images(pixels[None], 5, 1, resize).shape == (1, 1, 5, 5)
 
 
 @pytest.mark.parametrize(
     ("images", "error", "message"),
     [
-        ([], ValueError, "there are no pictures; expected at least one of paths, bytes of image files"),
-        (np.zeros((0, 4, 4, 3)), ValueError, "there are no pictures"),
-        (7, ValueError, "a int holds no pictures"),
-        ([COLOUR, 7], ValueError, "picture 1 is of type int; expected paths"),
-        ([COLOUR, None], ValueError, "picture 1 is of type NoneType"),
-        (np.zeros(5), ValueError, r"an array of shape \(5,\) holds no pictures"),
+        ([], ValueError, "there are no images; expected at least one of paths, bytes of image files"),
+        (np.zeros((0, 4, 4, 3)), ValueError, "there are no images"),
+        (7, ValueError, "a int holds no images"),
+        ([COLOUR, 7], ValueError, "image 1 is of type int; expected paths"),
+        ([COLOUR, None], ValueError, "image 1 is of type NoneType"),
+        (np.zeros(5), ValueError, r"an array of shape \(5,\) holds no images"),
         (np.zeros((3, 192)), ImageError, None),
-        ("nowhere.png", FileNotFoundError, "picture 0: there is no file nowhere.png"),
+        ("nowhere.png", FileNotFoundError, "there is no file nowhere.png"),
         ("https://example.org/cat.jpg", ImageError, "cat.jpg: is a URL, .*download the file first and give its path"),
-        ([COLOUR, b"hello"], ImageError, "picture 1: is not an image"),
-        (io.StringIO("x"), ImageError, "picture 0: is a file opened as text"),
-        (".", ValueError, "picture 0 is the folder .; expected a picture: give a list of the files in it"),
-        (COLOUR.astype(float), ImageError, "picture 0: has values from 0 to 255; floating-point pictures go from 0"),
+        ([COLOUR, b"hello"], ImageError, "image 1: is not an image"),
+        (io.StringIO("x"), ImageError, "image 0: is a file opened as text"),
+        (".", ImageError, ".: is a folder; expected an image file, such as one of those in it"),
+        (COLOUR.astype(float), ImageError, "image 0: has values from 0 to 255; floating-point images go from 0"),
         (np.full((4, 4), np.nan), ImageError, "has values from nan to nan"),
         (np.full((4, 4), -0.1), ImageError, "has values from -0.1 to -0.1"),
-        (np.full((4, 4), 256), ImageError, "has values from 256 to 256; pictures of int64 go from 0 to 255"),
+        (np.full((4, 4), 256), ImageError, "has values from 256 to 256; images of int64 go from 0 to 255"),
         (np.zeros((2, 3, 8, 8)), ImageError, r"has shape \(3, 8, 8\); .*pass numpy.moveaxis"),
         (torch.zeros(2, 8, 8, 3), ImageError, r"has shape \(8, 8, 3\); .*pass images.movedim"),
         (torch.zeros(2, 2, 8, 8), ImageError, r"has shape \(2, 8, 8\); expected \(H, W\) or \(C, H, W\)"),
-        (torch.zeros(2), ValueError, r"an array of shape \(2,\) holds no pictures"),
-        (np.array([1j]), ValueError, "holds no pictures"),
+        (torch.zeros(2), ValueError, r"an array of shape \(2,\) holds no images"),
+        (np.array([1j]), ValueError, "holds no images"),
     ],
 )
-def test_what_is_no_picture_is_refused(images, error, message):
-    if message is None:  # a table of features reads as one flat grey picture: nothing is wrong with it
-        assert read_pictures(images, 8, 1).shape == (1, 1, 8, 8)
+def test_what_is_no_image_is_refused(images, error, message):
+    if message is None:  # a table of features reads as one flat grey image: nothing is wrong with it
+        assert read_images(images, 8, 1).shape == (1, 1, 8, 8)
         return
     with pytest.raises(error, match=message):
-        read_pictures(images, 8, 3)
+        read_images(images, 8, 3)
 
 
-def save(path: Path, picture: Image.Image, **options) -> Path:
-    picture.save(path, **options)
+def save(path: Path, image: Image.Image, **options) -> Path:
+    image.save(path, **options)
     return path
 
 
 def test_bytes_and_file_objects_are_read_like_the_file(tmp_path: Path):
     path = save(tmp_path / "x.png", Image.fromarray(COLOUR))
     data = path.read_bytes()
-    expected = read_pictures(path, 8, 3)
+    expected = read_images(path, 8, 3)
     with path.open("rb") as file:
         for images in (data, bytearray(data), io.BytesIO(data), file, [data], np.array([data, None], object)[:1]):
-            assert torch.equal(read_pictures(images, 8, 3), expected)
-    assert len(read_pictures([data, io.BytesIO(data), path], 8, 3)) == 3
+            assert torch.equal(read_images(images, 8, 3), expected)
+    assert len(read_images([data, io.BytesIO(data), path], 8, 3)) == 3
 
 
 def test_every_mode_of_a_file(tmp_path: Path):
@@ -151,14 +152,19 @@ def test_every_mode_of_a_file(tmp_path: Path):
         "deep.png": (deep, {}),
         "moving.gif": (flat, {"save_all": True, "append_images": [Image.new("RGB", (6, 6))]}),
     }
-    paths = [save(tmp_path / name, picture, **options) for name, (picture, options) in files.items()]
-    pictures = read_pictures(paths, 6, 3).int()
-    assert (pictures - 200).abs().max() <= 2
-    white = read_pictures(save(tmp_path / "clear.png", clear), 6, 3)
+    paths = [save(tmp_path / name, image, **options) for name, (image, options) in files.items()]
+    images = read_images(paths, 6, 3).int()
+    assert (images - 200).abs().max() <= 2
+    white = read_images(save(tmp_path / "clear.png", clear), 6, 3)
     assert white.min() == 255
 
 
-def test_a_file_that_is_no_picture_names_itself(tmp_path: Path):
-    (tmp_path / "notes.txt").write_text("no picture")
+def test_a_file_that_is_no_image_names_itself(tmp_path: Path):
+    (tmp_path / "notes.txt").write_text("no image")
     with pytest.raises(ImageError, match=r"notes.txt: is not an image"):
-        read_pictures([COLOUR, tmp_path / "notes.txt"], 8, 3)
+        read_images([COLOUR, tmp_path / "notes.txt"], 8, 3)
+
+
+def test_the_name_of_before_says_the_new_one():
+    with pytest.warns(DeprecationWarning, match=r"read_pictures is called read_images since 0\.2"):
+        assert fewshot_film.classifier.read_pictures is read_images
