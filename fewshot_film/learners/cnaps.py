@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from fewshot_film.config.learners import CNAPSConfig
-from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.film_learner import FilmLearner
 from fewshot_film.learners.support import at_least_float32, check_support, class_means
 
@@ -21,8 +20,9 @@ class CNAPS(FilmLearner):
 
     config: CNAPSConfig
 
-    def __init__(self, config: CNAPSConfig, backbone: Backbone | None = None) -> None:
-        super().__init__(config, backbone)
+    def build(self) -> None:
+        """See :meth:`Learner.build`."""
+        super().build()
         self.classifier_generator = ClassifierGenerator(self.backbone.feature_dim)
 
     def fit_head(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> GeneratedHead:

@@ -43,16 +43,14 @@ class FilmFeatures(Learner):
     """Base of the methods with adapted features.
 
     The backbone is always in evaluation mode, and frozen unless ``train_backbone`` is set.
-
-    Args:
-        config: settings of the method.
-        backbone: the network that gives the features; default: built from ``config.backbone``.
     """
 
     config: FilmConfig
 
-    def __init__(self, config: FilmConfig, backbone: Backbone | None = None) -> None:
-        super().__init__(config, backbone)
+    def build(self) -> None:
+        """See :meth:`Learner.build`."""
+        super().build()
+        config = self.config
         self.backbone.requires_grad_(config.train_backbone)
         self.gradient_chunk: int | None = None
         """Pictures whose activations are held at once where gradients are needed; None: all."""

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from fewshot_film.config.learners import FiTConfig
 from fewshot_film.film import FiLMedNetwork, Modulation, Modulations
-from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.discriminants import GaussianHead, SharedCovarianceHead
 from fewshot_film.learners.learner import FeatureClassifier, FrozenLearner, Head
 from fewshot_film.learners.prototypes import PrototypeHead
@@ -41,10 +40,11 @@ class FiT(FrozenLearner):
 
     config: FiTConfig
 
-    def __init__(self, config: FiTConfig, backbone: Backbone | None = None) -> None:
-        super().__init__(config, backbone)
+    def build(self) -> None:
+        """See :meth:`Learner.build`."""
+        super().build()
         # shares the backbone: hidden from the modules, so that its weights are listed once
-        self._filmed = (self.backbone.inject(config.sites),)
+        self._filmed = (self.backbone.inject(self.config.sites),)
 
     @property
     def filmed(self) -> FiLMedNetwork:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, Self, cast
+from typing import Any, Protocol, Self, cast
 
 import torch
 from torch import Tensor, nn
 
-from fewshot_film.config.learners import LearnerConfig
+from fewshot_film.config.learners import BackboneConfig, LearnerConfig
 from fewshot_film.episodes import Episode
 from fewshot_film.film import Modulations
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.networks import build_backbone
 from fewshot_film.learners.support import check_finite
+from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.help import suggestion
 
 
 class Adapted(Protocol):
@@ -54,17 +58,64 @@ class Learner(nn.Module, ABC):
     """Makes a classifier from a support set.
 
     Args:
-        config: settings of the method.
-        backbone: the network that gives the features; default: built from ``config.backbone``.
+        config: settings of the method; default: those of the class, as its ``config`` is annotated.
+        backbone: the network that gives the features, or its name or settings; default: built from
+            ``config.backbone``.
+        settings: settings of the method by name, instead of those in ``config``.
+
+    Raises:
+        ConfigError: the method has no such setting, or a value is out of range.
+
+    Example:
+        >>> from fewshot_film.learners import SimpleCNAPS
+        >>> SimpleCNAPS(backbone="resnet18", code_dim=32).config.backbone.name
+        'resnet18'
     """
+
+    config: LearnerConfig
 
     transductive: bool = False
     """Whether the query pictures of one call are looked at together: give all of a task's in one call."""
 
-    def __init__(self, config: LearnerConfig, backbone: Backbone | None = None) -> None:
+    def __init__(
+        self,
+        config: LearnerConfig | None = None,
+        backbone: Backbone | BackboneConfig | str | None = None,
+        **settings: Any,
+    ) -> None:
         super().__init__()
-        self.config = config
-        self.backbone = build_backbone(config.backbone) if backbone is None else backbone
+        if isinstance(backbone, BackboneConfig | str):
+            settings["backbone"] = backbone
+        self.config = self._configured(config, settings)
+        is_built = backbone is None or isinstance(backbone, BackboneConfig | str)
+        self.backbone = build_backbone(self.config.backbone) if is_built else cast(Backbone, backbone)
+        self.build()
+
+    @classmethod
+    def config_class(cls) -> type[LearnerConfig]:
+        """The class of the method's settings: what ``config`` is annotated with."""
+        return cast(type[LearnerConfig], typing.get_type_hints(cls)["config"])
+
+    @classmethod
+    def _configured(cls, config: LearnerConfig | None, settings: dict[str, Any]) -> LearnerConfig:
+        """The settings of ``config``, changed where others are given by name."""
+        config = cls.config_class()() if config is None else config
+        if not isinstance(config, LearnerConfig):
+            raise ConfigError(
+                f"the settings of a {cls.__name__} are {config!r}; expected a {cls.config_class().__name__}, or "
+                f"settings by name, such as {cls.__name__}(backbone='resnet18')"
+            )
+        known = [field.name for field in dataclasses.fields(config) if field.name != "method"]
+        for name in settings:
+            if name not in known:
+                hint = suggestion(name, known) or f"; it has {', '.join(known)}"
+                raise ConfigError(f"{cls.__name__} has no setting {name!r}{hint}")
+        if isinstance(settings.get("backbone"), str):
+            settings = {**settings, "backbone": dataclasses.replace(config.backbone, name=settings["backbone"])}
+        return dataclasses.replace(config, **settings) if settings else config
+
+    def build(self) -> None:
+        """Make what the method has besides its backbone; called once, when ``config`` and ``backbone`` are set."""
 
     @abstractmethod
     def adapt(self, support_images: Tensor, support_labels: Tensor) -> Adapted:
@@ -90,13 +141,12 @@ class Learner(nn.Module, ABC):
 class FrozenLearner(Learner):
     """A frozen backbone, always in evaluation mode, and nothing else that could be saved.
 
-    Args:
-        config: settings of the method.
-        backbone: the network that gives the features; default: built from ``config.backbone``.
+    Its arguments are those of :class:`Learner`.
     """
 
-    def __init__(self, config: LearnerConfig, backbone: Backbone | None = None) -> None:
-        super().__init__(config, backbone)
+    def build(self) -> None:
+        """See :meth:`Learner.build`."""
+        super().build()
         self.backbone.requires_grad_(False)
         self.train()
 

@@ -25,10 +25,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fewshot_film.config.learners import ANILConfig, GradientConfig, InnerConfig, MetaSGDConfig
+from fewshot_film.config.learners import ANILConfig, GradientConfig, MAMLConfig, MetaSGDConfig
 from fewshot_film.extras import learn2learn
 from fewshot_film.film import FiLMedNetwork
-from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.support import SupportError, check_finite
 
@@ -61,10 +60,7 @@ class FastHead(Tensors):
 class GradientLearner(Learner):
     """Base of the methods with an inner loop.
 
-    Args:
-        config: settings of the method.
-        backbone: the network that gives the features; default: built from ``config.backbone``. Unless
-            ``statistics`` is ``running``, its BatchNorm layers are changed in place.
+    Unless ``statistics`` is ``running``, the BatchNorm layers of the backbone are changed in place.
 
     Raises:
         MissingExtraError: learn2learn is not installed.
@@ -72,9 +68,11 @@ class GradientLearner(Learner):
 
     config: GradientConfig
 
-    def __init__(self, config: GradientConfig, backbone: Backbone | None = None) -> None:
+    def build(self) -> None:
+        """See :meth:`Learner.build`."""
         learn2learn()
-        super().__init__(config, backbone)
+        super().build()
+        config = self.config
         self.transductive = config.statistics == "transductive"
         self.backbone.requires_grad_(config.train_backbone)
         if config.statistics != "running":
@@ -189,20 +187,21 @@ class MAML(GradientLearner):
         al., "Fast Context Adaptation via Meta-Learning" (CAVIA), ICML 2019, https://arxiv.org/abs/1810.03642
     """
 
-    config: InnerConfig
+    config: MAMLConfig
 
-    def __init__(self, config: InnerConfig, backbone: Backbone | None = None) -> None:
-        super().__init__(config, backbone)
+    def build(self) -> None:
+        """See :meth:`Learner.build`."""
+        super().build()
         # the FiLM-ed view shares the backbone: hidden from the modules, so that its weights are listed once
         self._filmed: tuple[FiLMedNetwork, ...] = ()
         self.film_start: Tensor | None
-        if config.inner == "all":
+        if self.config.inner == "all":
             self.film_start = None
             return
-        self._filmed = (self.backbone.inject(config.sites),)
+        self._filmed = (self.backbone.inject(self.config.sites),)
         sites = self.filmed.sites
         identity = sites.flatten(sites.identity())
-        if config.film_start == "learned":
+        if self.config.film_start == "learned":
             self.film_start = nn.Parameter(identity)
         else:
             self.register_buffer("film_start", identity, persistent=False)
@@ -310,12 +309,13 @@ class MetaSGD(MAML):
         Li et al., "Meta-SGD: Learning to Learn Quickly for Few-Shot Learning", 2017, https://arxiv.org/abs/1707.09835
     """
 
-    config: MetaSGDConfig
+    config: MetaSGDConfig  # type: ignore[assignment]  # the same settings, under another name
 
-    def __init__(self, config: MetaSGDConfig, backbone: Backbone | None = None) -> None:
-        super().__init__(config, backbone)
-        changed = self.start(self.backbone, self.start_of_head(config.way or 1)).parameters()
-        self.rates = nn.ParameterList(torch.full_like(each.detach(), config.inner_rate) for each in changed)
+    def build(self) -> None:
+        """See :meth:`Learner.build`."""
+        super().build()
+        changed = self.start(self.backbone, self.start_of_head(self.config.way or 1)).parameters()
+        self.rates = nn.ParameterList(torch.full_like(each.detach(), self.config.inner_rate) for each in changed)
 
     def algorithm(self, start: FastNetwork, first_order: bool) -> Any:
         """See :meth:`MAML.algorithm`."""

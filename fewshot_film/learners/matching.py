@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fewshot_film.config.learners import MatchingConfig
-from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.film_learner import FilmLearner
 from fewshot_film.learners.support import at_least_float32, check_support
 
@@ -23,9 +22,10 @@ class MatchingNetworks(FilmLearner):
 
     config: MatchingConfig
 
-    def __init__(self, config: MatchingConfig, backbone: Backbone | None = None) -> None:
-        super().__init__(config, backbone)
-        self.scale = nn.Parameter(torch.tensor(config.scale), requires_grad=config.learn_scale)
+    def build(self) -> None:
+        """See :meth:`Learner.build`."""
+        super().build()
+        self.scale = nn.Parameter(torch.tensor(self.config.scale), requires_grad=self.config.learn_scale)
 
     def fit_head(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> MatchingHead:
         """Keep the support set's directions; see :meth:`FilmLearner.fit_head`."""

@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fewshot_film.config.learners import PrototypesConfig
-from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.film_learner import FilmLearner
 from fewshot_film.learners.support import class_means
 
@@ -23,9 +22,10 @@ class PrototypicalNetworks(FilmLearner):
 
     config: PrototypesConfig
 
-    def __init__(self, config: PrototypesConfig, backbone: Backbone | None = None) -> None:
-        super().__init__(config, backbone)
-        self.scale = nn.Parameter(torch.tensor(config.scale)) if config.learn_scale else None
+    def build(self) -> None:
+        """See :meth:`Learner.build`."""
+        super().build()
+        self.scale = nn.Parameter(torch.tensor(self.config.scale)) if self.config.learn_scale else None
 
     def fit_head(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> PrototypeHead:
         """Average the features of every class; see :meth:`FilmLearner.fit_head`."""

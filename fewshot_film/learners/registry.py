@@ -9,23 +9,7 @@ from typing import Any
 
 import torch
 
-from fewshot_film.config.learners import (
-    ANILConfig,
-    BackboneConfig,
-    CNAPSConfig,
-    FineTuningConfig,
-    FiTConfig,
-    LDAConfig,
-    LearnerConfig,
-    MAMLConfig,
-    MatchingConfig,
-    MetaSGDConfig,
-    PrototypesConfig,
-    QDAConfig,
-    RelationConfig,
-    SimpleCNAPSConfig,
-    TransductiveCNAPSConfig,
-)
+from fewshot_film.config.learners import BackboneConfig, LearnerConfig
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.cnaps import CNAPS
 from fewshot_film.learners.discriminants import LDA, QDA
@@ -44,19 +28,22 @@ from fewshot_film.run.errors import SavedModelError
 from fewshot_film.run.saved_model import SavedModel, load_model, save_model
 
 LEARNERS: dict[type[LearnerConfig], type[Learner]] = {
-    SimpleCNAPSConfig: SimpleCNAPS,
-    CNAPSConfig: CNAPS,
-    TransductiveCNAPSConfig: TransductiveCNAPS,
-    PrototypesConfig: PrototypicalNetworks,
-    MatchingConfig: MatchingNetworks,
-    RelationConfig: RelationNetworks,
-    LDAConfig: LDA,
-    QDAConfig: QDA,
-    FiTConfig: FiT,
-    FineTuningConfig: FineTuning,
-    MAMLConfig: MAML,
-    ANILConfig: ANIL,
-    MetaSGDConfig: MetaSGD,
+    learner.config_class(): learner
+    for learner in (
+        SimpleCNAPS,
+        CNAPS,
+        TransductiveCNAPS,
+        PrototypicalNetworks,
+        MatchingNetworks,
+        RelationNetworks,
+        LDA,
+        QDA,
+        FiT,
+        FineTuning,
+        MAML,
+        ANIL,
+        MetaSGD,
+    )
 }
 """The learner of every configuration."""
 

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from fewshot_film.config.learners import RelationConfig
-from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.film_learner import FilmLearner
 from fewshot_film.learners.support import at_least_float32, check_support, class_means
 
@@ -24,9 +23,10 @@ class RelationNetworks(FilmLearner):
 
     config: RelationConfig
 
-    def __init__(self, config: RelationConfig, backbone: Backbone | None = None) -> None:
-        super().__init__(config, backbone)
-        self.compare = RelationModule(self.backbone.feature_dim, config.hidden_dim)
+    def build(self) -> None:
+        """See :meth:`Learner.build`."""
+        super().build()
+        self.compare = RelationModule(self.backbone.feature_dim, self.config.hidden_dim)
 
     def fit_head(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> RelationHead:
         """Average the features of every class; see :meth:`FilmLearner.fit_head`."""

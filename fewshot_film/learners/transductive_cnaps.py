@@ -24,7 +24,6 @@ import torch
 from torch import Tensor, nn
 
 from fewshot_film.config.learners import TransductiveCNAPSConfig
-from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.film_learner import FilmFeatures
 from fewshot_film.learners.simple_cnaps import CovarianceWeights, MahalanobisClassifier, fit_mahalanobis
 from fewshot_film.learners.support import at_least_float32, check_finite, class_means
@@ -39,9 +38,10 @@ class TransductiveCNAPS(FilmFeatures):
     config: TransductiveCNAPSConfig
     transductive = True
 
-    def __init__(self, config: TransductiveCNAPSConfig, backbone: Backbone | None = None) -> None:
-        super().__init__(config, backbone)
-        self.task_encoder = None if self.set_encoder is None else TaskEncoder(config.code_dim)
+    def build(self) -> None:
+        """See :meth:`Learner.build`."""
+        super().build()
+        self.task_encoder = None if self.set_encoder is None else TaskEncoder(self.config.code_dim)
 
     def fit_head(self, features: Tensor, labels: Tensor) -> MahalanobisClassifier:
         """Simple CNAPS's head, with class covariances divided by their number of pictures; before any refinement."""
