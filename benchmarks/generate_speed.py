@@ -22,8 +22,7 @@ import torch
 
 from clevr.commands.generate import GenerateConfig, make_images, make_questions, make_scenes
 from clevr.commands.generate import run as generate
-from clevr.data.chunks import Chunk
-from clevr.data.writer import encode_png
+from clevr.data.writer import Chunk, encode_png
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import write_result
 from fewshot_film.run.workers import available_cores

@@ -28,9 +28,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from clevr.data.errors import DataError
-from clevr.data.json_records import JsonRecords
 from clevr.data.reader import ClevrSplit
-from clevr.data.records import RecordError, parse_question, parse_scene
+from clevr.data.records import JsonRecords, RecordError, parse_question, parse_scene
 from clevr.questions import parse as parse_text
 from clevr.questions import tokenize
 from clevr.questions.realizer import realize

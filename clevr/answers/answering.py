@@ -14,7 +14,7 @@ from torch import Tensor
 
 from clevr.answers.predict import read_question
 from clevr.data.errors import DataError, DataNotFoundError
-from clevr.data.pictures import fit_picture
+from clevr.data.pictures import fit_picture, to_pixels
 from clevr.questions.batch import build_prefix_tree
 from clevr.questions.tokens import ANSWER_WORDS
 from clevr.reasoning.network import FiLMReasoner
@@ -132,8 +132,6 @@ class Answerer:
                 f"the model reads features of shape {expected}, the extractor ({extractor.config.layer} of "
                 f"{extractor.config.backbone} at {extractor.config.size} pixels) gives {extractor.shape}"
             )
-        from clevr.data.backbone import to_pixels  # here, as torchvision takes its time to import
-
         pixels = torch.from_numpy(to_pixels(self.picture, extractor.config.size).copy())
         return self.reasoner.see(extractor(pixels[None].to(extractor.mean.device)).to(self._device))
 

@@ -142,7 +142,7 @@ def _write(text: str, config: EvaluateConfig, results: dict[str, Any] | None) ->
 
 
 def _write_sheet(config: EvaluateConfig, table: QuestionTable, answers: NDArray[np.int64]) -> None:
-    from clevr.answers.sheet import answer_sheet
+    from clevr.data.contact_sheet import answer_sheet
     from clevr.data.reader import ClevrSplit
     from fewshot_film.run.files import write_atomically
 

@@ -11,16 +11,15 @@ from tqdm import tqdm
 
 from clevr.data.errors import DataNotFoundError
 from clevr.data.feature_config import RANDOM, ExtractorConfig
-from clevr.data.layout import SplitFiles, list_splits
+from clevr.data.layout import SplitFiles, list_splits, open_storage
 from clevr.data.reader import ClevrSplit
-from clevr.data.storage import open_storage
 from fewshot_film.images import is_image_name
 from fewshot_film.run.progress import hides_bars
 from fewshot_film.run.settings import OnDevice, at_least
 
 if TYPE_CHECKING:
-    from clevr.data.backbone import Extractor, PictureBatches
-    from clevr.data.feature_writer import FeatureWriter
+    from clevr.data.backbone import Extractor, ImageBatches
+    from clevr.data.feature_store import FeatureWriter
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +58,8 @@ def run(config: FeaturesConfig) -> None:
         FeatureStoreError: the folder holds other features, or there is no room.
         RunFolderError: another process writes to the folder.
     """
-    from clevr.data.backbone import Extractor, PictureBatches
-    from clevr.data.feature_writer import FeatureWriter
+    from clevr.data.backbone import Extractor, ImageBatches
+    from clevr.data.feature_store import FeatureWriter
     from fewshot_film.run.config import plain
     from fewshot_film.run.device import choose_device
     from fewshot_film.run.files import FolderLock
@@ -74,11 +73,11 @@ def run(config: FeaturesConfig) -> None:
     extractor.to(choose_device(config.device))
     with FolderLock(config.out):
         writer = FeatureWriter(config.out, names, extractor.shape, config.dtype, settings)
-        _extract(config, extractor, writer, PictureBatches(split, names, config.batch_size, config.extractor.size))
+        _extract(config, extractor, writer, ImageBatches(split, names, config.batch_size, config.extractor.size))
     logger.info("%s is complete: %d pictures", config.out, len(names))
 
 
-def _extract(config: FeaturesConfig, extractor: Extractor, writer: FeatureWriter, batches: PictureBatches) -> None:
+def _extract(config: FeaturesConfig, extractor: Extractor, writer: FeatureWriter, batches: ImageBatches) -> None:
     """Add the rows that are not there yet."""
     from fewshot_film.run.loading import loaded
 

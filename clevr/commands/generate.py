@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from clevr.data.chunks import Chunk, ChunkContent, ChunkStore, select_chunks, split_into_chunks
+from clevr.data.writer import Chunk, ChunkContent, ChunkStore, select_chunks, split_into_chunks
 from clevr.questions.families import FAMILIES
 from clevr.questions.question import Question
 from clevr.questions.writer import write_questions

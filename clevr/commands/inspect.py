@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from clevr.data.contact_sheet import SheetEntry, contact_sheet
 from clevr.data.errors import DataNotFoundError
 from clevr.data.layout import list_splits
 from clevr.data.reader import ClevrSplit
-from clevr.data.sheet import Entry, contact_sheet
 from clevr.data.survey import ATTRIBUTES, Survey, survey
 from clevr.questions.families import FAMILIES
 from clevr.questions.programs import QUESTION_TYPES, Node, question_type
@@ -162,7 +162,7 @@ def _write_sheet(split: ClevrSplit, path: Path, config: InspectConfig) -> None:
     if not names:
         raise DataNotFoundError(f"the split {split.files.split!r} has no pictures for a contact sheet")
     step = max(1, len(names) // config.pictures)
-    entries = {name: Entry(name, split.load_picture(name)) for name in names[::step][: config.pictures]}
+    entries = {name: SheetEntry(name, split.load_picture(name)) for name in names[::step][: config.pictures]}
     for question in split.questions() if split.files.questions else ():
         entry = entries.get(question.image_filename)
         if entry and len(entry.questions) < config.questions:

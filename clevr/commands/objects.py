@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from clevr.data.chunks import Chunk, GenerateError, split_into_chunks
-from clevr.data.writer import encode_png
+from clevr.data.writer import Chunk, GenerateError, encode_png, split_into_chunks
 from clevr.world.scene import COLORS, MATERIALS, SHAPES
 from fewshot_film.run.files import in_the_making, write_json_atomically
 from fewshot_film.run.progress import hides_bars

@@ -144,9 +144,9 @@ def _add_model(report: Report, config: ReportConfig) -> None:
     from clevr.analysis.subject import Subject
     from clevr.answers.predict import predict
     from clevr.answers.scores import evaluate
-    from clevr.answers.sheet import answer_sheet
     from clevr.config import TrainConfig
     from clevr.data.batches import load_reasoning_data
+    from clevr.data.contact_sheet import answer_sheet
     from clevr.data.reader import ClevrSplit
     from clevr.reasoning.loading import load
     from fewshot_film.run.device import choose_device

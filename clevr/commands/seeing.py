@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from clevr.config import SeeingConfig, TrainConfig
-from clevr.data.array_file import load_arrays, save_arrays
 from clevr.data.batches import ReasoningData
 from clevr.data.supervision import COLUMN, RIGHT
+from clevr.data.table import load_arrays, save_arrays
 from clevr.reasoning.network import FiLMReasoner
 from clevr.reasoning.training import SeeingTraining, is_object
 from clevr.world.augmentation import Augmentation, augment

@@ -13,8 +13,16 @@ from clevr.commands.calibrate import training_familiarity
 from clevr.commands.seeing import learn_to_see, look_once
 from clevr.commands.unused import check_used
 from clevr.config import ClevrDataConfig, TrainConfig
-from clevr.data.batches import ReasoningData, in_order, load_reasoning_data, unknown_token
-from clevr.data.training_batches import Changes, FreshBatches, PictureBatches, TrainingBatches
+from clevr.data.batches import (
+    Changes,
+    FreshQuestionBatches,
+    ReasoningData,
+    StoredQuestionBatches,
+    TrainingBatches,
+    in_order,
+    load_reasoning_data,
+    unknown_token,
+)
 from clevr.questions.programs import QUESTION_TYPES
 from clevr.reasoning.loading import load, save_reasoner
 from clevr.reasoning.network import FiLMReasoner
@@ -102,7 +110,7 @@ def _reads_scenes(config: TrainConfig) -> bool:
     return config.data.fresh or config.seeing is not None or any(weights)
 
 
-def _batches(config: TrainConfig, data: ReasoningData, reasoner: FiLMReasoner) -> PictureBatches:
+def _batches(config: TrainConfig, data: ReasoningData, reasoner: FiLMReasoner) -> TrainingBatches:
     effects = config.effects
     changes_pictures = config.seeing is None and any(vars(effects).values())
     changes = Changes(
@@ -111,8 +119,8 @@ def _batches(config: TrainConfig, data: ReasoningData, reasoner: FiLMReasoner) -
         unknown_token(reasoner.vocabulary),
     )
     if config.data.fresh:
-        return FreshBatches(data, reasoner.vocabulary, config.data, config.loop.seed, changes)
-    return TrainingBatches(data, config.data, config.loop.seed, changes)
+        return FreshQuestionBatches(data, reasoner.vocabulary, config.data, config.loop.seed, changes)
+    return StoredQuestionBatches(data, config.data, config.loop.seed, changes)
 
 
 def _data(data: ClevrDataConfig, split: str, reasoner: FiLMReasoner, *, with_scenes: bool) -> ReasoningData:

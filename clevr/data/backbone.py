@@ -11,14 +11,13 @@ from typing import cast
 import numpy as np
 import torch
 import torchvision
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 from clevr.data.feature_config import RANDOM, ExtractorConfig
+from clevr.data.pictures import to_pixels
 from clevr.data.reader import ClevrSplit
-from fewshot_film.images import IMAGENET_MEAN, IMAGENET_STD, upright
+from fewshot_film.images import IMAGENET_MEAN, IMAGENET_STD
 from fewshot_film.run.errors import UserError
 from fewshot_film.run.help import suggestion
 from fewshot_film.run.saved_model import fetch_state_dict, read_state_dict
@@ -92,13 +91,7 @@ class Extractor(nn.Module):
         return digest.hexdigest()
 
 
-def to_pixels(picture: Image.Image, size: int) -> NDArray[np.uint8]:
-    """A picture as the network reads it: RGB, stretched to ``size x size`` by bicubic interpolation, ``(3, H, W)``."""
-    resized = upright(picture, "the image").resize((size, size), Image.Resampling.BICUBIC)
-    return np.asarray(resized).transpose(2, 0, 1)
-
-
-class PictureBatches:
+class ImageBatches:
     """Pictures of a split by number, decoded and stretched; batch ``i`` is a function of ``i``.
 
     Args:

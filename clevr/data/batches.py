@@ -1,9 +1,15 @@
-"""The questions and pictures of a split, and batches of them in which each picture is there once."""
+"""The questions and images of a split, and batches of them: in order to evaluate, drawn at random to train.
+
+In a batch each image is there once. Batch i of a training is a function of the seed and i.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +18,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clevr.config import ReasonerConfig
+from clevr.config import ClevrDataConfig, ReasonerConfig
 from clevr.data.errors import DataError
+from clevr.data.feature_store import open_features
 from clevr.data.pictures import load_pictures
 from clevr.data.reader import ClevrSplit
-from clevr.data.supervision import Supervision, read_supervision
+from clevr.data.supervision import Supervision, mark_program_encoding, mark_referents, read_supervision
 from clevr.data.table import QuestionTable
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
-from clevr.questions.tokens import SPECIAL_TOKENS, UNK, Vocabulary
+from clevr.questions.families import FAMILIES, Family
+from clevr.questions.question import Question
+from clevr.questions.tokens import ANSWER_WORDS, SPECIAL_TOKENS, UNK, Vocabulary
+from clevr.questions.writer import write_questions
+from clevr.world.augmentation import Augmentation, augment
+from fewshot_film.errors import InvalidValueError
 from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.seeding import generator, numpy_generator
 
 
 @dataclass(frozen=True)
@@ -102,25 +115,30 @@ def load_reasoning_data(
     """
     if features and model.inputs == "pixels":
         raise ConfigError(f"the model reads pixels and would not use the features in {features}; leave `features` out")
-    files = ClevrSplit.open(root, split, humans=humans)
-    cache = cache or (root.parent / f"{root.stem}-cache" if root.is_file() else root / "cache")
-    table = files.table(cache)
-    if len(table) == 0:
-        raise DataError(str(root), f"split {split}", "holds no questions; generate or get some")
-    names = list(table.images)
-    pictures: Any
-    if model.inputs == "features":
-        from clevr.data.feature_store import open_features
+    files, cache = ClevrSplit.open(root, split, humans=humans), cache or _cache_of(root)
+    table = _read_table(files, cache)
+    names, aspect = list(table.images), model.height / model.width
+    pictures = _load_pictures(files, names, model, features, cache)
+    supervision = read_supervision(files, names, aspect, cache, with_referents=with_referents) if with_scenes else None
+    return ReasoningData(table, *_encode(table, vocabulary), pictures, supervision)
 
-        pictures = open_features(features, split, names, (model.input_maps, model.height, model.width))
-    else:
-        pictures = load_pictures(files, names, model.width, model.height, cache)
-    tokens, ends = _encode(table, vocabulary)
-    if not with_scenes:
-        return ReasoningData(table, tokens, ends, pictures)
-    aspect = model.height / model.width
-    supervision = read_supervision(files, names, aspect, cache, with_referents=with_referents)
-    return ReasoningData(table, tokens, ends, pictures, supervision)
+
+def _cache_of(root: Path) -> Path:
+    return root.parent / f"{root.stem}-cache" if root.is_file() else root / "cache"
+
+
+def _read_table(split: ClevrSplit, cache: Path) -> QuestionTable:
+    table = split.table(cache)
+    if len(table) == 0:
+        root, name = split.files.storage.root, split.files.split
+        raise DataError(str(root), f"split {name}", "holds no questions; generate or get some")
+    return table
+
+
+def _load_pictures(split: ClevrSplit, names: list[str], model: ReasonerConfig, features: str, cache: Path) -> Any:
+    if model.inputs == "features":
+        return open_features(features, split.files.split, names, (model.input_maps, model.height, model.width))
+    return load_pictures(split, names, model.width, model.height, cache)
 
 
 def _encode(table: QuestionTable, vocabulary: Vocabulary) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
@@ -158,3 +176,188 @@ def in_order(
 def unknown_token(vocabulary: Vocabulary) -> int:
     """Number of the token that stands for unknown words."""
     return vocabulary.number(UNK)
+
+
+CURRICULUM = (
+    "zero_hop",
+    "one_hop",
+    "single_or",
+    "comparison",
+    "compare_integer",
+    "same_relate",
+    "single_and",
+    "two_hop",
+    "three_hop",
+)
+"""The groups of question families in the order in which a curriculum lets them in."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Random changes of training batches."""
+
+    effects: Augmentation | None = None
+    """Of the pictures."""
+    unknown_words: float = 0.0
+    """Share of the words that become the unknown token."""
+    unknown: int = 0
+    """Number of that token."""
+
+
+NO_CHANGES = Changes()
+
+
+class TrainingBatches(ABC):
+    """Training batches by number: all pictures once a pass, each with some questions.
+
+    Args:
+        images: which pictures, positions in those of the split.
+        config: how many pictures in a batch, how many questions about each, and from when on which.
+        changes: random changes of pictures and questions.
+        seed: what is drawn depends on it and on the number of the batch alone.
+    """
+
+    def __init__(self, images: NDArray[np.int64], config: ClevrDataConfig, seed: int, changes: Changes) -> None:
+        self.images, self.config, self.seed, self.changes = images, config, seed, changes
+        self.pictures = min(config.pictures, len(images))
+        self.per_epoch = len(images) // self.pictures
+
+    def __getitem__(self, index: int) -> QuestionBatch:
+        """The batch number ``index``."""
+        epoch, place = divmod(index, self.per_epoch)
+        batch = self.ask(index, self.images[_epoch(self, epoch)[place]])
+        if self.changes.effects is None:
+            return batch
+        changed = augment(batch.pictures, self.changes.effects, generator(self.seed, "effects", index))
+        return dataclasses.replace(batch, pictures=changed)
+
+    @abstractmethod
+    def ask(self, index: int, images: NDArray[np.int64]) -> QuestionBatch:
+        """Questions about some pictures, drawn for the batch number ``index``."""
+
+    def hide(self, index: int, questions: list[NDArray[np.int16]]) -> list[NDArray[np.int16]]:
+        """Questions with some words hidden behind the unknown token, if that is asked for."""
+        share, unknown = self.changes.unknown_words, self.changes.unknown
+        if not share:
+            return questions
+        rng = numpy_generator(self.seed, "unknown words", index)
+        return [np.where(rng.random(len(question)) < share, np.int16(unknown), question) for question in questions]
+
+    def families(self, index: int) -> frozenset[int]:
+        """Numbers of the question families that the batch may ask."""
+        curriculum = self.config.curriculum
+        known = len(CURRICULUM) if index >= curriculum else 1 + len(CURRICULUM) * index // curriculum
+        return _families(known)
+
+
+class StoredQuestionBatches(TrainingBatches):
+    """Batches of the questions in the files.
+
+    Args:
+        data: the split.
+        config: see :class:`TrainingBatches`; and which share of the questions.
+        seed: see :class:`TrainingBatches`.
+        changes: see :class:`TrainingBatches`.
+    """
+
+    def __init__(self, data: ReasoningData, config: ClevrDataConfig, seed: int, changes: Changes = NO_CHANGES) -> None:
+        self.data = data
+        used = np.arange(len(data))
+        if config.fraction < 1:
+            count = max(1, round(config.fraction * len(data)))
+            used = np.sort(numpy_generator(seed, "fraction").permutation(len(data))[:count])
+        image = data.table.image[used]
+        order = np.argsort(image, kind="stable")
+        images, starts = np.unique(image[order], return_index=True)
+        self.by_image = dict(zip(images.tolist(), np.split(used[order], starts[1:]), strict=True))
+        super().__init__(images.astype(np.int64), config, seed, changes)
+
+    def ask(self, index: int, images: NDArray[np.int64]) -> QuestionBatch:
+        """See :meth:`TrainingBatches.ask`."""
+        rng = numpy_generator(self.seed, "questions", index)
+        families = np.array(sorted(self.families(index)))
+        numbers = np.concatenate([self._some(self.by_image[image], families, rng) for image in images.tolist()])
+        return self.data.batch(numbers, self.hide(index, [self.data.question(number) for number in numbers]))
+
+    def _some(
+        self, numbers: NDArray[np.int64], families: NDArray[np.int64], rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """Some questions of a picture; of a picture with none that may be asked, the one with the shortest program."""
+        family = self.data.table.family[numbers]
+        may_be_asked = (family < 0) | np.isin(family, families)
+        if not may_be_asked.any():
+            return numbers[[self.data.table.program_length[numbers].argmin()]]
+        numbers = numbers[may_be_asked]
+        if len(numbers) <= self.config.questions:
+            return numbers
+        return rng.choice(numbers, self.config.questions, replace=False)
+
+
+class FreshQuestionBatches(TrainingBatches):
+    """Batches of new questions about the scenes in every pass.
+
+    Args:
+        data: the split, with scenes.
+        vocabulary: what the words are numbered by.
+        config: see :class:`TrainingBatches`.
+        seed: see :class:`TrainingBatches`.
+        changes: see :class:`TrainingBatches`.
+
+    Raises:
+        ValueError: the split was read without scenes.
+    """
+
+    def __init__(
+        self,
+        data: ReasoningData,
+        vocabulary: Vocabulary,
+        config: ClevrDataConfig,
+        seed: int,
+        changes: Changes = NO_CHANGES,
+    ) -> None:
+        if data.supervision is None:
+            raise InvalidValueError("fresh questions are asked about scenes; read the split with_scenes")
+        self.data, self.vocabulary = data, vocabulary
+        self.supervision = data.supervision
+        super().__init__(np.arange(len(self.supervision.scenes)), config, seed, changes)
+
+    def ask(self, index: int, images: NDArray[np.int64]) -> QuestionBatch:
+        """See :meth:`TrainingBatches.ask`."""
+        families = [FAMILIES[number] for number in sorted(self.families(index))]
+        asked = [self._questions(index, image, families) for image in images.tolist()]
+        picture = np.repeat(np.arange(len(images)), [len(questions) for questions in asked])
+        questions = [question for some in asked for question in some]
+        scenes = [self.supervision.scenes[image] for image in images[picture].tolist()]
+        about = [mark_referents(question, scene) for question, scene in zip(questions, scenes, strict=True)]
+        encoded = [np.asarray(self.vocabulary.encode(question.question), np.int16) for question in questions]
+        answers = [ANSWER_WORDS.index(str(question.answer)) for question in questions]
+        return QuestionBatch(
+            torch.from_numpy(np.asarray(self.data.pictures[images])),
+            torch.from_numpy(picture),
+            build_prefix_tree(self.hide(index, encoded)),
+            torch.tensor(answers),
+            torch.from_numpy(self.supervision.described[images]),
+            torch.from_numpy(np.stack(about)),
+            torch.from_numpy(np.stack([mark_program_encoding(question) for question in questions])),
+        )
+
+    def _questions(self, index: int, image: int, families: list[Family]) -> list[Question]:
+        """So many questions as asked for, of different families as long as there are any left."""
+        rng = numpy_generator(self.seed, "fresh", index, image)
+        scene, found = self.supervision.scenes[image], list[Question]()
+        while len(found) < self.config.questions:
+            more = write_questions(scene, rng, min(self.config.questions - len(found), len(families)), families)
+            found += more or write_questions(scene, rng, self.config.questions - len(found))
+        return found
+
+
+@lru_cache(maxsize=16)
+def _families(num_groups: int) -> frozenset[int]:
+    return frozenset(family.index for family in FAMILIES if family.group in CURRICULUM[:num_groups])
+
+
+@lru_cache(maxsize=4)
+def _epoch(batches: TrainingBatches, epoch: int) -> NDArray[np.int64]:
+    """Places of the pictures of every batch of one pass, ``(batches, pictures)``."""
+    order = numpy_generator(batches.seed, "clevr epoch", epoch).permutation(len(batches.images))
+    return order[: batches.per_epoch * batches.pictures].reshape(batches.per_epoch, batches.pictures)

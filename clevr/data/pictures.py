@@ -52,6 +52,12 @@ def fit_picture(picture: Image.Image, width: int, height: int) -> NDArray[np.uin
     return np.ascontiguousarray(rows[:, top : top + height])
 
 
+def to_pixels(picture: Image.Image, size: int) -> NDArray[np.uint8]:
+    """A picture as torchvision's networks read it: RGB, ``(3, size, size)``, stretched by bicubic interpolation."""
+    resized = upright(picture, "the image").resize((size, size), Image.Resampling.BICUBIC)
+    return np.asarray(resized).transpose(2, 0, 1)
+
+
 def load_pictures(
     split: ClevrSplit, filenames: Sequence[str], width: int, height: int, cache: Path
 ) -> NDArray[np.uint8]:

@@ -11,10 +11,8 @@ from typing import Any
 from PIL import Image
 
 from clevr.data.errors import DataError, DataNotFoundError
-from clevr.data.json_records import JsonRecords
-from clevr.data.layout import HOW_TO_GET, SplitFiles, find_split
-from clevr.data.records import parse_questions, parse_scenes
-from clevr.data.storage import DAMAGED_ZIP, FolderStorage
+from clevr.data.layout import DAMAGED_ZIP, HOW_TO_GET, FolderStorage, SplitFiles, find_split
+from clevr.data.records import JsonRecords, parse_questions, parse_scenes
 from clevr.data.table import QuestionTable
 from clevr.questions.question import Question
 from clevr.world.scene import Scene

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clevr.data.array_file import load_arrays, save_arrays
 from clevr.data.errors import DataError
 from clevr.data.reader import ClevrSplit
+from clevr.data.table import load_arrays, save_arrays
 from clevr.questions.program_encoding import FIELDS as HOP_FIELDS
 from clevr.questions.program_encoding import MAX_HOPS, encode_program, trace_hops
 from clevr.questions.programs import ProgramError

@@ -11,8 +11,8 @@ from typing import IO, Any
 
 from PIL import Image
 
-from clevr.data.chunks import PNG_END
 from clevr.data.reader import ClevrSplit
+from clevr.data.writer import PNG_END
 from clevr.questions.programs import ProgramError, execute
 from clevr.questions.question import Question
 from clevr.questions.tokens import tokenize

@@ -1,10 +1,22 @@
-"""Write scenes, questions and pictures in CLEVR's format; every file is there whole or not at all."""
+"""Data sets in CLEVR's format written: a file whole or not at all, and a whole set chunk by chunk.
+
+A chunk of a set in the making is a range of scenes. Its pictures are put in their final place, each in one move; then
+its scenes and questions are published as one part file, again in one move. A chunk is done when its part is there and
+its pictures are whole; when all are done the parts are merged and removed. So a run that is killed at any moment leaves
+nothing that the next run does not either use or write again, and since every chunk is a function of the settings and
+its range alone, it does not matter which run or machine made it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import io
+import itertools
 import json
-from collections.abc import Iterable, Mapping
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from clevr.data.errors import DataError
+from clevr.data.layout import image_filename, images_name, questions_name, scenes_name
+from clevr.data.records import JsonRecords
 from clevr.questions.question import Question
 from clevr.world.scene import Scene
-from fewshot_film.run.files import write_atomically
+from fewshot_film.run.errors import ConfigError, UserError
+from fewshot_film.run.files import write_atomically, write_json_atomically, write_text_atomically
 
 LICENSE = "Creative Commons Attribution (CC-BY 4.0)"
 COMPRESS_LEVEL = 2
@@ -83,3 +99,213 @@ def encode_png(pixels: NDArray[np.uint8]) -> bytes:
         buffer, format="png", compress_level=COMPRESS_LEVEL
     )
     return buffer.getvalue()
+
+
+PNG_END = b"IEND\xaeB`\x82"
+
+
+class GenerateError(UserError):
+    """A set that cannot be written: no room, no permission, or a folder that holds another set."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Scenes ``start`` to ``stop - 1`` of a split."""
+
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class ChunkContent:
+    """What a chunk holds."""
+
+    scenes: Sequence[Scene]
+    questions: Sequence[Question]
+    pictures: NDArray[np.uint8]
+    """``(N, 3, H, W)``, in the order of ``scenes``."""
+
+
+class ChunkStore:
+    """The folder of a data set and the part of it that is done.
+
+    Args:
+        root: folder of the data set.
+        split: name of the split.
+        settings: everything the content depends on, as plain JSON; kept in the info block for good.
+        chunks: the ranges that make up the whole split.
+        date: for the info block.
+    """
+
+    def __init__(
+        self, root: Path, split: str, settings: Mapping[str, Any], chunks: Sequence[Chunk], date: str = ""
+    ) -> None:
+        self.root = root
+        self.split = split
+        self.chunks = chunks
+        self._info = info_block(split, date=date, generator=dict(settings))
+        self._work = root / ".generate" / split
+        self._images = root / images_name(split)
+        self._merged = {"scenes": root / scenes_name(split), "questions": root / questions_name(split)}
+
+    def begin(self) -> None:
+        """Make the folders, or see that what is there was begun with the same settings.
+
+        Raises:
+            GenerateError: it was not, or the folder cannot be written to.
+        """
+        for key, path in self._merged.items():
+            if path.exists():
+                self._compare(_read_info(path, key), path)
+        with _named_errors(self.root):
+            self._images.mkdir(parents=True, exist_ok=True)
+            self._work.mkdir(parents=True, exist_ok=True)
+            note = self._work / "info.json"
+            if not note.exists():
+                write_json_atomically(note, self._info)
+        self._compare(json.loads(note.read_text(encoding="utf-8")), note)
+
+    @property
+    def is_merged(self) -> bool:
+        """Whether the split's final files are there."""
+        return all(path.exists() for path in self._merged.values())
+
+    def is_done(self, chunk: Chunk) -> bool:
+        """Whether a chunk need not be made (again)."""
+        has_records = self.is_merged or self._part(chunk).exists()
+        return has_records and all(_is_whole_png(path) for path in self._pictures(chunk))
+
+    def publish(self, chunk: Chunk, made: ChunkContent) -> None:
+        """Write a chunk: the pictures first, then the part that says they are there.
+
+        Raises:
+            GenerateError: no room, or no permission.
+        """
+        temporary = self._work / f"picture-{chunk.start:06d}-{os.getpid()}.tmp"
+        part = self._part(chunk)
+        with _named_errors(self.root):
+            for path, pixels in zip(self._pictures(chunk), made.pictures, strict=True):
+                temporary.write_bytes(encode_png(pixels))
+                temporary.replace(path)
+            head = json.dumps({"info": self._info, "scenes": len(made.scenes)})
+            lines = [head, *map(json_line, made.scenes), *map(json_line, made.questions)]
+            write_text_atomically(part, "\n".join(lines) + "\n")
+
+    def finish(self) -> bool:
+        """Merge the parts if all are there, and remove what is only needed on the way.
+
+        Returns:
+            Whether the split is complete.
+        Raises:
+            GenerateError: no room, no permission, or a part was made with other settings.
+        """
+        if not self.is_merged and not self._merge():
+            return False
+        shutil.rmtree(self._work, ignore_errors=True)  # another machine may be at it too
+        with contextlib.suppress(OSError):
+            self._work.parent.rmdir()  # unless another split is in the making
+        return True
+
+    def _merge(self) -> bool:
+        if not all(self._part(chunk).exists() for chunk in self.chunks):
+            return False
+        with _named_errors(self.root):
+            try:
+                for key, path in self._merged.items():
+                    write_lines(path, key, self._lines(key), self._info)
+            except FileNotFoundError:  # another machine was quicker, and has removed the parts
+                if not self.is_merged:
+                    raise
+        return True
+
+    def _lines(self, key: str) -> Iterator[str]:
+        """The scenes or the questions of all parts, as they are written there."""
+        for chunk in self.chunks:
+            with self._part(chunk).open(encoding="utf-8") as file:
+                head = json.loads(next(file))
+                self._compare(head["info"], self._part(chunk))
+                first, stop = (0, head["scenes"]) if key == "scenes" else (head["scenes"], None)
+                yield from (line.rstrip("\n") for line in itertools.islice(file, first, stop))
+
+    def _part(self, chunk: Chunk) -> Path:
+        return self._work / f"part-{chunk.start:06d}-{chunk.stop:06d}.jsonl"
+
+    def _pictures(self, chunk: Chunk) -> list[Path]:
+        return [self._images / image_filename(self.split, index) for index in range(chunk.start, chunk.stop)]
+
+    def _compare(self, there: Mapping[str, Any], where: Path) -> None:
+        """Refuse a folder that holds something else than these settings give."""
+        old, new = there.get("generator"), self._info["generator"]
+        if not isinstance(old, dict):
+            raise GenerateError(f"{where} was not made by this program; choose another --out")
+        if there == self._info:
+            return
+        flat = ({**there, **old}, {**self._info, **new})
+        names = [name for name in dict.fromkeys((*flat[0], *flat[1])) if name != "generator"]
+        differences = [
+            f"{name} is {flat[0].get(name)!r} there and {flat[1].get(name)!r} here"
+            for name in names
+            if flat[0].get(name) != flat[1].get(name)
+        ]
+        raise GenerateError(
+            f"{where} was made with other settings: {'; '.join(differences)}. "
+            "Use the same settings to go on with it, or choose another --out"
+        )
+
+
+def _read_info(path: Path, key: str) -> dict[str, Any]:
+    """The info block of a final file."""
+    records = JsonRecords(lambda: path.open("rb"), str(path), key)
+    try:
+        next(iter(records), None)
+    except DataError as error:
+        raise GenerateError(f"{error}. Choose another --out") from None
+    info = records.others.get("info")
+    return info if isinstance(info, dict) else {}
+
+
+def split_into_chunks(num_scenes: int, size: int) -> list[Chunk]:
+    """The ranges of ``size`` scenes that make up a split; the last may be shorter."""
+    return [Chunk(start, min(start + size, num_scenes)) for start in range(0, num_scenes, size)]
+
+
+def select_chunks(chunks: Sequence[Chunk], start: int, stop: int | None) -> list[Chunk]:
+    """The chunks of an index range, one machine's share of a split.
+
+    Raises:
+        ConfigError: the range is empty, goes beyond the split, or cuts a chunk in two.
+    """
+    num_scenes, size = chunks[-1].stop, len(chunks[0])
+    stop = num_scenes if stop is None else stop
+    if not 0 <= start < stop <= num_scenes:
+        raise ConfigError(f"the range --start {start} --stop {stop} is not within the {num_scenes} scenes")
+    for name, bound in (("start", start), ("stop", stop)):
+        if bound % size and bound != num_scenes:
+            raise ConfigError(f"--{name} {bound} cuts a chunk; expected a multiple of {size} or {num_scenes}")
+    return [chunk for chunk in chunks if start <= chunk.start and chunk.stop <= stop]
+
+
+def _is_whole_png(path: Path) -> bool:
+    """Whether a picture is there to its last byte."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-len(PNG_END), os.SEEK_END)
+            return file.read() == PNG_END
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _named_errors(root: Path) -> Iterator[None]:
+    """Say what to do where the disk is full or the folder cannot be written to."""
+    try:
+        yield
+    except OSError as error:
+        place = f" ({error.filename})" if error.filename else ""
+        raise GenerateError(
+            f"cannot write to {root}: {error.strerror or error}{place}. Make room or give permission, "
+            "and run the same command again: what is done is kept"
+        ) from error

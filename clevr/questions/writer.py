@@ -269,8 +269,7 @@ def write_questions(
 ) -> list[Question]:
     """Well-posed questions about a scene, each of another family, with balanced answers.
 
-    The questions depend on the scene, on the generator's state and on the arguments alone: seed the
-    generator from (seed, split, image index) and every scene's questions can be written anywhere.
+    They depend on the arguments and the generator's state alone: seed it from (seed, split, image index).
 
     Args:
         scene: the scene to ask about.

@@ -17,9 +17,9 @@ import pytest
 
 from clevr.cli import COMMANDS
 from clevr.commands.generate import GenerateConfig, make, make_questions, make_scenes, run
-from clevr.data.chunks import Chunk
 from clevr.data.reader import ClevrSplit
 from clevr.data.survey import survey
+from clevr.data.writer import Chunk
 from clevr.questions.programs import QUESTION_TYPES
 from fewshot_film.run.command import main
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clevr.data.array_file import load_arrays, save_arrays
+from clevr.data.table import load_arrays, save_arrays
 
 
 @pytest.mark.parametrize("compressed", [False, True])

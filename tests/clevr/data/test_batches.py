@@ -8,9 +8,17 @@ import pytest
 import torch
 
 from clevr.config import ClevrDataConfig
-from clevr.data.batches import ReasoningData, in_order, load_reasoning_data, unknown_token
+from clevr.data.batches import (
+    CURRICULUM,
+    Changes,
+    FreshQuestionBatches,
+    ReasoningData,
+    StoredQuestionBatches,
+    in_order,
+    load_reasoning_data,
+    unknown_token,
+)
 from clevr.data.errors import DataError
-from clevr.data.training_batches import CURRICULUM, Changes, FreshBatches, TrainingBatches
 from clevr.questions.batch import QuestionBatch
 from clevr.questions.families import FAMILIES, GROUPS
 from clevr.questions.parser import parse
@@ -105,39 +113,39 @@ class TestData:
 
 class TestTrainingBatches:
     def test_a_pass_shows_every_picture_once(self, data: ReasoningData) -> None:
-        batches = TrainingBatches(data, ClevrDataConfig(pictures=2, questions=3), seed=0)
+        batches = StoredQuestionBatches(data, ClevrDataConfig(pictures=2, questions=3), seed=0)
         for epoch in range(2):
             shown = torch.cat([batches[3 * epoch + place].pictures for place in range(3)])
             assert len({picture.numpy().tobytes() for picture in shown}) == 6
 
     def test_a_batch_is_a_function_of_its_number(self, data: ReasoningData) -> None:
         changes = Changes(Augmentation(noise=3.0), 0.2, 3)
-        first, second = (TrainingBatches(data, ClevrDataConfig(pictures=2), 5, changes) for _ in range(2))
+        first, second = (StoredQuestionBatches(data, ClevrDataConfig(pictures=2), 5, changes) for _ in range(2))
         later = second[7]
         assert equal(first[4], second[4])
         assert equal(first[7], later)
         assert not equal(first[4], later)
 
     def test_no_more_questions_than_asked_for(self, data: ReasoningData) -> None:
-        batch = TrainingBatches(data, ClevrDataConfig(pictures=3, questions=2), 0)[0]
+        batch = StoredQuestionBatches(data, ClevrDataConfig(pictures=3, questions=2), 0)[0]
         assert torch.bincount(batch.picture).tolist() == [2, 2, 2]
 
     def test_a_fraction_of_the_questions(self, data: ReasoningData) -> None:
-        batches = TrainingBatches(data, ClevrDataConfig(pictures=6, fraction=0.5), 0)
+        batches = StoredQuestionBatches(data, ClevrDataConfig(pictures=6, fraction=0.5), 0)
         used = {text for index in range(6) for text in texts(batches[index])}
         assert len(used) <= len(data) // 2
 
     def test_hidden_words(self, data: ReasoningData) -> None:
         unknown = unknown_token(CLEVR_VOCABULARY)
-        plain = TrainingBatches(data, ClevrDataConfig(pictures=6), 0)[0]
-        hidden = TrainingBatches(data, ClevrDataConfig(pictures=6), 0, Changes(None, 0.999999, unknown))[0]
+        plain = StoredQuestionBatches(data, ClevrDataConfig(pictures=6), 0)[0]
+        hidden = StoredQuestionBatches(data, ClevrDataConfig(pictures=6), 0, Changes(None, 0.999999, unknown))[0]
         assert unknown not in plain.tree.tokens
         assert hidden.tree.tokens.unique().tolist() == [unknown]
         assert len(hidden.tree.ends) == len(plain.tree.ends)
 
     def test_effects_change_the_pictures_alone(self, data: ReasoningData) -> None:
-        plain = TrainingBatches(data, ClevrDataConfig(pictures=6), 0)[0]
-        changed = TrainingBatches(data, ClevrDataConfig(pictures=6), 0, Changes(Augmentation()))[0]
+        plain = StoredQuestionBatches(data, ClevrDataConfig(pictures=6), 0)[0]
+        changed = StoredQuestionBatches(data, ClevrDataConfig(pictures=6), 0, Changes(Augmentation()))[0]
         assert texts(changed) == texts(plain)
         difference = (changed.pictures.int() - plain.pictures.int()).abs()
         assert 0 < difference.float().mean() < 15
@@ -164,11 +172,11 @@ class TestFreshQuestions:
     def test_they_are_new_in_every_pass_and_right(self, data: ReasoningData) -> None:
         assert data.supervision is not None
         config = ClevrDataConfig(pictures=6, questions=5)
-        batches = FreshBatches(data, CLEVR_VOCABULARY, config, 0)
+        batches = FreshQuestionBatches(data, CLEVR_VOCABULARY, config, 0)
         first, second = batches[0], batches[1]
         assert torch.bincount(first.picture).tolist() == [5] * 6
         assert set(texts(first)) != set(texts(second))
-        assert equal(first, FreshBatches(data, CLEVR_VOCABULARY, config, 0)[0])
+        assert equal(first, FreshQuestionBatches(data, CLEVR_VOCABULARY, config, 0)[0])
         scenes = [np.flatnonzero((data.pictures == picture.numpy()).all((1, 2, 3)))[0] for picture in first.pictures]
         for text, picture, answer in zip(texts(first), first.picture.tolist(), answers_of(first).tolist(), strict=True):
             scene = data.supervision.scenes[scenes[picture]]
@@ -177,7 +185,7 @@ class TestFreshQuestions:
 
     def test_more_questions_than_a_scene_has_families(self, data: ReasoningData) -> None:
         config = ClevrDataConfig(pictures=2, questions=9, curriculum=10)
-        batch = FreshBatches(data, CLEVR_VOCABULARY, config, 0)[0]
+        batch = FreshQuestionBatches(data, CLEVR_VOCABULARY, config, 0)[0]
         assert torch.bincount(batch.picture).tolist() == [9, 9]
         assert batch.referents is not None
         assert batch.referents.shape == (18, 4, 2, 10)
@@ -187,19 +195,19 @@ class TestFreshQuestions:
     def test_they_need_scenes(self, data: ReasoningData) -> None:
         without = dataclasses.replace(data, supervision=None)
         with pytest.raises(ValueError, match="fresh questions are asked about scenes"):
-            FreshBatches(without, CLEVR_VOCABULARY, ClevrDataConfig(), 0)
+            FreshQuestionBatches(without, CLEVR_VOCABULARY, ClevrDataConfig(), 0)
 
 
 class TestCurriculum:
     def test_groups_of_families_join_one_after_the_other(self, data: ReasoningData) -> None:
-        batches = FreshBatches(data, CLEVR_VOCABULARY, ClevrDataConfig(curriculum=90), 0)
+        batches = FreshQuestionBatches(data, CLEVR_VOCABULARY, ClevrDataConfig(curriculum=90), 0)
         groups = [{FAMILIES[number].group for number in batches.families(index)} for index in (0, 9, 10, 45, 89, 90)]
         expected = [1, 1, 2, 5, 9, 9]
         assert [sorted(some) for some in groups] == [sorted(CURRICULUM[:count]) for count in expected]
         assert sorted(CURRICULUM) == sorted(GROUPS)
 
     def test_questions_of_the_files(self, data: ReasoningData) -> None:
-        batches = TrainingBatches(data, ClevrDataConfig(pictures=6, curriculum=100), 0)
+        batches = StoredQuestionBatches(data, ClevrDataConfig(pictures=6, curriculum=100), 0)
         family = {CLEVR_VOCABULARY.decode(CLEVR_VOCABULARY.encode(text)): int(number)
                   for text, number in zip(data.table.texts, data.table.family, strict=True)}  # fmt: skip
         early, late = batches[40], batches[100]

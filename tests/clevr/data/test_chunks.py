@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clevr.data.chunks import Chunk, ChunkContent, ChunkStore, GenerateError, select_chunks, split_into_chunks
 from clevr.data.reader import ClevrSplit
 from clevr.data.records import parse_question, parse_scene
+from clevr.data.writer import Chunk, ChunkContent, ChunkStore, GenerateError, select_chunks, split_into_chunks
 from fewshot_film.run.errors import ConfigError
 from tests.clevr.data.builders import a_question, a_scene, write_clevr, write_json
 

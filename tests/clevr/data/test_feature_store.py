@@ -14,8 +14,14 @@ import pytest
 from numpy.typing import NDArray
 
 from clevr.data.errors import DataError, DataNotFoundError
-from clevr.data.feature_store import FeatureStore, Hdf5Features, open_features, open_store
-from clevr.data.feature_writer import FeatureStoreError, FeatureWriter
+from clevr.data.feature_store import (
+    FeatureStore,
+    FeatureStoreError,
+    FeatureWriter,
+    Hdf5Features,
+    open_features,
+    open_store,
+)
 from fewshot_film.extras import MissingExtraError
 
 SHAPE = (2, 3, 4)

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clevr.data import json_records
+from clevr.data import records as json_records
 from clevr.data.errors import DataError
-from clevr.data.json_records import JsonRecords
+from clevr.data.records import JsonRecords
 from tests.clevr.data.builders import fine_or_refused
 
 JSON = st.recursive(

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import clevr.answers.sheet
-from clevr.answers.sheet import answer_sheet
+import clevr.data.contact_sheet
+from clevr.data.contact_sheet import SheetEntry, answer_sheet
 from clevr.data.reader import ClevrSplit
-from clevr.data.sheet import Entry
 from clevr.questions.tokens import ANSWER_WORDS
 from tests.clevr.data.builders import a_question, write_clevr, write_json
 
@@ -19,13 +18,13 @@ def test_right_and_wrong_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     root = write_clevr(tmp_path, num_scenes=3)
     questions = [a_question(0), a_question(2), a_question(2, question="Is it?", answer=None, program=None)]
     write_json(root / "questions/CLEVR_val_questions.json", {"questions": questions})
-    seen: list[Entry] = []
+    seen: list[SheetEntry] = []
 
-    def remember(entries: list[Entry]) -> Image.Image:
+    def remember(entries: list[SheetEntry]) -> Image.Image:
         seen.extend(entries)
         return Image.new("RGB", (1, 1))
 
-    monkeypatch.setattr(clevr.answers.sheet, "contact_sheet", remember)
+    monkeypatch.setattr(clevr.data.contact_sheet, "contact_sheet", remember)
     split = ClevrSplit.open(root, "val")
     given = np.array([ANSWER_WORDS.index(word) for word in ("1", "2", "yes")])
     answer_sheet(split, split.table(), given, pictures=5)
@@ -38,9 +37,9 @@ def test_right_and_wrong_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_wrong_answers_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = write_clevr(tmp_path)
     write_json(root / "questions/CLEVR_val_questions.json", {"questions": [a_question(0) for _ in range(4)]})
-    seen: list[Entry] = []
+    seen: list[SheetEntry] = []
     monkeypatch.setattr(
-        clevr.answers.sheet, "contact_sheet", lambda entries: seen.extend(entries) or Image.new("RGB", (1, 1))
+        clevr.data.contact_sheet, "contact_sheet", lambda entries: seen.extend(entries) or Image.new("RGB", (1, 1))
     )
     split = ClevrSplit.open(root, "val")
     given = np.array([ANSWER_WORDS.index(word) for word in ("1", "1", "2", "3")])

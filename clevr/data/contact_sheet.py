@@ -1,11 +1,17 @@
-"""A contact sheet: pictures of a data set with their questions and answers, as one picture."""
+"""Contact sheets: images of a data set with their questions and answers, a model's marked where wrong, as one image."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+
+from clevr.data.reader import ClevrSplit
+from clevr.data.table import QuestionTable
+from clevr.questions.tokens import ANSWER_WORDS, ANSWERS
 
 Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 BACKGROUND, INK, ANSWER_INK = (255, 255, 255), (40, 40, 40), (0, 90, 160)
@@ -13,7 +19,7 @@ FONT_SIZE, LINE, GAP = 13, 17, 12
 
 
 @dataclass
-class Entry:
+class SheetEntry:
     """One picture and what is asked about it."""
 
     title: str
@@ -22,7 +28,7 @@ class Entry:
     """Texts and answers."""
 
 
-def contact_sheet(entries: Sequence[Entry], *, columns: int = 4, width: int = 320) -> Image.Image:
+def contact_sheet(entries: Sequence[SheetEntry], *, columns: int = 4, width: int = 320) -> Image.Image:
     """Lay pictures out in rows, each with its questions below and the answers behind them.
 
     Args:
@@ -43,7 +49,7 @@ def contact_sheet(entries: Sequence[Entry], *, columns: int = 4, width: int = 32
     return sheet
 
 
-def _cell(entry: Entry, width: int) -> Image.Image:
+def _cell(entry: SheetEntry, width: int) -> Image.Image:
     font = ImageFont.load_default(FONT_SIZE)
     picture = entry.picture.resize((width, round(entry.picture.height * width / entry.picture.width)))
     lines = [(entry.title, ""), *(line for asked in entry.questions for line in _wrap(*asked, font, width))]
@@ -71,3 +77,49 @@ def _wrap(question: str, answer: str, font: Font, width: int) -> list[tuple[str,
         lines.append(line)
         line = ""
     return [*((text, "") for text in lines), (line, answer)]
+
+
+def answer_sheet(
+    split: ClevrSplit,
+    table: QuestionTable,
+    predicted: NDArray[np.int64],
+    *,
+    pictures: int = 8,
+    questions: int = 6,
+) -> Image.Image:
+    """Some pictures, evenly spread over those asked about, each with some questions, wrong answers first.
+
+    Args:
+        split: where the pictures are.
+        table: the questions.
+        predicted: position of each given answer in :data:`clevr.questions.tokens.ANSWER_WORDS`, ``(N,)``.
+        pictures: how many to show.
+        questions: how many to show of each.
+    """
+    asked = np.unique(table.image)
+    places = np.linspace(0, len(asked) - 1, min(pictures, len(asked))).astype(int)
+    entries = []
+    for image in asked[places]:
+        numbers = np.flatnonzero(table.image == image)
+        right = [_is_right(int(predicted[number]), int(table.answer[number])) for number in numbers]
+        shown = numbers[np.argsort(right, kind="stable")][:questions]
+        entries.append(_sheet_entry(split, table, predicted, table.images[int(image)], shown))
+    return contact_sheet(entries)
+
+
+def _is_right(given: int, true: int) -> bool:
+    """Whether an answer is the true one, or no true one is known."""
+    return true < 0 or ANSWERS[true] == ANSWER_WORDS[given]
+
+
+def _sheet_entry(
+    split: ClevrSplit, table: QuestionTable, predicted: NDArray[np.int64], name: str, numbers: NDArray[np.int64]
+) -> SheetEntry:
+    lines = [(table.texts[int(n)], _verdict(int(predicted[n]), int(table.answer[n]))) for n in numbers]
+    return SheetEntry(name, split.load_picture(name), lines)
+
+
+def _verdict(given: int, true: int) -> str:
+    """The answer, and the true one where it is another."""
+    answer, truth = ANSWER_WORDS[given], ANSWERS[true] if true >= 0 else ""
+    return answer if truth in ("", answer) else f"{answer} (wrong: {truth})"

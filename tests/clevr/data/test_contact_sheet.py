@@ -3,13 +3,13 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from clevr.data.sheet import ANSWER_INK, BACKGROUND, GAP, Entry, contact_sheet
+from clevr.data.contact_sheet import ANSWER_INK, BACKGROUND, GAP, SheetEntry, contact_sheet
 
 RED = (255, 0, 0)
 
 
-def an_entry(*questions: tuple[str, str]) -> Entry:
-    return Entry("title", Image.new("RGB", (30, 20), RED), list(questions))
+def an_entry(*questions: tuple[str, str]) -> SheetEntry:
+    return SheetEntry("title", Image.new("RGB", (30, 20), RED), list(questions))
 
 
 def count(sheet: Image.Image, color: tuple[int, int, int]) -> int:
