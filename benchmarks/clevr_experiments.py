@@ -1,8 +1,11 @@
-"""What the CLEVR experiments share: two sizes, a generated world, training with a pause at any time, evaluation.
+"""Studies of the CLEVR reasoner: ablations, data efficiency, pixels against features, and a training's curves.
 
-The small size trains on a generated world in minutes a training; it shows which way a comparison points, not what a
-long training reaches. The paper's size needs CLEVR, CoGenT or CLEVR-Humans and a GPU. Started again, an experiment goes
-on where it was stopped: a training whose model is there is not repeated.
+    python -m benchmarks.clevr_experiments ablations                                  # minutes per variant
+
+The small size trains on a generated world in minutes per training; it shows which way a comparison points, not what a
+long training reaches. The paper's size needs CLEVR, CoGenT or CLEVR-Humans and a GPU. Started again, a study continues
+where it was stopped: a training whose model is there is not repeated. `benchmarks.clevr_transfer` fine-tunes to CoGenT
+and CLEVR-Humans with the same sizes and settings.
 """
 
 from __future__ import annotations
@@ -10,18 +13,32 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
+
+from clevr.answers.predict import predict
+from clevr.answers.scores import evaluate
+from clevr.commands.features import FeaturesConfig
+from clevr.commands.features import run as extract
 from clevr.commands.generate import GenerateConfig
 from clevr.commands.generate import run as generate
+from clevr.commands.train import run as train
 from clevr.config import ClevrDataConfig, ReasonerConfig, TrainConfig
+from clevr.data.batches import load_reasoning_data
+from clevr.data.feature_config import ExtractorConfig
 from clevr.questions.programs import QUESTION_TYPES
+from clevr.reasoning.loading import load
+from fewshot_film.run.command import Command, main
 from fewshot_film.run.config import LoopConfig
+from fewshot_film.run.device import choose_device
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.parsing import parse
+from fewshot_film.run.results import write_result
 
 log = logging.getLogger(__name__)
 
@@ -137,12 +154,10 @@ def _small_training(config: ExperimentConfig, out: Path, root: Path) -> TrainCon
 
 def trained(training: TrainConfig) -> Path:
     """The folder of the model; trained now, or further, if it is not there."""
-    from clevr.commands.train import run
-
     model = training.out / "model"
     if not model.is_dir():
         log.info("training %s", training.out)
-        run(dataclasses.replace(training, resume=True))
+        train(dataclasses.replace(training, resume=True))
     return model
 
 
@@ -156,12 +171,6 @@ def tested(config: ExperimentConfig, model: Path, root: Path, split: str, **data
         split: what to test on.
         **data: further arguments of :func:`clevr.data.batches.load_reasoning_data`.
     """
-    from clevr.answers.predict import predict
-    from clevr.answers.scores import evaluate
-    from clevr.data.batches import load_reasoning_data
-    from clevr.reasoning.loading import load
-    from fewshot_film.run.device import choose_device
-
     reasoner = load(model).to(choose_device(config.device))
     questions = load_reasoning_data(root, split, reasoner.config, reasoner.vocabulary, **data)
     found = predict(reasoner, questions, limit=config.questions)
@@ -179,8 +188,6 @@ def curve(training: TrainConfig) -> list[dict[str, Any]]:
 
 def write(config: ExperimentConfig, name: str, results: Mapping[str, Any]) -> Path:
     """Write the result file; returns its path."""
-    from fewshot_film.run.results import write_result
-
     path = config.out or RESULTS / f"{name}_{config.size}.json"
     write_result(path, config=config, seed=config.seed, results=results)
     return path
@@ -221,3 +228,273 @@ def chosen(names: Sequence[str], only: Sequence[str]) -> list[str]:
     if unknown:
         raise ConfigError(f"there is no variant {unknown[0]!r}; expected some of: {', '.join(names)}")
     return [name for name in names if not only or name in only]
+
+
+def compare(
+    config: ExperimentConfig,
+    study: str,
+    root: Path,
+    variants: Mapping[str, tuple[TrainConfig, Mapping[str, Any]]],
+    published: Mapping[str, float],
+) -> None:
+    """Train and test every variant; the result file grows with each.
+
+    Args:
+        config: size, device, number of questions.
+        study: what its variants are, and the name of the result file: ``ablations``.
+        root: the data set.
+        variants: by name: its training, and what the result file says of it.
+        published: overall accuracy in per cent, by the name of the variant; may lack some.
+    """
+    test = "test" if config.size == "small" else "val"  # CLEVR's test split has no answers
+    rows: dict[str, Any] = {}
+    found: dict[str, Any] = {}
+    for name, (training, about) in variants.items():
+        rows[name] = tested(config, trained(training), root, test, features=training.data.features)
+        found[name] = {**about, "accuracy": rows[name], "validation": curve(training)}
+        found[name] |= {"published": published[name]} if name in published else {}
+        path = write(config, f"clevr_{study}", {"tested_on": test, "variants": found})
+    print(as_table(rows, study.replace("_", " "), published), f"\n{path}")
+
+
+# ablations: what each part of the network is worth, and how many blocks it needs
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "full": {},
+    "only-beta": {"gamma": "one"},
+    "only-gamma": {"beta": "zero"},
+    "gamma-sigmoid": {"gamma": "sigmoid"},
+    "gamma-tanh": {"gamma": "tanh"},
+    "gamma-exp": {"gamma": "exp"},
+    "film-after-relu": {"film_position": "relu"},
+    "film-after-sum": {"film_position": "residual"},
+    "film-after-conv": {"film_position": "conv"},
+    "film-on-input": {"film_position": "input"},
+    "film-in-3-blocks": {"film_blocks": 3},
+    "film-in-2-blocks": {"film_blocks": 2},
+    "film-in-1-block": {"film_blocks": 1},
+    "1x1-no-coordinates": {"block_kernel": 1, "coordinates": False},
+    "no-residual": {"residual": False},
+    "no-coordinates": {"coordinates": False},
+    "no-batchnorm": {"batch_norm": False},
+    "1-block": {"blocks": 1},
+    "2-blocks": {"blocks": 2},
+    "3-blocks": {"blocks": 3},
+    "5-blocks": {"blocks": 5},
+    "6-blocks": {"blocks": 6},
+    "zero-init": {"generator_init": "zero"},
+    "concatenation": {"conditioning": "concatenation"},
+    "no-question": {"conditioning": "none"},
+}
+"""Settings of the network that differ from the full one."""
+
+PUBLISHED_ABLATIONS = {
+    "full": 97.4,
+    "only-beta": 95.9,
+    "only-gamma": 96.9,
+    "gamma-sigmoid": 95.9,
+    "gamma-tanh": 96.3,
+    "gamma-exp": 96.3,
+    "film-after-relu": 97.7,
+    "film-after-sum": 96.6,
+    "film-after-conv": 97.1,
+    "film-on-input": 95.0,
+    "film-in-3-blocks": 96.8,
+    "film-in-2-blocks": 96.5,
+    "film-in-1-block": 97.3,
+    "1x1-no-coordinates": 95.3,
+    "no-residual": 94.0,
+    "no-batchnorm": 93.7,
+    "1-block": 93.5,
+    "2-blocks": 97.1,
+    "3-blocks": 96.7,
+    "5-blocks": 97.4,
+    "6-blocks": 97.7,
+    "no-question": 21.4,
+}
+"""Per cent of CLEVR's validation set, where the paper has the variant: Perez et al., AAAI 2018, tables 2 and 3; from
+features of a ResNet-101, the networks here from pixels."""
+
+
+@dataclass(frozen=True)
+class AblationsConfig(ExperimentConfig):
+    """Size, data, and which variants."""
+
+    only: tuple[str, ...] = ()
+    """Variants to train; empty: all."""
+
+
+def ablations(config: AblationsConfig) -> None:
+    """Train and test every variant of the network."""
+    names = chosen(list(VARIANTS), config.only)
+    root = data_root(config)
+    variants = {}
+    for name in names:
+        training = base_training(config, f"{config.size}-ablations/{name}", root)
+        model = dataclasses.replace(training.model, **VARIANTS[name])
+        variants[name] = dataclasses.replace(training, model=model), {"model": VARIANTS[name]}
+    compare(config, "ablations", root, variants, PUBLISHED_ABLATIONS)
+
+
+# data efficiency: how accuracy grows with the share of the training questions
+
+PUBLISHED_PIXELS, PUBLISHED_FEATURES = 97.6, 97.7
+"""Per cent of CLEVR's test set: Perez et al., "FiLM", AAAI 2018, table 1."""
+
+
+@dataclass(frozen=True)
+class DataEfficiencyConfig(ExperimentConfig):
+    """Size, data, and which shares."""
+
+    shares: tuple[float, ...] = (0.05, 0.1, 0.25, 0.5, 1.0)
+    """Shares of the training questions."""
+
+
+def data_efficiency(config: DataEfficiencyConfig) -> None:
+    """Train and test with every share, for the same number of steps: a smaller share is seen more often."""
+    root = data_root(config)
+    variants = {}
+    for share in config.shares:
+        training = base_training(config, f"{config.size}-data-efficiency/{share:g}", root)
+        data = dataclasses.replace(training.data, fraction=share)
+        variants[f"{100 * share:g} %"] = dataclasses.replace(training, data=data), {"share": share}
+    compare(config, "data_efficiency", root, variants, {"100 %": PUBLISHED_PIXELS})
+
+
+# pixels against features: the same network from raw pixels, and from features of one that was trained on ImageNet
+
+
+@dataclass(frozen=True)
+class PixelsFeaturesConfig(ExperimentConfig):
+    """Size, data, and what makes the features."""
+
+    extractor: ExtractorConfig = field(default_factory=lambda: ExtractorConfig("resnet18", "layer2", size=112))
+    """At the small size; the paper's is conv4 of a ResNet-101 at 224 pixels, with its weights from here if they are a
+    file."""
+
+
+def pixels_features(config: PixelsFeaturesConfig) -> None:
+    """Make the features as ``clevr-film features`` does, train and test both.
+
+    They are conv4 of a ResNet-101 at the paper's size, an earlier layer of a ResNet-18 at the small one. torchvision
+    downloads the weights; without network access, pass a file as ``--extractor.weights``.
+    """
+    root = data_root(config)
+    features = config.runs / f"{config.size}-features"
+    extractor = _extractor(config)
+    for split in dict.fromkeys(("train", "val", "test" if config.size == "small" else "val")):
+        extract(FeaturesConfig(root, features / split, split, extractor, device=config.device))
+    pixels = base_training(config, f"{config.size}-pixels-features/pixels", root)
+    variants: dict[str, tuple[TrainConfig, Mapping[str, Any]]] = {
+        "pixels": (pixels, {}),
+        "features": (_from_features(config, pixels, features), {}),
+    }
+    compare(config, "pixels_features", root, variants, {"pixels": PUBLISHED_PIXELS, "features": PUBLISHED_FEATURES})
+
+
+def _extractor(config: PixelsFeaturesConfig) -> ExtractorConfig:
+    if config.size == "small":
+        return config.extractor
+    weights = config.extractor.weights
+    return ExtractorConfig(weights=weights) if Path(weights).is_file() else ExtractorConfig()
+
+
+def _from_features(config: PixelsFeaturesConfig, pixels: TrainConfig, features: Path) -> TrainConfig:
+    """The training from pixels, with another trunk: one 3x3 convolution over maps and coordinates."""
+    channels, height, width = json.loads((features / "val" / "index.json").read_text(encoding="utf-8"))["shape"]
+    model: ReasonerConfig = dataclasses.replace(
+        pixels.model,
+        inputs="features",
+        input_maps=channels,
+        height=height,
+        width=width,
+        trunk_maps=(),
+        trunk_kernel=3,
+        trunk_stride=1,
+    )
+    return dataclasses.replace(
+        pixels,
+        out=config.runs / f"{config.size}-pixels-features" / "features",
+        model=model,
+        data=dataclasses.replace(pixels.data, features=str(features)),
+        scene_weight=0.0,
+    )
+
+
+# the curves of a finished training
+
+
+@dataclass(frozen=True)
+class CurvesConfig:
+    """Whose curves to keep."""
+
+    run: Path = Path("runs/clevr/small")
+    """Folder of a finished ``clevr-film train`` with ``seeing``."""
+    out: Path = Path("benchmarks/results/clevr_small_training.json")
+    """Result file."""
+
+
+def curves(config: CurvesConfig) -> None:
+    """Keep settings, times and curves of both parts of a training."""
+    settings = yaml.safe_load((config.run / "config.yaml").read_text(encoding="utf-8"))
+    parts = {"seeing": config.run / "seeing", "answering": config.run}
+    results = {name: _part(folder) for name, folder in parts.items()}
+    write_result(config.out, config=settings, seed=settings["loop"]["seed"], results=results)
+    for name, part in results.items():
+        print(f"{name}: {part['steps']:,} steps, {part['seconds'] / 60:.0f} minutes, best {part['best']}")
+
+
+def _part(folder: Path) -> dict[str, Any]:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    validations = [line for line in lines if line["split"] == "validation"]
+    starts = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+    return {
+        "steps": lines[-1]["step"],
+        "seconds": lines[-1]["seconds"],
+        "best": max(line["accuracy"] for line in validations),
+        "commands": [start["command"] for start in starts],
+        "validation": validations,
+        "train": [line for line in lines if line["split"] == "train"],
+    }
+
+
+def _command(name: str, config: type, line: str, *examples: str, **settings: Any) -> Command:
+    prog = f"python -m benchmarks.clevr_experiments {name}"
+    run = f"benchmarks.clevr_experiments:{name.replace('-', '_')}"
+    return Command(name, config, run, line, tuple(f"{prog} {rest}".strip() for rest in examples), **settings)
+
+
+COMMANDS = [
+    _command(
+        "ablations",
+        AblationsConfig,
+        "What each part of the network is worth, and how many blocks it needs.",
+        "",
+        "--only [full,only-beta]",
+        "--size paper --root CLEVR_v1.0",
+    ),
+    _command(
+        "data-efficiency",
+        DataEfficiencyConfig,
+        "How accuracy grows with the share of the training questions.",
+        "",
+        "--size paper --root CLEVR_v1.0",
+    ),
+    _command(
+        "pixels-features",
+        PixelsFeaturesConfig,
+        "The same network from raw pixels, and from features of a network that was trained on ImageNet.",
+        "",
+        "--size paper --root CLEVR_v1.0",
+    ),
+    _command(
+        "curves",
+        CurvesConfig,
+        "Keep how clevr-small was trained: both parts, with their curves.",
+        "runs/clevr/small",
+        positionals=("run",),
+    ),
+]
+
+if __name__ == "__main__":
+    sys.exit(main("python -m benchmarks.clevr_experiments", COMMANDS))

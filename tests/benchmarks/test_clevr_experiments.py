@@ -9,15 +9,9 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
-from benchmarks import (
-    clevr_ablations,
-    clevr_cogent,
-    clevr_data_efficiency,
-    clevr_experiments,
-    clevr_humans,
-    clevr_pixels_features,
-)
+from benchmarks import clevr_experiments, clevr_transfer
 from clevr.data.feature_config import ExtractorConfig
 from clevr.data.layout import list_splits
 from clevr.data.reader import ClevrSplit
@@ -42,55 +36,55 @@ def results(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_ablations(tiny: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    config = clevr_ablations.AblationsConfig(**tiny, only=("full", "concatenation"))
-    clevr_ablations.run(config)
+    config = clevr_experiments.AblationsConfig(**tiny, only=("full", "concatenation"))
+    clevr_experiments.ablations(config)
     variants = results(tiny)["variants"]
     assert list(variants) == ["full", "concatenation"]
     assert variants["full"]["accuracy"]["overall"]["count"] == 20
     assert [point["step"] for point in variants["full"]["validation"]] == [1, 2]
     assert load(tiny["runs"] / "small-ablations/concatenation/model").config.conditioning == "concatenation"
-    assert capsys.readouterr().out.startswith("| variant | published | overall | count |")
+    assert capsys.readouterr().out.startswith("| ablations | published | overall | count |")
 
 
 def test_a_finished_training_is_not_repeated(tiny: dict[str, Any]) -> None:
-    config = clevr_ablations.AblationsConfig(**tiny, only=("full",))
-    clevr_ablations.run(config)
+    config = clevr_experiments.AblationsConfig(**tiny, only=("full",))
+    clevr_experiments.ablations(config)
     model = tiny["runs"] / "small-ablations/full/model/model.safetensors"
     before = model.stat().st_mtime_ns
     first = results(tiny)
-    clevr_ablations.run(config)
+    clevr_experiments.ablations(config)
     assert model.stat().st_mtime_ns == before
     assert results(tiny) == first
 
 
-@pytest.mark.parametrize("name", clevr_ablations.VARIANTS)
+@pytest.mark.parametrize("name", clevr_experiments.VARIANTS)
 def test_every_variant_is_a_network_of_its_own(name: str) -> None:
     changed = dataclasses.replace(SMALL, blocks=4)
-    network = FiLMReasoner(dataclasses.replace(changed, **clevr_ablations.VARIANTS[name]))
+    network = FiLMReasoner(dataclasses.replace(changed, **clevr_experiments.VARIANTS[name]))
     if name != "full":
         assert network.config != FiLMReasoner(changed).config
     assert sum(parameter.numel() for parameter in network.parameters()) > 0
 
 
 def test_published_numbers_belong_to_rows() -> None:
-    assert clevr_ablations.PUBLISHED.keys() <= clevr_ablations.VARIANTS.keys()
+    assert clevr_experiments.PUBLISHED_ABLATIONS.keys() <= clevr_experiments.VARIANTS.keys()
     rows = {"full": {"overall": {"accuracy": 0.5, "interval": [0.4, 0.6]}}, "other": {}}
-    table = clevr_experiments.as_table(rows, "variant", clevr_ablations.PUBLISHED).splitlines()
+    table = clevr_experiments.as_table(rows, "variant", clevr_experiments.PUBLISHED_ABLATIONS).splitlines()
     assert table[2:] == ["| full | 97.4 | 50.0 (40.0 to 60.0) |  |  |  |  |  |", "| other |  |  |  |  |  |  |  |"]
 
 
 def test_unknown_variants(tiny: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="there is no variant 'none'; expected some of: full, only-beta"):
-        clevr_ablations.run(clevr_ablations.AblationsConfig(**tiny, only=("none",)))
+        clevr_experiments.ablations(clevr_experiments.AblationsConfig(**tiny, only=("none",)))
 
 
 def test_data_efficiency(tiny: dict[str, Any]) -> None:
-    clevr_data_efficiency.run(clevr_data_efficiency.DataEfficiencyConfig(**tiny, shares=(0.25, 1.0)))
-    assert [entry["share"] for entry in results(tiny)["shares"].values()] == [0.25, 1.0]
+    clevr_experiments.data_efficiency(clevr_experiments.DataEfficiencyConfig(**tiny, shares=(0.25, 1.0)))
+    assert [entry["share"] for entry in results(tiny)["variants"].values()] == [0.25, 1.0]
 
 
 def test_cogent(tiny: dict[str, Any]) -> None:
-    clevr_cogent.run(clevr_cogent.CogentConfig(**tiny, shares=(0.5,), tune_steps=1, tune_pictures=0.5))
+    clevr_transfer.cogent(clevr_transfer.CogentConfig(**tiny, shares=(0.5,), tune_steps=1, tune_pictures=0.5))
     found = results(tiny)
     assert set(found["accuracy"]) == {
         "trained on A, on A",
@@ -112,7 +106,7 @@ def test_cogent(tiny: dict[str, Any]) -> None:
 
 def test_a_divided_split_shares_nothing(tmp_path: Path) -> None:
     root = a_world(tmp_path / "world", "valB", 5)
-    out = clevr_cogent.divide(root, "valB", 0.4, tmp_path / "halves")
+    out = clevr_transfer.divide(root, "valB", 0.4, tmp_path / "halves")
     assert list_splits(out) == ["rest", "tune"]
     parts = {name: ClevrSplit.open(out, name) for name in ("tune", "rest")}
     names = {name: {question.image_filename for question in part.questions()} for name, part in parts.items()}
@@ -127,8 +121,8 @@ def test_a_divided_split_shares_nothing(tmp_path: Path) -> None:
 
 def test_pixels_and_features(tiny: dict[str, Any]) -> None:
     extractor = ExtractorConfig("resnet18", "layer1", "random", size=16)
-    clevr_pixels_features.run(clevr_pixels_features.PixelsFeaturesConfig(**tiny, extractor=extractor))
-    assert set(results(tiny)["inputs"]) == {"pixels", "features"}
+    clevr_experiments.pixels_features(clevr_experiments.PixelsFeaturesConfig(**tiny, extractor=extractor))
+    assert set(results(tiny)["variants"]) == {"pixels", "features"}
     config = load(tiny["runs"] / "small-pixels-features/features/model").config
     assert (config.inputs, config.input_maps, config.height, config.trunk_maps) == ("features", 64, 4, ())
 
@@ -143,7 +137,7 @@ def test_humans(tiny: dict[str, Any], tmp_path: Path) -> None:
         ]
         write_json(root / f"CLEVR-Humans-{split}.json", {"questions": records})
     weights = a_saved_model(tmp_path / "start")
-    clevr_humans.run(clevr_humans.HumansConfig(**tiny, root=root, weights=str(weights)))
+    clevr_transfer.humans(clevr_transfer.HumansConfig(**tiny, root=root, weights=str(weights)))
     found = results(tiny)
     assert found["words"] == ["anything", "cubes", "hidden", "how", "is", "many", "of", "sparkle", "the"]
     assert {name: row["overall"]["count"] for name, row in found["accuracy"].items()} == {
@@ -160,11 +154,11 @@ def test_humans(tiny: dict[str, Any], tmp_path: Path) -> None:
 
 def test_humans_needs_clevr(tiny: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="CLEVR-Humans is about CLEVR's pictures: give the folder of CLEVR as --root"):
-        clevr_humans.run(clevr_humans.HumansConfig(**tiny))
+        clevr_transfer.humans(clevr_transfer.HumansConfig(**tiny))
 
 
 def test_words_of_people() -> None:
-    assert clevr_humans.new_words(["Shiny shiny, ball?", "ball."], 2) == ["ball", "shiny"]
+    assert clevr_transfer.new_words(["Shiny shiny, ball?", "ball."], 2) == ["ball", "shiny"]
 
 
 def test_the_paper_s_size_needs_the_paper_s_data(tmp_path: Path) -> None:
@@ -175,3 +169,24 @@ def test_the_paper_s_size_needs_the_paper_s_data(tmp_path: Path) -> None:
     assert (training.loop.steps, training.loop.learning_rate, training.loop.weight_decay) == (875_000, 3e-4, 1e-5)
     assert training.data.pictures * training.data.questions == 64
     assert (training.model.width, training.model.hidden_dim, training.scene_weight) == (224, 4096, 0)
+
+
+def test_both_parts_of_a_training_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder, best in ((tmp_path / "run", 0.5), (tmp_path / "run/seeing", 0.9)):
+        folder.mkdir()
+        lines = [
+            {"step": 1, "split": "train", "loss": 2.0, "seconds": 30.0},
+            {"step": 1, "split": "validation", "accuracy": best, "seconds": 40.0},
+            {"step": 2, "split": "train", "loss": 1.0, "seconds": 60.0},
+            {"step": 2, "split": "validation", "accuracy": best / 2, "seconds": 90.0},
+        ]
+        (folder / "metrics.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+        (folder / "environment.json").write_text(json.dumps([{"command": ["clevr-film", "train"]}]))
+        (folder / "config.yaml").write_text(yaml.safe_dump({"loop": {"seed": 3}}))
+    clevr_experiments.curves(clevr_experiments.CurvesConfig(run=tmp_path / "run", out=tmp_path / "kept.json"))
+    content = json.loads((tmp_path / "kept.json").read_text())
+    assert content["seed"] == 3
+    seeing, answering = content["results"]["seeing"], content["results"]["answering"]
+    assert (seeing["best"], answering["best"]) == (0.9, 0.5)
+    assert [len(seeing["train"]), len(seeing["validation"])] == [2, 2]
+    assert "seeing: 2 steps, 2 minutes, best 0.9" in capsys.readouterr().out

@@ -1,0 +1,257 @@
+"""The CLEVR reasoner fine-tuned to what it was not trained on: CoGenT's other colours, and questions in free English.
+
+    python -m benchmarks.clevr_transfer cogent
+    python -m benchmarks.clevr_transfer cogent --size paper --root CLEVR_CoGenT_v1.0
+    python -m benchmarks.clevr_transfer humans --root CLEVR_v1.0 --weights clevr-small
+
+CoGenT: in condition A cubes and cylinders have half of the colours each, in B they have swapped them. A network is
+trained on A and tested on A and B; then it is fine-tuned on more and more questions about images of B that are not
+tested on, and tested on both again: what it gains on B, and what it forgets of A.
+
+CLEVR-Humans: questions that people asked about CLEVR's images, before and after fine-tuning. Before, words that the
+model does not know are read as its unknown token. For fine-tuning its vocabulary is extended by the words that people
+used in training, and only what reads the question learns; what sees stays as it is. The questions are looked for as
+``CLEVR-Humans-train.json`` and ``CLEVR-Humans-val.json``; there is no generated substitute for them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from benchmarks.clevr_experiments import (
+    ExperimentConfig,
+    as_table,
+    base_training,
+    curve,
+    data_root,
+    tested,
+    trained,
+    write,
+)
+from clevr.config import ReasonerConfig, TrainConfig
+from clevr.data.layout import images_name, questions_name, scenes_name
+from clevr.data.reader import ClevrSplit
+from clevr.data.writer import write_questions, write_scenes
+from clevr.questions.question import Question
+from clevr.questions.tokens import tokenize
+from clevr.world.scene import Scene
+from fewshot_film.run.command import Command, main
+from fewshot_film.run.errors import ConfigError
+
+Record = TypeVar("Record", Question, Scene)
+
+# CoGenT
+
+PUBLISHED_COGENT = {
+    "trained on A, on A": 98.3,
+    "trained on A, on B": 75.6,
+    "fine-tuned on 100 %, on A": 80.8,
+    "fine-tuned on 100 %, on B": 96.9,
+}
+"""Per cent: Perez et al., "FiLM", AAAI 2018, figure 9; fine-tuned on 30,000 questions of valB, tested on its others."""
+
+SPLITS = {"trainA": "A", "valA": "A", "valB": "B"}
+
+
+@dataclass(frozen=True)
+class CogentConfig(ExperimentConfig):
+    """Size, data, and the fine-tuning."""
+
+    shares: tuple[float, ...] = (0.1, 0.3, 1.0)
+    """Shares of the fine-tuning questions."""
+    tune_pictures: float = 0.2
+    """Share of the pictures of valB that fine-tuning may use; the others are tested on. A fifth of CoGenT's valB is
+    the paper's 30,000 questions."""
+    tune_steps: int | None = None
+    """Steps of each fine-tuning; null: a tenth of the training."""
+
+
+def cogent(config: CogentConfig) -> None:
+    """Train on A, test on both, fine-tune on B, test on both."""
+    root = data_root(config, SPLITS)
+    halves = divide(root, "valB", config.tune_pictures, config.runs / f"{config.size}-cogent" / "data")
+    training = base_training(config, f"{config.size}-cogent/A", root)
+    training = dataclasses.replace(
+        training, data=dataclasses.replace(training.data, train_split="trainA", val_split="valA")
+    )
+    model = trained(training)
+    rows = _on_both(config, "trained on A", model, root, halves)
+    found: dict[str, Any] = {"validation": curve(training), "shares": {}}
+    for share in config.shares:
+        tuned = _tuning_to_b(config, training, model, halves, share)
+        name = f"fine-tuned on {100 * share:g} %"
+        rows |= _on_both(config, name, trained(tuned), root, halves)
+        found["shares"][name] = {"share": share, "validation": curve(tuned)}
+        path = write(config, "clevr_cogent", {**found, "accuracy": rows, "published": PUBLISHED_COGENT})
+    print(as_table(rows, "CoGenT", PUBLISHED_COGENT), f"\n{path}")
+
+
+def _on_both(config: CogentConfig, name: str, model: Path, root: Path, halves: Path) -> dict[str, Any]:
+    return {
+        f"{name}, on A": tested(config, model, root, "valA"),
+        f"{name}, on B": tested(config, model, halves, "rest"),
+    }
+
+
+def _tuning_to_b(config: CogentConfig, training: TrainConfig, model: Path, halves: Path, share: float) -> TrainConfig:
+    from clevr.reasoning.loading import load
+
+    steps = config.tune_steps or max(1, training.loop.steps // 10)
+    loop = dataclasses.replace(training.loop, steps=steps, validate_every=max(1, steps // 3), warmup_steps=0)
+    return dataclasses.replace(
+        training,
+        out=config.runs / f"{config.size}-cogent" / f"B-{share:g}",
+        weights=str(model),
+        model=load(model).config,
+        data=dataclasses.replace(
+            training.data, root=halves, train_split="tune", val_split="rest", fraction=share, cache=None
+        ),
+        loop=loop,
+    )
+
+
+def divide(root: Path, split: str, share: float, out: Path) -> Path:
+    """A data set whose splits ``tune`` and ``rest`` are the first pictures of a split and the others.
+
+    Args:
+        root: folder of the data set.
+        split: what to divide.
+        share: of the pictures, that go to ``tune``.
+        out: folder to make; its pictures are links.
+    """
+    source = ClevrSplit.open(root, split)
+    names = sorted(source.pictures)
+    first = set(names[: max(1, round(share * len(names)))])
+    for part, inside in (("tune", True), ("rest", False)):
+        if (out / questions_name(part)).exists():
+            continue
+        images = out / images_name(part)
+        images.parent.mkdir(parents=True, exist_ok=True)
+        if not images.exists():
+            images.symlink_to((root / str(source.files.images)).resolve(), target_is_directory=True)
+        if source.files.scenes:
+            write_scenes(out / scenes_name(part), _of(source.scenes(), first, inside), source.info())
+        write_questions(out / questions_name(part), _of(source.questions(), first, inside), source.info())
+    return out
+
+
+def _of(records: Iterable[Record], names: set[str], inside: bool) -> Iterable[Record]:
+    return (record for record in records if (record.image_filename in names) == inside)
+
+
+# CLEVR-Humans
+
+PUBLISHED_HUMANS = {"before, Humans": 56.6, "after, Humans": 75.9}
+"""Per cent of the test split: Perez et al., "FiLM", AAAI 2018, section 4.4 and table 4."""
+
+
+@dataclass(frozen=True)
+class HumansConfig(ExperimentConfig):
+    """Size, data, and the model to start from."""
+
+    weights: str = "clevr-small"
+    """Model trained on CLEVR: a saved folder, or the name of one that comes with the package."""
+    features: str = ""
+    """For a model that reads features: folder of the stores of train and val."""
+    least: int = 1
+    """How often a word must occur in the training questions to be learned."""
+
+
+def humans(config: HumansConfig) -> None:
+    """Test, extend the vocabulary, fine-tune, test again; with CLEVR's own questions to see what is forgotten."""
+    if config.root is None:
+        raise ConfigError("CLEVR-Humans is about CLEVR's pictures: give the folder of CLEVR as --root")
+    root = data_root(config)
+    folder = config.runs / f"{config.size}-humans"
+    words = new_words(ClevrSplit.open(root, "train", humans=True).table().texts, config.least)
+    start, model = _extended(config.weights, words, folder / "start")
+    training = _tuning_to_humans(config, root, folder, start, model)
+    before = _with_clevr(config, "before", Path(config.weights), root)
+    rows = {**before, **_with_clevr(config, "after", trained(training), root)}
+    found = {"words": words, "accuracy": rows, "published": PUBLISHED_HUMANS, "validation": curve(training)}
+    path = write(config, "clevr_humans", found)
+    print(as_table(rows, "CLEVR-Humans", PUBLISHED_HUMANS), f"\n{path}")
+
+
+def new_words(texts: Iterable[str], least: int) -> list[str]:
+    """Words of some questions that occur often enough, as they are written and in small letters, sorted."""
+    counts = Counter(word for text in texts for word in tokenize(text.lower()))
+    return sorted(word for word, count in counts.items() if count >= least)
+
+
+def _extended(weights: str, words: list[str], folder: Path) -> tuple[Path, ReasonerConfig]:
+    """The model to start from, with the further words; and its settings."""
+    from clevr.reasoning.loading import load, save_reasoner
+    from clevr.reasoning.network import extend_vocabulary
+
+    reasoner = extend_vocabulary(load(weights), words)
+    if not folder.is_dir():
+        save_reasoner(folder, reasoner, {"extended_from": weights}, TrainConfig(out=folder, model=reasoner.config))
+    return folder, reasoner.config
+
+
+def _tuning_to_humans(
+    config: HumansConfig, root: Path, folder: Path, start: Path, model: ReasonerConfig
+) -> TrainConfig:
+    training = base_training(config, f"{config.size}-humans/tuned", root)
+    steps = config.steps or 3000
+    loop = dataclasses.replace(
+        training.loop,
+        steps=steps,
+        learning_rate=3e-4,
+        warmup_steps=0,
+        validate_every=max(1, steps // 10),
+        patience=None,
+    )
+    return dataclasses.replace(
+        training,
+        out=folder / "tuned",
+        data=dataclasses.replace(training.data, humans=True, features=config.features),
+        model=model,
+        weights=str(start),
+        frozen=("trunk", "blocks", "classifier"),
+        scene_weight=0.0,
+        loop=loop,
+    )
+
+
+def _with_clevr(config: HumansConfig, name: str, model: Path, root: Path) -> dict[str, Any]:
+    features = config.features
+    return {
+        f"{name}, Humans": tested(config, model, root, "val", humans=True, features=features),
+        f"{name}, CLEVR": tested(config, model, root, "val", features=features),
+    }
+
+
+COMMANDS = [
+    Command(
+        name="cogent",
+        config=CogentConfig,
+        run="benchmarks.clevr_transfer:cogent",
+        help="CoGenT: trained on condition A, tested on both, fine-tuned on B.",
+        examples=(
+            "python -m benchmarks.clevr_transfer cogent",
+            "python -m benchmarks.clevr_transfer cogent --size paper --root CLEVR_CoGenT_v1.0",
+        ),
+    ),
+    Command(
+        name="humans",
+        config=HumansConfig,
+        run="benchmarks.clevr_transfer:humans",
+        help="CLEVR-Humans: questions in free English, before and after fine-tuning.",
+        examples=(
+            "python -m benchmarks.clevr_transfer humans --root CLEVR_v1.0 --weights clevr-small",
+            "python -m benchmarks.clevr_transfer humans --size paper --root CLEVR_v1.0"
+            " --weights runs/clevr/paper/model",
+        ),
+    ),
+]
+
+if __name__ == "__main__":
+    sys.exit(main("python -m benchmarks.clevr_transfer", COMMANDS))
