@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -55,14 +57,19 @@ def evaluate(
     processes = min(processes or available_cores(), num_episodes) if device.type == "cpu" else 1
     size = max(1, num_episodes // (8 * processes)) if processes > 1 else 1
     numbers = [range(first, min(first + size, num_episodes)) for first in range(0, num_episodes, size)]
-    values = [0.0] * num_episodes
     job = partial(_accuracies, learner, episodes, device)
     results = run_jobs(job, numbers, processes) if device.type == "cpu" else map(job, numbers)
     bar = tqdm(desc=progress, total=num_episodes, unit="episode", disable=hides_bars() or not progress)
     with evaluating(learner), bar:
-        for done, accuracies in results:
-            values[done.start : done.stop] = accuracies
-            bar.update(len(done))
+        return _in_order(results, num_episodes, bar)
+
+
+def _in_order(results: Iterable[tuple[range, list[float]]], count: int, bar: Any) -> list[float]:
+    """``count`` values, from parts with their numbers that come in any order; a bar shows how far they are."""
+    values = [0.0] * count
+    for done, part in results:
+        values[done.start : done.stop] = part
+        bar.update(len(done))
     return values
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -212,26 +212,17 @@ def fit_mahalanobis(
     with torch.autocast(features.device.type, enabled=False):
         features = at_least_float32(features)
         classes, groups = classes_by_shot(labels)
-        shots: list[float] = [rows.shape[1] for _, rows in groups]
-        roots: list[Tensor | None] = [None] * len(groups)
-        total, centre, deviations = float(len(features)), features.mean(0), None
-        if sample_weights is not None:
-            counted = sample_weights.to(features)
-            total = float(counted.sum())
-            centre = counted @ features / total
-            deviations = counted.sqrt()[:, None] * (features - centre)
-            groups, shots = _by_weight(groups, counted)
-            roots = [counted.sqrt()[rows] for _, rows in groups]
+        centre, deviations, total = _about_the_mean(features, sample_weights)
+        counted = _by_count(groups, None if sample_weights is None else sample_weights.to(features))
         weights = weights or simple_cnaps_weights(total)
-        shared = [weights.shared(shot) for shot in shots]
+        shared = [weights.shared(each.total) for each in counted]
         needs_gradient = torch.is_grad_enabled() and (
             features.requires_grad or any(isinstance(weight, Tensor) and weight.requires_grad for weight in shared)
         )
-        deviations = features - centre if deviations is None else deviations
         scatter = Scatter(deviations, decompose=not needs_gradient and len(set(shared)) >= DECOMPOSE_FROM)
         fitted = tuple(
-            _fit_group(columns, rows, metric, weights.own(shot) if rows.shape[1] > 1 else 0.0, shot, root)
-            for (columns, rows), shot, root, metric in zip(groups, shots, roots, scatter.metrics(shared), strict=True)
+            _fit_group(each, metric, weights.own(each.total) if each.rows.shape[1] > 1 else 0.0)
+            for each, metric in zip(counted, scatter.metrics(shared), strict=True)
         )
     return MahalanobisClassifier(classes, centre, scatter, fitted, one_shot)
 
@@ -252,22 +243,41 @@ def freedom(total: float) -> float:
     return max(total - 1, total / 2)
 
 
-def _by_weight(
-    groups: list[tuple[Tensor, Tensor]], sample_weights: Tensor
-) -> tuple[list[tuple[Tensor, Tensor]], list[float]]:
-    """Groups of classes whose pictures count as much together, and how much."""
-    found, totals = [], []
+def _about_the_mean(features: Tensor, sample_weights: Tensor | None) -> tuple[Tensor, Tensor, float]:
+    """The mean of the features, ``(D,)``, the rows of the scatter about it, ``(N, D)``, and what all count together."""
+    if sample_weights is None:
+        centre = features.mean(0)
+        return centre, features - centre, float(len(features))
+    counted = sample_weights.to(features)
+    total = float(counted.sum())
+    centre = counted @ features / total
+    return centre, counted.sqrt()[:, None] * (features - centre), total
+
+
+class _Classes(NamedTuple):
+    """Classes with the same number of images, which count the same together; see :class:`ClassGroup`."""
+
+    columns: Tensor
+    rows: Tensor
+    total: float
+    roots: Tensor | None
+
+
+def _by_count(groups: list[tuple[Tensor, Tensor]], sample_weights: Tensor | None) -> list[_Classes]:
+    """The classes of every number of images, parted by what their images count together."""
+    if sample_weights is None:
+        return [_Classes(columns, rows, rows.shape[1], None) for columns, rows in groups]
+    found, roots = [], sample_weights.sqrt()
     for columns, rows in groups:
         sums = sample_weights[rows].sum(1)
         for total in sums.unique().tolist():
-            found.append((columns[sums == total], rows[sums == total]))
-            totals.append(float(total))
-    return found, totals
+            those = sums == total
+            found.append(_Classes(columns[those], rows[those], float(total), roots[rows[those]]))
+    return found
 
 
-def _fit_group(
-    columns: Tensor, rows: Tensor, metric: Metric, own: Weight, total: float, roots: Tensor | None
-) -> ClassGroup:
+def _fit_group(classes: _Classes, metric: Metric, own: Weight) -> ClassGroup:
+    columns, rows, total, roots = classes
     gram, logdet = metric.within(rows), metric.logdet.expand(len(rows))
     shot = rows.shape[1]
     if shot == 1:
