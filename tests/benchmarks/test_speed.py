@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import task_reference, task_speed
+from benchmarks import simple_cnaps_speed
 from fewshot_film.config import BackboneConfig, SimpleCNAPSConfig
 from fewshot_film.learners import SimpleCNAPS
 
@@ -32,20 +32,34 @@ def test_plain_implementation_gives_our_logits():
     labels = torch.arange(3).repeat_interleave(torch.tensor([1, 4, 2]))
     support, queries = torch.rand(7, 3, 16, 16), torch.rand(5, 3, 16, 16)
     with torch.no_grad():
-        expected = task_reference.logits(made, support, labels, queries)
+        expected = simple_cnaps_speed.plain_logits(made, support, labels, queries)
         torch.testing.assert_close(made.adapt(support, labels)(queries), expected, rtol=1e-4, atol=1e-3)
-        folded = task_speed.pairs(
-            task_speed.Task(made, task_speed.Adapter(made), support, labels, queries), bfloat16=False
+        folded = simple_cnaps_speed.pairs(
+            simple_cnaps_speed.Task(made, simple_cnaps_speed.Adapter(made), support, labels, queries), bfloat16=False
         )
         for side in ("ours", "folded"):
             torch.testing.assert_close(folded["task"][side](), expected, rtol=1e-4, atol=1e-3)
 
 
 def test_result_has_ratios(tmp_path: Path, monkeypatch, capsys):
-    monkeypatch.setattr(task_speed, "SimpleCNAPSConfig", lambda: SMALL)
+    monkeypatch.setattr(simple_cnaps_speed, "SimpleCNAPSConfig", lambda: SMALL)
     out = tmp_path / "speed.json"
-    task_speed.run(task_speed.TaskSpeedConfig(ways=(3,), shots=(2,), query=1, most=1, out=out))
+    simple_cnaps_speed.task(simple_cnaps_speed.TaskSpeedConfig(ways=(3,), shots=(2,), query=1, most=1, out=out))
     found = json.loads(out.read_text())["results"]["3-way 2-shot"]
     times = found["task"]["milliseconds"]
     assert found["task"]["plain / ours"] == times["plain"][0] / times["ours"][0]
     assert "| one query after fit |" in capsys.readouterr().out
+
+
+def test_both_heads_give_the_same_distances():
+    found = simple_cnaps_speed.measure_head([1, 3, 2])
+    assert found["largest_difference"] < 1e-2
+    assert len(found["plain_ms"]) == 5
+    assert len(found["fast_ms"]) == 30
+
+
+def test_every_chunk_size_is_timed_in_every_round(monkeypatch):
+    monkeypatch.setattr(simple_cnaps_speed, "IMAGES", 4)
+    monkeypatch.setattr(simple_cnaps_speed, "CHUNKS", (1, 4))
+    times = simple_cnaps_speed.measure_chunks(SMALL.backbone)
+    assert {chunk: len(values) for chunk, values in times.items()} == {"1": 5, "4": 5}
