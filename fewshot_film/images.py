@@ -167,7 +167,7 @@ def open_image(data: bytes, file: str, *, min_side: int | None = None, max_pixel
         _draft(image, file, min_side, max_pixels)
         image.load()
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(file, f"has too many pixels: {error}; make it smaller first") from error
+        raise ImageError(file, f"has too many pixels: {error}; resize it first") from error
     except UnidentifiedImageError as error:
         raise ImageError(file, "is not an image (no known format)") from error
     except ImageError:
@@ -205,7 +205,7 @@ def check_pixels(image: Image.Image, file: str, max_pixels: int) -> None:
     if image.width * image.height > max_pixels:
         raise ImageError(
             file,
-            f"{image.width} x {image.height} pixels are more than the limit of {max_pixels}; make it smaller first",
+            f"{image.width} x {image.height} pixels are more than the limit of {max_pixels}; resize it first",
         )
 
 

@@ -59,7 +59,7 @@ def test_a_jpeg_is_reduced_only_as_far_as_the_limit_asks(side: int, limit: int, 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])
 def test_what_is_far_too_large_is_refused(form: str) -> None:
-    with pytest.raises(ImageError, match="x: 64 x 64 pixels are more than the limit of 1365; make it smaller first"):
+    with pytest.raises(ImageError, match="x: 64 x 64 pixels are more than the limit of 1365; resize it first"):
         open_image(png(noise(1, (64, 64)), form), "x", max_pixels=1365)
 
 

@@ -63,7 +63,7 @@ def check(hidden: list[str], statuses: dict[str, int], said: str) -> None:
     assert statuses == dict.fromkeys(statuses, 0), said
     if PAGE_NEEDS & set(hidden):
         assert page == 2
-        assert "the page needs the extra `app` (" in said
+        assert "the browser app needs the extra `app` (" in said
     else:
         assert page == 0, said
 

@@ -1,4 +1,4 @@
-"""The tab Ask: a scene or a picture on the left, questions and answers on the right."""
+"""The tab Ask: a scene or an image on the left, questions and answers on the right."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from clevr.world.scene import COLORS
 from fewshot_film.run.device import choose_device
 from fewshot_film.run.page import EVERY, Page, in_page
 
-HEADERS = ("question", "true answer", "model says")
+HEADERS = ("question", "true answer", "model answer")
 BEFORE = ("true before", "model before")
 _QUESTION_WIDTH = 56
 """Of the table's width, per cent."""
 _IN_TURN: dict[str, Any] = {"concurrency_id": "ask", "concurrency_limit": 1, "api_visibility": "private"}
 """One event after the other, in the order in which they came: side by side, the older picture could be shown last."""
 _INTRODUCTION = (
-    "Make a scene, or drop a picture of your own; then ask. The model knows CLEVR's English: shapes, colours, "
-    "materials, sizes, places."
+    "Generate a scene, or drop an image of your own; then ask about it. The model knows CLEVR's English: shapes, "
+    "colours, materials, sizes, positions."
 )
 
 
@@ -84,13 +84,13 @@ class _Ask:
             show_label=False, type="pil", format="png", interactive=False, buttons=[], elem_classes="scene"
         )
         with gr.Row():
-            self.thing = gr.Dropdown([], label="Object, by a click on it or from here", scale=3, min_width=200)
+            self.thing = gr.Dropdown([], label="Object (click on it, or choose here)", scale=3, min_width=200)
             self.color = gr.Dropdown(list(COLORS), value="red", label="Colour", min_width=100)
         with gr.Row():
-            self.recolour = gr.Button("Recolour it", size="sm", min_width=90)
-            self.delete = gr.Button("Delete it", size="sm", min_width=90)
+            self.recolour = gr.Button("Recolour", size="sm", min_width=90)
+            self.delete = gr.Button("Delete", size="sm", min_width=90)
             self.undo = gr.Button("Undo", size="sm", min_width=90)
-        self.upload = gr.File(label="Or drop a picture of your own here", elem_classes="drop")
+        self.upload = gr.File(label="Or drop an image of your own here", elem_classes="drop")
 
     def lay_out_question(self) -> None:
         """The question, its answer, and where that came from."""
@@ -108,7 +108,7 @@ class _Ask:
         """Questions that make sense in the scene, with the truth and what the model says."""
         self.lines = gr.Dataframe(
             headers=list(HEADERS),
-            label="Questions about this scene: a click asks one",
+            label="Questions about this scene; click one to ask it",
             interactive=False,
             wrap=True,
             row_count=0,
@@ -237,7 +237,7 @@ def _said(line: Line | None, before: Line | None, warning: str = "") -> str:
     if before is not None:
         lines.append(f"before the change: {before.given.answer}" + (f" (true: {before.truth})" if before.truth else ""))
     if given.unknown_words:
-        lines.append(f"words that the model does not know: {', '.join(given.unknown_words)}")
+        lines.append(f"unknown words: {', '.join(given.unknown_words)}")
     lines += [_warned(warning)] if warning else []
     return "\n\n".join(lines)
 

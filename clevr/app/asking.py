@@ -24,14 +24,14 @@ from fewshot_film.run.errors import UserError
 from fewshot_film.run.page import Limits
 
 WIDTH, HEIGHT = 480, 360
-"""Of the generated pictures."""
+"""Size of the generated images."""
 MIN_OBJECTS, MAX_OBJECTS = 3, 10
 SUGGESTIONS = 10
 """Questions suggested for a scene."""
 SPLIT = "app"
 """Keeps the page's scenes apart from those of training sets."""
 MAX_SEED = 999_999
-UNKNOWN = "no question of CLEVR's: its truth is not known"
+UNKNOWN = "not a CLEVR question; its true answer is unknown"
 ILL_POSED = "makes no sense in this scene"
 
 
@@ -177,7 +177,7 @@ class Asking:
         with self._lock:
             scene, number = self._chosen_object()
             if len(scene.objects) == 1:
-                raise AskingError("this is the last object; make a new scene")
+                raise AskingError("the last object cannot be deleted; generate a new scene")
             things = [thing for place, thing in enumerate(scene.objects) if place != number]
             self._change(scene, with_objects(scene, things))
             self.chosen = None
@@ -192,7 +192,7 @@ class Asking:
             scene, number = self._chosen_object()
             thing = scene.objects[number]
             if color not in COLORS or color == thing.color:
-                raise AskingError(f"the object is {thing.color}; choose another of: {', '.join(COLORS)}")
+                raise AskingError(f"the object is {thing.color}; choose another colour: {', '.join(COLORS)}")
             things = list(scene.objects)
             things[number] = dataclasses.replace(thing, color=color)
             self._change(scene, with_objects(scene, things))
@@ -205,7 +205,7 @@ class Asking:
         """
         with self._lock:
             if not self._scenes:
-                raise AskingError("nothing was changed in this scene")
+                raise AskingError("there is nothing to undo in this scene")
             now = self._looked_at()
             scene = self._scenes.pop()
             self.before = self.chosen = None
@@ -248,7 +248,7 @@ class Asking:
             AskingError: there is no picture yet.
         """
         if self._answerer is None:
-            raise AskingError("there is no picture yet: make a scene or upload one")
+            raise AskingError("there is no image yet: generate a scene or upload an image")
         return self._answerer
 
     @property
@@ -258,15 +258,15 @@ class Asking:
 
     def _looked_at(self) -> State:
         if self.now is None:
-            raise AskingError("there is no picture yet: make a scene or upload one")
+            raise AskingError("there is no image yet: generate a scene or upload an image")
         return self.now
 
     def _chosen_object(self) -> tuple[Scene, int]:
         scene = self._looked_at().scene
         if scene is None:
-            raise AskingError("an uploaded picture cannot be changed; make a scene")
+            raise AskingError("an uploaded image cannot be changed; generate a scene")
         if self.chosen is None or not 0 <= self.chosen < len(scene.objects):
-            raise AskingError("choose an object first, by a click on it or from the list")
+            raise AskingError("select an object first, by clicking on it or from the list")
         return scene, self.chosen
 
 

@@ -1,4 +1,4 @@
-"""The tab Compare: which learner is best on which pictures."""
+"""The tab Compare: which learner is best on which images."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from fewshot_film.app.teaching import Teaching
 from fewshot_film.data.source import ImageSource
 from fewshot_film.run.page import Page, in_page
 
-MINE, FOLDER, ARCHIVE = "my classes from Teach", "the folder given at the start", "a zip of folders"
+MINE, FOLDER, ARCHIVE = "my classes from Teach", "the folder of --folder", "a zip file of folders"
 MAX_EPISODES = 2000
-HEADERS = ("learner", "accuracy, %", "± 95 %", "difference to the best, %", "± 95 %", "ms an episode")
+HEADERS = ("learner", "accuracy, %", "± 95 %", "difference to the best, %", "± 95 %", "ms per episode")
 Shown = tuple[str, list[list[str]]]
 """The progress bar and the rows of the table."""
 
@@ -34,22 +34,22 @@ def build(page: Page) -> None:
     names = learner_names(page)
     places = [*GENERATED, MINE, *([FOLDER] if page.folder else []), ARCHIVE]
     gr.Markdown(
-        "Every learner answers the same episodes. Generated pictures give episodes of classes that no model here was "
-        "trained on, with ten queries a class; your own pictures are split at random, again and again."
+        "All learners classify the same episodes. Generated images give episodes of classes that no model here was "
+        "trained on, with ten queries per class; your own images are split at random, again and again."
     )
     with gr.Row():
         with gr.Column(scale=2, min_width=320):
-            data = gr.Radio(places, value=GENERATED[0], label="Pictures")
-            archive = gr.File(label="Zip with one folder of pictures a class", visible=False, elem_classes="drop")
+            data = gr.Radio(places, value=GENERATED[0], label="Images")
+            archive = gr.File(label="Zip file with one folder of images per class", visible=False, elem_classes="drop")
             learners = gr.CheckboxGroup(
                 names,
                 value=names,
                 label="Learners",
-                info="all but the models take the first model's network as it is",
+                info="all except the models use the network of the first model, without FiLM",
             )
             with gr.Row():
-                way = gr.Slider(2, 20, 5, step=1, label="Way", info="classes; of generated pictures")
-                shot = gr.Slider(1, 10, 1, step=1, label="Shot", info="pictures a class to learn from")
+                way = gr.Slider(2, 20, 5, step=1, label="Way", info="classes per episode, for generated images")
+                shot = gr.Slider(1, 10, 1, step=1, label="Shot", info="support images per class")
             episodes = gr.Slider(10, MAX_EPISODES, 100, step=10, label="Episodes")
             with gr.Row():
                 start = gr.Button("Compare", variant="primary")
@@ -58,8 +58,8 @@ def build(page: Page) -> None:
             bar = gr.HTML(_bar(0, 0))
             table = gr.Dataframe(headers=list(HEADERS), interactive=False, wrap=True, show_label=False, row_count=0)
             gr.Markdown(
-                "95 % intervals over the episodes; differences are taken episode by episode. Of your own pictures they "
-                "say what another split would change, not what other pictures would."
+                "95 % intervals over the episodes; differences are paired by episode. For your own images, they show "
+                "what another random split would change, not what other images would."
             )
     data.change(lambda chosen: gr.File(visible=chosen == ARCHIVE), data, archive, show_progress="hidden")
 
@@ -92,15 +92,15 @@ def _source(page: Page, chosen: str, path: str | None, request: gr.Request) -> s
     if chosen != ARCHIVE:
         return chosen
     if path is None:
-        raise ComparisonError("give the zip first: drop it below the choice of pictures")
+        raise ComparisonError("drop a zip file first, below the choice of images")
     page.limits.check_archive(Path(path))
     return folder_source(path)
 
 
 def _bar(done: int, total: int) -> str:
     if not total:
-        return "<p>Nothing runs.</p>"
-    state = "Fetching pictures" if not done else f"{done} of {total} episodes"
+        return "<p>Idle</p>"
+    state = "Loading images" if not done else f"{done} of {total} episodes"
     return f'<p>{html.escape(state)}</p><progress class="progress" max="{total}" value="{done}"></progress>'
 
 
@@ -110,7 +110,7 @@ def _rows(progress: Progress) -> list[list[str]]:
             row.name,
             _percent(row.accuracy),
             _percent(row.interval),
-            _percent(row.difference) if place else "the best",
+            _percent(row.difference) if place else "best",
             _percent(row.difference_interval) if place else "",
             f"{row.milliseconds:.1f}",
         ]

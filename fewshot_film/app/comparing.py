@@ -1,4 +1,4 @@
-"""Learners compared on the same episodes, one after the other, so that the table grows while it is looked at."""
+"""Learners compared on the same episodes, which they classify in turn, so that the table is always up to date."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from fewshot_film.run.results import mean_and_interval, paired_difference
 
 GENERATED = ("creatures", "glyphs", "textures")
 GENERATED_CLASSES = 30
-"""Classes of a generated set that episodes are drawn from: drawing more pictures takes longer than is waited for."""
+"""Classes of a generated data set from which episodes are sampled: generating more images would take too long."""
 MAX_PICTURES = 5000
-"""Most pictures of a folder or zip."""
+"""Maximum number of images in a folder or zip file."""
 _PAUSE = 0.4
-"""Seconds between two looks at the table."""
+"""Seconds between two updates of the table."""
 
 Shape = tuple[int, int]
-"""Size and channels of pictures."""
+"""Size and channels of images."""
 
 
 class ComparisonError(UserError, ValueError):
@@ -43,7 +43,7 @@ class ComparisonError(UserError, ValueError):
 
 @dataclass(frozen=True)
 class Row:
-    """What is known of one learner so far; numbers are NaN before there are two episodes."""
+    """Results of one learner so far; NaN before there are two episodes."""
 
     name: str
     """The learner."""
@@ -56,23 +56,23 @@ class Row:
     difference_interval: float
     """Half the width of its 95 % interval."""
     milliseconds: float
-    """Mean time for an episode: support and query pictures to answers."""
+    """Mean time per episode, from support and query images to predictions."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a comparison is."""
+    """Progress of a comparison."""
 
     done: int
-    """Episodes."""
+    """Episodes done."""
     total: int
-    """Episodes that were asked for."""
+    """Episodes requested."""
     rows: tuple[Row, ...]
     """The learners, the best first."""
 
 
 class TaughtSource(ImageSource):
-    """A visitor's classes, at the size that they are kept at."""
+    """A visitor's classes, at the size at which they are stored."""
 
     def __init__(self, groups: Sequence[Group]) -> None:
         filled = [group for group in groups if group.pictures]
@@ -97,7 +97,7 @@ class TaughtSource(ImageSource):
 
 
 def learner_names(page: Page) -> list[str]:
-    """What can be compared: the page's models, and learners that take the first one's backbone as it is."""
+    """What can be compared: the page's models, and learners on the backbone of the first model without FiLM."""
     first = next(iter(load_models(page.models).values()))
     return [*page.models, *without_training((), first.backbone, first.config)]
 
@@ -112,7 +112,7 @@ def compare(
     shot: int = 1,
     seed: int = 0,
 ) -> Iterator[Progress]:
-    """Run learners over the same episodes and say every moment how far it is.
+    """Run learners on the same episodes and report the progress.
 
     Args:
         page: names the models.
@@ -120,18 +120,18 @@ def compare(
             a source, all of whose classes take part in every episode, split at random.
         names: learners, as :func:`learner_names` has them.
         episodes: how many.
-        way: classes of an episode of generated pictures.
-        shot: support pictures a class; 0, of a source only: all but a fifth.
+        way: classes of an episode of generated images.
+        shot: support images per class; 0, for a source only: all but a fifth.
         seed: decides the episodes.
 
     Raises:
         ComparisonError: there is nothing to compare, or a number is out of range.
-        SourceError: the pictures do not suffice.
+        SourceError: there are too few images.
     """
     if not names or episodes < 2:
         raise ComparisonError(
-            f"{len(names)} learners and {episodes} episodes; choose at least one learner and 2 episodes, an interval "
-            "needs as many"
+            f"{len(names)} learners and {episodes} episodes; select at least one learner and 2 episodes, which an "
+            "interval requires"
         )
     learners = _learners(page, names)
     sets = _decode(data, learners)
@@ -176,14 +176,14 @@ def _shape(learner: Learner | None, first: ImageSet) -> Shape:
 
 
 def _decode(data: str | ImageSource, learners: Mapping[str, Learner | None]) -> dict[Shape, ImageSet]:
-    """The pictures as each learner reads them; raw pixels are those of the first."""
+    """The images as each learner reads them; raw pixels are those of the first."""
     configs = [learner.config.backbone for learner in learners.values() if learner is not None]
     shapes = dict.fromkeys((config.image_size, config.channels) for config in configs) or {(32, 3): None}
     source = _generated_source(data) if isinstance(data, str) else data
     if len(source) > MAX_PICTURES:
         raise ComparisonError(
-            f"{source.name} has {len(source):,} pictures; at most {MAX_PICTURES:,} are compared in the page: "
-            "`fewshot-film compare` takes more"
+            f"{source.name} has {len(source):,} images; the page compares at most {MAX_PICTURES:,}: use "
+            "`fewshot-film compare` for more"
         )
     # repeats are told by the first and kept in the others, so that all have what plans of the first count in
     return {
@@ -201,16 +201,16 @@ def taught(groups: Sequence[Group]) -> TaughtSource:
     """A visitor's classes as a source.
 
     Raises:
-        ComparisonError: there are fewer than two classes with two pictures.
+        ComparisonError: there are fewer than two classes with two images.
     """
     usable = [group for group in groups if len(group.pictures) > 1]
     if len(usable) < 2:
-        raise ComparisonError("give two pictures or more to two classes in Teach first")
+        raise ComparisonError("add at least two images to two classes in Teach first")
     return TaughtSource(usable)
 
 
 def folder_source(path: str | Path) -> ImageSource:
-    """A folder or zip with one sub-folder of pictures a class.
+    """A folder or zip file with one subfolder of images per class.
 
     Raises:
         FileNotFoundError: it is not there, or has no such folders.
@@ -223,7 +223,7 @@ def folder_source(path: str | Path) -> ImageSource:
 
 
 def _places(drawn_from: ImageSet, images: ImageSet) -> np.ndarray:
-    """Where the pictures that plans count in are in another set of the same source."""
+    """Positions of the images that plans refer to in another image set of the same source."""
     place = {file: index for index, file in enumerate(images.files)}
     return np.array([place[file] for file in drawn_from.files], dtype=np.int64)
 

@@ -25,7 +25,7 @@ def lay_out(page: Page) -> gr.Blocks:
         page.visitors.leave(request.session_hash)
 
     with gr.Blocks(title="fewshot-film", analytics_enabled=False, delete_cache=_TIDY, fill_width=True) as blocks:
-        gr.Markdown("# fewshot-film\nName pictures by a few examples, and ask questions about scenes.")
+        gr.Markdown("# fewshot-film\nClassify images from a few examples, and ask questions about scenes.")
         with gr.Tabs():
             for name, build in TABS.items():
                 with gr.Tab(name):

@@ -1,4 +1,4 @@
-"""``fewshot-film app``: the page, served to this computer."""
+"""``fewshot-film app``: serves the browser app."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def run(config: AppConfig) -> None:
     for talkative in ("httpx", "matplotlib"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, _end)  # the server stops first, then raises it again
-    # the port first: that it is taken is known at once, what follows takes seconds
+    # first, because everything else takes seconds
     with listen(config.host, config.port) as listening, serving(config) as server:
         host, port = listening.getsockname()[:2]
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -81,8 +81,8 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         found.close()
         raise PortError(
-            f"cannot serve the page at {host}, port {port}: {error.strerror or error}. Choose another with --port N, "
-            "or --port 0 for one that is free; or end the program that has it"
+            f"cannot serve the page at {host}, port {port}: {error.strerror or error}. Choose another port with "
+            "--port N, or --port 0 for any free one, or stop the program that uses it"
         ) from None
     found.set_inheritable(True)
     return found
@@ -195,7 +195,9 @@ def _check_extra() -> None:
     try:
         import gradio  # noqa: F401
     except ImportError as error:
-        raise MissingExtraError(f"the page needs the extra `app` ({error}): pip install 'fewshot-film[app]'") from None
+        raise MissingExtraError(
+            f"the browser app needs the extra `app` ({error}): pip install 'fewshot-film[app]'"
+        ) from None
 
 
 @contextmanager

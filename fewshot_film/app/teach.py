@@ -1,4 +1,4 @@
-"""The tab Teach: classes on the left, what the classifier says on the right."""
+"""The tab Teach: classes on the left, predictions on the right."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from fewshot_film.run.page import EVERY, Page, in_page
 
 EXAMPLES = {"creatures": "Example: creatures", "glyphs": "Example: letters", "textures": "Example: patterns"}
 _START = (
-    "Give every class a name and a few pictures: three make a start, ten are better. The classifier adapts at once, "
-    "without training. Or begin with an example."
+    "Give each class a name and a few images: three are enough to start, ten are better. The classifier adapts at "
+    "once, without training. Or start with an example."
 )
 _DRAWN: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 1, "concurrency_id": "draw"}
 """How cards and answers are drawn anew: one at a time. Gradio numbers components and functions while it draws, and two
@@ -64,11 +64,11 @@ class _Teach:
         *inputs: gr.Component,
         **listener: Any,
     ) -> None:
-        """Do something with the visitor's classes when an event happens, and say what went wrong.
+        """Act on the visitor's classes when an event happens, and show what went wrong.
 
         Args:
             trigger: the event, such as ``button.click``.
-            do: called with the visitor's :class:`Teaching` and the inputs' values; may return troubles to show.
+            do: called with the visitor's :class:`Teaching` and the inputs' values; may return warnings to show.
             inputs: whose values are handed over.
             listener: more that Gradio should know of the event, such as ``trigger_mode``.
         """
@@ -89,7 +89,7 @@ class _Teach:
 
         Args:
             zone: where.
-            do: called with the visitor's :class:`Teaching` and the files; may return troubles to show.
+            do: called with the visitor's :class:`Teaching` and the files; may return warnings to show.
             listener: see :meth:`when`.
         """
 
@@ -106,10 +106,10 @@ class _Teach:
     # left
 
     def lay_out_begin(self) -> None:
-        """What adds classes, and how things stand."""
+        """How to add classes, and the status."""
         gr.Markdown("### Classes")
         with gr.Row(elem_classes="line"):
-            name = gr.Textbox(placeholder="name of a class", show_label=False, container=False, scale=3)
+            name = gr.Textbox(placeholder="class name", show_label=False, container=False, scale=3)
             add = gr.Button("Add class", variant="primary", min_width=100)
             asked = gr.Textbox(visible="hidden")
         for trigger in (add.click, name.submit):
@@ -123,7 +123,7 @@ class _Teach:
                 folder = Path(self.page.folder)
                 load = gr.Button(f"Load {folder.name}", size="sm", min_width=110)
                 self.when(load.click, lambda teaching: teaching.add_folder(folder))
-            self.when(gr.Button("Start afresh", size="sm", min_width=110).click, Teaching.clear)
+            self.when(gr.Button("Start over", size="sm", min_width=110).click, Teaching.clear)
         status = gr.Markdown(_START, elem_classes="status")
 
         def say_status(request: gr.Request) -> str:
@@ -132,7 +132,7 @@ class _Teach:
         self.classes_changed.change(say_status, None, status, show_progress="hidden")
 
     def lay_out_cards(self) -> None:
-        """One card a class, drawn anew when a class has changed."""
+        """One card per class, redrawn when a class has changed."""
 
         def cards(request: gr.Request) -> None:
             for group in list(self.of(request).groups.values()):
@@ -164,7 +164,7 @@ class _Teach:
         self.when(remove.click, lambda teaching: teaching.remove_class(number), **card.listener("remove"))
         if group.pictures:
             self._lay_out_pictures(group, card)
-        zone = DropZone(f"Drop pictures of {group.name} here", "multiple", number)
+        zone = DropZone(f"Drop images of {group.name} here", "multiple", number)
         self.when_dropped(zone, lambda teaching, paths: teaching.add(number, paths), **card.listener("add"))
 
     def _lay_out_pictures(self, group: Group, card: _Card) -> None:
@@ -172,12 +172,12 @@ class _Teach:
         pictures = list(group.pictures)
         gallery = _thumbnails([(picture.thumbnail, None) for picture in pictures])
         with gr.Row(equal_height=True):
-            many = f"{len(pictures)} picture{'s' if len(pictures) > 1 else ''}"
-            count = gr.Markdown(f"{many}; a click chooses one", elem_classes="count")
-            remove = gr.Button("Remove chosen picture", size="sm", scale=0, min_width=170)
+            many = f"{len(pictures)} image{'s' if len(pictures) > 1 else ''}"
+            count = gr.Markdown(f"{many}; click one to select it", elem_classes="count")
+            remove = gr.Button("Remove selected image", size="sm", scale=0, min_width=170)
 
         def choose(event: gr.SelectData) -> tuple[int, str]:
-            return int(event.index), f"{many}; number {int(event.index) + 1} is chosen"
+            return int(event.index), f"{many}; number {int(event.index) + 1} is selected"
 
         listener = {"show_progress": "hidden", "api_visibility": "private", **EVERY}
         gallery.select(choose, None, [chosen, count], **listener, **card.listener("choose"))
@@ -189,13 +189,13 @@ class _Teach:
         )
 
     def lay_out_keep(self) -> None:
-        """Taking the classifier away, and bringing it or a folder of pictures back."""
-        with gr.Accordion("Keep it, load it, load a folder", open=False):
+        """Saving the classifier, and loading one or a folder of images."""
+        with gr.Accordion("Save and load", open=False):
             with gr.Row():
                 save = gr.Button("Save classifier", size="sm")
                 export = gr.Button("Export as ONNX", size="sm")
             kept = gr.File(label="Download", interactive=False, visible=False)
-            archive = DropZone("Drop a saved classifier (zip), or a zip with one folder of pictures a class", "single")
+            archive = DropZone("Drop a saved classifier (zip), or a zip with one folder of images per class", "single")
         self.when_dropped(archive, lambda teaching, path: teaching.load(Path(path)))
 
         @in_page
@@ -212,9 +212,9 @@ class _Teach:
     # right
 
     def lay_out_queries(self) -> None:
-        """What is to be named."""
+        """Where query images are dropped, and how strictly they are rejected."""
         gr.Markdown("### What is this?")
-        self.when_dropped(DropZone("Drop pictures to be named here", "multiple"), Teaching.ask)
+        self.when_dropped(DropZone("Drop images to classify here", "multiple"), Teaching.ask)
         with gr.Accordion("Webcam", open=False):
             camera = gr.Image(sources=["webcam"], type="filepath", image_mode=None, show_label=False, height=260)
         self.when(camera.input, lambda teaching, path: teaching.ask([path]) if path else None, camera, **EVERY)
@@ -225,16 +225,16 @@ class _Teach:
                 0.05,
                 step=0.01,
                 label="None of these",
-                info="share of the classes' own pictures that may be turned away with the strangers; 0: every picture "
+                info="share of the classes' own images that may be rejected together with unknown ones; 0: every image "
                 "gets a class",
                 scale=4,
             )
-            forget = gr.Button("Forget them", size="sm", scale=0, min_width=110)
+            forget = gr.Button("Clear", size="sm", scale=0, min_width=110)
         self.when(reject.release, Teaching.set_reject, reject, trigger_mode="always_last")
         self.when(forget.click, Teaching.forget_queries)
 
     def lay_out_answers(self) -> None:
-        """What the classifier says: all queries, then the chosen one."""
+        """The predictions: all queries, then the selected one in detail."""
 
         def answers(request: gr.Request) -> None:
             teaching = self.of(request)
@@ -252,7 +252,7 @@ class _Teach:
         with gr.Column(variant="panel", elem_classes="verdict"):
             said = gr.Markdown(_headline(first, can_reject))
             bars = gr.Label(first.probabilities, num_top_classes=_BARS, show_label=False, show_heading=False)
-            gr.Markdown("Most alike among the classes' pictures, and how far apart", elem_classes="count")
+            gr.Markdown("Most similar support images, with the distance of their features", elem_classes="count")
             nearest = _thumbnails(_alike(first))
 
         @in_page
@@ -300,11 +300,11 @@ def _rename(teaching: Teaching, number: int, name: str) -> list[str]:
 
 
 def _warn(troubles: Sequence[str] | None) -> None:
-    """What was wrong with some of the files, in the page."""
+    """Show which files could not be used, and why."""
     if troubles:
         more = len(troubles) - _SHOWN_TROUBLES
         lines = [*troubles[:_SHOWN_TROUBLES], *([f"and {more} more"] if more > 0 else [])]
-        gr.Warning("Not taken: " + "<br>".join(html.escape(line) for line in lines))
+        gr.Warning("Not added: " + "<br>".join(html.escape(line) for line in lines))
 
 
 def _example(source: str) -> Callable[[Teaching], None]:
@@ -331,8 +331,8 @@ def _caption(verdict: Verdict) -> str:
 
 def _headline(verdict: Verdict, can_reject: bool) -> str:
     if verdict.is_stranger:
-        return f"### None of these\nFurther from every class than their own pictures are; {verdict.name} comes nearest."
-    note = "" if can_reject else "\nWith one picture a class, strangers cannot be told: give a second."
+        return f"### None of these\nFurther from every class than its own images are; the nearest is {verdict.name}."
+    note = "" if can_reject else "\nWith one image per class, nothing can be rejected: add a second one."
     return f"### {verdict.name}, {100 * verdict.probabilities[verdict.name]:.1f} %{note}"
 
 

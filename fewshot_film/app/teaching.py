@@ -1,4 +1,4 @@
-"""One visitor's classes, the classifier that is adapted to them, and the pictures that it is asked about."""
+"""One visitor's classes, the classifier adapted to them, and the images to classify."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from fewshot_film.run.page import Limits
 MAX_CLASSES, MAX_PICTURES, MAX_QUERIES = 40, 1000, 40
 MAX_NAME = 60
 NEAREST = 6
-"""Support pictures shown beside an answer."""
+"""Number of similar support images shown with a prediction."""
 EXAMPLES = {"creatures": "creature", "glyphs": "letter", "textures": "pattern"}
-"""Generated sets that make an example, and what a class of each is called."""
+"""Generated data sets that serve as examples, and how their classes are named."""
 _CLASSES, _SHOTS = 5, 4
 _STRANGER = {"creatures": "textures", "glyphs": "creatures", "textures": "glyphs"}
-"""Where the one query comes from that is of no class."""
+"""The data set of the one query that belongs to no class."""
 
 
 class TeachingError(UserError, ValueError):
@@ -40,35 +40,35 @@ class Group:
     """One class of a visitor."""
 
     number: int
-    """Tells it from the visitor's other classes, whatever they are called."""
+    """Identifies the class, whatever its name."""
     name: str
-    """What answers call it."""
+    """Its name, as predictions show it."""
     pictures: list[Picture] = field(default_factory=list)
-    """Its support pictures."""
+    """Its support images."""
     in_field: str = ""
-    """What its card's field was last known to hold."""
+    """The last known content of the text field on its card."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the classifier says of one query picture."""
+    """The prediction for one query image."""
 
     picture: Picture
     """The query."""
     name: str
-    """The likeliest class."""
+    """The most probable class."""
     is_stranger: bool
-    """Whether it is further from all classes than their own pictures are: none of these."""
+    """Whether it is rejected as none of these: further from all classes than their own images are."""
     probabilities: dict[str, float]
-    """Of every class."""
+    """Probability of every class."""
     nearest: tuple[tuple[Picture, str, float], ...]
-    """The support pictures that it is most like, with their classes and the distances of their features."""
+    """The most similar support images, with their classes and the distances of their features."""
 
 
 class Teaching:
     """Classes and queries of one visitor.
 
-    Every change adapts the classifier anew and answers the queries again.
+    Every change adapts the classifier again and updates the predictions.
 
     Args:
         start: a classifier with a model and no classes.
@@ -77,12 +77,12 @@ class Teaching:
 
     Attributes:
         groups: the classes by number.
-        queries: pictures that are asked about.
-        verdicts: one a query; empty while there is no classifier.
-        reject: share of true members that may be turned away with the strangers; 0: every picture gets a class.
-        seconds: how long it took to adapt last.
+        queries: images to classify.
+        verdicts: one per query; empty while there is no classifier.
+        reject: share of true members that may be rejected together with unknown images; 0: every image gets a class.
+        seconds: duration of the last adaptation.
         changes: counts up with every change of a class.
-        answers: counts up with every change of what there is to say about the queries.
+        answers: counts up with every change of the predictions.
     """
 
     _model_in_use = threading.Lock()  # FiLM is switched on in the one model that all visitors share
@@ -113,8 +113,8 @@ class Teaching:
         with self._lock:
             if len(self.groups) >= MAX_CLASSES:
                 raise TeachingError(
-                    f"there are {MAX_CLASSES} classes already, as many as fit on the page; FewShotClassifier in Python "
-                    "and `fewshot-film classify` take more"
+                    f"the page holds at most {MAX_CLASSES} classes; use FewShotClassifier in Python or `fewshot-film "
+                    "classify` for more"
                 )
             number = next(self._numbers)
             group = Group(number, self._free_name() if not name.strip() else self._checked(name, None))
@@ -123,7 +123,7 @@ class Teaching:
             return group
 
     def rename(self, number: int, name: str) -> None:
-        """Another name for a class.
+        """Rename a class.
 
         Raises:
             TeachingError: the name is empty, taken or too long.
@@ -138,14 +138,14 @@ class Teaching:
             self._answer()
 
     def remove_class(self, number: int) -> None:
-        """Take a class away with its pictures."""
+        """Remove a class with its images."""
         with self._lock:
             self._forget(self._group(number).pictures)
             del self.groups[number]
             self._adapt()
 
     def remove_picture(self, number: int, place: int) -> None:
-        """Take one support picture away.
+        """Remove one support image.
 
         Raises:
             TeachingError: there is none at this place.
@@ -153,12 +153,12 @@ class Teaching:
         with self._lock:
             pictures = self._group(number).pictures
             if not 0 <= place < len(pictures):
-                raise TeachingError("choose a picture first, by a click on it")
+                raise TeachingError("select an image first by clicking on it")
             self._forget([pictures.pop(place)])
             self._adapt()
 
     def clear(self) -> None:
-        """Take everything away, and go back to the model of the start."""
+        """Remove everything, and return to the initial model."""
         with self._lock:
             self._forget(picture for group in self.groups.values() for picture in group.pictures)
             self._forget(self.queries)
@@ -169,11 +169,11 @@ class Teaching:
     # pictures
 
     def add(self, number: int, files: Iterable[str | Path]) -> list[str]:
-        """Support pictures for a class; returns what was wrong with those that could not be used.
+        """Add support images to a class; returns why some could not be used.
 
         Raises:
             UploadError: too many files.
-            TeachingError: more pictures than fit, or no such class.
+            TeachingError: more images than the page holds, or no such class.
         """
         with self._lock:
             group = self._group(number)
@@ -184,13 +184,13 @@ class Teaching:
             return troubles
 
     def add_folder(self, root: Path) -> list[str]:
-        """Every class of a folder or zip, see `fewshot_film.data.folder`; returns what was not used, and why.
+        """Every class of a folder or zip, see `fewshot_film.data.folder`; returns which files were not used, and why.
 
-        Classes of a name that is there already get the pictures.
+        Images of classes that exist already are added to them.
 
         Raises:
             SourceError: it holds no such folders.
-            TeachingError: more classes or pictures than fit.
+            TeachingError: more classes or images than the page holds.
         """
         with self._lock:
             source = open_source("folder", root)
@@ -199,7 +199,7 @@ class Teaching:
             return troubles + self._take(source, range(len(source)), dict(enumerate(source.class_names)))
 
     def add_example(self, name: str) -> None:
-        """Replace everything by generated pictures: some classes, a query of each, and one of none of them.
+        """Replace everything by generated images: some classes, a query of each, and one that belongs to none.
 
         Args:
             name: a key of :data:`EXAMPLES`.
@@ -218,7 +218,7 @@ class Teaching:
     # queries
 
     def ask(self, files: Iterable[str | Path]) -> list[str]:
-        """Pictures to be named, before those that are there; returns what was wrong with those that cannot be read.
+        """Add query images, before the existing ones; returns why some cannot be read.
 
         Raises:
             UploadError: too many files.
@@ -232,14 +232,14 @@ class Teaching:
             return troubles
 
     def forget_queries(self) -> None:
-        """Take the queries away."""
+        """Remove all queries."""
         with self._lock:
             self._forget(self.queries)
             self.queries = []
             self._answer()
 
     def set_reject(self, share: float) -> None:
-        """Turn strangers away so that about this share of true members goes with them; 0: nothing is turned away."""
+        """Reject unknown images, and with them about this share of true members; 0 rejects nothing."""
         with self._lock:
             self.reject = share
             self._answer()
@@ -264,10 +264,10 @@ class Teaching:
         return self._adapted().export_onnx(self.folder / "classifier.onnx")
 
     def load(self, archive: Path) -> list[str]:
-        """A zip: either of a saved classifier, which replaces everything, or of folders of pictures.
+        """A zip: either of a saved classifier, which replaces everything, or of folders of images.
 
         Returns:
-            What was wrong with pictures that could not be used.
+            Why some images could not be used.
 
         Raises:
             UploadError: it is too large, or no zip.
@@ -282,8 +282,8 @@ class Teaching:
             images, labels = classifier.support()
             if len(classifier.classes_) > MAX_CLASSES or len(images) > MAX_PICTURES:
                 raise TeachingError(
-                    f"it has {len(classifier.classes_)} classes and {len(images):,} pictures; at most {MAX_CLASSES} "
-                    f"and {MAX_PICTURES:,} fit on the page"
+                    f"the classifier has {len(classifier.classes_)} classes and {len(images):,} images; the page holds "
+                    f"at most {MAX_CLASSES} classes and {MAX_PICTURES:,} images"
                 )
             self.clear()
             self._read_for(classifier)
@@ -294,26 +294,26 @@ class Teaching:
             self._adapt()
             return []
 
-    # what there is to say
+    # status
 
     @property
     def status(self) -> str:
-        """Where things stand, and what to do next; empty where nothing was done yet."""
+        """The status and what to do next; empty at the start."""
         if not self.groups:
             return ""
         filled = [group for group in self.groups.values() if group.pictures]
         if self._classifier is None:
-            wanted = "Give pictures to two classes" if not filled else "Give pictures to one more class"
-            return f"{wanted}, and the classifier adapts to them."
+            wanted = "Add images to two classes" if not filled else "Add images to one more class"
+            return f"{wanted}, and the classifier will adapt to them."
         count = sum(len(group.pictures) for group in filled)
-        return f"Adapted to {len(filled)} classes and {count} pictures in {self.seconds:.1f} s."
+        return f"Adapted to {len(filled)} classes and {count} images in {self.seconds:.1f} s."
 
     @property
     def can_reject(self) -> bool:
-        """Whether strangers can be told: a class needs two pictures for it."""
+        """Whether images can be rejected, which needs a class with two images."""
         return any(len(group.pictures) > 1 for group in self.groups.values())
 
-    # inner matters
+    # internals
 
     def _read_for(self, classifier: FewShotClassifier) -> None:
         self._base = classifier
@@ -360,10 +360,10 @@ class Teaching:
         return verdicts
 
     def _adapted(self) -> FewShotClassifier:
-        """A classifier of its own with the classes' names for labels."""
+        """A separate classifier with the class names as labels."""
         with self._lock:
             if self._classifier is None:
-                raise TeachingError("there is no classifier yet: give pictures to two classes first")
+                raise TeachingError("there is no classifier yet: add images to two classes first")
             filled = [group for group in self.groups.values() if group.pictures]
             images = torch.stack([picture.pixels for group in filled for picture in group.pictures])
             names = [group.name for group in filled for _ in group.pictures]
@@ -389,29 +389,29 @@ class Teaching:
         names = {group.name for group in self.groups.values()} | {name[:MAX_NAME] for name in source.class_names}
         if len(names) > MAX_CLASSES:
             raise TeachingError(
-                f"{source.name} has {len(source.class_names)} classes; at most {MAX_CLASSES} fit on the page: "
-                "`fewshot-film classify` takes more"
+                f"{source.name} has {len(source.class_names)} classes; the page holds at most {MAX_CLASSES}: use "
+                "`fewshot-film classify` for more"
             )
 
     def _make_room(self, count: int) -> None:
         held = sum(len(group.pictures) for group in self.groups.values())
         if held + count > MAX_PICTURES:
             raise TeachingError(
-                f"{held:,} pictures and {count:,} more; at most {MAX_PICTURES:,} fit on the page: "
-                "`fewshot-film classify` takes more"
+                f"{held:,} images and {count:,} more; the page holds at most {MAX_PICTURES:,}: use "
+                "`fewshot-film classify` for more"
             )
 
     def _group(self, number: int) -> Group:
         if number not in self.groups:
-            raise TeachingError("this class is not there any more")
+            raise TeachingError("this class no longer exists")
         return self.groups[number]
 
     def _checked(self, name: str, number: int | None) -> str:
         name = " ".join(name.split())
         if not name or len(name) > MAX_NAME:
-            raise TeachingError(f"a class is named by 1 to {MAX_NAME} characters, got {len(name)}")
+            raise TeachingError(f"a class name has 1 to {MAX_NAME} characters, got {len(name)}")
         if any(group.name == name for group in self.groups.values() if group.number != number):
-            raise TeachingError(f"there is a class {name!r} already; choose another name")
+            raise TeachingError(f"there is already a class {name!r}; choose another name")
         return name
 
     def _free_name(self) -> str:
@@ -424,7 +424,7 @@ class Teaching:
 
 
 def _sorted(found: Iterable[Picture | str]) -> tuple[list[Picture], list[str]]:
-    """Pictures, and what was wrong with the others."""
+    """The images, and what was wrong with the others."""
     pictures: list[Picture] = []
     troubles: list[str] = []
     for one in found:

@@ -1,4 +1,4 @@
-"""What the tabs of the page in the browser share: limits on uploads, what each visitor holds, errors and events."""
+"""Shared by the tabs of the browser app: limits on uploads, each visitor's data, errors and events."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 EVERY: Mapping[str, Any] = {"trigger_mode": "multiple"}
-"""For Gradio's events of which each counts: else it drops those that come while one of their kind is under way."""
+"""For Gradio events that must all be handled: by default, those that arrive while another is running are dropped."""
 
 
 class UploadError(UserError, ValueError):
@@ -40,13 +40,13 @@ class Limits:
     """How much a visitor may upload."""
 
     file_bytes: int = 20 * 2**20
-    """Of one picture."""
+    """Maximum size of an image file."""
     archive_bytes: int = 200 * 2**20
-    """Of one zip file."""
+    """Maximum size of a zip file."""
     pixels: int = 50_000_000
-    """Width times height of one image; a JPEG may have more, see `fewshot_film.images.JPEG_FACTOR`."""
+    """Maximum width times height of an image; a JPEG may have more, see `fewshot_film.images.JPEG_FACTOR`."""
     files: int = 200
-    """Files in one upload."""
+    """Maximum number of files in one upload."""
 
     def check_count(self, count: int) -> None:
         """Refuse an upload of too many files.
@@ -55,13 +55,13 @@ class Limits:
             UploadError: says how many are allowed.
         """
         if count > self.files:
-            raise UploadError(f"{count:,} files at once; expected at most {self.files:,}: give them in several parts")
+            raise UploadError(f"{count:,} files at once; expected at most {self.files:,}: upload them in several parts")
 
     def check_picture(self, path: Path) -> None:
-        """Refuse a picture by its size in bytes and pixels, before it is decoded.
+        """Refuse an image by its size in bytes and pixels, before it is decoded.
 
         Raises:
-            UploadError: it is too large; a file that is no picture passes, its reader knows more of it.
+            UploadError: it is too large. A file that is no image passes: the error comes from its reader.
         """
         self._check_bytes(path, self.file_bytes)
         try:
@@ -75,7 +75,7 @@ class Limits:
         except Exception:  # damaged files make Pillow's plugins raise errors of many kinds
             return
         if width * height > most:
-            raise UploadError(f"{path.name} has more than {most / 1e6:,.0f} million pixels; make it smaller first")
+            raise UploadError(f"{path.name} has more than {most / 1e6:,.0f} million pixels; resize it first")
 
     def check_archive(self, path: Path) -> None:
         """Refuse a zip file by its size.
@@ -93,11 +93,11 @@ class Limits:
 
 
 class Visitors:
-    """What every open page holds, apart from all others, and gone when it is closed.
+    """The data of every open page, separate from all others and deleted when the page is closed.
 
     Args:
-        folder: where every visitor gets a folder of its own.
-        most: visitors at once; one more, and the one that was idle for longest is forgotten.
+        folder: where every visitor gets a separate folder.
+        most: maximum number of visitors; with one more, the least recently used session is dropped.
     """
 
     def __init__(self, folder: Path, most: int = 50) -> None:
@@ -110,12 +110,12 @@ class Visitors:
         return len(self._held)
 
     def of(self, visitor: str | None, kind: type[T], make: Callable[[Path], T]) -> T:
-        """What a visitor holds of one kind, made when it is first asked for.
+        """A visitor's data of one kind, created on first use.
 
         Args:
-            visitor: a name that no other open page has.
-            kind: class of what is asked for.
-            make: makes it, given the visitor's folder.
+            visitor: a name that is unique among open pages.
+            kind: class of the data.
+            make: creates it, given the visitor's folder.
         """
         key = visitor or ""
         with self._lock:
@@ -130,13 +130,13 @@ class Visitors:
             return cast(T, things[kind])
 
     def held(self, visitor: str | None, kind: type[T]) -> T | None:
-        """What a visitor holds of one kind, or None."""
+        """A visitor's data of one kind, or None."""
         with self._lock:
             _, things = self._held.get(visitor or "", (None, {}))
             return cast("T | None", things.get(kind))
 
     def leave(self, visitor: str | None) -> None:
-        """Forget all that a visitor held, and its files."""
+        """Drop a visitor's data, and delete its files."""
         with self._lock:
             folder, _ = self._held.pop(visitor or "", (None, {}))
         if folder is not None:
@@ -145,27 +145,27 @@ class Visitors:
 
 @dataclass(frozen=True)
 class Page:
-    """What the tabs are made from."""
+    """What all tabs share."""
 
     limits: Limits
-    """On uploads."""
+    """Limits on uploads."""
     visitors: Visitors
-    """Who has the page open."""
+    """Visitors who have the page open."""
     device: str = "auto"
-    """Where to compute: auto, cpu, cuda or mps."""
+    """Device to compute on: auto, cpu, cuda or mps."""
     models: tuple[str, ...] = ("general-small",)
     """Few-shot models; the first is the one that is taught."""
     reasoner: str = "clevr-small"
     """The model that answers questions."""
     folder: str = ""
-    """Folder or zip of pictures, one sub-folder a class, that can be loaded by a click; empty: none."""
+    """Folder or zip file with one subfolder of images per class, which a button loads; empty: none."""
 
 
 def in_page(function: Callable[P, R]) -> Callable[P, R]:
-    """Make errors of a page's function appear in the page, as a message without a traceback.
+    """Show errors of a function in the page, as messages without a traceback.
 
-    What a person can put right (:func:`fewshot_film.run.errors.exit_status_of`) is said as it is; anything else goes to
-    the log with its traceback, and the page says that much.
+    User-fixable errors (:func:`fewshot_film.run.errors.exit_status_of`) are shown as they are; anything else is logged
+    with its traceback, and the page refers to the log.
     """
     import gradio
 
@@ -173,8 +173,8 @@ def in_page(function: Callable[P, R]) -> Callable[P, R]:
         if isinstance(error, gradio.Error):
             return error
         if exit_status_of(error) is None:
-            log.error("the page could not do what it was asked for", exc_info=error)
-            message = f"something went wrong here ({type(error).__name__}); the program's terminal says more"
+            log.error("unexpected error in the browser app", exc_info=error)
+            message = f"unexpected error ({type(error).__name__}); see the terminal for details"
         else:
             message = str(error)
         return gradio.Error(html.escape(message), print_exception=False)

@@ -90,11 +90,11 @@ def drop(zone: Locator, files: list[Path]) -> None:
 
 
 def card(page: Page, name: str) -> Locator:
-    return page.locator(".card", has_text=f"Drop pictures of {name} here")
+    return page.locator(".card", has_text=f"Drop images of {name} here")
 
 
 def add_class(page: Page, name: str, files: list[Path]) -> None:
-    page.get_by_placeholder("name of a class").fill(name)
+    page.get_by_placeholder("class name").fill(name)
     page.get_by_role("button", name="Add class").click()
     drop(card(page, name), files)
     seen(card(page, name).locator(".pictures img"), len(files))
@@ -140,7 +140,7 @@ def answered(page: Page, texts: list[str]) -> None:
 def test_teach_an_example(visit, keep):
     page = visit()
     page.get_by_role("button", name="Example: creatures").click()
-    seen(page.get_by_text("Adapted to 5 classes and 20 pictures"))
+    seen(page.get_by_text("Adapted to 5 classes and 20 images"))
     given = answers(page, 6)
     assert given[0].startswith("creature A ")
     assert given[-1] == "none of these"
@@ -153,9 +153,9 @@ def test_teach_own_pictures(visit, tmp_path):
     page = visit()
     red, green = shades(tmp_path, "red", (190, 40, 40), 5), shades(tmp_path, "green", (40, 150, 40), 5)
     add_class(page, "red", red[:3])
-    seen(page.get_by_text("Give pictures to one more class"))
+    seen(page.get_by_text("Add images to one more class"))
     add_class(page, "green", green[:4])
-    seen(page.get_by_text("Adapted to 2 classes and 7 pictures"))
+    seen(page.get_by_text("Adapted to 2 classes and 7 images"))
     drop(page.locator(".answers"), [red[4], green[4]])
     seen(page.locator(".answers .pictures").first.locator("img"), 2)
     page.get_by_role("spinbutton", name="None of these").fill("0")  # every picture gets a class
@@ -166,13 +166,13 @@ def test_teach_own_pictures(visit, tmp_path):
     name.fill("scarlet")
     name.press("Enter")
     seen(page.locator(".answers .caption-label", has_text=re.compile("^scarlet [0-9]+ %$")))
-    seen(page.get_by_text("Drop pictures of scarlet here"))  # the cards are drawn anew; what was chosen before is not
+    seen(page.get_by_text("Drop images of scarlet here"))  # the cards are drawn anew; what was chosen before is not
     card(page, "green").locator(".pictures button").nth(3).click()
-    seen(card(page, "green").get_by_text("number 4 is chosen"))
-    card(page, "green").get_by_role("button", name="Remove chosen picture").click()
-    seen(page.get_by_text("Adapted to 2 classes and 6 pictures"))
+    seen(card(page, "green").get_by_text("number 4 is selected"))
+    card(page, "green").get_by_role("button", name="Remove selected image").click()
+    seen(page.get_by_text("Adapted to 2 classes and 6 images"))
 
-    page.get_by_role("button", name="Keep it, load it").click()
+    page.get_by_role("button", name="Save and load").click()
     archive = download(page, "Save classifier", tmp_path)
     network = download(page, "Export as ONNX", tmp_path)
     assert network.suffix == ".onnx"
@@ -185,23 +185,23 @@ def test_teach_own_pictures(visit, tmp_path):
     texts = [f"{name} {100 * share:.0f} %" for name, share in zip(("scarlet", "green"), shares, strict=True)]
     answered(page, texts)
 
-    page.get_by_role("button", name="Start afresh").click()
+    page.get_by_role("button", name="Start over").click()
     seen(page.locator(".card"), 0)
-    seen(page.get_by_text("Give every class a name"))
+    seen(page.get_by_text("Give each class a name"))
     drop(page.locator(".drop", has_text="Drop a saved classifier"), [archive])
-    seen(page.get_by_text("Adapted to 2 classes and 6 pictures"))
+    seen(page.get_by_text("Adapted to 2 classes and 6 images"))
     drop(page.locator(".answers"), [red[4], green[4]])
     answered(page, texts)
     card(page, "green").get_by_role("button", name="Remove class").click()
-    seen(page.get_by_text("Give pictures to one more class"))
+    seen(page.get_by_text("Add images to one more class"))
 
 
 def test_more_is_dropped_while_the_first_is_taken_in(visit, tmp_path):
     page = visit()
-    page.get_by_placeholder("name of a class").fill("red")
+    page.get_by_placeholder("class name").fill("red")
     page.get_by_role("button", name="Add class").click()
     seen(card(page, "red"))
-    seen(page.get_by_text("Give pictures to two classes"))  # no other event is on its way
+    seen(page.get_by_text("Add images to two classes"))  # no other event is on its way
     red, zone = shades(tmp_path, "red", (190, 40, 40), 7), card(page, "red").locator(".drop")
     held: list[Route] = []  # what is on its way to the server
     page.route("**/queue/join*", lambda route: route.continue_() if held else held.append(route))
@@ -227,7 +227,7 @@ def test_more_is_dropped_while_the_first_is_taken_in(visit, tmp_path):
 
 def test_names_of_classes(served, visit):
     page = visit()
-    name, add = page.get_by_placeholder("name of a class"), page.get_by_role("button", name="Add class")
+    name, add = page.get_by_placeholder("class name"), page.get_by_role("button", name="Add class")
     for word in ("one", "two", "three"):  # faster than the server
         name.fill(word)
         add.click()
@@ -238,11 +238,11 @@ def test_names_of_classes(served, visit):
 
     fields.nth(1).fill("second")
     fields.nth(1).press("Enter")
-    seen(page.get_by_text("Drop pictures of second here"))
+    seen(page.get_by_text("Drop images of second here"))
     assert fields.nth(1).evaluate("field => field === document.activeElement")  # drawn anew, and the same
     fields.nth(1).fill("one")
     fields.nth(1).press("Enter")
-    seen(page.get_by_test_id("toast-body").get_by_text("there is a class"))
+    seen(page.get_by_test_id("toast-body").get_by_text("there is already a class"))
     holds(fields.nth(1), "second")
 
     held: list[Route] = []  # an event that is on its way for so long that its class is gone
@@ -251,7 +251,7 @@ def test_names_of_classes(served, visit):
     with page.expect_request("**/queue/join*"):
         fields.nth(1).press("Enter")
     until(lambda: page.evaluate("true") and held != [])  # Playwright hears of it while it is asked something
-    page.get_by_role("button", name="Start afresh").dispatch_event("click")
+    page.get_by_role("button", name="Start over").dispatch_event("click")
     seen(page.locator(".card"), 0)
     with page.expect_response("**/queue/join*") as response:
         held[0].continue_()
@@ -259,7 +259,7 @@ def test_names_of_classes(served, visit):
     name.fill("after")
     name.press("Enter")
     seen(card(page, "after"))
-    seen(page.get_by_test_id("toast-body").filter(has_not_text="there is a class"), 0)
+    seen(page.get_by_test_id("toast-body").filter(has_not_text="there is already a class"), 0)
     assert "Traceback" not in "".join(served.lines)
 
 
@@ -269,13 +269,13 @@ def add_two(page: Page) -> Callable[[], None]:
 
     def read_to_the_end(route: Route) -> None:
         response = route.fetch()
-        if not held and "Drop pictures of second here" in response.text():
+        if not held and "Drop images of second here" in response.text():
             held.append((route, response))
         else:
             route.fulfill(response=response)
 
     page.route("**/queue/data?*", read_to_the_end)
-    name, add = page.get_by_placeholder("name of a class"), page.get_by_role("button", name="Add class")
+    name, add = page.get_by_placeholder("class name"), page.get_by_role("button", name="Add class")
     name.fill("first")
     add.click()
     seen(card(page, "first"))
@@ -355,7 +355,7 @@ def test_ask(visit, keep, tmp_path):
     ask(page, "How many things are there?")
     seen(page.locator(".said", has_text=re.compile("the true answer is 5")))
     choose_an_object(page, 11)
-    page.get_by_role("button", name="Delete it").click()
+    page.get_by_role("button", name="Delete").click()
     seen(page.locator(".said", has_text=re.compile("the true answer is 4")))
     seen(page.locator(".said", has_text=re.compile(r"before the change: .* \(true: 5\)")))
     seen(page.get_by_role("columnheader", name="true before"))
@@ -363,7 +363,7 @@ def test_ask(visit, keep, tmp_path):
     page.get_by_role("button", name="Undo").click()
     seen(page.locator(".said", has_text=re.compile("the true answer is 5")))
 
-    page.get_by_label("Object, by a click").click()
+    page.get_by_label("Object (click on it").click()
     option = page.get_by_role("option").first
     was = option.inner_text()
     option.click()
@@ -372,12 +372,12 @@ def test_ask(visit, keep, tmp_path):
     page.get_by_role("option", name=color, exact=True).click()  # the list of objects may still be closing
     ask(page, f"Are there any {color} things?")
     seen(page.locator(".said", has_text=re.compile("the true answer is (yes|no)")))
-    page.get_by_role("button", name="Recolour it").click()
+    page.get_by_role("button", name="Recolour").click()
     seen(page.locator(".said", has_text=re.compile(r"before the change: (yes|no)")))
     seen(page.locator(".said", has_text=re.compile("the true answer is yes")))
 
     own = shades(tmp_path, "own", (120, 120, 120), 1)
-    drop(page.locator(".drop", has_text="Or drop a picture of your own"), own)
+    drop(page.locator(".drop", has_text="Or drop an image of your own"), own)
     seen(page.locator(".virtual-row:visible"), 0)
     ask(page, "How many things are there?")
     unseen(page.locator(".said").first, "true answer")
@@ -412,7 +412,7 @@ def choose_an_object(page: Page, seed: int) -> None:
     scale = min(box["width"] / WIDTH, box["height"] / HEIGHT)  # the picture keeps its proportions within its frame
     left, top = (box["width"] - scale * WIDTH) / 2, (box["height"] - scale * HEIGHT) / 2
     picture.click(position={"x": left + scale * np.median(columns), "y": top + scale * np.median(rows)})
-    until(lambda: page.get_by_label("Object, by a click").input_value() != "", seconds=PATIENCE / 1000)
+    until(lambda: page.get_by_label("Object (click on it").input_value() != "", seconds=PATIENCE / 1000)
 
 
 def test_compare(visit, keep):
@@ -427,7 +427,7 @@ def test_compare(visit, keep):
     seen(page.locator(".virtual-row:visible"), 6)
     rows = page.locator(".virtual-row:visible").all_inner_texts()
     assert any(row.startswith("general-small") for row in rows)
-    assert "the best" in rows[0]
+    assert "best" in rows[0]
     keep(page, "compare", 820)
 
     count.fill("2000")
@@ -456,23 +456,23 @@ def test_bad_uploads_are_told_in_the_page(served, visit, tmp_path):
     said = page.get_by_test_id("toast-body")
     for message in ("text.png: is not an image", "cut.png: is damaged or cut short", "more than 4 million pixels"):
         seen(said.get_by_text(re.compile(re.escape(message))))
-    seen(page.get_by_text("Adapted to 5 classes and 21 pictures"))
+    seen(page.get_by_text("Adapted to 5 classes and 21 images"))
 
     not_a_zip = tmp_path / "not.zip"
     not_a_zip.write_text("no zip at all")
-    page.get_by_role("button", name="Keep it, load it").click()
+    page.get_by_role("button", name="Save and load").click()
     drop(page.locator(".drop", has_text="Drop a saved classifier"), [not_a_zip])
     seen(said.get_by_text(re.compile("not.zip is not a whole zip file")))
     twisted = pack(tmp_path / "twisted.zip", {"config.json": b"{}", "model.safetensors": b"junk"})
     drop(page.locator(".drop", has_text="Drop a saved classifier"), [twisted])
     seen(said.get_by_text(re.compile("config.json")))
-    seen(page.get_by_text("Adapted to 5 classes and 21 pictures"))  # what was there is there
+    seen(page.get_by_text("Adapted to 5 classes and 21 images"))  # what was there is there
 
     page.get_by_role("tab", name="Ask").click()
-    drop(page.locator(".drop", has_text="Or drop a picture of your own"), [text])
+    drop(page.locator(".drop", has_text="Or drop an image of your own"), [text])
     seen(said.get_by_text(re.compile("not a picture that can be read")))
     ask(page, "How many red things are there?")
-    seen(said.get_by_text(re.compile("there is no picture yet")))
+    seen(said.get_by_text(re.compile("there is no image yet")))
     make_scene(page, 3)
     ask(page, "flibbertigibbet")
     seen(said.get_by_text(re.compile("the model knows no word")))
@@ -488,7 +488,7 @@ def test_two_visitors_do_not_see_each_other(served, visit, tmp_path):
     add_class(other, "mine", shades(tmp_path, "mine", (20, 60, 200), 2))
     seen(other.locator(".card"), 1)
     assert one.locator(".card").count() == 5
-    one.get_by_role("button", name="Start afresh").click()
+    one.get_by_role("button", name="Start over").click()
     seen(one.locator(".card"), 0)
     assert other.locator(".card").count() == 1
 

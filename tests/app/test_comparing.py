@@ -150,7 +150,7 @@ def test_own_classes(page, tmp_path):
     images = decode(source, 16, 1)
     assert torch.equal(images.get(np.array([0]))[0], groups[0].pictures[0].pixels)
     assert last(compare(page, source, ["pixels"], 3)).done == 3
-    with pytest.raises(ComparisonError, match="two pictures or more to two classes"):
+    with pytest.raises(ComparisonError, match="at least two images to two classes"):
         taught(groups[1:])
     colours = TaughtSource([Group(1, "c", [Picture("c", torch.zeros(3, 16, 16, dtype=torch.uint8), tmp_path)])])
     assert colours.load(0).mode == "RGB"
@@ -167,5 +167,5 @@ def test_what_cannot_be_compared(page, root, tmp_path, monkeypatch):
     with pytest.raises(SourceError, match="has one class, 'only'"):
         folder_source(only.parent)
     monkeypatch.setattr("fewshot_film.app.comparing.MAX_PICTURES", 5)
-    with pytest.raises(ComparisonError, match="drawn has 32 pictures; at most 5"):
+    with pytest.raises(ComparisonError, match="drawn has 32 images; the page compares at most 5"):
         next(compare(page, folder_source(root), ["pixels"], 9))

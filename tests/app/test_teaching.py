@@ -87,16 +87,16 @@ def test_names(made, drawn):
     one.rename(second, "  a  long   name ")
     assert one.verdicts[0].name == "a long name"
     one.rename(first, "a")  # its own
-    with pytest.raises(TeachingError, match="there is a class 'a' already"):
+    with pytest.raises(TeachingError, match="there is already a class 'a'"):
         one.rename(second, "a")
     with pytest.raises(TeachingError, match="1 to 60 characters, got 0"):
         one.rename(second, "  ")
     with pytest.raises(TeachingError, match="got 61"):
         one.add_class("x" * 61)
     assert [one.add_class().name, one.add_class("").name] == ["class 1", "class 2"]
-    with pytest.raises(TeachingError, match="not there any more"):
+    with pytest.raises(TeachingError, match="no longer exists"):
         one.remove_class(99)
-    with pytest.raises(TeachingError, match="choose a picture first"):
+    with pytest.raises(TeachingError, match="select an image first"):
         one.remove_picture(first, -1)
 
 
@@ -108,12 +108,12 @@ def test_it_says_what_to_do_next(made, drawn):
     assert "one more class" in one.status
     one.ask([drawn[0][6]])
     assert one.verdicts == []
-    with pytest.raises(TeachingError, match="give pictures to two classes first"):
+    with pytest.raises(TeachingError, match="add images to two classes first"):
         one.save()
     one.add_class("empty")
     assert "one more class" in one.status
     one.add(list(one.groups)[1], drawn[1][:2])
-    assert "Adapted to 2 classes and 7 pictures" in one.status
+    assert "Adapted to 2 classes and 7 images" in one.status
     assert len(one.verdicts) == 1
 
 
@@ -158,12 +158,12 @@ def test_bounds(made, drawn, monkeypatch):
     with pytest.raises(UploadError, match="7 files at once"):
         one.add(one.add_class().number, drawn[0][:7])
     monkeypatch.setattr(teaching, "MAX_PICTURES", 3)
-    with pytest.raises(TeachingError, match="0 pictures and 4 more; at most 3 fit"):
+    with pytest.raises(TeachingError, match="0 images and 4 more; the page holds at most 3"):
         one.add(one.add_class().number, drawn[0][:4])
     monkeypatch.setattr(teaching, "MAX_CLASSES", 2)
-    with pytest.raises(TeachingError, match="there are 2 classes already"):
+    with pytest.raises(TeachingError, match="holds at most 2 classes"):
         one.add_class()
-    with pytest.raises(TeachingError, match="drawn has 3 classes; at most 2 fit"):
+    with pytest.raises(TeachingError, match="drawn has 3 classes; the page holds at most 2"):
         one.add_folder(drawn[0][0].parent.parent)
     monkeypatch.setattr(teaching, "MAX_QUERIES", 2)
     one.ask(drawn[0][:2])
@@ -211,7 +211,7 @@ def test_saved_and_loaded_it_answers_the_same(made, drawn, learner, tmp_path):
     for verdict, expected in zip(one.verdicts, before, strict=True):
         assert verdict.probabilities == pytest.approx(expected, abs=1e-5)
     one.add(next(iter(one.groups)), [drawn[0][5]])  # and it goes on learning
-    assert "16 pictures" in one.status
+    assert "16 images" in one.status
     with Image.open(next(iter(one.groups.values())).pictures[0].thumbnail) as thumbnail:
         assert thumbnail.size == (THUMBNAIL, THUMBNAIL)
 

@@ -82,7 +82,7 @@ def test_truths(asking):
 
 def test_deleting_and_undoing(asking):
     assert ask_how_many(asking) == "5"
-    with pytest.raises(AskingError, match="choose an object first"):
+    with pytest.raises(AskingError, match="select an object first"):
         asking.delete()
     asking.chosen = 2
     gone = asking.now.scene.objects[2]
@@ -96,7 +96,7 @@ def test_deleting_and_undoing(asking):
     assert asking.now.scene.objects[2] == gone
     assert asking.now.line.truth == "yes"
     assert asking.before is None
-    with pytest.raises(AskingError, match="nothing was changed"):
+    with pytest.raises(AskingError, match="nothing to undo"):
         asking.undo()
 
 
@@ -134,7 +134,7 @@ def test_recolouring_changes_the_picture_and_the_truth(asking):
     assert changed[mask].mean() > 0.5
     assert changed[~mask].mean() < 0.02
     for wrong in (color, "pink"):
-        with pytest.raises(AskingError, match=f"the object is {color}; choose another of: gray, red"):
+        with pytest.raises(AskingError, match=f"the object is {color}; choose another colour: gray, red"):
             asking.recolour(wrong)
 
 
@@ -180,9 +180,9 @@ def test_own_pictures(asking, tmp_path: Path):
 
 def test_what_cannot_be_asked(reasoner, asking):
     empty = Asking(reasoner, None, Limits())
-    with pytest.raises(AskingError, match="there is no picture yet"):
+    with pytest.raises(AskingError, match="there is no image yet"):
         empty.ask("How many things are there?")
-    with pytest.raises(AskingError, match="there is no picture yet"):
+    with pytest.raises(AskingError, match="there is no image yet"):
         _ = empty.answerer
     assert empty.marked_picture() is None
     with pytest.raises(QuestionError, match="knows no word"):
