@@ -112,7 +112,6 @@ COMMANDS = (
         ),
         check="clevr.inputs:check_model_and_split",
         positionals=("model", "data"),
-        inputs=("common_data",),
         outputs=(
             "out",
             "sheet",

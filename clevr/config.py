@@ -51,8 +51,6 @@ class ReasonerConfig(Settings, group="model"):
     """Number of those blocks."""
     block_kernel: Annotated[int, at_least(1), Range(lambda side: side % 2 == 1, "an odd number, such as 3 or 1")] = 3
     """Side of the second convolution of a block; 1 leaves each position to itself."""
-    dilations: Annotated[tuple[int, ...], at_least(1, may_be_empty=True)] = ()
-    """Spacing of that convolution's taps in every block, so that far objects can meet; empty: 1, the paper's."""
     context: bool = False
     """Whether each block also adds to every position what the whole picture holds: the maxima and means of its first
     activation, through a linear layer. Objects that are far from each other meet in one block."""
@@ -99,8 +97,6 @@ class ReasonerConfig(Settings, group="model"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        has_spacings = len(self.dilations) in (0, self.blocks)
-        self._expect("dilations", has_spacings, f"{self.blocks} numbers of at least 1, one a block")
         if self.relations and (not self.positions or self.maps % 4):
             raise ConfigError(
                 f"model.relations needs model.positions, and maps for four sides; positions is {self.positions}, maps "
@@ -165,15 +161,23 @@ class ClevrDataConfig(Settings, group="data"):
 
 
 @dataclass(frozen=True)
-class EffectsConfig(Settings, group="effects"):
-    """Random changes of the training pictures, so that a model does not come to rely on exact values."""
+class AugmentationConfig(Settings, group="augmentation"):
+    """Random changes of the training images, so that a model does not come to rely on exact values.
 
-    gamma: Annotated[float, at_least(0)] = 0.0
+    Every image draws its own amounts between none and these.
+    """
+
+    brightness: Annotated[float, at_least(0)] = 0.0
     """Brightness curve: the exponent lies within a factor of one plus this of one."""
     blur: Annotated[float, between(0, 1)] = 0.0
-    """Share of each pixel taken from its neighbours, at most 1."""
+    """Share of each pixel taken from its neighbours."""
     noise: Annotated[float, at_least(0)] = 0.0
     """Standard deviation of the noise, in levels of 255."""
+
+    @property
+    def changes_images(self) -> bool:
+        """Whether any amount is above 0."""
+        return any(vars(self).values())
 
 
 @dataclass(frozen=True)
@@ -198,11 +202,11 @@ class TrainConfig(Settings):
     """Questions and pictures."""
     model: ReasonerConfig = field(default_factory=ReasonerConfig)
     """The network."""
-    effects: EffectsConfig = field(default_factory=EffectsConfig)
-    """Random changes of the pictures."""
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    """Random changes of the images."""
     seeing: SeeingConfig | None = None
     """First let the trunk learn from scene files what lies where in the pictures, in OUT/seeing. From then on it is
-    fixed: it looks at each picture once, and questions cost a fraction. ``effects`` belong to this part."""
+    fixed: it looks at each picture once, and questions cost a fraction. ``augmentation`` belongs to this part."""
     scene_weight: Annotated[float, at_least(0)] = 0.0
     """Weight of a second loss, by which the trunk learns to tell what lies where from the scene files; 0: none."""
     referent_weight: Annotated[float, at_least(0)] = 0.0
@@ -231,5 +235,5 @@ class TrainConfig(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.model.inputs == "features" and any(vars(self.effects).values()):
-            raise ConfigError("effects change pictures, and model.inputs is features; leave them out")
+        if self.model.inputs == "features" and self.augmentation.changes_images:
+            raise ConfigError("augmentation changes images, and model.inputs is features; leave it out")

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.settings import OnDevice, at_least
 
 if TYPE_CHECKING:
@@ -42,8 +41,6 @@ class EvaluateConfig(OnDevice):
     """Stop after the picture with which so many questions are reached; null: all."""
     common_answers: str = ""
     """Split to take each function's most common answer from; empty: the evaluated one."""
-    common_data: Path | None = None
-    """Data set of that split; null: the evaluated one's."""
     batch_size: Annotated[int, at_least(1)] = 500
     """Questions answered at a time."""
     out: Path | None = None
@@ -54,14 +51,6 @@ class EvaluateConfig(OnDevice):
     """What goes to standard output: Markdown, or one JSON document with all numbers."""
     predictions: Path | None = None
     """JSON file for every answer, as CLEVR's test server takes it."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.common_data is not None and not self.common_answers:
-            raise ConfigError(
-                f"common_data is {self.common_data} and would not be used without common_answers; give the split to "
-                "take the most common answers from, such as --common_answers train"
-            )
 
 
 def run(config: EvaluateConfig) -> None:
@@ -114,7 +103,7 @@ def run(config: EvaluateConfig) -> None:
     split = ClevrSplit.open(config.data, config.split)
     known = None
     if config.common_answers:
-        known = ClevrSplit.open(config.common_data or config.data, config.common_answers).table(config.cache)
+        known = ClevrSplit.open(config.data, config.common_answers).table(config.cache)
     evaluation = evaluate(table, found.answers, num_objects=_num_objects(split), known=known)
     text = markdown(evaluation, f"{Path(config.model).name} on {'Humans questions of ' * config.humans}{config.split}")
     _write(text, config, evaluation.to_json())

@@ -16,13 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from clevr.config import SeeingConfig, TrainConfig
+from clevr.config import AugmentationConfig, SeeingConfig, TrainConfig
 from clevr.data.batches import ReasoningData
 from clevr.data.supervision import COLUMN, RIGHT
 from clevr.data.table import load_arrays, save_arrays
 from clevr.reasoning.network import FiLMReasoner
 from clevr.reasoning.training import SeeingTraining, is_object
-from clevr.world.augmentation import Augmentation, augment
+from clevr.world.augmentation import augment
 from fewshot_film.run.checkpoint import load_weights
 from fewshot_film.run.device import to_device
 from fewshot_film.run.loop import evaluating, train
@@ -40,11 +40,12 @@ class SceneBatches:
     Args:
         data: a split with scenes.
         config: how many in a batch, whether half of them are mirrored, and the seed.
-        effects: random changes of the pictures.
+        augmentation: random changes of the pictures.
     """
 
-    def __init__(self, data: ReasoningData, config: SeeingConfig, effects: Augmentation | None) -> None:
-        self.data, self.seed, self.effects, self.mirror = data, config.loop.seed, effects, config.mirror
+    def __init__(self, data: ReasoningData, config: SeeingConfig, augmentation: AugmentationConfig) -> None:
+        self.data, self.seed, self.mirror = data, config.loop.seed, config.mirror
+        self.augmentation = augmentation
         self.pictures = min(config.pictures, len(data.pictures))
         self.per_epoch = len(data.pictures) // self.pictures
         self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
@@ -60,8 +61,8 @@ class SceneBatches:
         if self.mirror:
             chosen = torch.rand(len(pictures), generator=generator(self.seed, "seeing mirrored", index)) < 0.5
             pictures, scenes = mirrored(pictures, scenes, chosen)
-        if self.effects is not None:
-            pictures = augment(pictures, self.effects, generator(self.seed, "seeing effects", index))
+        if self.augmentation.changes_images:
+            pictures = augment(pictures, self.augmentation, generator(self.seed, "seeing effects", index))
         return pictures, scenes
 
 
@@ -92,11 +93,10 @@ def learn_to_see(config: TrainConfig, reasoner: FiLMReasoner, data: Mapping[str,
     seeing = config.seeing
     if seeing is None:
         return
-    effects = Augmentation(**dataclasses.asdict(config.effects)) if any(vars(config.effects).values()) else None
     module = SeeingTraining(reasoner)
     result = train(
         module,
-        SceneBatches(data["train"], seeing, effects),
+        SceneBatches(data["train"], seeing, config.augmentation),
         seeing.loop,
         run_dir=config.out / "seeing",
         validate=lambda trained: _validate(cast(SeeingTraining, trained), data["val"]),

@@ -12,7 +12,7 @@ import torch
 from clevr.commands.calibrate import training_familiarity
 from clevr.commands.seeing import learn_to_see, look_once
 from clevr.commands.unused import check_used
-from clevr.config import ClevrDataConfig, TrainConfig
+from clevr.config import AugmentationConfig, ClevrDataConfig, TrainConfig
 from clevr.data.batches import (
     Changes,
     FreshQuestionBatches,
@@ -27,7 +27,6 @@ from clevr.questions.programs import QUESTION_TYPES
 from clevr.reasoning.loading import load, save_reasoner
 from clevr.reasoning.network import FiLMReasoner
 from clevr.reasoning.training import ReasonerTraining, answers_of
-from clevr.world.augmentation import Augmentation
 from fewshot_film.run.checkpoint import load_weights
 from fewshot_film.run.command import is_first_process
 from fewshot_film.run.device import to_device
@@ -111,10 +110,8 @@ def _reads_scenes(config: TrainConfig) -> bool:
 
 
 def _batches(config: TrainConfig, data: ReasoningData, reasoner: FiLMReasoner) -> TrainingBatches:
-    effects = config.effects
-    changes_pictures = config.seeing is None and any(vars(effects).values())
     changes = Changes(
-        Augmentation(effects.gamma, effects.blur, effects.noise) if changes_pictures else None,
+        config.augmentation if config.seeing is None else AugmentationConfig(),
         config.unknown_words,
         unknown_token(reasoner.vocabulary),
     )

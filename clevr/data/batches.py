@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clevr.config import ClevrDataConfig, ReasonerConfig
+from clevr.config import AugmentationConfig, ClevrDataConfig, ReasonerConfig
 from clevr.data.errors import DataError
 from clevr.data.feature_store import open_features
 from clevr.data.pictures import load_pictures
@@ -30,7 +30,7 @@ from clevr.questions.families import FAMILIES, Family
 from clevr.questions.question import Question
 from clevr.questions.tokens import ANSWER_WORDS, SPECIAL_TOKENS, UNK, Vocabulary
 from clevr.questions.writer import write_questions
-from clevr.world.augmentation import Augmentation, augment
+from clevr.world.augmentation import augment
 from fewshot_film.errors import InvalidValueError
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.seeding import generator, numpy_generator
@@ -196,7 +196,7 @@ CURRICULUM = (
 class Changes:
     """Random changes of training batches."""
 
-    effects: Augmentation | None = None
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     """Of the pictures."""
     unknown_words: float = 0.0
     """Share of the words that become the unknown token."""
@@ -226,9 +226,9 @@ class TrainingBatches(ABC):
         """The batch number ``index``."""
         epoch, place = divmod(index, self.per_epoch)
         batch = self.ask(index, self.images[_epoch(self, epoch)[place]])
-        if self.changes.effects is None:
+        if not self.changes.augmentation.changes_images:
             return batch
-        changed = augment(batch.pictures, self.changes.effects, generator(self.seed, "effects", index))
+        changed = augment(batch.pictures, self.changes.augmentation, generator(self.seed, "effects", index))
         return dataclasses.replace(batch, pictures=changed)
 
     @abstractmethod

@@ -24,20 +24,18 @@ class ReasoningBlock(nn.Module):
     Args:
         config: the network's settings.
         has_film: whether a question modulates this block.
-        dilation: spacing of the second convolution's taps.
 
     Source:
         Perez et al., "FiLM", AAAI 2018, figure 3; the positions and omissions are those of table 2.
     """
 
-    def __init__(self, config: ReasonerConfig, has_film: bool, dilation: int = 1) -> None:
+    def __init__(self, config: ReasonerConfig, has_film: bool) -> None:
         super().__init__()
         self.coordinates = config.coordinates
         self.residual = config.residual
         self.position = config.film_position if has_film else None
         self.entry = nn.Conv2d(config.maps + 2 * config.coordinates, config.maps, 1)
-        reach = dilation * (config.block_kernel // 2)
-        self.conv = nn.Conv2d(config.maps, config.maps, config.block_kernel, padding=reach, dilation=dilation)
+        self.conv = nn.Conv2d(config.maps, config.maps, config.block_kernel, padding=config.block_kernel // 2)
         # FiLM takes the place of the normalisation's own scale and shift
         self.norm = nn.BatchNorm2d(config.maps, affine=not has_film) if config.batch_norm else nn.Identity()
         self.film = FiLM(config.maps)

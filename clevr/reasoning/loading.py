@@ -16,6 +16,7 @@ from clevr.reasoning.familiarity import Familiarity
 from clevr.reasoning.network import FiLMReasoner
 from fewshot_film.run.config import plain
 from fewshot_film.run.errors import ConfigError, SavedModelError
+from fewshot_film.run.old_keys import current
 from fewshot_film.run.saved_model import CONFIG, SavedModel, load_model, read_config, replace_config, save_model
 
 KIND = "clevr-reasoner"
@@ -104,9 +105,17 @@ def _full(value: torch.Tensor) -> torch.Tensor:
 
 
 def _config(saved: SavedModel) -> ReasonerConfig:
-    record: dict[str, Any] = saved.config["model"]
-    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in record.items()}
-    return ReasonerConfig(**values)
+    try:
+        record = current(ReasonerConfig, saved.config["model"])
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in record.items()
+        }
+        return ReasonerConfig(**values)
+    except (TypeError, ConfigError) as error:
+        raise SavedModelError(
+            f"{saved.folder} was written by another version of this project: its settings do not fit ({error}); use "
+            "that version, or train again"
+        ) from None
 
 
 def _card(reasoner: FiLMReasoner, training: Mapping[str, Any], settings: TrainConfig) -> str:

@@ -60,8 +60,7 @@ class FiLMReasoner(nn.Module):
         self.objects = ObjectPositions(config.maps, config.positions) if config.positions else None
         self.placing = _placing(config) if config.positions else None
         self.blocks = nn.ModuleList(
-            ReasoningBlock(config, index < config.num_film_blocks, dilation)
-            for index, dilation in enumerate(config.dilations or [1] * config.blocks)
+            ReasoningBlock(config, index < config.num_film_blocks) for index in range(config.blocks)
         )
         self.classifier = Classifier(config, len(ANSWER_WORDS))
         self._reset_weights()

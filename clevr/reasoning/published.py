@@ -189,7 +189,6 @@ def _check_exportable(config: ReasonerConfig) -> None:
     problems = {
         "reads pixels": config.inputs != "features",
         "has blocks without FiLM": config.num_film_blocks != config.blocks,
-        "has dilated convolutions": any(dilation != 1 for dilation in config.dilations),
         "has residual blocks in its trunk": config.trunk_blocks > 0,
         "has more than one convolution in its trunk": bool(config.trunk_maps),
         "has a trunk that takes steps of more than 1": config.trunk_stride != 1,

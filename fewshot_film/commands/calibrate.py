@@ -28,6 +28,8 @@ from fewshot_film.run.saved_model import CONFIG, read_config, replace_config
 
 log = logging.getLogger(__name__)
 
+TEST_SPLIT = "test"
+"""Classes that the calibration error is measured on."""
 PLAIN, MEASURED, FITTED = "temperature 1", "measured", "with the task's own"
 
 
@@ -49,7 +51,7 @@ def run(config: CalibrateConfig) -> None:
     learner = load_learner(folder)
     backbone = learner.config.backbone
     validation = open_images(config.data, config.split, backbone)
-    test = open_images(config.data, config.test_split, backbone)
+    test = open_images(config.data, TEST_SPLIT, backbone)
     plain = FewShotClassifier(learner, temperature=1.0, device=config.device)
     temperatures = {}
     for shot in config.shots:
@@ -59,8 +61,7 @@ def run(config: CalibrateConfig) -> None:
     log.info("kept the temperatures in %s", folder / CONFIG)
     classifier = FewShotClassifier(config.model, device=config.device)
     found = {
-        shot: errors(judge(classifier, test, config, shot, config.test_split), temperatures[shot])
-        for shot in config.shots
+        shot: errors(judge(classifier, test, config, shot, TEST_SPLIT), temperatures[shot]) for shot in config.shots
     }
     print(table(temperatures, found))  # noqa: T201 - the result of the command
     if config.out:

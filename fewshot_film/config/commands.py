@@ -164,8 +164,6 @@ class CalibrateConfig(OnDevice):
     """Where pictures come from."""
     split: str = "val"
     """Part of the source's classes that the temperatures are measured on."""
-    test_split: str = "test"
-    """Part of the source's classes that the calibration error is measured on."""
     way: Annotated[int, at_least(1)] = 5
     """Classes in an episode."""
     shots: Annotated[tuple[int, ...], at_least(1)] = (1, 2, 5, 10)

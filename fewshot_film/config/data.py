@@ -10,23 +10,30 @@ from fewshot_film.run.settings import Settings, above, at_least, between
 
 
 @dataclass(frozen=True)
-class SourceConfig(Settings):
-    """One of several sources."""
+class OneSource(Settings):
+    """What every source of images has, alone or beside others."""
 
     source: str
-    """Kind of source, as in ``data.source``."""
+    """Kind of source: folder, omniglot, cifar-fs, fc100, mini-imagenet, tiered-imagenet, cub, meta-dataset,
+    torchvision:NAME; or generated: glyphs, creatures, textures."""
+    root: str = ""
+    """Folder or zip file that holds the images; generated sets need none."""
+    split_file: str = ""
+    """For ``folder``: JSON file with the class names of train, val and test."""
+    split_seed: Annotated[int | None, at_least(0)] = None
+    """For ``folder``: deal the classes to train, val and test by a draw with this seed, 64 : 16 : 20."""
+    ordered: bool = False
+    """For ``folder``: say that neighbouring images, by name, show the same object; reports then say it too."""
+    rotations: bool = False
+    """Count every class turned by 90, 180 and 270 degrees as three further classes, as usual for Omniglot."""
+
+
+@dataclass(frozen=True)
+class SourceConfig(OneSource):
+    """One of several sources."""
+
     name: str = ""
     """What tables and episodes call it; empty: its kind."""
-    root: str = ""
-    """Folder or zip file that holds the pictures; generated sets need none."""
-    split_file: str = ""
-    """JSON file with the class names of train, val and test."""
-    split_seed: Annotated[int | None, at_least(0)] = None
-    """Deal the classes to train, val and test by a draw with this seed, 64 : 16 : 20."""
-    ordered: bool = False
-    """For ``folder``: say that neighbouring pictures, by name, show the same object."""
-    rotations: bool = False
-    """Count every class turned by 90, 180 and 270 degrees as three further classes."""
     weight: Annotated[float, above(0, "a number above 0")] = 1.0
     """How often an episode is drawn from it, relative to the others."""
 
@@ -35,24 +42,12 @@ class SourceConfig(Settings):
 
 
 @dataclass(frozen=True)
-class DataConfig(Settings, group="data"):
-    """Where pictures come from."""
+class DataConfig(OneSource, group="data"):
+    """Where images come from."""
 
     source: str = "glyphs"
-    """Kind of source: folder, omniglot, cifar-fs, fc100, mini-imagenet, tiered-imagenet, cub, meta-dataset,
-    torchvision:NAME; or generated: glyphs, creatures, textures."""
-    root: str = ""
-    """Folder or zip file that holds the pictures; generated sets need none."""
-    split_file: str = ""
-    """For ``folder``: JSON file with the class names of train, val and test."""
-    split_seed: Annotated[int | None, at_least(0)] = None
-    """For ``folder``: deal the classes to train, val and test by a draw with this seed, 64 : 16 : 20."""
-    ordered: bool = False
-    """For ``folder``: say that neighbouring pictures, by name, show the same object; reports then say it too."""
     resize: Literal["stretch", "crop", "pad"] = "stretch"
     """How a picture becomes square: stretched, its middle cut out, or white added."""
-    rotations: bool = False
-    """Count every class turned by 90, 180 and 270 degrees as three further classes, as usual for Omniglot."""
     cache: str = ""
     """Folder for decoded pictures, memory-mapped by later runs; empty: decoded into memory every time."""
     sources: tuple[str | SourceConfig, ...] = ()

@@ -208,8 +208,6 @@ class TransductiveCNAPSConfig(FilmConfig):
     """Name of the method."""
     refinements: Annotated[int, at_least(0)] = 4
     """Steps of soft k-means after training, at most; none in training. It ends when no label changes."""
-    min_refinements: Annotated[int, at_least(0)] = 2
-    """Steps of soft k-means after training, at least."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -282,8 +280,6 @@ class FiTConfig(LearnerConfig):
     """Steps of Adam on every support set."""
     learning_rate: Annotated[float, above(0)] = 0.0035
     """Step size."""
-    task_size: Annotated[int, at_least(1)] = 100
-    """Pictures to learn from in the small task of a step, about."""
     seed: int = 0
     """Seed of the small tasks; the classifier is a function of it and the support set."""
 

@@ -7,11 +7,11 @@ pictures. The suite ``generated`` needs no download; a folder of pictures is one
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from fewshot_film.config.data import DataConfig, SourceConfig
+from fewshot_film.config.data import DataConfig, OneSource, SourceConfig
 from fewshot_film.data.decoding import decode
 from fewshot_film.data.errors import SourceError
 from fewshot_film.data.image_set import ImageSet
@@ -35,16 +35,7 @@ def domains_of(data: DataConfig, split: str | None = None) -> tuple[SourceConfig
         SourceError: a name is unknown or used twice, or what is held out is none of the sources.
     """
     if not data.sources:
-        return (
-            SourceConfig(
-                source=data.source,
-                root=data.root,
-                split_file=data.split_file,
-                split_seed=data.split_seed,
-                ordered=data.ordered,
-                rotations=data.rotations,
-            ),
-        )
+        return (SourceConfig(**{entry.name: getattr(data, entry.name) for entry in fields(OneSource)}),)
     domains = [domain for item in data.sources for domain in _expanded(item)]
     names = [domain.name or domain.source for domain in domains]
     twice = sorted({name for name in names if names.count(name) > 1})

@@ -31,6 +31,8 @@ START = {"qda": (0.5, 0.5, 1.0), "lda": (1.0, 1.0), "prototypes": ()}
 """The weights of the covariances before the first step: of class, task and identity."""
 SMALLEST = 1e-6
 """What a weight counts for at least, so that a covariance can be inverted."""
+TASK_SIZE = 100
+"""Images to learn from in the small task of a step, about."""
 MIN_WAY, MAX_QUERIES = 5, 2000
 """Fewest classes of a small task, where there are as many, and most queries."""
 
@@ -74,7 +76,7 @@ class FiT(FrozenLearner):
         weights = tuple(images.new_tensor(value).requires_grad_() for value in START[config.head])
         learned = [*weights, *(values for modulation in modulations.values() for values in modulation)]
         optimizer = torch.optim.Adam(learned, config.learning_rate)
-        tasks = SmallTasks(members.cpu(), config.task_size, torch.Generator().manual_seed(config.seed))
+        tasks = SmallTasks(members.cpu(), TASK_SIZE, torch.Generator().manual_seed(config.seed))
         for _ in range(config.steps):
             task = tasks.draw()
             features = self.filmed(images[torch.cat([task.support, task.query])], modulations)

@@ -24,7 +24,8 @@ from fewshot_film.learners.simple_cnaps import SimpleCNAPS
 from fewshot_film.learners.transductive_cnaps import TransductiveCNAPS
 from fewshot_film.run.checkpoint import differing_weights
 from fewshot_film.run.config import plain
-from fewshot_film.run.errors import SavedModelError
+from fewshot_film.run.errors import ConfigError, SavedModelError
+from fewshot_film.run.old_keys import current
 from fewshot_film.run.saved_model import SavedModel, load_model, save_model
 
 LEARNERS: dict[type[LearnerConfig], type[Learner]] = {
@@ -177,10 +178,10 @@ def learner_of(saved: SavedModel) -> Learner:
 
 
 def _learner_config(folder: str | Path, kind: type[LearnerConfig], record: Mapping[str, Any]) -> LearnerConfig:
-    values = _tuples(record)
     try:
+        values = _tuples(current(kind, record))
         return kind(**{**values, "backbone": BackboneConfig(**_tuples(values["backbone"]))})
-    except TypeError as error:
+    except (TypeError, ConfigError) as error:
         raise SavedModelError(
             f"{folder} was written by another version of this project: its settings do not fit ({error}); use that "
             "version, or train again"

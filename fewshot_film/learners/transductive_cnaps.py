@@ -28,6 +28,9 @@ from fewshot_film.learners.film_learner import FilmFeatures
 from fewshot_film.learners.simple_cnaps import CovarianceWeights, MahalanobisClassifier, fit_mahalanobis
 from fewshot_film.learners.support import at_least_float32, check_finite, class_means
 
+MIN_REFINEMENTS = 2
+"""Steps of soft k-means after training, at least."""
+
 
 class TransductiveCNAPS(FilmFeatures):
     """The whole model. ``adapt`` keeps the support set; a call with query pictures then judges them together.
@@ -66,7 +69,7 @@ class TransductiveCNAPS(FilmFeatures):
         if self.training or self.config.refinements == 0:
             return logits
         members = support_labels.unique(return_inverse=True)[1]
-        return refine(support, members, queries, logits, self.config.min_refinements, self.config.refinements)
+        return refine(support, members, queries, logits, MIN_REFINEMENTS, self.config.refinements)
 
     def _code(self, support_images: Tensor, support_labels: Tensor, query_images: Tensor) -> Tensor | None:
         if self.set_encoder is None or self.task_encoder is None:

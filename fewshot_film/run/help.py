@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.settings import ranges_of
@@ -74,7 +74,8 @@ def state_ranges(parser: argparse.ArgumentParser, config_class: type, kinds: Map
         config_class: the dataclass of the command's settings.
         kinds: the type of every key.
     """
-    groups = [("", config_class), *((f"{key}.", kind) for key, kind in kinds.items() if dataclasses.is_dataclass(kind))]
+    groups: list[tuple[str, type]] = [("", config_class)]
+    groups += [(f"{key}.", cast(type, kind)) for key, kind in kinds.items() if dataclasses.is_dataclass(kind)]
     stated = {
         f"{prefix}{name}": ", ".join(each.expected for each in ranges)
         for prefix, group in groups

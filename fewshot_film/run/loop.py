@@ -28,6 +28,7 @@ from fewshot_film.run.errors import (
 )
 from fewshot_film.run.folder import RunFolder
 from fewshot_film.run.loading import Batches, loaded
+from fewshot_film.run.old_keys import current
 from fewshot_film.run.optimizer import Stepper, learning_rate_at, make_optimizer
 from fewshot_film.run.progress import Progress, Reporter
 from fewshot_film.run.runtime import Runtime
@@ -113,8 +114,7 @@ def train(
         if runtime.rank == 0:
             stack.enter_context(folder)
         training = _Training(module, loop, runtime, folder, validate, stop)
-        defaults = defaults_of(type(config)) if dataclasses.is_dataclass(config) else {"loop": plain(LoopConfig())}
-        training.start(settings, resume, may_differ, defaults)
+        training.start(settings, resume, may_differ, type(config) if dataclasses.is_dataclass(config) else None)
         reporter = stack.enter_context(Reporter(training.progress.step, loop.steps, runtime.rank == 0))
         loader = stack.enter_context(loaded(batches, training.numbers(), loop.num_workers))
         training.run(loader, reporter)
@@ -143,12 +143,10 @@ class _Training:
         self.stop = stop
         self.progress = Progress(micro_batches_per_step=runtime.world_size * loop.accumulate)
 
-    def start(
-        self, settings: dict[str, Any], resume: bool, may_differ: Collection[str], defaults: dict[str, Any]
-    ) -> None:
+    def start(self, settings: dict[str, Any], resume: bool, may_differ: Collection[str], kind: type | None) -> None:
         """Take weights and progress from the checkpoint, if there is one, and put everything in place."""
         self.recorded = settings | {"loop": plain(self.loop)}
-        checkpoint = self._found(resume, may_differ, defaults)
+        checkpoint = self._found(resume, may_differ, kind)
         if checkpoint is not None:
             self.progress = checkpoint.progress
             put_weights(self.module, checkpoint.module, self.folder.last)
@@ -218,7 +216,7 @@ class _Training:
             best_checkpoint=None if self.progress.best is None else self.folder.best,
         )
 
-    def _found(self, resume: bool, may_differ: Collection[str], defaults: dict[str, Any]) -> Checkpoint | None:
+    def _found(self, resume: bool, may_differ: Collection[str], kind: type | None) -> Checkpoint | None:
         path = self.folder.last
         if not path.exists():
             if resume:
@@ -231,7 +229,9 @@ class _Training:
             )
         checkpoint = load_checkpoint(path)
         step = checkpoint.progress.step
-        changed = differences(checkpoint.config, self.recorded, may_differ, step=step, defaults=defaults)
+        old = checkpoint.config if kind is None else current(kind, checkpoint.config)
+        defaults = {"loop": plain(LoopConfig())} if kind is None else defaults_of(kind)
+        changed = differences(old, self.recorded, may_differ, step=step, defaults=defaults)
         there, here = checkpoint.progress.micro_batches_per_step, self.progress.micro_batches_per_step
         if there != here:
             changed.append(f"micro-batches a step (processes times accumulate): {there} -> {here}")

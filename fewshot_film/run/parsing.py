@@ -6,10 +6,11 @@ import argparse
 import dataclasses
 import difflib
 import itertools
+import logging
 import re
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +21,9 @@ import yaml
 
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.help import narrow_help, state_ranges, suggestion, take_topic
+from fewshot_film.run.old_keys import current, current_key
+
+logger = logging.getLogger(__name__)
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 CONFIG_FOLDERS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
@@ -82,15 +86,19 @@ def parse(
         help="YAML file of settings, or the name of a shipped one (glyphs/pretrain); flags beat what it says.",
     )
     contents = {file: _read_file(file) for file in _values(words, "config")}
-    kinds = _add_settings(parser, config_class, words, list(contents.values()))
+    present = {file: current(config_class, content, _warn(file)) for file, content in contents.items()}
+    kinds = _add_settings(parser, config_class, words, list(present.values()))
     if topic is not None:
         state_ranges(parser, config_class, kinds)
         narrow_help(parser, topic, kinds, common, prog)
-    files, flags = _tidy(words, kinds, positionals)
+    files, flags = _tidy(words, config_class, kinds, positionals)
     for file in files:
-        _check_keys(file, contents[file], kinds)
+        _check_keys(file, present[file], kinds)
+    said = [
+        str(find_config(file)) if present[file] == contents[file] else yaml.safe_dump(present[file]) for file in files
+    ]
     try:
-        namespace = parser.parse_args([*(f"--config={find_config(file)}" for file in files), *flags])
+        namespace = parser.parse_args([*(f"--config={each}" for each in said), *flags])
     except argparse.ArgumentError as error:
         raise ConfigError(f"{_readable(error)}. See {prog} --help") from None
     for key, kind in kinds.items():
@@ -166,7 +174,9 @@ def _canonical(word: str) -> str:
     return f"--{key.replace('-', '_')}{equals}{value}"
 
 
-def _tidy(words: Sequence[str], settings: Mapping[str, Any], positionals: Sequence[str]) -> tuple[list[str], list[str]]:
+def _tidy(
+    words: Sequence[str], config_class: type, settings: Mapping[str, Any], positionals: Sequence[str]
+) -> tuple[list[str], list[str]]:
     """Split a command line into configuration files and flags, every flag as one ``--key=value`` word."""
     kinds = {**settings, "config": str, "help": None, "print_config": None}
     rest = list(words)
@@ -174,6 +184,9 @@ def _tidy(words: Sequence[str], settings: Mapping[str, Any], positionals: Sequen
     files: list[str] = []
     while rest:
         key, equals, value = _split(rest.pop(0))
+        if key.removesuffix("+") not in kinds:
+            mark = "+" if key.endswith("+") else ""
+            key = current_key(config_class, key.removesuffix("+"), _warn("the command line")) + mark
         if key.removesuffix("+") not in kinds:
             raise ConfigError(f"no setting --{key}{suggestion(key, kinds)}")
         kind = kinds[key.removesuffix("+")]
@@ -218,6 +231,11 @@ def _read_file(file: str) -> dict[Any, Any]:
     if not isinstance(content, dict):
         raise ConfigError(f"{file} holds no settings; expected lines of the form 'key: value'")
     return content
+
+
+def _warn(where: str) -> Callable[[str], None]:
+    """Something that logs a line about what a file or the command line says."""
+    return lambda line: logger.warning("%s: %s", where, line)
 
 
 def _check_keys(file: str, content: Mapping[Any, Any], known: Mapping[str, Any]) -> None:

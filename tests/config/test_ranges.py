@@ -103,6 +103,9 @@ REFUSED = {
         ("split_seed", -1, "split_seed of the source x is -1; expected at least 0"),
         ("weight", 0.0, "weight of the source x is 0.0; expected a number above 0"),
     ],
+    "fewshot_film.config.data:OneSource": [
+        ("split_seed", -1, "split_seed is -1; expected at least 0"),
+    ],
     "fewshot_film.config.data:DataConfig": [
         ("split_seed", -1, "data.split_seed is -1; expected at least 0"),
     ],
@@ -152,7 +155,6 @@ REFUSED = {
     ],
     "fewshot_film.config.learners:TransductiveCNAPSConfig": [
         ("refinements", -1, "learner.refinements is -1; expected at least 0"),
-        ("min_refinements", -1, "learner.min_refinements is -1; expected at least 0"),
     ],
     "fewshot_film.config.learners:MatchingConfig": [
         ("scale", 0.0, "learner.scale is 0.0; expected above 0"),
@@ -173,7 +175,6 @@ REFUSED = {
     "fewshot_film.config.learners:FiTConfig": [
         ("steps", -1, "learner.steps is -1; expected at least 0"),
         ("learning_rate", 0.0, "learner.learning_rate is 0.0; expected above 0"),
-        ("task_size", 0, "learner.task_size is 0; expected at least 1"),
     ],
     "fewshot_film.config.learners:FineTuningConfig": [
         ("passes", -1, "learner.passes is -1; expected at least 0"),
@@ -218,7 +219,6 @@ REFUSED = {
         ("blocks", 0, "model.blocks is 0; expected at least 1"),
         ("block_kernel", 0, "model.block_kernel is 0; expected at least 1"),
         ("block_kernel", 2, "model.block_kernel is 2; expected an odd number, such as 3 or 1"),
-        ("dilations", (0,), "model.dilations is [0]; expected at least 1"),
         ("word_dim", 0, "model.word_dim is 0; expected at least 1"),
         ("hidden_dim", 0, "model.hidden_dim is 0; expected at least 1"),
         ("question_heads", 0, "model.question_heads is 0; expected at least 1"),
@@ -233,11 +233,11 @@ REFUSED = {
         ("pictures", 0, "data.pictures is 0; expected at least 1"),
         ("questions", 0, "data.questions is 0; expected at least 1"),
     ],
-    "clevr.config:EffectsConfig": [
-        ("gamma", -0.5, "effects.gamma is -0.5; expected at least 0"),
-        ("blur", -0.5, "effects.blur is -0.5; expected a number from 0 to 1"),
-        ("blur", 1.5, "effects.blur is 1.5; expected a number from 0 to 1"),
-        ("noise", -0.5, "effects.noise is -0.5; expected at least 0"),
+    "clevr.config:AugmentationConfig": [
+        ("brightness", -0.5, "augmentation.brightness is -0.5; expected at least 0"),
+        ("blur", -0.5, "augmentation.blur is -0.5; expected a number from 0 to 1"),
+        ("blur", 1.5, "augmentation.blur is 1.5; expected a number from 0 to 1"),
+        ("noise", -0.5, "augmentation.noise is -0.5; expected at least 0"),
     ],
     "clevr.config:SeeingConfig": [
         ("pictures", 0, "seeing.pictures is 0; expected at least 1"),

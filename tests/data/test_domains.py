@@ -17,7 +17,7 @@ def data(tmp_path: Path) -> DataConfig:
     """Two folders, one with grey pictures of another size."""
     write(tmp_path / "colour", class_files("abcdefghij", 2))
     write(tmp_path / "grey", {f"{name}/{n}.png": png(noise(n, (5, 9), "L")) for name in "uvwxyz" for n in range(2)})
-    sources = [SourceConfig("folder", name, str(tmp_path / name), split_seed=0) for name in ("colour", "grey")]
+    sources = [SourceConfig("folder", str(tmp_path / name), name=name, split_seed=0) for name in ("colour", "grey")]
     return DataConfig(sources=(*sources,))
 
 

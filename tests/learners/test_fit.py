@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from fewshot_film.config.learners import FiTConfig
-from fewshot_film.learners.fit import START, FiT, SmallTasks, naive_bayes_head
+from fewshot_film.learners.fit import START, TASK_SIZE, FiT, SmallTasks, naive_bayes_head
 from fewshot_film.learners.support import SupportError
 from fewshot_film.run.errors import ConfigError
 from tests.learners.small import SMALL
@@ -77,7 +77,7 @@ def test_one_step_is_adam_on_the_drawn_task(kind):
     images, labels = pictures()
     model = learner(head=kind, steps=1, learning_rate=0.01)
     adapted = model.adapt(images, labels)
-    task = SmallTasks(labels, CONFIG.task_size, torch.Generator().manual_seed(0)).draw()
+    task = SmallTasks(labels, TASK_SIZE, torch.Generator().manual_seed(0)).draw()
     flat = model.filmed.sites.flatten(model.filmed.sites.identity()).requires_grad_()
     weights = [torch.tensor(value, requires_grad=True) for value in START[kind]]
     modulations = model.filmed.sites.split(flat)
@@ -162,7 +162,7 @@ def test_bad_support_is_refused():
 
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
-    [("steps", -1, "at least 0"), ("learning_rate", 0.0, "above 0"), ("task_size", 0, "at least 1")],
+    [("steps", -1, "at least 0"), ("learning_rate", 0.0, "above 0")],
 )
 def test_settings_out_of_range(name, value, expected):
     with pytest.raises(ConfigError, match=f"learner.{name} is {value}; expected {expected}"):

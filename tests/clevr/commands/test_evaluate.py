@@ -214,11 +214,6 @@ def test_features_that_the_model_cannot_use(world: Path, model: Path, capsys: py
     assert "the model reads pixels and would not use the features in some/folder; leave `features` out" in message
 
 
-def test_common_data_needs_common_answers(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="would not be used without common_answers; give the split"):
-        EvaluateConfig("model", tmp_path, common_data=tmp_path)
-
-
 def test_one_json_document(tmp_path: Path, world: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate(model, world, "--format=json", "--out", tmp_path / "a.json") == 0
     found = json.loads(capsys.readouterr().out)

@@ -13,11 +13,10 @@ import torch
 
 from clevr.commands.seeing import SceneBatches, look_once, mirrored
 from clevr.commands.train import run
-from clevr.config import ClevrDataConfig, SeeingConfig, TrainConfig
+from clevr.config import AugmentationConfig, ClevrDataConfig, SeeingConfig, TrainConfig
 from clevr.data.batches import ReasoningData, load_reasoning_data
 from clevr.questions.tokens import CLEVR_VOCABULARY
 from clevr.reasoning import load
-from clevr.world.augmentation import Augmentation
 from fewshot_film.run.checkpoint import load_checkpoint
 from fewshot_film.run.config import LoopConfig
 from fewshot_film.run.errors import ConfigError
@@ -92,7 +91,7 @@ def test_a_run_goes_on_from_either_part(config: TrainConfig) -> None:
 
 def test_batches_are_functions_of_their_number(data: ReasoningData) -> None:
     def batches() -> SceneBatches:
-        return SceneBatches(data, SeeingConfig(pictures=2), Augmentation(0.1, 0.5, 2.0))
+        return SceneBatches(data, SeeingConfig(pictures=2), AugmentationConfig(0.1, 0.5, 2.0))
 
     forwards = [batches()[number] for number in range(9)]
     again = batches()
@@ -128,10 +127,10 @@ def test_every_picture_is_looked_at_once(data: ReasoningData, tmp_path: Path, mo
         look_once(reasoner, data, tmp_path / "seen.npz")  # another trunk sees other things: it looks again
 
 
-def test_effects_need_pictures(config: TrainConfig) -> None:
+def test_augmentation_needs_images(config: TrainConfig) -> None:
     features = dataclasses.replace(config.model, inputs="features")
-    with pytest.raises(ConfigError, match=r"effects change pictures, and model.inputs is features; leave them out"):
-        dataclasses.replace(config, model=features, effects=dataclasses.replace(config.effects, noise=1.0))
+    with pytest.raises(ConfigError, match=r"augmentation changes images, and model.inputs is features; leave it out"):
+        dataclasses.replace(config, model=features, augmentation=AugmentationConfig(noise=1.0))
 
 
 def test_a_batch_of_no_pictures() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from clevr.config import ClevrDataConfig
+from clevr.config import AugmentationConfig, ClevrDataConfig
 from clevr.data.batches import (
     CURRICULUM,
     Changes,
@@ -25,7 +25,6 @@ from clevr.questions.parser import parse
 from clevr.questions.programs import execute
 from clevr.questions.tokens import ANSWER_WORDS, CLEVR_VOCABULARY
 from clevr.reasoning.training import answers_of
-from clevr.world.augmentation import Augmentation
 from tests.clevr.data.builders import a_question, write_clevr, write_json
 from tests.clevr.reasoning.small import SMALL
 from tests.clevr.worlds import make_world
@@ -119,7 +118,7 @@ class TestTrainingBatches:
             assert len({picture.numpy().tobytes() for picture in shown}) == 6
 
     def test_a_batch_is_a_function_of_its_number(self, data: ReasoningData) -> None:
-        changes = Changes(Augmentation(noise=3.0), 0.2, 3)
+        changes = Changes(AugmentationConfig(0.1, 0.5, 3.0), 0.2, 3)
         first, second = (StoredQuestionBatches(data, ClevrDataConfig(pictures=2), 5, changes) for _ in range(2))
         later = second[7]
         assert equal(first[4], second[4])
@@ -138,14 +137,18 @@ class TestTrainingBatches:
     def test_hidden_words(self, data: ReasoningData) -> None:
         unknown = unknown_token(CLEVR_VOCABULARY)
         plain = StoredQuestionBatches(data, ClevrDataConfig(pictures=6), 0)[0]
-        hidden = StoredQuestionBatches(data, ClevrDataConfig(pictures=6), 0, Changes(None, 0.999999, unknown))[0]
+        hidden = StoredQuestionBatches(
+            data, ClevrDataConfig(pictures=6), 0, Changes(unknown_words=0.999999, unknown=unknown)
+        )[0]
         assert unknown not in plain.tree.tokens
         assert hidden.tree.tokens.unique().tolist() == [unknown]
         assert len(hidden.tree.ends) == len(plain.tree.ends)
 
-    def test_effects_change_the_pictures_alone(self, data: ReasoningData) -> None:
+    def test_augmentation_changes_the_pictures_alone(self, data: ReasoningData) -> None:
         plain = StoredQuestionBatches(data, ClevrDataConfig(pictures=6), 0)[0]
-        changed = StoredQuestionBatches(data, ClevrDataConfig(pictures=6), 0, Changes(Augmentation()))[0]
+        changed = StoredQuestionBatches(
+            data, ClevrDataConfig(pictures=6), 0, Changes(AugmentationConfig(0.1, 0.5, 2.0))
+        )[0]
         assert texts(changed) == texts(plain)
         difference = (changed.pictures.int() - plain.pictures.int()).abs()
         assert 0 < difference.float().mean() < 15
