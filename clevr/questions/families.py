@@ -111,6 +111,6 @@ FAMILY_WEIGHTS = tuple(weight for row in _ROWS for weight in row)
 """How eagerly each family is tried, by its number, so that all 90 are written equally often.
 
 A family that few scenes can serve (*is there anything else of the same size* needs an object that is alone in its size)
-must be tried early wherever it can be. Fitted once, on many scenes, by ``python -m benchmarks.question_balance
---calibrate``, which prints this table.
+must be tried early wherever it can be. Fitted once, on many scenes, by ``python -m benchmarks.clevr_questions
+weights``, which prints this table.
 """

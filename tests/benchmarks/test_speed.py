@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
+import yaml
 
-from benchmarks import simple_cnaps_speed
+from benchmarks import clevr_speed, simple_cnaps_speed
 from fewshot_film.config import BackboneConfig, SimpleCNAPSConfig
 from fewshot_film.learners import SimpleCNAPS
+from tests.clevr.models import SMALL as SMALL_REASONER
 
 SMALL = SimpleCNAPSConfig(
     backbone=BackboneConfig(width=16, blocks=(1, 2), stem_kernel=3, image_size=16), set_encoder_layers=3
@@ -63,3 +67,33 @@ def test_every_chunk_size_is_timed_in_every_round(monkeypatch):
     monkeypatch.setattr(simple_cnaps_speed, "CHUNKS", (1, 4))
     times = simple_cnaps_speed.measure_chunks(SMALL.backbone)
     assert {chunk: len(values) for chunk, values in times.items()} == {"1": 5, "4": 5}
+
+
+def test_the_plain_reasoner_is_timed_beside_ours(tmp_path: Path, monkeypatch, capsys):
+    settings = tmp_path / "small.yaml"
+    model = {field: value for field, value in dataclasses.asdict(SMALL_REASONER).items() if value is not None}
+    settings.write_text(yaml.safe_dump({"out": "unused", "model": json.loads(json.dumps(model))}))
+    out = tmp_path / "speed.json"
+    clevr_speed.reasoner(clevr_speed.ReasonerSpeedConfig(model=settings, questions=2, repeats=2, out=out))
+    found = json.loads(out.read_text())["results"]
+    assert found["difference of the losses"] < 1e-4
+    row = found["training step"]
+    plain, ours = (np.median(row[side]["values"]) for side in ("plain seconds", "seconds"))
+    assert row["ratio"] == plain / ours
+
+
+def test_every_step_of_a_generated_world_has_a_rate(tmp_path: Path, capsys):
+    out = tmp_path / "speed.json"
+    config = clevr_speed.GenerateSpeedConfig(out=out, scenes=2, sample=2, width=32, height=24)
+    clevr_speed.generate_world(config)
+    found = json.loads(out.read_text())["results"]
+    assert set(found["one_core_per_second"]) == {"scenes", "pictures", "png files", "questions"}
+    assert min(found["one_core_per_second"].values()) > 0
+    assert found["generate"]["scenes per second"] > 0
+
+
+def test_questions_per_second_are_counted(tmp_path: Path, capsys):
+    out = tmp_path / "speed.json"
+    clevr_speed.questions(clevr_speed.QuestionSpeedConfig(scenes=2, repeats=2, out=out))
+    assert json.loads(out.read_text())["results"]["questions_per_second"]["count"] == 2
+    assert "20 questions in" in capsys.readouterr().out

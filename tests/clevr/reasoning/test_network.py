@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from benchmarks.plain_reasoner import PlainReasoner
+from benchmarks.clevr_speed import PlainReasoner
 from clevr.config import ReasonerConfig, TrainConfig
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import Vocabulary
