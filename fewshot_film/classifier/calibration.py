@@ -108,7 +108,6 @@ def fit_temperature(
 
     Returns:
         The temperature; the prior where there are no images or no two classes.
-
     Raises:
         InvalidValueError: a number is out of range, or the shapes do not fit.
     """
@@ -119,19 +118,27 @@ def fit_temperature(
         )
     if len(labels) == 0 or logits.shape[1] == 1:
         return prior
-    centre = math.log(prior)
-    logits = logits.double()
+    loss, centre = _doubting_loss(logits.double(), labels, weights), math.log(prior)
+
+    def penalised(log_temperature: float) -> float:
+        return strength / 2 * (log_temperature - centre) ** 2 + loss(log_temperature)
+
+    return math.exp(_golden_section(penalised, *_LOG_RANGE))
+
+
+def _doubting_loss(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Callable[[float], float]:
+    """The cross-entropy as a function of log T, with Laplace's share of every target given to its likeliest rival."""
     counted = torch.ones_like(logits[:, :1]) if weights is None else weights.to(logits)[:, None]
     doubt = 1 / (float(counted.sum()) + 2)
     target = labels[:, None]
     rival = logits.scatter(1, target, -math.inf).argmax(1, keepdim=True)
 
-    def objective(log_temperature: float) -> float:
+    def loss(log_temperature: float) -> float:
         log_share = (logits / math.exp(log_temperature)).log_softmax(1)
         expected = (1 - doubt) * log_share.gather(1, target) + doubt * log_share.gather(1, rival)
-        return strength / 2 * (log_temperature - centre) ** 2 - float((counted * expected).sum())
+        return -float((counted * expected).sum())
 
-    return math.exp(_golden_section(objective, *_LOG_RANGE))
+    return loss
 
 
 def task_temperature(held: HeldOut, measured: Mapping[float, float], shot: float) -> float:

@@ -1,4 +1,11 @@
-"""The one training loop of this project: pre-training, meta-training and CLEVR all go through it."""
+"""The one training loop of this project: pre-training, meta-training and CLEVR all go through it.
+
+Step ``s`` adds up the micro-batches ``s*M ... (s+1)*M - 1``, where M is the number of processes times ``accumulate``.
+Before each of them torch's global generator is seeded from (seed, its number), and left as it was when the training
+ends. So the weights after a step depend neither on the loader workers nor on where a run was stopped and resumed, to
+the last bit on one machine; and two processes do what one does with ``accumulate`` doubled, apart from rounding and
+from the running statistics of BatchNorm, which are those of the first process.
+"""
 
 from __future__ import annotations
 
@@ -72,14 +79,7 @@ def train(
     resume: bool = False,
     may_differ: Collection[str] = (),
 ) -> TrainResult:
-    """Train a module, by as many processes as ``torchrun`` started.
-
-    Step ``s`` adds up the micro-batches ``s*M ... (s+1)*M - 1``, where M is the number of processes times
-    ``loop.accumulate``. Before each of them torch's global generator is seeded from (seed, its number), and
-    left as it was when the training ends. So the weights after a step depend neither on the loader workers
-    nor on where a run was stopped and resumed, to the last bit on one machine; and two processes do what
-    one does with ``accumulate`` doubled, apart from rounding and from the running statistics of BatchNorm,
-    which are those of the first process.
+    """Train a module, by as many processes as ``torchrun`` started; every batch is a function of its number alone.
 
     Args:
         module: called as ``module(batch)`` in training mode; returns a dict of scalar tensors with ``loss``
@@ -96,7 +96,7 @@ def train(
     Returns:
         How it ended.
     Raises:
-        ConfigError: settings that do not fit each other or this runtime.
+        ConfigError: settings that do not fit each other or this machine.
         RunFolderError: the folder holds a checkpoint and ``resume`` was not asked for, or is in use.
         CheckpointError: the checkpoint is damaged or of other settings.
         NonFiniteLossError: the loss or its gradient is not finite.
@@ -104,21 +104,10 @@ def train(
         Interrupted: Ctrl-C or SIGTERM came, and a checkpoint was written.
         TypeError: the module returns something else.
     """
-    runtime = Runtime(loop.device, loop.precision)
-    settings = {"loop": plain(loop)} if config is None else plain(config)
-    with runtime.watched(), ExitStack() as stack:
-        cuda = [runtime.device] if runtime.device.type == "cuda" else []
-        stack.enter_context(torch.random.fork_rng(cuda))
-        stop = stack.enter_context(StopRequest())
-        folder = RunFolder(run_dir)
-        if runtime.rank == 0:
-            stack.enter_context(folder)
-        training = _Training(module, loop, runtime, folder, validate, stop)
-        training.start(settings, resume, may_differ, type(config) if dataclasses.is_dataclass(config) else None)
-        reporter = stack.enter_context(Reporter(training.progress.step, loop.steps, runtime.rank == 0))
-        loader = stack.enter_context(loaded(batches, training.numbers(), loop.num_workers))
-        training.run(loader, reporter)
-        return training.finish(reporter)
+    training = _Training(module, loop, run_dir, validate)
+    with training.opened():
+        training.start(config, resume, may_differ)
+        return training.run(batches)
 
 
 class _Training:
@@ -128,23 +117,32 @@ class _Training:
         self,
         module: nn.Module,
         loop: LoopConfig,
-        runtime: Runtime,
-        folder: RunFolder,
+        run_dir: Path,
         validate: Validate | None,
-        stop: StopRequest,
     ) -> None:
         if loop.patience is not None and validate is None:
             raise ConfigError("patience is set, but nothing is validated; set patience to null")
         self.module = module
         self.loop = loop
-        self.runtime = runtime
-        self.folder = folder
         self.validate = validate
-        self.stop = stop
-        self.progress = Progress(micro_batches_per_step=runtime.world_size * loop.accumulate)
+        self.runtime = Runtime(loop.device, loop.precision)
+        self.folder = RunFolder(run_dir)
+        self.stop = StopRequest()
+        self.progress = Progress(micro_batches_per_step=self.runtime.world_size * loop.accumulate)
 
-    def start(self, settings: dict[str, Any], resume: bool, may_differ: Collection[str], kind: type | None) -> None:
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Within the block the folder is locked and signals are requests; after it torch draws on as before it."""
+        cuda = [self.runtime.device] if self.runtime.device.type == "cuda" else []
+        with self.runtime.watched(), torch.random.fork_rng(cuda), self.stop, ExitStack() as stack:
+            if self.runtime.rank == 0:
+                stack.enter_context(self.folder)
+            yield
+
+    def start(self, config: Any, resume: bool, may_differ: Collection[str]) -> None:
         """Take weights and progress from the checkpoint, if there is one, and put everything in place."""
+        settings = {"loop": plain(self.loop)} if config is None else plain(config)
+        kind = type(config) if dataclasses.is_dataclass(config) else None
         self.recorded = settings | {"loop": plain(self.loop)}
         checkpoint = self._found(resume, may_differ, kind)
         if checkpoint is not None:
@@ -173,8 +171,18 @@ class _Training:
         first = self.progress.step * per_step + self.runtime.rank
         return range(first, self.loop.steps * per_step, self.runtime.world_size)
 
-    def run(self, loader: Iterator[Any], reporter: Reporter) -> None:
-        """Take the steps that are left, or those until patience runs out."""
+    def run(self, batches: Batches) -> TrainResult:
+        """Take the steps that are left, and log, validate and save what the last one still lacks."""
+        first, talks = self.progress.step, self.runtime.rank == 0
+        with (
+            Reporter(first, self.loop.steps, talks) as reporter,
+            loaded(batches, self.numbers(), self.loop.num_workers) as loader,
+        ):
+            self._take_steps(loader, reporter)
+            return self._finish(reporter)
+
+    def _take_steps(self, loader: Iterator[Any], reporter: Reporter) -> None:
+        """Take steps until the last one, or until patience runs out."""
         left = zip(self.numbers(), loader, strict=True)
         stepper = Stepper(self.wrapped, self.module, self.optimizer, self.loop, self.runtime, left)
         while True:
@@ -196,8 +204,7 @@ class _Training:
             if time.monotonic() - self.saved_at >= self.loop.checkpoint_seconds:
                 self._save()
 
-    def finish(self, reporter: Reporter) -> TrainResult:
-        """Log, validate and save what the last step still lacks."""
+    def _finish(self, reporter: Reporter) -> TrainResult:
         if self.progress.window_steps:
             self._log(reporter)
         self._run_validation(reporter)

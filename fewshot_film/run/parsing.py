@@ -1,4 +1,10 @@
-"""From a dataclass, the words of a command line and YAML files to an instance of the dataclass."""
+"""From a dataclass, the words of a command line and YAML files to an instance of the dataclass.
+
+``--config FILE`` may stand anywhere and more than once (FILE is a path, or the name of one that comes with the package:
+:func:`find_config`): files are read first, in their order, and flags beat them. A switch needs no value: ``--resume``
+is ``--resume=true``. Where a field is a union of dataclasses (:class:`Choice`) the flags and files say which, and only
+its keys exist.
+"""
 
 from __future__ import annotations
 
@@ -49,11 +55,6 @@ def parse(
 ) -> Any:
     """Build a ``config_class`` from flags and YAML files.
 
-    ``--config FILE`` may stand anywhere and more than once (FILE is a path, or the name of one that comes with the
-    package: :func:`find_config`): files are read first, in their order, and flags
-    beat them. A switch needs no value: ``--resume`` is ``--resume=true``. Where a field is a union of dataclasses
-    (:class:`Choice`) the flags and files say which, and only its keys exist.
-
     Args:
         prog: what stands before the flags, for messages.
         config_class: a dataclass; the docstrings under its fields are their help.
@@ -66,10 +67,28 @@ def parse(
     Returns:
         An instance of ``config_class``.
     Raises:
-        ConfigError: a key that does not exist (near ones are suggested), a value of the wrong type, a
-            missing setting, or a file that is not YAML.
+        ConfigError: a key that does not exist, a value of the wrong type, a missing setting, or a file that is no YAML.
         SystemExit: after ``--help`` or ``--print_config``.
     """
+    words, topic = take_topic([_canonical(word) for word in words])
+    parser = _new_parser(prog, description, examples, positionals)
+    contents, given = _read_files(_values(words, "config"), config_class)
+    kinds = _add_settings(parser, config_class, words, list(contents.values()))
+    if topic is not None:
+        state_ranges(parser, config_class, kinds)
+        narrow_help(parser, topic, kinds, common, prog)
+    files, flags = _tidy(words, config_class, kinds, positionals)
+    for file in files:
+        _check_keys(file, contents[file], kinds)
+    namespace = _parsed(parser, [*(f"--config={given[file]}" for file in files), *flags], kinds)
+    built = parser.instantiate(namespace)
+    return config_class(**{field.name: built[field.name] for field in dataclasses.fields(config_class)})
+
+
+def _new_parser(
+    prog: str, description: str, examples: Sequence[str], positionals: Sequence[str]
+) -> jsonargparse.ArgumentParser:
+    """A parser that knows ``--config`` and ``--help``."""
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = jsonargparse.ArgumentParser(
         prog=prog,
@@ -79,33 +98,24 @@ def parse(
         formatter_class=_Formatter,
         exit_on_error=False,
     )
-    words, topic = take_topic([_canonical(word) for word in words])
     parser.add_argument(
         "--config",
         action="config",
         help="YAML file of settings, or the name of a shipped one (glyphs/pretrain); flags beat what it says.",
     )
-    contents = {file: _read_file(file) for file in _values(words, "config")}
-    present = {file: current(config_class, content, _warn(file)) for file, content in contents.items()}
-    kinds = _add_settings(parser, config_class, words, list(present.values()))
-    if topic is not None:
-        state_ranges(parser, config_class, kinds)
-        narrow_help(parser, topic, kinds, common, prog)
-    files, flags = _tidy(words, config_class, kinds, positionals)
-    for file in files:
-        _check_keys(file, present[file], kinds)
-    said = [
-        str(find_config(file)) if present[file] == contents[file] else yaml.safe_dump(present[file]) for file in files
-    ]
+    return parser
+
+
+def _parsed(parser: jsonargparse.ArgumentParser, words: list[str], kinds: Mapping[str, Any]) -> jsonargparse.Namespace:
+    """The values of all settings, of which none is null where it must not be."""
     try:
-        namespace = parser.parse_args([*(f"--config={each}" for each in said), *flags])
+        namespace = parser.parse_args(words)
     except argparse.ArgumentError as error:
-        raise ConfigError(f"{_readable(error)}. See {prog} --help") from None
+        raise ConfigError(f"{_readable(error)}. See {parser.prog} --help") from None
     for key, kind in kinds.items():
         if namespace.get(key) is None and not _may_be_null(kind):
-            raise ConfigError(f"{key} is null; expected {_plain_types(str(kind))}. See {prog} --help")
-    built = parser.instantiate(namespace)
-    return config_class(**{field.name: built[field.name] for field in dataclasses.fields(config_class)})
+            raise ConfigError(f"{key} is null; expected {_plain_types(str(kind))}. See {parser.prog} --help")
+    return namespace
 
 
 def _add_settings(
@@ -219,6 +229,16 @@ def _value(key: str, kind: Any, rest: list[str]) -> str:
 
 def _looks_like_flag(word: str) -> bool:
     return word.startswith("--") and len(word) > 2
+
+
+def _read_files(files: Sequence[str], config_class: type) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """The settings of every file under their present names, and what the parser is given for it."""
+    contents, given = {}, {}
+    for file in files:
+        written = _read_file(file)
+        contents[file] = current(config_class, written, _warn(file))
+        given[file] = str(find_config(file)) if contents[file] == written else yaml.safe_dump(contents[file])
+    return contents, given
 
 
 def _read_file(file: str) -> dict[Any, Any]:
