@@ -1,4 +1,4 @@
-"""Settings of the reasoning model, its data and its training. Imports no torch, so that ``--help`` is quick."""
+"""Settings of the reasoning model, its data and its training. Does not import torch, so that ``--help`` is fast."""
 
 from __future__ import annotations
 
@@ -27,67 +27,67 @@ class ReasonerConfig(Settings, group="model"):
     """
 
     inputs: Literal["pixels", "features"] = "pixels"
-    """What the trunk reads: pictures, or maps that a fixed network made of them."""
+    """Input of the trunk: images, or feature maps that a fixed network has computed from them."""
     width: Annotated[int, at_least(1)] = 224
-    """Width of the pictures, or of the feature maps."""
+    """Width of the images or feature maps."""
     height: Annotated[int, at_least(1)] = 224
-    """Height of the pictures, or of the feature maps."""
+    """Height of the images or feature maps."""
     input_maps: Annotated[int, at_least(1)] = 3
-    """Colours of the pictures, or number of feature maps (1024 for conv4 of a ResNet-101)."""
+    """Colour channels, or number of feature maps (1024 for conv4 of a ResNet-101)."""
     trunk_maps: Annotated[tuple[int, ...], at_least(1, may_be_empty=True)] = (128, 128, 128)
-    """Maps of the trunk's convolutions before the last one, whose maps are those of the blocks."""
+    """Channels of the trunk's convolutions, except the last, which has as many as the blocks."""
     trunk_kernel: Annotated[int, at_least(1)] = 4
-    """Side of the trunk's convolutions."""
+    """Kernel size of the trunk's convolutions."""
     trunk_stride: Annotated[int, at_least(1)] = 2
-    """Stride of the trunk's convolutions; at 1 they see coordinate maps too."""
+    """Stride of the trunk's convolutions; with stride 1 they also see coordinate maps."""
     trunk_blocks: Annotated[int, at_least(0)] = 0
-    """Residual blocks of two 3x3 convolutions at the end of the trunk; they see the picture alone."""
+    """Number of residual blocks of two 3x3 convolutions at the end of the trunk; they do not depend on the question."""
     positions: Annotated[int, at_least(0, "a number of positions, or 0 for all")] = 0
-    """Keep only so many positions of the trunk's maps, those that look most like an object, for blocks that leave each
-    position to itself (``block_kernel: 1``); a loss on scenes must teach which. 0: all."""
+    """Number of positions of the trunk's maps to keep, those that look most like objects; 0: all. Needs
+    ``block_kernel: 1``, and a loss on scenes that trains the selection."""
     maps: Annotated[int, at_least(1)] = 128
-    """Maps of the residual blocks that FiLM modulates."""
+    """Channels of the residual blocks that FiLM modulates."""
     blocks: Annotated[int, at_least(1)] = 4
-    """Number of those blocks."""
+    """Number of residual blocks."""
     block_kernel: Annotated[int, at_least(1), Range(lambda side: side % 2 == 1, "an odd number, such as 3 or 1")] = 3
-    """Side of the second convolution of a block; 1 leaves each position to itself."""
+    """Kernel size of the second convolution of a block; with 1, positions do not depend on their neighbours."""
     context: bool = False
-    """Whether each block also adds to every position what the whole picture holds: the maxima and means of its first
-    activation, through a linear layer. Objects that are far from each other meet in one block."""
+    """Whether each block adds a summary of the whole image to every position: the maxima and means of its first
+    activation, through a linear layer. Distant objects can then be compared within one block."""
     relations: bool = False
-    """Whether a quarter of each block's maps each also gets the sum over the objects to the left, behind, to the right
-    and in front, by the places on the ground of kept positions: what "left of" asks for takes one block."""
+    """Whether four quarters of each block's maps get the sums over the objects to the left, behind, to the right and in
+    front, from the ground coordinates of the kept positions, so that one block suffices for "left of"."""
     word_dim: Annotated[int, at_least(1)] = 200
-    """Width of the word embeddings."""
+    """Dimension of the word embeddings."""
     hidden_dim: Annotated[int, at_least(1)] = 4096
     """Width of the GRU."""
     question_code: Literal["last", "mean", "attention"] = "last"
-    """What the generator reads: the GRU's state at the end, the paper's; the mean of its states; or in each of
-    ``question_heads`` parts of the states a mean by weights that the states give. Means are normalised."""
+    """Input of the generator: the last state of the GRU (as in the paper), the mean of its states, or attention over
+    its states with ``question_heads`` heads. Means are normalised."""
     question_heads: Annotated[int, at_least(1)] = 8
-    """Parts of the states that are weighted each for itself with ``question_code: attention``."""
+    """Number of attention heads for ``question_code: attention``."""
     classifier_maps: Annotated[int, at_least(1)] = 512
-    """Maps of the convolution before the pooling over all positions."""
+    """Channels of the convolution before the pooling over all positions."""
     pooling: Literal["max", "max_mean"] = "max"
-    """What the classifier reads of those maps: their maxima, the paper's; or also the means of the last block's maps,
-    in which a number of objects is easy to see."""
+    """Pooling of these maps: their maxima, as in the paper; or also the means of the last block's maps, which show the
+    number of objects."""
     classifier_dim: Annotated[int, at_least(1)] = 1024
     """Width of the hidden layer of the classifier."""
     conditioning: Conditioning = "film"
-    """How the question reaches the blocks: FiLM, its code joined to their input, or not at all."""
+    """How the question conditions the blocks: FiLM, its embedding concatenated to their input, or not at all."""
     film_blocks: Annotated[int | None, at_least(0)] = None
-    """How many blocks are modulated, from the first on; null: all."""
+    """Number of modulated blocks, counted from the first; null: all."""
     film_position: FilmPosition = "norm"
-    """Behind which step of a block FiLM acts: its normalisation, second convolution, last ReLU, residual sum; or on
+    """Where FiLM is applied in a block: after its normalisation, second convolution, last ReLU or residual sum; or to
     its input."""
     gamma: GammaOption = "linear"
     """gamma from the generator's value r: 1 + r, sigmoid(r), tanh(r), exp(r), or always one (only beta)."""
     beta: Literal["linear", "zero"] = "linear"
     """beta from the generator, or always zero (only gamma)."""
     generator_init: Literal["near_identity", "kaiming_uniform", "xavier_uniform", "zero"] = "kaiming_uniform"
-    """Start of the generator's weights; kaiming_uniform is what the authors trained with."""
+    """Initialisation of the generator; the authors used kaiming_uniform."""
     residual: bool = True
-    """Whether a block adds its first activation to its result."""
+    """Whether blocks add their first activation to their result."""
     coordinates: bool = True
     """Whether blocks and classifier see coordinate maps."""
     batch_norm: bool = True
@@ -104,7 +104,7 @@ class ReasonerConfig(Settings, group="model"):
             )
         if self.positions and self.block_kernel != 1:
             raise ConfigError(
-                f"model.positions keeps {self.positions} positions, which have no neighbours, and model.block_kernel "
+                f"model.positions keeps {self.positions} positions, which have no neighbours, but model.block_kernel "
                 f"is {self.block_kernel}; set it to 1, or positions to 0"
             )
         divides = self.question_code != "attention" or self.hidden_dim % self.question_heads == 0
@@ -133,31 +133,33 @@ class ReasonerConfig(Settings, group="model"):
 
 @dataclass(frozen=True)
 class ClevrDataConfig(Settings, group="data"):
-    """Questions and pictures for training and validation."""
+    """Questions and images for training and validation."""
 
     root: Path = Path("clevr-world")
-    """Folder or zip in CLEVR's layout, as ``clevr-film generate`` writes it or as CLEVR is published."""
+    """Folder or zip file in CLEVR's layout, generated by ``clevr-film generate`` or as published."""
     train_split: str = "train"
     """Split to train on."""
     val_split: str = "val"
-    """Split that decides which checkpoint is best."""
+    """Split by which the best checkpoint is selected."""
     humans: bool = False
-    """Take the questions of CLEVR-Humans instead of CLEVR's own."""
+    """Use the questions of CLEVR-Humans instead of CLEVR's own."""
     features: str = ""
-    """For models that read features: folder of the stores of both splits, as ``clevr-film features --out FOLDER/SPLIT``
-    writes them, or of published HDF5 files, ``SPLIT_features.h5``."""
+    """For models that read features: folder with the feature stores of both splits (``clevr-film features --out
+    FOLDER/SPLIT``), or with published HDF5 files (``SPLIT_features.h5``)."""
     cache: Path | None = None
-    """Folder for decoded pictures and read questions; null: ``cache`` in the data set's folder."""
+    """Folder for decoded images and parsed questions; null: ``cache`` in the folder of the data set."""
     fraction: Annotated[float, Range(lambda share: 0 < share <= 1, "a number above 0, at most 1")] = 1.0
-    """Share of the training questions to use, drawn by the seed."""
+    """Share of the training questions to use, sampled with the seed."""
     fresh: bool = False
-    """Ask new questions about the training scenes in every pass instead of those in the files; needs scene files."""
+    """Generate new questions about the training scenes in every epoch instead of using those in the files; needs scene
+    files."""
     curriculum: Annotated[int, at_least(0, "a number of batches, or 0 for none")] = 0
-    """Batches over which the nine groups of question families join in, from zero hops to three; 0: all at once."""
+    """Number of batches over which the nine groups of question families are added, from zero relations to three; 0: all
+    from the start."""
     pictures: Annotated[int, at_least(1)] = 16
-    """Pictures in a batch."""
+    """Images per batch."""
     questions: Annotated[int, at_least(1)] = 10
-    """Questions about each picture of a batch, drawn anew in every pass where a picture has more."""
+    """Questions per image in a batch, sampled anew in every epoch if an image has more."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ class AugmentationConfig(Settings, group="augmentation"):
     """
 
     brightness: Annotated[float, at_least(0)] = 0.0
-    """Brightness curve: the exponent lies within a factor of one plus this of one."""
+    """Brightness curve: maximum factor of its exponent, minus one."""
     blur: Annotated[float, between(0, 1)] = 0.0
     """Share of each pixel taken from its neighbours."""
     noise: Annotated[float, at_least(0)] = 0.0
@@ -182,12 +184,12 @@ class AugmentationConfig(Settings, group="augmentation"):
 
 @dataclass(frozen=True)
 class SeeingConfig(Settings, group="seeing"):
-    """The trunk's training on scenes alone."""
+    """Pre-training of the trunk on scenes."""
 
     pictures: Annotated[int, at_least(1)] = 32
-    """Pictures in a batch."""
+    """Images per batch."""
     mirror: bool = True
-    """Mirror half of the pictures, left to right, which costs nothing and doubles what there is to see."""
+    """Flip half of the images horizontally."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     """The training loop."""
 
@@ -199,37 +201,38 @@ class TrainConfig(Settings):
     out: Path
     """Run folder; the trained model lies in OUT/model."""
     data: ClevrDataConfig = field(default_factory=ClevrDataConfig)
-    """Questions and pictures."""
+    """Questions and images."""
     model: ReasonerConfig = field(default_factory=ReasonerConfig)
     """The network."""
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    """Random changes of the images."""
+    """Random augmentation of the images."""
     seeing: SeeingConfig | None = None
-    """First let the trunk learn from scene files what lies where in the pictures, in OUT/seeing. From then on it is
-    fixed: it looks at each picture once, and questions cost a fraction. ``augmentation`` belongs to this part."""
+    """First pre-train the trunk on scene files, to predict the positions of objects, in OUT/seeing. It is then frozen
+    and its features are computed once per image, so that training on questions costs a fraction. ``augmentation``
+    applies to this part."""
     scene_weight: Annotated[float, at_least(0)] = 0.0
-    """Weight of a second loss, by which the trunk learns to tell what lies where from the scene files; 0: none."""
+    """Weight of a loss by which the trunk learns to predict the positions of objects from the scene files; 0: none."""
     referent_weight: Annotated[float, at_least(0)] = 0.0
-    """Weight of a third loss, by which the blocks learn to mark the objects that a question is about, step by step to
-    those that it is finally about, from the programs and the scene files; 0: none."""
+    """Weight of a loss by which the blocks learn to mark the objects that a question is about, step by step, using the
+    programs and the scene files; 0: none."""
     outline_weight: Annotated[float, at_least(0)] = 0.0
-    """Weight of a fourth loss, by which the code of a question learns to hold what each hop of its program follows and
-    filters by; 0: none."""
+    """Weight of a loss by which the question embedding learns to predict which relation each step of the program
+    follows and what it filters by; 0: none."""
     unknown_words: Annotated[float, Range(lambda share: 0 <= share < 1, "a share from 0 to below 1")] = 0.0
-    """Share of the words that are hidden behind the unknown token in training, so that it comes to mean something."""
+    """Share of the words that are replaced by the unknown token in training, so that its embedding is trained."""
     weights: str = ""
-    """Saved model to start from; empty: fresh weights."""
+    """Saved model to start from; empty: random weights."""
     frozen: tuple[Part, ...] = ()
-    """Parts that keep their weights and the statistics of their normalisation, such as all that sees for fine-tuning
-    on questions by people: [trunk, blocks, classifier]."""
+    """Parts whose weights and normalisation statistics are frozen, such as [trunk, blocks, classifier] for fine-tuning
+    on questions written by people."""
     validation_questions: Annotated[int, at_least(1)] = 10_000
-    """Questions of the validation split to validate on, from its beginning; those of whole pictures."""
+    """Number of validation questions, from the start of the split, in whole images."""
     loop: LoopConfig = field(
         default_factory=lambda: LoopConfig(
             steps=875_000, learning_rate=3e-4, weight_decay=1e-5, validate_every=10_000, patience=16
         )
     )
-    """The training loop; the defaults are the paper's 80 passes."""
+    """The training loop; the defaults are the paper's 80 epochs."""
     resume: bool = False
     """Go on from OUT/last.ckpt if there is one."""
 

@@ -14,59 +14,59 @@ from fewshot_film.run.settings import OnDevice, Settings, above, at_least, betwe
 
 @dataclass(frozen=True)
 class EpisodesConfig(Settings, group="episodes"):
-    """How episodes are drawn."""
+    """How episodes are sampled."""
 
     sampler: Literal["fixed", "meta-dataset"] = "fixed"
-    """``fixed``: way, shot and query as given; ``meta-dataset``: drawn by the rules of Meta-Dataset."""
+    """``fixed``: way, shot and query as given; ``meta-dataset``: sampled by the rules of Meta-Dataset."""
     way: Annotated[tuple[int, ...], at_least(1)] = (5,)
-    """Classes in an episode; of several numbers one is drawn for each episode."""
+    """Classes per episode; if there are several numbers, one is sampled for each episode."""
     shot: Annotated[tuple[int, ...], at_least(1)] = (1,)
-    """Support pictures a class; of several numbers one is drawn for each episode."""
+    """Support images per class; if there are several numbers, one is sampled for each episode."""
     query: Annotated[int, at_least(1)] = 10
-    """Query pictures a class."""
+    """Query images per class."""
 
 
 @dataclass(frozen=True)
 class ValidationConfig(Settings, group="validation"):
-    """The episodes that decide which checkpoint is best."""
+    """The episodes by which the best checkpoint is selected."""
 
     way: Annotated[int, at_least(1)] = 5
-    """Classes in an episode."""
+    """Classes per episode."""
     shot: Annotated[int, at_least(1)] = 1
-    """Support pictures a class."""
+    """Support images per class."""
     query: Annotated[int, at_least(1)] = 10
-    """Query pictures a class."""
+    """Query images per class."""
     episodes: Annotated[int, at_least(1)] = 200
-    """How many; the same ones at every validation."""
+    """Number of episodes; the same ones in every validation."""
 
 
 @dataclass(frozen=True)
 class PretrainConfig(Settings):
-    """Train a backbone by classifying all training classes."""
+    """Train a backbone as a classifier of all training classes."""
 
     out: str
-    """Run folder; the trained backbone lies in OUT/model."""
+    """Run folder; the trained backbone is saved in OUT/model."""
     data: DataConfig = field(default_factory=DataConfig)
-    """Where pictures come from."""
+    """Where images come from."""
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     """The network to train."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    """Random variation of the pictures."""
+    """Random augmentation of the images."""
     batch_size: Annotated[int, at_least(1)] = 128
-    """Pictures in a micro-batch."""
+    """Images per micro-batch."""
     classifier: Literal["cosine", "linear"] = "cosine"
-    """Classifier over the training classes, thrown away afterwards; ``linear`` is the paper's."""
+    """Classifier over the training classes, discarded afterwards; ``linear`` is the paper's."""
     label_smoothing: Annotated[float, between(0, 1, "a share from 0 to 1")] = 0.0
-    """Share of the target that is spread over all classes."""
+    """Label smoothing: share of the target that is spread over all classes."""
     quarter_turns: bool = False
-    """Turn the pictures by quarter turns and have every turn of a class be a class of its own: the features tell more
-    apart than the classes need, which classes that come later need."""
+    """Rotate the images by quarter turns and make each rotation of a class a class of its own: the features then
+    distinguish more than the training classes require, which helps with new classes."""
     validation: ValidationConfig = field(default_factory=ValidationConfig)
-    """Validation by nearest class mean on episodes of the validation classes."""
+    """Validation with nearest class means on episodes of the validation classes."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     """The training loop."""
     resume: bool = False
-    """Go on from OUT/last.ckpt if there is one."""
+    """Continue from OUT/last.ckpt if it exists."""
 
 
 @dataclass(frozen=True)
@@ -74,15 +74,15 @@ class TrainConfig(Settings):
     """Meta-train a learner on episodes of the training classes."""
 
     out: str
-    """Run folder; the trained model lies in OUT/model."""
+    """Run folder; the trained model is saved in OUT/model."""
     data: DataConfig = field(default_factory=DataConfig)
-    """Where pictures come from."""
+    """Where images come from."""
     learner: AnyLearnerConfig = field(default_factory=SimpleCNAPSConfig)
-    """The method; ``learner.backbone.weights`` names the pre-trained backbone."""
+    """The method; set ``learner.backbone.weights`` to the pre-trained backbone."""
     episodes: EpisodesConfig = field(default_factory=EpisodesConfig)
     """Training episodes."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    """Random variation of the episodes' pictures."""
+    """Random augmentation of the images in episodes."""
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     """How the gradients of an episode are computed."""
     validation: ValidationConfig = field(default_factory=ValidationConfig)
@@ -90,163 +90,164 @@ class TrainConfig(Settings):
     loop: LoopConfig = field(
         default_factory=lambda: LoopConfig(steps=6875, accumulate=16, learning_rate=5e-4, validate_every=500)
     )
-    """The training loop; the defaults are the paper's 110,000 episodes, 16 a step."""
+    """The training loop; the defaults are the paper's 110,000 episodes, 16 per step."""
     resume: bool = False
-    """Go on from OUT/last.ckpt if there is one."""
+    """Continue from OUT/last.ckpt if it exists."""
 
 
 @dataclass(frozen=True)
 class EvaluateConfig(OnDevice):
-    """Accuracy of a model on episodes of unseen classes, with 95 % intervals."""
+    """Measure the accuracy of a model on episodes of unseen classes, with 95 % intervals."""
 
     model: str
-    """Folder of a model made by ``train`` (RUN/model), or by ``pretrain``."""
+    """Folder of a model saved by ``train`` or ``pretrain`` (RUN/model)."""
     data: DataConfig = field(default_factory=DataConfig)
-    """Where pictures come from."""
+    """Where images come from."""
     split: str = "test"
-    """Part of the source's classes; empty for all of them."""
+    """Split of the source's classes; empty: all classes."""
     sampler: Literal["fixed", "meta-dataset"] = "fixed"
-    """``fixed``: every way with every shot; ``meta-dataset``: drawn by the rules of Meta-Dataset."""
+    """``fixed``: every way with every shot; ``meta-dataset``: sampled by the rules of Meta-Dataset."""
     ways: Annotated[tuple[int, ...], at_least(1)] = (5,)
-    """Numbers of classes; one row of the table for each way and shot."""
+    """Numbers of classes; the table has one row per way and shot."""
     shots: Annotated[tuple[int, ...], at_least(1)] = (1, 5)
-    """Numbers of support pictures a class."""
+    """Numbers of support images per class."""
     query: Annotated[int, at_least(1)] = 10
-    """Query pictures a class."""
+    """Query images per class."""
     episodes: Annotated[int, at_least(2)] = 600
-    """Episodes for each row."""
+    """Number of episodes per row."""
     seed: Annotated[int, at_least(0)] = 0
     """Seed of the episodes."""
     episode_list: str = ""
-    """Replay the episodes of this file, all of them, instead of drawing some."""
+    """Replay all episodes of this file instead of sampling new ones."""
     save_episodes: str = ""
-    """Write the episodes to this file, for --episode_list."""
+    """Save the episodes to this file, for use with --episode_list."""
     feature_power: Annotated[float | None, above(0, "a finite number above 0")] = None
-    """Raise the size of every feature to this, see ``backbone.feature_power``; None: as the model was trained."""
+    """Exponent applied to each feature's magnitude, see ``backbone.feature_power``; None: as the model was trained."""
     mirror: bool | None = None
-    """Average features over mirror images or not, see ``backbone.mirror``; None: as the model was trained."""
+    """Whether to average features over mirror images, see ``backbone.mirror``; None: as the model was trained."""
     processes: Annotated[int, at_least(0)] = 0
-    """Processes to spread the episodes over, 0: one a core. The numbers are the same for any."""
+    """Number of processes; 0: one per core. The results do not depend on it."""
     out: str = ""
-    """JSON file for all values; a Markdown table is written beside it."""
+    """JSON file for all values; a Markdown table is written next to it."""
     format: Literal["text", "json"] = "text"
-    """What is printed: a table to read, or one JSON document for scripts; the log goes to the standard error."""
+    """What is printed: a table, or one JSON document for scripts; log lines go to standard error."""
 
 
 @dataclass(frozen=True)
 class ClassifyConfig(OnDevice):
-    """Name the pictures of a folder by a few labelled ones."""
+    """Classify the images of a folder from a few labelled ones."""
 
     support: str
-    """Folder or zip with one sub-folder of pictures a class."""
+    """Folder or zip file with one subfolder of images per class."""
     query: str
-    """A picture, or a folder or zip of pictures; where its sub-folders have names of classes, answers are scored."""
+    """An image, or a folder or zip file of images; if its subfolders are named after classes, accuracy is reported."""
     model: str = "general-small"
-    """A model that ships with the package, the folder of one made by ``train`` or ``pretrain``, a torchvision network,
-    or owner/name on the Hugging Face hub."""
+    """A model that ships with the package, a folder saved by ``train`` or ``pretrain``, a torchvision network, or
+    owner/name on the Hugging Face hub."""
     out: str = ""
-    """Folder for ``predictions.csv`` and the picture sheet ``predictions.png``; empty: printed only."""
+    """Folder for ``predictions.csv`` and the contact sheet ``predictions.png``; empty: print only."""
     reject: Annotated[float | None, between(0, 1, "a share from 0 to 1, or null for never")] = None
-    """Answer "none of these" where a picture is further from all classes than all but this share of their members."""
+    """Predict "none of these" for an image that is further from every class than all but this share of the class's own
+    images."""
     resize: Literal["stretch", "crop", "pad"] = "stretch"
-    """How a picture becomes square: stretched, its middle cut out, or white added."""
+    """How images are made square: stretch, crop the centre, or pad with white."""
     format: Literal["text", "json"] = "text"
-    """What is printed: a table to read, or one JSON document for scripts; the log goes to the standard error."""
+    """What is printed: a table, or one JSON document for scripts; log lines go to standard error."""
 
 
 @dataclass(frozen=True)
 class CalibrateConfig(OnDevice):
-    """Measure a model's temperatures on validation episodes and keep them in it."""
+    """Calibrate a model: fit its temperatures on validation episodes and save them with it."""
 
     model: str
-    """Folder of a model made by ``train`` or ``pretrain``; its ``config.json`` is written anew."""
+    """Folder of a model saved by ``train`` or ``pretrain``; its ``config.json`` is rewritten."""
     data: DataConfig = field(default_factory=DataConfig)
-    """Where pictures come from."""
+    """Where images come from."""
     split: str = "val"
-    """Part of the source's classes that the temperatures are measured on."""
+    """Split of the source's classes on which the temperatures are fitted."""
     way: Annotated[int, at_least(1)] = 5
-    """Classes in an episode."""
+    """Classes per episode."""
     shots: Annotated[tuple[int, ...], at_least(1)] = (1, 2, 5, 10)
-    """Support pictures a class: one temperature for each, those between are interpolated."""
+    """Numbers of support images per class: one temperature each, interpolated in between."""
     query: Annotated[int, at_least(1)] = 10
-    """Query pictures a class."""
+    """Query images per class."""
     episodes: Annotated[int, at_least(1)] = 100
-    """Episodes for each number of support pictures, of either split."""
+    """Number of episodes per shot, for each split."""
     seed: Annotated[int, at_least(0)] = 0
     """Seed of the episodes."""
     out: str = ""
-    """Folder for ``calibration.json`` and the reliability diagrams ``calibration.png``; empty: printed only."""
+    """Folder for ``calibration.json`` and the reliability diagrams ``calibration.png``; empty: print only."""
 
 
 @dataclass(frozen=True)
 class CompareConfig(OnDevice):
-    """Compare learners on one's own pictures, on the same random splits."""
+    """Compare learners on your own images, on the same random splits."""
 
     data: str
-    """Folder or zip with one sub-folder of pictures a class."""
+    """Folder or zip file with one subfolder of images per class."""
     models: tuple[str, ...] = ("general-small",)
-    """Trained models to compare, named as for ``classify``; the first lends its backbone to the learners below."""
+    """Trained models to compare, named as for ``classify``; the learners below use the backbone of the first."""
     learners: tuple[str, ...] = ()
-    """Learners that work on a backbone as it is, and ``pixels``; empty: all that take no gradient steps."""
+    """Learners that use the backbone without training, and ``pixels``; empty: all that take no gradient steps."""
     shot: Annotated[int, at_least(0)] = 0
-    """Support pictures a class; 0: all but a fifth."""
+    """Support images per class; 0: all but a fifth."""
     query: Annotated[int, at_least(1)] = 20
-    """Most pictures of a class that are held out to be asked about."""
+    """Maximum number of query images per class."""
     splits: Annotated[int, at_least(2)] = 50
-    """Random splits."""
+    """Number of random splits."""
     episode_list: str = ""
-    """Replay the splits of this file, as OUT/splits.json of another run; empty: drawn by the seed."""
+    """Replay the splits of this file, such as OUT/splits.json of another run; empty: sample them with the seed."""
     seed: Annotated[int, at_least(0)] = 0
     """Seed of the splits."""
     resize: Literal["stretch", "crop", "pad"] = "stretch"
-    """How a picture becomes square: stretched, its middle cut out, or white added."""
+    """How images are made square: stretch, crop the centre, or pad with white."""
     out: str = ""
-    """Folder for the results as ``comparison.json``, ``.csv`` and ``.md``, and ``splits.json``; empty: printed only."""
+    """Folder for the results (``comparison.json``, ``.csv`` and ``.md``) and ``splits.json``; empty: print only."""
 
 
 @dataclass(frozen=True)
 class ReportConfig(OnDevice):
-    """One HTML file about a run, which opens without a network."""
+    """Write a self-contained HTML report about a run."""
 
     run: str
     """Run folder of ``pretrain`` or ``train``."""
     results: tuple[str, ...] = ()
     """Result files of ``evaluate`` to show; empty: those in the run folder."""
     root: str = ""
-    """Folder or zip of the pictures, where they have moved since the training."""
+    """Folder or zip file of the images, if they have been moved since training."""
     split: str = "test"
-    """Classes from which the episodes for the pictures are drawn, with the way and shot of the run's validation."""
+    """Split from which episodes are sampled, with the way and shot of the run's validation."""
     episodes: Annotated[int, at_least(1)] = 100
-    """Episodes for confusions, gamma and beta."""
+    """Number of episodes for the confusion matrix, gamma and beta."""
     pictures: str = ""
-    """Folder that also gets every picture as a PNG file; empty: none."""
+    """Folder in which every figure is also saved as a PNG file; empty: none."""
     out: str = ""
-    """The HTML file; empty: RUN/report.html."""
+    """Path of the HTML file; empty: RUN/report.html."""
 
 
 @dataclass(frozen=True)
 class AppConfig(OnDevice):
-    """The page in the browser: teach a classifier, ask about scenes, compare learners."""
+    """The browser app: teach a classifier, ask about scenes, compare learners."""
 
     host: str = "127.0.0.1"
-    """Address to listen at; by default only this computer reaches it. 0.0.0.0 lets everyone in, without a password."""
+    """Address to listen on; localhost only by default. 0.0.0.0 accepts all connections, without a password."""
     port: Annotated[int, between(0, 65535, "0 to 65535")] = 7860
-    """Port to listen at; 0: one that is free."""
+    """Port to listen on; 0: any free port."""
     open: bool = False
     """Open the page in the browser."""
     folder: str = ""
-    """Folder or zip with one sub-folder of pictures a class, which the page then loads by a click."""
+    """Folder or zip file with one subfolder of images per class, which a button in the page loads."""
     models: tuple[str, ...] = ("general-small",)
-    """Trained models, named as for ``classify``; the first is what Teach adapts, all can be compared."""
+    """Trained models, named as for ``classify``; Teach adapts the first, and all can be compared."""
     reasoner: str = "clevr-small"
-    """The model that answers questions: one that comes with the package, or a folder."""
+    """The model that answers questions: one that ships with the package, or a folder."""
     file_mib: Annotated[int, at_least(1)] = 20
-    """Largest picture that is taken, MiB."""
+    """Maximum size of an image file, in MiB."""
     megapixels: Annotated[int, at_least(1)] = 50
-    """Largest picture that is taken, millions of pixels."""
+    """Maximum size of an image, in millions of pixels."""
     archive_mib: Annotated[int, at_least(1)] = 200
-    """Largest zip that is taken, MiB."""
+    """Maximum size of a zip file, in MiB."""
     files: Annotated[int, at_least(1)] = 200
-    """Most files of one upload."""
+    """Maximum number of files per upload."""
     visitors: Annotated[int, at_least(1)] = 50
-    """Pages that may be open at once; one more, and what the one that was idle for longest holds is forgotten."""
+    """Maximum number of open pages; with one more, the least recently used session is dropped."""

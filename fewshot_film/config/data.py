@@ -1,4 +1,4 @@
-"""Settings of pictures and of how they are varied."""
+"""Settings of image sources and of augmentation."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ class OneSource(Settings):
     split_file: str = ""
     """For ``folder``: JSON file with the class names of train, val and test."""
     split_seed: Annotated[int | None, at_least(0)] = None
-    """For ``folder``: deal the classes to train, val and test by a draw with this seed, 64 : 16 : 20."""
+    """For ``folder``: split the classes into train, val and test at random with this seed, 64 : 16 : 20."""
     ordered: bool = False
     """For ``folder``: say that neighbouring images, by name, show the same object; reports then say it too."""
     rotations: bool = False
-    """Count every class turned by 90, 180 and 270 degrees as three further classes, as usual for Omniglot."""
+    """Add the rotations of every class by 90, 180 and 270 degrees as three further classes, as usual for Omniglot."""
 
 
 @dataclass(frozen=True)
 class SourceConfig(OneSource):
-    """One of several sources."""
+    """One of several image sources."""
 
     name: str = ""
-    """What tables and episodes call it; empty: its kind."""
+    """Its name in tables and episodes; empty: its kind."""
     weight: Annotated[float, above(0, "a number above 0")] = 1.0
-    """How often an episode is drawn from it, relative to the others."""
+    """Relative frequency with which episodes are sampled from this source."""
 
     def _title(self, name: str) -> str:
         return f"{name} of the source {self.source}"
@@ -47,20 +47,20 @@ class DataConfig(OneSource, group="data"):
 
     source: str = "glyphs"
     resize: Literal["stretch", "crop", "pad"] = "stretch"
-    """How a picture becomes square: stretched, its middle cut out, or white added."""
+    """How images are made square: stretch, crop the centre, or pad with white."""
     cache: str = ""
-    """Folder for decoded pictures, memory-mapped by later runs; empty: decoded into memory every time."""
+    """Folder for decoded images, which later runs memory-map; empty: images are decoded into memory every time."""
     sources: tuple[str | SourceConfig, ...] = ()
-    """Several sources in place of ``source``, each episode from one of them: names (``generated`` for all that need
-    no download) or ``{source: NAME, root: ...}`` with the settings of a source of its own."""
+    """Several sources instead of ``source``; each episode comes from one of them. Names (``generated`` for all that
+    need no download), or ``{source: NAME, root: ...}`` with settings for this source."""
     held_out: str = ""
-    """One of ``sources`` that training and validation do without, to be evaluated on as an unseen domain."""
+    """One of ``sources`` to exclude from training and validation, for evaluation as an unseen domain."""
 
     on_leak: Literal["raise", "report", "ignore"] = "raise"
-    """A class or a picture (by content) that is both in training and in validation or test: an error, or told and
-    gone on, or not looked for. To look, ``evaluate`` opens the training classes of the same settings too."""
+    """If a class or an image (by content) is both in training and in validation or test: raise an error, log and
+    continue, or skip the check. For the check, ``evaluate`` also opens the training classes of the same settings."""
     allow_leaks: tuple[str, ...] = ()
-    """Ids of pictures that may be in both; equal pictures that published sets are known to have always may."""
+    """Ids of images that may be in both; known duplicates in published data sets are always allowed."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -72,23 +72,23 @@ class DataConfig(OneSource, group="data"):
 
 @dataclass(frozen=True)
 class AugmentConfig(Settings, group="augment"):
-    """Random variation of training pictures; every amount is the largest one, drawn uniformly in both directions."""
+    """Random augmentation of training images; amounts are maxima, sampled uniformly in both directions."""
 
     rotate: Annotated[float, between(0, 180)] = 0.0
-    """Turn, degrees."""
+    """Rotation in degrees."""
     scale: Annotated[float, between(0, 1)] = 0.0
-    """Stretch of each axis, a fraction: 0.1 draws factors from 0.9 to 1.1."""
+    """Scaling of each axis, as a fraction: 0.1 samples factors from 0.9 to 1.1."""
     shear: Annotated[float, between(0, 1)] = 0.0
-    """Slant, a fraction of the height."""
+    """Shear, as a fraction of the height."""
     translate: Annotated[float, between(0, 1)] = 0.0
-    """Shift along each axis, a fraction of the side."""
+    """Shift along each axis, as a fraction of the side."""
     flip: bool = False
-    """Mirror left to right half of the time."""
+    """Flip horizontally with probability 0.5."""
     brightness: Annotated[float, between(0, 1)] = 0.0
-    """Factor on the values, a fraction around 1."""
+    """Brightness factor, as a fraction around 1."""
     contrast: Annotated[float, between(0, 1)] = 0.0
-    """Factor on the distance from the picture's mean, a fraction around 1."""
+    """Contrast factor: of the difference from the image mean, as a fraction around 1."""
     saturation: Annotated[float, between(0, 1)] = 0.0
-    """Factor on the distance from the pixel's grey, a fraction around 1."""
+    """Saturation factor: of the difference from the pixel's grey value, as a fraction around 1."""
     erase: Annotated[float, between(0, 1)] = 0.0
-    """Side of a square set to the picture's mean, a fraction of the picture's side; 0 for none."""
+    """Side of a square that is filled with the image mean, as a fraction of the image side; 0 for none."""

@@ -16,33 +16,34 @@ OneShot = Literal["zero", "broadcast"]
 
 @dataclass(frozen=True)
 class BackboneConfig(Settings, group="backbone"):
-    """A network without its classifier; the default is the paper's."""
+    """A backbone network without its classifier; the default is the paper's."""
 
     name: str = "cnaps-resnet18"
-    """cnaps-resnet18 is the variant of CNAPS for 84 x 84 pictures; resnet18, resnet34 and resnet50 are torchvision's,
-    whose stages film+ar knows; torchvision:NAME is any other of its classifiers."""
+    """cnaps-resnet18 is the variant of CNAPS for 84 x 84 images; resnet18, resnet34 and resnet50 are torchvision's,
+    with stages that film+ar can use; torchvision:NAME is any other torchvision classifier."""
     width: Annotated[int, at_least(1)] = 64
-    """Maps of the first stage, doubled at each further one; torchvision's networks have 64."""
+    """Channels of the first stage, doubled in each further stage; 64 in torchvision's networks."""
     blocks: Annotated[tuple[int, ...], at_least(1)] = (2, 2, 2, 2)
-    """Blocks of each stage (``cnaps-resnet18`` only)."""
+    """Number of blocks per stage (``cnaps-resnet18`` only)."""
     stem_kernel: Annotated[int, at_least(1)] = 5
-    """Side of the first convolution (``cnaps-resnet18`` only)."""
+    """Kernel size of the first convolution (``cnaps-resnet18`` only)."""
     stem_stride: Annotated[int, at_least(1)] = 2
-    """Stride of the first convolution (``cnaps-resnet18`` only); 1 suits pictures below about 40 pixels."""
+    """Stride of the first convolution (``cnaps-resnet18`` only); 1 suits images below about 40 pixels."""
     image_size: Annotated[int, at_least(1)] = 84
-    """Side of the pictures that the network is trained on and asked about, pixels."""
+    """Height and width of input images, in pixels."""
     channels: int = 3
-    """Colour channels of the pictures: 3, or 1 for drawings."""
+    """Colour channels of input images: 3, or 1 for drawings."""
     weights: str = ""
-    """Empty: random. A file or folder made by ``pretrain``, or torchvision's name, such as ``IMAGENET1K_V1``."""
+    """Initial weights: a file or folder written by ``pretrain``, or a torchvision name such as ``IMAGENET1K_V1``;
+    empty: random."""
     feature_lengths: Annotated[tuple[float, ...], at_least(0, "finite numbers of at least 0")] = (0.0,)
-    """One number for each of the last stages that the features are joined from: their maps, averaged, are scaled to
-    this length, 0: left as they are. ``(4,)`` suits a backbone trained with a cosine classifier; ``(2, 3, 4)`` keeps
-    colours and simple forms besides, which earlier stages see and later ones may not."""
+    """Features are the spatial means of the last stages, concatenated; one number per stage, the norm to which its
+    means are scaled, or 0 to leave them unscaled. ``(4,)`` suits a backbone trained with a cosine classifier; ``(2, 3,
+    4)`` adds earlier stages, which represent colours and simple shapes."""
     feature_power: Annotated[float, above(0, "a finite number above 0")] = 1.0
-    """What the size of every feature is raised to before it is scaled; 0.5 takes the long tails away."""
+    """Exponent applied to each feature's magnitude before scaling; 0.5 removes long tails."""
     mirror: bool = False
-    """Once trained, average the features of a picture and of its mirror image: twice the time. Not for letters."""
+    """After training, average the features of each image and its mirror image, at twice the cost. Not for letters."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -53,40 +54,40 @@ class BackboneConfig(Settings, group="backbone"):
 
 @dataclass(frozen=True)
 class LearnerConfig(Settings, group="learner"):
-    """What every method has."""
+    """Settings of every method."""
 
     method: str = ""
     """Name of the method."""
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
-    """The network that gives the features."""
+    """The network that computes the features."""
     chunk: Annotated[int, at_least(1)] = 64
-    """Pictures that go through the network at once where no gradient is needed."""
+    """Number of images per forward pass where no gradient is needed."""
 
 
 @dataclass(frozen=True)
 class FilmConfig(LearnerConfig):
-    """Methods with a head on features that FiLM may adapt, by one pass over the support set."""
+    """Methods with a head on features that FiLM can adapt, in one pass over the support set."""
 
     adaptation: Adaptation = "film"
-    """``film``: all sites from the task code; ``film+ar``: stage by stage; ``templates``: a blend of learned values, a
-    set of them for each source; ``none``: features as they are."""
+    """``film``: all sites from the task embedding; ``film+ar``: stage by stage (autoregressive); ``templates``: a blend
+    of learned values, one set per source; ``none``: unmodified features."""
     templates: tuple[str, ...] = ()
-    """With ``templates``, names of the sources that each have a set of values; empty: the sources of the training."""
+    """With ``templates``, names of the sources that have a set of values; empty: the training sources."""
     whitening: Annotated[float, between(0, 1)] = 0.0
-    """With ``templates``, for pictures of no source's kind: the power of its spread over the support set that every
-    feature is divided by; 0 leaves them as they are, 1 gives all one spread. Needs ``feature_norms.*`` among the
-    sites."""
+    """With ``templates``, for images unlike all sources: each feature is divided by its standard deviation over the
+    support set raised to this power; 0 leaves features unmodified, 1 gives all the same standard deviation. Needs
+    ``feature_norms.*`` among the sites."""
     sites: tuple[str, ...] = ("layer*.*.bn[12]",)
     """Names or patterns of the normalisation layers that FiLM follows."""
     code_dim: Annotated[int, at_least(1)] = 64
-    """Width of the task code, and of the set encoder's layers."""
+    """Dimension of the task embedding and width of the set encoder's layers."""
     set_encoder_layers: Annotated[int, at_least(1)] = 5
-    """Convolution blocks of the set encoder, each halving the picture; 4 for 28 x 28 pictures."""
+    """Number of convolution blocks in the set encoder, each halving the resolution; use 4 for 28 x 28 images."""
     penalty: Annotated[float, at_least(0)] = 0.001
-    """Weight in the loss of the sum of r squared; with templates, of their squared distance from the identity."""
+    """Weight of the sum of r squared in the loss; with templates, of their squared distance from the identity."""
     film_spread: Annotated[float, at_least(0)] = 0.001
-    """Spread of r before training: how far from the identity FiLM begins. The paper's is for 100,000 tasks; with
-    0.1 FiLM differs between tasks from the first step on."""
+    """Initial standard deviation of r: how far from the identity FiLM starts. The paper's value suits 100,000 tasks;
+    with 0.1, FiLM differs between tasks from the first step."""
     train_backbone: bool = False
     """Meta-train the backbone's convolutions too; the CNAPS papers freeze them after pre-training."""
 
@@ -104,48 +105,50 @@ class SimpleCNAPSConfig(FilmConfig):
     method: Literal["simple-cnaps"] = "simple-cnaps"
     """Name of the method."""
     one_shot: OneShot = "zero"
-    """Covariance of a class with one picture; ``broadcast`` is what the reference implementation computes."""
+    """Covariance of a class with a single image; ``broadcast`` reproduces the reference implementation."""
 
 
 @dataclass(frozen=True)
 class PrototypesConfig(FilmConfig):
-    """Prototypical networks: the nearest class mean, without FiLM unless asked for."""
+    """Prototypical networks: nearest class mean, by default without FiLM."""
 
     method: Literal["prototypes"] = "prototypes"
     """Name of the method."""
     adaptation: Adaptation = "none"
-    """``none``: the paper's; ``film``, ``film+ar`` and ``templates``: as Simple CNAPS has them."""
+    """``none``: as in the paper; ``film``, ``film+ar`` and ``templates``: as in Simple CNAPS."""
     distance: Literal["cosine", "euclidean"] = "cosine"
     """``euclidean`` is the paper's squared distance; ``cosine`` compares directions."""
     scale: Annotated[float, above(0)] = 10.0
-    """Factor of the cosine in the logits."""
+    """Factor that scales the cosine in the logits."""
     learn_scale: bool = False
-    """Meta-train the factor too, as Meta-Baseline does."""
+    """Meta-train the factor as well, as in Meta-Baseline."""
 
 
 @dataclass(frozen=True)
 class GradientConfig(LearnerConfig):
-    """Methods that take a few gradient steps on the support set, through which they are meta-trained."""
+    """Methods that take a few gradient steps on the support set and are meta-trained through them."""
 
     inner_steps: Annotated[int, at_least(1)] = 5
-    """Steps on the support set of a training episode."""
+    """Gradient steps on the support set in meta-training."""
     test_steps: Annotated[int, at_least(0)] = 0
-    """Steps in validation and afterwards; 0: as many as in training."""
+    """Gradient steps in validation and at test time; 0: as many as in training."""
     inner_rate: Annotated[float, above(0)] = 0.1
-    """Step size on the support set."""
+    """Learning rate of the inner loop."""
     first_order: bool = False
-    """Meta-train as if the inner gradients did not depend on the weights: less time and memory."""
+    """First-order approximation: ignore second derivatives, which saves time and memory."""
     way: Annotated[int, Range(lambda way: way == 0 or way >= 2, "0, or at least 2")] = 0
-    """0: the head starts at zero for any number of classes; else every one of so many has a learned start."""
+    """0: any number of classes, with a head that starts at zero; else the fixed number of classes, each with learned
+    initial weights."""
     statistics: Literal["support", "transductive", "running"] = "support"
-    """BatchNorm by the statistics of the support set, of the query pictures themselves, or of pre-training."""
+    """BatchNorm statistics: of the support set, of the query images (transductive), or running statistics of
+    pre-training."""
     train_backbone: bool = True
-    """Meta-train the backbone's start too, and not only what else there is."""
+    """Meta-train the initial weights of the backbone too."""
 
 
 @dataclass(frozen=True)
 class ANILConfig(GradientConfig):
-    """ANIL: MAML whose inner steps change the head alone."""
+    """ANIL: MAML whose inner loop adapts only the head."""
 
     method: Literal["anil"] = "anil"
     """Name of the method."""
@@ -153,14 +156,14 @@ class ANILConfig(GradientConfig):
 
 @dataclass(frozen=True)
 class InnerConfig(GradientConfig):
-    """Methods whose inner steps change the network or its FiLM."""
+    """Methods whose inner loop adapts the network or its FiLM parameters."""
 
     inner: Literal["all", "film+head", "film"] = "all"
-    """What the inner steps change: backbone and head, gamma and beta and head, or gamma and beta alone."""
+    """What the inner loop adapts: backbone and head; gamma, beta and head; or only gamma and beta."""
     sites: tuple[str, ...] = ("layer*.*.bn[12]",)
     """Names or patterns of the normalisation layers that FiLM follows."""
     film_start: Literal["learned", "identity"] = "learned"
-    """Gamma and beta before the first step: meta-trained from the identity on, or always the identity."""
+    """Initial gamma and beta: meta-trained, starting from the identity, or always the identity."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -172,13 +175,13 @@ class InnerConfig(GradientConfig):
         self._expect(
             "train_backbone",
             self.inner != "all" or self.train_backbone,
-            "true where inner is all; set inner to film+head to leave the backbone as it is",
+            "true where inner is all; set inner to film+head to keep the backbone unchanged",
         )
 
 
 @dataclass(frozen=True)
 class MAMLConfig(InnerConfig):
-    """MAML: a start from which a few gradient steps on the support set lead to a good classifier."""
+    """MAML: initial weights from which a few gradient steps on the support set give a good classifier."""
 
     method: Literal["maml"] = "maml"
     """Name of the method."""
@@ -186,7 +189,7 @@ class MAMLConfig(InnerConfig):
 
 @dataclass(frozen=True)
 class MetaSGDConfig(InnerConfig):
-    """Meta-SGD: MAML with a learned step size for every weight, ``inner_rate`` at first."""
+    """Meta-SGD: MAML with a learned learning rate per weight, initially ``inner_rate``."""
 
     method: Literal["meta-sgd"] = "meta-sgd"
     """Name of the method."""
@@ -202,12 +205,12 @@ class CNAPSConfig(FilmConfig):
 
 @dataclass(frozen=True)
 class TransductiveCNAPSConfig(FilmConfig):
-    """Transductive CNAPS: Simple CNAPS that looks at all query pictures of a task together."""
+    """Transductive CNAPS: Simple CNAPS that uses all query images of a task together."""
 
     method: Literal["transductive-cnaps"] = "transductive-cnaps"
     """Name of the method."""
     refinements: Annotated[int, at_least(0)] = 4
-    """Steps of soft k-means after training, at most; none in training. It ends when no label changes."""
+    """Maximum number of soft k-means steps at test time; none in training. Stops when no label changes."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -216,38 +219,38 @@ class TransductiveCNAPSConfig(FilmConfig):
 
 @dataclass(frozen=True)
 class MatchingConfig(FilmConfig):
-    """Matching networks: cosine attention over the support pictures, without FiLM unless asked for."""
+    """Matching networks: cosine attention over the support images, by default without FiLM."""
 
     method: Literal["matching"] = "matching"
     """Name of the method."""
     adaptation: Adaptation = "none"
-    """``none``: the paper's; ``film``, ``film+ar`` and ``templates``: as Simple CNAPS has them."""
+    """``none``: as in the paper; ``film``, ``film+ar`` and ``templates``: as in Simple CNAPS."""
     scale: Annotated[float, above(0)] = 10.0
-    """Factor of the cosines in the attention; the paper's is 1."""
+    """Factor that scales the cosines in the attention; 1 in the paper."""
     learn_scale: bool = True
-    """Meta-train the factor too."""
+    """Meta-train the factor as well."""
 
 
 @dataclass(frozen=True)
 class RelationConfig(FilmConfig):
-    """Relation networks: a small learned network compares a query with a class mean, without FiLM unless asked for."""
+    """Relation networks: a small learned network compares queries with class means, by default without FiLM."""
 
     method: Literal["relation"] = "relation"
     """Name of the method."""
     adaptation: Adaptation = "none"
-    """``none``: the paper's; ``film``, ``film+ar`` and ``templates``: as Simple CNAPS has them."""
+    """``none``: as in the paper; ``film``, ``film+ar`` and ``templates``: as in Simple CNAPS."""
     hidden_dim: Annotated[int, at_least(1)] = 256
-    """Width of the network that compares."""
+    """Width of the relation network."""
 
 
 @dataclass(frozen=True)
 class ShrinkageConfig(FilmConfig):
-    """Discriminant analysis, on frozen features unless asked for FiLM."""
+    """Discriminant analysis on frozen features, by default without FiLM."""
 
     adaptation: Adaptation = "none"
-    """``none``: features as they are; ``film``, ``film+ar`` and ``templates``: as Simple CNAPS has them."""
+    """``none``: unmodified features; ``film``, ``film+ar`` and ``templates``: as in Simple CNAPS."""
     shrinkage: Annotated[float, Range(lambda share: 0 < share <= 1, "a number above 0 and up to 1")] = 0.5
-    """How far covariances are drawn to a multiple of the identity, in (0, 1]; 1 is the nearest class mean."""
+    """Shrinkage of covariances towards a multiple of the identity, in (0, 1]; 1 is the nearest class mean."""
 
 
 @dataclass(frozen=True)
@@ -260,7 +263,7 @@ class LDAConfig(ShrinkageConfig):
 
 @dataclass(frozen=True)
 class QDAConfig(ShrinkageConfig):
-    """Quadratic discriminant analysis: a covariance a class."""
+    """Quadratic discriminant analysis: one covariance per class."""
 
     method: Literal["qda"] = "qda"
     """Name of the method."""
@@ -268,42 +271,42 @@ class QDAConfig(ShrinkageConfig):
 
 @dataclass(frozen=True)
 class FiTConfig(LearnerConfig):
-    """FiT: FiLM parameters and a naive Bayes head fine-tuned on every support set; nothing is meta-trained."""
+    """FiT: FiLM parameters and a naive Bayes head, fine-tuned on each support set; nothing is meta-trained."""
 
     method: Literal["fit"] = "fit"
     """Name of the method."""
     head: Literal["qda", "lda", "prototypes"] = "lda"
-    """Covariances of the classes: one each, one for all, or none."""
+    """Class covariances: one per class, one shared by all, or none."""
     sites: tuple[str, ...] = ("layer*.*.bn[12]",)
     """Names or patterns of the normalisation layers that FiLM follows."""
     steps: Annotated[int, at_least(0)] = 400
-    """Steps of Adam on every support set."""
+    """Adam steps on each support set."""
     learning_rate: Annotated[float, above(0)] = 0.0035
-    """Step size."""
+    """Learning rate."""
     seed: int = 0
-    """Seed of the small tasks; the classifier is a function of it and the support set."""
+    """Seed of the small tasks; the classifier is a function of the seed and the support set."""
 
 
 @dataclass(frozen=True)
 class FineTuningConfig(LearnerConfig):
-    """Baseline and Baseline++: a head fine-tuned on frozen features of every support set; nothing is meta-trained."""
+    """Baseline and Baseline++: a head fine-tuned on frozen features of each support set; nothing is meta-trained."""
 
     method: Literal["fine-tuning"] = "fine-tuning"
     """Name of the method."""
     head: Literal["linear", "cosine"] = "linear"
-    """``linear`` is Baseline, ``cosine`` Baseline++."""
+    """``linear`` is Baseline, ``cosine`` is Baseline++."""
     passes: Annotated[int, at_least(0)] = 100
-    """Passes over the support set."""
+    """Number of epochs over the support set."""
     batch_size: Annotated[int, at_least(1)] = 4
-    """Pictures in a step."""
+    """Images per step."""
     learning_rate: Annotated[float, above(0)] = 0.01
-    """Step size of SGD."""
+    """Learning rate of SGD."""
     weight_decay: Annotated[float, at_least(0)] = 0.001
     """Weight decay of the head."""
     scale: Annotated[float, above(0)] = 2.0
-    """Factor of the cosines in the logits."""
+    """Factor that scales the cosines in the logits."""
     seed: int = 0
-    """Seed of the pictures' order; the classifier is a function of it and the support set."""
+    """Seed of the order of images; the classifier is a function of the seed and the support set."""
 
 
 AnyLearnerConfig = (
@@ -321,4 +324,4 @@ AnyLearnerConfig = (
     | ANILConfig
     | MetaSGDConfig
 )
-"""The settings of any method; ``method`` tells which."""
+"""Settings of any method, discriminated by ``method``."""

@@ -1,4 +1,4 @@
-"""Settings of the training loop. Imports no torch, so that ``--help`` is quick."""
+"""Settings of the training loop. Does not import torch, so that ``--help`` is fast."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class LoopConfig(OnDevice):
     """
 
     steps: Annotated[int, at_least(1)] = 10_000
-    """Optimizer steps to take in all; a resumed run goes on up to here."""
+    """Total number of optimizer steps; a resumed run continues up to this step."""
     accumulate: Annotated[int, at_least(1)] = 1
-    """Micro-batches that each process adds up before one optimizer step."""
+    """Micro-batches per process that are accumulated for one optimizer step."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    """Adam adds the weight decay to the gradient, AdamW to the weights."""
+    """Adam applies weight decay to the gradient, AdamW to the weights."""
     learning_rate: Annotated[float, above(0)] = 1e-3
     """Peak learning rate."""
     weight_decay: Annotated[float, at_least(0)] = 0.0
@@ -33,32 +33,32 @@ class LoopConfig(OnDevice):
     momentum: Annotated[float, at_least(0), below(1)] = 0.9
     """Momentum of sgd; the others do not use it."""
     schedule: Literal["constant", "cosine"] = "constant"
-    """Learning rate after the warm-up: constant, or along half a cosine down to 0 at the last step."""
+    """Learning rate after the warm-up: constant, or cosine decay to 0 at the last step."""
     cooldown_steps: Annotated[int, at_least(0)] = 0
-    """Last steps, over which a constant learning rate falls linearly to 0. A run that has not come so far may be
-    resumed with more steps or fewer: what it has done is the same."""
+    """Number of final steps over which a constant learning rate decays linearly to 0. A run that has not reached them
+    may be resumed with a different number of steps."""
     warmup_steps: Annotated[int, at_least(0)] = 0
-    """Steps over which the learning rate rises linearly from 0."""
+    """Number of steps over which the learning rate rises linearly from 0."""
     clip_norm: Annotated[float | None, above(0)] = None
-    """Largest norm of the gradient over all parameters; null: not clipped."""
+    """Maximum norm of the gradient over all parameters; null: no clipping."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    """Arithmetic, by Lightning Fabric's names; bf16-mixed keeps the weights in 32 bits."""
+    """Precision, by Lightning Fabric's names; bf16-mixed keeps the weights in 32 bits."""
     seed: Annotated[int, at_least(0)] = 0
-    """Seed of everything that the loop draws, dropout for example."""
+    """Seed of everything that is sampled in the loop, such as dropout."""
     num_workers: Annotated[int, at_least(0)] = 0
-    """Processes that prepare batches ahead; the result is the same for any number."""
+    """Processes that prepare batches in the background; the result does not depend on it."""
     log_every: Annotated[int, at_least(1)] = 50
-    """Steps between two lines of metrics.jsonl and TensorBoard; each is the mean since the last one."""
+    """Steps between two points in metrics.jsonl and TensorBoard; each is the mean since the previous one."""
     validate_every: Annotated[int, at_least(1)] = 1000
-    """Steps between two validations; one more is made at the end."""
+    """Steps between two validations; there is another one at the end."""
     checkpoint_seconds: Annotated[float, at_least(0)] = 300.0
     """Seconds between two checkpoints."""
     patience: Annotated[int | None, at_least(1)] = None
-    """Validations without a better result after which to stop; null: never before the last step."""
+    """Number of validations without improvement after which to stop early; null: never."""
     monitor: str = "accuracy"
-    """Validation metric that decides which checkpoint is best."""
+    """Validation metric by which the best checkpoint is selected."""
     mode: Literal["max", "min"] = "max"
-    """Whether more of the monitored metric is better, or less."""
+    """Whether a higher or a lower value of the metric is better."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
