@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import clevr
-from clevr.answers.answering import Answerer
+from clevr.answers.predict import Answerer
 from clevr.world.placement import SceneConfig, Scenes
 from clevr.world.render import render
 from fewshot_film.classifier import FewShotClassifier

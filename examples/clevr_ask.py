@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 import clevr
-from clevr.answers.answering import Answerer
-from clevr.answers.figure import answer_figure
+from clevr.answers.plotting import answer_figure
+from clevr.answers.predict import Answerer
 from clevr.questions import write_questions
 from clevr.world.placement import SceneConfig, Scenes
 from clevr.world.render import render

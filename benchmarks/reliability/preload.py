@@ -11,7 +11,7 @@ for _command in (*fewshot_film.cli.COMMANDS, *clevr.cli.COMMANDS):
     _command.config_class()
     importlib.import_module(_command.run.partition(":")[0])
 for _name in (
-    "clevr.answers.answering", "clevr.answers.figure", "clevr.answers.predict", "clevr.answers.report",
+    "clevr.answers.plotting", "clevr.answers.predict", "clevr.answers.report",
     "clevr.data.contact_sheet", "clevr.analysis.histograms", "clevr.analysis.subject", "clevr.data.backbone",
     "clevr.data.batches", "clevr.data.feature_store", "clevr.reasoning.published", "clevr.world.render",
     "fewshot_film.run.figures", "fewshot_film.run.results", "tensorboard", "tqdm",

@@ -26,9 +26,9 @@ import torch
 from numpy.typing import NDArray
 
 from clevr.analysis.subject import Finding, Subject, answers_about
+from clevr.answers.plotting import new_figure
 from clevr.answers.predict import answer_logits
 from clevr.answers.scores import Score
-from clevr.answers.style import new_figure
 from clevr.questions import templates
 from clevr.questions.tokens import ANSWER_WORDS
 from clevr.world.placement import CONDITIONS

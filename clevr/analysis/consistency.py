@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clevr.analysis.subject import Finding, Subject, answers_about
+from clevr.answers.plotting import COLORS, bars, new_figure
 from clevr.answers.scores import Score
-from clevr.answers.style import COLORS, bars, new_figure
 from clevr.questions.parser import parse
 from clevr.questions.programs import ATTRIBUTES, VALUES, execute
 from clevr.questions.tokens import ANSWER_WORDS

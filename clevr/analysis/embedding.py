@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from clevr.analysis.subject import Finding, Subject
-from clevr.answers.style import TYPE_COLORS, new_figure
+from clevr.answers.plotting import TYPE_COLORS, new_figure
 from clevr.data.table import QuestionTable
 from clevr.questions.families import FAMILIES
 from clevr.questions.programs import QUESTION_TYPES

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clevr.analysis.subject import Finding, Subject
-from clevr.answers.style import COLORS, new_figure
+from clevr.answers.plotting import COLORS, new_figure
 
 BINS = 121
 _QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from clevr.analysis.subject import Finding, Subject
+from clevr.answers.plotting import COLORS, bars, new_figure
 from clevr.answers.predict import predict
 from clevr.answers.scores import Score, evaluate
-from clevr.answers.style import COLORS, bars, new_figure
 from fewshot_film.film import Modulation, Modulations
 from fewshot_film.run.figures import PALE
 from fewshot_film.run.seeding import generator

@@ -1,7 +1,11 @@
-"""How right some answers are: overall and by kind of question, with intervals, and what is taken for what."""
+"""How right some answers are: overall and by kind of question, with intervals, and what is taken for what.
+
+The kinds of questions whose file has no programs are inferred from their texts (:func:`infer_types`).
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +17,8 @@ from numpy.typing import NDArray
 
 from clevr.data.table import QuestionTable
 from clevr.questions.families import FAMILIES, Family
-from clevr.questions.programs import QUESTION_TYPES
+from clevr.questions.parser import parse
+from clevr.questions.programs import QUESTION_TYPES, num_hops, question_type
 from clevr.questions.tokens import ANSWER_WORDS, ANSWERS, SPECIAL_TOKENS, tokenize
 from fewshot_film.errors import InvalidValueError
 
@@ -123,6 +128,31 @@ def evaluate(
         off_by_one=_off_by_one(confusion),
         confusion=confusion,
     )
+
+
+def infer_types(table: QuestionTable) -> QuestionTable:
+    """A table with type, family, hops and length of program where the file says nothing and the text leaves no doubt.
+
+    Questions in CLEVR's English are read back into their meaning. One that has several keeps only what is the same in
+    all of them; any other English is left as it is.
+
+    Args:
+        table: questions, with programs or without.
+    """
+    columns = {name: getattr(table, name).copy() for name in ("type", "family", "num_hops", "program_length")}
+    for number in np.flatnonzero(table.type < 0):
+        meanings = parse(table.texts[int(number)])
+        programs = [meaning.program() for meaning in meanings]
+        found = {
+            "type": {QUESTION_TYPES.index(question_type(program)) for program in programs},
+            "family": {family.index for meaning in meanings for family in meaning.families()},
+            "num_hops": {num_hops(program) for program in programs},
+            "program_length": {len(program) for program in programs},
+        }
+        for name, values in found.items():
+            if len(values) == 1 and columns[name][number] < 0:
+                columns[name][number] = values.pop()
+    return dataclasses.replace(table, **columns)
 
 
 def score_by(right: NDArray[np.bool_], names: NDArray[np.str_]) -> dict[str, Score]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from clevr.answers.figure import answer_figure
+from clevr.answers.plotting import answer_figure, as_picture, modulation_figure
 from clevr.app.asking import (
     MAX_OBJECTS,
     MAX_SEED,
@@ -20,7 +20,6 @@ from clevr.app.asking import (
     describe,
     modulations_of,
 )
-from clevr.app.figures import as_picture, modulation_figure
 from clevr.data.backbone import Extractor
 from clevr.data.feature_config import ExtractorOverrides
 from clevr.reasoning.loading import load, training_record

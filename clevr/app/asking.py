@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from clevr.answers.answering import Answer, Answerer, open_picture
+from clevr.answers.predict import Answer, Answerer, open_picture
 from clevr.data.backbone import Extractor
 from clevr.questions import IllPosedError, execute, parse, write_questions
 from clevr.reasoning.network import FiLMReasoner

@@ -66,7 +66,7 @@ def run(config: AnalyseConfig) -> None:
         ConfigError: the model or the split lack what an analysis needs.
         MissingExtraError: an analysis that is named needs a package that is not installed.
     """
-    from clevr.answers.style import save_figure
+    from clevr.answers.plotting import save_figure
     from fewshot_film.run.results import write_result
 
     analyses = _that_run_here() if config.analyses is None else config.analyses

@@ -14,7 +14,7 @@ from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.settings import OnDevice, between
 
 if TYPE_CHECKING:
-    from clevr.answers.answering import Answer, Answerer
+    from clevr.answers.predict import Answer, Answerer
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def run(config: AskConfig) -> None:
         ConfigError: there are settings of an extractor, and the model reads pixels.
         QuestionError: the question is empty, far too long, or in words that the model does not know.
     """
-    from clevr.answers.answering import open_picture
+    from clevr.answers.predict import open_picture
 
     answerer = _answerer(config, open_picture(config.picture))
     if config.question is not None:
@@ -101,7 +101,7 @@ def as_json(answer: Answer, runners_up: int = 3) -> dict[str, Any]:
 
 
 def _answerer(config: AskConfig, picture: Any) -> Answerer:
-    from clevr.answers.answering import Answerer
+    from clevr.answers.predict import Answerer
     from clevr.data.backbone import Extractor
     from clevr.reasoning.loading import load, training_record
     from fewshot_film.run.device import choose_device
@@ -134,8 +134,7 @@ def _conversation(answerer: Answerer, config: AskConfig) -> Iterator[tuple[dict[
 
 def _draw(answerer: Answerer, answer: Answer, config: AskConfig) -> None:
     if config.out:
-        from clevr.answers.figure import answer_figure
-        from clevr.answers.style import save_figure
+        from clevr.answers.plotting import answer_figure, save_figure
 
         save_figure(config.out, answer_figure(answerer, answer))
 

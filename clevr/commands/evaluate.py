@@ -62,10 +62,9 @@ def run(config: EvaluateConfig) -> None:
         DataError: a record or a picture is wrong.
         QuestionError: the model's vocabulary is another one.
     """
-    from clevr.answers.kinds import with_kinds
     from clevr.answers.predict import check_words, predict
     from clevr.answers.report import markdown, predictions_json
-    from clevr.answers.scores import evaluate
+    from clevr.answers.scores import evaluate, infer_types
     from clevr.data.batches import load_reasoning_data
     from clevr.data.reader import ClevrSplit
     from clevr.reasoning.loading import load
@@ -99,7 +98,7 @@ def run(config: EvaluateConfig) -> None:
         _say_unanswered(config)
         return
     if not config.humans:
-        table = with_kinds(table)
+        table = infer_types(table)
     split = ClevrSplit.open(config.data, config.split)
     known = None
     if config.common_answers:

@@ -1,13 +1,14 @@
-"""A tiny world and a tiny model that was never trained."""
+"""A reasoner small enough to check number by number, questions for it, and a tiny world."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from clevr.config import ReasonerConfig, TrainConfig
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
@@ -19,12 +20,13 @@ SMALL = ReasonerConfig(
     width=32,
     height=24,
     trunk_maps=(6,),
+    trunk_blocks=1,
     maps=8,
-    blocks=2,
+    blocks=4,
     word_dim=6,
-    hidden_dim=10,
+    hidden_dim=16,
     classifier_maps=12,
-    classifier_dim=9,
+    classifier_dim=10,
 )
 
 
@@ -43,6 +45,34 @@ def a_reasoner(**changes: Any) -> FiLMReasoner:
         for norm in norms:
             norm.momentum = 0.1
     return reasoner.eval()
+
+
+def a_fresh_reasoner(seed: int = 0, **changes: Any) -> FiLMReasoner:
+    """A network as it is before training, in double precision."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return FiLMReasoner(dataclasses.replace(SMALL, **changes)).double()
+
+
+def some_questions(lengths: Sequence[int], seed: int = 0) -> list[list[int]]:
+    """Questions of these lengths over few words, so that beginnings repeat."""
+    draws = torch.Generator().manual_seed(seed)
+    return [torch.randint(1, 4, (length,), generator=draws).tolist() for length in lengths]
+
+
+def a_batch(per_picture: Sequence[int], seed: int = 0) -> tuple[QuestionBatch, list[list[int]]]:
+    """So many questions about each of some random pictures, and the questions one by one."""
+    draws = torch.Generator().manual_seed(seed)
+    pictures = torch.randint(0, 256, (len(per_picture), 3, SMALL.height, SMALL.width), generator=draws).byte()
+    picture = torch.arange(len(per_picture)).repeat_interleave(torch.tensor(per_picture))
+    asked = some_questions([1 + 3 * number % 7 for number in range(len(picture))], seed)
+    answers = torch.randint(0, 28, (len(picture),), generator=draws)
+    return QuestionBatch(pictures, picture, build_prefix_tree(asked), answers), asked
+
+
+def one_question(image: Tensor, tokens: Sequence[int]) -> QuestionBatch:
+    """One question about an image or its feature maps, ``(C, H, W)``."""
+    return QuestionBatch(image[None], torch.zeros(1, dtype=torch.int64), build_prefix_tree([tokens]))
 
 
 def a_saved_model(folder: Path, **changes: Any) -> Path:

@@ -8,12 +8,11 @@ import torch
 
 from clevr.analysis.composition import exchanged, is_new_to_a, measure
 from clevr.analysis.subject import Subject
-from clevr.answers.predict import one_question
 from clevr.data.batches import load_reasoning_data
 from clevr.questions.parser import parse
 from clevr.questions.tokens import ANSWERS
 from fewshot_film.film import Modulation
-from tests.clevr.models import a_reasoner, a_world
+from tests.clevr.models import a_reasoner, a_world, one_question
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from clevr.answers.plotting import as_picture, modulation_figure
 from clevr.answers.predict import QuestionError
 from clevr.app.asking import (
     HEIGHT,
@@ -24,7 +25,6 @@ from clevr.app.asking import (
     truth_of,
     with_objects,
 )
-from clevr.app.figures import as_picture, modulation_figure
 from clevr.data.errors import DataError
 from clevr.world.render import object_ids
 from clevr.world.scene import COLORS
@@ -194,7 +194,7 @@ def test_what_cannot_be_asked(reasoner, asking):
 
 def test_gamma_and_beta(reasoner):
     values = modulations_of(reasoner, "How many things are there?")
-    assert list(values) == ["blocks.0", "blocks.1"]
+    assert list(values) == ["blocks.0", "blocks.1", "blocks.2", "blocks.3"]
     assert all(part.shape == (8,) for pair in values.values() for part in pair)
     other = modulations_of(reasoner, "What color is the cube?")
     assert not np.allclose(values["blocks.0"][0], other["blocks.0"][0])

@@ -14,14 +14,13 @@ from PIL import Image
 
 from clevr.analysis import embedding
 from clevr.analysis.subject import Subject, answers_about, read
-from clevr.answers.predict import one_question
 from clevr.cli import COMMANDS
 from clevr.commands.analyse import ALL, AnalyseConfig
 from clevr.data.batches import load_reasoning_data
 from clevr.questions.families import FAMILIES
 from fewshot_film.run.command import main
 from fewshot_film.run.errors import ConfigError
-from tests.clevr.models import a_reasoner, a_saved_model, a_world
+from tests.clevr.models import a_reasoner, a_saved_model, a_world, one_question
 
 
 @pytest.fixture(scope="module")

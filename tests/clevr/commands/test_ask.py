@@ -11,9 +11,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from clevr.answers.answering import Answer, Answerer, open_picture
-from clevr.answers.figure import answer_figure
-from clevr.answers.predict import QuestionError, one_question
+from clevr.answers.plotting import answer_figure
+from clevr.answers.predict import Answer, Answerer, QuestionError, open_picture
 from clevr.cli import COMMANDS
 from clevr.commands.ask import AskConfig, describe
 from clevr.data.backbone import Extractor
@@ -26,7 +25,7 @@ from clevr.reasoning import load
 from fewshot_film.film import append_coordinates
 from fewshot_film.run.command import main
 from fewshot_film.run.errors import ConfigError
-from tests.clevr.models import a_reasoner, a_saved_model
+from tests.clevr.models import a_reasoner, a_saved_model, one_question
 
 QUESTION = "How many red things are there?"
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from clevr.answers.predict import QuestionError, check_words, one_question, predict, read_question
+from clevr.answers.predict import QuestionError, check_words, predict, read_question
 from clevr.cli import COMMANDS
 from clevr.commands.evaluate import EvaluateConfig
 from clevr.data.batches import ReasoningData, load_reasoning_data
@@ -20,7 +20,7 @@ from fewshot_film.run.command import main
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.saved_model import save_model
 from tests.clevr.data.builders import a_question, without, write_json
-from tests.clevr.models import a_reasoner, a_saved_model, a_world
+from tests.clevr.models import a_reasoner, a_saved_model, a_world, one_question
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_gamma_and_beta_can_be_changed(world: Path) -> None:
     same = predict(reasoner, data, change=lambda modulations: modulations)
     np.testing.assert_array_equal(same.probabilities, plain.probabilities)
     changed = predict(reasoner, data, change=away)
-    assert seen[0] == {"blocks.0", "blocks.1"}
+    assert seen[0] == {"blocks.0", "blocks.1", "blocks.2", "blocks.3"}
     for image in range(6):  # without FiLM the question says nothing
         of_image = changed.probabilities[data.table.image == image]
         np.testing.assert_allclose(of_image, np.broadcast_to(of_image[0], of_image.shape), atol=1e-6)

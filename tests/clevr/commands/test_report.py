@@ -96,7 +96,7 @@ def test_maps_after_film_are_gamma_times_those_before_plus_beta(tmp_path: Path, 
     data = load_reasoning_data(world, "val", reasoner.config, reasoner.vocabulary)
     with torch.no_grad():
         maps = filmed_maps(reasoner, data, 3)
-    assert [site.name for site in maps] == ["blocks.0", "blocks.1"]
+    assert [site.name for site in maps] == ["blocks.0", "blocks.1", "blocks.2", "blocks.3"]
     for site in maps:
         expected = site.gamma[:, None, None] * site.before + site.beta[:, None, None]
         np.testing.assert_allclose(site.after, expected, rtol=1e-5, atol=1e-6)

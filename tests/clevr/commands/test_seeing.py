@@ -20,9 +20,7 @@ from clevr.reasoning import load
 from fewshot_film.run.checkpoint import load_checkpoint
 from fewshot_film.run.config import LoopConfig
 from fewshot_film.run.errors import ConfigError
-from tests.clevr.models import SMALL as TINY
-from tests.clevr.models import a_reasoner
-from tests.clevr.reasoning.small import SMALL
+from tests.clevr.models import SMALL, a_reasoner
 from tests.clevr.worlds import make_world
 
 SPARSE = dataclasses.replace(
@@ -37,7 +35,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def data(world: Path) -> ReasoningData:
-    return load_reasoning_data(world, "train", TINY, CLEVR_VOCABULARY, with_scenes=True)
+    return load_reasoning_data(world, "train", SMALL, CLEVR_VOCABULARY, with_scenes=True)
 
 
 @pytest.fixture

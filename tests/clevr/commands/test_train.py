@@ -22,7 +22,7 @@ from fewshot_film.run.checkpoint import load_checkpoint
 from fewshot_film.run.command import main
 from fewshot_film.run.config import LoopConfig
 from fewshot_film.run.errors import ConfigError
-from tests.clevr.reasoning.small import SMALL
+from tests.clevr.models import SMALL
 from tests.clevr.worlds import make_world
 from tests.conftest import CHECKOUT
 

@@ -26,7 +26,7 @@ from clevr.questions.programs import execute
 from clevr.questions.tokens import ANSWER_WORDS, CLEVR_VOCABULARY
 from clevr.reasoning.training import answers_of
 from tests.clevr.data.builders import a_question, write_clevr, write_json
-from tests.clevr.reasoning.small import SMALL
+from tests.clevr.models import SMALL
 from tests.clevr.worlds import make_world
 
 

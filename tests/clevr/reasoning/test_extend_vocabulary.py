@@ -3,10 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from clevr.answers.predict import one_question
 from clevr.questions.tokens import VOCABULARY
 from clevr.reasoning.network import extend_vocabulary
-from tests.clevr.models import a_reasoner
+from tests.clevr.models import a_reasoner, one_question
 
 
 def test_old_questions_are_answered_as_before() -> None:

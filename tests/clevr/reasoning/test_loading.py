@@ -10,7 +10,7 @@ from clevr.reasoning.loading import load, save_reasoner
 from clevr.reasoning.network import FiLMReasoner
 from fewshot_film.run.errors import ConfigError, SavedModelError
 from fewshot_film.run.saved_model import save_model
-from tests.clevr.reasoning.small import SMALL, batch
+from tests.clevr.models import SMALL, a_batch
 
 CONFIG = TrainConfig(out=Path("out"), model=SMALL)
 
@@ -20,7 +20,7 @@ def test_there_and_back(tmp_path: Path, half: bool) -> None:
     network = FiLMReasoner(SMALL).eval()
     folder = save_reasoner(tmp_path / "model", network, {"steps": 3}, CONFIG, half=half)
     loaded = load(folder)
-    asked, _ = batch([2])
+    asked, _ = a_batch([2])
     assert loaded.config == network.config
     assert not loaded.training
     for one, other in zip(network.state_dict().values(), loaded.state_dict().values(), strict=True):

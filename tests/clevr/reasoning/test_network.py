@@ -15,7 +15,7 @@ from clevr.reasoning.network import FiLMReasoner
 from fewshot_film.film import Modulation
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.parsing import parse
-from tests.clevr.reasoning.small import SMALL, batch, reasoner
+from tests.clevr.models import SMALL, a_batch, a_fresh_reasoner
 from tests.conftest import CHECKOUT
 
 
@@ -79,15 +79,15 @@ class TestAgainstThePlainOne:
 
     @pytest.mark.parametrize("per_picture", [[2, 2, 2], [1], [1, 4, 2]])
     def test_evaluation(self, per_picture: list[int]) -> None:
-        network = reasoner().eval()
-        asked, questions = batch(per_picture)
+        network = a_fresh_reasoner().eval()
+        asked, questions = a_batch(per_picture)
         expected = PlainReasoner(network).eval()(asked.pictures[asked.picture], questions)
         torch.testing.assert_close(network(asked), expected, rtol=1e-11, atol=1e-11)
 
     def test_training_loss_gradients_and_running_statistics(self) -> None:
-        network = reasoner()
+        network = a_fresh_reasoner()
         plain = PlainReasoner(network)
-        asked, questions = batch([3, 3])
+        asked, questions = a_batch([3, 3])
         answers = asked.answers
         assert answers is not None
         ours = F.cross_entropy(network(asked), answers)
@@ -108,8 +108,8 @@ class TestAgainstThePlainOne:
 
 class TestProperties:
     def test_identity_modulation_leaves_a_plain_residual_network(self) -> None:
-        network = reasoner().eval()
-        asked, _ = batch([2])
+        network = a_fresh_reasoner().eval()
+        asked, _ = a_batch([2])
         maps = network.see(asked.pictures)
         identity = network.sites.identity(2, dtype=torch.float64)
         found = network.reason(maps, asked.picture, identity)
@@ -120,8 +120,8 @@ class TestProperties:
         torch.testing.assert_close(found, x, rtol=1e-11, atol=1e-11)
 
     def test_questions_about_a_picture_do_not_see_each_other(self) -> None:
-        network = reasoner().eval()
-        asked, questions = batch([3])
+        network = a_fresh_reasoner().eval()
+        asked, questions = a_batch([3])
         alone = [
             network(QuestionBatch(asked.pictures, torch.tensor([0]), build_prefix_tree([question])))
             for question in questions
@@ -129,8 +129,8 @@ class TestProperties:
         torch.testing.assert_close(network(asked), torch.cat(alone), rtol=1e-11, atol=1e-11)
 
     def test_the_winning_positions_are_where_the_responses_are_largest(self) -> None:
-        network = reasoner().eval()
-        asked, _ = batch([1, 2])
+        network = a_fresh_reasoner().eval()
+        asked, _ = a_batch([1, 2])
         codes = network.questions(asked.tree)
         last = network.reason(network.see(asked.pictures), asked.picture, network.modulations(codes))
         responses = network.classifier.norm(network.classifier.conv(_with_coordinates(last))).flatten(2)
@@ -178,8 +178,8 @@ class TestAblations:
     @pytest.mark.parametrize("changes", ABLATIONS, ids=str)
     def test_every_ablation_of_the_paper_learns(self, changes: dict[str, Any]) -> None:
         """All parameters get a gradient, and whether the question matters is as the ablation says."""
-        network = reasoner(**changes)
-        asked, _ = batch([2, 2])
+        network = a_fresh_reasoner(**changes)
+        asked, _ = a_batch([2, 2])
         F.cross_entropy(network(asked), torch.tensor([0, 1, 2, 3])).backward()
         idle = {name.split(".")[0] for name, value in network.named_parameters() if value.grad is None}
         is_deaf = changes.get("conditioning") == "none" or changes.get("film_blocks") == 0
@@ -193,24 +193,24 @@ class TestAblations:
         ("option", "low", "high"), [("sigmoid", 0.0, 1.0), ("tanh", -1.0, 1.0), ("exp", 0.0, float("inf"))]
     )
     def test_gamma_stays_in_its_range(self, option: str, low: float, high: float) -> None:
-        network = reasoner(gamma=option)
+        network = a_fresh_reasoner(gamma=option)
         gamma, _ = network.modulations(100 * torch.randn(5, 16).double())["blocks.0"]
         assert low <= gamma.min()
         assert gamma.max() <= high
 
     def test_beta_only_and_gamma_only(self) -> None:
         code = torch.randn(3, 16).double()
-        only_beta: Modulation = reasoner(gamma="one").modulations(code)["blocks.1"]
-        only_gamma: Modulation = reasoner(beta="zero").modulations(code)["blocks.1"]
+        only_beta: Modulation = a_fresh_reasoner(gamma="one").modulations(code)["blocks.1"]
+        only_gamma: Modulation = a_fresh_reasoner(beta="zero").modulations(code)["blocks.1"]
         assert torch.equal(only_beta.gamma, torch.ones(3, 8).double())
         assert torch.equal(only_gamma.beta, torch.zeros(3, 8).double())
         assert not torch.equal(only_beta.beta, torch.zeros(3, 8).double())
 
     def test_joining_the_code_to_the_input_of_the_first_convolution(self) -> None:
         """A 1x1 convolution over maps, coordinates and the code as constant maps, as one would write it."""
-        network = reasoner(conditioning="concatenation", blocks=1).eval()
+        network = a_fresh_reasoner(conditioning="concatenation", blocks=1).eval()
         assert network.joining is not None
-        asked, _ = batch([1])
+        asked, _ = a_batch([1])
         code = torch.randn(1, 16).double()
         maps = network.see(asked.pictures)
         block = network.blocks[0]
@@ -242,8 +242,8 @@ def test_settings_out_of_range(changes: dict[str, Any], message: str) -> None:
 
 def test_half_precision_trains() -> None:
     """Under autocast loss and gradients stay near those in 32 bits."""
-    network = reasoner().float()
-    asked, _ = batch([3, 3])
+    network = a_fresh_reasoner().float()
+    asked, _ = a_batch([3, 3])
     assert asked.answers is not None
     gradients = []
     for enabled in (False, True):

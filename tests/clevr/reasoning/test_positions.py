@@ -11,7 +11,7 @@ from clevr.reasoning.network import FiLMReasoner
 from clevr.reasoning.trunk import ObjectPositions, cells_of, on_grid, sides_of
 from clevr.world.placement import Scenes
 from fewshot_film.run.errors import ConfigError
-from tests.clevr.reasoning.small import SMALL, batch, reasoner
+from tests.clevr.models import SMALL, a_batch, a_fresh_reasoner
 
 SPARSE = {"block_kernel": 1, "context": True, "pooling": "max_mean"}
 
@@ -99,8 +99,8 @@ def plain_sums(heard: Tensor, kept: Tensor) -> Tensor:
 
 
 def test_the_relations_of_a_block_in_loops() -> None:
-    network = reasoner(positions=7, relations=True, **SPARSE).eval()
-    asked, _ = batch([2, 3])
+    network = a_fresh_reasoner(positions=7, relations=True, **SPARSE).eval()
+    asked, _ = a_batch([2, 3])
     kept = network.see(asked.pictures)
     assert (kept[:, -5] > 0).any()
     x = torch.rand(len(kept), SMALL.maps, 1, 7, generator=torch.Generator().manual_seed(0)).double()
@@ -113,8 +113,8 @@ def test_the_relations_of_a_block_in_loops() -> None:
 
 def test_every_block_knows_its_sides() -> None:
     """Question by question or all at once, shared first block or not."""
-    network = reasoner(positions=7, relations=True, blocks=2, **SPARSE).eval()
-    asked, _ = batch([2, 3])
+    network = a_fresh_reasoner(positions=7, relations=True, blocks=2, **SPARSE).eval()
+    asked, _ = a_batch([2, 3])
     kept = network.see(asked.pictures)
     values = network.modulations(network.questions(asked.tree))
     x, places, sides = network.placing(kept)[asked.picture], kept[asked.picture, -4:-2], sides_of(kept)[asked.picture]
@@ -155,21 +155,21 @@ def plain_answer(network: FiLMReasoner, asked: QuestionBatch) -> Tensor:
 class TestNetwork:
     @pytest.mark.parametrize("training", [False, True])
     def test_keeping_all_positions_changes_nothing(self, training: bool) -> None:
-        network = reasoner(positions=10**6, **SPARSE).train(training)
-        asked, _ = batch([2, 3])
+        network = a_fresh_reasoner(positions=10**6, **SPARSE).train(training)
+        asked, _ = a_batch([2, 3])
         expected = plain_answer(network, asked)
         torch.testing.assert_close(network(asked), expected, rtol=1e-10, atol=1e-10)
 
     def test_gradients_reach_everything_but_the_scores_choice(self) -> None:
-        network = reasoner(positions=4, **SPARSE)
-        asked, _ = batch([2, 2])
+        network = a_fresh_reasoner(positions=4, **SPARSE)
+        asked, _ = a_batch([2, 2])
         F.cross_entropy(network(asked), torch.tensor([0, 1, 2, 3])).backward()
         assert [name for name, value in network.named_parameters() if value.grad is None] == []
 
     def test_the_grid_is_that_of_the_trunk(self) -> None:
         flat = {"trunk_stride": 1, "trunk_kernel": 3}
         for changes in ({}, {"trunk_maps": (4, 4)}, flat, {"width": 35, "height": 27}):
-            network = reasoner(**changes)
+            network = a_fresh_reasoner(**changes)
             config = network.config
             maps = network.look(torch.zeros(1, 3, config.height, config.width, dtype=torch.uint8))
             assert maps.shape[2:] == config.grid
@@ -195,13 +195,13 @@ class TestNetwork:
     )
     def test_settings_that_do_not_fit(self, changes: dict[str, object], message: str) -> None:
         with pytest.raises(ConfigError, match=message):
-            reasoner(**changes)
+            a_fresh_reasoner(**changes)
 
 
 def test_the_context_makes_far_objects_meet_in_one_block() -> None:
     """With kernels of 1 a change in one corner reaches the other only through the context."""
     for context in (False, True):
-        network = reasoner(block_kernel=1, blocks=1, context=context).eval()
+        network = a_fresh_reasoner(block_kernel=1, blocks=1, context=context).eval()
         maps = torch.rand(1, SMALL.maps, *SMALL.grid, generator=torch.Generator().manual_seed(0)).double()
         changed = maps.clone()
         changed[0, :, 0, 0] += 1

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clevr.answers.kinds import with_kinds
+from clevr.answers.scores import infer_types
 from clevr.data.reader import ClevrSplit
 from clevr.data.table import QuestionTable
 from clevr.questions.question import Question
@@ -26,7 +26,7 @@ def blank(table: QuestionTable) -> QuestionTable:
 
 
 def test_kinds_are_those_of_the_programs(table: QuestionTable) -> None:
-    found = with_kinds(blank(table))
+    found = infer_types(blank(table))
     for name in KINDS:
         filled = getattr(found, name) >= 0
         np.testing.assert_array_equal(getattr(found, name)[filled], getattr(table, name)[filled])
@@ -35,14 +35,14 @@ def test_kinds_are_those_of_the_programs(table: QuestionTable) -> None:
 
 
 def test_what_the_file_says_is_kept(table: QuestionTable) -> None:
-    found = with_kinds(table)
+    found = infer_types(table)
     for name in KINDS:
         np.testing.assert_array_equal(getattr(found, name), getattr(table, name))
 
 
 def test_free_english_has_no_kind() -> None:
     question = Question("Which thing would roll if I pushed it?", 0, "a.png", answer="sphere")
-    found = with_kinds(QuestionTable.from_questions([question]))
+    found = infer_types(QuestionTable.from_questions([question]))
     assert [getattr(found, name).tolist() for name in KINDS] == [[-1]] * 4
 
 
@@ -50,5 +50,5 @@ def test_real_questions_without_programs(shared_data: Path) -> None:
     root = shared_data / "clevr-v1-sample"
     if not root.is_dir():
         pytest.skip(f"no {root}")
-    found = with_kinds(ClevrSplit.open(root, "val").table())
+    found = infer_types(ClevrSplit.open(root, "val").table())
     assert (found.type >= 0).mean() > 0.9
