@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """Something that the user can put right: says what was wrong, what was expected, what to do.
@@ -35,3 +38,16 @@ def shown(value: object, limit: int = 80) -> str:
     except Exception:  # a user's class may fail in any way, and must not hide the error that names it
         text = f"<{type(value).__name__}>"
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`` (did you mean 'x'?)`` for the nearest of the known words, or nothing."""
+    known = list(known)
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    ends = difflib.get_close_matches(_last(word), sorted({_last(key) for key in known}), n=1, cutoff=0.7)
+    near += [key for end in ends for key in known if _last(key) == end and key not in near]
+    return f" (did you mean {' or '.join(repr(key) for key in near[:3])}?)" if near else ""
+
+
+def _last(key: str) -> str:
+    return key.rpartition(".")[2]

@@ -9,9 +9,8 @@ from numbers import Real
 from typing import Any, ClassVar, TypeVar, get_args
 
 from fewshot_film.data.pictures import Resize
-from fewshot_film.errors import shown
+from fewshot_film.errors import shown, suggestion
 from fewshot_film.run.errors import ConfigError, UserError
-from fewshot_film.run.help import suggestion
 
 Self = TypeVar("Self", bound="SklearnClassifierMixin")
 DEVICES = ("auto", "cpu", "cuda", "mps")

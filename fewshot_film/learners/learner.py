@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from fewshot_film.config.learners import BackboneConfig, LearnerConfig
 from fewshot_film.episodes import Episode
+from fewshot_film.errors import suggestion
 from fewshot_film.film import Modulations
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.networks import build_backbone
 from fewshot_film.learners.support import check_finite
 from fewshot_film.run.errors import ConfigError
-from fewshot_film.run.help import suggestion
 
 
 class Adapted(Protocol):

@@ -14,11 +14,10 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
 from fewshot_film.config.learners import TORCHVISION, BackboneConfig
-from fewshot_film.errors import InvalidValueError
+from fewshot_film.errors import InvalidValueError, suggestion
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.wrapped import WrappedBackbone, without_classifier
 from fewshot_film.run.errors import ConfigError, UserError
-from fewshot_film.run.help import suggestion
 from fewshot_film.run.saved_model import fetch_state_dict, read_state_dict
 
 

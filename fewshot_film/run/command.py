@@ -20,9 +20,8 @@ from types import FrameType
 from typing import Any
 
 from fewshot_film import __version__
-from fewshot_film.errors import InvalidValueError, MissingFileError
+from fewshot_film.errors import InvalidValueError, MissingFileError, suggestion
 from fewshot_film.run.errors import ConfigError, exit_status_of
-from fewshot_film.run.help import suggestion
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.progress import is_quiet, quiet
 

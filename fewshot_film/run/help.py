@@ -1,13 +1,13 @@
-"""What ``--help`` shows of a command with hundreds of settings, and what is said of a mistyped one."""
+"""What ``--help`` shows of a command with hundreds of settings."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
+from fewshot_film.errors import suggestion
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.settings import ranges_of
 
@@ -97,16 +97,3 @@ def _hide(parser: argparse.ArgumentParser, shows: Callable[[str], bool]) -> int:
     for group in parser._action_groups:
         group.description = None
     return hidden
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """`` (did you mean 'x'?)`` for the nearest of the known words, or nothing."""
-    known = list(known)
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    ends = difflib.get_close_matches(_last(word), sorted({_last(key) for key in known}), n=1, cutoff=0.7)
-    near += [key for end in ends for key in known if _last(key) == end and key not in near]
-    return f" (did you mean {' or '.join(repr(key) for key in near[:3])}?)" if near else ""
-
-
-def _last(key: str) -> str:
-    return key.rpartition(".")[2]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
 import itertools
 import logging
 import re
@@ -25,8 +24,9 @@ from typing import Any
 import jsonargparse
 import yaml
 
+from fewshot_film.errors import suggestion
 from fewshot_film.run.errors import ConfigError
-from fewshot_film.run.help import narrow_help, state_ranges, suggestion, take_topic
+from fewshot_film.run.help import narrow_help, state_ranges, take_topic
 from fewshot_film.run.old_keys import current, current_key
 
 logger = logging.getLogger(__name__)
@@ -324,8 +324,7 @@ class Choice:
         said = [content[self.tag] for content in contents if isinstance(content, dict) and self.tag in content]
         kind = str([self.default, *said, *flags][-1])
         if kind not in self.kinds:
-            near = difflib.get_close_matches(kind, self.kinds, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            hint = suggestion(kind, self.kinds)
             raise ConfigError(f"{self.key} is {kind}{hint}; expected one of {', '.join(self.kinds)}")
         return kind
 
@@ -363,7 +362,7 @@ def find_config(file: str) -> Path:
             ``.yaml`` after it. A file that is there comes first.
 
     Raises:
-        ConfigError: it is neither; near names are listed, or all of them.
+        ConfigError: it is neither; says the nearest name, or lists those of the folder, or all.
     """
     path = Path(file)
     if path.is_file():
@@ -373,10 +372,10 @@ def find_config(file: str) -> Path:
     if name in shipped:
         return shipped[name]
     same_folder = [known for known in shipped if known.startswith(f"{name}/")]
-    near = same_folder or difflib.get_close_matches(name, shipped, n=3)
+    hint = "" if same_folder else suggestion(name, shipped)
     raise ConfigError(
-        f"no configuration file {file}; expected the path of a YAML file, or a name that comes with the package: "
-        + (f"did you mean {' or '.join(near)}?" if near else ", ".join(shipped))
+        f"no configuration file {file}{hint}; expected the path of a YAML file, or a name that comes with the package"
+        + ("" if hint else f": {', '.join(same_folder or shipped)}")
     )
 
 
