@@ -17,10 +17,10 @@ from fewshot_film.learners.simple_cnaps import MahalanobisClassifier, SimpleCNAP
 from fewshot_film.learners.support import NonFiniteFeaturesError, check_finite
 from fewshot_film.run.errors import UserError
 
-MAX_CODE_PICTURES = 500
-"""Most pictures that the task code is made from: the size of Meta-Dataset's largest support set."""
+MAX_CODE_IMAGES = 500
+"""Most images that the task code is made from: the size of Meta-Dataset's largest support set."""
 CHUNK = LearnerConfig.chunk
-"""Pictures that go through the network at once: as many as learners take, with FiLM folded in as without."""
+"""Images that go through the network at once: as many as learners take, with FiLM folded in as without."""
 HEAD_CHUNK = 256
 """Features that go through the head at once."""
 
@@ -71,7 +71,7 @@ class Adapter:
     def __init__(self, learner: Learner) -> None:
         if not isinstance(learner, FilmLearner) or learner.transductive:
             raise UserError(
-                f"a classifier needs a learner that judges every picture by itself after one pass over the support "
+                f"a classifier needs a learner that judges every image by itself after one pass over the support "
                 f"set, such as simple-cnaps or prototypes; {learner.config.method} is another kind: use its adapt()"
             )
         self.learner = learner.eval()
@@ -102,7 +102,7 @@ class Adapter:
         """
         if not self.has_film:
             return {}
-        chosen = images[_even_choice(labels, MAX_CODE_PICTURES, weights)]
+        chosen = images[_even_choice(labels, MAX_CODE_IMAGES, weights)]
         found = self.learner.modulations(_as_float(chosen, self.device)) or {}
         for name, values in found.items():
             if not all(bool(part.isfinite().all()) for part in values):

@@ -20,12 +20,12 @@ _SMALL = 1e-6
 
 
 class Normalize(nn.Module):
-    """Pictures in [0, 1] to about zero mean and unit spread: ImageNet's constants, or 0.5 and 0.5 for grey ones.
+    """Images in [0, 1] to about zero mean and unit spread: ImageNet's constants, or 0.5 and 0.5 for grey ones.
 
     The constants are not part of the state dict: a backbone's keys stay those of the plain network.
 
     Args:
-        channels: 3, or another number for pictures without colours.
+        channels: 3, or another number for images without colours.
         by_pixel: lay the result out by pixel (channels last), which convolutions are fastest on.
     """
 
@@ -40,7 +40,7 @@ class Normalize(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Pictures ``(B, C, H, W)`` in [0, 1], normalised per channel."""
+        """Images ``(B, C, H, W)`` in [0, 1], normalised per channel."""
         return ((images - self.mean) / self.std).contiguous(
             memory_format=torch.channels_last if self.by_pixel else torch.contiguous_format
         )
@@ -50,7 +50,7 @@ class L2Norm(nn.LayerNorm):
     """Vectors scaled to one length: a normalisation layer that FiLM can follow, as it can any other.
 
     What FiLM does there is a metric of the task: gamma says how much each feature counts. A power below 1 comes before
-    it: averages of a ReLU's maps have long tails, and classes of few pictures are nearer to normal without (Tukey's
+    it: averages of a ReLU's maps have long tails, and classes of few images are nearer to normal without (Tukey's
     ladder of powers; Yang et al., ICLR 2021, https://arxiv.org/abs/2101.06395, eq. 3).
 
     Args:
@@ -84,17 +84,17 @@ class L2Norm(nn.LayerNorm):
 
 
 class Backbone(nn.Module):
-    """Normalisation of the pictures, a stem, stages of blocks, and the mean over positions of the last of them.
+    """Normalisation of the images, a stem, stages of blocks, and the mean over positions of the last of them.
 
     Args:
-        channels: colour channels of the pictures.
+        channels: colour channels of the images.
         stem: modules before the first stage, by name, in order.
         stages: the stages, by name, in order.
         stage_widths: channels of each.
         feature_lengths: one number for each of the last stages that the features are joined from: the length that its
             part is scaled to; 0 leaves it as it is. The sites there are called ``feature_norms.STAGE``.
         feature_power: what the size of every feature is raised to before that.
-        mirror: average over a picture and its mirror image, but not while training.
+        mirror: average over an image and its mirror image, but not while training.
 
     Raises:
         ConfigError: there are more lengths than stages.
@@ -137,7 +137,7 @@ class Backbone(nn.Module):
         return tuple(FEATURE_NORMS + name for name in self.feature_norms)
 
     def stem_modules(self) -> list[nn.Module]:
-        """What comes before the first stage, in order, normalisation of the pictures first."""
+        """What comes before the first stage, in order, normalisation of the images first."""
         return [self.normalize, *(self.get_submodule(name) for name in self._stem_names)]
 
     def set_features(self, power: float | None = None, mirror: bool | None = None) -> None:
@@ -178,7 +178,7 @@ class Backbone(nn.Module):
 
     @torch.no_grad()
     def entering_widths(self, sites: Sites) -> list[int]:
-        """Channels that enter every stage with sites: found by a pass of one small picture."""
+        """Channels that enter every stage with sites: found by a pass of one small image."""
         self.eval()
         widths, maps = [], torch.zeros(1, self.channels, 64, 64)
         for segment in self.segments(sites)[:-1]:
@@ -187,7 +187,7 @@ class Backbone(nn.Module):
         return widths
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features ``(B, feature_dim)`` of pictures ``(B, C, H, W)`` in [0, 1]: maps of the last stages, averaged."""
+        """Features ``(B, feature_dim)`` of images ``(B, C, H, W)`` in [0, 1]: maps of the last stages, averaged."""
         averages = self._averages(x)
         if self.mirror and not self.training:
             averages = [(one + other) / 2 for one, other in zip(averages, self._averages(x.flip(-1)), strict=True)]

@@ -1,14 +1,14 @@
 """Gradients of an episode in bounded memory: exact ones in chunks, or LITE's estimate.
 
-Exact: where every row of an output depends on its own row of the input alone, chunks of pictures go through the
+Exact: where every row of an output depends on its own row of the input alone, chunks of images go through the
 network without their activations being kept, and once more, one chunk at a time, when the gradient with respect to
 their features is known ("gradient caching", Gao et al., 2021, https://arxiv.org/abs/2101.06983). What is kept of a
-picture is its features. The recomputation is torch's checkpointing.
+image is its features. The recomputation is torch's checkpointing.
 
-LITE: the features of all support pictures enter the head, the gradient goes through a random subset of them, times
+LITE: the features of all support images enter the head, the gradient goes through a random subset of them, times
 ``N / h`` (Bronskill et al., "Memory Efficient Meta-Learning with Large Images", NeurIPS 2021,
-https://arxiv.org/abs/2107.01105). The estimate is unbiased for what is a sum over pictures once the gradient with
-respect to the features is known. The set encoder is not such a sum, since its BatchNorm couples the pictures of the
+https://arxiv.org/abs/2107.01105). The estimate is unbiased for what is a sum over images once the gradient with
+respect to the features is known. The set encoder is not such a sum, since its BatchNorm couples the images of the
 set: its gradient stays whole.
 """
 

@@ -1,11 +1,11 @@
-"""Linear and quadratic discriminant analysis with shrinkage: a normal distribution a class, on frozen features.
+"""Linear and quadratic discriminant analysis with shrinkage: one normal distribution per class, on frozen features.
 
 Hastie, Tibshirani and Friedman, "The Elements of Statistical Learning", section 4.3; the shrinkage towards a multiple
 of the identity is that of Ledoit and Wolf, "Honey, I Shrunk the Sample Covariance Matrix", 2004, with a given amount.
 
 With ``W`` the covariance of the support set about the class means (divided by N - way), ``t = trace(W) / D`` and ``g``
 the shrinkage, LDA has ``(1 - g) W + g t I`` for all classes and QDA ``(1 - g) S_k + g t I``, with ``S_k`` the class's
-own covariance, zero for a single picture. Where no class has two pictures, ``W`` is zero and ``t`` is taken from the
+own covariance, zero for a single image. Where no class has two images, ``W`` is zero and ``t`` is taken from the
 support set's covariance: both are the nearest class mean then. Classes count as equally frequent.
 """
 
@@ -34,7 +34,7 @@ class LDA(FilmLearner):
 
 
 class QDA(FilmLearner):
-    """Quadratic discriminant analysis: a covariance a class."""
+    """Quadratic discriminant analysis: one covariance per class."""
 
     config: QDAConfig
 
@@ -82,7 +82,7 @@ def fit_lda(
         features: ``(N, D)``.
         labels: any integers, ``(N,)``; the logits' columns follow their sorted order.
         shrinkage: in (0, 1].
-        sample_weights: what each picture counts, above 0, ``(N,)``; None: 1 each.
+        sample_weights: what each image counts, above 0, ``(N,)``; None: 1 each.
 
     Raises:
         SupportError: empty support, shapes that do not fit, or features that are not finite.
@@ -122,7 +122,7 @@ def _deviations(features: Tensor, labels: Tensor, means: Tensor, sample_weights:
 
 
 def _mean_variance(features: Tensor, deviations: Tensor, freedom: float, sample_weights: Tensor | None) -> Tensor:
-    """The mean over features of the variance within classes; of all pictures where classes have one each; else 1."""
+    """The mean over features of the variance within classes; of all images where classes have one each; else 1."""
     within = deviations.square().sum() / freedom / features.shape[1]
     if bool(within > 0):
         return within

@@ -20,7 +20,7 @@ from fewshot_film.run.workers import available_cores, run_jobs
 
 @torch.no_grad()
 def episode_accuracy(learner: Learner, episode: Episode) -> float:
-    """Share of the episode's query pictures that the learner gets right."""
+    """Share of the episode's query images that the learner gets right."""
     return float(accuracy(learner(episode), episode.query_labels))
 
 
@@ -41,7 +41,7 @@ def evaluate(
         learner: put into evaluation mode, and back.
         episodes: the episodes.
         num_episodes: at least 1.
-        processes: how many to spread over; 0 for one a core. On an accelerator always this process alone.
+        processes: how many to spread over; 0 for one per core. On an accelerator always this process alone.
         device: where to compute.
         progress: a title for a progress bar; empty for none.
 

@@ -53,9 +53,9 @@ class FilmFeatures(Learner):
         config = self.config
         self.backbone.requires_grad_(config.train_backbone)
         self.gradient_chunk: int | None = None
-        """Pictures whose activations are held at once where gradients are needed; None: all."""
+        """Images whose activations are held at once where gradients are needed; None: all."""
         self.lite_support: int | None = None
-        """Support pictures that gradients go through, chosen at random; None: all."""
+        """Support images that gradients go through, chosen at random; None: all."""
         self.set_encoder: SetEncoder | None = None
         self.generator: Generator | None = None
         # the FiLM-ed view shares the backbone: hidden from the modules, so that its weights are listed once
@@ -84,13 +84,13 @@ class FilmFeatures(Learner):
         return self
 
     def encode(self, support_images: Tensor) -> Tensor | None:
-        """The task code ``(1, code_dim)`` of pictures ``(N, C, H, W)``; None without adaptation."""
+        """The task code ``(1, code_dim)`` of images ``(N, C, H, W)``; None without adaptation."""
         if self.set_encoder is None:
             return None
         return cast(Tensor, self.set_encoder(self.backbone.normalize(support_images), self.gradient_chunk))
 
     def modulations(self, support_images: Tensor, code: Tensor | None = None) -> Modulations | None:
-        """Gamma and beta of every site for the task that ``(N, C, H, W)`` pictures show, one row each.
+        """Gamma and beta of every site for the task that ``(N, C, H, W)`` images show, one row each.
 
         Args:
             support_images: the support set.
@@ -118,15 +118,15 @@ class FilmFeatures(Learner):
         return values
 
     def features(self, images: Tensor, modulations: Modulations | None, kind: str = "image") -> Tensor:
-        """Adapted features ``(B, D)`` of pictures ``(B, C, H, W)`` in [0, 1].
+        """Adapted features ``(B, D)`` of images ``(B, C, H, W)`` in [0, 1].
 
-        Where no gradient is needed the pictures go through in chunks: they stay in the processor's caches. Where one
+        Where no gradient is needed the images go through in chunks: they stay in the processor's caches. Where one
         is, ``gradient_chunk`` bounds the memory for it.
 
         Args:
-            images: the pictures.
+            images: ``(B, C, H, W)``.
             modulations: values of the FiLM sites; None: the network is not adapted.
-            kind: what the pictures are called in an error.
+            kind: what the images are called in an error.
 
         Raises:
             NonFiniteFeaturesError: features are NaN or infinite; in training the loss tells.
@@ -142,7 +142,7 @@ class FilmFeatures(Learner):
         return torch.cat([self._run(chunk, modulations) for chunk in images.split(self.config.chunk)])
 
     def support_features(self, images: Tensor, modulations: Modulations | None) -> Tensor:
-        """The :meth:`features` of support pictures; their gradient goes through ``lite_support`` of them."""
+        """The :meth:`features` of support images; their gradient goes through ``lite_support`` of them."""
         needs_gradient = torch.is_grad_enabled() and (modulations is not None or self.config.train_backbone)
         if self.lite_support is None or self.lite_support >= len(images) or not needs_gradient:
             return self.features(images, modulations, "support image")
@@ -153,10 +153,10 @@ class FilmFeatures(Learner):
     def images_within(self, budget_mib: int) -> int:
         """The largest ``gradient_chunk`` whose activations stay within a budget.
 
-        A picture is counted with twice what autograd keeps of it: the rest is for gradients on their way.
+        An image is counted with twice what autograd keeps of it: the rest is for gradients on their way.
 
         Raises:
-            ConfigError: a single picture needs more.
+            ConfigError: a single image needs more.
         """
         backbone = self.config.backbone
         like = next(self.backbone.parameters())
@@ -169,11 +169,11 @@ class FilmFeatures(Learner):
         needed = 1 + activation_bytes(lambda rows: self._run(rows, modulations), images)
         if self.set_encoder is not None:
             needed = max(needed, activation_bytes(self.set_encoder, self.backbone.normalize(images)))
-        found = budget_mib * MIB // needed  # of two pictures, counted twice: of one
+        found = budget_mib * MIB // needed  # of two images, counted twice: of one
         if found < 1:
             raise ConfigError(
                 f"memory.budget_mib is {budget_mib}; expected at least {-(-needed // MIB)}, which the activations of "
-                "one picture take"
+                "one image take"
             )
         return found
 
@@ -209,14 +209,14 @@ class FilmLearner(FilmFeatures):
         Args:
             features: adapted features of the support set, ``(N, D)``.
             labels: any integers, ``(N,)``; the logits' columns follow their sorted order.
-            weights: what each picture counts, above 0, ``(N,)``: one of weight 2 counts as two; None: 1 each.
+            weights: what each image counts, above 0, ``(N,)``: one of weight 2 counts as two; None: 1 each.
 
         Raises:
             SupportError: no head can be made from this support set.
         """
 
     def forward(self, episode: Episode) -> Tensor:
-        """Logits of the episode's query pictures, ``(Q, way)``; in training by the template of the episode's source."""
+        """Logits of the episode's query images, ``(Q, way)``; in training by the template of the episode's source."""
         if not (self.training and isinstance(self.generator, TemplateGenerator)):
             return super().forward(episode)
         own = self.generator.template(self._template_of(episode))
@@ -262,7 +262,7 @@ def feature_scales(features: Tensor, power: float) -> Tensor:
         power: 0 changes nothing, 1 gives all features one spread.
 
     Returns:
-        ``(D,)``; ones where a single picture, or pictures that are all alike, show no spread.
+        ``(D,)``; ones where a single image, or images that are all alike, show no spread.
     """
     variances = features.var(0) if len(features) > 1 else features.new_zeros(features.shape[1])
     spreads = variances.sqrt()
@@ -273,9 +273,9 @@ def feature_scales(features: Tensor, power: float) -> Tensor:
 
 
 def outlier_images(images: Tensor) -> Tensor:
-    """Pictures that look like those of no source, for learning when not to rely on what suits the sources.
+    """Images that look like those of no source, for learning when not to rely on what suits the sources.
 
-    All are changed alike, in one to three ways that are drawn from PyTorch's generator: dark becomes light, they are
+    All are changed alike, by one to three changes that are drawn from PyTorch's generator: dark becomes light, they are
     seen through a coloured glass, fine detail is lost.
 
     Args:
@@ -288,8 +288,8 @@ def outlier_images(images: Tensor) -> Tensor:
         Hendrycks et al., "Deep Anomaly Detection with Outlier Exposure", ICLR 2019, https://arxiv.org/abs/1812.04606,
         for learning from made-up outliers; which ones are made up here is our own choice.
     """
-    ways = int(torch.randint(1, 8, ()))
-    inverted, tinted, coarse = (ways >> bit & 1 for bit in range(3))
+    changes = int(torch.randint(1, 8, ()))
+    inverted, tinted, coarse = (changes >> bit & 1 for bit in range(3))
     if inverted:
         images = 1 - images
     if tinted:

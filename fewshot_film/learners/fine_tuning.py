@@ -1,8 +1,8 @@
 """A linear or cosine classifier trained on the frozen features of the support set: Baseline and Baseline++.
 
 Chen et al., "A Closer Look at Few-shot Classification", ICLR 2019, section 3.2, https://arxiv.org/abs/1904.04232: SGD
-with momentum and dampening of 0.9, batches of 4 pictures, 100 passes. Linear weights start at zero and those of the
-cosine classifier at the class means, so that nothing but the order of the pictures is drawn.
+with momentum and dampening of 0.9, batches of 4 images, 100 passes. Linear weights start at zero and those of the
+cosine classifier at the class means, so that nothing but the order of the images is drawn.
 """
 
 from __future__ import annotations

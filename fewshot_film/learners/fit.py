@@ -127,7 +127,7 @@ def naive_bayes_head(features: Tensor, labels: Tensor, kind: str, weights: Seque
 
 @dataclass(frozen=True)
 class SmallTask:
-    """Which pictures of a support set make a task."""
+    """Which images of a support set make a task."""
 
     support: Tensor
     """Indices, ``(N,)``."""
@@ -140,14 +140,14 @@ class SmallTask:
 
 
 class SmallTasks:
-    """Tasks with a random number of the classes, and of each some pictures to learn from and some to be judged by.
+    """Tasks with a random number of the classes, and of each some images to learn from and some to be judged by.
 
-    Every class's pictures are dealt once: half of them, rounded up, to learn from, the rest to be judged by. A class
-    with one picture has none to be judged by; where all classes have one, it serves for both.
+    Every class's images are dealt once: half of them, rounded up, to learn from, the rest to be judged by. A class
+    with one image has none to be judged by; where all classes have one, it serves for both.
 
     Args:
-        members: class of every picture, ``(N,)`` in ``[0, way)``, none left out.
-        size: pictures to learn from in a task, about.
+        members: class of every image, ``(N,)`` in ``[0, way)``, none left out.
+        size: images to learn from in a task, about.
         generator: where the draws come from.
 
     Source:
@@ -159,11 +159,11 @@ class SmallTasks:
         self._support: list[Tensor] = []
         self._query: list[Tensor] = []
         for index in range(int(members.max()) + 1):
-            pictures = self._shuffled((members == index).nonzero()[:, 0])
-            half = (len(pictures) + 1) // 2
-            self._support.append(pictures[:half])
-            self._query.append(pictures[half:])
-        if not any(len(pictures) for pictures in self._query):
+            images = self._shuffled((members == index).nonzero()[:, 0])
+            half = (len(images) + 1) // 2
+            self._support.append(images[:half])
+            self._query.append(images[half:])
+        if not any(len(images) for images in self._query):
             self._query = self._support
 
     def draw(self) -> SmallTask:
@@ -181,9 +181,9 @@ class SmallTasks:
         query = [self._shuffled(self._query[index])[:queries] for index in classes]
         return SmallTask(torch.cat(support), _labels(support), torch.cat(query), _labels(query))
 
-    def _shuffled(self, pictures: Tensor) -> Tensor:
-        return pictures[torch.randperm(len(pictures), generator=self.generator)]
+    def _shuffled(self, images: Tensor) -> Tensor:
+        return images[torch.randperm(len(images), generator=self.generator)]
 
 
-def _labels(pictures: list[Tensor]) -> Tensor:
-    return torch.arange(len(pictures)).repeat_interleave(torch.tensor([len(part) for part in pictures]))
+def _labels(images: list[Tensor]) -> Tensor:
+    return torch.arange(len(images)).repeat_interleave(torch.tensor([len(part) for part in images]))

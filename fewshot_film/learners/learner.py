@@ -26,9 +26,9 @@ class Adapted(Protocol):
     """A classifier for one task."""
 
     def __call__(self, query_images: Tensor) -> Tensor:
-        """Logits ``(Q, way)`` of pictures ``(Q, C, H, W)`` in [0, 1]; changes nothing.
+        """Logits ``(Q, way)`` of images ``(Q, C, H, W)`` in [0, 1]; changes nothing.
 
-        Each picture is judged by itself, unless the learner is ``transductive``: then those of one call help to
+        Each image is judged by itself, unless the learner is ``transductive``: then those of one call help to
         judge each other.
         """
         ...
@@ -75,7 +75,7 @@ class Learner(nn.Module, ABC):
     config: LearnerConfig
 
     transductive: bool = False
-    """Whether the query pictures of one call are looked at together: give all of a task's in one call."""
+    """Whether the query images of one call are looked at together: give all of a task's in one call."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class Learner(nn.Module, ABC):
         """
 
     def forward(self, episode: Episode) -> Tensor:
-        """Logits of the episode's query pictures, ``(Q, way)``."""
+        """Logits of the episode's query images, ``(Q, way)``."""
         return self.adapt(episode.support_images, episode.support_labels)(episode.query_images)
 
     def penalty(self, episode: Episode) -> Tensor:
@@ -163,7 +163,7 @@ class FrozenLearner(Learner):
         """Features ``(B, D)`` of images ``(B, C, H, W)`` in [0, 1], in chunks.
 
         Args:
-            images: the images.
+            images: ``(B, C, H, W)``.
             kind: what they are called in an error.
             network: what gives the features; None: the backbone.
 

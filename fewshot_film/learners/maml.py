@@ -32,7 +32,7 @@ from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.support import SupportError, check_finite
 
 Network = Callable[[Tensor], Tensor]
-"""Pictures ``(B, C, H, W)`` to logits ``(B, way)``."""
+"""Images ``(B, C, H, W)`` to logits ``(B, way)``."""
 
 
 class Tensors(nn.Module):
@@ -91,7 +91,7 @@ class GradientLearner(Learner):
         """The network after the inner steps; gradients are enabled.
 
         Args:
-            images: support pictures, ``(N, C, H, W)``.
+            images: support images, ``(N, C, H, W)``.
             targets: ``(N,)`` in ``[0, way)``.
             head: where the head starts.
             inner: takes the steps.
@@ -125,7 +125,7 @@ class GradientLearner(Learner):
 
     def _check_support(self, images: Tensor, labels: Tensor, way: int) -> None:
         if len(images) == 0 or len(images) != len(labels):
-            raise SupportError(f"{len(images)} support pictures and {len(labels)} labels; expected as many, at least 1")
+            raise SupportError(f"{len(images)} support images and {len(labels)} labels; expected as many, at least 1")
         if not self.training:
             check_finite(images, "support image", images)
         if self.config.way not in (0, way):
@@ -164,10 +164,10 @@ class AdaptedNetwork:
     network: Network
     """The network after the inner steps."""
     chunk: int | None
-    """Pictures that go through it at once where no gradient is needed; None: all, they help each other."""
+    """Images that go through it at once where no gradient is needed; None: all, they help each other."""
 
     def __call__(self, query_images: Tensor) -> Tensor:
-        """Logits ``(Q, way)`` of pictures ``(Q, C, H, W)`` in [0, 1]."""
+        """Logits ``(Q, way)`` of images ``(Q, C, H, W)`` in [0, 1]."""
         images = query_images.contiguous(memory_format=torch.channels_last)
         if torch.is_grad_enabled() or self.chunk is None:
             logits = self.network(images)
@@ -242,7 +242,7 @@ class FastNetwork(nn.Module):
         self.head = head
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits ``(B, way)`` of pictures ``(B, C, H, W)``."""
+        """Logits ``(B, way)`` of images ``(B, C, H, W)``."""
         logits: Tensor = self.head(self.body(images))
         return logits
 
@@ -271,7 +271,7 @@ class FastFilm(FastNetwork):
         self.__dict__["filmed"] = filmed
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits ``(B, way)`` of pictures ``(B, C, H, W)``."""
+        """Logits ``(B, way)`` of images ``(B, C, H, W)``."""
         filmed: FiLMedNetwork = self.__dict__["filmed"]
         with filmed.modulated(filmed.sites.split(self.film.flat)):
             return super().forward(images)

@@ -1,4 +1,4 @@
-"""Matching networks: a query takes its label from the support pictures, each weighted by its similarity.
+"""Matching networks: a query takes its label from the support images, each weighted by its similarity.
 
 Vinyals et al., "Matching Networks for One Shot Learning", NeurIPS 2016, eq. 1 and section 2.1.1,
 https://arxiv.org/abs/1606.04080; without the full context embeddings.
@@ -18,7 +18,7 @@ from fewshot_film.learners.support import at_least_float32, check_support
 
 
 class MatchingNetworks(FilmLearner):
-    """Attention over the support pictures: the softmax of the scaled cosines."""
+    """Attention over the support images: the softmax of the scaled cosines."""
 
     config: MatchingConfig
 
@@ -43,11 +43,11 @@ class MatchingHead:
     directions: Tensor
     """Its features, of length 1, ``(N, D)``."""
     is_member: Tensor
-    """Whether a picture is of a class, ``(N, way)``."""
+    """Whether an image is of a class, ``(N, way)``."""
     scale: Tensor
     """Factor of the cosines."""
     log_weights: Tensor | None = None
-    """Logarithms of what the pictures count, ``(N,)``; None: 1 each."""
+    """Logarithms of what the images count, ``(N,)``; None: 1 each."""
 
     def __call__(self, features: Tensor) -> Tensor:
         """Logits ``(Q, way)`` of features ``(Q, D)``: logarithms of the attention that each class gets."""

@@ -91,7 +91,7 @@ class Scatter:
         return factor
 
     def metrics(self, weights: Sequence[Weight]) -> list[Metric]:
-        """One metric a weight; equal weights share one."""
+        """One metric per weight; equal weights share one."""
         found: dict[object, Metric] = {}
         for weight in weights:
             if _key(weight) not in found:

@@ -14,13 +14,13 @@ from fewshot_film.learners.bounded_memory import in_chunks, recomputed
 
 
 class SetEncoder(nn.Module):
-    """Convolution blocks on every picture, then the mean over positions and over the set.
+    """Convolution blocks on every image, then the mean over positions and over the set.
 
     A block is a 3 x 3 convolution, BatchNorm, ReLU and 2 x 2 max-pooling. BatchNorm uses the statistics of the set
     at hand, in training and in evaluation: the set is all that a task code may depend on.
 
     Args:
-        channels: colour channels of the pictures.
+        channels: colour channels of the images.
         dim: width of every block and of the code.
         num_layers: number of blocks.
     """
@@ -31,24 +31,24 @@ class SetEncoder(nn.Module):
         self.blocks = nn.Sequential(*(_block(channels if i == 0 else dim, dim) for i in range(num_layers)))
 
     def forward(self, images: Tensor, chunk: int | None = None) -> Tensor:
-        """Task code ``(1, dim)`` of a set of normalised pictures, the mean of its :meth:`vectors`."""
+        """Task code ``(1, dim)`` of a set of normalised images, the mean of its :meth:`vectors`."""
         return self.vectors(images, chunk).mean(0, keepdim=True)
 
     def vectors(self, images: Tensor, chunk: int | None = None) -> Tensor:
-        """A vector for every picture of a set of normalised pictures ``(N, C, H, W)``: ``(N, dim)``.
+        """A vector for every image of a set of normalised images ``(N, C, H, W)``: ``(N, dim)``.
 
         Args:
             images: the set.
-            chunk: pictures whose activations are held at once, with the same result and gradients, for about twice
+            chunk: images whose activations are held at once, with the same result and gradients, for about twice
                 the time; None: all of them.
 
         Raises:
-            ValueError: the pictures are too small for the number of blocks.
+            ValueError: the images are too small for the number of blocks.
         """
         smallest = 2**self.num_layers
         if min(images.shape[2:]) < smallest:
             raise InvalidValueError(
-                f"pictures of {images.shape[2]} x {images.shape[3]} pixels are too small for {self.num_layers} "
+                f"images of {images.shape[2]} x {images.shape[3]} pixels are too small for {self.num_layers} "
                 f"halvings (at least {smallest} x {smallest}); set set_encoder_layers to fewer"
             )
         maps = images

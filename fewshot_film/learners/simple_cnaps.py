@@ -31,7 +31,7 @@ from fewshot_film.learners.support import SupportError, at_least_float32, check_
 
 ONE_SHOT_RULES = get_args(OneShot)
 DECOMPOSE_FROM = 3
-"""Distinct numbers of pictures a class from which one eigendecomposition is faster than a Cholesky factor for each."""
+"""Distinct numbers of images per class from which one eigendecomposition is faster than a Cholesky factor for each."""
 
 
 class SimpleCNAPS(FilmLearner):
@@ -48,23 +48,23 @@ class SimpleCNAPS(FilmLearner):
 class CovarianceWeights:
     """What a class covariance is made of: ``Q_k = I + own * scatter_k + shared * scatter``.
 
-    Scatter is a sum over pictures, so that the division by their number is part of the weight.
+    Scatter is a sum over images, so that the division by their number is part of the weight.
     """
 
     own: Callable[[float], Weight]
-    """Weight of the class's scatter about its mean, above 0, from its number of pictures (2 or more)."""
+    """Weight of the class's scatter about its mean, above 0, from its number of images (2 or more)."""
     shared: Callable[[float], Weight]
-    """Weight of the scatter of the whole support set about its mean, from the class's number of pictures."""
+    """Weight of the scatter of the whole support set about its mean, from the class's number of images."""
 
 
 @dataclass(frozen=True)
 class ClassGroup:
-    """What the distances to all classes of ``n`` support pictures need; K such classes."""
+    """What the distances to all classes of ``n`` support images need; K such classes."""
 
     classes: Tensor
     """Columns of the logits that these classes fill, ``(K,)``."""
     rows: Tensor
-    """Support pictures of each class, ``(K, n)``."""
+    """Support images of each class, ``(K, n)``."""
     metric: Metric
     """The metric of ``A_n``."""
     gram: Tensor
@@ -77,9 +77,9 @@ class ClassGroup:
     logdet: Tensor
     """Logarithm of the determinant of each ``Q_k``, ``(K,)``."""
     total: float
-    """What the pictures of each class count together; their number without weights."""
+    """What the images of each class count together; their number without weights."""
     roots: Tensor | None = None
-    """Square roots of the pictures' weights, ``(K, n)``: each row of the scatter is scaled by its own; None without."""
+    """Square roots of the images' weights, ``(K, n)``: each row of the scatter is scaled by its own; None without."""
 
     def mean(self, values: Tensor) -> Tensor:
         """Class means, from values that are linear in the rows of the scatter, ``(K, n, *)`` to ``(K, *)``."""
@@ -154,7 +154,7 @@ class MahalanobisClassifier:
         return -self.distances(queries)
 
     def _in_order(self, parts: list[Tensor]) -> Tensor:
-        """Values of every group, one row a class, in the order of the classes."""
+        """Values of every group, one row per class, in the order of the classes."""
         if len(parts) == 1:
             return parts[0]
         order = torch.cat([group.classes for group in self.groups]).argsort()
@@ -176,11 +176,11 @@ class MahalanobisClassifier:
 
     def _broadcast_term(self, group: ClassGroup, queries: Projection) -> Tensor:
         """What a one-shot class's ``S_k = variance * ones`` takes off its distances, ``(K, Q)``."""
-        pictures = group.mean(self.support[group.rows])
-        variance = (pictures + self.centre).var(1, keepdim=True)
+        means = group.mean(self.support[group.rows])
+        variance = (means + self.centre).var(1, keepdim=True)
         ones = self.scatter.project(torch.ones_like(self.centre)[None])
         to_query = group.metric.inner(queries, ones)[:, 0]
-        to_mean = group.metric.inner(self.scatter.project(pictures), ones)
+        to_mean = group.metric.inner(self.scatter.project(means), ones)
         half_variance = variance * (group.total / (group.total + 1))  # lambda of a one-shot class is 1/2
         gain = half_variance / (1 + half_variance * group.metric.squares(ones))
         return gain * (to_query - to_mean).square()
@@ -198,10 +198,10 @@ def fit_mahalanobis(
     Args:
         features: support features, ``(N, D)``; half precision is raised to float32.
         labels: any integers, ``(N,)``; the logits' columns follow their sorted order.
-        one_shot: covariance of a class with one picture. ``"zero"``: none of its own. ``"broadcast"``: what the
-            reference implementation computes, the variance of the picture over its D features in every entry.
+        one_shot: covariance of a class with one image. ``"zero"``: none of its own. ``"broadcast"``: what the
+            reference implementation computes, the variance of the image over its D features in every entry.
         weights: what the class covariances are made of; default: as in the formula above.
-        sample_weights: what each picture counts, above 0, ``(N,)``: one of weight 2 counts as two; default: 1 each.
+        sample_weights: what each image counts, above 0, ``(N,)``: one of weight 2 counts as two; default: 1 each.
 
     Raises:
         SupportError: empty support, shapes that do not fit, features that are not finite, an unknown rule.
@@ -227,16 +227,16 @@ def fit_mahalanobis(
     return MahalanobisClassifier(classes, centre, scatter, fitted, one_shot)
 
 
-def simple_cnaps_weights(num_pictures: float) -> CovarianceWeights:
-    """Simple CNAPS's weights for a support set of so many pictures."""
+def simple_cnaps_weights(num_images: float) -> CovarianceWeights:
+    """Simple CNAPS's weights for a support set of ``num_images`` images."""
     return CovarianceWeights(
         own=lambda shot: shot / (shot + 1) / freedom(shot),
-        shared=lambda shot: 1 / (shot + 1) / freedom(num_pictures),
+        shared=lambda shot: 1 / (shot + 1) / freedom(num_images),
     )
 
 
 def freedom(total: float) -> float:
-    """What a scatter is divided by to be a covariance: one less than its pictures count.
+    """What a scatter is divided by to be a covariance: one less than its images count.
 
     Weights may add up to less than 2, where that is too little to divide by: half of them then.
     """

@@ -63,7 +63,7 @@ def check_support(features: Tensor, labels: Tensor) -> None:
             f"features {tuple(features.shape)} and labels {tuple(labels.shape)} do not fit; expected (N, D) and (N,)"
         )
     if len(features) == 0:
-        raise SupportError("the support set is empty; give at least one picture")
+        raise SupportError("the support set is empty; give at least one image")
     check_finite(features, "support image")
 
 
@@ -84,7 +84,7 @@ def class_means(features: Tensor, labels: Tensor, weights: Tensor | None = None)
         SupportError: there are no rows, or labels and rows differ in number.
     """
     if len(features) == 0 or len(features) != len(labels):
-        raise SupportError(f"{len(features)} support pictures and {len(labels)} labels; expected as many, at least 1")
+        raise SupportError(f"{len(features)} support images and {len(labels)} labels; expected as many, at least 1")
     classes, members, counts = labels.unique(return_inverse=True, return_counts=True)
     if weights is not None:
         weights = weights.to(features)
@@ -95,7 +95,7 @@ def class_means(features: Tensor, labels: Tensor, weights: Tensor | None = None)
 
 
 def classes_by_shot(labels: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-    """The classes, and for every number of pictures n the classes that have it.
+    """The classes, and for every number of images n the classes that have it.
 
     Returns:
         The labels in sorted order, ``(way,)``; for every n their positions in it, ``(K,)``, and the rows of each
@@ -113,13 +113,13 @@ def classes_by_shot(labels: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]
 
 
 def members_in_order(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Classes numbered by their first picture, so that what is learned does not depend on what they are called.
+    """Classes numbered by their first image, so that what is learned does not depend on what they are called.
 
     Args:
         labels: any integers, ``(N,)``.
 
     Returns:
-        The number of each picture's class, ``(N,)``; and for the classes in the sorted order of their labels their
+        The number of each image's class, ``(N,)``; and for the classes in the sorted order of their labels their
         numbers, ``(way,)``.
     """
     classes, members = labels.unique(return_inverse=True)

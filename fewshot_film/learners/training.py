@@ -20,7 +20,7 @@ Classifier = Literal["cosine", "linear"]
 
 
 class CosineClassifier(nn.Linear):
-    """Cosine of the angle between features and one direction a class, times a fixed scale.
+    """Cosine of the angle between features and one direction per class, times a fixed scale.
 
     Source:
         Gidaris and Komodakis, "Dynamic Few-Shot Visual Learning without Forgetting", CVPR 2018, eq. 3.
@@ -74,7 +74,7 @@ class Pretraining(nn.Module):
         return {"loss": loss, "accuracy": accuracy(logits, labels)}
 
     def _turned(self, batch: LabelledBatch) -> tuple[Tensor, Tensor]:
-        """Every picture in one of the turns, by its place in the batch, which is a random one already."""
+        """Every image in one of the turns, by its place in the batch, which is a random one already."""
         if self.turns == 1:
             return batch.images, batch.labels
         parts = [slice(turn, None, self.turns) for turn in range(self.turns)]
@@ -84,7 +84,7 @@ class Pretraining(nn.Module):
 
 
 class MetaTraining(nn.Module):
-    """A learner trained on episodes: cross-entropy of the query pictures, plus the learner's penalty.
+    """A learner trained on episodes: cross-entropy of the query images, plus the learner's penalty.
 
     Args:
         learner: what is trained.

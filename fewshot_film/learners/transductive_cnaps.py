@@ -33,9 +33,9 @@ MIN_REFINEMENTS = 2
 
 
 class TransductiveCNAPS(FilmFeatures):
-    """The whole model. ``adapt`` keeps the support set; a call with query pictures then judges them together.
+    """The whole model. ``adapt`` keeps the support set; a call with query images then judges them together.
 
-    So the logits of a picture depend on the others of the call: give all pictures of a task in one call.
+    So the logits of an image depend on the others of the call: give all images of a task in one call.
     """
 
     config: TransductiveCNAPSConfig
@@ -47,18 +47,18 @@ class TransductiveCNAPS(FilmFeatures):
         self.task_encoder = None if self.set_encoder is None else TaskEncoder(self.config.code_dim)
 
     def fit_head(self, features: Tensor, labels: Tensor) -> MahalanobisClassifier:
-        """Simple CNAPS's head, with class covariances divided by their number of pictures; before any refinement."""
+        """Simple CNAPS's head, with class covariances divided by their number of images; before any refinement."""
         num_others = max(len(features) - 1, 1)
         weights = CovarianceWeights(own=lambda shot: 1 / (shot + 1), shared=lambda shot: 1 / (shot + 1) / num_others)
         return fit_mahalanobis(features, labels, weights=weights)
 
     def adapt(self, support_images: Tensor, support_labels: Tensor) -> AdaptedTransductiveCNAPS:
-        """Keep the support set until the query pictures come; see :meth:`Learner.adapt`."""
+        """Keep the support set until the query images come; see :meth:`Learner.adapt`."""
         return AdaptedTransductiveCNAPS(self, support_images, support_labels)
 
     def judge(self, support_images: Tensor, support_labels: Tensor, query_images: Tensor) -> Tensor:
-        """Logits ``(Q, way)`` of query pictures ``(Q, C, H, W)``, by support and query pictures together."""
-        if not self.training:  # all pictures make the code: one bad picture would spoil the features of all
+        """Logits ``(Q, way)`` of query images ``(Q, C, H, W)``, by support and query images together."""
+        if not self.training:  # all images make the code: one bad image would spoil the features of all
             check_finite(support_images, "support image", support_images)
             check_finite(query_images, "query image", query_images)
         code = self._code(support_images, support_labels, query_images)
@@ -100,23 +100,23 @@ class TaskEncoder(nn.Module):
 
 @dataclass(frozen=True)
 class AdaptedTransductiveCNAPS:
-    """A classifier for one task, that does its work when the query pictures come."""
+    """A classifier for one task, that does its work when the query images come."""
 
     learner: TransductiveCNAPS
     support_images: Tensor
     support_labels: Tensor
 
     def __call__(self, query_images: Tensor) -> Tensor:
-        """Logits ``(Q, way)`` of pictures ``(Q, C, H, W)`` in [0, 1], judged together."""
+        """Logits ``(Q, way)`` of images ``(Q, C, H, W)`` in [0, 1], judged together."""
         return self.learner.judge(self.support_images, self.support_labels, query_images)
 
 
 def refine(support: Tensor, members: Tensor, queries: Tensor, logits: Tensor, min_steps: int, max_steps: int) -> Tensor:
-    """Refine the query pictures' logits, until no label changes.
+    """Refine the query images' logits, until no label changes.
 
     Args:
         support: features, ``(N, D)``.
-        members: class of every support picture, ``(N,)`` in ``[0, way)``, every class at least once.
+        members: class of every support image, ``(N,)`` in ``[0, way)``, every class at least once.
         queries: features, ``(Q, D)``.
         logits: what is known before, ``(Q, way)``.
         min_steps: steps to take at least.
@@ -128,33 +128,33 @@ def refine(support: Tensor, members: Tensor, queries: Tensor, logits: Tensor, mi
     if len(queries) == 0:
         return logits
     with torch.autocast(support.device.type, enabled=False):
-        pictures = at_least_float32(torch.cat([support, queries]))
-        pictures = pictures - pictures.mean(0)
-        known = torch.nn.functional.one_hot(members, logits.shape[1]).to(pictures.dtype)
-        logits = logits.to(pictures.dtype)
+        features = at_least_float32(torch.cat([support, queries]))
+        features = features - features.mean(0)
+        known = torch.nn.functional.one_hot(members, logits.shape[1]).to(features.dtype)
+        logits = logits.to(features.dtype)
         for step in range(max_steps):
             before = logits
             shares = torch.cat([known, before.softmax(1)])
-            logits = -_distances(pictures, shares, len(queries))
+            logits = -_distances(features, shares, len(queries))
             if step + 1 >= min_steps and torch.equal(logits.argmax(1), before.argmax(1)):
                 break
     return logits
 
 
-def _distances(pictures: Tensor, shares: Tensor, num_queries: int) -> Tensor:
-    """Squared distances of the last ``num_queries`` pictures, ``(Q, way)``, from shares ``(M, way)``."""
+def _distances(features: Tensor, shares: Tensor, num_queries: int) -> Tensor:
+    """Squared distances of the last ``num_queries`` images, ``(Q, way)``, from shares ``(M, way)``."""
     count = shares.sum(0)
     own = 1 / (count + 1)  # lambda / N
-    shared = own / (len(pictures) - 1)  # (1 - lambda) / (M - 1)
-    way = _in_the_span if len(pictures) < pictures.shape[1] else _in_feature_space
-    distances = way(pictures, shares.T, count, own, shared, num_queries)
+    shared = own / (len(features) - 1)  # (1 - lambda) / (M - 1)
+    solve = _in_the_span if len(features) < features.shape[1] else _in_feature_space
+    distances = solve(features, shares.T, count, own, shared, num_queries)
     return distances.T.clamp_min(0)
 
 
 def _in_the_span(
-    pictures: Tensor, shares: Tensor, count: Tensor, own: Tensor, shared: Tensor, num_queries: int
+    features: Tensor, shares: Tensor, count: Tensor, own: Tensor, shared: Tensor, num_queries: int
 ) -> Tensor:
-    gram = pictures @ pictures.T
+    gram = features @ features.T
     to_mean = shares @ gram / count[:, None]  # <mu_k, x_i>, (K, M)
     mean_square = (to_mean * shares).sum(1) / count
     # C_k = diag(d) - own / N w w^T with d = shared + own w; its inverse by Sherman and Morrison
@@ -170,15 +170,15 @@ def _in_the_span(
 
 
 def _in_feature_space(
-    pictures: Tensor, shares: Tensor, count: Tensor, own: Tensor, shared: Tensor, num_queries: int
+    features: Tensor, shares: Tensor, count: Tensor, own: Tensor, shared: Tensor, num_queries: int
 ) -> Tensor:
-    scatter = pictures.T @ pictures
+    scatter = features.T @ features
     identity = torch.eye(len(scatter), dtype=scatter.dtype, device=scatter.device)
     distances = []
     for weights, number, own_weight, shared_weight in zip(shares, count, own, shared, strict=True):
-        mean = weights @ pictures / number
-        within = (pictures.T * weights) @ pictures - number * mean[:, None] * mean
+        mean = weights @ features / number
+        within = (features.T * weights) @ features - number * mean[:, None] * mean
         factor = torch.linalg.cholesky(identity + shared_weight * scatter + own_weight * within)
-        offset = (pictures[-num_queries:] - mean).T
+        offset = (features[-num_queries:] - mean).T
         distances.append(torch.linalg.solve_triangular(factor, offset, upper=False).square().sum(0))
     return torch.stack(distances)

@@ -279,7 +279,7 @@ def test_scores_need_as_many_labels():
 
 
 def test_more_pictures_than_the_task_code_takes(monkeypatch):
-    monkeypatch.setattr("fewshot_film.classifier.adapting.MAX_CODE_PICTURES", 10)
+    monkeypatch.setattr("fewshot_film.classifier.adapting.MAX_CODE_IMAGES", 10)
     seen = []
     learner = film_learner()
     encode = learner.modulations
@@ -297,5 +297,5 @@ def test_a_learner_of_another_kind_is_refused():
             raise NotImplementedError
 
     other = Elsewhere(PrototypesConfig(backbone=SMALL.backbone), build_learner(SMALL).backbone)
-    with pytest.raises(Exception, match=r"a classifier needs a learner that judges every picture by itself .* use its"):
+    with pytest.raises(Exception, match=r"a classifier needs a learner that judges every image by itself .* use its"):
         FewShotClassifier.from_pretrained(other)

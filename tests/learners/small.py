@@ -1,4 +1,4 @@
-"""A small learner and a small set of pictures that several tests use."""
+"""A small learner and a small set of images that several tests use."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def small_learner(**settings) -> SimpleCNAPS:
 
 
 def noisy_classes(num_classes: int = 8, per_class: int = 10, noise: float = 40.0) -> ImageSet:
-    """Every class is one random picture with noise on it."""
+    """Every class is one random image with noise on it."""
     rng = np.random.default_rng(0)
     centres = rng.integers(0, 256, size=(num_classes, 1, 1, 16, 16))
-    pictures = centres + rng.normal(scale=noise, size=(num_classes, per_class, 1, 16, 16))
-    pixels = pictures.clip(0, 255).astype(np.uint8).reshape(-1, 1, 16, 16)
+    images = centres + rng.normal(scale=noise, size=(num_classes, per_class, 1, 16, 16))
+    pixels = images.clip(0, 255).astype(np.uint8).reshape(-1, 1, 16, 16)
     count = len(pixels)
     return ImageSet(
         "noisy",

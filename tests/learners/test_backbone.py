@@ -28,7 +28,7 @@ def test_published_architecture():
     for module in (*backbone.stem_modules(), *map(backbone.get_submodule, backbone.stage_names)):
         maps = module(maps)
         sides.append(maps.shape[-1])
-    assert sides == [84, 41, 41, 41, 41, 21, 11, 6]  # pictures, stem's three layers, four stages
+    assert sides == [84, 41, 41, 41, 41, 21, 11, 6]  # images, stem's three layers, four stages
     assert maps.shape[1] == backbone.feature_dim == 512
 
 
@@ -44,7 +44,7 @@ def test_torchvision_backbone_gives_torchvision_features(name):
         torch.testing.assert_close(backbone(images), plain(backbone.normalize(images)))
 
 
-def test_pictures_are_normalised():
+def test_images_are_normalised():
     backbone = build_backbone(SMALL)
     torch.testing.assert_close(
         backbone.normalize(torch.tensor([0.0, 0.5, 1.0]).view(3, 1, 1, 1)).flatten(), torch.tensor([-1.0, 0.0, 1.0])

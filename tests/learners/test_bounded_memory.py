@@ -1,4 +1,4 @@
-"""Gradients in bounded memory: exact ones are those of all pictures at once, LITE's are right on average."""
+"""Gradients in bounded memory: exact ones are those of all images at once, LITE's are right on average."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_the_budget_holds():
     assert 0.8 * 2**20 <= kept <= 1.05 * 2**20
 
 
-def test_a_budget_below_one_picture():
+def test_a_budget_below_one_image():
     learner = PrototypicalNetworks(PrototypesConfig(train_backbone=True))
     with pytest.raises(ConfigError, match=r"memory.budget_mib is 1; expected at least \d+, which the activations"):
         MetaTraining(learner, MemoryConfig("exact", budget_mib=1))

@@ -28,13 +28,13 @@ class Pixels(nn.Module):
         return images.flatten(1)
 
 
-def pictures(count: int = len(LABELS)) -> torch.Tensor:
+def random_images(count: int = len(LABELS)) -> torch.Tensor:
     return torch.randn(count, 1, 1, 3, dtype=torch.double, generator=torch.Generator().manual_seed(count))
 
 
 @pytest.mark.parametrize("head", ["linear", "cosine"])
 def test_equals_loops(head):
-    support, queries = pictures(), pictures(4)
+    support, queries = random_images(), random_images(4)
     adapted = FineTuning(dataclasses.replace(CONFIG, head=head), Pixels()).adapt(support, LABELS)
     generator = torch.Generator().manual_seed(CONFIG.seed)
     orders = [torch.randperm(5, generator=generator).numpy() for _ in range(CONFIG.passes)]
@@ -51,10 +51,10 @@ def test_equals_loops(head):
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_same_classifier_in_any_mode(head, mode):
     learner = FineTuning(dataclasses.replace(CONFIG, head=head), Pixels())
-    expected = learner.adapt(pictures(), LABELS)(pictures(4))
+    expected = learner.adapt(random_images(), LABELS)(random_images(4))
     state = torch.get_rng_state()
     with mode():
-        found = learner.adapt(pictures(), LABELS)(pictures(4))
+        found = learner.adapt(random_images(), LABELS)(random_images(4))
     assert torch.equal(found, expected)
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -62,8 +62,8 @@ def test_same_classifier_in_any_mode(head, mode):
 @pytest.mark.parametrize("head", ["linear", "cosine"])
 def test_names_of_classes_do_not_matter(head):
     learner = FineTuning(dataclasses.replace(CONFIG, head=head), Pixels())
-    plain = learner.adapt(pictures(), LABELS)(pictures(4))
-    torch.testing.assert_close(learner.adapt(pictures(), -LABELS)(pictures(4)), plain.flip(1))
+    plain = learner.adapt(random_images(), LABELS)(random_images(4))
+    torch.testing.assert_close(learner.adapt(random_images(), -LABELS)(random_images(4)), plain.flip(1))
 
 
 @pytest.mark.parametrize("head", ["linear", "cosine"])

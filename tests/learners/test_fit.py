@@ -25,7 +25,7 @@ def learner(**settings) -> FiT:
     return FiT(dataclasses.replace(CONFIG, **settings))
 
 
-def pictures(way: int = 3, shot: int = 4):
+def random_task(way: int = 3, shot: int = 4):
     generator = torch.Generator().manual_seed(1)
     labels = torch.arange(way).repeat(shot)
     centres = torch.rand(way, 1, 16, 16, generator=generator)
@@ -63,7 +63,7 @@ def test_gradcheck(kind):
 
 @pytest.mark.parametrize("kind", START)
 def test_without_a_step_it_is_the_plain_head(kind):
-    images, labels = pictures()
+    images, labels = random_task()
     model = learner(head=kind, steps=0)
     found = model.adapt(images, labels)
     weights = [torch.tensor(value) for value in START[kind]]
@@ -74,7 +74,7 @@ def test_without_a_step_it_is_the_plain_head(kind):
 @pytest.mark.parametrize("kind", START)
 def test_one_step_is_adam_on_the_drawn_task(kind):
     """The first step of Adam moves every value by the learning rate against the sign of its gradient."""
-    images, labels = pictures()
+    images, labels = random_task()
     model = learner(head=kind, steps=1, learning_rate=0.01)
     adapted = model.adapt(images, labels)
     task = SmallTasks(labels, TASK_SIZE, torch.Generator().manual_seed(0)).draw()
@@ -93,7 +93,7 @@ def test_one_step_is_adam_on_the_drawn_task(kind):
 
 
 def test_it_learns_its_task():
-    images, labels = pictures(shot=3)
+    images, labels = random_task(shot=3)
     models = [learner(head="prototypes", steps=steps, learning_rate=0.1) for steps in (0, 12)]
     losses = [F.cross_entropy(model.adapt(images, labels)(images), labels) for model in models]
     assert losses[1] < 0.8 * losses[0]
@@ -101,7 +101,7 @@ def test_it_learns_its_task():
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
 def test_same_classifier_in_any_mode(mode):
-    images, labels = pictures()
+    images, labels = random_task()
     model = learner()
     expected = model.adapt(images, labels)(images)
     state = torch.get_rng_state()
@@ -112,7 +112,7 @@ def test_same_classifier_in_any_mode(mode):
 
 
 def test_the_backbone_is_left_alone():
-    images, labels = pictures()
+    images, labels = random_task()
     model = learner()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     model.adapt(images, labels)(images)
@@ -122,7 +122,7 @@ def test_the_backbone_is_left_alone():
 
 
 def test_names_of_classes_do_not_matter():
-    images, labels = pictures()
+    images, labels = random_task()
     plain = learner().adapt(images, labels)(images)
     renamed = learner().adapt(images, torch.tensor([40, -3, 7])[labels])(images)
     torch.testing.assert_close(renamed, plain[:, [1, 2, 0]])
@@ -148,7 +148,7 @@ def test_small_tasks_keep_halves_apart():
     assert ways == {5, 6}
 
 
-def test_a_single_picture_a_class_serves_for_both():
+def test_a_single_image_per_class_serves_for_both():
     task = SmallTasks(torch.arange(4), 100, torch.Generator()).draw()
     assert sorted(task.support.tolist()) == sorted(task.query.tolist()) == [0, 1, 2, 3]
 

@@ -55,7 +55,7 @@ def test_discriminants(kind, fit, shrinkage, labels, dim):
 
 
 @pytest.mark.parametrize(("method", "config"), [(LDA, LDAConfig), (QDA, QDAConfig)])
-def test_discriminants_of_equal_pictures(method, config):
+def test_discriminants_of_equal_images(method, config):
     """No spread at all: every class at the same distance."""
     learner = method(config(), Pixels(3))
     logits = learner.adapt(torch.ones(4, 1, 1, 3), torch.tensor([0, 1, 0, 1]))(torch.rand(2, 1, 1, 3))

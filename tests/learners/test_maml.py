@@ -276,8 +276,8 @@ def test_overfits_one_task(name):
 
 def test_learns_to_tell_glyphs_apart():
     source = open_source("glyphs", split="train")
-    pictures = decode(source.select(source.class_names[:12]), image_size=16, channels=1)
-    episodes = EpisodeSampler(pictures, way=5, shot=1, query=5)
+    images = decode(source.select(source.class_names[:12]), image_size=16, channels=1)
+    episodes = EpisodeSampler(images, way=5, shot=1, query=5)
     module = MetaTraining(build(ANILConfig(), inner_rate=0.3)).train()
     before = np.mean(evaluate(module.learner, episodes, 40))
     optimizer = torch.optim.Adam(module.parameters(), lr=5e-3)
@@ -293,8 +293,8 @@ def test_learns_to_tell_glyphs_apart():
 @pytest.mark.parametrize(
     ("support", "labels", "way", "message"),
     [
-        (0, [], 0, "0 support pictures and 0 labels; expected as many, at least 1"),
-        (3, [0, 1], 0, "3 support pictures and 2 labels"),
+        (0, [], 0, "0 support images and 0 labels; expected as many, at least 1"),
+        (3, [0, 1], 0, "3 support images and 2 labels"),
         (2, [0, 1], 3, r"has 2 classes; expected 3, as many as the head has learned starts for: .* learner\.way 0"),
     ],
 )

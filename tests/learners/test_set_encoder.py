@@ -37,6 +37,6 @@ def test_permuting_the_set_changes_nothing():
     torch.testing.assert_close(encoder(images[[3, 1, 4, 0, 2]]), encoder(images))
 
 
-def test_small_pictures_are_refused():
+def test_small_images_are_refused():
     with pytest.raises(ValueError, match=r"28 x 28 pixels are too small for 5 halvings \(at least 32 x 32\); set "):
         SetEncoder(channels=1)(torch.rand(2, 1, 28, 28))

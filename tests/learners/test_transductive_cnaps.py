@@ -47,7 +47,7 @@ class Pixels(nn.Module):
         return images.flatten(1)
 
 
-@pytest.mark.parametrize("dim", [3, 60])  # in feature space, and in the span of the pictures
+@pytest.mark.parametrize("dim", [3, 60])  # in feature space, and in the span of the images
 @pytest.mark.parametrize("shots", [[2, 3, 1], [1, 1], [4]])
 def test_refinement_equals_loops(shots, dim):
     support, members, queries = task(shots, 9, dim)
@@ -111,7 +111,7 @@ def test_published_task_encoder():
 
 
 def test_code_is_balanced_over_classes():
-    """A class counts once, however many pictures it has."""
+    """A class counts once, however many images it has."""
     found = learner().eval()
     picture, other, query = torch.rand(1, 1, 16, 16), torch.rand(1, 1, 16, 16), torch.rand(3, 1, 16, 16)
     seen = []

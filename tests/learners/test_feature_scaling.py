@@ -66,12 +66,12 @@ def test_a_feature_that_hardly_varies_is_not_blown_up():
 
 
 @pytest.mark.parametrize("features", [torch.rand(1, 3), torch.ones(4, 3)])
-def test_nothing_is_known_of_one_picture_or_of_equal_ones(features: torch.Tensor):
+def test_nothing_is_known_of_one_image_or_of_equal_ones(features: torch.Tensor):
     assert feature_scales(features, 0.5).tolist() == [1.0, 1.0, 1.0]
 
 
 @torch.no_grad()
-def test_pictures_of_no_source_are_whitened_and_nothing_else():
+def test_images_of_no_source_are_scaled_and_nothing_else():
     made = learner(sure_of=2)
     values = made.modulations(IMAGES)
     features = made.backbone(IMAGES)
@@ -82,7 +82,7 @@ def test_pictures_of_no_source_are_whitened_and_nothing_else():
 
 
 @torch.no_grad()
-def test_pictures_of_a_source_get_its_template_and_are_not_whitened():
+def test_images_of_a_source_get_its_template_and_are_not_scaled():
     made = learner(sure_of=1)
     expected = made.generator.template(1)
     for name, value in made.modulations(IMAGES).items():

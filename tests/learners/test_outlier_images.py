@@ -1,4 +1,4 @@
-"""Made-up pictures of no kind."""
+"""Outlier images."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def test_in_range_changed_and_all_alike(channels, seed):
     assert torch.equal(changed[0], changed[2])
 
 
-def ways_of(changed: torch.Tensor) -> set[str]:
-    """The ways in which STRIPES became this picture, whichever were drawn."""
+def changes_of(changed: torch.Tensor) -> set[str]:
+    """The changes that made this image of STRIPES, whichever were drawn."""
     fine = STRIPES[0, 0, 0]
     smooth = 0.25 + 0.5 * torch.tensor([0, 0, 1, 3, 5, 7, 8, 8]) / 8  # means over fours, and a line between them
     rows = {"": fine, "coarse": smooth, "inverted": 1 - fine, "inverted coarse": 1 - smooth}
@@ -44,7 +44,7 @@ def test_each_way_by_hand():
     found = set()
     for seed in range(100):
         torch.manual_seed(seed)
-        found.add(frozenset(ways_of(outlier_images(STRIPES))))
+        found.add(frozenset(changes_of(outlier_images(STRIPES))))
     ways = ("inverted", "tinted", "coarse")
     assert found == {frozenset(some) for count in (1, 2, 3) for some in itertools.combinations(ways, count)}
 
