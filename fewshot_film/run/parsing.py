@@ -81,7 +81,7 @@ def parse(
     for file in files:
         _check_keys(file, contents[file], kinds)
     namespace = _parsed(parser, [*(f"--config={given[file]}" for file in files), *flags], kinds)
-    built = parser.instantiate(namespace)
+    built = _instances(parser, namespace)
     return config_class(**{field.name: built[field.name] for field in dataclasses.fields(config_class)})
 
 
@@ -116,6 +116,18 @@ def _parsed(parser: jsonargparse.ArgumentParser, words: list[str], kinds: Mappin
         if namespace.get(key) is None and not _may_be_null(kind):
             raise ConfigError(f"{key} is null; expected {_plain_types(str(kind))}. See {parser.prog} --help")
     return namespace
+
+
+def _instances(parser: jsonargparse.ArgumentParser, namespace: jsonargparse.Namespace) -> jsonargparse.Namespace:
+    """The values with every group of settings as its dataclass."""
+    try:
+        built: jsonargparse.Namespace = parser.instantiate(namespace)
+    except ValueError as error:  # of a group that may be null: jsonargparse hides the error of its own settings
+        hidden = re.search(r"against any of the Union subtypes\n(?:.*\n)+? *- (.*)", str(error))
+        if hidden is None:
+            raise
+        raise ConfigError(f"{hidden[1]}. See {parser.prog} --help") from None
+    return built
 
 
 def _add_settings(

@@ -42,6 +42,8 @@ class Settings:
     """Go on."""
     table: dict[str, int] = field(default_factory=dict)
     """Anything by name."""
+    warmup: LoopConfig | None = None
+    """A group that may be null."""
 
 
 seen: list[Settings] = []
@@ -179,6 +181,11 @@ def test_wrong_type(capsys, file):
 def test_null_where_none_may_stand(text, capsys, file):
     assert " is null; expected " in refused(capsys, "ask", "a.png", "--config", file(text))
     assert asked("a.png", "--config", file("inner: {mode: null}")).inner.mode is None
+
+
+def test_a_value_out_of_range_in_a_group_that_may_be_null(capsys, file):
+    message = "show ask: warmup_steps is 9; expected fewer than steps (2). See show ask --help"
+    assert refused(capsys, "ask", "a.png", "--config", file("warmup: {steps: 2, warmup_steps: 9}")) == message
 
 
 def test_missing_setting(capsys):
