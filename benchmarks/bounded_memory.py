@@ -18,7 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.timing import timed
 from fewshot_film.config.learners import BackboneConfig, SimpleCNAPSConfig
 from fewshot_film.config.memory import MemoryConfig
 from fewshot_film.learners import SimpleCNAPS
@@ -101,9 +102,8 @@ def measure(model: str, way: str, file: str) -> dict[str, Any]:
     seconds: list[float] = []
     gradients: dict[str, Tensor] = {}
     for draw in range(3 if WAYS[way].mode == "lite" else 1):
-        began = time.process_time()
-        found = gradients_of(learner, *episode)
-        seconds.append(time.process_time() - began)
+        found, spent = timed(partial(gradients_of, learner, *episode))
+        seconds.append(spent.processor)
         if draw == 0:
             memory = peak_mib() - before
         gradients |= {f"{draw}/{name}": gradient for name, gradient in found.items()}

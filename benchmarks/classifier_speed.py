@@ -9,9 +9,8 @@ the support set, then answer. The export is timed in onnxruntime where that is i
 
 from __future__ import annotations
 
-import argparse
+import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,16 +19,18 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.timing import in_turns
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.config.learners import SimpleCNAPSConfig
 from fewshot_film.learners import Learner, build_learner
+from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import summary, write_result
 
 RESULTS = Path(__file__).parent / "results"
 
 
 @dataclass(frozen=True)
-class Config:
+class ClassifierSpeedConfig:
     """What is measured."""
 
     rounds: int = 5
@@ -37,21 +38,17 @@ class Config:
     tasks: tuple[tuple[int, int], ...] = ((5, 1), (5, 5), (20, 5))
     """Ways and shots."""
     queries: int = 50
-    """Pictures asked about at once."""
+    """Images classified at once."""
+    out: Path = RESULTS / "classifier_speed.json"
+    """Result file."""
 
 
 def milliseconds(work: Callable[[], Any], rounds: int) -> dict[str, Any]:
-    """Processor time of ``work()``, after one call that does not count."""
-    work()
-    values = []
-    for _ in range(rounds):
-        began = time.process_time()
-        work()
-        values.append(1000 * (time.process_time() - began))
-    return summary(values)
+    """Processor time of ``work()``."""
+    return summary([1000 * each for each in in_turns({"work": work}, rounds)["work"]])
 
 
-def measure(way: int, shot: int, learner: Learner, config: Config) -> dict[str, Any]:
+def measure(way: int, shot: int, learner: Learner, config: ClassifierSpeedConfig) -> dict[str, Any]:
     """All times of one task."""
     rng = np.random.default_rng(0)
     support = torch.from_numpy(rng.integers(0, 256, (way * shot, 3, 84, 84), dtype=np.uint8))
@@ -96,18 +93,13 @@ def exported(classifier: FewShotClassifier, picture: np.ndarray, rounds: int) ->
         }
 
 
-def main() -> None:
-    """Measure and write the result."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=Config.rounds)
-    parser.add_argument("--out", type=Path, default=RESULTS / "classifier_speed.json")
-    options = parser.parse_args()
+def run(config: ClassifierSpeedConfig) -> None:
+    """Measure, write and print."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    config = Config(rounds=options.rounds)
     learner = build_learner(SimpleCNAPSConfig()).eval()
     results = {f"{way}-way {shot}-shot": measure(way, shot, learner, config) for way, shot in config.tasks}
-    write_result(options.out, config=config, seed=0, results=results)
+    write_result(config.out, config=config, seed=0, results=results)
     for task, found in results.items():
         print(task)
         for name, value in found.items():
@@ -115,4 +107,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(parse("python -m benchmarks.classifier_speed", ClassifierSpeedConfig, sys.argv[1:], description=__doc__ or ""))

@@ -26,6 +26,7 @@ from clevr.reasoning import load
 from clevr.reasoning.familiarity import Familiarity
 from clevr.world.placement import Scenes
 from clevr.world.render import render
+from fewshot_film.images import is_image_name, open_image, read_image, upright
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import write_result
@@ -33,7 +34,6 @@ from fewshot_film.run.seeding import numpy_generator
 
 SIZES = ((128, 96), (320, 240), (480, 320))
 """Of the generated scenes."""
-ENDINGS = (".png", ".jpg", ".jpeg")
 Pixels = NDArray[np.float64]
 
 
@@ -134,16 +134,14 @@ def _sets(config: FamiliarityConfig) -> Iterator[tuple[str, str, Iterable[Image.
 def read_images(path: Path, limit: int) -> Iterator[Image.Image]:
     """Images below a folder or in a zip, in RGB, spread evenly if there are more than ``limit``."""
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in ENDINGS)
+        files = sorted(file for file in path.rglob("*") if is_image_name(file.name))
         for file in _spread(files, limit):
-            with Image.open(file) as image:
-                yield image.convert("RGB")
+            yield upright(read_image(file), str(file))
         return
     with zipfile.ZipFile(path) as archive:
-        names = sorted(name for name in archive.namelist() if name.lower().endswith(ENDINGS))
+        names = sorted(name for name in archive.namelist() if is_image_name(name))
         for name in _spread(names, limit):
-            with Image.open(io.BytesIO(archive.read(name))) as image:
-                yield image.convert("RGB")
+            yield upright(open_image(archive.read(name), name), name)
 
 
 def _spread(items: Sequence[Any], limit: int) -> list[Any]:

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from benchmarks.timing import in_turns
 from clevr.config import TrainConfig as ClevrTrainConfig
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import ANSWER_WORDS, encode
@@ -82,17 +83,17 @@ def run(config: CostConfig) -> None:
     """Time every row and write what was found."""
     torch.set_num_threads(config.threads)
     runtime = Runtime(config.device, config.precision)
-    clock = time.process_time if runtime.device.type == "cpu" else time.perf_counter
+
+    def clock() -> float:
+        if runtime.device.type == "cpu":
+            return time.process_time()
+        _wait(runtime.device)
+        return time.perf_counter()
+
     results: dict[str, Any] = {}
     for row in rows(config, runtime):
-        rates = []
-        for number in range(config.repeats + 1):
-            _wait(runtime.device)
-            began = clock()
-            row.step()
-            _wait(runtime.device)
-            if number:
-                rates.append(row.units_a_step / (clock() - began))
+        (seconds,) = in_turns({row.name: row.step}, config.repeats, clock=clock).values()
+        rates = [row.units_a_step / each for each in seconds]
         results[row.name] = {"unit": row.unit, "units": row.units, "units a second": summary(rates)}
         print(f"{row.name}: {np.mean(rates):.2f} {row.unit}s a second, {row.units:,} in the paper", flush=True)
     write_result(config.out, config=config, seed=config.seed, results=results)

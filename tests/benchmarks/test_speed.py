@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import yaml
 
-from benchmarks import clevr_speed, simple_cnaps_speed
+from benchmarks import clevr_speed, episode_speed, simple_cnaps_speed
 from fewshot_film.config import BackboneConfig, SimpleCNAPSConfig
 from fewshot_film.learners import SimpleCNAPS
 from tests.clevr.models import SMALL as SMALL_REASONER
@@ -97,3 +97,13 @@ def test_questions_per_second_are_counted(tmp_path: Path, capsys):
     clevr_speed.questions(clevr_speed.QuestionSpeedConfig(scenes=2, repeats=2, out=out))
     assert json.loads(out.read_text())["results"]["questions_per_second"]["count"] == 2
     assert "20 questions in" in capsys.readouterr().out
+
+
+def test_episodes_are_counted_with_and_without_the_cache(tmp_path: Path, capsys):
+    out = tmp_path / "speed.json"
+    settings = {"source": "textures", "image_size": 8, "rounds": 2, "seconds": 0.0, "query": 1, "out": out}
+    episode_speed.throughput(episode_speed.ThroughputConfig(**settings))
+    found = json.loads(out.read_text())["results"]
+    for way, shot in ((5, 1), (5, 5), (20, 5)):
+        for how in ("indices", "with cache", "without cache"):
+            assert found[f"{way}-way {shot}-shot, {how}"]["count"] == 2
