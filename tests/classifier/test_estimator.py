@@ -15,12 +15,18 @@ from sklearn.utils.validation import check_is_fitted
 
 import fewshot_film
 from fewshot_film.classifier import FewShotClassifier, NotFittedError
+from fewshot_film.classifier.adapting import Adapter
 from fewshot_film.config.learners import PrototypesConfig
 from fewshot_film.learners import Learner, build_learner, fit_mahalanobis
 from tests.classifier.small import film_learner, fitted, pictures_and_labels, prototypes
 from tests.learners.small import SMALL, small_learner
 
 LEARNERS = {"film": film_learner, "frozen": lambda: small_learner(adaptation="none").eval(), "prototypes": prototypes}
+
+
+def as_floats(images):
+    """``(N, H, W, C)`` uint8 as a learner takes them."""
+    return torch.from_numpy(images).movedim(-1, 1).float() / 255
 
 
 def test_the_package_offers_it_by_name():
@@ -34,10 +40,10 @@ def test_answers_are_those_of_the_learner(kind):
     """Folding, chunks and double precision change nothing but the last digits."""
     learner = LEARNERS[kind]()
     classifier, images, _ = fitted(learner)
-    support = torch.from_numpy(pictures_and_labels()[0][::2]).movedim(-1, 1).float() / 255
-    queries = torch.from_numpy(images).movedim(-1, 1).float() / 255
+    support, labels = (part[::2] for part in pictures_and_labels())
+    columns = torch.from_numpy(np.unique(labels, return_inverse=True)[1])
     with torch.no_grad():
-        logits = learner.adapt(support, classifier._fitted.labels)(queries).double()
+        logits = learner.adapt(as_floats(support), columns)(as_floats(images)).double()
     expected = (logits / classifier.temperature_).softmax(1).numpy()
     np.testing.assert_allclose(classifier.predict_proba(images), expected, atol=2e-3)
     assert (classifier.predict(images) == classifier.classes_[logits.argmax(1).numpy()]).all()
@@ -45,14 +51,13 @@ def test_answers_are_those_of_the_learner(kind):
 
 def test_film_acts():
     """The helper's generator does change the features, so that the test above says something of FiLM."""
-    classifier, _, _ = fitted(film_learner())
-    gammas = [gamma for gamma, _ in classifier._fitted.modulations.values()]
-    assert max(float((gamma - 1).abs().max()) for gamma in gammas) > 0.05
+    images, _ = pictures_and_labels()
+    gammas = [gamma for gamma, _ in film_learner().modulations(as_floats(images)).values()]
+    assert max(float((gamma.detach() - 1).abs().max()) for gamma in gammas) > 0.05
 
 
 def test_no_normalisation_is_left_in_the_adapted_network():
-    classifier, _, _ = fitted(film_learner())
-    kinds = {type(module).__name__ for module in classifier._fitted.network.modules()}
+    kinds = {type(module).__name__ for module in Adapter(film_learner()).network({}).modules()}
     assert "Conv2d" in kinds
     assert "BatchNorm2d" not in kinds
 
@@ -77,12 +82,14 @@ def test_it_learns():
 
 
 def test_distances_are_mahalanobis_distances_of_the_features():
-    classifier, images, _ = fitted(prototypes())
-    state = classifier._fitted
-    expected = fit_mahalanobis(state.features.double(), state.labels).distances(
-        state.network(torch.from_numpy(images).movedim(-1, 1).float() / 255).double()
-    )
-    np.testing.assert_allclose(classifier.distances(images), expected.numpy(), rtol=1e-4, atol=1e-6)
+    learner = prototypes()
+    classifier, queries, _ = fitted(learner)
+    support, labels = (part[::2] for part in pictures_and_labels())
+    columns = torch.from_numpy(np.unique(labels, return_inverse=True)[1])
+    with torch.no_grad():
+        features, found = (learner.backbone(as_floats(images)).double() for images in (support, queries))
+    expected = fit_mahalanobis(features, columns).distances(found)
+    np.testing.assert_allclose(classifier.distances(queries), expected.numpy(), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", LEARNERS)

@@ -55,7 +55,7 @@ def test_what_the_file_says_of_itself(exported):
 
 
 def test_film_is_gone_and_the_network_plain(exported):
-    classifier, _, path = exported
+    _, _, path = exported
     model = onnx.load(path)
     onnx.checker.check_model(model)
     kinds = {node.op_type for node in model.graph.node}
@@ -63,7 +63,7 @@ def test_film_is_gone_and_the_network_plain(exported):
     assert "BatchNormalization" not in kinds
     assert [entry.version for entry in model.opset_import if entry.domain == ""] == [20]
     weights = sum(np.prod(tensor.dims) for tensor in model.graph.initializer)
-    backbone = sum(value.numel() for value in classifier._fitted.network.parameters())
+    backbone = sum(value.numel() for value in film_learner().backbone.parameters())
     assert weights < 1.5 * backbone
 
 

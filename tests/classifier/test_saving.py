@@ -11,9 +11,9 @@ import pytest
 from huggingface_hub.errors import RepositoryNotFoundError
 
 from fewshot_film.classifier import FewShotClassifier, ModelNotFoundError, pretrained, shipped_models
-from fewshot_film.classifier.pretrained import load_pretrained
 from fewshot_film.learners import save_learner
 from fewshot_film.run.errors import SavedModelError
+from fewshot_film.run.saved_model import load_model, save_model
 from tests.classifier.small import film_learner, fitted, pictures_and_labels, prototypes
 
 
@@ -56,12 +56,11 @@ def test_a_label_that_no_file_can_hold(tmp_path: Path):
 def test_a_part_is_missing(tmp_path: Path):
     classifier, _, _ = fitted()
     classifier.save_pretrained(tmp_path / "mine")
-    saved = load_pretrained(tmp_path / "mine").fitted
+    saved = load_model(tmp_path / "mine")
     del saved.weights["support.features"]
-    from fewshot_film.classifier.fitted import load_fitted
-
+    save_model(tmp_path / "mine", saved.weights, saved.config, "")
     with pytest.raises(SavedModelError, match=r"lacks 'support.features' of a fitted classifier; save it again"):
-        load_fitted(saved, classifier._load(), "pad")
+        FewShotClassifier.from_pretrained(tmp_path / "mine", device="cpu")
 
 
 def test_a_learners_folder_starts_without_classes_and_knows_its_temperatures(tmp_path: Path):

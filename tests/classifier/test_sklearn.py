@@ -14,7 +14,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 from fewshot_film.classifier import FewShotClassifier
@@ -45,17 +45,10 @@ class RowsAsImages(FewShotClassifier, BaseEstimator):
     All it adds is what belongs to tables alone: their validation, with the number and names of their columns.
     """
 
-    def __init__(self, model=None, *, resize="stretch", temperature=1.0, device="cpu"):
-        super().__init__(model, resize=resize, temperature=temperature, device=device)
+    PARAMETERS = ("resize", "temperature", "device")
 
-    def _load(self):
-        if self.model is not None:
-            return super()._load()
-        self.model = PIXELS
-        try:
-            return super()._load()
-        finally:
-            self.model = None
+    def __init__(self, *, resize="stretch", temperature=1.0, device="cpu"):
+        super().__init__(PIXELS, resize=resize, temperature=temperature, device=device)
 
     def fit(self, X, y, sample_weight=None):
         if y is None:
@@ -68,12 +61,16 @@ class RowsAsImages(FewShotClassifier, BaseEstimator):
         return super().partial_fit(images, labels, classes, sample_weight)
 
     def answer(self, X, *, reject=None):
-        self._check_fitted()
+        check_is_fitted(self)
         return super().answer(self._images(X), reject=reject)
 
-    def _logits(self, X):
-        self._check_fitted()
-        return super()._logits(self._images(X))
+    def logits(self, X):
+        check_is_fitted(self)
+        return super().logits(self._images(X))
+
+    def predict_log_proba(self, X):
+        check_is_fitted(self)
+        return super().predict_log_proba(self._images(X))
 
     def score(self, X, y, sample_weight=None):
         return super().score(np.asarray(X), y, sample_weight)
