@@ -32,7 +32,7 @@ HERE = Path(__file__).resolve().parent
 STAGES = ("pretrain", "train")
 PLAIN: dict[str, tuple[str, ...]] = {"plain": ()}
 ROOTS_MIRRORED = "roots-mirrored"
-PHOTOGRAPHS = {**PLAIN, ROOTS_MIRRORED: ("--feature_power=0.5", "--mirror=true")}
+PHOTOGRAPHS = {**PLAIN, ROOTS_MIRRORED: ("--tukey_power=0.5", "--flip_tta=true")}
 """What can be made of the features of pictures that may be mirrored: names, and flags of ``fewshot-film evaluate``."""
 _FOLDERS = re.compile(r"""(?<![\w./:])/(?:[^/\s"']+/)+""")
 
@@ -153,7 +153,7 @@ class FolderConfig(ExperimentConfig):
     """Side that every image is resized to, pixels; 24 to 64 suit the network."""
     shots: tuple[int, ...] = (1, 5)
     """Numbers of support images per class that are evaluated."""
-    mirror: bool = True
+    flip_tta: bool = True
     """Try on the validation classes whether averaging over mirror images helps; false for images with writing."""
     settings: str = "cifar-fs"
     """Folder with pretrain.yaml and train.yaml: one of ``configs``, or any other by its path."""
@@ -172,7 +172,7 @@ def run_folder(config: FolderConfig) -> int:
     if config.split_seed is not None:
         source.append(f"--data.split_seed={config.split_seed}")
     network = (f"image_size={config.image_size}",)
-    features = PHOTOGRAPHS if config.mirror else PLAIN
+    features = PHOTOGRAPHS if config.flip_tta else PLAIN
     return Experiment(
         config.name, tuple(source), shots=config.shots, settings=config.settings, network=network, features=features
     ).run(config)

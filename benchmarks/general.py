@@ -152,7 +152,9 @@ def measure(config: GeneralConfig, learner: Learner) -> dict[str, Any]:
 def beside_plain(learner: Learner, images: ImageSet, shots: Sequence[int], episodes: int) -> dict[str, Any]:
     """A learner beside the same backbone and head with features as they are, and raw pixels; see `paired`."""
     settings = cast(SimpleCNAPSConfig, learner.config)
-    plain = SimpleCNAPS(replace(settings, adaptation="none", templates=(), whitening=0.0), learner.backbone).eval()
+    plain = SimpleCNAPS(
+        replace(settings, adaptation="none", templates=(), feature_scaling=0.0), learner.backbone
+    ).eval()
     return paired(images, {FILM: learner, PLAIN: plain, PIXELS: None}, shots, episodes)
 
 

@@ -212,10 +212,10 @@ class TrainConfig(Settings):
     applies to this part."""
     scene_weight: Annotated[float, at_least(0)] = 0.0
     """Weight of a loss by which the trunk learns to predict the positions of objects from the scene files; 0: none."""
-    referent_weight: Annotated[float, at_least(0)] = 0.0
+    trace_weight: Annotated[float, at_least(0)] = 0.0
     """Weight of a loss by which the blocks learn to mark the objects that a question is about, step by step, using the
     programs and the scene files; 0: none."""
-    outline_weight: Annotated[float, at_least(0)] = 0.0
+    program_weight: Annotated[float, at_least(0)] = 0.0
     """Weight of a loss by which the question embedding learns to predict which relation each step of the program
     follows and what it filters by; 0: none."""
     unknown_words: Annotated[float, Range(lambda share: 0 <= share < 1, "a share from 0 to below 1")] = 0.0

@@ -67,7 +67,7 @@ LOOP = "--loop.log_every=5 --loop.validate_every=10 --loop.checkpoint_seconds=0"
 REASONER = (
     "--model.width=32 --model.height=24 --model.trunk_maps=[6] --model.maps=8 --model.word_dim=6 --model.hidden_dim=16 "
     "--model.classifier_maps=12 --model.classifier_dim=10 --model.blocks=2 --data.pictures=2 --data.questions=2 "
-    "--scene_weight=0.5 --referent_weight=1 --augmentation.noise=2 --unknown_words=0.1 --loop.patience=null"
+    "--scene_weight=0.5 --trace_weight=1 --augmentation.noise=2 --unknown_words=0.1 --loop.patience=null"
 )
 EXTRACTOR = "--extractor.backbone=resnet18 --extractor.weights=random --extractor.size=64"
 WORLD = "--width=32 --height=24 --questions_per_scene=4 --chunk=2"

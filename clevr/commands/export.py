@@ -46,8 +46,8 @@ def run(config: ExportConfig) -> None:
     module = ReasonerTraining(
         FiLMReasoner(settings.model),
         settings.scene_weight,
-        settings.referent_weight,
-        settings.outline_weight,
+        settings.trace_weight,
+        settings.program_weight,
         has_seen=settings.seeing is not None,
     )
     put_weights(module, checkpoint.module, path)

@@ -58,8 +58,8 @@ def run(config: TrainConfig) -> None:
         module = ReasonerTraining(
             reasoner,
             config.scene_weight,
-            config.referent_weight,
-            config.outline_weight,
+            config.trace_weight,
+            config.program_weight,
             config.frozen,
             has_seen=has_seen,
         )
@@ -105,7 +105,7 @@ def _reasoner(config: TrainConfig) -> FiLMReasoner:
 
 
 def _reads_scenes(config: TrainConfig) -> bool:
-    weights = (config.scene_weight, config.referent_weight, config.outline_weight)
+    weights = (config.scene_weight, config.trace_weight, config.program_weight)
     return config.data.fresh or config.seeing is not None or any(weights)
 
 

@@ -37,10 +37,10 @@ def _of_losses(config: TrainConfig) -> Iterator[tuple[str, str]]:
         yield "scene_weight", "it teaches the trunk, which is frozen"
     if config.seeing is not None and "trunk" in config.frozen:
         yield "frozen: [trunk]", "seeing trains the trunk"
-    if config.referent_weight and config.data.humans:
-        yield "referent_weight", "questions of CLEVR-Humans have no programs"
-    if config.outline_weight and config.data.humans:
-        yield "outline_weight", "questions of CLEVR-Humans have no programs"
+    if config.trace_weight and config.data.humans:
+        yield "trace_weight", "questions of CLEVR-Humans have no programs"
+    if config.program_weight and config.data.humans:
+        yield "program_weight", "questions of CLEVR-Humans have no programs"
 
 
 def _of_network(model: ReasonerConfig) -> Iterator[tuple[str, str]]:

@@ -210,8 +210,8 @@ class ReasonerTraining(nn.Module):
     Args:
         reasoner: the network.
         scene_weight: weight of the trunk's own loss; 0: none.
-        referent_weight: weight of the blocks' own loss; 0: none.
-        outline_weight: weight of the question encoder's own loss; 0: none.
+        trace_weight: weight of the blocks' own loss; 0: none.
+        program_weight: weight of the question encoder's own loss; 0: none.
         frozen: parts of the network that do not learn.
         has_seen: the batches hold what :meth:`FiLMReasoner.see` made of the pictures; trunk and positions are frozen.
     """
@@ -220,8 +220,8 @@ class ReasonerTraining(nn.Module):
         self,
         reasoner: FiLMReasoner,
         scene_weight: float = 0.0,
-        referent_weight: float = 0.0,
-        outline_weight: float = 0.0,
+        trace_weight: float = 0.0,
+        program_weight: float = 0.0,
         frozen: Sequence[str] = (),
         *,
         has_seen: bool = False,
@@ -236,13 +236,13 @@ class ReasonerTraining(nn.Module):
         self.reasoner = reasoner
         self.weights = {
             "scene_loss": scene_weight,
-            "referent_loss": referent_weight,
-            "outline_loss": outline_weight,
+            "referent_loss": trace_weight,
+            "outline_loss": program_weight,
         }
         config = reasoner.config
         self.scene_head = SceneHead(config.maps) if scene_weight and not has_seen else None
-        self.referent_head = ReferentHead(config.maps, config.blocks) if referent_weight else None
-        self.outline_head = OutlineHead(config.hidden_dim) if outline_weight else None
+        self.referent_head = ReferentHead(config.maps, config.blocks) if trace_weight else None
+        self.outline_head = OutlineHead(config.hidden_dim) if program_weight else None
 
     def train(self, mode: bool = True) -> ReasonerTraining:
         """Training or evaluation mode; frozen parts stay in evaluation mode."""

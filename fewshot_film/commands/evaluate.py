@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 def run(config: EvaluateConfig) -> None:
     """Evaluate, print the table, and write all values where asked to."""
     learner = load_learner(config.model)
-    learner.backbone.set_features(config.feature_power, config.mirror)
+    learner.backbone.set_features(config.tukey_power, config.flip_tta)
     device = choose_device(config.device)
     learner.to(device)
     images = open_images(config.data, config.split, learner.config.backbone)

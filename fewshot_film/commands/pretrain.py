@@ -35,7 +35,7 @@ def run(config: PretrainConfig) -> None:
             len(train_images.class_names),
             config.classifier,
             config.label_smoothing,
-            config.quarter_turns,
+            config.rotation_ssl,
         )
     result = train(
         module,

@@ -58,7 +58,7 @@ class PretrainConfig(Settings):
     """Classifier over the training classes, discarded afterwards; ``linear`` is the paper's."""
     label_smoothing: Annotated[float, between(0, 1, "a share from 0 to 1")] = 0.0
     """Label smoothing: share of the target that is spread over all classes."""
-    quarter_turns: bool = False
+    rotation_ssl: bool = False
     """Rotate the images by quarter turns and make each rotation of a class a class of its own: the features then
     distinguish more than the training classes require, which helps with new classes."""
     validation: ValidationConfig = field(default_factory=ValidationConfig)
@@ -121,10 +121,10 @@ class EvaluateConfig(OnDevice):
     """Replay all episodes of this file instead of sampling new ones."""
     save_episodes: str = ""
     """Save the episodes to this file, for use with --episode_list."""
-    feature_power: Annotated[float | None, above(0, "a finite number above 0")] = None
-    """Exponent applied to each feature's magnitude, see ``backbone.feature_power``; None: as the model was trained."""
-    mirror: bool | None = None
-    """Whether to average features over mirror images, see ``backbone.mirror``; None: as the model was trained."""
+    tukey_power: Annotated[float | None, above(0, "a finite number above 0")] = None
+    """Exponent applied to each feature's magnitude, see ``backbone.tukey_power``; None: as the model was trained."""
+    flip_tta: bool | None = None
+    """Whether to average features over mirror images, see ``backbone.flip_tta``; None: as the model was trained."""
     processes: Annotated[int, at_least(0)] = 0
     """Number of processes; 0: one per core. The results do not depend on it."""
     out: str = ""

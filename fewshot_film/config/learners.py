@@ -36,13 +36,13 @@ class BackboneConfig(Settings, group="backbone"):
     weights: str = ""
     """Initial weights: a file or folder written by ``pretrain``, or a torchvision name such as ``IMAGENET1K_V1``;
     empty: random."""
-    feature_lengths: Annotated[tuple[float, ...], at_least(0, "finite numbers of at least 0")] = (0.0,)
+    feature_norms: Annotated[tuple[float, ...], at_least(0, "finite numbers of at least 0")] = (0.0,)
     """Features are the spatial means of the last stages, concatenated; one number per stage, the norm to which its
     means are scaled, or 0 to leave them unscaled. ``(4,)`` suits a backbone trained with a cosine classifier; ``(2, 3,
     4)`` adds earlier stages, which represent colours and simple shapes."""
-    feature_power: Annotated[float, above(0, "a finite number above 0")] = 1.0
+    tukey_power: Annotated[float, above(0, "a finite number above 0")] = 1.0
     """Exponent applied to each feature's magnitude before scaling; 0.5 removes long tails."""
-    mirror: bool = False
+    flip_tta: bool = False
     """After training, average the features of each image and its mirror image, at twice the cost. Not for letters."""
 
     def __post_init__(self) -> None:
@@ -73,7 +73,7 @@ class FilmConfig(LearnerConfig):
     of learned values, one set per source; ``none``: unmodified features."""
     templates: tuple[str, ...] = ()
     """With ``templates``, names of the sources that have a set of values; empty: the training sources."""
-    whitening: Annotated[float, between(0, 1)] = 0.0
+    feature_scaling: Annotated[float, between(0, 1)] = 0.0
     """With ``templates``, for images unlike all sources: each feature is divided by its standard deviation over the
     support set raised to this power; 0 leaves features unmodified, 1 gives all the same standard deviation. Needs
     ``feature_norms.*`` among the sites."""
@@ -85,7 +85,7 @@ class FilmConfig(LearnerConfig):
     """Number of convolution blocks in the set encoder, each halving the resolution; use 4 for 28 x 28 images."""
     penalty: Annotated[float, at_least(0)] = 0.001
     """Weight of the sum of r squared in the loss; with templates, of their squared distance from the identity."""
-    film_spread: Annotated[float, at_least(0)] = 0.001
+    init_std: Annotated[float, at_least(0)] = 0.001
     """Initial standard deviation of r: how far from the identity FiLM starts. The paper's value suits 100,000 tasks;
     with 0.1, FiLM differs between tasks from the first step."""
     train_backbone: bool = False
@@ -95,7 +95,7 @@ class FilmConfig(LearnerConfig):
         super().__post_init__()
         if self.adaptation != "templates":
             self._expect("templates", not self.templates, f"none with adaptation {self.adaptation}")
-            self._expect("whitening", not self.whitening, f"0 with adaptation {self.adaptation}")
+            self._expect("feature_scaling", not self.feature_scaling, f"0 with adaptation {self.adaptation}")
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class GradientConfig(LearnerConfig):
     """Gradient steps on the support set in meta-training."""
     test_steps: Annotated[int, at_least(0)] = 0
     """Gradient steps in validation and at test time; 0: as many as in training."""
-    inner_rate: Annotated[float, above(0)] = 0.1
+    inner_lr: Annotated[float, above(0)] = 0.1
     """Learning rate of the inner loop."""
     first_order: bool = False
     """First-order approximation: ignore second derivatives, which saves time and memory."""
@@ -189,7 +189,7 @@ class MAMLConfig(InnerConfig):
 
 @dataclass(frozen=True)
 class MetaSGDConfig(InnerConfig):
-    """Meta-SGD: MAML with a learned learning rate per weight, initially ``inner_rate``."""
+    """Meta-SGD: MAML with a learned learning rate per weight, initially ``inner_lr``."""
 
     method: Literal["meta-sgd"] = "meta-sgd"
     """Name of the method."""
@@ -295,7 +295,7 @@ class FineTuningConfig(LearnerConfig):
     """Name of the method."""
     head: Literal["linear", "cosine"] = "linear"
     """``linear`` is Baseline, ``cosine`` is Baseline++."""
-    passes: Annotated[int, at_least(0)] = 100
+    epochs: Annotated[int, at_least(0)] = 100
     """Number of epochs over the support set."""
     batch_size: Annotated[int, at_least(1)] = 4
     """Images per step."""

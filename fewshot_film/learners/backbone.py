@@ -91,10 +91,10 @@ class Backbone(nn.Module):
         stem: modules before the first stage, by name, in order.
         stages: the stages, by name, in order.
         stage_widths: channels of each.
-        feature_lengths: one number for each of the last stages that the features are joined from: the length that its
+        feature_norms: one number for each of the last stages that the features are joined from: the length that its
             part is scaled to; 0 leaves it as it is. The sites there are called ``feature_norms.STAGE``.
-        feature_power: what the size of every feature is raised to before that.
-        mirror: average over an image and its mirror image, but not while training.
+        tukey_power: what the size of every feature is raised to before that.
+        flip_tta: average over an image and its mirror image, but not while training.
 
     Raises:
         ConfigError: there are more lengths than stages.
@@ -106,14 +106,14 @@ class Backbone(nn.Module):
         stem: Mapping[str, nn.Module],
         stages: Mapping[str, nn.Module],
         stage_widths: Sequence[int],
-        feature_lengths: Sequence[float] = (0.0,),
-        feature_power: float = 1.0,
-        mirror: bool = False,
+        feature_norms: Sequence[float] = (0.0,),
+        tukey_power: float = 1.0,
+        flip_tta: bool = False,
     ) -> None:
         super().__init__()
-        if len(feature_lengths) > len(stages):
+        if len(feature_norms) > len(stages):
             raise ConfigError(
-                f"backbone.feature_lengths is {list(feature_lengths)}; expected at most {len(stages)}, one for each "
+                f"backbone.feature_norms is {list(feature_norms)}; expected at most {len(stages)}, one for each "
                 "stage of this network"
             )
         self.channels = channels
@@ -123,12 +123,12 @@ class Backbone(nn.Module):
             self.add_module(name, module)
         self._stem_names = tuple(stem)
         self.stage_names = tuple(stages)
-        lengths = dict(zip([*stages][-len(feature_lengths) :], feature_lengths, strict=True))
+        lengths = dict(zip([*stages][-len(feature_norms) :], feature_norms, strict=True))
         widths = {name: width for name, width in zip(stages, stage_widths, strict=True) if name in lengths}
         self.feature_norms = nn.ModuleDict(
-            {name: L2Norm(width, lengths[name], feature_power) for name, width in widths.items()}
+            {name: L2Norm(width, lengths[name], tukey_power) for name, width in widths.items()}
         )
-        self.mirror = mirror
+        self.flip_tta = flip_tta
         self.feature_dim = sum(widths.values())
 
     @property
@@ -140,13 +140,13 @@ class Backbone(nn.Module):
         """What comes before the first stage, in order, normalisation of the images first."""
         return [self.normalize, *(self.get_submodule(name) for name in self._stem_names)]
 
-    def set_features(self, power: float | None = None, mirror: bool | None = None) -> None:
+    def set_features(self, power: float | None = None, flip_tta: bool | None = None) -> None:
         """Change what is made of the maps, which needs no other weights; None leaves it."""
         if power is not None:
             for norm in self.feature_norms.values():
                 cast(L2Norm, norm).power = power
-        if mirror is not None:
-            self.mirror = mirror
+        if flip_tta is not None:
+            self.flip_tta = flip_tta
 
     def inject(self, sites: Iterable[str]) -> FiLMedNetwork:
         """This network with FiLM after the normalisation layers that names or patterns name.
@@ -189,7 +189,7 @@ class Backbone(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Features ``(B, feature_dim)`` of images ``(B, C, H, W)`` in [0, 1]: maps of the last stages, averaged."""
         averages = self._averages(x)
-        if self.mirror and not self.training:
+        if self.flip_tta and not self.training:
             averages = [(one + other) / 2 for one, other in zip(averages, self._averages(x.flip(-1)), strict=True)]
         features = [norm(average) for norm, average in zip(self.feature_norms.values(), averages, strict=True)]
         return torch.cat(features, 1) if len(features) > 1 else features[0]

@@ -104,13 +104,13 @@ class FilmFeatures(Learner):
             in_bounds = partial(in_chunks, chunk=self.gradient_chunk)
             run = StagedRun(self.filmed, segments, support_images, in_bounds)
             return cast(Modulations, self.generator(code, run))
-        if self.config.whitening:
+        if self.config.feature_scaling:
             return cast(Modulations, self.generator(code, self._feature_scaling(support_images)))
         return cast(Modulations, self.generator(code))
 
     def _feature_scaling(self, support_images: Tensor) -> Modulations:
         """Values that even out the joined features by what the support set shows of them, and change nothing else."""
-        scales = feature_scales(self.features(support_images, None), self.config.whitening)
+        scales = feature_scales(self.features(support_images, None), self.config.feature_scaling)
         values = self.filmed.sites.identity(device=scales.device, dtype=scales.dtype)
         names = self.backbone.feature_sites
         for name, gamma in zip(names, scales.split([values[name].gamma.shape[1] for name in names]), strict=True):
@@ -235,15 +235,15 @@ class FilmLearner(FilmFeatures):
 
 
 def _generator(config: FilmConfig, backbone: Backbone, filmed: FiLMedNetwork) -> Generator:
-    settings: dict[str, float] = {"penalty_weight": config.penalty, "regulariser_std": config.film_spread}
+    settings: dict[str, float] = {"penalty_weight": config.penalty, "regulariser_std": config.init_std}
     if config.adaptation == "templates":
         if not config.templates:
             raise ConfigError("learner.templates is empty; expected the names of the sources that each have a template")
         without = set(backbone.feature_sites) - set(filmed.sites.names)
-        if config.whitening and without:
+        if config.feature_scaling and without:
             raise ConfigError(
-                f"learner.whitening is {config.whitening}, which needs FiLM at {', '.join(sorted(without))}; "
-                "expected feature_norms.* among learner.sites, or 0"
+                f"learner.feature_scaling is {config.feature_scaling}, which needs FiLM at "
+                f"{', '.join(sorted(without))}; expected feature_norms.* among learner.sites, or 0"
             )
         return TemplateGenerator(config.code_dim, filmed.sites, len(config.templates), config.penalty)
     if config.adaptation == "film":

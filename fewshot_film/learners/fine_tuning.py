@@ -49,7 +49,7 @@ class FineTuning(FrozenLearner):
             trained, config.learning_rate, momentum=0.9, dampening=0.9, weight_decay=config.weight_decay
         )
         generator = torch.Generator().manual_seed(config.seed)
-        for _ in range(config.passes):
+        for _ in range(config.epochs):
             order = torch.randperm(len(features), generator=generator).to(features.device)
             for batch in order.split(config.batch_size):
                 loss = F.cross_entropy(self.logits(features[batch], weight, bias), members[batch])

@@ -230,7 +230,7 @@ class MAML(GradientLearner):
 
     def algorithm(self, start: FastNetwork, first_order: bool) -> Any:
         """What of learn2learn takes the steps."""
-        return learn2learn().algorithms.MAML(start, lr=self.config.inner_rate, first_order=first_order)
+        return learn2learn().algorithms.MAML(start, lr=self.config.inner_lr, first_order=first_order)
 
 
 class FastNetwork(nn.Module):
@@ -295,7 +295,7 @@ class ANIL(GradientLearner):
         else:
             with freeze_statistics(body):
                 features = body(images)
-        algorithm = library.algorithms.MAML(head, lr=self.config.inner_rate, first_order=inner.needs_first_order)
+        algorithm = library.algorithms.MAML(head, lr=self.config.inner_lr, first_order=inner.needs_first_order)
         adapted = inner(algorithm, features, targets)
         return lambda queries: adapted(body(queries))
 
@@ -303,7 +303,7 @@ class ANIL(GradientLearner):
 class MetaSGD(MAML):
     """MAML whose step sizes are learned too, one for every weight.
 
-    They start at ``inner_rate``; a head that starts at zero shares its rates among the classes.
+    They start at ``inner_lr``; a head that starts at zero shares its rates among the classes.
 
     Source:
         Li et al., "Meta-SGD: Learning to Learn Quickly for Few-Shot Learning", 2017, https://arxiv.org/abs/1707.09835
@@ -315,7 +315,7 @@ class MetaSGD(MAML):
         """See :meth:`Learner.build`."""
         super().build()
         changed = self.start(self.backbone, self.start_of_head(self.config.way or 1)).parameters()
-        self.rates = nn.ParameterList(torch.full_like(each.detach(), self.config.inner_rate) for each in changed)
+        self.rates = nn.ParameterList(torch.full_like(each.detach(), self.config.inner_lr) for each in changed)
 
     def algorithm(self, start: FastNetwork, first_order: bool) -> Any:
         """See :meth:`MAML.algorithm`."""

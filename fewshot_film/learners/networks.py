@@ -90,7 +90,7 @@ def _torchvision_network(config: BackboneConfig) -> Backbone:
 
 def _features(config: BackboneConfig) -> tuple[tuple[float, ...], float, bool]:
     """What is made of the stages' maps: the last arguments of every backbone."""
-    return config.feature_lengths, config.feature_power, config.mirror
+    return config.feature_norms, config.tukey_power, config.flip_tta
 
 
 def _read_weights(config: BackboneConfig, backbone: Backbone) -> dict[str, Tensor]:

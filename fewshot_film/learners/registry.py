@@ -141,7 +141,7 @@ def _outline(learner: Learner) -> dict[str, str]:
     """Every module's kind and settings, by name."""
     return {
         name: f"{type(module).__module__}.{type(module).__qualname__}({module.extra_repr()})"
-        + ("" if not isinstance(module, Backbone) else f" mirror={module.mirror}")
+        + ("" if not isinstance(module, Backbone) else f" flip_tta={module.flip_tta}")
         for name, module in learner.named_modules()
     }
 

@@ -43,7 +43,7 @@ class Pretraining(nn.Module):
         num_classes: training classes.
         classifier: ``cosine`` gives features that compare by angle as well; ``linear`` is the paper's.
         label_smoothing: share of the target that is spread over all classes.
-        quarter_turns: turn a quarter of each batch by 90, 180 and 270 degrees each, and tell the turns apart too.
+        rotation_ssl: turn a quarter of each batch by 90, 180 and 270 degrees each, and tell the turns apart too.
 
     Source:
         Lee et al., "Self-supervised Label Augmentation via Input Transformations", ICML 2020, section 2.2,
@@ -56,13 +56,13 @@ class Pretraining(nn.Module):
         num_classes: int,
         classifier: Classifier = "cosine",
         label_smoothing: float = 0.0,
-        quarter_turns: bool = False,
+        rotation_ssl: bool = False,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         kind = CosineClassifier if classifier == "cosine" else nn.Linear
         self.num_classes = num_classes
-        self.turns = 4 if quarter_turns else 1
+        self.turns = 4 if rotation_ssl else 1
         self.classifier = kind(backbone.feature_dim, self.turns * num_classes)
         self.label_smoothing = label_smoothing
 

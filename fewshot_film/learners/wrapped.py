@@ -25,9 +25,9 @@ class WrappedBackbone(Backbone):
         network: normalised pictures ``(B, C, H, W)`` to features ``(B, D)`` or ``(B, D, *)``, without a classifier.
         channels: colour channels of the pictures.
         image_size: side of the picture with which the width D is found out.
-        feature_lengths: one number, the length that the features are scaled to; 0 leaves them as they are.
-        feature_power: see :class:`Backbone`.
-        mirror: see :class:`Backbone`.
+        feature_norms: one number, the length that the features are scaled to; 0 leaves them as they are.
+        tukey_power: see :class:`Backbone`.
+        flip_tta: see :class:`Backbone`.
 
     Raises:
         ValueError: the network returns something else.
@@ -45,12 +45,12 @@ class WrappedBackbone(Backbone):
         network: nn.Module,
         channels: int = 3,
         image_size: int = 84,
-        feature_lengths: Sequence[float] = (0.0,),
-        feature_power: float = 1.0,
-        mirror: bool = False,
+        feature_norms: Sequence[float] = (0.0,),
+        tukey_power: float = 1.0,
+        flip_tta: bool = False,
     ) -> None:
         width = _width(network, channels, image_size)
-        super().__init__(channels, {}, {"network": network}, [width], feature_lengths, feature_power, mirror)
+        super().__init__(channels, {}, {"network": network}, [width], feature_norms, tukey_power, flip_tta)
 
     def inject(self, sites: Iterable[str]) -> FiLMedNetwork:
         """See :meth:`Backbone.inject`; names and patterns are those of the network itself, or ``feature_norms.*``."""

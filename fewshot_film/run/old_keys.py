@@ -32,13 +32,25 @@ class OldKey:
 
 
 OLD_KEYS: tuple[OldKey, ...] = (
+    OldKey("fewshot_film.BackboneConfig", "feature_lengths", "feature_norms", "0.2"),
+    OldKey("fewshot_film.BackboneConfig", "feature_power", "tukey_power", "0.2"),
+    OldKey("fewshot_film.BackboneConfig", "mirror", "flip_tta", "0.2"),
     OldKey("fewshot_film.CalibrateConfig", "test_split", "", "0.2", only="test"),
+    OldKey("fewshot_film.EvaluateConfig", "feature_power", "tukey_power", "0.2"),
+    OldKey("fewshot_film.EvaluateConfig", "mirror", "flip_tta", "0.2"),
     OldKey("fewshot_film.FiTConfig", "task_size", "", "0.2", only=100),
+    OldKey("fewshot_film.FilmConfig", "film_spread", "init_std", "0.2"),
+    OldKey("fewshot_film.FilmConfig", "whitening", "feature_scaling", "0.2"),
+    OldKey("fewshot_film.FineTuningConfig", "passes", "epochs", "0.2"),
+    OldKey("fewshot_film.GradientConfig", "inner_rate", "inner_lr", "0.2"),
+    OldKey("fewshot_film.PretrainConfig", "quarter_turns", "rotation_ssl", "0.2"),
     OldKey("fewshot_film.TransductiveCNAPSConfig", "min_refinements", "", "0.2", only=2),
     OldKey("clevr.AugmentationConfig", "gamma", "brightness", "0.2"),
     OldKey("clevr.EvaluateConfig", "common_data", "", "0.2", only=None),
     OldKey("clevr.ReasonerConfig", "dilations", "", "0.2", only=()),
     OldKey("clevr.TrainConfig", "effects", "augmentation", "0.2"),
+    OldKey("clevr.TrainConfig", "outline_weight", "program_weight", "0.2"),
+    OldKey("clevr.TrainConfig", "referent_weight", "trace_weight", "0.2"),
 )
 """Every key that was renamed or dropped. An entry is never removed: saved models keep their keys for good."""
 

@@ -107,7 +107,7 @@ def test_validation_classes_choose_the_features_of_each_model(tmp_path: Path):
         stage = Path(model).parent.name
         (out,) = [Path(flag.removeprefix("--out=")) for flag in flags if flag.startswith("--out=")]
         assert f"--split={out.stem.partition('-')[0]}" in flags
-        changed = {"--feature_power=0.5", "--mirror=true"} <= set(flags)
+        changed = {"--tukey_power=0.5", "--flip_tta=true"} <= set(flags)
         evaluated.append((stage, out.name, changed))
         mean = 0.5 + 0.1 * (changed == (better[stage] == "roots-mirrored"))
         row = {"mean": mean, "values": [mean]}

@@ -89,7 +89,9 @@ def test_pairs_and_their_table():
 
 
 def test_the_plain_one_beside_a_learner_with_templates_has_its_backbone_and_no_film():
-    learner = small_learner(adaptation="templates", templates=("a",), whitening=1.0, sites=("feature_norms.*",)).eval()
+    learner = small_learner(
+        adaptation="templates", templates=("a",), feature_scaling=1.0, sites=("feature_norms.*",)
+    ).eval()
     with torch.no_grad():
         learner.generator.blend.bias.copy_(torch.tensor([-100.0, 100.0]))  # of no source's kind: whitened
     images = noisy_classes(per_class=12, noise=120)

@@ -114,7 +114,7 @@ def test_evaluation_writes_every_value(runs: Path, tmp_path: Path, capsys):
 
 def test_features_can_be_made_otherwise_for_an_evaluation(runs: Path, tmp_path: Path):
     words = [f"--data.root={runs / 'pictures'}", "--data.source=folder", "--data.split_seed=0", "--shots=[1]"]
-    given = {"plain": [], "both": ["--feature_power=0.5", "--mirror=true"], "none": ["--feature_power=1"]}
+    given = {"plain": [], "both": ["--tukey_power=0.5", "--flip_tta=true"], "none": ["--tukey_power=1"]}
     values = {}
     for name, flags in given.items():
         for processes in (1, 2) if name == "both" else (1,):

@@ -44,7 +44,7 @@ REFUSED = {
         ("query", 0, "query is 0; expected at least 1"),
         ("episodes", 1, "episodes is 1; expected at least 2"),
         ("seed", -1, "seed is -1; expected at least 0"),
-        ("feature_power", 0.0, "feature_power is 0.0; expected a finite number above 0"),
+        ("tukey_power", 0.0, "tukey_power is 0.0; expected a finite number above 0"),
         ("processes", -1, "processes is -1; expected at least 0"),
     ],
     "fewshot_film.config.commands:ClassifyConfig": [
@@ -134,21 +134,21 @@ REFUSED = {
         ("stem_kernel", 0, "backbone.stem_kernel is 0; expected at least 1"),
         ("stem_stride", 0, "backbone.stem_stride is 0; expected at least 1"),
         ("image_size", 0, "backbone.image_size is 0; expected at least 1"),
-        ("feature_lengths", (-0.5,), "backbone.feature_lengths is [-0.5]; expected finite numbers of at least 0"),
-        ("feature_lengths", (1, INF), "backbone.feature_lengths is [1, inf]; expected finite numbers of at least 0"),
-        ("feature_lengths", (), "backbone.feature_lengths is []; expected finite numbers of at least 0"),
-        ("feature_power", 0.0, "backbone.feature_power is 0.0; expected a finite number above 0"),
+        ("feature_norms", (-0.5,), "backbone.feature_norms is [-0.5]; expected finite numbers of at least 0"),
+        ("feature_norms", (1, INF), "backbone.feature_norms is [1, inf]; expected finite numbers of at least 0"),
+        ("feature_norms", (), "backbone.feature_norms is []; expected finite numbers of at least 0"),
+        ("tukey_power", 0.0, "backbone.tukey_power is 0.0; expected a finite number above 0"),
     ],
     "fewshot_film.config.learners:LearnerConfig": [
         ("chunk", 0, "learner.chunk is 0; expected at least 1"),
     ],
     "fewshot_film.config.learners:FilmConfig": [
-        ("whitening", -0.5, "learner.whitening is -0.5; expected a number from 0 to 1"),
-        ("whitening", 1.5, "learner.whitening is 1.5; expected a number from 0 to 1"),
+        ("feature_scaling", -0.5, "learner.feature_scaling is -0.5; expected a number from 0 to 1"),
+        ("feature_scaling", 1.5, "learner.feature_scaling is 1.5; expected a number from 0 to 1"),
         ("code_dim", 0, "learner.code_dim is 0; expected at least 1"),
         ("set_encoder_layers", 0, "learner.set_encoder_layers is 0; expected at least 1"),
         ("penalty", -0.5, "learner.penalty is -0.5; expected at least 0"),
-        ("film_spread", -0.5, "learner.film_spread is -0.5; expected at least 0"),
+        ("init_std", -0.5, "learner.init_std is -0.5; expected at least 0"),
     ],
     "fewshot_film.config.learners:PrototypesConfig": [
         ("scale", 0.0, "learner.scale is 0.0; expected above 0"),
@@ -169,7 +169,7 @@ REFUSED = {
     "fewshot_film.config.learners:GradientConfig": [
         ("inner_steps", 0, "learner.inner_steps is 0; expected at least 1"),
         ("test_steps", -1, "learner.test_steps is -1; expected at least 0"),
-        ("inner_rate", 0.0, "learner.inner_rate is 0.0; expected above 0"),
+        ("inner_lr", 0.0, "learner.inner_lr is 0.0; expected above 0"),
         ("way", 1, "learner.way is 1; expected 0, or at least 2"),
     ],
     "fewshot_film.config.learners:FiTConfig": [
@@ -177,7 +177,7 @@ REFUSED = {
         ("learning_rate", 0.0, "learner.learning_rate is 0.0; expected above 0"),
     ],
     "fewshot_film.config.learners:FineTuningConfig": [
-        ("passes", -1, "learner.passes is -1; expected at least 0"),
+        ("epochs", -1, "learner.epochs is -1; expected at least 0"),
         ("batch_size", 0, "learner.batch_size is 0; expected at least 1"),
         ("learning_rate", 0.0, "learner.learning_rate is 0.0; expected above 0"),
         ("weight_decay", -0.5, "learner.weight_decay is -0.5; expected at least 0"),
@@ -244,8 +244,8 @@ REFUSED = {
     ],
     "clevr.config:TrainConfig": [
         ("scene_weight", -0.5, "scene_weight is -0.5; expected at least 0"),
-        ("referent_weight", -0.5, "referent_weight is -0.5; expected at least 0"),
-        ("outline_weight", -0.5, "outline_weight is -0.5; expected at least 0"),
+        ("trace_weight", -0.5, "trace_weight is -0.5; expected at least 0"),
+        ("program_weight", -0.5, "program_weight is -0.5; expected at least 0"),
         ("unknown_words", 1.0, "unknown_words is 1.0; expected a share from 0 to below 1"),
         ("validation_questions", 0, "validation_questions is 0; expected at least 1"),
     ],

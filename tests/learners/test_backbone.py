@@ -55,22 +55,20 @@ def test_images_are_normalised():
 def test_features_of_a_given_length_keep_their_direction():
     torch.manual_seed(0)
     plain = build_backbone(SMALL).eval()
-    scaled = build_backbone(replace(SMALL, feature_lengths=(4.0,))).eval()
+    scaled = build_backbone(replace(SMALL, feature_norms=(4.0,))).eval()
     scaled.load_state_dict(plain.state_dict())
     images = torch.rand(3, 1, 12, 12)
     with torch.no_grad():
         torch.testing.assert_close(scaled(images).norm(dim=1), torch.full((3,), 4.0))
         torch.testing.assert_close(F.normalize(scaled(images)), F.normalize(plain(images)))
-    with pytest.raises(
-        ConfigError, match=r"backbone.feature_lengths is \[-1.0\]; expected finite numbers of at least 0"
-    ):
-        BackboneConfig(feature_lengths=(-1.0,))
+    with pytest.raises(ConfigError, match=r"backbone.feature_norms is \[-1.0\]; expected finite numbers of at least 0"):
+        BackboneConfig(feature_norms=(-1.0,))
 
 
 def test_features_joined_from_the_last_stages_have_a_length_each():
     torch.manual_seed(0)
     config = replace(SMALL, blocks=(1, 1, 1))
-    plain, joined = build_backbone(config).eval(), build_backbone(replace(config, feature_lengths=(3, 0))).eval()
+    plain, joined = build_backbone(config).eval(), build_backbone(replace(config, feature_norms=(3, 0))).eval()
     joined.load_state_dict(plain.state_dict())
     images = torch.rand(2, 1, 12, 12)
     with torch.no_grad():
@@ -78,8 +76,8 @@ def test_features_joined_from_the_last_stages_have_a_length_each():
         expected = [3 * F.normalize(middle.mean((2, 3))), plain.layer3(middle).mean((2, 3))]
         torch.testing.assert_close(joined(images), torch.cat(expected, 1))
     assert (plain.feature_dim, joined.feature_dim) == (16, 8 + 16)
-    with pytest.raises(ConfigError, match=r"feature_lengths is \[1, 1, 1, 1\]; expected at most 3, one for each stage"):
-        build_backbone(replace(config, feature_lengths=(1, 1, 1, 1)))
+    with pytest.raises(ConfigError, match=r"feature_norms is \[1, 1, 1, 1\]; expected at most 3, one for each stage"):
+        build_backbone(replace(config, feature_norms=(1, 1, 1, 1)))
 
 
 def test_features_raised_to_a_power():
@@ -91,7 +89,7 @@ def test_features_raised_to_a_power():
     assert vectors.grad.isfinite().all()
     torch.manual_seed(0)
     plain = build_backbone(SMALL).eval()
-    raised = build_backbone(replace(SMALL, feature_power=0.5, feature_lengths=(4.0,))).eval()
+    raised = build_backbone(replace(SMALL, tukey_power=0.5, feature_norms=(4.0,))).eval()
     raised.load_state_dict(plain.state_dict())
     images = torch.rand(3, 1, 12, 12)
     with torch.no_grad():
@@ -100,7 +98,7 @@ def test_features_raised_to_a_power():
 
 def test_features_averaged_over_mirror_images():
     torch.manual_seed(0)
-    plain, mirrored = build_backbone(SMALL), build_backbone(replace(SMALL, mirror=True))
+    plain, mirrored = build_backbone(SMALL), build_backbone(replace(SMALL, flip_tta=True))
     mirrored.load_state_dict(plain.state_dict())
     images = torch.rand(3, 1, 12, 12)
     with torch.no_grad():
@@ -117,25 +115,25 @@ def test_features_averaged_over_mirror_images():
 def test_what_is_made_of_the_maps_can_be_changed_afterwards():
     torch.manual_seed(0)
     changed = build_backbone(SMALL).eval()
-    made = build_backbone(replace(SMALL, feature_power=0.5, mirror=True)).eval()
+    made = build_backbone(replace(SMALL, tukey_power=0.5, flip_tta=True)).eval()
     made.load_state_dict(changed.state_dict())
     images = torch.rand(3, 1, 12, 12)
     changed.set_features(power=0.5)
-    changed.set_features(mirror=True)
+    changed.set_features(flip_tta=True)
     with torch.no_grad():
         torch.testing.assert_close(changed(images), made(images))
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
 def test_widths_of_torchvision_s_stages(name):
-    backbone = build_backbone(BackboneConfig(name=name, feature_lengths=(1, 1, 1, 1))).eval()
+    backbone = build_backbone(BackboneConfig(name=name, feature_norms=(1, 1, 1, 1))).eval()
     with torch.no_grad():
         assert backbone(torch.rand(1, 3, 32, 32)).shape[1] == backbone.feature_dim
 
 
 def test_film_on_joined_features_is_a_metric_and_folds():
     torch.manual_seed(0)
-    backbone = build_backbone(replace(SMALL, feature_lengths=(2, 4))).eval()
+    backbone = build_backbone(replace(SMALL, feature_norms=(2, 4))).eval()
     filmed = backbone.inject(["layer2.*.bn2", "feature_norms.*"])
     assert [(site.name, site.stage) for site in filmed.sites] == [
         ("layer2.0.bn2", "layer2"),

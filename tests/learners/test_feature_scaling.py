@@ -19,14 +19,14 @@ from fewshot_film.run.errors import ConfigError
 from tests.learners.small import SMALL, small_learner
 
 SITES = ("layer*.*.bn[12]", "feature_norms.*")
-TWO_PARTS = dataclasses.replace(SMALL.backbone, feature_lengths=(2.0, 3.0))
+TWO_PARTS = dataclasses.replace(SMALL.backbone, feature_norms=(2.0, 3.0))
 IMAGES = torch.rand(6, 1, 16, 16, generator=torch.Generator().manual_seed(0))
 
 
-def learner(whitening: float = 0.5, sure_of: int | None = None) -> SimpleCNAPS:
+def learner(feature_scaling: float = 0.5, sure_of: int | None = None) -> SimpleCNAPS:
     """A learner with two templates; ``sure_of`` is the weight of the blend that is nearly 1, the last one of none."""
     made = small_learner(
-        adaptation="templates", templates=("a", "b"), whitening=whitening, sites=SITES, backbone=TWO_PARTS
+        adaptation="templates", templates=("a", "b"), feature_scaling=feature_scaling, sites=SITES, backbone=TWO_PARTS
     )
     with torch.no_grad():
         made.generator.templates.normal_(std=0.3)
@@ -91,7 +91,7 @@ def test_images_of_a_source_get_its_template_and_are_not_scaled():
 
 @torch.no_grad()
 def test_in_between_by_as_much_as_they_are_of_no_source():
-    made, without = learner(), learner(whitening=0.0)
+    made, without = learner(), learner(feature_scaling=0.0)
     code = made.encode(IMAGES)
     of_none = made.generator.scores(code).softmax(1)[0, -1]
     assert 0.01 < of_none < 0.99
@@ -107,17 +107,17 @@ def test_saved_and_loaded(tmp_path):
     made = learner()
     save_learner(tmp_path / "model", made, {}, "")
     loaded = load_learner(tmp_path / "model")
-    assert loaded.config.whitening == 0.5
+    assert loaded.config.feature_scaling == 0.5
     with torch.no_grad():
         torch.testing.assert_close(loaded.modulations(IMAGES), made.modulations(IMAGES))
 
 
 def test_settings_that_do_not_fit():
-    with pytest.raises(ConfigError, match=re.escape("learner.whitening is 0.5; expected 0 with adaptation film")):
-        SimpleCNAPSConfig(whitening=0.5)
+    with pytest.raises(ConfigError, match=re.escape("learner.feature_scaling is 0.5; expected 0 with adaptation film")):
+        SimpleCNAPSConfig(feature_scaling=0.5)
     for wrong in (-0.1, 1.5, float("nan")):
-        with pytest.raises(ConfigError, match=f"learner.whitening is {wrong}; expected a number from 0 to 1"):
-            SimpleCNAPSConfig(adaptation="templates", whitening=wrong)
-    message = "learner.whitening is 0.5, which needs FiLM at feature_norms.layer2; expected feature_norms.* among"
+        with pytest.raises(ConfigError, match=f"learner.feature_scaling is {wrong}; expected a number from 0 to 1"):
+            SimpleCNAPSConfig(adaptation="templates", feature_scaling=wrong)
+    message = "learner.feature_scaling is 0.5, which needs FiLM at feature_norms.layer2; expected feature_norms.* among"
     with pytest.raises(ConfigError, match=re.escape(message)):
-        small_learner(adaptation="templates", templates=("a",), whitening=0.5)
+        small_learner(adaptation="templates", templates=("a",), feature_scaling=0.5)

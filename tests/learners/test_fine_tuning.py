@@ -15,7 +15,7 @@ from fewshot_film.learners.support import SupportError
 from fewshot_film.run.errors import ConfigError
 from tests.reference import fine_tuning as reference
 
-CONFIG = FineTuningConfig(passes=3, batch_size=2, learning_rate=0.1)
+CONFIG = FineTuningConfig(epochs=3, batch_size=2, learning_rate=0.1)
 LABELS = torch.tensor([4, 2, 4, 4, 2])
 
 
@@ -37,7 +37,7 @@ def test_equals_loops(head):
     support, queries = random_images(), random_images(4)
     adapted = FineTuning(dataclasses.replace(CONFIG, head=head), Pixels()).adapt(support, LABELS)
     generator = torch.Generator().manual_seed(CONFIG.seed)
-    orders = [torch.randperm(5, generator=generator).numpy() for _ in range(CONFIG.passes)]
+    orders = [torch.randperm(5, generator=generator).numpy() for _ in range(CONFIG.epochs)]
     members = np.array([1, 0, 1, 1, 0])
     weight, bias = reference.train(
         support.flatten(1).numpy(), members, head, orders,
@@ -73,7 +73,7 @@ def test_it_learns_its_task(head):
     labels = torch.arange(20) % 2
     support[:, 0, 0, 0] = 2.0 * labels - 1
     support[:, 0, 0, 1:] *= 3
-    learner = FineTuning(FineTuningConfig(head=head, learning_rate=1.0, passes=20, batch_size=10), Pixels())
+    learner = FineTuning(FineTuningConfig(head=head, learning_rate=1.0, epochs=20, batch_size=10), Pixels())
     assert torch.equal(learner.adapt(support, labels)(support).argmax(1), labels)
 
 
@@ -85,7 +85,7 @@ def test_bad_support_is_refused():
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("passes", -1, "at least 0"),
+        ("epochs", -1, "at least 0"),
         ("weight_decay", -0.1, "at least 0"),
         ("learning_rate", 0.0, "above 0"),
         ("scale", 0.0, "above 0"),

@@ -71,7 +71,7 @@ class TestLinearModelByHand:
 
     def learner(self, config: GradientConfig):
         torch.manual_seed(0)
-        settings = {"inner_steps": 1, "inner_rate": 0.7, "way": 3, "statistics": "running"}
+        settings = {"inner_steps": 1, "inner_lr": 0.7, "way": 3, "statistics": "running"}
         learner = build_learner(dataclasses.replace(config, **settings), Pixels()).double()
         if isinstance(learner, MetaSGD):
             for rate in learner.rates:
@@ -201,7 +201,7 @@ def test_anil_leaves_the_body_untouched():
 
     def distance_from_a_linear_head(config: GradientConfig) -> float:
         """How far the logits are from linear in the features (16 and a constant) that the body had before."""
-        learner = build(config, inner_rate=1.0, statistics="running").double()
+        learner = build(config, inner_lr=1.0, statistics="running").double()
         with torch.no_grad():
             logits = learner.adapt(support.double(), labels)(many.double())
             design = torch.cat([learner.backbone(many.double()), torch.ones(40, 1).double()], 1)
@@ -212,7 +212,7 @@ def test_anil_leaves_the_body_untouched():
 
 
 def test_film_leaves_the_body_untouched():
-    learner = build(MAMLConfig(inner="film+head"), inner_rate=1.0)
+    learner = build(MAMLConfig(inner="film+head"), inner_lr=1.0)
     support, labels, _, _ = task()
     network = learner.adapt(support, labels).network
     for (name, found), expected in zip(network.body.named_parameters(), learner.backbone.parameters(), strict=True):
@@ -278,7 +278,7 @@ def test_learns_to_tell_glyphs_apart():
     source = open_source("glyphs", split="train")
     images = decode(source.select(source.class_names[:12]), image_size=16, channels=1)
     episodes = EpisodeSampler(images, way=5, shot=1, query=5)
-    module = MetaTraining(build(ANILConfig(), inner_rate=0.3)).train()
+    module = MetaTraining(build(ANILConfig(), inner_lr=0.3)).train()
     before = np.mean(evaluate(module.learner, episodes, 40))
     optimizer = torch.optim.Adam(module.parameters(), lr=5e-3)
     for index in range(40):
@@ -308,7 +308,7 @@ def test_bad_support_is_refused(support, labels, way, message):
     [
         ({"inner_steps": 0}, "learner.inner_steps is 0; expected at least 1"),
         ({"test_steps": -1}, "learner.test_steps is -1; expected at least 0"),
-        ({"inner_rate": 0.0}, r"learner.inner_rate is 0\.0; expected above 0"),
+        ({"inner_lr": 0.0}, r"learner.inner_lr is 0\.0; expected above 0"),
         ({"way": 1}, "learner.way is 1; expected 0, or at least 2"),
         ({"inner": "film"}, "learner.way is 0; expected at least 2 where inner is film: nothing else tells"),
         ({"train_backbone": False}, "learner.train_backbone is False; expected true where inner is all"),

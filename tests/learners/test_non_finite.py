@@ -24,7 +24,7 @@ METHODS = [
 def small(method: str):
     config = CONFIGS[method](backbone=SMALL.backbone)
     fields = {field.name for field in dataclasses.fields(config)}
-    fewer = {"set_encoder_layers": 2, "code_dim": 8, "steps": 2, "passes": 2, "inner_steps": 1}
+    fewer = {"set_encoder_layers": 2, "code_dim": 8, "steps": 2, "epochs": 2, "inner_steps": 1}
     torch.manual_seed(0)
     return build_learner(dataclasses.replace(config, **{key: fewer[key] for key in fewer.keys() & fields})).eval()
 

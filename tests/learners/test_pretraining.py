@@ -15,10 +15,10 @@ IMAGES = torch.arange(5 * 2 * 2.0).view(5, 1, 2, 2)
 LABELS = torch.tensor([2, 0, 1, 2, 0])
 
 
-def pretraining(quarter_turns: bool) -> Pretraining:
+def pretraining(rotation_ssl: bool) -> Pretraining:
     torch.manual_seed(0)
     backbone = build_backbone(BackboneConfig(width=4, blocks=(1,), channels=1, image_size=8))
-    return Pretraining(backbone, 3, quarter_turns=quarter_turns)
+    return Pretraining(backbone, 3, rotation_ssl=rotation_ssl)
 
 
 def learned_from(module: Pretraining, labels: list[int]) -> torch.Tensor:
@@ -38,7 +38,7 @@ def learned_from(module: Pretraining, labels: list[int]) -> torch.Tensor:
 
 def test_every_turn_of_a_class_is_a_class():
     # images 0 and 4 upright, then 1, 2 and 3 turned once, twice and three times, against the clock
-    images = learned_from(pretraining(quarter_turns=True), [2, 0, 0 + 3, 1 + 6, 2 + 9])
+    images = learned_from(pretraining(rotation_ssl=True), [2, 0, 0 + 3, 1 + 6, 2 + 9])
     assert images[:, 0].tolist() == [
         [[0, 1], [2, 3]],
         [[16, 17], [18, 19]],
@@ -49,11 +49,11 @@ def test_every_turn_of_a_class_is_a_class():
 
 
 def test_without_turns_a_batch_stays_as_it_is():
-    assert torch.equal(learned_from(pretraining(quarter_turns=False), LABELS.tolist()), IMAGES)
+    assert torch.equal(learned_from(pretraining(rotation_ssl=False), LABELS.tolist()), IMAGES)
 
 
 def test_loss_and_accuracy_are_over_classes_and_turns():
-    module = pretraining(quarter_turns=True)
+    module = pretraining(rotation_ssl=True)
     assert module.classifier.out_features == 12
     with torch.no_grad():
         module.classifier.weight.fill_(1)  # all logits equal
@@ -62,7 +62,7 @@ def test_loss_and_accuracy_are_over_classes_and_turns():
 
 
 def test_a_few_steps_learn_the_turns():
-    module = pretraining(quarter_turns=True)
+    module = pretraining(rotation_ssl=True)
     batch = LabelledBatch(torch.rand(12, 1, 8, 8, generator=torch.Generator().manual_seed(1)), torch.arange(12) % 3)
     optimizer = torch.optim.Adam(module.parameters(), 0.02)
     for _ in range(80):

@@ -25,7 +25,7 @@ METHODS = [
 def small_config(method: str) -> LearnerConfig:
     """Settings of a method for images of 16 x 16."""
     config = CONFIGS[method]()
-    small = {"backbone": SMALL.backbone, "set_encoder_layers": 2, "code_dim": 8, "steps": 3, "passes": 2}
+    small = {"backbone": SMALL.backbone, "set_encoder_layers": 2, "code_dim": 8, "steps": 3, "epochs": 2}
     names = {field.name for field in dataclasses.fields(config)}
     return dataclasses.replace(config, **{name: value for name, value in small.items() if name in names})
 

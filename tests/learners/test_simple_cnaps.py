@@ -58,7 +58,7 @@ def test_fresh_model_is_near_frozen_features():
 @pytest.mark.parametrize("adaptation", ["film", "film+ar"])
 def test_film_begins_as_far_from_the_identity_as_asked_for(adaptation):
     support, _, _ = task()
-    near, far = (small_learner(adaptation=adaptation, film_spread=spread).eval() for spread in (0.001, 0.1))
+    near, far = (small_learner(adaptation=adaptation, init_std=spread).eval() for spread in (0.001, 0.1))
     first = near.filmed.sites.names[0]  # of the auto-regressive ones, the first alone does not depend on others
     one, other = (learner.modulations(support)[first] for learner in (near, far))
     torch.testing.assert_close(100 * (one.gamma - 1), other.gamma - 1, rtol=1e-3, atol=1e-4)
@@ -66,8 +66,8 @@ def test_film_begins_as_far_from_the_identity_as_asked_for(adaptation):
 
 
 def test_a_spread_is_not_negative():
-    with pytest.raises(ConfigError, match=re.escape("learner.film_spread is -0.1; expected at least 0")):
-        SimpleCNAPSConfig(film_spread=-0.1)
+    with pytest.raises(ConfigError, match=re.escape("learner.init_std is -0.1; expected at least 0")):
+        SimpleCNAPSConfig(init_std=-0.1)
 
 
 @pytest.mark.parametrize("adaptation", ["film", "film+ar"])

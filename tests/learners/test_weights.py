@@ -160,4 +160,4 @@ def test_a_power_changed_afterwards_is_noticed(tmp_path):
     classifier = FewShotClassifier(learner, device="cpu").fit(images, labels)
     with pytest.raises(UnsavableError, match=r"its part 'backbone.feature_norms.layer2' is"):
         classifier.save_pretrained(tmp_path / "mine")
-    assert SMALL.backbone.feature_power == 1
+    assert SMALL.backbone.tukey_power == 1

@@ -45,8 +45,8 @@ def config(world: Path, tmp_path: Path) -> TrainConfig:
         data=ClevrDataConfig(root=world, pictures=3, questions=4),
         model=SPARSE,
         seeing=SeeingConfig(pictures=3, loop=LoopConfig(steps=6, learning_rate=3e-3, validate_every=3, log_every=2)),
-        referent_weight=1.0,
-        outline_weight=1.0,
+        trace_weight=1.0,
+        program_weight=1.0,
         loop=LoopConfig(steps=6, learning_rate=3e-3, validate_every=3, log_every=2),
     )
 

@@ -30,7 +30,7 @@ LOOP = LoopConfig(steps=6, learning_rate=3e-3, validate_every=3, log_every=2)
 FLAGS = [
     "--model.width=32", "--model.height=24", "--model.trunk_maps=[6]", "--model.maps=8", "--model.word_dim=6",
     "--model.hidden_dim=16", "--model.classifier_maps=12", "--model.classifier_dim=10", "--model.blocks=2",
-    "--data.pictures=2", "--data.questions=2", "--scene_weight=0.5", "--referent_weight=1", "--augmentation.noise=2",
+    "--data.pictures=2", "--data.questions=2", "--scene_weight=0.5", "--trace_weight=1", "--augmentation.noise=2",
     "--unknown_words=0.1", "--loop.learning_rate=3e-3", "--loop.log_every=5", "--loop.checkpoint_seconds=0",
     "--loop.validate_every=25", "--loop.steps=60", "--loop.patience=null",
 ]  # fmt: skip
@@ -57,7 +57,7 @@ def test_it_learns_a_few_questions_by_heart(config: TrainConfig) -> None:
 
 
 def test_what_a_run_leaves(config: TrainConfig) -> None:
-    run(dataclasses.replace(config, scene_weight=0.5, referent_weight=0.5))
+    run(dataclasses.replace(config, scene_weight=0.5, trace_weight=0.5))
     lines = [json.loads(line) for line in (config.out / "metrics.jsonl").read_text().splitlines()]
     assert {"answer_loss", "scene_loss", "referent_loss", "accuracy"} <= set(lines[0])
     validation = next(line for line in lines if line["split"] == "validation")
