@@ -58,24 +58,11 @@ class FilmFeatures(Learner):
         """Support images that gradients go through, chosen at random; None: all."""
         self.set_encoder: SetEncoder | None = None
         self.generator: Generator | None = None
-        # the FiLM-ed view shares the backbone: hidden from the modules, so that its weights are listed once
-        self._filmed: tuple[FiLMedNetwork, ...] = ()
         if config.adaptation != "none":
-            self._filmed = (self.backbone.inject(config.sites),)
+            self.inject_film(config.sites)
             self.set_encoder = SetEncoder(config.backbone.channels, config.code_dim, config.set_encoder_layers)
             self.generator = _generator(config, self.backbone, self.filmed)
         self.train()
-
-    @property
-    def filmed(self) -> FiLMedNetwork:
-        """The backbone with FiLM at its sites; there is none where ``adaptation`` is ``none``."""
-        (filmed,) = self._filmed
-        return filmed
-
-    @property
-    def has_film(self) -> bool:
-        """Whether features depend on the support set."""
-        return bool(self._filmed)
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode of everything but the backbone, whose BatchNorm keeps its pre-training statistics."""
@@ -163,7 +150,7 @@ class FilmFeatures(Learner):
         images = like.new_zeros(2, backbone.channels, backbone.image_size, backbone.image_size)
         images = images.contiguous(memory_format=torch.channels_last)
         modulations = None
-        if self._filmed:
+        if self.has_film:
             sites = self.filmed.sites
             modulations = sites.split(sites.flatten(sites.identity()).to(like).requires_grad_())
         needed = 1 + activation_bytes(lambda rows: self._run(rows, modulations), images)

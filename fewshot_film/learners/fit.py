@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fewshot_film.config.learners import FiTConfig
-from fewshot_film.film import FiLMedNetwork, Modulation, Modulations
+from fewshot_film.film import Modulation, Modulations
 from fewshot_film.learners.discriminants import GaussianHead, SharedCovarianceHead
 from fewshot_film.learners.learner import FeatureClassifier, FrozenLearner, Head
 from fewshot_film.learners.prototypes import PrototypeHead
@@ -45,13 +45,7 @@ class FiT(FrozenLearner):
     def build(self) -> None:
         """See :meth:`Learner.build`."""
         super().build()
-        # shares the backbone: hidden from the modules, so that its weights are listed once
-        self._filmed = (self.backbone.inject(self.config.sites),)
-
-    @property
-    def filmed(self) -> FiLMedNetwork:
-        """The backbone with FiLM at its sites."""
-        return self._filmed[0]
+        self.inject_film(self.config.sites)
 
     def adapt(self, support_images: Tensor, support_labels: Tensor) -> AdaptedFiT:
         """Fine-tune FiLM and head, then fit the head to the whole support set; see :meth:`Learner.adapt`."""

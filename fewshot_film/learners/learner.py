@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, cast
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fewshot_film.config.learners import BackboneConfig, LearnerConfig
 from fewshot_film.episodes import Episode
 from fewshot_film.errors import suggestion
-from fewshot_film.film import Modulations
+from fewshot_film.film import FiLMedNetwork, Modulations
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.networks import build_backbone
 from fewshot_film.learners.support import check_finite
@@ -73,6 +73,8 @@ class Learner(nn.Module, ABC):
     """
 
     config: LearnerConfig
+    # it shares the backbone: in a tuple it is hidden from the modules, so that its weights are listed once
+    _filmed: tuple[FiLMedNetwork, ...] = ()
 
     transductive: bool = False
     """Whether the query images of one call are looked at together: give all of a task's in one call."""
@@ -113,6 +115,25 @@ class Learner(nn.Module, ABC):
         if isinstance(settings.get("backbone"), str):
             settings = {**settings, "backbone": dataclasses.replace(config.backbone, name=settings["backbone"])}
         return dataclasses.replace(config, **settings) if settings else config
+
+    @property
+    def has_film(self) -> bool:
+        """Whether the backbone has FiLM, so that features depend on the support set."""
+        return bool(self._filmed)
+
+    @property
+    def filmed(self) -> FiLMedNetwork:
+        """The backbone with FiLM at its sites; there is none unless :attr:`has_film`."""
+        (filmed,) = self._filmed
+        return filmed
+
+    def inject_film(self, sites: Iterable[str]) -> None:
+        """Give the backbone FiLM after the normalisation layers that names or patterns name; see :attr:`filmed`.
+
+        Raises:
+            SiteError: nothing has such a name, or carries FiLM already.
+        """
+        self._filmed = (self.backbone.inject(sites),)
 
     def build(self) -> None:
         """Make what the method has besides its backbone; called once, when ``config`` and ``backbone`` are set."""

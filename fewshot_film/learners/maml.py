@@ -192,25 +192,17 @@ class MAML(GradientLearner):
     def build(self) -> None:
         """See :meth:`Learner.build`."""
         super().build()
-        # the FiLM-ed view shares the backbone: hidden from the modules, so that its weights are listed once
-        self._filmed: tuple[FiLMedNetwork, ...] = ()
         self.film_start: Tensor | None
         if self.config.inner == "all":
             self.film_start = None
             return
-        self._filmed = (self.backbone.inject(self.config.sites),)
+        self.inject_film(self.config.sites)
         sites = self.filmed.sites
         identity = sites.flatten(sites.identity())
         if self.config.film_start == "learned":
             self.film_start = nn.Parameter(identity)
         else:
             self.register_buffer("film_start", identity, persistent=False)
-
-    @property
-    def filmed(self) -> FiLMedNetwork:
-        """The backbone with FiLM at its sites; there is none where ``inner`` is ``all``."""
-        (filmed,) = self._filmed
-        return filmed
 
     def run_inner_loop(self, images: Tensor, targets: Tensor, head: FastHead, inner: InnerLoop) -> Network:
         """Steps of the chosen part; see :meth:`GradientLearner.run_inner_loop`."""
