@@ -127,7 +127,7 @@ class Asking:
             UploadError: it is too large.
             DataError: it is no picture.
         """
-        self.limits.check_picture(path)
+        self.limits.check_image(path)
         picture = open_picture(path)
         with self._lock:
             self.before, self.chosen, self._scenes = None, None, []

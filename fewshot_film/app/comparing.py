@@ -28,7 +28,7 @@ from fewshot_film.run.results import mean_and_interval, paired_difference
 GENERATED = ("creatures", "glyphs", "textures")
 GENERATED_CLASSES = 30
 """Classes of a generated data set from which episodes are sampled: generating more images would take too long."""
-MAX_PICTURES = 5000
+MAX_IMAGES = 5000
 """Maximum number of images in a folder or zip file."""
 _PAUSE = 0.4
 """Seconds between two updates of the table."""
@@ -75,15 +75,15 @@ class TaughtSource(ImageSource):
     """A visitor's classes, at the size at which they are stored."""
 
     def __init__(self, groups: Sequence[Group]) -> None:
-        filled = [group for group in groups if group.pictures]
-        self._pictures = [picture for group in filled for picture in group.pictures]
-        labels = np.repeat(np.arange(len(filled)), [len(group.pictures) for group in filled])
-        files = [f"{number}/{picture.name}" for number, picture in enumerate(self._pictures)]
+        filled = [group for group in groups if group.images]
+        self._images = [image for group in filled for image in group.images]
+        labels = np.repeat(np.arange(len(filled)), [len(group.images) for group in filled])
+        files = [f"{number}/{image.name}" for number, image in enumerate(self._images)]
         super().__init__("my classes", [group.name for group in filled], labels, files)
 
     def load(self, index: int, *, min_side: int | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
         """See `ImageSource.load`."""
-        pixels = self._pictures[index].pixels.numpy()
+        pixels = self._images[index].pixels.numpy()
         return Image.fromarray(np.ascontiguousarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)))
 
     def stamp(self, index: int) -> str:
@@ -180,9 +180,9 @@ def _decode(data: str | ImageSource, learners: Mapping[str, Learner | None]) -> 
     configs = [learner.config.backbone for learner in learners.values() if learner is not None]
     shapes = dict.fromkeys((config.image_size, config.channels) for config in configs) or {(32, 3): None}
     source = _generated_source(data) if isinstance(data, str) else data
-    if len(source) > MAX_PICTURES:
+    if len(source) > MAX_IMAGES:
         raise ComparisonError(
-            f"{source.name} has {len(source):,} images; the page compares at most {MAX_PICTURES:,}: use "
+            f"{source.name} has {len(source):,} images; the page compares at most {MAX_IMAGES:,}: use "
             "`fewshot-film compare` for more"
         )
     # repeats are told by the first and kept in the others, so that all have what plans of the first count in
@@ -203,7 +203,7 @@ def taught(groups: Sequence[Group]) -> TaughtSource:
     Raises:
         ComparisonError: there are fewer than two classes with two images.
     """
-    usable = [group for group in groups if len(group.pictures) > 1]
+    usable = [group for group in groups if len(group.images) > 1]
     if len(usable) < 2:
         raise ComparisonError("add at least two images to two classes in Teach first")
     return TaughtSource(usable)

@@ -162,17 +162,17 @@ class _Teach:
             key = f"rename by {trigger.event_name}"
             self.when(trigger, lambda teaching, called: _rename(teaching, number, called), name, **card.listener(key))
         self.when(remove.click, lambda teaching: teaching.remove_class(number), **card.listener("remove"))
-        if group.pictures:
-            self._lay_out_pictures(group, card)
+        if group.images:
+            self._lay_out_images(group, card)
         zone = DropZone(f"Drop images of {group.name} here", "multiple", number)
         self.when_dropped(zone, lambda teaching, paths: teaching.add(number, paths), **card.listener("add"))
 
-    def _lay_out_pictures(self, group: Group, card: _Card) -> None:
+    def _lay_out_images(self, group: Group, card: _Card) -> None:
         chosen = gr.State(-1)
-        pictures = list(group.pictures)
-        gallery = _thumbnails([(picture.thumbnail, None) for picture in pictures])
+        images = list(group.images)
+        gallery = _thumbnails([(image.thumbnail, None) for image in images])
         with gr.Row(equal_height=True):
-            many = f"{len(pictures)} image{'s' if len(pictures) > 1 else ''}"
+            many = f"{len(images)} image{'s' if len(images) > 1 else ''}"
             count = gr.Markdown(f"{many}; click one to select it", elem_classes="count")
             remove = gr.Button("Remove selected image", size="sm", scale=0, min_width=170)
 
@@ -183,9 +183,9 @@ class _Teach:
         gallery.select(choose, None, [chosen, count], **listener, **card.listener("choose"))
         self.when(
             remove.click,
-            lambda teaching, place: teaching.remove_picture(group.number, place),
+            lambda teaching, place: teaching.remove_image(group.number, place),
             chosen,
-            **card.listener("remove picture"),
+            **card.listener("remove image"),
         )
 
     def lay_out_keep(self) -> None:
@@ -248,7 +248,7 @@ class _Teach:
 
     def _lay_out_verdicts(self, verdicts: Sequence[Verdict], can_reject: bool) -> None:
         first, *_ = verdicts
-        gallery = _thumbnails([(one.picture.thumbnail, _caption(one)) for one in verdicts])
+        gallery = _thumbnails([(one.image.thumbnail, _caption(one)) for one in verdicts])
         with gr.Column(variant="panel", elem_classes="verdict"):
             said = gr.Markdown(_headline(first, can_reject))
             bars = gr.Label(first.probabilities, num_top_classes=_BARS, show_label=False, show_heading=False)
@@ -311,16 +311,16 @@ def _example(source: str) -> Callable[[Teaching], None]:
     return lambda teaching: teaching.add_example(source)
 
 
-def _thumbnails(pictures: Sequence[tuple[Path, str | None]]) -> gr.Gallery:
+def _thumbnails(images: Sequence[tuple[Path, str | None]]) -> gr.Gallery:
     return gr.Gallery(
-        [(str(path), caption) for path, caption in pictures],
+        [(str(path), caption) for path, caption in images],
         show_label=False,
         height="auto",
         object_fit="contain",
         allow_preview=False,
         interactive=False,
         buttons=[],
-        elem_classes="pictures",
+        elem_classes="image-list",
     )
 
 
@@ -337,4 +337,4 @@ def _headline(verdict: Verdict, can_reject: bool) -> str:
 
 
 def _alike(verdict: Verdict) -> list[tuple[Path, str | None]]:
-    return [(picture.thumbnail, f"{name}, {distance:.1f}") for picture, name, distance in verdict.nearest]
+    return [(image.thumbnail, f"{name}, {distance:.1f}") for image, name, distance in verdict.nearest]

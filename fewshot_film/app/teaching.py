@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fewshot_film.app.keeping import pack_classifier, unpack_classifier
-from fewshot_film.app.pictures import Picture, Reader
+from fewshot_film.app.archive import pack_classifier, unpack_classifier
+from fewshot_film.app.images import PageImage, Reader
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.data import open_source
 from fewshot_film.data.source import ImageSource
 from fewshot_film.run.errors import UserError
 from fewshot_film.run.page import Limits
 
-MAX_CLASSES, MAX_PICTURES, MAX_QUERIES = 40, 1000, 40
+MAX_CLASSES, MAX_IMAGES, MAX_QUERIES = 40, 1000, 40
 MAX_NAME = 60
 NEAREST = 6
 """Number of similar support images shown with a prediction."""
@@ -43,7 +43,7 @@ class Group:
     """Identifies the class, whatever its name."""
     name: str
     """Its name, as predictions show it."""
-    pictures: list[Picture] = field(default_factory=list)
+    images: list[PageImage] = field(default_factory=list)
     """Its support images."""
     in_field: str = ""
     """The last known content of the text field on its card."""
@@ -53,7 +53,7 @@ class Group:
 class Verdict:
     """The prediction for one query image."""
 
-    picture: Picture
+    image: PageImage
     """The query."""
     name: str
     """The most probable class."""
@@ -61,7 +61,7 @@ class Verdict:
     """Whether it is rejected as none of these: further from all classes than their own images are."""
     probabilities: dict[str, float]
     """Probability of every class."""
-    nearest: tuple[tuple[Picture, str, float], ...]
+    nearest: tuple[tuple[PageImage, str, float], ...]
     """The most similar support images, with their classes and the distances of their features."""
 
 
@@ -92,7 +92,7 @@ class Teaching:
         self.folder = folder
         self.limits = limits
         self.groups: dict[int, Group] = {}
-        self.queries: list[Picture] = []
+        self.queries: list[PageImage] = []
         self.verdicts: list[Verdict] = []
         self.reject = 0.05
         self.seconds = 0.0
@@ -140,33 +140,33 @@ class Teaching:
     def remove_class(self, number: int) -> None:
         """Remove a class with its images."""
         with self._lock:
-            self._forget(self._group(number).pictures)
+            self._forget(self._group(number).images)
             del self.groups[number]
             self._adapt()
 
-    def remove_picture(self, number: int, place: int) -> None:
+    def remove_image(self, number: int, place: int) -> None:
         """Remove one support image.
 
         Raises:
             TeachingError: there is none at this place.
         """
         with self._lock:
-            pictures = self._group(number).pictures
-            if not 0 <= place < len(pictures):
+            images = self._group(number).images
+            if not 0 <= place < len(images):
                 raise TeachingError("select an image first by clicking on it")
-            self._forget([pictures.pop(place)])
+            self._forget([images.pop(place)])
             self._adapt()
 
     def clear(self) -> None:
         """Remove everything, and return to the initial model."""
         with self._lock:
-            self._forget(picture for group in self.groups.values() for picture in group.pictures)
+            self._forget(image for group in self.groups.values() for image in group.images)
             self._forget(self.queries)
             self.groups, self.queries = {}, []
             self._read_for(self.start)
             self._adapt()
 
-    # pictures
+    # images
 
     def add(self, number: int, files: Iterable[str | Path]) -> list[str]:
         """Add support images to a class; returns why some could not be used.
@@ -177,9 +177,9 @@ class Teaching:
         """
         with self._lock:
             group = self._group(number)
-            pictures, troubles = _sorted(self.reader.uploads(files))
-            self._make_room(len(pictures))
-            group.pictures += pictures
+            images, troubles = _sorted(self.reader.uploads(files))
+            self._make_room(len(images))
+            group.images += images
             self._adapt()
             return troubles
 
@@ -212,7 +212,7 @@ class Teaching:
             names = {place * apart: f"{EXAMPLES[name]} {'ABCDE'[place]}" for place in range(_CLASSES)}
             queries = [*self.reader.source(source, [int(some[_SHOTS]) for some in members])]
             queries += self.reader.source(open_source(_STRANGER[name], split="test"), [0])
-            self.queries = [picture for _, picture in queries if isinstance(picture, Picture)]
+            self.queries = [image for _, image in queries if isinstance(image, PageImage)]
             self._take(source, [int(index) for some in members for index in some[:_SHOTS]], names)
 
     # queries
@@ -224,8 +224,8 @@ class Teaching:
             UploadError: too many files.
         """
         with self._lock:
-            pictures, troubles = _sorted(self.reader.uploads(files))
-            asked = pictures + self.queries
+            images, troubles = _sorted(self.reader.uploads(files))
+            asked = images + self.queries
             self.queries = asked[:MAX_QUERIES]
             self._forget(asked[MAX_QUERIES:])
             self._answer()
@@ -280,17 +280,17 @@ class Teaching:
         with self._lock:
             classifier = FewShotClassifier.from_pretrained(saved, device=self.start.device)
             images, labels = classifier.support()
-            if len(classifier.classes_) > MAX_CLASSES or len(images) > MAX_PICTURES:
+            if len(classifier.classes_) > MAX_CLASSES or len(images) > MAX_IMAGES:
                 raise TeachingError(
                     f"the classifier has {len(classifier.classes_)} classes and {len(images):,} images; the page holds "
-                    f"at most {MAX_CLASSES} classes and {MAX_PICTURES:,} images"
+                    f"at most {MAX_CLASSES} classes and {MAX_IMAGES:,} images"
                 )
             self.clear()
             self._read_for(classifier)
             for name in classifier.classes_.tolist():
                 members = [index for index, label in enumerate(labels) if label == name]
                 group = self.add_class(str(name))
-                group.pictures = [self.reader.from_pixels(images[index], f"{name} {index}") for index in members]
+                group.images = [self.reader.from_pixels(images[index], f"{name} {index}") for index in members]
             self._adapt()
             return []
 
@@ -301,17 +301,17 @@ class Teaching:
         """The status and what to do next; empty at the start."""
         if not self.groups:
             return ""
-        filled = [group for group in self.groups.values() if group.pictures]
+        filled = [group for group in self.groups.values() if group.images]
         if self._classifier is None:
             wanted = "Add images to two classes" if not filled else "Add images to one more class"
             return f"{wanted}, and the classifier will adapt to them."
-        count = sum(len(group.pictures) for group in filled)
+        count = sum(len(group.images) for group in filled)
         return f"Adapted to {len(filled)} classes and {count} images in {self.seconds:.1f} s."
 
     @property
     def can_reject(self) -> bool:
         """Whether images can be rejected, which needs a class with two images."""
-        return any(len(group.pictures) > 1 for group in self.groups.values())
+        return any(len(group.images) > 1 for group in self.groups.values())
 
     # internals
 
@@ -321,11 +321,11 @@ class Teaching:
 
     def _adapt(self) -> None:
         began = time.perf_counter()
-        filled = [group for group in self.groups.values() if group.pictures]
+        filled = [group for group in self.groups.values() if group.images]
         self._classifier = None
         if len(filled) >= 2:
-            images = torch.stack([picture.pixels for group in filled for picture in group.pictures])
-            labels = [group.number for group in filled for _ in group.pictures]
+            images = torch.stack([image.pixels for group in filled for image in group.images])
+            labels = [group.number for group in filled for _ in group.images]
             with self._model_in_use:
                 self._classifier = self._base.__sklearn_clone__().fit(images, labels)
         self.seconds = time.perf_counter() - began
@@ -340,14 +340,14 @@ class Teaching:
         classifier, verdicts = self._classifier, list[Verdict]()
         if classifier is None or not self.queries:
             return verdicts
-        support = [picture for group in self.groups.values() for picture in group.pictures]
-        images = torch.stack([picture.pixels for picture in self.queries])
+        support = [image for group in self.groups.values() for image in group.images]
+        images = torch.stack([image.pixels for image in self.queries])
         reject = self.reject if self.reject > 0 and self.can_reject else None
         with self._model_in_use:
             answers = classifier.answer(images, reject=reject)
             distances, places = classifier.nearest_support(images, min(NEAREST, len(support)))
         names = {group.number: group.name for group in self.groups.values()}
-        owner = [group.number for group in self.groups.values() for _ in group.pictures]
+        owner = [group.number for group in self.groups.values() for _ in group.images]
         columns = [names[number] for number in classifier.classes_.tolist()]
         for row, query in enumerate(self.queries):
             shares = dict(zip(columns, answers.probabilities[row].tolist(), strict=True))
@@ -364,9 +364,9 @@ class Teaching:
         with self._lock:
             if self._classifier is None:
                 raise TeachingError("there is no classifier yet: add images to two classes first")
-            filled = [group for group in self.groups.values() if group.pictures]
-            images = torch.stack([picture.pixels for group in filled for picture in group.pictures])
-            names = [group.name for group in filled for _ in group.pictures]
+            filled = [group for group in self.groups.values() if group.images]
+            images = torch.stack([image.pixels for group in filled for image in group.images])
+            names = [group.name for group in filled for _ in group.images]
             with self._model_in_use:
                 return self._base.__sklearn_clone__().fit(images, names)
 
@@ -374,14 +374,14 @@ class Teaching:
         self._make_room(len(indices))
         known = {group.name: group for group in self.groups.values()}
         troubles = []
-        for index, picture in self.reader.source(source, indices):
+        for index, image in self.reader.source(source, indices):
             name = names[int(source.labels[index])][:MAX_NAME]
-            if isinstance(picture, str):
-                troubles.append(picture)
+            if isinstance(image, str):
+                troubles.append(image)
                 continue
             if name not in known:
                 known[name] = self.add_class(name)
-            known[name].pictures.append(picture)
+            known[name].images.append(image)
         self._adapt()
         return troubles
 
@@ -394,10 +394,10 @@ class Teaching:
             )
 
     def _make_room(self, count: int) -> None:
-        held = sum(len(group.pictures) for group in self.groups.values())
-        if held + count > MAX_PICTURES:
+        held = sum(len(group.images) for group in self.groups.values())
+        if held + count > MAX_IMAGES:
             raise TeachingError(
-                f"{held:,} images and {count:,} more; the page holds at most {MAX_PICTURES:,}: use "
+                f"{held:,} images and {count:,} more; the page holds at most {MAX_IMAGES:,}: use "
                 "`fewshot-film classify` for more"
             )
 
@@ -418,18 +418,18 @@ class Teaching:
         names = {group.name for group in self.groups.values()}
         return next(name for name in (f"class {number}" for number in itertools.count(1)) if name not in names)
 
-    def _forget(self, pictures: Iterable[Picture]) -> None:
-        for picture in pictures:
-            picture.thumbnail.unlink(missing_ok=True)
+    def _forget(self, images: Iterable[PageImage]) -> None:
+        for image in images:
+            image.thumbnail.unlink(missing_ok=True)
 
 
-def _sorted(found: Iterable[Picture | str]) -> tuple[list[Picture], list[str]]:
+def _sorted(found: Iterable[PageImage | str]) -> tuple[list[PageImage], list[str]]:
     """The images, and what was wrong with the others."""
-    pictures: list[Picture] = []
+    images: list[PageImage] = []
     troubles: list[str] = []
     for one in found:
-        if isinstance(one, Picture):
-            pictures.append(one)
+        if isinstance(one, PageImage):
+            images.append(one)
         else:
             troubles.append(one)
-    return pictures, troubles
+    return images, troubles

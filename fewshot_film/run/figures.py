@@ -212,7 +212,7 @@ def feature_maps(sites: Sequence[FilmedMaps], shown: int = 8) -> Figure:
 def _grid(
     rows: int, columns: int, width: float, height: float, layout: Literal["constrained", "compressed"] = "constrained"
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with plain axes, row by row; ``compressed`` where axes keep the proportions of a picture."""
+    """A figure with plain axes, row by row; ``compressed`` where axes keep the proportions of an image."""
     figure = Figure(figsize=(width, height), dpi=110, layout=layout)
     flat = [axes for row in figure.subplots(rows, columns, squeeze=False) for axes in row]
     for axes in flat:

@@ -57,7 +57,7 @@ class Limits:
         if count > self.files:
             raise UploadError(f"{count:,} files at once; expected at most {self.files:,}: upload them in several parts")
 
-    def check_picture(self, path: Path) -> None:
+    def check_image(self, path: Path) -> None:
         """Refuse an image by its size in bytes and pixels, before it is decoded.
 
         Raises:
@@ -67,9 +67,9 @@ class Limits:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                with Image.open(path) as picture:
-                    width, height = picture.size
-                    most = self.pixels * (JPEG_FACTOR if picture.format in ("JPEG", "MPO") else 1)
+                with Image.open(path) as image:
+                    width, height = image.size
+                    most = self.pixels * (JPEG_FACTOR if image.format in ("JPEG", "MPO") else 1)
         except Image.DecompressionBombError:
             width = height = most = self.pixels
         except Exception:  # damaged files make Pillow's plugins raise errors of many kinds

@@ -39,12 +39,12 @@ class Report:
 
     Args:
         title: of the page.
-        pictures: folder that also gets every picture as a PNG file; None for none.
+        images: folder that also gets every image as a PNG file; None for none.
     """
 
-    def __init__(self, title: str, pictures: Path | None = None) -> None:
+    def __init__(self, title: str, images: Path | None = None) -> None:
         self.title = title
-        self._pictures = pictures
+        self._images = images
         self._headings: list[str] = []
         self._parts: list[str] = []
 
@@ -78,7 +78,7 @@ class Report:
             name: of its PNG file, without ending.
             figure: the chart.
             caption: what is to be seen.
-            vector: whether it is shown as SVG, which suits lines and bars, or as PNG, which suits pictures.
+            vector: whether it is shown as SVG, which suits lines and bars, or as PNG, which suits images.
         """
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg" if vector else "png", metadata={"Date": None} if vector else None)
@@ -86,7 +86,7 @@ class Report:
         self._keep(name, lambda path: figure.savefig(path, format="png"))
 
     def image(self, name: str, image: Image.Image, caption: str) -> None:
-        """A picture; see :meth:`figure`."""
+        """An image; see :meth:`figure`."""
         buffer = io.BytesIO()
         image.save(buffer, format="png")
         self._embed(buffer.getvalue(), "png", caption)
@@ -114,9 +114,9 @@ class Report:
         self._parts.append(f'<figure><img src="{source}" alt="{text}"><figcaption>{text}</figcaption></figure>')
 
     def _keep(self, name: str, save: Any) -> None:
-        if self._pictures is not None:
-            self._pictures.mkdir(parents=True, exist_ok=True)
-            write_atomically(self._pictures / f"{name}.png", save)
+        if self._images is not None:
+            self._images.mkdir(parents=True, exist_ok=True)
+            write_atomically(self._images / f"{name}.png", save)
 
 
 def read_run(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:

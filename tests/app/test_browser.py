@@ -68,15 +68,15 @@ def keep(tmp_path: Path) -> Callable[[Page, str, int], None]:
         page.set_viewport_size({"width": 1280, "height": height})
         page.wait_for_timeout(1500)  # what fades in is there
         page.screenshot(path=path)
-        picture = Image.open(path).convert("P", palette=Image.Palette.ADAPTIVE, colors=256)
-        picture.save(path, optimize=True)
+        image = Image.open(path).convert("P", palette=Image.Palette.ADAPTIVE, colors=256)
+        image.save(path, optimize=True)
         assert np.asarray(Image.open(path).convert("L")).std() > 10
 
     return take
 
 
 def shades(folder: Path, name: str, color: tuple[int, int, int], count: int) -> list[Path]:
-    """Pictures of nearly one colour."""
+    """Images of nearly one colour."""
     paths = []
     for number in range(count):
         pixels = np.random.default_rng(number).normal(color, 12, (40 + number, 50, 3)).clip(0, 255).astype(np.uint8)
@@ -97,7 +97,7 @@ def add_class(page: Page, name: str, files: list[Path]) -> None:
     page.get_by_placeholder("class name").fill(name)
     page.get_by_role("button", name="Add class").click()
     drop(card(page, name), files)
-    seen(card(page, name).locator(".pictures img"), len(files))
+    seen(card(page, name).locator(".image-list img"), len(files))
 
 
 def seen(what: Locator, count: int | None = None) -> None:
@@ -123,7 +123,7 @@ def unseen(where: Locator, text: str) -> None:
 
 def captions(page: Page) -> Locator:
     """What is written under the queries."""
-    return page.locator(".answers .pictures").first.locator(".caption-label")
+    return page.locator(".answers .image-list").first.locator(".caption-label")
 
 
 def answers(page: Page, count: int) -> list[str]:
@@ -145,11 +145,11 @@ def test_teach_an_example(visit, keep):
     assert given[0].startswith("creature A ")
     assert given[-1] == "none of these"
     keep(page, "teach", 960)
-    page.locator(".answers .pictures").first.locator("button").nth(5).click()
+    page.locator(".answers .image-list").first.locator("button").nth(5).click()
     seen(page.get_by_role("heading", name="None of these"))
 
 
-def test_teach_own_pictures(visit, tmp_path):
+def test_teach_own_images(visit, tmp_path):
     page = visit()
     red, green = shades(tmp_path, "red", (190, 40, 40), 5), shades(tmp_path, "green", (40, 150, 40), 5)
     add_class(page, "red", red[:3])
@@ -157,8 +157,8 @@ def test_teach_own_pictures(visit, tmp_path):
     add_class(page, "green", green[:4])
     seen(page.get_by_text("Adapted to 2 classes and 7 images"))
     drop(page.locator(".answers"), [red[4], green[4]])
-    seen(page.locator(".answers .pictures").first.locator("img"), 2)
-    page.get_by_role("spinbutton", name="None of these").fill("0")  # every picture gets a class
+    seen(page.locator(".answers .image-list").first.locator("img"), 2)
+    page.get_by_role("spinbutton", name="None of these").fill("0")  # every image gets a class
     page.get_by_role("spinbutton", name="None of these").press("Enter")
     seen(page.locator(".answers .caption-label", has_text=re.compile("^green [0-9]+ %$")))
 
@@ -167,7 +167,7 @@ def test_teach_own_pictures(visit, tmp_path):
     name.press("Enter")
     seen(page.locator(".answers .caption-label", has_text=re.compile("^scarlet [0-9]+ %$")))
     seen(page.get_by_text("Drop images of scarlet here"))  # the cards are drawn anew; what was chosen before is not
-    card(page, "green").locator(".pictures button").nth(3).click()
+    card(page, "green").locator(".image-list button").nth(3).click()
     seen(card(page, "green").get_by_text("number 4 is selected"))
     card(page, "green").get_by_role("button", name="Remove selected image").click()
     seen(page.get_by_text("Adapted to 2 classes and 6 images"))
@@ -209,9 +209,9 @@ def test_more_is_dropped_while_the_first_is_taken_in(visit, tmp_path):
     until(lambda: page.evaluate("true") and held != [])
     seen(zone.get_by_test_id("status-tracker").get_by_text(re.compile(r"[0-9.]+s")))  # it says that it is at work
     drop(zone, red[2:4])
-    seen(card(page, "red").locator(".pictures img"), 2)
+    seen(card(page, "red").locator(".image-list img"), 2)
     held[0].continue_()
-    seen(card(page, "red").locator(".pictures img"), 4)
+    seen(card(page, "red").locator(".image-list img"), 4)
 
     uploads: list[Route] = []
     page.route("**/upload?*", lambda route: uploads.append(route))
@@ -222,7 +222,7 @@ def test_more_is_dropped_while_the_first_is_taken_in(visit, tmp_path):
     name.press("Enter")
     seen(card(page, "scarlet"))  # drawn anew under the files on their way
     uploads[0].continue_()
-    seen(card(page, "scarlet").locator(".pictures img"), 7)
+    seen(card(page, "scarlet").locator(".image-list img"), 7)
 
 
 def test_names_of_classes(served, visit):
@@ -332,7 +332,7 @@ def test_webcam(visit):
     page.get_by_role("button", name="Click to Access Webcam").click()
     page.wait_for_function("document.querySelector('video').videoWidth > 0")  # until then the page takes no picture
     page.get_by_role("button", name="capture photo").click()
-    seen(page.locator(".answers .pictures").first.locator("img"), 7)
+    seen(page.locator(".answers .image-list").first.locator("img"), 7)
 
 
 def test_ask(visit, keep, tmp_path):
@@ -407,11 +407,11 @@ def choose_an_object(page: Page, seed: int) -> None:
     ids = object_ids([scene], WIDTH, HEIGHT)[0].numpy()
     largest = np.bincount(ids[ids >= 0]).argmax()
     rows, columns = np.nonzero(ids == largest)
-    picture = page.locator(".scene img")
-    box = picture.bounding_box()
-    scale = min(box["width"] / WIDTH, box["height"] / HEIGHT)  # the picture keeps its proportions within its frame
+    image = page.locator(".scene img")
+    box = image.bounding_box()
+    scale = min(box["width"] / WIDTH, box["height"] / HEIGHT)  # the image keeps its proportions within its frame
     left, top = (box["width"] - scale * WIDTH) / 2, (box["height"] - scale * HEIGHT) / 2
-    picture.click(position={"x": left + scale * np.median(columns), "y": top + scale * np.median(rows)})
+    image.click(position={"x": left + scale * np.median(columns), "y": top + scale * np.median(rows)})
     until(lambda: page.get_by_label("Object (click on it").input_value() != "", seconds=PATIENCE / 1000)
 
 
@@ -445,7 +445,7 @@ def test_compare(visit, keep):
 def test_bad_uploads_are_told_in_the_page(served, visit, tmp_path):
     page = visit()
     text, cut, wide, heavy = (tmp_path / name for name in ("text.png", "cut.png", "wide.png", "heavy.png"))
-    text.write_text("no picture at all")
+    text.write_text("no image at all")
     cut.write_bytes(png(Image.effect_noise((64, 64), 90))[:900])
     Image.new("1", (5000, 1000)).save(wide)
     heavy.write_bytes(b"\0" * (3 * 2**20))

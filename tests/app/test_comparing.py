@@ -20,7 +20,7 @@ from fewshot_film.app.comparing import (
     learner_names,
     taught,
 )
-from fewshot_film.app.pictures import Picture
+from fewshot_film.app.images import PageImage
 from fewshot_film.app.teaching import Group
 from fewshot_film.commands.baselines import without_training
 from fewshot_film.data import SourceError, decode
@@ -104,7 +104,7 @@ def test_it_can_be_left_at_any_step(page, root):
     steps.close()
 
 
-def test_generated_pictures(page, monkeypatch):
+def test_generated_images(page, monkeypatch):
     monkeypatch.setattr("fewshot_film.app.comparing.GENERATED_CLASSES", 6)
     found = last(compare(page, "glyphs", [page.models[0], "pixels"], 3, way=4, shot=2))
     assert found.done == 3
@@ -114,8 +114,8 @@ def test_generated_pictures(page, monkeypatch):
         last(compare(page, "glyphs", ["pixels"], 3, way=99))
 
 
-def test_models_of_several_sizes_see_the_same_pictures(page, root, tmp_path):
-    """A picture that is there twice is dropped for all: what one learner is asked no other has learned."""
+def test_models_of_several_sizes_see_the_same_images(page, root, tmp_path):
+    """An image that is there twice is dropped for all: what one learner is asked no other has learned."""
     larger = small_learner(backbone=dataclasses.replace(SMALL.backbone, image_size=24)).eval()
     save_learner(tmp_path / "larger", larger, {}, "")
     files = sorted((root / "class 00").iterdir())
@@ -141,18 +141,18 @@ def test_models_of_several_sizes_see_the_same_pictures(page, root, tmp_path):
 def test_own_classes(page, tmp_path):
     def group(number: int, count: int) -> Group:
         pixels = np.random.default_rng(number).integers(0, 255, (count, 1, 16, 16)).astype(np.uint8)
-        pictures = [Picture(f"{number}.png", torch.from_numpy(one), tmp_path) for one in pixels]
-        return Group(number, f"class {number}", pictures)
+        images = [PageImage(f"{number}.png", torch.from_numpy(one), tmp_path) for one in pixels]
+        return Group(number, f"class {number}", images)
 
     groups = [group(1, 4), group(2, 3), group(3, 1)]
     source = taught(groups)
-    assert source.class_names == ("class 1", "class 2")  # one picture cannot be both learned and asked about
+    assert source.class_names == ("class 1", "class 2")  # one image cannot be both learned and asked about
     images = decode(source, 16, 1)
-    assert torch.equal(images.get(np.array([0]))[0], groups[0].pictures[0].pixels)
+    assert torch.equal(images.get(np.array([0]))[0], groups[0].images[0].pixels)
     assert last(compare(page, source, ["pixels"], 3)).done == 3
     with pytest.raises(ComparisonError, match="at least two images to two classes"):
         taught(groups[1:])
-    colours = TaughtSource([Group(1, "c", [Picture("c", torch.zeros(3, 16, 16, dtype=torch.uint8), tmp_path)])])
+    colours = TaughtSource([Group(1, "c", [PageImage("c", torch.zeros(3, 16, 16, dtype=torch.uint8), tmp_path)])])
     assert colours.load(0).mode == "RGB"
 
 
@@ -166,6 +166,6 @@ def test_what_cannot_be_compared(page, root, tmp_path, monkeypatch):
     Image.new("L", (8, 8)).save(only / "1.png")
     with pytest.raises(SourceError, match="has one class, 'only'"):
         folder_source(only.parent)
-    monkeypatch.setattr("fewshot_film.app.comparing.MAX_PICTURES", 5)
+    monkeypatch.setattr("fewshot_film.app.comparing.MAX_IMAGES", 5)
     with pytest.raises(ComparisonError, match="drawn has 32 images; the page compares at most 5"):
         next(compare(page, folder_source(root), ["pixels"], 9))

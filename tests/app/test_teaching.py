@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from fewshot_film.app import teaching
-from fewshot_film.app.keeping import unpack_classifier
-from fewshot_film.app.pictures import THUMBNAIL
+from fewshot_film.app.archive import unpack_classifier
+from fewshot_film.app.images import THUMBNAIL
 from fewshot_film.app.teaching import EXAMPLES, Teaching, TeachingError
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.run.errors import SavedModelError
@@ -35,7 +35,7 @@ def made(tmp_path: Path) -> Callable[..., Teaching]:
 
 @pytest.fixture
 def drawn(tmp_path: Path) -> list[list[Path]]:
-    """Files of three classes of eight pictures."""
+    """Files of three classes of eight images."""
     root = draw_classes(tmp_path / "drawn", 3)
     return [sorted(folder.iterdir()) for folder in sorted(root.iterdir())]
 
@@ -46,7 +46,7 @@ def taught(teaching: Teaching, drawn: list[list[Path]], names: str = "abc", shot
     return teaching
 
 
-def test_it_is_the_classifier_of_the_same_pictures(made, drawn):
+def test_it_is_the_classifier_of_the_same_images(made, drawn):
     one = taught(made(), drawn)
     one.set_reject(0)
     assert one.ask([files[6] for files in drawn]) == []
@@ -62,21 +62,21 @@ def test_it_is_the_classifier_of_the_same_pictures(made, drawn):
     assert [name for _, name, _ in one.verdicts[1].nearest] == names
 
 
-def test_pictures_come_and_go_as_if_they_had_never_been(made, drawn, tmp_path):
+def test_images_come_and_go_as_if_they_had_never_been(made, drawn, tmp_path):
     one = taught(made(), drawn)
     one.ask([drawn[0][6]])
     before = one.verdicts[0].probabilities
     numbers = list(one.groups)
     one.add(numbers[0], [drawn[0][5]])
     assert one.verdicts[0].probabilities != before
-    one.remove_picture(numbers[0], 5)
+    one.remove_image(numbers[0], 5)
     assert one.verdicts[0].probabilities == pytest.approx(before)
     extra = one.add_class("d")
     one.add(extra.number, [drawn[0][7], drawn[1][7]])
     assert set(one.verdicts[0].probabilities) == {*"abcd"}
     one.remove_class(extra.number)
     assert one.verdicts[0].probabilities == pytest.approx(before)
-    kept = {picture.thumbnail for group in one.groups.values() for picture in group.pictures}
+    kept = {image.thumbnail for group in one.groups.values() for image in group.images}
     assert set((tmp_path / "visitor").iterdir()) == kept | {query.thumbnail for query in one.queries}
 
 
@@ -97,7 +97,7 @@ def test_names(made, drawn):
     with pytest.raises(TeachingError, match="no longer exists"):
         one.remove_class(99)
     with pytest.raises(TeachingError, match="select an image first"):
-        one.remove_picture(first, -1)
+        one.remove_image(first, -1)
 
 
 def test_it_says_what_to_do_next(made, drawn):
@@ -120,10 +120,10 @@ def test_it_says_what_to_do_next(made, drawn):
 def test_bad_files_are_told_and_the_others_taken(made, drawn, tmp_path):
     one = made(pixels=2000)
     group = one.add_class("a")
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("no image")
     Image.new("L", (50, 50)).save(tmp_path / "wide.png")
     troubles = one.add(group.number, [tmp_path / "text.png", drawn[0][0], tmp_path / "wide.png"])
-    assert len(one.groups[group.number].pictures) == 1
+    assert len(one.groups[group.number].images) == 1
     assert troubles[0].startswith("text.png: is not an image")
     assert troubles[1].startswith("wide.png has more than")
 
@@ -134,7 +134,7 @@ def test_a_jpeg_with_more_pixels_than_allowed_is_reduced(made, tmp_path):
     Image.new("L", (800, 800), 90).save(tmp_path / "huge.jpg")
     group = one.add_class("a")
     troubles = one.add(group.number, [tmp_path / "photo.jpg", tmp_path / "huge.jpg"])
-    assert [picture.name for picture in one.groups[group.number].pictures] == ["photo.jpg"]
+    assert [image.name for image in one.groups[group.number].images] == ["photo.jpg"]
     assert len(troubles) == 1
     assert troubles[0].startswith("huge.jpg has more than")
 
@@ -150,14 +150,14 @@ def test_what_a_folder_leaves_out_is_told(made, drawn):
         "images in sub-folders of a class folder are of that class: 'class 00' (1)",
         "empty/: is an empty class folder",
     ]
-    assert [len(group.pictures) for group in one.groups.values()] == [9, 8, 8]
+    assert [len(group.images) for group in one.groups.values()] == [9, 8, 8]
 
 
 def test_bounds(made, drawn, monkeypatch):
     one = made(files=6)
     with pytest.raises(UploadError, match="7 files at once"):
         one.add(one.add_class().number, drawn[0][:7])
-    monkeypatch.setattr(teaching, "MAX_PICTURES", 3)
+    monkeypatch.setattr(teaching, "MAX_IMAGES", 3)
     with pytest.raises(TeachingError, match="0 images and 4 more; the page holds at most 3"):
         one.add(one.add_class().number, drawn[0][:4])
     monkeypatch.setattr(teaching, "MAX_CLASSES", 2)
@@ -177,9 +177,9 @@ def test_strangers(made, drawn):
     one.set_reject(0.2)
     far = [Image.fromarray(np.full((16, 16), value, np.uint8)) for value in (0, 255)]
     files = []
-    for number, picture in enumerate(far):
+    for number, image in enumerate(far):
         files.append(drawn[0][0].with_name(f"far{number}.png"))
-        picture.save(files[-1])
+        image.save(files[-1])
     one.ask(files)
     assert [verdict.is_stranger for verdict in one.verdicts] == [True, True]
     one.set_reject(0)
@@ -188,7 +188,7 @@ def test_strangers(made, drawn):
     assert one.queries == one.verdicts == []
 
 
-def test_without_a_second_picture_nothing_is_turned_away(made, drawn):
+def test_without_a_second_image_nothing_is_turned_away(made, drawn):
     one = taught(made(), drawn, shots=1)
     one.ask([drawn[0][6]])
     assert not one.can_reject
@@ -206,22 +206,22 @@ def test_saved_and_loaded_it_answers_the_same(made, drawn, learner, tmp_path):
     one.clear()
     assert (one.groups, one.queries, one.verdicts) == ({}, [], [])
     assert one.load(kept) == []
-    assert [(group.name, len(group.pictures)) for group in one.groups.values()] == [("a", 5), ("b", 5), ("c", 5)]
+    assert [(group.name, len(group.images)) for group in one.groups.values()] == [("a", 5), ("b", 5), ("c", 5)]
     one.ask([files[6] for files in drawn])
     for verdict, expected in zip(one.verdicts, before, strict=True):
         assert verdict.probabilities == pytest.approx(expected, abs=1e-5)
     one.add(next(iter(one.groups)), [drawn[0][5]])  # and it goes on learning
     assert "16 images" in one.status
-    with Image.open(next(iter(one.groups.values())).pictures[0].thumbnail) as thumbnail:
+    with Image.open(next(iter(one.groups.values())).images[0].thumbnail) as thumbnail:
         assert thumbnail.size == (THUMBNAIL, THUMBNAIL)
 
 
-def test_folders_of_pictures(made, drawn, tmp_path):
+def test_folders_of_images(made, drawn, tmp_path):
     one = made()
     root = drawn[0][0].parent.parent
-    (root / "class 00" / "bad.png").write_text("no picture")
+    (root / "class 00" / "bad.png").write_text("no image")
     troubles = one.add_folder(root)
-    assert [(group.name, len(group.pictures)) for group in one.groups.values()] == [
+    assert [(group.name, len(group.images)) for group in one.groups.values()] == [
         ("class 00", 8),
         ("class 01", 8),
         ("class 02", 8),
@@ -230,7 +230,7 @@ def test_folders_of_pictures(made, drawn, tmp_path):
     assert "bad.png" in troubles[0]
     files = {f"class 00/{number}.png": path.read_bytes() for number, path in enumerate(drawn[1][:2])}
     assert one.load(pack(tmp_path / "more.zip", files)) == []
-    assert [len(group.pictures) for group in one.groups.values()] == [10, 8, 8]
+    assert [len(group.images) for group in one.groups.values()] == [10, 8, 8]
 
 
 def test_bad_archives(made, tmp_path):
@@ -256,7 +256,7 @@ def test_an_archive_writes_its_three_files_and_no_others(tmp_path, monkeypatch):
     saved = unpack_classifier(archive, folder)
     assert sorted(path.name for path in saved.iterdir()) == ["README.md", "config.json", "model.safetensors"]
     assert not (tmp_path / "evil").exists()
-    monkeypatch.setattr("fewshot_film.app.keeping.MAX_BYTES", 3)
+    monkeypatch.setattr("fewshot_film.app.archive.MAX_BYTES", 3)
     with pytest.raises(UploadError, match="unpacks to more than"):
         unpack_classifier(archive, folder)
 
@@ -265,7 +265,7 @@ def test_an_archive_writes_its_three_files_and_no_others(tmp_path, monkeypatch):
 def test_examples(made, name):
     one = made()
     one.add_example(name)
-    assert [len(group.pictures) for group in one.groups.values()] == [4] * 5
+    assert [len(group.images) for group in one.groups.values()] == [4] * 5
     assert len(one.verdicts) == 6
     again = [query.pixels for query in one.queries]
     one.add_example(name)

@@ -19,26 +19,26 @@ class TestLimits:
 
     def test_what_is_within_them_passes(self, tmp_path: Path):
         Image.new("L", (30, 30)).save(tmp_path / "small.png")
-        self.LIMITS.check_picture(tmp_path / "small.png")
+        self.LIMITS.check_image(tmp_path / "small.png")
         self.LIMITS.check_archive(tmp_path / "small.png")
         self.LIMITS.check_count(2)
 
     def test_too_many_pixels_are_told_without_decoding(self, tmp_path: Path):
         Image.new("1", (31, 30)).save(tmp_path / "wide.png")
         with pytest.raises(UploadError, match=r"wide\.png has more than 0 million pixels; resize it first"):
-            self.LIMITS.check_picture(tmp_path / "wide.png")
+            self.LIMITS.check_image(tmp_path / "wide.png")
 
     def test_a_decompression_bomb_is_an_upload_error(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         Image.new("1", (40, 40)).save(tmp_path / "bomb.png")
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
         with pytest.raises(UploadError, match=r"bomb\.png has more than"):
-            self.LIMITS.check_picture(tmp_path / "bomb.png")
+            self.LIMITS.check_image(tmp_path / "bomb.png")
 
     def test_too_many_bytes(self, tmp_path: Path):
         path = tmp_path / "heavy.zip"
         path.write_bytes(b"\0" * 2**22)
         with pytest.raises(UploadError, match=r"heavy\.zip has 4 MiB; expected at most 0"):
-            self.LIMITS.check_picture(path)
+            self.LIMITS.check_image(path)
         with pytest.raises(UploadError, match="4 MiB"):
             self.LIMITS.check_archive(path)
 
@@ -46,9 +46,9 @@ class TestLimits:
         with pytest.raises(UploadError, match="3 files at once; expected at most 2"):
             self.LIMITS.check_count(3)
 
-    def test_what_is_no_picture_is_left_to_its_reader(self, tmp_path: Path):
-        (tmp_path / "text.png").write_text("no picture")
-        self.LIMITS.check_picture(tmp_path / "text.png")
+    def test_what_is_no_image_is_left_to_its_reader(self, tmp_path: Path):
+        (tmp_path / "text.png").write_text("no image")
+        self.LIMITS.check_image(tmp_path / "text.png")
 
 
 class TestVisitors:

@@ -32,14 +32,14 @@ def a_run(folder: Path) -> Path:
     return folder
 
 
-def pictures_of(page: str) -> list[tuple[str, bytes]]:
+def images_of(page: str) -> list[tuple[str, bytes]]:
     found = re.findall(r'src="data:image/([a-z+]+);base64,([^"]+)"', page)
-    assert page.count("<img") == len(found)  # every picture is in the page itself
+    assert page.count("<img") == len(found)  # every image is in the page itself
     return [(kind, base64.b64decode(data)) for kind, data in found]
 
 
 def test_a_run_is_told_with_its_best_step_and_its_speed(tmp_path: Path):
-    report = Report("a run", tmp_path / "pictures")
+    report = Report("a run", tmp_path / "images")
     add_run(report, a_run(tmp_path / "run"))
     report.write(tmp_path / "new" / "report.html")
     page = (tmp_path / "new" / "report.html").read_text(encoding="utf-8")
@@ -49,11 +49,11 @@ def test_a_run_is_told_with_its_best_step_and_its_speed(tmp_path: Path):
     assert "<td>loop.steps</td><td>20</td>" in page
     assert "<td>hardware.cores</td><td>2</td>" in page
     assert "http" not in re.sub(r"base64,[^\"]+", "", page)
-    ((kind, data),) = pictures_of(page)
+    ((kind, data),) = images_of(page)
     assert kind == "svg+xml"
     ElementTree.fromstring(data)
-    with Image.open(tmp_path / "pictures" / "curves.png") as picture:
-        assert picture.width > 300
+    with Image.open(tmp_path / "images" / "curves.png") as image:
+        assert image.width > 300
 
 
 def test_a_line_that_a_kill_cut_short_is_left_out(tmp_path: Path):

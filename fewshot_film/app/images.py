@@ -1,4 +1,4 @@
-"""Pictures that a visitor gives: read once, kept at the network's size and as a thumbnail."""
+"""Images that a visitor gives: read once, kept at the network's size and as a thumbnail."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ THUMBNAIL = 112
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One picture as the page keeps it."""
+class PageImage:
+    """One image as the page keeps it."""
 
     name: str
     """Of its file."""
@@ -34,7 +34,7 @@ class Picture:
 
 
 class Reader:
-    """Reads pictures for a network.
+    """Reads images for a network.
 
     Args:
         image_size: height and width that the network reads.
@@ -49,8 +49,8 @@ class Reader:
         self.folder = folder
         self.limits = limits
 
-    def uploads(self, files: Iterable[str | Path]) -> Iterator[Picture | str]:
-        """Every uploaded file as a picture, or as what is wrong with it.
+    def uploads(self, files: Iterable[str | Path]) -> Iterator[PageImage | str]:
+        """Every uploaded file as an image, or as what is wrong with it.
 
         Raises:
             UploadError: there are too many files.
@@ -59,41 +59,41 @@ class Reader:
         self.limits.check_count(len(paths))
         for path in paths:
             try:
-                self.limits.check_picture(path)
+                self.limits.check_image(path)
                 min_side = 2 * max(THUMBNAIL, self.image_size)
                 image = open_image(path.read_bytes(), path.name, min_side=min_side, max_pixels=self.limits.pixels)
-                yield self.picture(image, path.name)
+                yield self.from_image(image, path.name)
             except (ImageError, UploadError) as error:
                 yield str(error)
 
-    def source(self, source: ImageSource, indices: Iterable[int]) -> Iterator[tuple[int, Picture | str]]:
-        """Pictures of a source with their indices, or what is wrong with them."""
+    def source(self, source: ImageSource, indices: Iterable[int]) -> Iterator[tuple[int, PageImage | str]]:
+        """Images of a source with their indices, or what is wrong with them."""
         for index in indices:
             try:
                 min_side = 2 * max(THUMBNAIL, self.image_size)
-                picture = source.load(index, min_side=min_side, max_pixels=self.limits.pixels)
-                yield index, self.picture(picture, source.files[index])
+                image = source.load(index, min_side=min_side, max_pixels=self.limits.pixels)
+                yield index, self.from_image(image, source.files[index])
             except ImageError as error:
                 yield index, str(error)
 
-    def picture(self, picture: Image.Image, name: str) -> Picture:
-        """A picture that is open already.
+    def from_image(self, image: Image.Image, name: str) -> PageImage:
+        """An image that is open already.
 
         Raises:
             ImageError: it cannot be converted.
         """
-        pixels = to_array(picture, name, image_size=self.image_size, channels=self.channels)
-        thumbnail = to_array(picture, name, image_size=THUMBNAIL, channels=3, resize="pad")
+        pixels = to_array(image, name, image_size=self.image_size, channels=self.channels)
+        thumbnail = to_array(image, name, image_size=THUMBNAIL, channels=3, resize="pad")
         return self._keep(name, pixels, Image.fromarray(np.ascontiguousarray(thumbnail.transpose(1, 2, 0))))
 
-    def from_pixels(self, pixels: Tensor, name: str) -> Picture:
-        """A picture of which only what the network reads is left, ``(C, H, W)`` uint8."""
+    def from_pixels(self, pixels: Tensor, name: str) -> PageImage:
+        """An image of which only what the network reads is left, ``(C, H, W)`` uint8."""
         array = pixels.numpy()
         shown = np.repeat(array, 3, axis=0) if len(array) == 1 else array
         small = Image.fromarray(np.ascontiguousarray(shown.transpose(1, 2, 0)))
         return self._keep(name, array, small.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC))
 
-    def _keep(self, name: str, pixels: np.ndarray, thumbnail: Image.Image) -> Picture:
+    def _keep(self, name: str, pixels: np.ndarray, thumbnail: Image.Image) -> PageImage:
         path = self.folder / f"{uuid.uuid4().hex}.png"
         thumbnail.save(path)
-        return Picture(name, torch.from_numpy(np.array(pixels, order="C")), path)
+        return PageImage(name, torch.from_numpy(np.array(pixels, order="C")), path)
