@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
+from PIL import Image
 
 from benchmarks import clevr_speed, episode_speed, simple_cnaps_speed
 from fewshot_film.config import BackboneConfig, SimpleCNAPSConfig
@@ -100,8 +101,23 @@ def test_questions_per_second_are_counted(tmp_path: Path, capsys):
 
 
 def test_episodes_are_counted_with_and_without_the_cache(tmp_path: Path, capsys):
+    rng = np.random.default_rng(0)
+    for number in range(20):
+        (tmp_path / "images" / "train" / f"{number}").mkdir(parents=True)
+        for image in range(6):
+            noise = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8))
+            noise.save(tmp_path / "images" / "train" / f"{number}" / f"{image}.bmp")
     out = tmp_path / "speed.json"
-    settings = {"source": "textures", "image_size": 8, "rounds": 2, "seconds": 0.0, "query": 1, "out": out}
+    settings = {
+        "source": "folder",
+        "root": str(tmp_path / "images"),
+        "split": "",
+        "image_size": 8,
+        "rounds": 2,
+        "seconds": 0.0,
+        "query": 1,
+        "out": out,
+    }
     episode_speed.throughput(episode_speed.ThroughputConfig(**settings))
     found = json.loads(out.read_text())["results"]
     for way, shot in ((5, 1), (5, 5), (20, 5)):
