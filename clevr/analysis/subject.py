@@ -87,7 +87,7 @@ class Subject:
         numbers = np.linspace(0, len(self.data.table.images) - 1, count).round().astype(np.int64)
         with torch.no_grad():
             parts = [
-                self.reasoner.see(torch.from_numpy(np.asarray(self.data.pictures[some])).to(self.device))
+                self.reasoner.encode_image(torch.from_numpy(np.asarray(self.data.pictures[some])).to(self.device))
                 for some in np.array_split(numbers, -(-count // _PICTURES_AT_ONCE))
             ]
         return [self.data.table.images[int(number)] for number in numbers], torch.cat(parts)

@@ -93,7 +93,7 @@ def answer_logits(
     reasoner: FiLMReasoner, batch: QuestionBatch, change: Callable[[Modulations], Modulations] | None = None
 ) -> Tensor:
     """Logits ``(Q, 28)`` of a batch, with gamma and beta changed on the way if asked for."""
-    maps, codes = reasoner.see(batch.pictures), reasoner.questions(batch.tree)
+    maps, codes = reasoner.encode_image(batch.pictures), reasoner.questions(batch.tree)
     modulations = reasoner.modulations(codes)
     modulations = modulations if change is None else change(modulations)
     logits: Tensor = reasoner.classifier(reasoner.reason(maps, batch.picture, modulations, codes))
@@ -247,7 +247,7 @@ class Answerer:
             if extractor is not None:
                 raise ConfigError("the model reads pixels and uses no extractor; leave it out")
             pixels = torch.from_numpy(fit_picture(self.picture, config.width, config.height))
-            return self.reasoner.see(pixels[None].to(self._device))
+            return self.reasoner.encode_image(pixels[None].to(self._device))
         if extractor is None:
             raise ConfigError("the model reads features; give the extractor that they are made by")
         expected = (config.input_maps, config.height, config.width)
@@ -257,7 +257,7 @@ class Answerer:
                 f"{extractor.config.backbone} at {extractor.config.size} pixels) gives {extractor.shape}"
             )
         pixels = torch.from_numpy(to_pixels(self.picture, extractor.config.size).copy())
-        return self.reasoner.see(extractor(pixels[None].to(extractor.mean.device)).to(self._device))
+        return self.reasoner.encode_image(extractor(pixels[None].to(extractor.mean.device)).to(self._device))
 
 
 def open_picture(path: Path) -> Image.Image:

@@ -62,15 +62,28 @@ def run(config: EvaluateConfig) -> None:
         DataError: a record or a picture is wrong.
         QuestionError: the model's vocabulary is another one.
     """
+    from clevr.answers.report import predictions_json
+    from fewshot_film.run.files import write_json_atomically
+
+    table, answers = _answer(config)
+    if config.predictions:
+        config.predictions.parent.mkdir(parents=True, exist_ok=True)
+        write_json_atomically(config.predictions, predictions_json(table, answers))
+        logger.info("%d answers: %s", len(table), config.predictions)
+    if config.sheet:
+        _write_sheet(config, table, answers)
+    if (table.answer < 0).all():
+        _say_unanswered(config)
+    else:
+        _judge(config, table, answers)
+
+
+def _answer(config: EvaluateConfig) -> tuple[QuestionTable, NDArray[np.int64]]:
+    """The questions, and the model's answers to them."""
     from clevr.answers.predict import check_words, predict
-    from clevr.answers.report import markdown, predictions_json
-    from clevr.answers.scores import evaluate, infer_types
     from clevr.data.batches import load_reasoning_data
-    from clevr.data.reader import ClevrSplit
     from clevr.reasoning.loading import load
     from fewshot_film.run.device import choose_device
-    from fewshot_film.run.files import write_json_atomically, write_text_atomically
-    from fewshot_film.run.results import write_result
 
     reasoner = load(config.model)
     data = load_reasoning_data(
@@ -87,23 +100,24 @@ def run(config: EvaluateConfig) -> None:
         logger.warning("%s", note)
     reasoner.to(choose_device(config.device))
     found = predict(reasoner, data, limit=config.questions, size=config.batch_size)
-    table = data.table.select(found.numbers)
-    if config.predictions:
-        config.predictions.parent.mkdir(parents=True, exist_ok=True)
-        write_json_atomically(config.predictions, predictions_json(table, found.answers))
-        logger.info("%d answers: %s", len(table), config.predictions)
-    if config.sheet:
-        _write_sheet(config, table, found.answers)
-    if (table.answer < 0).all():
-        _say_unanswered(config)
-        return
+    return data.table.select(found.numbers), found.answers
+
+
+def _judge(config: EvaluateConfig, table: QuestionTable, answers: NDArray[np.int64]) -> None:
+    """Compare the answers with the right ones, print and write."""
+    from clevr.answers.report import markdown
+    from clevr.answers.scores import evaluate, infer_types
+    from clevr.data.reader import ClevrSplit
+    from fewshot_film.run.files import write_text_atomically
+    from fewshot_film.run.results import write_result
+
     if not config.humans:
         table = infer_types(table)
     split = ClevrSplit.open(config.data, config.split)
     known = None
     if config.common_answers:
         known = ClevrSplit.open(config.data, config.common_answers).table(config.cache)
-    evaluation = evaluate(table, found.answers, num_objects=_num_objects(split), known=known)
+    evaluation = evaluate(table, answers, num_objects=_num_objects(split), known=known)
     text = markdown(evaluation, f"{Path(config.model).name} on {'Humans questions of ' * config.humans}{config.split}")
     _write(text, config, evaluation.to_json())
     if config.out:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.settings import OnDevice, at_least
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -196,54 +197,59 @@ def filmed_maps(reasoner: FiLMReasoner, data: ReasoningData, number: int) -> lis
 
     Args:
         reasoner: in evaluation mode.
-        data: questions and pictures.
+        data: questions and images.
         number: of the question.
     """
     import numpy as np
     import torch
 
     from clevr.analysis.subject import read
-    from clevr.reasoning.blocks import ReasoningBlock
     from clevr.reasoning.trunk import on_grid
     from fewshot_film.film import film
     from fewshot_film.run.figures import FilmedMaps
 
     device = next(reasoner.parameters()).device
-    picture = torch.from_numpy(np.asarray(data.pictures[data.table.image[number : number + 1].astype(np.int64)]))
-    seen: dict[str, Tensor] = {}
-    handles = []
-    for site in reasoner.sites:
-        block = reasoner.get_submodule(site.name)
-        assert isinstance(block, ReasoningBlock)
-        # behind the normalisation FiLM and ReLU are one operation: what goes into it is taken from the layer before
-        if block.position == "norm":
-            handles.append(block.norm.register_forward_hook(partial(_keep_output, seen, site.name)))
-        else:
-            handles.append(block.film.register_forward_hook(partial(_keep_input, seen, site.name)))
-    try:
-        with torch.no_grad():
-            codes = read(reasoner, [reasoner.vocabulary.encode(data.table.texts[number])])
-            values = reasoner.modulations(codes)
-            maps = reasoner.see(picture.to(device))
-            reasoner.reason(maps, torch.zeros(1, dtype=torch.int64, device=device), values, codes)
-    finally:
-        for handle in handles:
-            handle.remove()
+    image = torch.from_numpy(np.asarray(data.pictures[data.table.image[number : number + 1].astype(np.int64)]))
+    with torch.no_grad(), _inputs_of_film(reasoner) as inputs:
+        codes = read(reasoner, [reasoner.vocabulary.encode(data.table.texts[number])])
+        values = reasoner.modulations(codes)
+        maps = reasoner.encode_image(image.to(device))
+        reasoner.reason(maps, torch.zeros(1, dtype=torch.int64, device=device), values, codes)
     cells, grid = reasoner.cells(maps), reasoner.config.grid
 
     def drawn(x: Tensor) -> NDArray[np.float32]:
         shown: NDArray[np.float32] = (x if cells is None else on_grid(x, cells, grid))[0].float().cpu().numpy()
         return shown
 
+    def plain(x: Tensor) -> NDArray[np.float32]:
+        return x[0].float().cpu().numpy()  # type: ignore[no-any-return]
+
     return [
-        FilmedMaps(
-            name,
-            drawn(before),
-            drawn(film(before, *values[name])),
-            *(part[0].float().cpu().numpy() for part in values[name]),
-        )
-        for name, before in seen.items()
+        FilmedMaps(name, drawn(before), drawn(film(before, *values[name])), *map(plain, values[name]))
+        for name, before in inputs.items()
     ]
+
+
+@contextmanager
+def _inputs_of_film(reasoner: FiLMReasoner) -> Iterator[dict[str, Tensor]]:
+    """What goes into the FiLM of every modulated block while the context is open, by its site."""
+    from clevr.reasoning.blocks import ReasoningBlock
+
+    inputs: dict[str, Tensor] = {}
+    handles = []
+    for site in reasoner.sites:
+        block = reasoner.get_submodule(site.name)
+        assert isinstance(block, ReasoningBlock)
+        # behind the normalisation FiLM and ReLU are one operation: what goes into it is taken from the layer before
+        if block.position == "norm":
+            handles.append(block.norm.register_forward_hook(partial(_keep_output, inputs, site.name)))
+        else:
+            handles.append(block.film.register_forward_hook(partial(_keep_input, inputs, site.name)))
+    try:
+        yield inputs
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _keep_output(seen: dict[str, Tensor], name: str, module: object, args: tuple[Tensor, ...], output: Tensor) -> None:

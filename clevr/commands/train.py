@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
 import torch
 
 from clevr.commands.calibrate import training_familiarity
-from clevr.commands.seeing import learn_to_see, look_once
-from clevr.commands.unused import check_used
-from clevr.config import AugmentationConfig, ClevrDataConfig, TrainConfig
+from clevr.commands.trunk_pretraining import cache_trunk_features, pretrain_trunk
+from clevr.config import AugmentationConfig, ClevrDataConfig, ReasonerConfig, TrainConfig
 from clevr.data.batches import (
     Changes,
     FreshQuestionBatches,
@@ -30,7 +29,8 @@ from clevr.reasoning.training import ReasonerTraining, answers_of
 from fewshot_film.run.checkpoint import load_weights
 from fewshot_film.run.command import is_first_process
 from fewshot_film.run.device import to_device
-from fewshot_film.run.loop import train
+from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.loop import TrainResult, train
 from fewshot_film.run.seeding import derived_seed
 
 log = logging.getLogger(__name__)
@@ -51,17 +51,16 @@ def run(config: TrainConfig) -> None:
         torch.manual_seed(derived_seed(config.loop.seed, "weights"))
         reasoner = _reasoner(config)
         data = _read(config, reasoner)
-        learn_to_see(config, reasoner, data)
-        has_seen = config.seeing is not None
-        if has_seen:
-            data = {split: look_once(reasoner, part, config.out / f"seen-{split}.npz") for split, part in data.items()}
+        precomputed = config.seeing is not None
+        if precomputed:
+            data = _precompute(config, reasoner, data)
         module = ReasonerTraining(
             reasoner,
             config.scene_weight,
             config.trace_weight,
             config.program_weight,
             config.frozen,
-            has_seen=has_seen,
+            precomputed=precomputed,
         )
     result = train(
         module,
@@ -76,18 +75,32 @@ def run(config: TrainConfig) -> None:
     if result.best_checkpoint is not None:
         load_weights(module, result.best_checkpoint)
     if is_first_process():
-        training = {
-            "questions": len(data["train"]),
-            "pictures": len(data["train"].table.images),
-            "steps": result.step,
-            "best_step": result.best_step,
-            "validation_accuracy": result.best,
-            "seconds": round(result.seconds, 1),
-        }
-        reasoner.familiarity = training_familiarity(config.data.root, config.data.train_split)
-        extractor = getattr(data["train"].pictures, "settings", None)
-        training |= {"extractor": extractor} if extractor else {}
-        log.info("saved %s", save_reasoner(Path(config.out) / "model", reasoner, training, config))
+        _save(config, reasoner, data["train"], result)
+
+
+def _precompute(
+    config: TrainConfig, reasoner: FiLMReasoner, data: dict[str, ReasoningData]
+) -> dict[str, ReasoningData]:
+    """Train the trunk alone, then put its features in the place of the images."""
+    pretrain_trunk(config, reasoner, data)
+    return {
+        split: cache_trunk_features(reasoner, part, config.out / f"seen-{split}.npz") for split, part in data.items()
+    }
+
+
+def _save(config: TrainConfig, reasoner: FiLMReasoner, data: ReasoningData, result: TrainResult) -> None:
+    training = {
+        "questions": len(data),
+        "pictures": len(data.table.images),
+        "steps": result.step,
+        "best_step": result.best_step,
+        "validation_accuracy": result.best,
+        "seconds": round(result.seconds, 1),
+    }
+    extractor = getattr(data.pictures, "settings", None)
+    training |= {"extractor": extractor} if extractor else {}
+    reasoner.familiarity = training_familiarity(config.data.root, config.data.train_split)
+    log.info("saved %s", save_reasoner(Path(config.out) / "model", reasoner, training, config))
 
 
 def _read(config: TrainConfig, reasoner: FiLMReasoner) -> dict[str, ReasoningData]:
@@ -146,3 +159,48 @@ def _validate(module: ReasonerTraining, data: ReasoningData, limit: int) -> Mapp
             if kind >= 0:
                 right.setdefault(QUESTION_TYPES[kind].replace(" ", "_"), []).append(value)
     return {name: sum(values) / len(values) for name, values in right.items()}
+
+
+def check_used(config: TrainConfig) -> None:
+    """Refuse settings that would be ignored.
+
+    Raises:
+        ConfigError: names the first of them, why it would be ignored, and what to do.
+    """
+    for name, reason in (*_of_data(config), *_of_losses(config), *_of_network(config.model)):
+        raise ConfigError(f"{name} would be ignored: {reason}; leave it out")
+
+
+def _of_data(config: TrainConfig) -> Iterator[tuple[str, str]]:
+    data = config.data
+    if data.features and config.model.inputs == "pixels":
+        yield "data.features", "model.inputs is pixels"
+    if data.fresh and data.humans:
+        yield "data.humans", "data.fresh writes new questions for every pass"
+    if data.fresh and data.fraction < 1:
+        yield "data.fraction", "data.fresh writes new questions about all scenes"
+    if data.curriculum and data.humans:
+        yield "data.curriculum", "questions of CLEVR-Humans have no families"
+
+
+def _of_losses(config: TrainConfig) -> Iterator[tuple[str, str]]:
+    if config.scene_weight and config.seeing is not None:
+        yield "scene_weight", "with seeing, the trunk learns from the scenes first and is fixed from then on"
+    if config.scene_weight and "trunk" in config.frozen:
+        yield "scene_weight", "it teaches the trunk, which is frozen"
+    if config.seeing is not None and "trunk" in config.frozen:
+        yield "frozen: [trunk]", "seeing trains the trunk"
+    if config.trace_weight and config.data.humans:
+        yield "trace_weight", "questions of CLEVR-Humans have no programs"
+    if config.program_weight and config.data.humans:
+        yield "program_weight", "questions of CLEVR-Humans have no programs"
+
+
+def _of_network(model: ReasonerConfig) -> Iterator[tuple[str, str]]:
+    default = ReasonerConfig()
+    if model.conditioning != "film":
+        for name in ("film_blocks", "film_position", "gamma", "beta", "generator_init"):
+            if getattr(model, name) != getattr(default, name):
+                yield f"model.{name}", f"model.conditioning is {model.conditioning}, so there is no FiLM"
+    if model.question_heads != default.question_heads and model.question_code != "attention":
+        yield "model.question_heads", f"model.question_code is {model.question_code}, not attention"

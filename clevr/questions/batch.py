@@ -83,8 +83,8 @@ class QuestionBatch:
     """Questions about pictures; each picture is there once."""
 
     pictures: Tensor
-    """Pictures ``(P, 3, H, W)``, uint8, or feature maps ``(P, C, H, W)``; or what :meth:`FiLMReasoner.see` made of
-    them."""
+    """Pictures ``(P, 3, H, W)``, uint8, or feature maps ``(P, C, H, W)``; or what
+    :meth:`FiLMReasoner.encode_image` made of them."""
     picture: Tensor
     """Which of the pictures each question is about, ``(Q,)``."""
     tree: PrefixTree

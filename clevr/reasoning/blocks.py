@@ -51,18 +51,19 @@ class ReasoningBlock(nn.Module):
         self,
         x: Tensor,
         modulation: Modulation | None = None,
-        joined: Tensor | None = None,
+        shift: Tensor | None = None,
         coordinates: Tensor | None = None,
-        sides: Tensor | None = None,
+        relation_mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Take the first step: both convolutions.
 
         Args:
             x: maps, ``(B, C, H, W)``.
             modulation: gamma and beta, used here if FiLM sits on the input.
-            joined: what a question's code, joined to the input, adds to the first convolution, ``(B, C)``.
+            shift: what a question's code, joined to the input, adds to the first convolution, ``(B, C)``.
             coordinates: where the positions are, ``(B, 2, H, W)``; None: on a grid.
-            sides: which objects lie on which side of each position, ``(B, 4, W, W)``, for a block with relations.
+            relation_mask: which objects lie on which side of each position, ``(B, 4, W, W)``, for a block with
+                relations (:func:`clevr.reasoning.trunk.spatial_relation_mask`).
 
         Returns:
             The first activation and the result of the second convolution, ``(B, C, H, W)`` each.
@@ -72,14 +73,14 @@ class ReasoningBlock(nn.Module):
         if self.coordinates:
             x = append_coordinates(x) if coordinates is None else torch.cat((x, coordinates), 1)
         x = self.entry(x)
-        if joined is not None:
-            x = x + joined[:, :, None, None]
+        if shift is not None:
+            x = x + shift[:, :, None, None]
         first = torch.relu(x)
         second = self.conv(first)
         if self.context is not None:
             second = second + self.context(_maxima_and_means(first))[:, :, None, None]
-        if self.relations is not None and sides is not None:
-            second = second + _gather(self.relations(first), sides)
+        if self.relations is not None and relation_mask is not None:
+            second = second + _gather(self.relations(first), relation_mask)
         return first, second
 
     def modulate(self, first: Tensor, x: Tensor, modulation: Modulation | None) -> Tensor:
@@ -100,11 +101,11 @@ class ReasoningBlock(nn.Module):
         return self.film(x, modulation) if self.position == "residual" else x
 
 
-def _gather(maps: Tensor, sides: Tensor) -> Tensor:
+def _gather(maps: Tensor, relation_mask: Tensor) -> Tensor:
     """Sums of maps ``(B, C, 1, K)`` over the objects on each side ``(B, S, K, K)``; each side its share of them."""
     batch, channels, _, positions = maps.shape
-    rows = maps.permute(0, 3, 1, 2).reshape(batch, positions, sides.shape[1], -1)
-    sums = sides @ rows.transpose(1, 2)
+    rows = maps.permute(0, 3, 1, 2).reshape(batch, positions, relation_mask.shape[1], -1)
+    sums = relation_mask @ rows.transpose(1, 2)
     return sums.transpose(1, 2).reshape(batch, positions, 1, channels).permute(0, 3, 2, 1)
 
 

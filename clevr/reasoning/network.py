@@ -16,7 +16,7 @@ from clevr.reasoning.blocks import ReasoningBlock
 from clevr.reasoning.classifier import Classifier
 from clevr.reasoning.familiarity import Familiarity
 from clevr.reasoning.question_encoder import QuestionEncoder
-from clevr.reasoning.trunk import ObjectPositions, build_trunk, cells_of, places_of, sides_of
+from clevr.reasoning.trunk import ObjectPositions, build_trunk, cells_of, places_of, spatial_relation_mask
 from fewshot_film.errors import InvalidValueError
 from fewshot_film.film import Generator, LinearGenerator, Modulation, Modulations, Site, Sites
 from fewshot_film.run.seeding import generator
@@ -51,14 +51,14 @@ class FiLMReasoner(nn.Module):
             heads=config.question_heads if config.question_code == "attention" else 0,
         )
         self.generator = _generator(config, self.sites)
-        self.joining = (
+        self.concat_projection = (
             nn.Linear(config.hidden_dim, config.maps * config.blocks, bias=False)
             if config.conditioning == "concatenation"
             else None
         )
         self.trunk = build_trunk(config)
         self.objects = ObjectPositions(config.maps, config.positions) if config.positions else None
-        self.placing = _placing(config) if config.positions else None
+        self.input_projection = _input_projection(config) if config.positions else None
         self.blocks = nn.ModuleList(
             ReasoningBlock(config, index < config.num_film_blocks) for index in range(config.blocks)
         )
@@ -67,28 +67,28 @@ class FiLMReasoner(nn.Module):
 
     def forward(self, batch: QuestionBatch) -> Tensor:
         """Logits of the answers, ``(Q, 28)``."""
-        return self.answer(self.see(batch.pictures), batch.picture, self.questions(batch.tree))
+        return self.answer(self.encode_image(batch.pictures), batch.picture, self.questions(batch.tree))
 
-    def look(self, pictures: Tensor) -> Tensor:
+    def trunk_features(self, pictures: Tensor) -> Tensor:
         """The trunk's maps ``(P, C, H, W)`` of pictures, at all positions."""
         maps: Tensor = self.trunk(pictures).contiguous(memory_format=torch.channels_last)
         return maps
 
-    def see(self, pictures: Tensor) -> Tensor:
+    def encode_image(self, pictures: Tensor) -> Tensor:
         """What the blocks get of pictures; no question has acted on it.
 
         Returns:
             The trunk's maps ``(P, C, H, W)``; of a model that keeps some positions, ``(P, C + 5, 1, K)``: see
             :class:`clevr.reasoning.trunk.ObjectPositions`.
         """
-        maps = self.look(pictures)
+        maps = self.trunk_features(pictures)
         return maps if self.objects is None else self.objects(maps)
 
     def cells(self, maps: Tensor) -> Tensor | None:
         """Which positions of the trunk's maps the blocks visit.
 
         Args:
-            maps: what :meth:`see` gives for pictures.
+            maps: what :meth:`encode_image` gives for pictures.
 
         Returns:
             ``row * columns + column`` of each, ``(P, K)``; None for a model that visits all.
@@ -106,7 +106,7 @@ class FiLMReasoner(nn.Module):
         """Logits from the trunk's maps.
 
         Args:
-            maps: what :meth:`see` gives for the pictures, ``(P, C, H, W)``.
+            maps: what :meth:`encode_image` gives for the pictures, ``(P, C, H, W)``.
             picture: which picture each question is about, ``(Q,)``.
             codes: codes of the questions, ``(Q, hidden_dim)``.
         """
@@ -125,36 +125,36 @@ class FiLMReasoner(nn.Module):
         What comes before the question's first influence is computed once for each picture.
 
         Args:
-            maps: what :meth:`see` gives for the pictures, ``(P, C, H, W)``.
+            maps: what :meth:`encode_image` gives for the pictures, ``(P, C, H, W)``.
             picture: which picture each question is about, ``(Q,)``.
             modulations: gamma and beta of the blocks, ``(Q, C)`` each.
             codes: codes of the questions; needed only by the concatenation baseline.
         """
-        joined = self._joined(codes)
-        x, places = (maps, None) if self.placing is None else (self.placing(maps), places_of(maps))
-        sides = sides_of(maps) if self.config.relations else None
+        shifts = self._concat_shifts(codes)
+        x, places = (maps, None) if self.input_projection is None else (self.input_projection(maps), places_of(maps))
+        mask = spatial_relation_mask(maps) if self.config.relations else None
         is_shared, steps = True, list[Tensor]()
         for index, module in enumerate(self.blocks):
             assert isinstance(module, ReasoningBlock)
             modulation = modulations.get(f"blocks.{index}")
-            if is_shared and (module.sees_question_first or joined is not None):
-                x, places, sides = (_take(part, picture) for part in (x, places, sides))
+            if is_shared and (module.sees_question_first or shifts is not None):
+                x, places, mask = (_take(part, picture) for part in (x, places, mask))
                 is_shared = False
-            first, second = module.convolve(x, modulation, None if joined is None else joined[index], places, sides)
+            first, second = module.convolve(x, modulation, None if shifts is None else shifts[index], places, mask)
             if is_shared:
-                first, second, places, sides = (_take(part, picture) for part in (first, second, places, sides))
+                first, second, places, mask = (_take(part, picture) for part in (first, second, places, mask))
                 is_shared = False
             x = module.modulate(first, second, modulation)
             steps.append(x)
         return steps
 
-    def _joined(self, codes: Tensor | None) -> tuple[Tensor, ...] | None:
+    def _concat_shifts(self, codes: Tensor | None) -> tuple[Tensor, ...] | None:
         """What the joined code adds in every block: a constant map under a 1x1 convolution is a shift of its result."""
-        if self.joining is None:
+        if self.concat_projection is None:
             return None
         if codes is None:
             raise InvalidValueError("the concatenation baseline reads the codes of the questions; pass codes")
-        return tuple(self.joining(codes).split(self.config.maps, dim=1))
+        return tuple(self.concat_projection(codes).split(self.config.maps, dim=1))
 
     def _reset_weights(self) -> None:
         for name, module in self.named_modules():
@@ -171,7 +171,7 @@ def _generator(config: ReasonerConfig, sites: Sites) -> Generator | None:
     return LinearGenerator(config.hidden_dim, sites, init=config.generator_init) if sites else None
 
 
-def _placing(config: ReasonerConfig) -> nn.Sequential:
+def _input_projection(config: ReasonerConfig) -> nn.Sequential:
     """Brings maps, score and coordinates of kept positions to one scale, and mixes them."""
     return nn.Sequential(
         nn.BatchNorm2d(config.maps + 5), nn.Conv2d(config.maps + 5, config.maps, 1), nn.ReLU(inplace=True)

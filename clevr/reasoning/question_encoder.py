@@ -40,30 +40,30 @@ class QuestionEncoder(nn.Module):
         super().__init__()
         self.words = nn.Embedding(num_tokens, word_dim)
         self.gru = nn.GRU(word_dim, hidden_dim, batch_first=True)
-        self.scaling = nn.LayerNorm(hidden_dim) if averaged else None
-        self.looking = nn.Linear(hidden_dim, heads) if heads else None
+        self.norm = nn.LayerNorm(hidden_dim) if averaged else None
+        self.attention = nn.Linear(hidden_dim, heads) if heads else None
         if averaged:
-            self._start_loud()
+            self._reset_gru()
 
     def forward(self, tree: PrefixTree) -> Tensor:
         """Codes of questions, ``(B, hidden_dim)``."""
         of_inputs, of_states, input_bias, state_bias = self.gru.all_weights[0]
         inputs = self.words.weight @ of_inputs.T + input_bias
         states = gru_over_tree(inputs, of_states, state_bias, tree)
-        if self.scaling is None:
+        if self.norm is None:
             return states.index_select(0, tree.ends)
         question = torch.repeat_interleave(tree.lengths)
         along = states.index_select(0, tree.paths)
-        if self.looking is None:
+        if self.attention is None:
             weights = (1 / tree.lengths.to(states.dtype))[question, None]
         else:
-            weights = _softmax(self.looking(states).index_select(0, tree.paths), question, len(tree.ends))
+            weights = _softmax(self.attention(states).index_select(0, tree.paths), question, len(tree.ends))
         parts = along.unflatten(1, (weights.shape[1], -1)) * weights[..., None]
         means = states.new_zeros(len(tree.ends), states.shape[1]).index_add(0, question, parts.flatten(1))
-        codes: Tensor = self.scaling(means)
+        codes: Tensor = self.norm(means)
         return codes
 
-    def _start_loud(self) -> None:
+    def _reset_gru(self) -> None:
         """Draw weights under which a word moves the states by about one, and rotations between them."""
         of_inputs, of_states, *_ = self.gru.all_weights[0]
         nn.init.normal_(of_inputs, std=self.words.embedding_dim**-0.5)

@@ -179,7 +179,7 @@ class OutlineHead(nn.Module):
         return loss
 
 
-class SeeingTraining(nn.Module):
+class TrunkPretraining(nn.Module):
     """A network's trunk, which learns what lies where from scenes.
 
     Args:
@@ -213,7 +213,8 @@ class ReasonerTraining(nn.Module):
         trace_weight: weight of the blocks' own loss; 0: none.
         program_weight: weight of the question encoder's own loss; 0: none.
         frozen: parts of the network that do not learn.
-        has_seen: the batches hold what :meth:`FiLMReasoner.see` made of the pictures; trunk and positions are frozen.
+        precomputed: the batches hold what :meth:`FiLMReasoner.encode_image` made of the images; trunk and positions
+            are frozen.
     """
 
     def __init__(
@@ -224,11 +225,11 @@ class ReasonerTraining(nn.Module):
         program_weight: float = 0.0,
         frozen: Sequence[str] = (),
         *,
-        has_seen: bool = False,
+        precomputed: bool = False,
     ) -> None:
         super().__init__()
-        self.has_seen = has_seen
-        names = {*frozen, "trunk"} if has_seen else {*frozen}
+        self.precomputed = precomputed
+        names = {*frozen, "trunk"} if precomputed else {*frozen}
         names |= {"objects"} if "trunk" in names and reasoner.objects is not None else set()
         self._frozen = [reasoner.get_submodule(name) for name in sorted(names)]
         for part in self._frozen:
@@ -240,7 +241,7 @@ class ReasonerTraining(nn.Module):
             "outline_loss": program_weight,
         }
         config = reasoner.config
-        self.scene_head = SceneHead(config.maps) if scene_weight and not has_seen else None
+        self.scene_head = SceneHead(config.maps) if scene_weight and not precomputed else None
         self.referent_head = ReferentHead(config.maps, config.blocks) if trace_weight else None
         self.outline_head = OutlineHead(config.hidden_dim) if program_weight else None
 
@@ -254,7 +255,7 @@ class ReasonerTraining(nn.Module):
     def logits(self, batch: QuestionBatch) -> Tensor:
         """Logits of the answers, ``(Q, 28)``."""
         reasoner = self.reasoner
-        maps = self._as_seen(batch) if self.has_seen else reasoner.see(batch.pictures)
+        maps = self._precomputed_features(batch) if self.precomputed else reasoner.encode_image(batch.pictures)
         return reasoner.answer(maps, batch.picture, reasoner.questions(batch.tree))
 
     def forward(self, batch: QuestionBatch) -> dict[str, Tensor]:
@@ -264,10 +265,10 @@ class ReasonerTraining(nn.Module):
             ValueError: a question has no answer.
         """
         reasoner, answers, report = self.reasoner, answers_of(batch), dict[str, Tensor]()
-        if self.has_seen:
-            maps = self._as_seen(batch)
+        if self.precomputed:
+            maps = self._precomputed_features(batch)
         else:
-            maps = reasoner.look(batch.pictures)
+            maps = reasoner.trunk_features(batch.pictures)
             if self.scene_head is not None and batch.scenes is not None:
                 report["scene_loss"] = self.scene_head(maps, batch.scenes, *_guesses(reasoner.objects, maps))["loss"]
             maps = maps if reasoner.objects is None else reasoner.objects(maps)
@@ -284,7 +285,7 @@ class ReasonerTraining(nn.Module):
         accuracy = (logits.argmax(1) == answers).float().mean()
         return {"loss": loss, "accuracy": accuracy, **report}
 
-    def _as_seen(self, batch: QuestionBatch) -> Tensor:
+    def _precomputed_features(self, batch: QuestionBatch) -> Tensor:
         maps = batch.pictures.to(next(self.reasoner.parameters()).dtype)
         return maps.contiguous(memory_format=torch.channels_last)
 

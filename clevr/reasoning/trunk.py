@@ -161,7 +161,7 @@ def places_of(kept: Tensor) -> Tensor:
     return kept[:, -4:-2]
 
 
-def sides_of(kept: Tensor) -> Tensor:
+def spatial_relation_mask(kept: Tensor) -> Tensor:
     """Which objects lie on which side of each kept position.
 
     Args:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from fewshot_film.run.errors import CheckpointError
 from fewshot_film.run.files import write_atomically
+from fewshot_film.run.old_keys import current_weights
 from fewshot_film.run.progress import Progress
 
 FORMAT = "fewshot-film checkpoint"
@@ -130,6 +131,7 @@ def put_weights(module: nn.Module, weights: Mapping[str, Tensor], path: Path) ->
     Raises:
         CheckpointError: other names or shapes.
     """
+    weights = current_weights(module, weights)
     problems = differing_weights(module.state_dict(), weights)
     if problems:
         raise CheckpointError(f"{path} is of another network: {'; '.join(problems)}; build the same one first")

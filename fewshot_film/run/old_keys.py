@@ -10,9 +10,12 @@ import dataclasses
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fewshot_film.run.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,31 @@ OLD_KEYS: tuple[OldKey, ...] = (
     OldKey("clevr.TrainConfig", "referent_weight", "trace_weight", "0.2"),
 )
 """Every key that was renamed or dropped. An entry is never removed: saved models keep their keys for good."""
+
+OLD_WEIGHTS: tuple[OldKey, ...] = (
+    OldKey("clevr.FiLMReasoner", "joining", "concat_projection", "0.2"),
+    OldKey("clevr.FiLMReasoner", "placing", "input_projection", "0.2"),
+    OldKey("clevr.QuestionEncoder", "looking", "attention", "0.2"),
+    OldKey("clevr.QuestionEncoder", "scaling", "norm", "0.2"),
+)
+"""The same of parts of networks, whose names begin the keys of their weights."""
+
+
+def current_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of an earlier version under the present names of a network's parts.
+
+    Args:
+        module: what the weights are of; it may hold the network as a part.
+        weights: a state dict.
+    """
+    found = dict(weights)
+    for name, part in module.named_modules():
+        prefix, owner = f"{name}." if name else "", _title(type(part))
+        for old in OLD_WEIGHTS:
+            if old.owner == owner:
+                before, after = f"{prefix}{old.name}.", f"{prefix}{old.now}."
+                found = {key.replace(before, after, 1) if key.startswith(before) else key: found[key] for key in found}
+    return found
 
 
 def current(config_class: type, values: Mapping[str, Any], say: Callable[[str], None] | None = None) -> dict[str, Any]:
@@ -116,8 +144,13 @@ def _current(
 
 def _find(owners: Sequence[type], name: str) -> OldKey | None:
     """The entry of a key that one of some dataclasses had."""
-    titles = {f"{base.__module__.partition('.')[0]}.{base.__name__}" for owner in owners for base in owner.__mro__}
+    titles = {_title(base) for owner in owners for base in owner.__mro__}
     return next((old for old in OLD_KEYS if old.name == name and old.owner in titles), None)
+
+
+def _title(kind: type) -> str:
+    """A class after its half, as the tables name it."""
+    return f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
 
 
 def _groups(owners: Sequence[type], name: str) -> list[type]:

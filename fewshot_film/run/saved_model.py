@@ -20,6 +20,7 @@ from fewshot_film.run.checkpoint import differing_weights
 from fewshot_film.run.config import plain
 from fewshot_film.run.errors import SavedModelError, UserError
 from fewshot_film.run.files import in_the_making, write_json_atomically, write_text_atomically
+from fewshot_film.run.old_keys import current_weights
 
 FORMAT = "fewshot-film model"
 VERSION = 2
@@ -44,13 +45,14 @@ class SavedModel:
         Raises:
             SavedModelError: the network has other names or shapes.
         """
-        problems = differing_weights(module.state_dict(), self.weights)
+        weights = current_weights(module, self.weights)
+        problems = differing_weights(module.state_dict(), weights)
         if problems:
             raise SavedModelError(
                 f"{self.folder / WEIGHTS} does not fit the network: {'; '.join(problems)}; "
                 f"build the network from {CONFIG} beside it"
             )
-        module.load_state_dict(self.weights)
+        module.load_state_dict(weights)
 
 
 def save_model(folder: Path, module_state: Mapping[str, Tensor], config: Any, card: str) -> None:

@@ -82,7 +82,9 @@ def test_answers_are_those_of_sums_one_by_one(subject: Subject) -> None:
         }
         with torch.no_grad():
             asked = reasoner(batch)
-            composed = reasoner.classifier(reasoner.reason(reasoner.see(batch.pictures), batch.picture, values))
+            composed = reasoner.classifier(
+                reasoner.reason(reasoner.encode_image(batch.pictures), batch.picture, values)
+            )
         truth = table.answer[number] - (len(ANSWERS) - 28)
         counted["asked"] += int(asked.argmax() == truth)
         counted["composed"] += int(composed.argmax() == truth)

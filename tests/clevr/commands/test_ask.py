@@ -67,7 +67,7 @@ def test_places_are_where_the_maxima_are() -> None:
     batch = one_question(pixels, reasoner.vocabulary.encode(QUESTION))
     with torch.no_grad():
         codes = reasoner.questions(batch.tree)
-        last = reasoner.reason(reasoner.see(batch.pictures), batch.picture, reasoner.modulations(codes), codes)
+        last = reasoner.reason(reasoner.encode_image(batch.pictures), batch.picture, reasoner.modulations(codes), codes)
         classifier = reasoner.classifier
         maps = F.relu(classifier.norm(classifier.conv(append_coordinates(last))))[0]
     expected = np.zeros(maps.shape[1:], np.int64)
@@ -81,7 +81,7 @@ def test_places_are_where_the_maxima_are() -> None:
 def test_the_picture_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     reasoner = a_reasoner()
     answerer = Answerer(reasoner, a_picture())
-    monkeypatch.setattr(reasoner, "see", None)
+    monkeypatch.setattr(reasoner, "encode_image", None)
     assert answerer.ask(QUESTION).ranking == answerer.ask(QUESTION).ranking
     assert answerer.ask(QUESTION).ranking != answerer.ask("Is there a big cube?").ranking
 
@@ -196,7 +196,7 @@ def test_the_places_of_a_model_that_keeps_positions_lie_on_the_grid() -> None:
     assert answer.places.shape == reasoner.config.grid
     assert 0 < int((answer.places > 0).sum()) <= 5
     pixels = torch.from_numpy(fit_picture(a_picture(), 32, 24))[None]
-    maps = reasoner.see(pixels)
+    maps = reasoner.encode_image(pixels)
     cells = reasoner.cells(maps)
     assert cells is not None
     assert set(np.flatnonzero(answer.places)) <= set(cells[0].tolist())

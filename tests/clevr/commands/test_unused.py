@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from clevr.commands.analyse import AnalyseConfig
-from clevr.commands.train import run
-from clevr.commands.unused import check_used
+from clevr.commands.train import check_used, run
 from clevr.config import ClevrDataConfig, ReasonerConfig, SeeingConfig, TrainConfig
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.parsing import parse

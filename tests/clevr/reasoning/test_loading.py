@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -8,9 +10,11 @@ import torch
 from clevr.config import ReasonerConfig, TrainConfig
 from clevr.reasoning.loading import load, save_reasoner
 from clevr.reasoning.network import FiLMReasoner
+from clevr.reasoning.training import ReasonerTraining
+from fewshot_film.run.checkpoint import put_weights
 from fewshot_film.run.errors import ConfigError, SavedModelError
-from fewshot_film.run.saved_model import save_model
-from tests.clevr.models import SMALL, a_batch
+from fewshot_film.run.saved_model import read_config, save_model
+from tests.clevr.models import SMALL, a_batch, a_fresh_reasoner, a_reasoner
 
 CONFIG = TrainConfig(out=Path("out"), model=SMALL)
 
@@ -48,3 +52,31 @@ def test_other_settings_than_expected(tmp_path: Path) -> None:
     assert load(folder, SMALL).config.maps == SMALL.maps
     with pytest.raises(ConfigError, match="was built with other settings of `model`"):
         load(folder, ReasonerConfig())
+
+
+OLD = {"concat_projection": "joining", "input_projection": "placing", "questions.attention": "questions.looking"}
+OLD |= {"questions.norm": "questions.scaling"}
+BY_POSITIONS = {"positions": 7, "block_kernel": 1, "question_code": "attention", "question_heads": 4}
+
+
+def under_old_names(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    changed = dict(weights)
+    for now, before in OLD.items():
+        changed = {re.sub(rf"(^|\.){re.escape(now)}\.", rf"\g<1>{before}.", key): changed[key] for key in changed}
+    assert set(changed) != set(weights)
+    return changed
+
+
+@pytest.mark.parametrize("changes", [BY_POSITIONS, {"conditioning": "concatenation"}])
+def test_models_and_checkpoints_of_version_0_1_are_read(tmp_path: Path, changes: dict[str, Any]) -> None:
+    network = a_reasoner(**changes)
+    folder = save_reasoner(tmp_path / "model", network, {}, CONFIG)
+    config = read_config(folder)["config"]
+    save_model(folder, under_old_names(network.state_dict()), config, "")
+    asked, _ = a_batch([2])
+    with torch.no_grad():
+        assert torch.equal(load(folder)(asked), network(asked))
+    training, other = ReasonerTraining(network), ReasonerTraining(a_fresh_reasoner(**changes).float().eval())
+    put_weights(other, under_old_names(training.state_dict()), tmp_path / "last.ckpt")
+    with torch.no_grad():
+        assert torch.equal(other.reasoner(asked), network(asked))

@@ -110,7 +110,7 @@ class TestProperties:
     def test_identity_modulation_leaves_a_plain_residual_network(self) -> None:
         network = a_fresh_reasoner().eval()
         asked, _ = a_batch([2])
-        maps = network.see(asked.pictures)
+        maps = network.encode_image(asked.pictures)
         identity = network.sites.identity(2, dtype=torch.float64)
         found = network.reason(maps, asked.picture, identity)
         x = maps[asked.picture]
@@ -132,7 +132,7 @@ class TestProperties:
         network = a_fresh_reasoner().eval()
         asked, _ = a_batch([1, 2])
         codes = network.questions(asked.tree)
-        last = network.reason(network.see(asked.pictures), asked.picture, network.modulations(codes))
+        last = network.reason(network.encode_image(asked.pictures), asked.picture, network.modulations(codes))
         responses = network.classifier.norm(network.classifier.conv(_with_coordinates(last))).flatten(2)
         strongest, positions = network.classifier.pool(last)
         torch.testing.assert_close(strongest, F.relu(responses.amax(2)))
@@ -185,7 +185,7 @@ class TestAblations:
         is_deaf = changes.get("conditioning") == "none" or changes.get("film_blocks") == 0
         assert idle == ({"questions"} if is_deaf else set())
         network.eval()
-        maps = network.see(asked.pictures)
+        maps = network.encode_image(asked.pictures)
         one, other = (network.answer(maps, torch.tensor([0]), code.view(1, -1)) for code in torch.eye(16).double()[:2])
         assert torch.equal(one, other) == (is_deaf or changes.get("generator_init") == "zero")
 
@@ -209,13 +209,13 @@ class TestAblations:
     def test_joining_the_code_to_the_input_of_the_first_convolution(self) -> None:
         """A 1x1 convolution over maps, coordinates and the code as constant maps, as one would write it."""
         network = a_fresh_reasoner(conditioning="concatenation", blocks=1).eval()
-        assert network.joining is not None
+        assert network.concat_projection is not None
         asked, _ = a_batch([1])
         code = torch.randn(1, 16).double()
-        maps = network.see(asked.pictures)
+        maps = network.encode_image(asked.pictures)
         block = network.blocks[0]
         constant = code[:, :, None, None].expand(-1, -1, *maps.shape[2:])
-        weight = torch.cat([block.entry.weight, network.joining.weight[:, :, None, None]], 1)
+        weight = torch.cat([block.entry.weight, network.concat_projection.weight[:, :, None, None]], 1)
         first = F.relu(F.conv2d(torch.cat([_with_coordinates(maps), constant], 1), weight, block.entry.bias))
         expected = first + F.relu(block.norm(block.conv(first)))
         found = network.reason(maps, asked.picture, {}, code)

@@ -8,7 +8,7 @@ from torch import Tensor
 from clevr.data.supervision import GROUND, describe_scenes
 from clevr.questions.batch import QuestionBatch
 from clevr.reasoning.network import FiLMReasoner
-from clevr.reasoning.trunk import ObjectPositions, cells_of, on_grid, sides_of
+from clevr.reasoning.trunk import ObjectPositions, cells_of, on_grid, spatial_relation_mask
 from clevr.world.placement import Scenes
 from fewshot_film.run.errors import ConfigError
 from tests.clevr.models import SMALL, a_batch, a_fresh_reasoner
@@ -63,7 +63,7 @@ def test_sides_by_hand() -> None:
     kept[0, 3, 0] = torch.tensor([1.0, -1.0, 1.0])  # scores
     kept[0, 4, 0] = torch.tensor([-1.0, 0.0, 2.0])  # to the right
     kept[0, 5, 0] = torch.tensor([0.5, 0.0, -0.5])  # to the front
-    left, behind, right, front = 4 * sides_of(kept)[0]
+    left, behind, right, front = 4 * spatial_relation_mask(kept)[0]
     assert left.tolist() == [[0, 0, 0], [1, 0, 0], [1, 0, 0]]
     assert right.tolist() == [[0, 0, 1], [0, 0, 1], [0, 0, 0]]
     assert behind.tolist() == [[0, 0, 1], [0, 0, 1], [0, 0, 0]]
@@ -78,7 +78,7 @@ def test_sides_are_the_relations_of_scenes() -> None:
         kept[0, 3] = 1
         described = torch.from_numpy(describe_scenes([scene], (480, 320), 2 / 3))[0, :count]
         kept[0, 4:6, 0] = described[:, GROUND].T
-        for name, side in zip(("left", "behind", "right", "front"), sides_of(kept)[0], strict=True):
+        for name, side in zip(("left", "behind", "right", "front"), spatial_relation_mask(kept)[0], strict=True):
             found = [set(row.nonzero()[:, 0].tolist()) for row in side]
             assert found == [set(others) for others in scene.relationships[name]], name
 
@@ -101,11 +101,11 @@ def plain_sums(heard: Tensor, kept: Tensor) -> Tensor:
 def test_the_relations_of_a_block_in_loops() -> None:
     network = a_fresh_reasoner(positions=7, relations=True, **SPARSE).eval()
     asked, _ = a_batch([2, 3])
-    kept = network.see(asked.pictures)
+    kept = network.encode_image(asked.pictures)
     assert (kept[:, -5] > 0).any()
     x = torch.rand(len(kept), SMALL.maps, 1, 7, generator=torch.Generator().manual_seed(0)).double()
     block = network.blocks[0]
-    first, second = block.convolve(x, coordinates=kept[:, -4:-2], sides=sides_of(kept))
+    first, second = block.convolve(x, coordinates=kept[:, -4:-2], relation_mask=spatial_relation_mask(kept))
     again, without = block.convolve(x, coordinates=kept[:, -4:-2])
     assert torch.equal(first, again)
     torch.testing.assert_close(second - without, plain_sums(block.relations(first), kept))
@@ -115,27 +115,28 @@ def test_every_block_knows_its_sides() -> None:
     """Question by question or all at once, shared first block or not."""
     network = a_fresh_reasoner(positions=7, relations=True, blocks=2, **SPARSE).eval()
     asked, _ = a_batch([2, 3])
-    kept = network.see(asked.pictures)
+    kept = network.encode_image(asked.pictures)
     values = network.modulations(network.questions(asked.tree))
-    x, places, sides = network.placing(kept)[asked.picture], kept[asked.picture, -4:-2], sides_of(kept)[asked.picture]
+    x, places = network.input_projection(kept)[asked.picture], kept[asked.picture, -4:-2]
+    relation_mask = spatial_relation_mask(kept)[asked.picture]
     for name, block in network.blocks.named_children():
-        first, second = block.convolve(x, None, None, places, sides)
+        first, second = block.convolve(x, None, None, places, relation_mask)
         x = block.modulate(first, second, values[f"blocks.{name}"])
     torch.testing.assert_close(network.reason(kept, asked.picture, values), x)
 
 
 def plain_answer(network: FiLMReasoner, asked: QuestionBatch) -> Tensor:
     """The network at all positions, written out: kernels of 1 are matrices, the context a sum of two pooled vectors."""
-    maps = network.look(asked.pictures)
+    maps = network.trunk_features(asked.pictures)
     height, width = maps.shape[2:]
     columns = torch.linspace(-1, 1, width, dtype=torch.float64).expand(len(maps), 1, height, width)
     rows = torch.linspace(-1, 1, height, dtype=torch.float64)[:, None].expand(len(maps), 1, height, width)
     assert network.objects is not None
-    assert network.placing is not None
+    assert network.input_projection is not None
     first, _, second, _, third = network.objects.ground
     places = third(F.relu(second(F.relu(first(torch.cat((maps, columns, rows), 1))))))
     x = torch.cat((maps, network.objects.score(maps), places, columns, rows), 1)
-    norm, conv = network.placing[:2]
+    norm, conv = network.input_projection[:2]
     x = F.relu(conv(norm(x)))[asked.picture]
     places = places[asked.picture]
     values = network.modulations(network.questions(asked.tree))
@@ -171,7 +172,7 @@ class TestNetwork:
         for changes in ({}, {"trunk_maps": (4, 4)}, flat, {"width": 35, "height": 27}):
             network = a_fresh_reasoner(**changes)
             config = network.config
-            maps = network.look(torch.zeros(1, 3, config.height, config.width, dtype=torch.uint8))
+            maps = network.trunk_features(torch.zeros(1, 3, config.height, config.width, dtype=torch.uint8))
             assert maps.shape[2:] == config.grid
 
     @pytest.mark.parametrize(
@@ -186,7 +187,7 @@ class TestNetwork:
                 r"positions is 5, maps 6; keep some positions, a multiple of 4 maps, or leave relations off",
             ),
             ({"positions": -1}, r"model.positions is -1; expected a number of positions, or 0 for all"),
-            ({"positions": 8}, r"keeps 8 positions, which have no neighbours, and model.block_kernel is 3"),
+            ({"positions": 8}, r"keeps 8 positions, which have no neighbours, but model.block_kernel is 3"),
             (
                 {"question_code": "attention", "question_heads": 3},
                 r"model.question_heads is 3; expected a number that divides model.hidden_dim \(16\)",

@@ -21,7 +21,7 @@ from clevr.data.batches import ReasoningData
 from clevr.data.supervision import COLUMN, RIGHT
 from clevr.data.table import load_arrays, save_arrays
 from clevr.reasoning.network import FiLMReasoner
-from clevr.reasoning.training import SeeingTraining, is_object
+from clevr.reasoning.training import TrunkPretraining, is_object
 from clevr.world.augmentation import augment
 from fewshot_film.run.checkpoint import load_weights
 from fewshot_film.run.device import to_device
@@ -31,7 +31,7 @@ from fewshot_film.run.seeding import generator, numpy_generator
 log = logging.getLogger(__name__)
 
 _AT_ONCE = 100
-"""Pictures that are looked at together."""
+"""Images that go through the trunk together."""
 
 
 class SceneBatches:
@@ -82,7 +82,7 @@ def mirrored(pictures: Tensor, scenes: Tensor, chosen: Tensor) -> tuple[Tensor, 
     return pictures, scenes
 
 
-def learn_to_see(config: TrainConfig, reasoner: FiLMReasoner, data: Mapping[str, ReasoningData]) -> None:
+def pretrain_trunk(config: TrainConfig, reasoner: FiLMReasoner, data: Mapping[str, ReasoningData]) -> None:
     """Train the trunk on scenes, in the folder ``seeing`` of the run; it keeps the best weights.
 
     Args:
@@ -93,13 +93,13 @@ def learn_to_see(config: TrainConfig, reasoner: FiLMReasoner, data: Mapping[str,
     seeing = config.seeing
     if seeing is None:
         return
-    module = SeeingTraining(reasoner)
+    module = TrunkPretraining(reasoner)
     result = train(
         module,
         SceneBatches(data["train"], seeing, config.augmentation),
         seeing.loop,
         run_dir=config.out / "seeing",
-        validate=lambda trained: _validate(cast(SeeingTraining, trained), data["val"]),
+        validate=lambda trained: _validate(cast(TrunkPretraining, trained), data["val"]),
         config=seeing,
         resume=config.resume,
     )
@@ -107,7 +107,7 @@ def learn_to_see(config: TrainConfig, reasoner: FiLMReasoner, data: Mapping[str,
         load_weights(module, result.best_checkpoint)
 
 
-def look_once(reasoner: FiLMReasoner, data: ReasoningData, path: Path) -> ReasoningData:
+def cache_trunk_features(reasoner: FiLMReasoner, data: ReasoningData, path: Path) -> ReasoningData:
     """The same questions about what a trained trunk makes of the pictures.
 
     Args:
@@ -119,14 +119,14 @@ def look_once(reasoner: FiLMReasoner, data: ReasoningData, path: Path) -> Reason
     signature = _signature(trunk, data)
     kept = load_arrays(path, signature)
     if kept is None:
-        log.info("looking at %d pictures", len(data.pictures))
+        log.info("computing the trunk features of %d images", len(data.pictures))
         kept = {"maps": _maps(reasoner, data)}
         save_arrays(path, signature, kept)
     return dataclasses.replace(data, pictures=kept["maps"])
 
 
-def _validate(module: SeeingTraining, data: ReasoningData) -> dict[str, float]:
-    """Loss and share of the objects seen right."""
+def _validate(module: TrunkPretraining, data: ReasoningData) -> dict[str, float]:
+    """Loss and share of the objects that are predicted right."""
     device = next(module.parameters()).device
     sums, objects = {"loss": 0.0, "accuracy": 0.0}, 0
     for numbers in _parts(data):
@@ -148,7 +148,7 @@ def _maps(reasoner: FiLMReasoner, data: ReasoningData) -> NDArray[np.float16]:
     device = next(reasoner.parameters()).device
     with evaluating(reasoner):
         parts = [
-            reasoner.see(torch.from_numpy(np.asarray(data.pictures[numbers])).to(device)).half().cpu().numpy()
+            reasoner.encode_image(torch.from_numpy(np.asarray(data.pictures[numbers])).to(device)).half().cpu().numpy()
             for numbers in _parts(data)
         ]
     return np.concatenate(parts)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from clevr.commands.seeing import SceneBatches, look_once, mirrored
 from clevr.commands.train import run
+from clevr.commands.trunk_pretraining import SceneBatches, cache_trunk_features, mirrored
 from clevr.config import AugmentationConfig, ClevrDataConfig, SeeingConfig, TrainConfig
 from clevr.data.batches import ReasoningData, load_reasoning_data
 from clevr.questions.tokens import CLEVR_VOCABULARY
@@ -114,15 +114,15 @@ def test_a_mirrored_picture_shows_its_mirrored_scene() -> None:
 
 def test_every_picture_is_looked_at_once(data: ReasoningData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reasoner = a_reasoner(positions=5, block_kernel=1)
-    first = look_once(reasoner, data, tmp_path / "seen.npz")
-    expected = reasoner.see(torch.from_numpy(np.asarray(data.pictures[np.arange(6)])))
+    first = cache_trunk_features(reasoner, data, tmp_path / "seen.npz")
+    expected = reasoner.encode_image(torch.from_numpy(np.asarray(data.pictures[np.arange(6)])))
     assert first.pictures.dtype == np.float16
     torch.testing.assert_close(torch.from_numpy(first.pictures).float(), expected, rtol=2e-3, atol=2e-3)
-    monkeypatch.setattr(type(reasoner), "see", None)
-    assert np.array_equal(look_once(reasoner, data, tmp_path / "seen.npz").pictures, first.pictures)
+    monkeypatch.setattr(type(reasoner), "encode_image", None)
+    assert np.array_equal(cache_trunk_features(reasoner, data, tmp_path / "seen.npz").pictures, first.pictures)
     reasoner.trunk[1].weight.data += 1
     with pytest.raises(TypeError):
-        look_once(reasoner, data, tmp_path / "seen.npz")  # another trunk sees other things: it looks again
+        cache_trunk_features(reasoner, data, tmp_path / "seen.npz")  # another trunk sees other things: it looks again
 
 
 def test_augmentation_needs_images(config: TrainConfig) -> None:
