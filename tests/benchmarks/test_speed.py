@@ -111,7 +111,7 @@ def test_episodes_are_counted_with_and_without_the_cache(tmp_path: Path, capsys)
     settings = {
         "source": "folder",
         "root": str(tmp_path / "images"),
-        "split": "",
+        "split": "train",
         "image_size": 8,
         "rounds": 2,
         "seconds": 0.0,
