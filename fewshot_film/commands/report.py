@@ -172,7 +172,7 @@ def look(learner: Learner, episodes: Episodes, count: int) -> Seen:
         seen.add(episode, adapted(episode.query_images).argmax(1).tolist())
         modulations = getattr(adapted, "modulations", None)
         if modulations:
-            seen.flat.append(learner.filmed.sites.flatten(modulations).cpu())  # type: ignore[union-attr, operator]
+            seen.flat.append(learner.filmed.sites.flatten(modulations).cpu())
     return seen
 
 

@@ -83,7 +83,7 @@ def matching(pattern: str, expected: str) -> Range:
 
 @dataclass(frozen=True)
 class Settings:
-    """Base of all groups of settings: every instance is in the ranges that its types state.
+    """Base of all groups of settings: every instance is in the ranges, and among the options, that its types state.
 
     A rule between several settings stands in the group's own ``__post_init__``, after that of this class.
 
@@ -107,6 +107,8 @@ class Settings:
         for name, ranges in ranges_of(own).items():
             for each in ranges:
                 self._expect(name, each.admits(getattr(self, name)), each.expected)
+        for name, options in options_of(own).items():
+            self._expect(name, getattr(self, name) in options, f"one of {', '.join(map(str, options))}")
 
     def _expect(self, name: str, is_good: bool, expected: str) -> None:
         """Refuse the value of a setting unless it is good.
@@ -147,6 +149,18 @@ def ranges_of(config_class: type) -> dict[str, tuple[Range, ...]]:
         for entry in fields(config_class)
     }
     return {name: ranges for name, ranges in stated.items() if ranges}
+
+
+@functools.cache
+def options_of(config_class: type) -> dict[str, tuple[Any, ...]]:
+    """The values of the settings that a ``Literal`` lists, by name.
+
+    Args:
+        config_class: a dataclass.
+    """
+    hints = typing.get_type_hints(config_class)
+    listed = {entry.name: hints[entry.name] for entry in fields(config_class)}
+    return {name: typing.get_args(hint) for name, hint in listed.items() if typing.get_origin(hint) is Literal}
 
 
 Workers = Annotated[int | Literal["auto"], Range(lambda number: number == "auto" or number >= 1, "auto, or at least 1")]

@@ -63,6 +63,10 @@ def test_a_backbone_by_name_by_settings_or_as_a_network():
         (lambda: SimpleCNAPS(adaptaton="none"), "SimpleCNAPS has no setting 'adaptaton' (did you mean 'adaptation'?)"),
         (lambda: FiT(xyz=1), "FiT has no setting 'xyz'; it has backbone, chunk, head, sites, "),
         (lambda: SimpleCNAPS(method="fit"), "SimpleCNAPS has no setting 'method'"),
+        (
+            lambda: SimpleCNAPS(adaptation="flim"),
+            "learner.adaptation is flim; expected one of film, film+ar, templates, none",
+        ),
         (lambda: SimpleCNAPS(penalty=-1.0), "learner.penalty is -1.0; expected "),
         (lambda: SimpleCNAPS(backbone="resnet19"), "backbone.name is resnet19; expected cnaps-resnet18, resnet18, "),
         (
