@@ -34,9 +34,9 @@ from fewshot_film.learners.support import check_finite
 from fewshot_film.run.errors import ConfigError
 
 LEAST_SPREAD = 0.1
-"""Of a feature, as a share of the mean spread: what hardly varies is not blown up."""
+"""Lower bound on a feature's spread, as a share of the mean spread: features that hardly vary are not blown up."""
 COARSE = 4
-"""How much smaller outlier images are made and enlarged again, so that fine detail is lost."""
+"""Factor by which outlier images are downsampled, then upsampled again, so that fine detail is lost."""
 
 
 class FilmFeatures(Learner):
@@ -53,9 +53,9 @@ class FilmFeatures(Learner):
         config = self.config
         self.backbone.requires_grad_(config.train_backbone)
         self.gradient_chunk: int | None = None
-        """Images whose activations are held at once where gradients are needed; None: all."""
+        """Number of images whose activations are held at once when gradients are needed; None: all."""
         self.lite_support: int | None = None
-        """Support images that gradients go through, chosen at random; None: all."""
+        """Number of randomly chosen support images that gradients go through; None: all."""
         self.set_encoder: SetEncoder | None = None
         self.generator: Generator | None = None
         if config.adaptation != "none":
@@ -96,7 +96,7 @@ class FilmFeatures(Learner):
         return cast(Modulations, self.generator(code))
 
     def _feature_scaling(self, support_images: Tensor) -> Modulations:
-        """Values that even out the joined features by what the support set shows of them, and change nothing else."""
+        """Values that scale the joined features by their spread over the support set and change nothing else."""
         scales = feature_scales(self.features(support_images, None), self.config.feature_scaling)
         values = self.filmed.sites.identity(device=scales.device, dtype=scales.dtype)
         names = self.backbone.feature_sites
@@ -107,8 +107,8 @@ class FilmFeatures(Learner):
     def features(self, images: Tensor, modulations: Modulations | None, kind: str = "image") -> Tensor:
         """Adapted features ``(B, D)`` of images ``(B, C, H, W)`` in [0, 1].
 
-        Where no gradient is needed the images go through in chunks: they stay in the processor's caches. Where one
-        is, ``gradient_chunk`` bounds the memory for it.
+        Without gradients, images are processed in chunks that fit the processor's caches; with gradients,
+        ``gradient_chunk`` bounds the memory.
 
         Args:
             images: ``(B, C, H, W)``.
@@ -116,7 +116,7 @@ class FilmFeatures(Learner):
             kind: what the images are called in an error.
 
         Raises:
-            NonFiniteFeaturesError: features are NaN or infinite; in training the loss tells.
+            NonFiniteFeaturesError: features are NaN or infinite; not checked in training, where the loss shows it.
         """
         features = self._features(images.contiguous(memory_format=torch.channels_last), modulations)
         if not self.training:
@@ -140,7 +140,7 @@ class FilmFeatures(Learner):
     def images_within(self, budget_mib: int) -> int:
         """The largest ``gradient_chunk`` whose activations stay within a budget.
 
-        An image is counted with twice what autograd keeps of it: the rest is for gradients on their way.
+        Each image counts as twice what autograd keeps of it, which leaves room for the gradients.
 
         Raises:
             ConfigError: a single image needs more.
@@ -165,7 +165,7 @@ class FilmFeatures(Learner):
         return found
 
     def penalty(self, episode: Episode) -> Tensor:
-        """The generator's L2 penalty; of templates, also how badly the code tells the source, or that it is none."""
+        """The generator's L2 penalty; with templates, plus the loss of telling source or outlier by the code."""
         if self.generator is None:
             return super().penalty(episode)
         penalty = self.generator.penalty()
@@ -239,10 +239,10 @@ def _generator(config: FilmConfig, backbone: Backbone, filmed: FiLMedNetwork) ->
 
 
 def feature_scales(features: Tensor, power: float) -> Tensor:
-    """What every feature is multiplied by: its spread over the support set to the power ``-power``, up to a constant.
+    """Factor of every feature: its spread over the support set to the power ``-power``, up to a constant.
 
-    The constant keeps the sum of the features' variances, so that identity in the covariances of Simple CNAPS weighs
-    as much as before. Labels are not looked at, as they are not for the task code.
+    The constant preserves the sum of the features' variances, so that the identity in Simple CNAPS's covariances keeps
+    its weight. Labels are not used, as they are not for the task code.
 
     Args:
         features: of the support set, ``(N, D)``.
@@ -260,10 +260,9 @@ def feature_scales(features: Tensor, power: float) -> Tensor:
 
 
 def outlier_images(images: Tensor) -> Tensor:
-    """Images that look like those of no source, for learning when not to rely on what suits the sources.
+    """Images unlike those of any source, from which the task code learns when to blend in no template.
 
-    All are changed alike, by one to three changes that are drawn from PyTorch's generator: dark becomes light, they are
-    seen through a coloured glass, fine detail is lost.
+    All undergo the same one to three changes, drawn from PyTorch's generator: inverted, tinted, without fine detail.
 
     Args:
         images: ``(N, C, H, W)`` in [0, 1].
@@ -273,7 +272,7 @@ def outlier_images(images: Tensor) -> Tensor:
 
     Source:
         Hendrycks et al., "Deep Anomaly Detection with Outlier Exposure", ICLR 2019, https://arxiv.org/abs/1812.04606,
-        for learning from made-up outliers; which ones are made up here is our own choice.
+        for training on artificial outliers; the choice of outliers is ours.
     """
     changes = int(torch.randint(1, 8, ()))
     inverted, tinted, coarse = (changes >> bit & 1 for bit in range(3))

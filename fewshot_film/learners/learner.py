@@ -28,8 +28,8 @@ class Adapted(Protocol):
     def __call__(self, query_images: Tensor) -> Tensor:
         """Logits ``(Q, way)`` of images ``(Q, C, H, W)`` in [0, 1]; changes nothing.
 
-        Each image is judged by itself, unless the learner is ``transductive``: then those of one call help to
-        judge each other.
+        Images are classified independently, unless the learner is ``transductive``: then the logits of an image
+        depend on the others of the call.
         """
         ...
 
@@ -40,7 +40,7 @@ Head = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class FeatureClassifier:
-    """A classifier for one task: the features of a network that is set for it, and a head on them."""
+    """A classifier for one task: the features of a network adapted to it, and a head on them."""
 
     features: Callable[[Tensor], Tensor]
     """Images ``(Q, C, H, W)`` in [0, 1] to features ``(Q, D)``."""
@@ -77,7 +77,7 @@ class Learner(nn.Module, ABC):
     _filmed: tuple[FiLMedNetwork, ...] = ()
 
     transductive: bool = False
-    """Whether the query images of one call are looked at together: give all of a task's in one call."""
+    """Whether the query images of one call are classified jointly: pass all of a task's in one call."""
 
     def __init__(
         self,
@@ -140,7 +140,7 @@ class Learner(nn.Module, ABC):
 
     @abstractmethod
     def adapt(self, support_images: Tensor, support_labels: Tensor) -> Adapted:
-        """A classifier for the task that the support set shows.
+        """A classifier for the task that a support set defines.
 
         Args:
             support_images: ``(N, C, H, W)`` in [0, 1].
@@ -155,7 +155,7 @@ class Learner(nn.Module, ABC):
         return self.adapt(episode.support_images, episode.support_labels)(episode.query_images)
 
     def penalty(self, episode: Episode) -> Tensor:
-        """What the learner adds to the training loss of an episode, a scalar; nothing unless it says otherwise."""
+        """A term of the training loss of an episode beside the cross-entropy, a scalar; zero by default."""
         return torch.zeros(())
 
 

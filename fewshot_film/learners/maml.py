@@ -173,7 +173,7 @@ class AdaptedNetwork:
             logits = self.network(images)
         else:
             logits = torch.cat([self.network(chunk) for chunk in images.split(self.chunk)])
-        if not torch.is_grad_enabled():  # in training the loss tells
+        if not torch.is_grad_enabled():  # in training the loss shows it
             check_finite(logits, "query image", images)
         return logits
 

@@ -1,4 +1,4 @@
-"""A support set: refused where no classifier can be made from it, and taken class by class."""
+"""What every method does with a support set: checks, class means, groups of classes with equal shots."""
 
 from __future__ import annotations
 

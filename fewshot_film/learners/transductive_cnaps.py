@@ -1,4 +1,4 @@
-"""Transductive CNAPS: Simple CNAPS that looks at the query images too.
+"""Transductive CNAPS: Simple CNAPS that uses the query images too.
 
 Bateni et al., "Enhancing Few-Shot Image Classification With Unlabelled Examples", WACV 2022,
 https://arxiv.org/abs/2006.12245: the task code comes from support and query images (section 3.1), and after training
@@ -33,9 +33,9 @@ MIN_REFINEMENTS = 2
 
 
 class TransductiveCNAPS(FilmFeatures):
-    """The whole model. ``adapt`` keeps the support set; a call with query images then judges them together.
+    """The whole model. ``adapt`` keeps the support set; a call with query images then classifies them jointly.
 
-    So the logits of an image depend on the others of the call: give all images of a task in one call.
+    So the logits of an image depend on the others of the call: pass all images of a task in one call.
     """
 
     config: TransductiveCNAPSConfig
@@ -56,8 +56,8 @@ class TransductiveCNAPS(FilmFeatures):
         """Keep the support set until the query images come; see :meth:`Learner.adapt`."""
         return AdaptedTransductiveCNAPS(self, support_images, support_labels)
 
-    def judge(self, support_images: Tensor, support_labels: Tensor, query_images: Tensor) -> Tensor:
-        """Logits ``(Q, way)`` of query images ``(Q, C, H, W)``, by support and query images together."""
+    def classify(self, support_images: Tensor, support_labels: Tensor, query_images: Tensor) -> Tensor:
+        """Logits ``(Q, way)`` of query images ``(Q, C, H, W)``, from support and query images together."""
         if not self.training:  # all images make the code: one bad image would spoil the features of all
             check_finite(support_images, "support image", support_images)
             check_finite(query_images, "query image", query_images)
@@ -107,8 +107,8 @@ class AdaptedTransductiveCNAPS:
     support_labels: Tensor
 
     def __call__(self, query_images: Tensor) -> Tensor:
-        """Logits ``(Q, way)`` of images ``(Q, C, H, W)`` in [0, 1], judged together."""
-        return self.learner.judge(self.support_images, self.support_labels, query_images)
+        """Logits ``(Q, way)`` of images ``(Q, C, H, W)`` in [0, 1], classified jointly."""
+        return self.learner.classify(self.support_images, self.support_labels, query_images)
 
 
 def refine(support: Tensor, members: Tensor, queries: Tensor, logits: Tensor, min_steps: int, max_steps: int) -> Tensor:
