@@ -22,6 +22,7 @@ from clevr.world.render import object_ids, render
 from clevr.world.scene import COLORS, Scene, SceneObject
 from fewshot_film.run.errors import UserError
 from fewshot_film.run.page import Limits
+from fewshot_film.run.seeding import numpy_generator
 
 WIDTH, HEIGHT = 480, 360
 """Size of the generated images."""
@@ -114,7 +115,7 @@ class Asking:
             )
         rules = SceneConfig(min_objects=num_objects, max_objects=num_objects)
         scene = Scenes(seed, SPLIT, rules, WIDTH, HEIGHT)[0]
-        written = write_questions(scene, np.random.default_rng([seed, num_objects]), SUGGESTIONS)
+        written = write_questions(scene, numpy_generator(seed, "suggested questions", num_objects), SUGGESTIONS)
         questions = [one.question for one in written]
         with self._lock:
             self.before, self.chosen, self._scenes = None, None, []

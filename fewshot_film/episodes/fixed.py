@@ -8,8 +8,8 @@ import numpy as np
 
 from fewshot_film.data.errors import SourceError
 from fewshot_film.data.image_set import ImageSet
-from fewshot_film.episodes.draws import Draws
 from fewshot_film.episodes.episode import Episode, Plan, build_episode
+from fewshot_film.episodes.rng import Draws
 from fewshot_film.errors import InvalidValueError
 
 

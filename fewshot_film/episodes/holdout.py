@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from fewshot_film.data.image_set import ImageSet
-from fewshot_film.episodes.draws import Draws
 from fewshot_film.episodes.episode import Episode, Plan, build_episode
 from fewshot_film.episodes.fixed import check_class_sizes
+from fewshot_film.episodes.rng import Draws
 from fewshot_film.errors import InvalidValueError
 
 

@@ -9,7 +9,7 @@ from fewshot_film.data import decode
 from fewshot_film.data.joined import JoinedSet
 from fewshot_film.episodes import DomainEpisodes, EpisodeSampler, by_domain
 from tests.data.layouts import array_source
-from tests.reference.episodes_draws import SlowStream
+from tests.reference.episodes_rng import SlowStream
 
 
 def named(name: str, sizes: list[int], seed: int):

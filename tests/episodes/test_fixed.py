@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from fewshot_film.data import ImageSet, SourceError, decode
 from fewshot_film.episodes import Episode, EpisodeSampler
 from tests.data.layouts import array_source
-from tests.reference.episodes_draws import SlowStream
+from tests.reference.episodes_rng import SlowStream
 
 IMAGES = decode(array_source([8, 12, 9, 30, 8, 10, 8]), 4, 3)
 PINNED = ([0, 2, 1], [1, 23, 16], [2, 6, 22, 26, 12, 10])

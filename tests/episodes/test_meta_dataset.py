@@ -13,8 +13,8 @@ from fewshot_film.data import SourceError, decode
 from fewshot_film.data.groups import ClassGroups
 from fewshot_film.data.image_set import ImageSet
 from fewshot_film.episodes import MetaDatasetRules, MetaDatasetSampler
-from fewshot_film.episodes.draws import Draws
 from fewshot_film.episodes.meta_dataset import draw_shots, num_query, support_size
+from fewshot_film.episodes.rng import Draws
 from tests.data.layouts import array_source, blank_set
 from tests.reference import episodes_meta_dataset as oracle
 

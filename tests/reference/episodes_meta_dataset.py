@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from tests.reference.episodes_draws import SlowStream
+from tests.reference.episodes_rng import SlowStream
 
 
 def num_query(sizes: list[int]) -> int:

@@ -17,7 +17,7 @@ from tests.conftest import CHECKOUT
 FAULTS = {
     ("AttributeError", "fewshot_film/__init__.py"): "what Python expects of a module's __getattr__",
     ("AttributeError", "fewshot_film/classifier/__init__.py"): "what Python expects of a module's __getattr__",
-    ("IndexError", "fewshot_film/episodes/draws.py"): "a sequence's protocol",
+    ("IndexError", "fewshot_film/episodes/rng.py"): "a sequence's protocol",
     ("IndexError", "fewshot_film/episodes/lists.py"): "a sequence's protocol",
     ("IndexError", "fewshot_film/episodes/task_sets.py"): "a sequence's protocol",
     ("OSError", "fewshot_film/data/cache.py"): "every OSError has its status",

@@ -32,7 +32,7 @@ def bits(seed: int, split: str, index: int) -> Iterator[int]:
 
 
 class SlowStream:
-    """What `fewshot_film.episodes.draws.Stream` draws, one number at a time."""
+    """What `fewshot_film.episodes.rng.Stream` draws, one number at a time."""
 
     def __init__(self, seed: int, split: str, index: int) -> None:
         self.bits = bits(seed, split, index)

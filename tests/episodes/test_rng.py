@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fewshot_film.episodes.draws import Draws
-from tests.reference.episodes_draws import SlowStream, philox
+from fewshot_film.episodes.rng import Draws
+from tests.reference.episodes_rng import SlowStream, philox
 
 
 def test_the_oracle_is_philox() -> None:
