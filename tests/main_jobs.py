@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 NETWORK = ("--backbone.width=4", "--backbone.blocks=[1,1]", "--backbone.image_size=16", "--backbone.channels=1")
-SIZES = ("--batch_size=16", "--validation.query=2", "--validation.episodes=2")
+SIZES = ("--batch_size=16", "--validation.way=2", "--validation.query=2", "--validation.episodes=2")
 LOOP = ("--loop.steps=2", "--loop.validate_every=2", "--loop.log_every=1")
 FOLDERS = ("--data.source=folder", "--data.root=labelled", "--data.split_seed=0")
 
@@ -26,9 +26,12 @@ JOBS: dict[tuple[str, str], str] = {
         f"--out meta --learner.method prototypes --learner.backbone.weights pre/model {' '.join((*LOOP, *FOLDERS))} "
         "--learner.backbone.width=4 --learner.backbone.blocks=[1,1] --learner.backbone.image_size=16 "
         "--learner.backbone.channels=1 --learner.train_backbone "
-        "--episodes.query=2 --validation.query=2 --validation.episodes=2"
+        "--episodes.way=[2] --episodes.query=2 --validation.way=2 --validation.query=2 --validation.episodes=2"
     ),
-    ("fewshot-film", "evaluate"): f"model {' '.join(FOLDERS)} --ways [2] --shots [1] --query 2 --episodes 3",
+    (
+        "fewshot-film",
+        "evaluate",
+    ): f"model {' '.join(FOLDERS)} --ways [2] --shots [1] --query 2 --episodes 3 --processes 1",
     ("fewshot-film", "classify"): "--support labelled --query labelled --model model --out named",
     ("fewshot-film", "calibrate"): f"model {' '.join(FOLDERS)} --way=2 --shots=[1] --query=2 --episodes=3 --out cal",
     ("fewshot-film", "compare"): "--data labelled --models [model] --splits 3 --out compared",
@@ -85,7 +88,7 @@ def prepare(folder: Path) -> None:
     from tests.commands.test_commands import draw_classes
 
     save_learner(folder / "model", film_learner(), {}, "")
-    draw_classes(folder / "labelled", 30, per_class=4)
+    draw_classes(folder / "labelled", 12, per_class=3)
     torch.save(a_checkpoint(), folder / "film.pt")
 
 
