@@ -84,7 +84,7 @@ PUBLISHED = {
         "compare attribute": 51.8,
     },
 }
-"""Johnson et al. 2017, table of the test set: the most common answer, and an LSTM without the picture."""
+"""Johnson et al. 2017, table of the test set: the most common answer, and an LSTM without the image."""
 
 _ADJECTIVES = {
     word for name in ("size", "color", "material") for value in VALUES[name] for word in WORDS.get(value, (value,))

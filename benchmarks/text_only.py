@@ -40,7 +40,7 @@ from fewshot_film.run.seeding import numpy_generator
 
 PUBLISHED = {
     name: {column: value for column, value in zip(COLUMNS, REPORTED[name], strict=True) if value is not None}
-    for name in ("LSTM without the picture", "most common answer of the question's type")
+    for name in ("LSTM without the image", "most common answer of the question's type")
 }
 """CLEVR's own numbers, per cent of the test set."""
 

@@ -11,7 +11,7 @@ COMMANDS = (
         name="generate",
         config="clevr.commands.generate:GenerateConfig",
         run="clevr.commands.generate:run",
-        help="Make scenes, pictures and questions in CLEVR's format.",
+        help="Generate scenes, images and questions in CLEVR's format.",
         examples=(
             "clevr-film generate --split train --scenes 10000 --width 128 --height 96 --out clevr-small",
             "clevr-film generate --split trainA --condition A --scenes 70000 --stop 35000 --out cogent",
@@ -21,7 +21,7 @@ COMMANDS = (
         name="objects",
         config="clevr.commands.objects:ObjectsConfig",
         run="clevr.commands.objects:run",
-        help="Cut objects out of generated scenes into one folder a class, for few-shot learning.",
+        help="Crop objects from generated scenes into one folder per class, for few-shot learning.",
         examples=(
             "clevr-film objects --scenes 1000 --out clevr-objects",
             "clevr-film objects --scenes 20 --size 128 --out objects --workers 1",
@@ -65,7 +65,7 @@ COMMANDS = (
         name="calibrate",
         config="clevr.commands.calibrate:CalibrateConfig",
         run="clevr.commands.calibrate:run",
-        help="Describe a model's training images in it, so that `ask` can warn of images unlike them.",
+        help="Store statistics of its training images in a model, so that `ask` can warn about other images.",
         examples=(
             "clevr-film calibrate my-model clevr-world",
             "clevr-film calibrate runs/clevr/model CLEVR_v1.0 --split train --images 2000",
@@ -77,7 +77,7 @@ COMMANDS = (
         name="inspect",
         config="clevr.commands.inspect:InspectConfig",
         run="clevr.commands.inspect:run",
-        help="Count, check and look at a data set in CLEVR's format.",
+        help="Summarise, check and view a data set in CLEVR's format.",
         examples=(
             "clevr-film inspect clevr-small --sheet sheet.png",
             "clevr-film inspect CLEVR_v1.0 --split val --out val.json",
@@ -93,7 +93,7 @@ COMMANDS = (
         name="features",
         config="clevr.commands.features:FeaturesConfig",
         run="clevr.commands.features:run",
-        help="Fixed features of pictures (ResNet-101 conv4 by default) into a store on the disk.",
+        help="Compute image features with a fixed network (by default ResNet-101 conv4) and store them.",
         examples=(
             "clevr-film features CLEVR_v1.0 --split val --out features/val --extractor.normalisation film",
             "clevr-film features pictures/ --out features/own --extractor.backbone resnet50 --extractor.layer layer2",
@@ -105,7 +105,7 @@ COMMANDS = (
         name="evaluate",
         config="clevr.commands.evaluate:EvaluateConfig",
         run="clevr.commands.evaluate:run",
-        help="Accuracy of a model by every kind of question, beside published numbers.",
+        help="Measure the accuracy of a model by kind of question, next to published results.",
         examples=(
             "clevr-film evaluate clevr-small clevr-world --split val --out val.json",
             "clevr-film evaluate runs/clevr/model CLEVR_v1.0 --split test --predictions answers.json",
@@ -122,7 +122,7 @@ COMMANDS = (
         name="ask",
         config="clevr.commands.ask:AskConfig",
         run="clevr.commands.ask:run",
-        help="Ask a model about a picture; see where its answer comes from.",
+        help="Ask a model a question about an image, and see where its answer comes from.",
         examples=(
             'clevr-film ask picture.png "How many red cubes are there?"',
             'clevr-film ask picture.png "What shape is the big yellow thing?" --out why.png --model runs/clevr/model',
@@ -137,7 +137,7 @@ COMMANDS = (
         name="analyse",
         config="clevr.commands.analyse:AnalyseConfig",
         run="clevr.commands.analyse:run",
-        help="Take a model apart: gamma and beta, resets and noise, consistency, composition.",
+        help="Analyse a model: gamma and beta, resets and noise, consistency, composition.",
         examples=(
             "clevr-film analyse clevr-small clevr-world --out analysis",
             "clevr-film analyse runs/clevr/model CLEVR_v1.0 --out analysis --analyses [histograms,embedding]",
@@ -150,7 +150,7 @@ COMMANDS = (
         name="report",
         config="clevr.commands.report:ReportConfig",
         run="clevr.commands.report:run",
-        help="One HTML file about a run: curves, accuracy by type, confusions, answers, what FiLM does.",
+        help="Write an HTML report about a run: curves, accuracy by type, confusion matrix, answers, effect of FiLM.",
         examples=(
             "clevr-film report runs/clevr/small",
             "clevr-film report runs/clevr/small --evaluation val.json --pictures pictures --out small.html",
@@ -169,7 +169,7 @@ COMMANDS = (
         name="import",
         config="clevr.commands.importing:ImportConfig",
         run="clevr.commands.importing:run",
-        help="Make a model of a checkpoint that the FiLM authors' code wrote.",
+        help="Convert a checkpoint written by the code of FiLM's authors.",
         examples=("clevr-film import film.pt --out models/film",),
         positionals=("checkpoint",),
         inputs=(

@@ -112,7 +112,7 @@ class ReasonerConfig(Settings, group="model"):
         has_blocks = self.film_blocks is None or self.film_blocks <= self.blocks
         self._expect("film_blocks", has_blocks, f"0 to {self.blocks}, or null for all")
         if self.conditioning == "film" and self.gamma == "one" and self.beta == "zero":
-            raise ConfigError("model.gamma is one and model.beta is zero: nothing is left of FiLM; free one of them")
+            raise ConfigError("model.gamma is one and model.beta is zero: nothing is left of FiLM; change one of them")
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -15,7 +15,7 @@ COMMANDS = (
         name="pretrain",
         config=f"{CONFIG}:PretrainConfig",
         run="fewshot_film.commands.pretrain:run",
-        help="Train a backbone by classifying all training classes.",
+        help="Train a backbone as a classifier of all training classes.",
         examples=(
             "fewshot-film pretrain --config configs/omniglot/pretrain.yaml --data.root omniglot.zip",
             "fewshot-film pretrain --out runs/glyphs --backbone.width 16 --loop.steps 500",
@@ -66,7 +66,7 @@ COMMANDS = (
         name="evaluate",
         config=f"{CONFIG}:EvaluateConfig",
         run="fewshot_film.commands.evaluate:run",
-        help="Accuracy of a model on episodes of unseen classes, with 95 % intervals.",
+        help="Measure the accuracy of a model on episodes of unseen classes, with 95 % intervals.",
         examples=(
             "fewshot-film evaluate runs/omniglot/model --data.source omniglot --data.root omniglot.zip "
             "--ways [5,20] --out result.json",
@@ -86,7 +86,7 @@ COMMANDS = (
         name="classify",
         config=f"{CONFIG}:ClassifyConfig",
         run="fewshot_film.commands.classify:run",
-        help="Name the pictures of a folder by a few labelled ones.",
+        help="Classify the images of a folder from a few labelled ones.",
         examples=(
             "fewshot-film classify --support labelled/ --query unknown/ --out named",
             "fewshot-film classify --model runs/omniglot/train/model --support labelled/ --query one.png --reject 0.05",
@@ -102,7 +102,7 @@ COMMANDS = (
         name="calibrate",
         config=f"{CONFIG}:CalibrateConfig",
         run="fewshot_film.commands.calibrate:run",
-        help="Measure a model's temperatures on validation episodes and keep them in it.",
+        help="Calibrate a model: fit its temperatures on validation episodes and save them with it.",
         examples=("fewshot-film calibrate runs/omniglot/train/model --data.source omniglot --data.root omniglot.zip",),
         positionals=("model",),
         check=DATA_FOUND,
@@ -113,7 +113,7 @@ COMMANDS = (
         name="compare",
         config=f"{CONFIG}:CompareConfig",
         run="fewshot_film.commands.compare:run",
-        help="Compare learners on one's own pictures, with paired differences.",
+        help="Compare learners on your own images, with paired differences.",
         examples=(
             "fewshot-film compare --data labelled/ --out comparison",
             "fewshot-film compare --data labelled/ --models [general-small,runs/mine/model] --shot 3",
@@ -129,7 +129,7 @@ COMMANDS = (
         name="app",
         config=f"{CONFIG}:AppConfig",
         run="fewshot_film.app.server:run",
-        help="Everything in the browser: teach a classifier, ask about scenes, compare learners.",
+        help="Open the browser app: teach a classifier, ask about scenes, compare learners.",
         examples=(
             "fewshot-film app --open",
             "fewshot-film app --folder labelled/ --port 8000",
@@ -145,7 +145,7 @@ COMMANDS = (
         name="report",
         config=f"{CONFIG}:ReportConfig",
         run="fewshot_film.commands.report:run",
-        help="One HTML file about a run: curves, accuracies, confusions, an episode, what FiLM does.",
+        help="Write an HTML report about a run: curves, accuracies, confusion matrix, an episode, effect of FiLM.",
         examples=(
             "fewshot-film report runs/omniglot/train",
             "fewshot-film report runs/omniglot/train --root omniglot.zip --pictures pictures --out omniglot.html",

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """Something that the user can put right: says what was wrong, what was expected, what to do.
+    """A user-fixable error: the message says what was wrong, what was expected, what to do.
 
     A command line that ends with one prints its message, without a traceback.
 

@@ -63,7 +63,7 @@ def analyse(subject: Subject) -> Finding:
 
 
 def draw_pairs(count: int, seed: int, picture: int) -> list[tuple[str, str]]:
-    """Pairs of different kinds of things, each told by one or two attributes; a function of all three."""
+    """Pairs of different kinds of objects, each described by one or two attributes; a function of all arguments."""
     rng = numpy_generator(seed, "logical consistency", picture)
     pairs: dict[tuple[str, str], None] = {}
     while len(pairs) < count:

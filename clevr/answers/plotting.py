@@ -1,6 +1,6 @@
 """Figures: their style, an answer with what else it might have been, and gamma and beta of a question.
 
-The colours can be told apart with every kind of colour vision; no line is needless.
+The colours can be distinguished with any kind of colour vision.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def predict(
     Args:
         reasoner: in evaluation mode, on any device.
         data: the split.
-        limit: stop after the picture with which so many questions are reached.
+        limit: maximum number of questions, rounded up to whole images.
         size: about how many questions at a time.
         change: what to make of gamma and beta before they are used.
     Returns:
@@ -249,7 +249,7 @@ class Answerer:
             pixels = torch.from_numpy(fit_picture(self.picture, config.width, config.height))
             return self.reasoner.encode_image(pixels[None].to(self._device))
         if extractor is None:
-            raise ConfigError("the model reads features; give the extractor that they are made by")
+            raise ConfigError("the model reads features; give the extractor that computes them")
         expected = (config.input_maps, config.height, config.width)
         if extractor.shape != expected:
             raise ConfigError(
@@ -268,8 +268,8 @@ def open_picture(path: Path) -> Image.Image:
         DataError: it is no picture, or not a whole one.
     """
     if not path.is_file():
-        raise DataNotFoundError(f"no picture {path}; expected a picture file, such as one of `clevr-film generate`")
+        raise DataNotFoundError(f"no image {path}; expected an image file, such as one made by `clevr-film generate`")
     try:
         return upright(read_image(path), str(path))
     except ImageError as error:
-        raise DataError(str(path), "", f"not a picture that can be read (it {error.reason})") from None
+        raise DataError(str(path), "", f"not a readable image (it {error.reason})") from None

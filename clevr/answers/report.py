@@ -18,7 +18,7 @@ COLUMNS = ("overall", *QUESTION_TYPES)
 PUBLISHED: Mapping[str, tuple[float | None, ...]] = {
     "human": (92.6, 86.7, 96.6, 86.5, 95.0, 96.0),
     "most common answer of the question's type": (41.8, 34.6, 50.2, 51.0, 36.0, 51.3),
-    "LSTM without the picture": (46.8, 41.7, 61.1, 69.8, 36.8, 51.8),
+    "LSTM without the image": (46.8, 41.7, 61.1, 69.8, 36.8, 51.8),
     "CNN+LSTM": (52.3, 43.7, 65.2, 67.1, 49.3, 53.0),
     "CNN+LSTM+SA": (76.6, 64.4, 82.7, 77.4, 82.6, 75.4),
     "relation network, pixels": (95.5, 90.1, 97.8, 93.6, 97.9, 97.1),
@@ -64,7 +64,10 @@ def markdown(evaluation: Evaluation, title: str) -> str:
     if wrong.count:
         share = f"{100 * wrong.accuracy:.1f} % of {wrong.count:,} wrong numbers are off by one"
         parts.append(f"{share} (Perez et al. 2018, appendix 7.1: 96.1 %).")
-    parts += ["Confusions: rows are right answers, columns what was answered.", *confusion_tables(evaluation.confusion)]
+    parts += [
+        "Confusion matrix: rows are true answers, columns predicted answers.",
+        *confusion_tables(evaluation.confusion),
+    ]
     return "\n\n".join(parts) + "\n"
 
 

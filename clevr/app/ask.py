@@ -178,7 +178,7 @@ class _Ask:
         return {self.picture: asking.marked_picture(), self.thing: gr.Dropdown(names, value=chosen)}
 
     def _answered(self, asking: Asking) -> Shown:
-        """All but the question: a person may be typing the next one while this one is answered."""
+        """Everything but the question, as the user may already be typing the next one."""
         now, before = asking.now, asking.before
         line = now.line if now else None
         return {
@@ -191,7 +191,7 @@ class _Ask:
         }
 
     def _asked_anew(self, asking: Asking) -> Shown:
-        """All, where the page has chosen the question."""
+        """Everything, where the page has set the question."""
         line = asking.now.line if asking.now else None
         return {**self._answered(asking), self.question: gr.skip() if line is None else line.question}
 

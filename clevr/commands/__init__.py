@@ -1,1 +1,1 @@
-"""One module a command of ``clevr-film``: its settings, without torch, and what it does."""
+"""One module per command of ``clevr-film``, with its settings; importing it does not import torch."""

@@ -1,4 +1,4 @@
-"""``clevr-film analyse``: a trained model taken apart, each analysis a picture and a JSON file."""
+"""``clevr-film analyse``: analyses of a trained model, each as a figure and a JSON file."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ ALL: tuple[Analysis, ...] = ("histograms", "embedding", "resets", "consistency",
 
 @dataclass(frozen=True)
 class AnalyseConfig(OnDevice):
-    """Which model, which questions, which analyses."""
+    """Analyses of a model."""
 
     model: str
-    """Folder of a saved model, or the name of one that comes with the package."""
+    """Folder of a saved model, or the name of a model that ships with the package."""
     data: Path
-    """Folder or zip in CLEVR's format."""
+    """Folder or zip file in CLEVR's format."""
     out: Path
-    """Folder for NAME.png and NAME.json of every analysis."""
+    """Folder for NAME.png and NAME.json of each analysis."""
     analyses: Annotated[tuple[Analysis, ...] | None, Range(lambda _: True, f"some of {', '.join(ALL)}")] = None
     """histograms of gamma and beta, their embedding by t-SNE, accuracy after resets and noise, logical consistency,
-    zero-shot composition. null: all that the installed packages allow."""
+    zero-shot composition. null: all that the installed packages support."""
     split: str = "val"
-    """Split whose questions and pictures are used."""
+    """Split with the questions and images to use."""
     train_split: str = "train"
-    """Split over whose questions the means of gamma and beta are taken."""
+    """Split over whose questions gamma and beta are averaged."""
     questions: Annotated[int, at_least(100)] = 3000
-    """Questions used for each measurement."""
+    """Number of questions per measurement."""
     features: str = ""
-    """For models that read features: folder of the stores, as for training."""
+    """For models that read features: folder of the feature stores, as for training."""
     cache: Path | None = None
-    """Folder for decoded pictures and read questions; null: ``cache`` in the data set's folder."""
+    """Folder for decoded images and parsed questions; null: ``cache`` in the folder of the data set."""
     seed: Annotated[int, between(0, 2**32 - 1, f"0 to {2**32 - 1}")] = 0
-    """Of noise, of the questions of the consistency analysis, and of t-SNE."""
+    """Seed of the noise, of the questions of the consistency analysis, and of t-SNE."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,7 +58,7 @@ class AnalyseConfig(OnDevice):
 
 
 def run(config: AnalyseConfig) -> None:
-    """Make every analysis that was asked for.
+    """Run the selected analyses.
 
     Raises:
         SavedModelError: there is no such model, or it is damaged.

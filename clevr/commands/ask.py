@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AskConfig(OnDevice):
-    """An image, a question, and who is asked."""
+    """Ask a model about an image."""
 
     picture: Path
-    """The image."""
+    """Path of the image."""
     question: str | None = None
-    """In CLEVR's English; null: questions are read from the keyboard, one a line, until an empty line."""
+    """A question in CLEVR's English; null: read questions from standard input, one per line, until an empty line."""
     model: str = "clevr-small"
-    """Folder of a saved model, or the name of one that comes with the package."""
+    """Folder of a saved model, or the name of a model that ships with the package."""
     out: Path | None = None
-    """PNG file for an image of where the answer came from."""
+    """PNG file that shows where the answer came from."""
     runners_up: Annotated[int, between(0, 27, "0 to 27")] = 3
-    """Other answers shown with their probabilities."""
+    """Number of further answers to show, with their probabilities."""
     format: Literal["text", "json"] = "text"
-    """text, or one JSON document on standard output: the answer, its probability, the other answers, and any warning;
-    with questions from standard input, a list of such answers."""
+    """Text, or one JSON document on standard output: the answer, its probability, other answers, and any warning; with
+    questions from standard input, a list of these."""
     extractor: ExtractorOverrides = field(default_factory=ExtractorOverrides)
-    """What makes the features, for a model that reads features; what is left as it is comes from the model's own
-    record, where it has one."""
+    """For models that read features: how to compute them. Settings that are not given are taken from the model's own
+    record, if it has one."""
 
 
 def run(config: AskConfig) -> None:

@@ -1,4 +1,4 @@
-"""``clevr-film calibrate``: what a model's training images look like, so that it can warn of other images."""
+"""``clevr-film calibrate``: statistics of a model's training images, by which it warns about other images."""
 
 from __future__ import annotations
 
@@ -34,16 +34,17 @@ class CalibrateConfig(Settings):
     """
 
     model: str
-    """Folder of a saved model, or the name of one that comes with the package; the description is written into its
+    """Folder of a saved model, or the name of a model that ships with the package; the statistics are saved in its
     config.json."""
     data: Path
-    """Folder or zip in CLEVR's format."""
+    """Folder or zip file in CLEVR's format."""
     split: str = "train"
     """Split that the model was trained on."""
     images: Annotated[int, at_least(MIN_IMAGES)] = USED
-    """How many images of the split to look at, spread evenly over it."""
+    """Number of images to use, spread evenly over the split."""
     seed: Annotated[int, at_least(0)] = 0
-    """Of the random changes of light, colour, contrast, noise, size and compression that count as familiar too."""
+    """Seed of the random changes of brightness, colour, contrast, noise, size and compression that count as familiar
+    too."""
 
 
 def run(config: CalibrateConfig) -> None:
@@ -59,7 +60,7 @@ def run(config: CalibrateConfig) -> None:
 
     familiarity = familiarity_of(ClevrSplit.open(config.data, config.split), config.images, config.seed)
     folder = set_familiarity(config.model, familiarity)
-    logger.info("%s warns of images farther than %.2f from its training images", folder, familiarity.threshold)
+    logger.info("%s warns about images farther than %.2f from its training images", folder, familiarity.threshold)
 
 
 def familiarity_of(split: ClevrSplit, count: int = USED, seed: int = 0) -> Familiarity:
@@ -91,7 +92,7 @@ def training_familiarity(root: Path, split: str) -> Familiarity | None:
     try:
         return familiarity_of(ClevrSplit.open(root, split))
     except (UserError, OSError) as error:
-        logger.info("the model will not warn of images unlike its training images: %s", error)
+        logger.info("the model will not warn about images unlike its training images: %s", error)
         return None
 
 

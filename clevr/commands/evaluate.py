@@ -23,34 +23,34 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EvaluateConfig(OnDevice):
-    """Which model, on which questions, and what to write."""
+    """Evaluate a model on the questions of a split."""
 
     model: str
-    """Folder of a saved model, or the name of one that comes with the package."""
+    """Folder of a saved model, or the name of a model that ships with the package."""
     data: Path
-    """Folder or zip in CLEVR's format."""
+    """Folder or zip file in CLEVR's format."""
     split: str = "val"
     """Split to answer."""
     humans: bool = False
-    """Answer the questions of CLEVR-Humans about the split's pictures."""
+    """Answer the questions of CLEVR-Humans about the images of the split."""
     features: str = ""
-    """For models that read features: folder of the stores, as for training."""
+    """For models that read features: folder of the feature stores, as for training."""
     cache: Path | None = None
-    """Folder for decoded pictures and read questions; null: ``cache`` in the data set's folder."""
+    """Folder for decoded images and parsed questions; null: ``cache`` in the folder of the data set."""
     questions: Annotated[int | None, at_least(1)] = None
-    """Stop after the picture with which so many questions are reached; null: all."""
+    """Maximum number of questions, rounded up to whole images; null: all."""
     common_answers: str = ""
-    """Split to take each function's most common answer from; empty: the evaluated one."""
+    """Split that determines the most common answer per function; empty: the evaluated one."""
     batch_size: Annotated[int, at_least(1)] = 500
-    """Questions answered at a time."""
+    """Questions per batch."""
     out: Path | None = None
-    """JSON file for all numbers; a Markdown file of the same name is written beside it."""
+    """JSON file for all values; a Markdown file of the same name is written next to it."""
     sheet: Path | None = None
-    """PNG file for a contact sheet of pictures with questions, answers, and what would have been right."""
+    """PNG file for a contact sheet of images with questions, answers and true answers."""
     format: Literal["text", "json"] = "text"
-    """What goes to standard output: Markdown, or one JSON document with all numbers."""
+    """Format of standard output: Markdown, or one JSON document with all values."""
     predictions: Path | None = None
-    """JSON file for every answer, as CLEVR's test server takes it."""
+    """JSON file for all answers, in the format of CLEVR's test server."""
 
 
 def run(config: EvaluateConfig) -> None:

@@ -1,4 +1,4 @@
-"""``clevr-film export``: the model of a run that need not be finished, as a folder to keep or to pass on."""
+"""``clevr-film export``: saves the model of a run, finished or not."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """Which run, which of its checkpoints, and where to."""
+    """Save the model of a run."""
 
     run: Path
     """Run folder of ``clevr-film train``."""
     out: Path
-    """Folder of the saved model; made, or replaced if it holds a saved model."""
+    """Folder of the saved model; created, or replaced if it contains a saved model."""
     checkpoint: Literal["best", "last"] = "best"
-    """The weights with the best validation accuracy so far, or those of the last step that was saved."""
+    """Weights with the best validation accuracy so far, or those of the last checkpoint."""
     half: bool = False
-    """Keep the weights in 16 bits, in half the room; loaded, they are single again."""
+    """Save the weights in half precision, which halves the size; they are converted to single precision when loaded."""
 
 
 def run(config: ExportConfig) -> None:

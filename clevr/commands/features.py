@@ -1,4 +1,4 @@
-"""``clevr-film features``: fixed features of pictures into a store on the disk, restartable after a kill."""
+"""``clevr-film features``: stores image features of a fixed network; it can be interrupted and restarted."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FeaturesConfig(OnDevice):
-    """Which pictures, which features, and where to.
+    """Store image features of a fixed network.
 
     Raises:
         ConfigError: a value out of range.
     """
 
     data: Path
-    """Folder of pictures; or, with split, a data set in CLEVR's format, folder or zip."""
+    """Folder of images; or, with split, a data set in CLEVR's format (folder or zip file)."""
     out: Path
-    """Folder of the store; one that was begun with the same settings is finished."""
+    """Folder of the feature store; an unfinished one with the same settings is continued."""
     split: str | None = None
-    """Split of the data set; null: data is a plain folder of pictures."""
+    """Split of the data set; null: data is a plain folder of images."""
     extractor: ExtractorConfig = field(default_factory=ExtractorConfig)
     """Network and layer."""
     dtype: Literal["float16", "float32"] = "float16"
-    """Stored numbers; CLEVR's 100,000 pictures take 40 GB in float16."""
+    """Precision of stored features; CLEVR's 100,000 images take 40 GB in float16."""
     batch_size: Annotated[int, at_least(1)] = 64
-    """Pictures that go through the network together."""
+    """Images per batch."""
     num_workers: Annotated[int, at_least(0)] = 0
-    """Processes that decode pictures ahead."""
+    """Processes that decode images in the background."""
 
 
 def run(config: FeaturesConfig) -> None:
@@ -69,7 +69,7 @@ def run(config: FeaturesConfig) -> None:
     extractor = Extractor(config.extractor)
     settings = {**plain(config.extractor), "weights_sha256": extractor.digest()}
     if config.extractor.weights == RANDOM:
-        logger.warning("the network has random weights; its features are for tests")
+        logger.warning("the network has random weights; its features are only useful for tests")
     extractor.to(choose_device(config.device))
     with FolderLock(config.out):
         writer = FeatureWriter(config.out, names, extractor.shape, config.dtype, settings)

@@ -1,4 +1,4 @@
-"""``clevr-film generate``: a data set in CLEVR's format, made by many processes, restartable after a kill."""
+"""``clevr-film generate``: generates a data set in CLEVR's format, in parallel; it can be interrupted and restarted."""
 
 from __future__ import annotations
 
@@ -34,42 +34,42 @@ NUM_FAMILIES = len(FAMILIES)
 
 @dataclass(frozen=True)
 class GenerateConfig(Settings):
-    """What to make, and with how many processes.
+    """Generate a data set in CLEVR's format.
 
     Raises:
         ConfigError: a value out of range.
     """
 
     out: Path
-    """Folder of the data set; other splits of it may lie there already."""
+    """Folder of the data set; it may already contain other splits."""
     split: Annotated[str, matching("[A-Za-z0-9]+", "letters and digits, such as train or valB")] = "train"
-    """Name of the split, letters and digits; scenes of splits of other names are other scenes."""
+    """Name of the split, letters and digits; splits with different names have different scenes."""
     scenes: Annotated[int, at_least(1)] = 1000
-    """Scenes of the whole split, each with one picture."""
+    """Number of scenes in the whole split, each with one image."""
     seed: Annotated[int, at_least(0)] = 0
     """Seed; scene i of a split is a function of seed, split and i."""
     width: Annotated[int, at_least(1)] = 320
-    """Width of the pictures in pixels; CLEVR's own are 480 by 320."""
+    """Width of the images in pixels; CLEVR's are 480 by 320."""
     height: Annotated[int, at_least(1)] = 240
-    """Height of the pictures in pixels."""
+    """Height of the images in pixels."""
     questions_per_scene: Annotated[
         int, at_least(0), at_most(NUM_FAMILIES, f"at most {NUM_FAMILIES}, one of each family")
     ] = 10
-    """Questions about each picture, each of another family; a scene of few objects may get fewer."""
+    """Questions per image, each of a different family; scenes with few objects may have fewer."""
     condition: Literal["none", "A", "B"] = "none"
-    """CoGenT's rule of which colours cubes and cylinders may have."""
+    """CoGenT's condition, which restricts the colours of cubes and cylinders."""
     workers: Workers = "auto"
-    """Processes; auto: one for every core. The data set is the same for any number."""
+    """Number of processes; auto: one per core. The data set does not depend on it."""
     start: Annotated[int, at_least(0)] = 0
-    """First scene to make, for a share of the work; a multiple of chunk."""
+    """First scene to generate, for part of the work; a multiple of chunk."""
     stop: int | None = None
-    """Scene before which to stop; null: the last one."""
+    """Scene before which to stop; null: after the last one."""
     chunk: Annotated[int, at_least(1)] = 100
-    """Scenes made at one go: what a kill can cost a process, and the smallest share of a machine."""
+    """Scenes per chunk: the most that is lost if a process is killed, and the smallest part for one machine."""
     device: str = "cpu"
-    """Where the pictures are computed: cpu, cuda or mps."""
+    """Device that renders the images: cpu, cuda or mps."""
     date: str = ""
-    """Date for the info block, any text; not taken from the clock, so that equal sets have equal bytes."""
+    """Date for the info block, any text; it is not taken from the clock, so that equal data sets have equal bytes."""
 
     @property
     def content(self) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def run(config: GenerateConfig) -> None:
     store.begin()
     missing = [chunk for chunk in share if not store.is_done(chunk)]
     num_missing = sum(map(len, missing))
-    logger.info("%s: %d of %d scenes to make in %s", config.split, num_missing, config.scenes, config.out)
+    logger.info("%s: %d of %d scenes to generate in %s", config.split, num_missing, config.scenes, config.out)
     workers = available_cores() if config.workers == "auto" else config.workers
     job = functools.partial(make_chunk, config, store)
     bar = tqdm(
@@ -109,7 +109,8 @@ def run(config: GenerateConfig) -> None:
                 bar.update(len(chunk))
     except KeyboardInterrupt:
         raise Interrupted(
-            f"stopped; what is finished stays in {config.out}, and the same command goes on from there", signal.SIGINT
+            f"stopped; finished scenes are kept in {config.out}, and the same command continues from there",
+            signal.SIGINT,
         ) from None
     _say_goodbye(config, store, num_missing, time.monotonic() - began)
 
@@ -152,8 +153,8 @@ def make_questions(config: GenerateConfig, scene: Scene) -> list[Question]:
 
 
 def _say_goodbye(config: GenerateConfig, store: ChunkStore, num_made: int, seconds: float) -> None:
-    logger.info("%d scenes made in %s", num_made, tqdm.format_interval(seconds))
+    logger.info("%d scenes generated in %s", num_made, tqdm.format_interval(seconds))
     if store.finish():
-        logger.info("%s is complete; look at it with: clevr-film inspect %s", config.split, config.out)
+        logger.info("%s is complete; view it with: clevr-film inspect %s", config.split, config.out)
     else:
-        logger.info("this share is done; to join shares, copy them into one folder and run without a range")
+        logger.info("this part is done; to merge parts, copy them into one folder and run the command without a range")

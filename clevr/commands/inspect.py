@@ -1,4 +1,4 @@
-"""``clevr-film inspect``: count, check and look at a data set in CLEVR's format."""
+"""``clevr-film inspect``: summarises and checks a data set in CLEVR's format."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ PROBLEMS_SHOWN = 20
 
 @dataclass(frozen=True)
 class InspectConfig(Settings):
-    """What to look at, and where to write what was found."""
+    """Summarise, check and view a data set."""
 
     data: Path
-    """Folder or zip of the data set: CLEVR v1.0, CoGenT, a generated set, or what the wild has."""
+    """Folder or zip file of the data set: CLEVR v1.0, CoGenT, a generated data set, or any other in this format."""
     split: str | None = None
-    """One split; null: all there are."""
+    """Split to inspect; null: all."""
     humans: bool = False
-    """Look at the questions of CLEVR-Humans instead of the split's own."""
+    """Use the questions of CLEVR-Humans instead of the split's own."""
     families: bool = False
-    """Print every family, not only their groups."""
+    """Print every question family, not only their groups."""
     out: Path | None = None
     """JSON file for all counts and problems."""
     sheet: Path | None = None
-    """PNG file for a contact sheet; with several splits the split's name is added to it."""
+    """PNG file for a contact sheet; with several splits, the name of the split is appended."""
     pictures: Annotated[int, at_least(1)] = 12
-    """Pictures on a contact sheet, spread evenly over the split."""
+    """Number of images on a contact sheet, spread evenly over the split."""
     questions: Annotated[int, at_least(0)] = 5
-    """Questions shown below each of them."""
+    """Questions shown below each image."""
 
 
 def run(config: InspectConfig) -> int:
@@ -85,12 +85,12 @@ def describe(found: Survey, *, families: bool = False) -> list[str]:
     if found.picture_sizes:
         lines += [f"sizes in pixels: {_listed({f'{w}x{h}': n for (w, h), n in found.picture_sizes.items()})}"]
     if found.questions_per_picture:
-        lines += [f"questions a picture: {_spread(found.num_questions_per_picture)}"]
-        lines += [f"words a question: {_spread(found.question_lengths)}"]
+        lines += [f"questions per image: {_spread(found.num_questions_per_picture)}"]
+        lines += [f"words per question: {_spread(found.question_lengths)}"]
     if found.program_lengths:
-        lines += [f"nodes a program: {_spread(found.program_lengths)}"]
+        lines += [f"nodes per program: {_spread(found.program_lengths)}"]
     if found.objects_per_scene:
-        lines += [f"objects a scene: {_spread(found.objects_per_scene)}"]
+        lines += [f"objects per scene: {_spread(found.objects_per_scene)}"]
         lines += [f"{name}: {_shares(found.objects[name])}" for name in ATTRIBUTES]
     if found.answers:
         lines += ["", f"answers: {_shares(found.answers)}"]

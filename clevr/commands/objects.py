@@ -1,4 +1,4 @@
-"""``clevr-film objects``: CLEVR's objects cut out of their pictures, one folder a class, for few-shot learning.
+"""``clevr-film objects``: objects cropped from CLEVR scenes, one folder per class, for few-shot learning.
 
 ``OUT/<part>/<colour>_<material>_<shape>/<scene>_<object>.png``. A class is colour, material and shape; size varies
 within it, as a cut-out says little of it. Classes are dealt to ``train``, ``val`` and ``test`` for good, see `part_of`:
@@ -37,38 +37,38 @@ SPLIT = "objects"
 
 @dataclass(frozen=True)
 class ObjectsConfig(Settings):
-    """How many scenes to cut up, and how.
+    """Crop objects from generated scenes.
 
     Raises:
         ConfigError: a value out of range.
     """
 
     out: Path
-    """Folder for the cut-outs."""
+    """Folder for the cropped objects."""
     scenes: Annotated[int, at_least(1)] = 1000
-    """Scenes to draw; each gives up to 10 cut-outs, so 1,000 give about 130 of each of the 48 classes."""
+    """Number of scenes; each gives up to 10 objects, so 1,000 give about 130 for each of the 48 classes."""
     seed: Annotated[int, at_least(0)] = 0
-    """Seed; what scene i gives is a function of seed and i."""
+    """Seed; scene i is a function of seed and i."""
     width: Annotated[int, at_least(1)] = 480
-    """Width of the scenes' pictures in pixels."""
+    """Width of the rendered scenes in pixels."""
     height: Annotated[int, at_least(1)] = 320
-    """Height of the scenes' pictures in pixels."""
+    """Height of the rendered scenes in pixels."""
     size: Annotated[int, at_least(1)] = 84
-    """Side of a cut-out in pixels."""
+    """Side of a cropped image in pixels."""
     margin: Annotated[float, between(0, 1)] = 0.15
-    """What is left around an object on each side, a share of the longer side of its box."""
+    """Margin around an object on each side, as a share of the longer side of its bounding box."""
     min_side: Annotated[int, at_least(1)] = 20
-    """Objects whose box in the picture is smaller than this, in pixels, are left out."""
+    """Objects with a bounding box smaller than this, in pixels, are skipped."""
     workers: Workers = "auto"
-    """Processes; auto: one for every core. The cut-outs are the same for any number."""
+    """Number of processes; auto: one per core. The result does not depend on it."""
     chunk: Annotated[int, at_least(1)] = 100
-    """Scenes made at one go: what a kill can cost a process."""
+    """Scenes per chunk: the most that is lost if a process is killed."""
     device: str = "cpu"
-    """Where the pictures are computed: cpu, cuda or mps."""
+    """Device that renders the images: cpu, cuda or mps."""
 
     @property
     def content(self) -> dict[str, Any]:
-        """The settings that the cut-outs depend on."""
+        """The settings that determine the cropped objects."""
         names = ("scenes", "seed", "width", "height", "size", "margin", "min_side")
         return {name: getattr(self, name) for name in names}
 
@@ -175,14 +175,14 @@ def _mark(config: ObjectsConfig, chunk: Chunk) -> Path:
 
 
 def _begin(config: ObjectsConfig) -> None:
-    """Make the folder, or go on in one that the same settings made.
+    """Create the folder, or continue in one with the same settings.
 
     The settings are written first, so whatever the folder then holds is of them.
     """
     path = config.out / INFO_FILE
     if not path.exists():
         if config.out.is_dir() and any(not there.name.startswith(".") for there in config.out.iterdir()):
-            raise GenerateError(f"'{config.out}' holds something else; name a folder that is empty or not there yet")
+            raise GenerateError(f"'{config.out}' has other content; choose an empty or new folder")
         (config.out / DONE_FOLDER).mkdir(parents=True, exist_ok=True)
         write_json_atomically(path, config.content)
         return
@@ -191,8 +191,8 @@ def _begin(config: ObjectsConfig) -> None:
     if differing:
         name = differing[0]
         raise GenerateError(
-            f"'{config.out}' was made with other settings: {name} is {made.get(name)} there and {config.content[name]} "
-            "here; name another folder"
+            f"'{config.out}' was made with different settings: {name} is {made.get(name)} there and "
+            f"{config.content[name]} here; choose another one"
         )
 
 

@@ -30,22 +30,22 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ReportConfig(OnDevice):
-    """Which run, and what to ask its model."""
+    """Write a report about a run."""
 
     run: Path
     """Run folder of ``clevr-film train``."""
     data: Path | None = None
-    """Folder or zip in CLEVR's format, where it has moved since the training."""
+    """Folder or zip file in CLEVR's format, if it has been moved since training."""
     split: str = ""
-    """Split to ask about; empty: the one that the run was validated on."""
+    """Split to evaluate on; empty: the validation split of the run."""
     evaluation: Path | None = None
-    """JSON file that ``clevr-film evaluate --out`` wrote; null: the questions below are answered now."""
+    """JSON file written by ``clevr-film evaluate --out``; null: evaluate now on the questions below."""
     questions: Annotated[int, at_least(1)] = 2000
-    """Questions to answer, from the split's beginning."""
+    """Number of questions to answer, from the start of the split."""
     pictures: Path | None = None
-    """Folder that also gets every picture as a PNG file; null: none."""
+    """Folder in which every figure is also saved as a PNG file; null: none."""
     out: Path | None = None
-    """The HTML file; null: RUN/report.html."""
+    """Path of the HTML file; null: RUN/report.html."""
 
 
 def run(config: ReportConfig) -> None:
@@ -68,10 +68,10 @@ def run(config: ReportConfig) -> None:
             _add_model(report, config)
         except DataNotFoundError as error:
             report.section("Answers")
-            report.text(f"Not shown: {error}. --data says where the questions are now.")
+            report.text(f"Not shown: {error}. Use --data if the questions have been moved.")
     else:
         report.section("Model")
-        report.text("There is none yet: the training has not come to its end.")
+        report.text("None yet: training has not finished.")
     out = config.out or config.run / "report.html"
     report.write(out)
     logger.info("wrote %s", out)
@@ -113,7 +113,7 @@ def add_accuracy(report: Report, evaluation: Mapping[str, Any], origin: str) -> 
     rows_total = counts.sum(1, keepdims=True)
     shares = np.divide(counts, rows_total, out=np.full_like(counts, np.nan), where=rows_total > 0)[np.ix_(used, used)]
     report.section("Confusions")
-    caption = "Of the questions whose answer is the row's, the share that got the column's."
+    caption = "Share of the questions with the answer in the row that were answered as in the column."
     figure = confusion([names[place] for place in used], shares, ("right answer", "answered"))
     report.figure("confusion", figure, caption, vector=False)
 
@@ -134,9 +134,11 @@ def _read_evaluation(path: Path) -> dict[str, Any]:
         results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["results"]
         missing = {"overall", "by", "confusion"} - results.keys()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"evaluation {path} cannot be read ({error}); give what `evaluate --out` made") from None
+        raise ConfigError(
+            f"evaluation {path} cannot be read ({error}); give a file written by `evaluate --out`"
+        ) from None
     if missing:
-        raise ConfigError(f"evaluation {path} has no {sorted(missing)}; give what `evaluate --out` wrote")
+        raise ConfigError(f"evaluation {path} has no {sorted(missing)}; give a file written by `evaluate --out`")
     return results
 
 
@@ -170,9 +172,9 @@ def _add_model(report: Report, config: ReportConfig) -> None:
     table = data.table.select(found.numbers)
     if config.evaluation is None and (table.answer >= 0).any():
         add_accuracy(report, evaluate(table, found.answers).to_json(), f"the first of {split} in {root}")
-    report.section("Pictures with questions and answers")
+    report.section("Images with questions and answers")
     sheet = answer_sheet(ClevrSplit.open(root, split), table, found.answers, pictures=4, questions=5)
-    report.image("answers", sheet, "What was wrong is marked, with the right answer.")
+    report.image("answers", sheet, "Wrong answers are marked, with the true answer.")
     if reasoner.sites:
         report.section("Gamma and beta")
         figure = analyse(Subject(reasoner, data, {}, data.table, config.questions, 0)).figure
@@ -188,7 +190,7 @@ def _add_maps(report: Report, reasoner: FiLMReasoner, data: ReasoningData) -> No
     report.section("Feature maps before and after FiLM")
     maps = filmed_maps(reasoner, data, number)
     name = data.table.images[int(data.table.image[number])]
-    caption = f"{name}: {question} In each block the maps that FiLM changes most."
+    caption = f"{name}: {question} In each block, the maps that FiLM changes most."
     report.figure("feature_maps", feature_maps(maps), caption, vector=False)
 
 

@@ -131,7 +131,7 @@ def _read_table(split: ClevrSplit, cache: Path) -> QuestionTable:
     table = split.table(cache)
     if len(table) == 0:
         root, name = split.files.storage.root, split.files.split
-        raise DataError(str(root), f"split {name}", "holds no questions; generate or get some")
+        raise DataError(str(root), f"split {name}", "has no questions; generate or download some")
     return table
 
 
@@ -154,7 +154,7 @@ def in_order(
     Args:
         data: the split.
         size: about how many questions at a time; the questions of one picture stay together.
-        limit: stop after the picture with which so many questions are reached.
+        limit: maximum number of questions, rounded up to whole images.
 
     Yields:
         Numbers of the questions, and the batch.

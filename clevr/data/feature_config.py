@@ -30,7 +30,7 @@ class ExtractorConfig(Settings, group="extractor"):
     """imagenet: std 0.229 0.224 0.225; film: std 0.229 0.224 0.224, with which the published feature files
     and checkpoints were made."""
     size: Annotated[int, at_least(1)] = 224
-    """Pictures are stretched to so many pixels in width and in height."""
+    """Width and height to which images are resized."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class ExtractorOverrides(Settings, group="extractor"):
     normalisation: Literal["imagenet", "film"] | None = None
     """imagenet: std 0.229 0.224 0.225; film: std 0.229 0.224 0.224."""
     size: Annotated[int | None, at_least(1)] = None
-    """Images are stretched to so many pixels in width and in height."""
+    """Width and height to which images are resized."""
 
     @property
     def given(self) -> dict[str, Any]:

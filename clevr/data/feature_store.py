@@ -242,7 +242,7 @@ def map_rows(folder: Path, mode: Literal["r", "r+"]) -> np.memmap[Any, np.dtype[
     try:
         array: np.memmap[Any, np.dtype[np.floating[Any]]] = np.load(path, mmap_mode=mode, allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise DataError(str(path), "", f"cannot be read ({error}); make the features again") from None
+        raise DataError(str(path), "", f"cannot be read ({error}); compute the features again") from None
     return array
 
 
@@ -253,7 +253,7 @@ def rows_done(folder: Path, num_rows: int) -> int:
         return num_rows
     done = _read_json(path).get("done")
     if type(done) is not int or not 0 <= done <= num_rows:
-        raise DataError(str(path), "", f"is damaged (done is {done!r}); make the features again")
+        raise DataError(str(path), "", f"is damaged (done is {done!r}); compute the features again")
     return done
 
 
@@ -271,7 +271,7 @@ def read_index(folder: Path) -> dict[str, Any]:
         )
     index = _read_json(path)
     if index.get("format") != FORMAT or index.get("version") != VERSION:
-        raise DataError(str(path), "", f"is not an index of {FORMAT}, version {VERSION}; make the features again")
+        raise DataError(str(path), "", f"is not an index of {FORMAT}, version {VERSION}; compute the features again")
     return index
 
 
@@ -279,9 +279,9 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise DataError(str(path), "", f"is damaged ({error}); make the features again") from None
+        raise DataError(str(path), "", f"is damaged ({error}); compute the features again") from None
     if not isinstance(content, dict):
-        raise DataError(str(path), "", "is damaged (it holds no object); make the features again")
+        raise DataError(str(path), "", "is damaged (it holds no object); compute the features again")
     return content
 
 
@@ -290,7 +290,7 @@ def _open_hdf5(path: Path) -> Any:
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise DataError(str(path), "", f"cannot be read as HDF5 ({error}); get the file again") from None
+        raise DataError(str(path), "", f"cannot be read as HDF5 ({error}); download the file again") from None
 
 
 class FeatureStoreError(UserError):
@@ -298,7 +298,7 @@ class FeatureStoreError(UserError):
 
 
 class FeatureWriter:
-    """Writes a store row by row, and goes on where an earlier run was ended.
+    """Writes a feature store row by row, and continues where an earlier run was interrupted.
 
     Args:
         folder: made if it is not there.
@@ -377,13 +377,13 @@ class FeatureWriter:
             (self.folder / ARRAY).unlink(missing_ok=True)
             size = float(np.prod(shape)) * dtype.itemsize / 1e9
             raise FeatureStoreError(
-                f"cannot write {size:.1f} GB of features to {self.folder}: {error.strerror or error}. Make room, or "
-                "choose another --out"
+                f"cannot write {size:.1f} GB of features to {self.folder}: {error.strerror or error}. Free some space, "
+                "or choose another --out"
             ) from error
 
 
 def _compare(there: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:
-    """Refuse to go on with features of other pictures or other settings."""
+    """Refuse to continue with features of other images or other settings."""
     old, new = ({**index["settings"], "shape": index["shape"]} for index in (there, wanted))
     problems = [
         f"{key} is {old.get(key)!r} there and {new.get(key)!r} here"
@@ -391,9 +391,9 @@ def _compare(there: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) 
         if old.get(key) != new.get(key)
     ]
     if there["names"] != wanted["names"]:
-        problems.append(f"it is of other pictures ({len(there['names'])} there, {len(wanted['names'])} here)")
+        problems.append(f"it is of other images ({len(there['names'])} there, {len(wanted['names'])} here)")
     if problems:
         raise FeatureStoreError(
-            f"{folder} holds other features: {'; '.join(problems)}. Use the same settings to go on with it, or "
+            f"{folder} holds different features: {'; '.join(problems)}. Use the same settings to continue it, or "
             "choose another --out"
         )

@@ -137,7 +137,7 @@ class ZipStorage:
             try:
                 self._handle = zipfile.ZipFile(self.root)
             except zipfile.BadZipFile as error:
-                raise DataError(str(self.root), "", f"no zip, or cut short ({error}); {EXPECTED}") from None
+                raise DataError(str(self.root), "", f"not a zip file, or truncated ({error}); {EXPECTED}") from None
             self._process = os.getpid()
         return self._handle
 

@@ -122,5 +122,5 @@ def _digest(split: ClevrSplit, filenames: Sequence[str]) -> str:
         try:
             digest.update(storage.signature(f"{folder}/{name}").encode())
         except (FileNotFoundError, KeyError):
-            continue  # a missing picture is told when it is decoded
+            continue  # a missing image is reported when it is decoded
     return digest.hexdigest()[:16]

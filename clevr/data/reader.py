@@ -111,9 +111,11 @@ class ClevrSplit:
         except FileNotFoundError:
             raise DataNotFoundError(f"{label} does not exist; {HOW_TO_GET}") from None
         except ImageError as error:
-            raise DataError(label, "", f"not a whole picture (it {error.reason}); get or make it again") from None
+            raise DataError(
+                label, "", f"not a complete image (it {error.reason}); download or generate it again"
+            ) from None
         except DAMAGED_ZIP as error:
-            raise DataError(label, "", f"not a whole picture ({error}); get or make it again") from None
+            raise DataError(label, "", f"not a complete image ({error}); download or generate it again") from None
 
     def _records(self, path: str, key: str) -> JsonRecords:
         return JsonRecords(lambda: self.files.storage.open(path), self.files.storage.label(path), key)

@@ -171,7 +171,7 @@ class _Scanner:
             block = self._stream.read(size)
             more = self._decoder.decode(block, final=not block)
         except UnicodeDecodeError as error:
-            raise self._error(f"not UTF-8 text ({error.reason}); get or write the file again") from None
+            raise self._error(f"not UTF-8 text ({error.reason}); download or write the file again") from None
         except DAMAGED_ZIP as error:
             raise self._error(f"damaged inside the zip ({error}); get it again") from None
         self._dropped += self._at
@@ -189,7 +189,7 @@ class _Scanner:
 
     def _cut_short(self) -> DataError:
         self._at = len(self._text)
-        return self._error("the file is cut short; get or write it again")
+        return self._error("the file is cut short; download or write it again")
 
     def _error(self, problem: str) -> DataError:
         character = f"character {self._dropped + self._at}"

@@ -140,7 +140,7 @@ def _survey_pictures(split: ClevrSplit, found: Survey) -> None:
     expected = _expected_size(found)
     for name, size in sizes.items():
         if size is None:
-            found.problems.append(f"{name}: not a whole picture")
+            found.problems.append(f"{name}: not a complete image")
         elif size != expected:
             found.problems.append(f"{name}: {size[0]}x{size[1]} pixels, expected {expected[0]}x{expected[1]}")
 

@@ -49,12 +49,12 @@ def info_block(split: str, *, date: str = "", **more: Any) -> dict[str, Any]:
 
 
 def write_scenes(path: Path, scenes: Iterable[Scene], info: Mapping[str, Any]) -> None:
-    """Write ``{"info": ..., "scenes": [...]}``, one scene a line."""
+    """Write ``{"info": ..., "scenes": [...]}``, one scene per line."""
     write_lines(path, "scenes", (json_line(scene) for scene in scenes), info)
 
 
 def write_questions(path: Path, questions: Iterable[Question], info: Mapping[str, Any]) -> None:
-    """Write ``{"info": ..., "questions": [...]}``, one question a line."""
+    """Write ``{"info": ..., "questions": [...]}``, one question per line."""
     write_lines(path, "questions", (json_line(question) for question in questions), info)
 
 
@@ -251,8 +251,8 @@ class ChunkStore:
             if flat[0].get(name) != flat[1].get(name)
         ]
         raise GenerateError(
-            f"{where} was made with other settings: {'; '.join(differences)}. "
-            "Use the same settings to go on with it, or choose another --out"
+            f"{where} was made with different settings: {'; '.join(differences)}. "
+            "Use the same settings to continue it, or choose another --out"
         )
 
 
@@ -306,6 +306,6 @@ def _named_errors(root: Path) -> Iterator[None]:
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
         raise GenerateError(
-            f"cannot write to {root}: {error.strerror or error}{place}. Make room or give permission, "
-            "and run the same command again: what is done is kept"
+            f"cannot write to {root}: {error.strerror or error}{place}. Free some space or fix the permissions, "
+            "and run the same command again: finished parts are kept"
         ) from error

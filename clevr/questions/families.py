@@ -4,11 +4,11 @@ A family is what is asked (its last function) about one or two descriptions of t
 of a description, read from left to right as the text names it:
 
 ======= ==========================================================================
-``x``    things told by their attributes: *the small red cube*
+``x``    objects described by their attributes: *the small red cube*
 ``rx``   things related to one such thing; ``rrx`` and ``rrrx`` follow more relations
 ``b``    things that stand in two relations at once: *both left of ... and behind ...*
 ``s``    other things of the same size, colour, material or shape as one thing
-``s+``   such other things, told by attributes besides: *another red cube of the same size as ...*
+``s+``   the same, described by further attributes: *another red cube of the same size as ...*
 ``x|rx`` the union of two descriptions: *either ... or ...*
 ======= ==========================================================================
 
@@ -36,7 +36,7 @@ class Family:
     about: tuple[str, ...]
     """One description, or the two that are compared."""
     attribute: str = ""
-    """``s``, ``s+``: what is the same; a union: the attribute told of it as a whole."""
+    """``s``, ``s+``: what is the same; a union: the attribute described for the whole."""
 
 
 _A = ("size", "color", "material", "shape")

@@ -14,7 +14,7 @@ from clevr.questions.families import FAMILIES, Family
 from clevr.questions.programs import ATTRIBUTES, Node
 
 Description = tuple[str | None, str | None, str | None, str | None]
-"""Size, colour, material and shape, each told or not."""
+"""Size, colour, material and shape, each given or None."""
 
 NOTHING_TOLD: Description = (None, None, None, None)
 
@@ -89,7 +89,7 @@ class LogicalForm:
         return tuple(nodes)
 
     def families(self) -> tuple[Family, ...]:
-        """The families that hold such a question: one, or with nothing told of ``s+`` two; or none."""
+        """The families with such a question: one; two if ``s+`` has no description; or none."""
         keys = {""}
         for things in self.about:
             keys = {f"{key} {shape}".strip() for key in keys for shape in _shapes(things)}

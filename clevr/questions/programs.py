@@ -105,7 +105,7 @@ CATALOGUE = _catalogue()
 
 
 def check_node(program: Program, position: int) -> Signature:
-    """The signature of one node, after all that can be told without a scene is checked.
+    """The signature of one node, after all checks that need no scene.
 
     Raises:
         ProgramError: an unknown function, a wrong number or type of inputs, an input that is not an
@@ -135,7 +135,7 @@ def check_node(program: Program, position: int) -> Signature:
 
 
 def check_program(program: Program) -> None:
-    """Check all of a program that can be told without a scene.
+    """Check everything about a program that does not depend on a scene.
 
     Raises:
         ProgramError: the program is empty, or a node is at fault (see :func:`check_node`), or the

@@ -1,4 +1,4 @@
-"""Draws referring expressions from a scene: objects told by attributes, relations and likeness.
+"""Samples referring expressions from a scene: objects described by attributes, relations and shared attributes.
 
 Every object that a question singles out (*the cube*, *the ball left of it*) is another one, so that no phrase runs in a
 circle or tells what is asked. The scene is held as bit sets: bit *i* of a set stands for object *i*, so that a
@@ -140,7 +140,7 @@ def _same(values: list[str]) -> list[int]:
 
 
 MASK_WEIGHTS = (0.3, 0.8, 1.2, 0.9, 0.3)
-"""How often a set of things is told by none, one, ... all four of its attributes."""
+"""Sampling weights of the number of attributes, 0 to 4, that describe a set of objects."""
 
 _TRIES = 8
 """So often is a description picked before a phrase is given up."""

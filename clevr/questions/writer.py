@@ -52,7 +52,7 @@ class Candidate(NamedTuple):
 MASK_DRAWS = 12
 """So many draws in a row tell equally much of their sets."""
 _PAIRS = 8
-"""Of two sets that one draw gives, so many pairs of descriptions are looked at."""
+"""Number of pairs of descriptions that are tried for each sampled pair of sets."""
 
 
 def candidates(family: Family, phrases: ReferringExpressions) -> Iterator[list[Candidate]]:
@@ -223,9 +223,9 @@ COUNT_WEIGHTS = (0.8, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 10.0)
 _WELCOME = 2.0
 """An answer of this weight is rare enough to be taken even where the scene offers no other."""
 _DRAWS = 2 * MASK_DRAWS
-"""After so many draws a scene is said to have no such question."""
+"""Number of attempts after which a scene counts as having no such question."""
 _COUNT_DRAWS = 5
-"""Counting questions are collected from at least so many draws, which gives rare answers room."""
+"""Minimum number of samples from which counting questions are collected, so that rare answers occur."""
 
 
 def draw_question(family: Family, view: SceneView, draw: StableRandom) -> tuple[LogicalForm, Answer] | None:

@@ -138,7 +138,7 @@ class Familiarity:
         return float(self._distances(image_statistics(image)[None])[0])
 
     def warning(self, image: Image.Image) -> str:
-        """What to say to a person who asks about an image; empty if it looks like the training images.
+        """The warning for an image; empty if it looks like the training images.
 
         Args:
             image: any mode and size.
@@ -191,8 +191,8 @@ class Familiarity:
                 raise InvalidValueError("they are not those of a Gaussian")
         except (KeyError, TypeError, ValueError, np.linalg.LinAlgError) as error:
             raise SavedModelError(
-                f"what the model's training images look like is damaged ({error}); "
-                "make it again with `clevr-film calibrate MODEL DATA`"
+                f"the model's statistics of its training images are damaged ({error}); "
+                "compute them again with `clevr-film calibrate MODEL DATA`"
             ) from None
         return found
 

@@ -60,7 +60,7 @@ def training_record(name: str | Path) -> dict[str, Any]:
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["config"]["training"]
     except (OSError, ValueError, KeyError) as error:
-        raise SavedModelError(f"{path} is missing or damaged ({error}); get the whole folder again") from None
+        raise SavedModelError(f"{path} is missing or damaged ({error}); copy the whole folder again") from None
     return record
 
 

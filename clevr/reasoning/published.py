@@ -195,7 +195,7 @@ def _check_exportable(config: ReasonerConfig) -> None:
     }
     found = [text for text, holds in problems.items() if holds]
     if found:
-        raise PublishedError(f"the authors' code has no equal of this model: it {', and it '.join(found)}")
+        raise PublishedError(f"the authors' code cannot represent this model: it {', and it '.join(found)}")
 
 
 def _generator_kwargs(config: ReasonerConfig, num_tokens: int) -> dict[str, Any]:
@@ -380,4 +380,4 @@ def _check(generator: Mapping[str, Any], engine: Mapping[str, Any]) -> None:
     }
     found = [text for text, holds in problems.items() if holds]
     if found:
-        raise PublishedError(f"the checkpoint has {'; '.join(found)}; this variant has no equal here")
+        raise PublishedError(f"the checkpoint has {'; '.join(found)}; this variant is not supported")

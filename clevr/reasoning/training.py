@@ -306,7 +306,7 @@ def answers_of(batch: QuestionBatch) -> Tensor:
     """
     if batch.answers is None or bool((batch.answers < 0).any()):
         raise InvalidValueError(
-            "some questions have no answer, so nothing can be learned or measured; use another split"
+            "some questions have no answer, so they cannot be used for training or evaluation; use another split"
         )
     return batch.answers
 

@@ -59,7 +59,7 @@ def unpack_classifier(path: Path, folder: Path) -> Path | None:
             return saved
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
         raise UploadError(
-            f"{path.name} is not a whole zip file ({error}); expected a zip of folders, or one that was downloaded here"
+            f"{path.name} is not a complete zip file ({error}); expected a zip of folders, or a saved classifier"
         ) from error
 
 

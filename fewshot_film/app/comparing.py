@@ -185,7 +185,7 @@ def _decode(data: str | ImageSource, learners: Mapping[str, Learner | None]) -> 
             f"{source.name} has {len(source):,} images; the page compares at most {MAX_IMAGES:,}: use "
             "`fewshot-film compare` for more"
         )
-    # repeats are told by the first and kept in the others, so that all have what plans of the first count in
+    # the first drops duplicates and the others keep them, so that they contain every image of its plans
     return {
         shape: decode(source, *shape, on_duplicate="keep" if place else "drop") for place, shape in enumerate(shapes)
     }

@@ -160,7 +160,7 @@ def _application(page: Page, host: str) -> Any:
 
 
 async def _gone(request: Any, error: Exception) -> Any:
-    """Leave an event quietly whose function is gone: a class was removed while a person did something with its card.
+    """Ignore an event whose function no longer exists: its class was removed while the user acted on its card.
 
     Gradio looks the function up by its number, and would end with a traceback in the log and an error in the page. The
     page takes 422 for complaints about what was entered, and here there are none. Other errors of this kind are raised.

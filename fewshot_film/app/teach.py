@@ -268,8 +268,8 @@ class _Teach:
 class _Card:
     """What makes a card the same card when it is drawn anew.
 
-    Gradio knows components and listeners by their keys again. So a name's field keeps the focus, and what a person does
-    while the card is drawn reaches a function that is still there.
+    Gradio recognises components and listeners by their keys. So the text field keeps the focus, and events that arrive
+    while the card is redrawn reach a function that still exists.
 
     Args:
         number: of the class.

@@ -44,7 +44,7 @@ class TaskHead:
         found = torch.cat([self.learned(chunk).double() for chunk in features.split(HEAD_CHUNK)])
         if bool(found.isnan().any()):
             raise NonFiniteFeaturesError(
-                "the head made NaN of finite features; the model's own weights are to blame: use another model"
+                "the head computed NaN from finite features, so the model's weights are faulty: use another model"
             )
         return found
 
@@ -71,8 +71,9 @@ class Adapter:
     def __init__(self, learner: Learner) -> None:
         if not isinstance(learner, FilmLearner) or learner.transductive:
             raise UserError(
-                f"a classifier needs a learner that judges every image by itself after one pass over the support "
-                f"set, such as simple-cnaps or prototypes; {learner.config.method} is another kind: use its adapt()"
+                f"a classifier needs a learner that classifies every image on its own after one pass over the "
+                "support set, such as simple-cnaps or prototypes; "
+                f"{learner.config.method} is another kind: use its adapt()"
             )
         self.learner = learner.eval()
         self._pairs = _fusable_pairs(self._plain({}))
@@ -108,7 +109,7 @@ class Adapter:
             if not all(bool(part.isfinite().all()) for part in values):
                 raise NonFiniteFeaturesError(
                     f"FiLM generated NaN or infinity for the site {name} from the support images; images are finite "
-                    "by now, so the model's weights are to blame (perhaps a training that diverged): use another model"
+                    "by now, so the model's weights are the cause (perhaps a training that diverged): use another model"
                 )
         return found
 

@@ -176,7 +176,7 @@ def _check_labels(classes: list[Hashable]) -> None:
             )
         if isinstance(label, str) and any("\ud800" <= letter <= "\udfff" for letter in label):
             raise UnsavableError(
-                f"label {shown(label)} holds half a character (a surrogate), which no file in UTF-8 can hold: fit with "
+                f"label {shown(label)} contains a lone surrogate, which UTF-8 cannot encode: fit with "
                 "other labels; nothing was written"
             )
 

@@ -65,7 +65,7 @@ def load_pretrained(model: Any) -> Pretrained:
     if isinstance(model, Learner):
         return Pretrained(model.eval(), {})
     if not isinstance(model, str | Path) or not str(model):
-        raise ModelNotFoundError(f"a model is named by text or a path, got {shown(model)}; {_choices()}")
+        raise ModelNotFoundError(f"a model is given by its name or a path, got {shown(model)}; {_choices()}")
     shipped = shipped_models()
     if Path(model).is_dir():
         return _read(Path(model))
@@ -110,13 +110,13 @@ def _download(name: str) -> Path:
         from huggingface_hub import snapshot_download
     except ImportError:
         raise ModelNotFoundError(
-            f"there is no folder {name!r}, and to look on the Hugging Face hub takes the extra `hub`: "
+            f"there is no folder {name!r}, and the Hugging Face hub needs the extra `hub`: "
             f"pip install 'fewshot-film[hub]'; {_choices()}"
         ) from None
     try:
         return Path(snapshot_download(name, allow_patterns=["config.json", "model.safetensors", "README.md"]))
     except Exception as error:  # the hub's client raises its own, requests' and plain errors of many kinds
         raise ModelNotFoundError(
-            f"there is no folder {name!r}, and the Hugging Face hub did not give it either "
+            f"there is no folder {name!r}, and it could not be loaded from the Hugging Face hub "
             f"({type(error).__name__}: {str(error).splitlines()[0]}); {_choices()}"
         ) from error

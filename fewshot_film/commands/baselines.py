@@ -124,9 +124,9 @@ def _named(name: str, backbone: Backbone, template: LearnerConfig) -> Learner:
     learner = _build(name, backbone, template) if name in CONFIGS else None
     if learner is not None and not _has_trained_parts(learner):
         return learner
-    why = "is unknown" if learner is None else "has parts that must be trained: name a model of it in --models"
+    why = "is unknown" if learner is None else "has parts that must be trained: give a trained model in --models"
     known = ", ".join([PIXELS, *_that_run_here(CONFIGS, backbone, template)])
-    raise ConfigError(f"learner {name!r} {why}; those that work on a backbone as it is: {known}")
+    raise ConfigError(f"learner {name!r} {why}; learners that need no training: {known}")
 
 
 def _that_run_here(methods: Iterable[str], backbone: Backbone, template: LearnerConfig) -> dict[str, Learner]:

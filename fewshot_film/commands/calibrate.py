@@ -58,7 +58,7 @@ def run(config: CalibrateConfig) -> None:
         judged = judge(plain, validation, config, shot, config.split)
         temperatures[shot] = fit_temperature(judged.logits, judged.labels)
     keep_temperatures(folder, temperatures)
-    log.info("kept the temperatures in %s", folder / CONFIG)
+    log.info("saved the temperatures in %s", folder / CONFIG)
     classifier = FewShotClassifier(config.model, device=config.device)
     found = {
         shot: errors(judge(classifier, test, config, shot, TEST_SPLIT), temperatures[shot]) for shot in config.shots

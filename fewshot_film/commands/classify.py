@@ -117,7 +117,7 @@ def screenful(named: Sequence[Named], out: str | None) -> str:
 
 def table(named: Sequence[Named]) -> str:
     """Markdown, one line per image."""
-    rows = [("picture", "class", "probability", "otherwise")]
+    rows = [("image", "class", "probability", "otherwise")]
     rows += [
         (_cell(one.file), _cell(one.name), f"{100 * one.probability:.1f} %", _cell(one.otherwise)) for one in named
     ]
@@ -136,7 +136,7 @@ def _score(named: Sequence[Named]) -> str:
         return ""
     right = sum(bool(one.is_right) for one in judged)
     share = 100 * right / len(judged)
-    return f"{right} of {len(judged)} right ({share:.1f} %), by the names of the folders the pictures lie in"
+    return f"{right} of {len(judged)} right ({share:.1f} %), judged by folder names"
 
 
 def as_json(named: Sequence[Named], classes: Sequence[str]) -> str:
@@ -159,7 +159,7 @@ def as_json(named: Sequence[Named], classes: Sequence[str]) -> str:
 
 
 def as_csv(named: Sequence[Named]) -> str:
-    """All numbers, one line a picture."""
+    """All values, one line per image."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("file", "class", "probability", "otherwise", "distance", "truth", "right"))
@@ -183,9 +183,9 @@ def draw(named: Sequence[Named], source: ImageSource, queries: Queries) -> Figur
     score = f"\n{_score(named)}" if _score(named) else ""
     return answer_sheet(
         rows,
-        "left of the gap: support images of each class; right: what was taken for it, "
+        "left: support images of each class; right: images classified as it, "
         "mistakes first (orange, with the true class), then the least certain\n"
-        f"{queries.where.name}: {len(named)} pictures{left_out}{score}",
+        f"{queries.where.name}: {len(named)} images{left_out}{score}",
     )
 
 

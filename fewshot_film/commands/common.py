@@ -65,7 +65,7 @@ def leaks_into(images: ImageSet, split: str, data: DataConfig, backbone: Backbon
     try:
         train_images = open_images(data, "train", backbone)
     except (SourceError, FileNotFoundError) as error:
-        log.info("whether training and %s share classes or pictures is not looked for: %s", split, error)
+        log.info("whether training and %s share classes or images is not checked: %s", split, error)
         return None
     return check_no_leaks(train_images, images, allow=data.allow_leaks, on_leak=data.on_leak)
 
@@ -143,18 +143,18 @@ def _card(learner: Learner, config: PretrainConfig | TrainConfig, result: TrainR
     trained = f"{source_title(config.data, images)}, {len(images.class_names)} classes of its training split{rotated}"
     return f"""# {learner.config.method}, a few-shot classifier
 
-- Trained on: {trained if result else "nothing but what its backbone was"}.
-- Network: {backbone.name}, width {backbone.width}, pictures of {backbone.image_size} x {backbone.image_size} pixels
+- Trained on: {trained if result else "the data of its backbone only"}.
+- Network: {backbone.name}, width {backbone.width}, images of {backbone.image_size} x {backbone.image_size} pixels
   with {backbone.channels} channel(s); {sum(p.numel() for p in learner.parameters()):,} parameters.
-{_training_lines(config.validation, result) if result else ""}- Limits: made for pictures like those it was \
-trained on; nothing is known of it on others until measured.
+{_training_lines(config.validation, result) if result else ""}- Limits: intended for images like those it was \
+trained on; its accuracy on others must be measured first.
 
-Load it with `fewshot_film.learners.load_learner(folder)`; `config.json` has every setting of its training.
+Load it with `fewshot_film.learners.load_learner(folder)`; `config.json` has all settings of its training.
 """
 
 
 def _training_lines(validation: ValidationConfig, result: TrainResult) -> str:
-    best = "" if result.best is None else f", {100 * result.best:.1f} % at step {result.best_step}, which is kept"
+    best = "" if result.best is None else f", {100 * result.best:.1f} % at step {result.best_step}, which is saved"
     return f"""- Training: {result.step} steps, {result.seconds / 60:.0f} minutes.
-- Validation: {validation.episodes} episodes of {validation.way} classes with {validation.shot} picture(s) each{best}.
+- Validation: {validation.episodes} episodes of {validation.way} classes with {validation.shot} image(s) each{best}.
 """

@@ -1,4 +1,4 @@
-"""``fewshot-film compare``: learners on one's own pictures, on the same splits."""
+"""``fewshot-film compare``: learners on your own images, on the same splits."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ Sets = Mapping[tuple[int, int], ImageSet]
 
 
 def _decode(source: ImageSource, learners: Mapping[str, Learner | None], config: CompareConfig) -> Sets:
-    """The pictures as each of the learners reads them; repeats are told by the first and kept in the others."""
+    """The images as each learner reads them; the first drops duplicates and the others keep them."""
     shapes = [_shape(learner, (0, 0)) for learner in learners.values() if learner is not None]
     return {
         shape: decode(source, *shape, resize=config.resize, on_duplicate="keep" if index else "drop")
@@ -131,13 +131,13 @@ def markdown_table(title: str, results: Mapping[str, Any]) -> str:
         "| --- | ---: | ---: | ---: |",
     ]
     for index, (name, row) in enumerate(rows.items()):
-        lead = f"{100 * row['to_best']:.2f} ± {100 * row['to_best_interval']:.2f}" if index else "the best"
+        lead = f"{100 * row['to_best']:.2f} ± {100 * row['to_best_interval']:.2f}" if index else "best"
         accuracy = f"{100 * row['mean']:.2f} ± {100 * row['interval']:.2f}"
         lines.append(f"| {name} | {accuracy} | {lead} | {row['processor_seconds']:.1f} |")
     lines += [
         "",
-        "95 % intervals over random splits of these pictures, differences taken split by split: they say what another "
-        "draw of splits would change, not what other pictures would.",
+        "95 % intervals over random splits of these images; differences are paired by split. They show what other "
+        "random splits would change, not what other images would.",
     ]
     return "\n".join(lines) + "\n"
 

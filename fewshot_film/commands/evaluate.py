@@ -78,16 +78,16 @@ def protocol_notes(images: ImageSet, data: DataConfig, leaks: Leaks | None) -> l
     notes = []
     if ordered:
         notes.append(
-            f"Neighbouring pictures of {', '.join(ordered)} show the same object. Support and query pictures are drawn "
+            f"Neighbouring images of {', '.join(ordered)} show the same object. Support and query images are sampled "
             "from whole classes, in random order."
         )
     if data.held_out in {part.name for part in parts}:
-        notes.append(f"{data.held_out} is held out: nothing of it is in training or validation.")
+        notes.append(f"{data.held_out} is held out: it is in neither training nor validation.")
     if leaks:
         counts = leaks.counts
         notes.append(
-            f"{counts['classes']} classes and {counts['pictures']} pictures are among the training classes too, "
-            "so the numbers flatter."
+            f"{counts['classes']} classes and {counts['pictures']} images are also in the training classes, so these "
+            "accuracies are too high."
         )
     return notes
 

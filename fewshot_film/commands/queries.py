@@ -82,7 +82,9 @@ class Queries:
         return to_array(picture, name, image_size=image_size, channels=channels, resize=resize)
 
     def _not_found(self) -> FileNotFoundError:
-        return data_not_found("query", self.where, "a picture, or pictures in a folder or zip", "give the path of some")
+        return data_not_found(
+            "query", self.where, "an image, or images in a folder or zip file", "give the path of some"
+        )
 
 
 def truths(names: Iterable[str], class_names: Iterable[str]) -> list[str]:

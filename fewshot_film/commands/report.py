@@ -56,7 +56,7 @@ def run(config: ReportConfig) -> None:
         _add_model(report, config, folder)
     else:
         report.section("Model")
-        report.text("There is none yet: the training has not come to its end.")
+        report.text("None yet: training has not finished.")
     out = Path(config.out) if config.out else folder / "report.html"
     report.write(out)
     log.info("wrote %s", out)
@@ -127,20 +127,20 @@ def _add_model(report: Report, config: ReportConfig, folder: Path) -> None:
         episodes = _episodes(config, folder, learner)
     except (FileNotFoundError, SourceError) as error:
         report.section("Episodes")
-        report.text(f"Not shown: {error}. --root says where the pictures are now.")
+        report.text(f"Not shown: {error}. Use --root if the images have been moved.")
         return
     seen = look(learner, episodes, config.episodes)
     first = episodes[0]
     report.section("An episode")
     with torch.no_grad():
         logits = learner(first.to(_device(learner))).cpu()
-    report.figure("episode", episode_sheet(first, logits), "Episode 0, as it is drawn for every model.", vector=False)
-    report.section("Confusions")
+    report.figure("episode", episode_sheet(first, logits), "Episode 0, the same for every model.", vector=False)
+    report.section("Confusion matrix")
     names, shares = seen.confusion(MAX_CLASSES)
-    caption = f"Over {config.episodes} episodes: of a row's queries, the share taken for a column where both classes "
-    caption += "were in the episode; grey: they never met."
+    caption = "Share of the queries of a row's class that were classified as the column's class, over "
+    caption += f"{config.episodes} episodes with both classes; grey: none had both."
     if len({name for name, _ in seen.met}) > len(names):
-        caption += f" The {len(names)} classes that are recognised least."
+        caption += f" The {len(names)} classes with the lowest accuracy."
     report.figure("confusion", confusion(names, shares), caption, vector=False)
     if isinstance(learner, FilmLearner) and learner.generator is not None:
         _add_film(report, learner, first, seen)
@@ -192,10 +192,10 @@ def _add_film(report: Report, learner: FilmLearner, episode: Episode, seen: Seen
     ]
     head = ["stage", "mean gamma", "its deviation", "gamma over tasks", "beta over tasks"]
     report.table(head, spread)
-    report.text("Over tasks: the mean deviation of one channel's value from episode to episode; 0 is no adaptation.")
+    report.text("Over tasks: the mean deviation of each channel's value between episodes; 0 means no adaptation.")
     report.section("Feature maps before and after FiLM")
     shown = filmed_maps(learner, episode)
-    caption = "The episode's first query picture at the last site of every stage: the maps that FiLM changes most."
+    caption = "The first query image of the episode at the last site of every stage: the maps that FiLM changes most."
     report.figure("feature_maps", feature_maps(shown), caption, vector=False)
 
 

@@ -44,7 +44,7 @@ def run(config: TrainConfig) -> None:
     if any(parameter.requires_grad for parameter in module.parameters()):
         result = _train(module, config, train_images, val_images)
     else:
-        log.info("%s learns nothing from episodes with these settings: saved as it is", config.learner.method)
+        log.info("with these settings, %s has nothing to meta-train: saved without training", config.learner.method)
         result = None
     if is_first_process():
         log.info("saved %s", save_trained(module.learner, config, result, train_images))
@@ -62,7 +62,7 @@ def with_templates(learner: AnyConfig, images: ImageSet) -> AnyConfig:
     without = [name for name in sources if name not in learner.templates]
     if learner.templates and without:
         raise ConfigError(
-            f"learner.templates is {', '.join(learner.templates)}; expected all sources, and {without[0]} is missing"
+            f"learner.templates is {', '.join(learner.templates)}; expected all sources, but {without[0]} is missing"
         )
     return replace(learner, templates=learner.templates or sources)
 

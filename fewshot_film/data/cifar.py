@@ -107,7 +107,7 @@ def _checked(source: ImageSource) -> ImageSource:
     other = np.flatnonzero(sizes != PICTURES_A_CLASS)
     if len(other):
         log.warning(
-            "%s: %d classes have not the %d pictures of CIFAR-100, '%s' has %d: numbers will not compare",
+            "%s: %d classes have not the %d pictures of CIFAR-100, '%s' has %d: results are not comparable",
             source.name,
             len(other),
             PICTURES_A_CLASS,

@@ -148,7 +148,7 @@ class _Pictures:
 def _assemble(source: ImageSource, decoded: cache.Decoded, on_duplicate: OnDuplicate) -> ImageSet:
     if not len(decoded.indices):
         raise SourceError(
-            f"{source.name}: none of {len(source)} files is a picture that can be used"
+            f"{source.name}: none of {len(source)} files is a usable image"
             + "".join(f"; {line}" for line in listed([*source.set_aside, *decoded.skipped]))
         )
     labels = source.labels[decoded.indices]

@@ -40,9 +40,9 @@ def domains_of(data: DataConfig, split: str | None = None) -> tuple[SourceConfig
     names = [domain.name or domain.source for domain in domains]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise SourceError(f"two sources are called '{twice[0]}'; give one of them a name of its own: name: ...")
+        raise SourceError(f"two sources are called '{twice[0]}'; give one of them another name: name: ...")
     if data.held_out and data.held_out not in names:
-        raise SourceError(f"held_out is '{data.held_out}', which is none of the sources: {', '.join(names)}")
+        raise SourceError(f"held_out is '{data.held_out}', which is not one of the sources: {', '.join(names)}")
     left_out = data.held_out if split in TRAINING_PARTS else ""
     kept = [replace(domain, name=name) for domain, name in zip(domains, names, strict=True) if name != left_out]
     if not kept:

@@ -106,7 +106,9 @@ def _labelled_by_csv(name: str, store: Store, ordered: bool) -> FileSource | Non
     if len(folders) > 1:
         return None
     if len(tables) > 1:
-        raise SourceError(f"{name}: {', '.join(tables[:3])}: name the CSV with the labels labels.csv, or leave one")
+        raise SourceError(
+            f"{name}: {', '.join(tables[:3])}: rename the CSV with the labels to labels.csv, or keep only one"
+        )
     members, aside = read_labels(store.read(tables[0]), tables[0], images)
     log.info("%s: %d images are labelled by %s", name, len(members), tables[0])
     source = FileSource(name, store, members, ordered=ordered, set_aside=aside)
@@ -141,8 +143,8 @@ def _contents(store: Store) -> str:
     """What is there, in a few words."""
     loose = [file for file in store.names() if is_image_name(file)]
     kinds = (
-        (loose, "image(s) in no class folder"),
-        (store.names(), "file(s), no image"),
+        (loose, "image(s) outside class folders"),
+        (store.names(), "file(s) that are not images"),
         (store.folders(), "folder(s)"),
     )
     for names, kind in kinds:
@@ -167,7 +169,7 @@ def _note_of_sub_folders(files: Iterable[File], depth: int) -> tuple[str, ...]:
         return ()
     some = ", ".join(f"'{name}' ({count})" for name, count in sorted(counts.items())[:3])
     more = f" and {len(counts) - 3} more" if len(counts) > 3 else ""
-    return (f"images in sub-folders of a class folder are of that class: {some}{more}",)
+    return (f"images in subfolders of a class folder belong to that class: {some}{more}",)
 
 
 def _unwrap(files: list[File], depth: int) -> list[File]:
@@ -194,7 +196,7 @@ def _members(name: str, files: Iterable[File], depth: int) -> tuple[Pairs, Pairs
     for path, file in files:
         if len(path) <= depth:
             if is_image_name(file):
-                loose.append((file, "lies in no class folder"))
+                loose.append((file, "is not in a class folder"))
             continue
         written = "/".join(path[:depth])
         class_name = unicodedata.normalize("NFC", written)

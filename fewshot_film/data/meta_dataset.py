@@ -124,7 +124,7 @@ def _index(root: Path, paths: Sequence[Path]) -> dict[Path, np.ndarray]:
         try:
             _write_index(root / INDEX_FILE, others | {keys[path]: records for path, records in index.items()})
         except OSError as error:
-            log.info("the index of '%s' cannot be kept (%s) and is made again next time", root, error)
+            log.info("the index of '%s' cannot be stored (%s) and will be rebuilt next time", root, error)
     return index
 
 

@@ -41,14 +41,16 @@ class Entry:
 REGISTRY: dict[str, Entry] = {
     "folder": Entry(folder, "a folder or zip with one sub-folder per class"),
     "omniglot": Entry(omniglot, "Omniglot's 1,623 characters; split of Vinyals et al."),
-    "cifar-fs": Entry(cifar_fs, "CIFAR-FS, from CIFAR-100 as torchvision or picture folders have it"),
-    "fc100": Entry(fc100, "FC100, from CIFAR-100 as torchvision or picture folders have it"),
+    "cifar-fs": Entry(cifar_fs, "CIFAR-FS, from CIFAR-100, as torchvision files or image folders"),
+    "fc100": Entry(fc100, "FC100, from CIFAR-100, as torchvision files or image folders"),
     "mini-imagenet": Entry(mini_imagenet, "mini-ImageNet, lists with pictures or learn2learn's pickles"),
     "tiered-imagenet": Entry(tiered_imagenet, "tiered-ImageNet, class folders or the pickles of Ren et al."),
     "cub": Entry(cub, "CUB-200-2011; split of Chen et al."),
     "meta-dataset": Entry(meta_dataset, "one set of Meta-Dataset, from its record files"),
     "glyphs": Entry(glyphs, "characters drawn from fonts; generated, no download", has_root=False),
-    "creatures": Entry(creatures, "invented creatures before a ground; generated, no download", has_root=False),
+    "creatures": Entry(
+        creatures, "invented creatures in front of a background; generated, no download", has_root=False
+    ),
     "textures": Entry(textures, "patterns of six families; generated, no download", has_root=False),
 }
 
@@ -80,7 +82,7 @@ def open_source(name: str, root: str | Path | None = None, split: str | None = N
     if not entry.has_root:
         return entry.open(split=split, **options)
     if root is None:
-        raise SourceError(f"{name}: root is missing; name the folder or zip that the pictures lie in")
+        raise SourceError(f"{name}: root is missing; give the folder or zip file with the images")
     return entry.open(Path(root).expanduser(), split=split, **options)
 
 
@@ -97,7 +99,7 @@ def check_root(name: str, root: str | Path | None) -> None:
     """
     if _entry(name).has_root and (not root or not Path(root).expanduser().exists()):
         if name.startswith(TORCHVISION) and root:  # without torchvision, which takes seconds to start
-            raise torchvision_not_found(name.removeprefix(TORCHVISION), root, "there is nothing of that name")
+            raise torchvision_not_found(name.removeprefix(TORCHVISION), root, "it does not exist")
         open_source(name, root or None)  # its error knows what should be there
 
 

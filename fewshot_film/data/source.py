@@ -190,11 +190,11 @@ def positions(known: Sequence[str], wanted: Sequence[str], name: str) -> list[in
     unknown = [class_name for class_name in wanted if class_name not in place]
     if unknown:
         raise SourceError(
-            f"{name}: {len(unknown)} of {len(wanted)} asked classes are not there: {_some(unknown)}; "
+            f"{name}: {len(unknown)} of {len(wanted)} requested classes do not exist: {_some(unknown)}; "
             f"it has {len(known)} classes, such as {_some(known)}"
         )
     if len(set(wanted)) != len(wanted):
-        raise SourceError(f"{name}: classes asked for twice: {_repeated(wanted)}")
+        raise SourceError(f"{name}: classes requested twice: {_repeated(wanted)}")
     return [place[class_name] for class_name in wanted]
 
 

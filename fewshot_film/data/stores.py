@@ -186,7 +186,7 @@ def _no_zip(path: Path, error: zipfile.BadZipFile) -> SourceError:
     with path.open("rb") as file:
         begins_like_one = file.read(2) == b"PK"
     if begins_like_one:
-        return SourceError(f"'{path}' is not a whole zip file ({error}): fetch it again")
+        return SourceError(f"'{path}' is not a complete zip file ({error}): fetch it again")
     return SourceError(f"'{path}' is neither a folder nor a zip file: name a folder with one sub-folder per class")
 
 

@@ -37,7 +37,7 @@ class TorchvisionSource(ImageSource):
         ordered: see `ImageSource`.
 
     Raises:
-        SourceError: the set's labels are not one integer a picture.
+        SourceError: the labels are not one integer per image.
     """
 
     def __init__(
@@ -219,7 +219,7 @@ def _labels(name: str, part: Any) -> np.ndarray:
             return labels
     labels = _integers([_label(part, index) for index in range(len(part))])
     if labels is None:
-        raise SourceError(f"{name}: its labels are not one integer a picture, so it is no classification set")
+        raise SourceError(f"{name}: its labels are not one integer per image, so it is not a classification data set")
     return labels
 
 

@@ -14,7 +14,7 @@ from fewshot_film.errors import InvalidValueError
 
 
 class Sampler(Episodes, Protocol):
-    """Episodes that can be told by their indices: any sampler that draws from an `ImageSet`."""
+    """Episodes that are determined by their indices: any sampler over an `ImageSet`."""
 
     images: ImageSet
     """The pictures it draws from."""

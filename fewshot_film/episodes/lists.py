@@ -123,7 +123,7 @@ def load_episodes(path: str | Path, images: ImageSet) -> dict[str, EpisodeList]:
             for name, records in content["episodes"].items()
         }
     except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise EpisodeListError(f"{path} is damaged ({error}); make the list again") from None
+        raise EpisodeListError(f"{path} is damaged ({error}); create the list again") from None
 
 
 def _pictures(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
@@ -162,7 +162,9 @@ def _read(path: Path) -> dict[str, Any]:
         )
     said = content.pop("sha256", None)
     if said != _digest(content):
-        raise EpisodeListError(f"{path} was changed after it was written (its SHA-256 differs); get the file again")
+        raise EpisodeListError(
+            f"{path} was changed after it was written (its SHA-256 differs); download the file again"
+        )
     return content
 
 
@@ -193,13 +195,13 @@ def _find_pictures(path: str | Path, content: Mapping[str, Any], images: ImageSe
             first = ", ".join(f"'{files[row]}'" for row in rows[:3])
             raise EpisodeListError(
                 f"{path} was made of other pictures than {images}: {len(rows)} of {len(files)} {what}, first {first}; "
-                f"open the source '{content['source']}' as it was, or make the list again"
+                f"open the source '{content['source']}' as it was, or create the list again"
             )
     return indices
 
 
 def _differ(path: str | Path, content: Mapping[str, Any], images: ImageSet, indices: np.ndarray) -> np.ndarray:
-    """Which pictures have other pixels than they had, as far as that can be told."""
+    """Images whose pixels have changed, as far as can be determined."""
     size, channels = content["image_size"], content["channels"]
     if (images.image_size, images.num_channels) != (size, channels):
         log.info(

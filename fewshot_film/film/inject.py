@@ -19,7 +19,7 @@ from fewshot_film.film.sites import Modulations, Site, Sites
 
 
 def first_part(name: str) -> str:
-    """``layer1`` of ``layer1.0.bn2``: the stage of a site, unless told otherwise."""
+    """``layer1`` of ``layer1.0.bn2``: the default stage of a site."""
     return name.split(".", 1)[0]
 
 

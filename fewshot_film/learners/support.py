@@ -28,7 +28,7 @@ def check_finite(features: Tensor, kind: str, images: Tensor | None = None, firs
         first: number of the first image.
 
     Raises:
-        NonFiniteFeaturesError: says which images, and whether they themselves or the network's weights are to blame.
+        NonFiniteFeaturesError: says which images, and whether they themselves or the network's weights are the cause.
     """
     if features.numel() == 0 or bool(torch.isfinite(features.detach().sum())):  # a sum shows any of them
         return
@@ -36,13 +36,13 @@ def check_finite(features: Tensor, kind: str, images: Tensor | None = None, firs
     if not bool(wrong.any()):  # finite numbers whose sum is too large
         return
     cause = (
-        "their pixels are finite, so the network's weights are to blame (perhaps a training that diverged, or half "
+        "their pixels are finite, so the network's weights are the cause (perhaps a training that diverged, or half "
         "precision that overflows): use other weights"
     )
     if images is not None:
         damaged = (~torch.isfinite(images.detach().flatten(1))).any(1)
         if bool(damaged.any()):
-            wrong, cause = damaged, "the pixels themselves are not finite: leave those images out or mend them"
+            wrong, cause = damaged, "the pixels themselves are not finite: exclude or fix these images"
     numbers = wrong.nonzero()[:, 0].tolist()
     named = ", ".join(str(first + number) for number in numbers[:_LISTED])
     more = f" and {len(numbers) - _LISTED} more" if len(numbers) > _LISTED else ""

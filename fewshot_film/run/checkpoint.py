@@ -81,8 +81,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         if not isinstance(refusal, OSError):
             raise
         raise CheckpointError(
-            f"{path} could not be written: {refusal.strerror}; what was there before is untouched. "
-            f"Put that right, then start the same command again with --resume"
+            f"{path} could not be written: {refusal.strerror}; the previous file is unchanged. "
+            f"Fix the cause, then start the same command again with --resume"
         ) from error
 
 
@@ -108,7 +108,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if content.get("version") != VERSION:
         raise CheckpointError(
             f"{path} has checkpoint format {content.get('version')}, this version reads {VERSION}; "
-            f"go on with the version that wrote it, or train anew"
+            f"use the version that wrote it, or train again"
         )
     progress = Progress(**content["progress"])
     return Checkpoint(content["config"], progress, content["module"], content["optimizer"])
@@ -228,10 +228,10 @@ def _check_seal(path: Path) -> None:
             file.seek(size)
             seal = file.read()
     if not seal.startswith(_SEAL):
-        raise CheckpointError(f"{path} was cut short, or is not a checkpoint: it does not end as one does")
+        raise CheckpointError(f"{path} was cut short, or is not a checkpoint: its end is missing")
     if seal != _SEAL + _sha256(path, size).encode():
         raise CheckpointError(
-            f"{path} is damaged: its content is not what was written; restore a copy, or train anew in another folder"
+            f"{path} is damaged: its checksum does not match; restore a copy, or train again in another folder"
         )
 
 

@@ -26,9 +26,9 @@ from fewshot_film.run.parsing import parse
 from fewshot_film.run.progress import is_quiet, quiet
 
 SWITCHES = {
-    "--quiet": "Warnings and results only: no progress bars, no log.",
-    "--overwrite": "Write over the files that --out and its like name.",
-    "--version": "Say the version and end.",
+    "--quiet": "Print only warnings and results, without progress bars and log lines.",
+    "--overwrite": "Overwrite existing output files.",
+    "--version": "Show the version and exit.",
 }
 """What every command understands, wherever it stands on the line."""
 LOCAL_STARTS = ("/", "./", "../", "~")
@@ -84,7 +84,7 @@ class Command:
 def main(prog: str, commands: Sequence[Command], argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status.
 
-    Errors that a person can put right end with their message on stderr (which ones:
+    User-fixable errors end with their message on stderr (which ones:
     :func:`fewshot_film.run.errors.exit_status_of`); anything else keeps its traceback.
 
     Args:

@@ -64,9 +64,9 @@ class LoopConfig(OnDevice):
         super().__post_init__()
         self._expect("warmup_steps", self.warmup_steps < self.steps, f"fewer than steps ({self.steps})")
         left = self.steps - self.warmup_steps
-        self._expect("cooldown_steps", self.cooldown_steps <= left, f"at most what the warm-up leaves ({left})")
+        self._expect("cooldown_steps", self.cooldown_steps <= left, f"at most the steps after the warm-up ({left})")
         if self.cooldown_steps and self.schedule != "constant":
-            raise ConfigError("cooldown_steps is set, and schedule is cosine, which cools down by itself; set it to 0")
+            raise ConfigError("cooldown_steps is set, but the cosine schedule decays by itself; set it to 0")
 
 
 def plain(config: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The errors that a person is meant to read: they end a command with a message and no traceback."""
+"""User-fixable errors: they end a command with a message and without a traceback."""
 
 from __future__ import annotations
 

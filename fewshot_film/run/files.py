@@ -138,7 +138,7 @@ class FolderLock:
             self._lock.acquire()
         except Timeout:
             raise RunFolderError(
-                f"{self.folder} is in use by {self._name_of_owner()}; wait until it ends, or choose another run folder"
+                f"{self.folder} is in use by {self._name_of_owner()}; wait for it, or choose another run folder"
             ) from None
         self._owner.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
         return self

@@ -35,7 +35,7 @@ class _Numbered(Dataset[Any]):
         try:
             return self.batches[index]
         except Exception as error:
-            # What a person shall read travels as it is; torch would wrap it into a traceback.
+            # user-fixable errors are passed on unchanged; torch would wrap them in a traceback
             if torch.utils.data.get_worker_info() is None or exit_status_of(error) is None:
                 raise
             return _Failure(error)
@@ -54,7 +54,7 @@ def loaded(batches: Batches, indices: Sequence[int], num_workers: int) -> Iterat
 
     Raises:
         ProcessLostError: a worker was killed.
-        Exception: whatever ``batches`` raises; where a person is meant to read it, the same error for any
+        Exception: whatever ``batches`` raises; if user-fixable, the same error for any
             number of workers.
     """
     workers = num_workers if indices else 0
@@ -103,9 +103,7 @@ def _opened(iterator: Iterator[Any], workers: Sequence[BaseProcess]) -> Iterator
 
 
 def _lost(error: Exception) -> ProcessLostError:
-    return ProcessLostError(
-        f"a process that prepares batches ended ({error}); start the same command again with --resume"
-    )
+    return ProcessLostError(f"a data loading process died ({error}); start the same command again with --resume")
 
 
 def _unchanged(batch: Any) -> Any:

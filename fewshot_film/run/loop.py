@@ -91,7 +91,7 @@ def train(
             ``loop.monitor``. Every process calls it; the first one's numbers count.
         config: dataclass or mapping of all settings of the command, recorded as ``config.yaml``; by default
             ``loop`` alone.
-        resume: go on from ``last.ckpt`` if there is one.
+        resume: continue from ``last.ckpt`` if it exists.
         may_differ: dotted keys of ``config`` that may have changed since then, such as where the data are.
     Returns:
         How it ended.
@@ -150,8 +150,8 @@ class _Training:
             put_weights(self.module, checkpoint.module, self.folder.last)
         if self.progress.step != self.runtime.from_first(self.progress.step):
             raise RunFolderError(
-                f"{self.folder.path} is not the folder that the first process goes on in; "
-                f"put it on a disk that all machines share"
+                f"{self.folder.path} is not the run folder of the first process; "
+                f"put it on storage that all machines share"
             )
         self.module.train()
         self.wrapped = self.runtime.set_up(self.module)
@@ -231,7 +231,7 @@ class _Training:
             return None
         if not resume:
             raise RunFolderError(
-                f"{self.folder.path} already holds a run ({path.name}); go on with it by --resume, "
+                f"{self.folder.path} already contains a run ({path.name}); continue it with --resume, "
                 f"or choose another run folder"
             )
         checkpoint = load_checkpoint(path)
@@ -241,13 +241,13 @@ class _Training:
         changed = differences(old, self.recorded, may_differ, step=step, defaults=defaults)
         there, here = checkpoint.progress.micro_batches_per_step, self.progress.micro_batches_per_step
         if there != here:
-            changed.append(f"micro-batches a step (processes times accumulate): {there} -> {here}")
+            changed.append(f"micro-batches per step (processes times accumulate): {there} -> {here}")
         if changed:
             raise CheckpointError(
-                f"{path} was written with other settings: {'; '.join(changed)}. "
+                f"{path} was written with different settings: {'; '.join(changed)}. "
                 f"Resume with the settings in {self.folder.path / 'config.yaml'}, or choose another folder"
             )
-        logger.info("going on from %s at step %d", path, step)
+        logger.info("resuming from %s at step %d", path, step)
         return checkpoint
 
     def _log(self, reporter: Reporter) -> None:
@@ -295,7 +295,7 @@ class _Training:
         number = self.stop.signal_number or signal.SIGTERM
         raise Interrupted(
             f"stopped by {signal.Signals(number).name} after step {self.progress.step} of {self.loop.steps}; "
-            f"saved in {self.folder.last}. Go on with the same command and --resume",
+            f"saved in {self.folder.last}. Continue with the same command and --resume",
             number,
         )
 

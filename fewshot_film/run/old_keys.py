@@ -166,7 +166,7 @@ def _groups(owners: Sequence[type], name: str) -> list[type]:
 
 def _renamed(old: OldKey, prefix: str) -> str:
     return (
-        f"{prefix}{old.name} is called {prefix}{old.now} since version {old.since}; write the new name, as flags and "
+        f"{prefix}{old.name} is called {prefix}{old.now} since version {old.since}; use the new name, as flags and "
         "configuration files lose the old one with version 1.0"
     )
 

@@ -70,7 +70,7 @@ class Stepper:
         if not (math.isfinite(values["loss"]) and math.isfinite(values["gradient_norm"])):
             raise NonFiniteLossError(
                 f"step {step + 1}: the loss is {values['loss']} and the norm of its gradient "
-                f"{values['gradient_norm']}; the weights were left as they were. Look at the batch of this "
+                f"{values['gradient_norm']}; the weights were not updated. Check the batch of this "
                 f"step, or try a lower learning_rate, a warm-up or clip_norm."
             )
         if self.loop.clip_norm is not None:

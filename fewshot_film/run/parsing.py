@@ -37,7 +37,7 @@ CONFIG_FOLDERS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter, jsonargparse.DefaultHelpFormatter):
-    """Keeps the line breaks of the examples, and writes types as a person would."""
+    """Keeps the line breaks of the examples, and shows types in plain notation."""
 
     def format_help(self) -> str:
         return _plain_types(super().format_help())
@@ -101,7 +101,7 @@ def _new_parser(
     parser.add_argument(
         "--config",
         action="config",
-        help="YAML file of settings, or the name of a shipped one (glyphs/pretrain); flags beat what it says.",
+        help="YAML file of settings, or the name of a shipped one (glyphs/pretrain); flags take precedence.",
     )
     return parser
 
@@ -146,7 +146,7 @@ def _add_settings(
             f"--{choice.key}",
             type=typing.Literal[tuple(choice.kinds)],
             default=kind,
-            help=f"Each has settings of its own, shown by --{choice.key} NAME --help.",
+            help=f"Each has its own settings, shown by --{choice.key} NAME --help.",
         )
     parser.add_class_arguments(config_class, skip=set(choices))
     for name, choice in choices.items():
@@ -303,7 +303,7 @@ def _plain_types(text: str) -> str:
 
 @dataclass(frozen=True)
 class Choice:
-    """A setting that comes in kinds: a field whose type is a union of dataclasses, told apart by a key of their own.
+    """A setting with variants: a field whose type is a union of dataclasses, discriminated by a key.
 
     Each member of the union has one field with a single literal value, such as ``method: Literal["cnaps"] = "cnaps"``.
     Which member a configuration holds is settled first, from the flags and files; from then on only its keys exist.

@@ -151,7 +151,7 @@ def add_run(report: Report, folder: Path) -> None:
     if points:
         from fewshot_film.run.figures import curves
 
-        report.figure("curves", curves(points), "Training values are means since the point before.")
+        report.figure("curves", curves(points), "Training values are means since the previous point.")
     report.section("Environment")
     for number, start in enumerate(starts, 1):
         report.table(["", ""], _flat(start), folded=f"start {number}: {start.get('started', '')}")
@@ -171,7 +171,7 @@ def _course(
         ("time", f"{last.get('seconds', 0) / 60:,.1f} minutes in {len(starts)} start(s)"),
     ]
     if last.get("seconds"):
-        rows.append(("speed", f"{last['step'] / last['seconds']:,.2f} steps a second, validation included"))
+        rows.append(("speed", f"{last['step'] / last['seconds']:,.2f} steps per second, including validation"))
     if validated:
         chosen = best(validated, key=lambda point: point[monitor])
         rows.append((f"best validation {monitor}", f"{chosen[monitor]:.4f} at step {chosen['step']:,}"))

@@ -49,7 +49,9 @@ def paired_difference(values: Sequence[float], others: Sequence[float]) -> tuple
         ValueError: the lengths differ, or there are fewer than two pairs, or a value is not finite.
     """
     if len(values) != len(others):
-        raise InvalidValueError(f"{len(values)} and {len(others)} values are no pairs; give both for the same episodes")
+        raise InvalidValueError(
+            f"{len(values)} and {len(others)} values cannot be paired; give both for the same episodes"
+        )
     return mean_and_interval(np.asarray(values, dtype=np.float64) - np.asarray(others, dtype=np.float64))
 
 

@@ -112,7 +112,7 @@ class Runtime:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Within the block, a broken connection to another process is told as what it means.
+        """Within the block, a broken connection to another process is re-raised as the loss of that process.
 
         Raises:
             ProcessLostError: another process of the run is gone.

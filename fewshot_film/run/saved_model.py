@@ -83,7 +83,7 @@ def save_model(folder: Path, module_state: Mapping[str, Tensor], config: Any, ca
             folder.rename(old)
         new.rename(folder)
     except safetensors.SafetensorError as error:
-        raise SavedModelError(f"{folder} could not be written: {error}; make room and save again") from None
+        raise SavedModelError(f"{folder} could not be written: {error}; free some space and save again") from None
     finally:
         shutil.rmtree(new, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
@@ -109,9 +109,9 @@ def load_model(folder: Path) -> SavedModel:
     try:
         weights = safetensors.torch.load_file(path)
     except safetensors.SafetensorError as error:
-        raise SavedModelError(f"{path} is damaged ({error}); get the folder again") from None
+        raise SavedModelError(f"{path} is damaged ({error}); copy the folder again") from None
     if hashlib.sha256(path.read_bytes()).hexdigest() != content["weights_sha256"]:
-        raise SavedModelError(f"{path} is not the file that {CONFIG} describes; get the whole folder again")
+        raise SavedModelError(f"{path} is not the file that {CONFIG} describes; copy the whole folder again")
     return SavedModel(folder, content["config"], weights)
 
 
@@ -130,7 +130,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise SavedModelError(f"{path} is damaged ({error}); get the folder again") from None
+        raise SavedModelError(f"{path} is damaged ({error}); copy the folder again") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise SavedModelError(f"{path} does not describe a saved model; expected one that this project wrote")
     if content.get("version") not in (1, VERSION):
@@ -140,9 +140,9 @@ def read_config(folder: Path) -> dict[str, Any]:
         )
     needed = {"weights_sha256", "config"} | ({"config_sha256"} if content["version"] > 1 else set())
     if not needed <= content.keys() or not isinstance(content["config"], dict):
-        raise SavedModelError(f"{path} is damaged (entries are missing); get the folder again")
+        raise SavedModelError(f"{path} is damaged (entries are missing); copy the folder again")
     if "config_sha256" in needed and content["config_sha256"] != _digest(content["config"]):
-        raise SavedModelError(f"{path} is damaged: its settings are not those that were written; get the folder again")
+        raise SavedModelError(f"{path} is damaged: its settings are not those that were written; copy the folder again")
     return content
 
 
@@ -193,7 +193,7 @@ def fetch_state_dict(entry: Any, network: str, setting: str, refusal: type[UserE
         return cast(dict[str, Tensor], entry.get_state_dict(progress=False))
     except (URLError, OSError) as error:
         raise refusal(
-            f"torchvision could not fetch {entry.name} for {network} ({error}). Without a network: "
+            f"torchvision could not download {entry.name} for {network} ({error}). Without a network: "
             f"download {entry.url} elsewhere and give its path as {setting}, or put the file into "
             f"{torch.hub.get_dir()}/checkpoints"
         ) from error

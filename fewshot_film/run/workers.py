@@ -55,7 +55,7 @@ def run_jobs(function: Callable[[Job], Result], jobs: Sequence[Job], num_workers
                 yield future.result()
         except BrokenProcessPool:
             raise ProcessLostError(
-                "a worker process ended in the middle, perhaps for want of memory; run the same command "
+                "a worker process died, perhaps because memory ran out; run the same command "
                 "again, with fewer processes if it repeats"
             ) from None
         except BaseException:  # nobody waits for the jobs that run

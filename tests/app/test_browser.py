@@ -462,7 +462,7 @@ def test_bad_uploads_are_told_in_the_page(served, visit, tmp_path):
     not_a_zip.write_text("no zip at all")
     page.get_by_role("button", name="Save and load").click()
     drop(page.locator(".drop", has_text="Drop a saved classifier"), [not_a_zip])
-    seen(said.get_by_text(re.compile("not.zip is not a whole zip file")))
+    seen(said.get_by_text(re.compile("not.zip is not a complete zip file")))
     twisted = pack(tmp_path / "twisted.zip", {"config.json": b"{}", "model.safetensors": b"junk"})
     drop(page.locator(".drop", has_text="Drop a saved classifier"), [twisted])
     seen(said.get_by_text(re.compile("config.json")))
@@ -470,7 +470,7 @@ def test_bad_uploads_are_told_in_the_page(served, visit, tmp_path):
 
     page.get_by_role("tab", name="Ask").click()
     drop(page.locator(".drop", has_text="Or drop an image of your own"), [text])
-    seen(said.get_by_text(re.compile("not a picture that can be read")))
+    seen(said.get_by_text(re.compile("not a readable image")))
     ask(page, "How many red things are there?")
     seen(said.get_by_text(re.compile("there is no image yet")))
     make_scene(page, 3)

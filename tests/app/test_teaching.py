@@ -147,7 +147,7 @@ def test_what_a_folder_leaves_out_is_told(made, drawn):
     (root / "class 00" / "more" / "x.png").write_bytes(drawn[1][0].read_bytes())
     troubles = one.add_folder(root)
     assert troubles == [
-        "images in sub-folders of a class folder are of that class: 'class 00' (1)",
+        "images in subfolders of a class folder belong to that class: 'class 00' (1)",
         "empty/: is an empty class folder",
     ]
     assert [len(group.images) for group in one.groups.values()] == [9, 8, 8]
@@ -236,7 +236,7 @@ def test_folders_of_images(made, drawn, tmp_path):
 def test_bad_archives(made, tmp_path):
     one = made(archive_bytes=200_000)
     (tmp_path / "text.zip").write_text("no zip")
-    with pytest.raises(UploadError, match=r"text\.zip is not a whole zip file"):
+    with pytest.raises(UploadError, match=r"text\.zip is not a complete zip file"):
         one.load(tmp_path / "text.zip")
     (tmp_path / "heavy.zip").write_bytes(b"\0" * 300_000)
     with pytest.raises(UploadError, match=r"heavy\.zip has"):

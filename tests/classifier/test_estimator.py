@@ -304,5 +304,7 @@ def test_a_learner_of_another_kind_is_refused():
             raise NotImplementedError
 
     other = Elsewhere(PrototypesConfig(backbone=SMALL.backbone), build_learner(SMALL).backbone)
-    with pytest.raises(Exception, match=r"a classifier needs a learner that judges every image by itself .* use its"):
+    with pytest.raises(
+        Exception, match=r"a classifier needs a learner that classifies every image on its own .* use its"
+    ):
         FewShotClassifier.from_pretrained(other)

@@ -88,7 +88,7 @@ def test_models_that_ship_are_found_by_name(tmp_path: Path, monkeypatch):
 def test_what_names_no_model():
     with pytest.raises(ModelNotFoundError, match=r"there is no model 'here'; .* resnet18, .* or owner/name on"):
         FewShotClassifier.from_pretrained("here")
-    with pytest.raises(ModelNotFoundError, match="a model is named by text or a path, got 7"):
+    with pytest.raises(ModelNotFoundError, match="a model is given by its name or a path, got 7"):
         FewShotClassifier.from_pretrained(7)
 
 
@@ -126,12 +126,14 @@ def test_the_hub_has_no_such_model(monkeypatch):
         raise RepositoryNotFoundError("404 Client Error.\nRepository Not Found", response=response)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    message = r"no folder 'some/model', and the Hugging Face hub did not give it either \(RepositoryNotFoundError: 404"
+    message = (
+        r"no folder 'some/model', and it could not be loaded from the Hugging Face hub \(RepositoryNotFoundError: 404"
+    )
     with pytest.raises(ModelNotFoundError, match=message):
         FewShotClassifier.from_pretrained("some/model")
 
 
 def test_without_the_hubs_client(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(ModelNotFoundError, match=r"takes the extra `hub`: pip install 'fewshot-film\[hub\]'"):
+    with pytest.raises(ModelNotFoundError, match=r"needs the extra `hub`: pip install 'fewshot-film\[hub\]'"):
         FewShotClassifier.from_pretrained("some/model")

@@ -209,7 +209,7 @@ def test_what_fit_checks_of_the_parameters():
         "resize": ("Crop", r"resize is 'Crop' \(did you mean 'crop'\?\); expected one of stretch, crop, pad"),
         "device": ("gpu:0", "device is 'gpu:0'.*; expected one of auto, cpu, cuda, mps"),
         "temperature": ("warm", "temperature is 'warm'; expected a finite number above 0, or None"),
-        "model": (["x"] * 1000, "a model is named by text or a path, got"),
+        "model": (["x"] * 1000, "a model is given by its name or a path, got"),
     }
     for name, (value, message) in wrong.items():
         classifier = FewShotClassifier(film_learner(), device="cpu")

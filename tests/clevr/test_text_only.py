@@ -108,4 +108,4 @@ def test_whole_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ours = result["results"]["accuracy_percent"]["GRU without the picture"]
     assert 0 <= ours["overall"] <= 100
     assert result["config"]["loop"]["steps"] == 4
-    assert "| CLEVR | LSTM without the picture | 46.8 | 41.7 |" in capsys.readouterr().out
+    assert "| CLEVR | LSTM without the image | 46.8 | 41.7 |" in capsys.readouterr().out

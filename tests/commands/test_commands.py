@@ -90,7 +90,7 @@ def test_any_method_is_trained_by_its_name(runs: Path, tmp_path: Path, steps, ca
     same = all(value.equal(expected[key]) for key, value in model.backbone.state_dict().items())
     assert model.config.method == "prototypes"
     assert same is (steps == 0)
-    assert ("learns nothing from episodes" in caplog.text) is (steps == 0)
+    assert ("nothing to meta-train" in caplog.text) is (steps == 0)
 
 
 def test_evaluation_writes_every_value(runs: Path, tmp_path: Path, capsys):
@@ -150,7 +150,7 @@ def test_episodes_are_kept_and_replayed(runs: Path, tmp_path: Path, capsys):
         (["evaluate", "{model}", "--data.source=folder"], "root is missing"),
         (["evaluate", "{model}", "--data.source=tree"], "no source is named 'tree'; there are folder"),
         (["evaluate", "{model}", "--ways=[40]", "{data}", "--split="], "way is 40, but there are only 30 classes"),
-        (["evaluate", "{model}", "--shots=[9]", "{data}", "--split="], "has 8 usable pictures, an episode needs 19"),
+        (["evaluate", "{model}", "--shots=[9]", "{data}", "--split="], "has 8 usable images, but an episode needs 19"),
         (
             ["train", "--out=x", "--learner.backbone.weights=nowhere", "{data}", "--data.split_seed=0"],
             "no weights at 'nowhere'",
@@ -176,7 +176,7 @@ def test_a_finished_run_is_not_overwritten(runs: Path, capsys):
     data = [f"--data.root={runs / 'pictures'}", "--data.source=folder", "--data.split_seed=0"]
     settings = [*NETWORK, "--batch_size=16", "--validation.query=4"]
     assert fewshot_film("pretrain", f"--out={runs / 'pretrain'}", *data, *settings) == 2
-    assert "already holds a run" in capsys.readouterr().err
+    assert "already contains a run" in capsys.readouterr().err
 
 
 @pytest.mark.slow

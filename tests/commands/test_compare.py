@@ -66,12 +66,12 @@ def test_splits_are_replayed(compared: Path, place: Path, tmp_path: Path, capsys
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--learners=[pixel]"], "learner 'pixel' is unknown; those that work on a backbone as it is: pixels, "),
+        (["--learners=[pixel]"], "learner 'pixel' is unknown; learners that need no training: pixels, "),
         (["--models=[]"], "models are none; expected at least one, each once"),
         (["--models=[a,a]"], "models are a, a; expected at least one, each once"),
         (["--models=[nothing]"], "there is no model 'nothing'"),
         (["--splits=1"], "splits is 1; expected at least 2"),
-        (["--shot=8"], "has 8 usable pictures, an episode needs 9 (8 support and 1 query)"),
+        (["--shot=8"], "has 8 usable images, but an episode needs 9 (8 support and 1 query)"),
         (["--data=nowhere"], "data: there is no 'nowhere'; expected the path of an existing"),
         (["--episode_list=nowhere.json"], "nowhere.json"),
     ],
@@ -127,7 +127,7 @@ def test_only_what_needs_no_training_goes_on_any_backbone():
     assert all(one is None or one.config.adaptation == "none" for one in found.values())
     named = without_training(("fine-tuning", "pixels"), learner.backbone, learner.config)
     assert list(named) == ["fine-tuning", "pixels"]
-    with pytest.raises(ConfigError, match="learner 'relation' has parts that must be trained: name a model of it in"):
+    with pytest.raises(ConfigError, match="learner 'relation' has parts that must be trained: give a trained model in"):
         without_training(("relation",), learner.backbone, learner.config)
 
 

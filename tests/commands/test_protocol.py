@@ -60,7 +60,7 @@ def test_evaluation_refuses_reports_or_allows(pictures: Path, leaky: Path, tmp_p
 
     assert fewshot_film(*words, f"--data.root={leaky}", "--data.on_leak=report") == 0
     assert (
-        "0 classes and 1 pictures are among the training classes too, so the numbers flatter."
+        "0 classes and 1 images are also in the training classes, so these accuracies are too high."
         in out.with_suffix(".md").read_text()
     )
     shared = {"classes": 0, "pictures": 1, "allowed": 0}
@@ -69,7 +69,7 @@ def test_evaluation_refuses_reports_or_allows(pictures: Path, leaky: Path, tmp_p
     assert fewshot_film(*words, f"--data.root={leaky}", "--data.allow_leaks=[test/class 10/copy.png]") == 0
     shared = {"classes": 0, "pictures": 0, "allowed": 1}
     assert json.loads(out.read_text())["results"]["3-way 1-shot"]["shared_with_training"] == shared
-    assert "flatter" not in out.with_suffix(".md").read_text()
+    assert "too high" not in out.with_suffix(".md").read_text()
 
     assert fewshot_film(*words, f"--data.root={leaky}", "--data.on_leak=ignore") == 0
     assert json.loads(out.read_text())["results"]["3-way 1-shot"]["shared_with_training"] is None
@@ -80,11 +80,11 @@ def test_reports_say_that_a_source_is_ordered(pictures: Path, tmp_path: Path, ca
     rows = ["--ways=[3]", "--shots=[1]", "--query=2", "--episodes=3", "--processes=1", f"--out={out}", "--overwrite"]
     words = ["evaluate", pictures / "clean" / "model", "--data.source=folder", f"--data.root={pictures / 'pictures'}"]
     assert fewshot_film(*words, *rows) == 0
-    assert "Neighbouring pictures" not in capsys.readouterr().out
+    assert "Neighbouring images" not in capsys.readouterr().out
     assert json.loads(out.read_text())["results"]["3-way 1-shot"]["ordered"] is False
     assert fewshot_film(*words, *rows, "--data.ordered") == 0
     text = (
-        "Neighbouring pictures of pictures show the same object. Support and query pictures are drawn from whole "
+        "Neighbouring images of pictures show the same object. Support and query images are sampled from whole "
         "classes, in random order."
     )
     assert text in capsys.readouterr().out

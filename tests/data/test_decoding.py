@@ -89,7 +89,7 @@ def test_on_bad_raise(root: Path, tmp_path: Path, cached: bool) -> None:
 def test_no_picture_at_all(tmp_path: Path) -> None:
     write(tmp_path / "p", {"a/1.txt": b"x", "a/2.txt": b""})
     for cache_dir in (None, tmp_path / "cache", tmp_path / "cache"):
-        with pytest.raises(SourceError, match=r"p: none of 2 files is a picture .*a/1.txt: is not an image"):
+        with pytest.raises(SourceError, match=r"p: none of 2 files is a usable image .*a/1.txt: is not an image"):
             small(folder(tmp_path / "p"), cache_dir)
 
 
@@ -247,7 +247,7 @@ def test_up_to_ten_files_are_listed_each_with_its_reason(tmp_path: Path, caplog:
     with caplog.at_level(logging.WARNING):
         decode(folder(root), 8, 3)
     for text in (
-        "not used (1):\n  loose.png: lies in no class folder",
+        "not used (1):\n  loose.png: is not in a class folder",
         "p: skipped 12 of 14 images:\n  a/00.txt: the file is empty (0 bytes)\n  a/01.txt: is not an image",
         "... and 2 more",
     ):

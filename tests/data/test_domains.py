@@ -63,7 +63,7 @@ def test_suites_and_weights() -> None:
 def test_names_that_make_no_sense(data: DataConfig) -> None:
     with pytest.raises(SourceError, match="two sources are called 'glyphs'; give one of them a name of its own"):
         domains_of(DataConfig(sources=("generated", "glyphs")))
-    with pytest.raises(SourceError, match="held_out is 'gray', which is none of the sources: colour, grey"):
+    with pytest.raises(SourceError, match="held_out is 'gray', which is not one of the sources: colour, grey"):
         domains_of(DataConfig(sources=data.sources, held_out="gray"))
     with pytest.raises(SourceError, match="'glyphs' is the only source and is held out, so nothing is left for 'val'"):
         domains_of(DataConfig(sources=("glyphs",), held_out="glyphs"), "val")

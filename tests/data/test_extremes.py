@@ -28,14 +28,14 @@ def test_one_class(tmp_path: Path) -> None:
 def test_one_picture(tmp_path: Path) -> None:
     images = decode(open_source("folder", write(tmp_path, class_files(["cat"], 1))), 8, 3)
     assert len(images) == 1
-    message = r"class 'cat' has 1 usable pictures, an episode needs 2 \(1 support and 1 query\); 1 of 1 classes"
+    message = r"class 'cat' has 1 usable images, but an episode needs 2 \(1 support and 1 query\); 1 of 1 classes"
     with pytest.raises(SourceError, match=message):
         EpisodeSampler(images, way=1, shot=1, query=1)
 
 
 def test_a_picture_that_is_there_twice_counts_once(tmp_path: Path) -> None:
     root = write(tmp_path, {"cat/1.png": png(noise(1)), "cat/copy of 1.png": png(noise(1), "BMP")})
-    with pytest.raises(SourceError, match="class 'cat' has 1 usable pictures, an episode needs 2"):
+    with pytest.raises(SourceError, match="class 'cat' has 1 usable images, but an episode needs 2"):
         EpisodeSampler(decode(open_source("folder", root), 8, 3), way=1, shot=1, query=1)
 
 
@@ -122,7 +122,7 @@ def test_class_folders_of_nothing(tmp_path: Path) -> None:
 def test_class_folders_without_a_picture(tmp_path: Path) -> None:
     half = png(noise(1))[:40]
     root = write(tmp_path / "p", {"cat/notes.txt": b"miaow", "dog/empty.png": b"", "dog/half.png": half})
-    message = r"p: none of 3 files is a picture that can be used; cat/notes.txt: is not an image .*; dog/empty.png: "
+    message = r"p: none of 3 files is a usable image; cat/notes.txt: is not an image .*; dog/empty.png: "
     with pytest.raises(SourceError, match=message):
         decode(open_source("folder", root), 8, 3)
 

@@ -37,7 +37,7 @@ def test_extensions_do_not_matter(tmp_path: Path) -> None:
 def test_pictures_outside_class_folders_are_listed(tmp_path: Path) -> None:
     root = write(tmp_path, {**class_files("ab", 1), "stray.PNG": png(noise(9)), "readme.txt": b"x"})
     source = folder(root)
-    assert source.set_aside == (("stray.PNG", "lies in no class folder"),)
+    assert source.set_aside == (("stray.PNG", "is not in a class folder"),)
     assert decode(source, 8, 3).skipped == source.set_aside
 
 
@@ -49,7 +49,7 @@ def test_sub_folders_are_part_of_their_class(tmp_path: Path, kind: str, caplog: 
         source = folder(root)
     assert source.class_names == ("Greek", "Latin")
     assert source.labels.tolist() == [0, 1, 1, 1]
-    note = "images in sub-folders of a class folder are of that class: 'Greek' (1), 'Latin' (2)"
+    note = "images in subfolders of a class folder belong to that class: 'Greek' (1), 'Latin' (2)"
     assert source.notes == (note,)
     assert f"p: {note}" in caplog.text
     assert "depth" not in caplog.text  # a setting that most callers do not have
@@ -128,7 +128,7 @@ def test_a_csv_that_cannot_be_used(tmp_path: Path, table: bytes, message: str) -
 def test_of_several_csvs_the_one_with_the_labels_must_be_known(tmp_path: Path) -> None:
     table = b"file,label\na.png,x\n"
     root = write(tmp_path, {"a.png": png(noise(1)), "1.csv": table, "2.csv": table})
-    with pytest.raises(SourceError, match=r"1.csv, 2.csv: name the CSV with the labels labels.csv"):
+    with pytest.raises(SourceError, match=r"1.csv, 2.csv: rename the CSV with the labels to labels.csv"):
         folder(root)
     assert folder(write(root, {"labels.csv": table})).class_names == ("x",)
 
@@ -141,7 +141,7 @@ def test_loose_images_say_what_was_expected_and_seen(tmp_path: Path) -> None:
     root = write(tmp_path, {f"{number}.jpg": png(noise(number), "JPEG") for number in range(5)})
     with pytest.raises(FileNotFoundError, match=r"or with images and a labels.csv \(file,label\)") as caught:
         folder(root)
-    assert str(caught.value).endswith("Found 5 image(s) in no class folder: 0.jpg, 1.jpg, 2.jpg, ...")
+    assert str(caught.value).endswith("Found 5 image(s) outside class folders: 0.jpg, 1.jpg, 2.jpg, ...")
 
 
 def test_class_names_are_compared_in_one_unicode_form(tmp_path: Path) -> None:

@@ -49,9 +49,9 @@ def test_select_renumbers_in_the_order_given(names: list[str], count: int) -> No
 
 
 def test_select_refuses_unknown_and_repeated_classes() -> None:
-    with pytest.raises(SourceError, match="noise: 1 of 2 asked classes are not there: 'dog'; it has 3 classes"):
+    with pytest.raises(SourceError, match="noise: 1 of 2 requested classes do not exist: 'dog'; it has 3 classes"):
         IMAGES.select(["class 0", "dog"])
-    with pytest.raises(SourceError, match="noise: classes asked for twice: 'class 1'"):
+    with pytest.raises(SourceError, match="noise: classes requested twice: 'class 1'"):
         IMAGES.select(["class 1", "class 1"])
 
 

@@ -40,7 +40,7 @@ def test_vinyals_split_takes_its_characters_in_order(tmp_path: Path) -> None:
 
 
 def test_a_split_needs_its_characters(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="omniglot: 1025 of 1028 asked classes are not there"):
+    with pytest.raises(SourceError, match="omniglot: 1025 of 1028 requested classes do not exist"):
         omniglot(pack(tmp_path / "o.zip", FILES), "train")
     with pytest.raises(SourceError, match="omniglot: no split 'training'; there are test, train, val"):
         omniglot(pack(tmp_path / "o.zip", FILES), "training")

@@ -31,7 +31,7 @@ def test_unknown_names_list_the_known_ones(tmp_path: Path) -> None:
 
 
 def test_a_root_is_needed_where_data_lie_somewhere() -> None:
-    with pytest.raises(SourceError, match="omniglot: root is missing; name the folder or zip"):
+    with pytest.raises(SourceError, match="omniglot: root is missing; give the folder or zip file"):
         open_source("omniglot")
 
 

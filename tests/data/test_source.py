@@ -25,9 +25,9 @@ def test_select_keeps_pictures_with_their_classes(tmp_path: Path) -> None:
 
 
 def test_select_refuses_unknown_and_repeated_classes() -> None:
-    with pytest.raises(SourceError, match="noise: 1 of 1 asked classes are not there: 'x'; it has 2 classes"):
+    with pytest.raises(SourceError, match="noise: 1 of 1 requested classes do not exist: 'x'; it has 2 classes"):
         array_source([1, 1]).select(["x"])
-    with pytest.raises(SourceError, match="noise: classes asked for twice: 'class 0'"):
+    with pytest.raises(SourceError, match="noise: classes requested twice: 'class 0'"):
         array_source([1, 1]).select(["class 0", "class 0"])
 
 

@@ -94,5 +94,5 @@ def test_take_part() -> None:
     assert take_part(source, {"test": ["class 2", "class 0"]}, "test").labels.tolist() == [0, 0, 0, 1]
     with pytest.raises(SourceError, match="noise: no split 'val'; there are test, train"):
         take_part(source, {"train": [], "test": []}, "val")
-    with pytest.raises(SourceError, match="1 of 1 asked classes are not there: 'class 9'"):
+    with pytest.raises(SourceError, match="1 of 1 requested classes do not exist: 'class 9'"):
         take_part(source, {"test": ["class 9"]}, "test")

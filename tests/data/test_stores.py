@@ -96,7 +96,7 @@ def test_nothing_there(tmp_path: Path) -> None:
 def test_a_zip_cut_short(tmp_path: Path) -> None:
     path = pack(tmp_path / "data.zip", FILES)
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(SourceError, match=r"is not a whole zip file .*: fetch it again"):
+    with pytest.raises(SourceError, match=r"is not a complete zip file .*: fetch it again"):
         open_store(path)
 
 

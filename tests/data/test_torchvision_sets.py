@@ -125,7 +125,7 @@ def test_names_of_classes_may_be_synonyms_and_repeat() -> None:
 
 
 def test_what_is_no_classification_set() -> None:
-    with pytest.raises(SourceError, match="x: its labels are not one integer a picture"):
+    with pytest.raises(SourceError, match="x: its labels are not one integer per image"):
         TorchvisionSource("x", [Parts([[1, 0], [0, 1]])], ["all"])
 
 

@@ -144,8 +144,8 @@ def test_numbers_without_meaning(way: object, shot: object, query: int, message:
 
 def test_a_class_with_too_few_pictures_is_named() -> None:
     message = (
-        r"noise: class 'class 0' has 8 usable pictures, an episode needs 10 \(5 support and 5 query\); 4 of "
-        r"7 classes are too small. Ask for fewer, or leave these classes out: images.with_at_least\(10\)"
+        r"noise: class 'class 0' has 8 usable images, but an episode needs 10 \(5 support and 5 query\); 4 of "
+        r"7 classes are too small. Request fewer, or exclude these classes: images.with_at_least\(10\)"
     )
     with pytest.raises(SourceError, match=message):
         EpisodeSampler(IMAGES, 2, (1, 5), 5)

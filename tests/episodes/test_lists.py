@@ -97,7 +97,7 @@ def change(path: Path, **entries) -> None:
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ({"source": "other"}, r"was changed after it was written \(its SHA-256 differs\); get the file again"),
+        ({"source": "other"}, r"was changed after it was written \(its SHA-256 differs\); download the file again"),
         ({"sha256": "0" * 64}, "was changed after it was written"),
         ({"version": 2}, "has list format 2, this version reads 1"),
         ({"format": "other"}, "is no episode list; expected one that this project wrote"),

@@ -210,7 +210,7 @@ def test_without_a_network_the_message_says_how_to_go_on(monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: "/nowhere")
     monkeypatch.setattr("torch.hub.os.makedirs", lambda *args, **kwargs: None)
     with pytest.raises(
-        WeightsError, match=r"could not fetch IMAGENET1K_V1 .*Without a network: download https://.*resnet18"
+        WeightsError, match=r"could not download IMAGENET1K_V1 .*Without a network: download https://.*resnet18"
     ):
         build_backbone(BackboneConfig(name="resnet18", weights="IMAGENET1K_V1"))
 

@@ -38,7 +38,7 @@ class Deadly:
 
 
 def test_a_killed_process_is_told():
-    with pytest.raises(ProcessLostError, match="a worker process ended in the middle"):
+    with pytest.raises(ProcessLostError, match="a worker process died"):
         evaluate(small_learner(), Deadly(), 4, processes=2)
 
 

@@ -81,7 +81,7 @@ def test_the_classifier_refuses_a_network_that_makes_nan(method):
     pixels[2:] = 200
     classifier = FewShotClassifier(learner, device="cpu").fit(pixels, ["a", "a", "b", "b"])
     next(learner.backbone.parameters()).data.fill_(torch.nan)
-    with pytest.raises(NonFiniteFeaturesError, match="the network's weights are to blame"):
+    with pytest.raises(NonFiniteFeaturesError, match="the network's weights are the cause"):
         FewShotClassifier(learner, device="cpu").fit(pixels, ["a", "a", "b", "b"])
     assert classifier.predict(pixels).tolist() == ["a", "a", "b", "b"]
 
@@ -91,5 +91,7 @@ def test_a_head_whose_own_weights_are_not_finite():
     for parameter in learner.classifier_generator.parameters():
         parameter.data.fill_(torch.nan)
     pixels = np.zeros((4, 16, 16, 1), np.uint8)
-    with pytest.raises(NonFiniteFeaturesError, match="the head made NaN of finite features; the model's own weights"):
+    with pytest.raises(
+        NonFiniteFeaturesError, match="the head computed NaN from finite features, so the model's own weights"
+    ):
         FewShotClassifier(learner, device="cpu").fit(pixels, ["a", "a", "b", "b"])

@@ -107,7 +107,7 @@ def test_templates_are_those_of_the_sources_unless_named():
     more = dataclasses.replace(config, templates=("other", "third", "noisy"))
     assert with_templates(more, JoinedSet([one, two])) == more
     assert with_templates(SMALL, one) == SMALL
-    message = "learner.templates is third, noisy; expected all sources, and other is missing"
+    message = "learner.templates is third, noisy; expected all sources, but other is missing"
     with pytest.raises(ConfigError, match=re.escape(message)):
         with_templates(dataclasses.replace(config, templates=("third", "noisy")), JoinedSet([one, two]))
 

@@ -35,9 +35,9 @@ from fewshot_film.run.optimizer import learning_rate_at
         ({"cooldown_steps": -1}, "cooldown_steps is -1; expected at least 0"),
         (
             {"steps": 10, "warmup_steps": 4, "cooldown_steps": 7},
-            r"cooldown_steps is 7; expected at most what the warm-up leaves \(6\)",
+            r"cooldown_steps is 7; expected at most the steps after the warm-up \(6\)",
         ),
-        ({"cooldown_steps": 3, "schedule": "cosine"}, "schedule is cosine, which cools down by itself"),
+        ({"cooldown_steps": 3, "schedule": "cosine"}, "the cosine schedule decays by itself"),
     ],
 )
 def test_out_of_range(change, message):

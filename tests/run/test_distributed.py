@@ -61,7 +61,7 @@ def test_one_of_two_is_killed_and_the_run_goes_on(alone, tmp_path):
     assert "Traceback" not in first.output()
     resumed = start_two_toys(tmp_path / "run", *FLAGS, "--resume")
     assert [process.wait() for process in resumed] == [0, 0], resumed[0].output()
-    assert "going on from" in resumed[0].output()
+    assert "resuming from" in resumed[0].output()
     assert_same_weights(alone, tmp_path / "run")
 
 

@@ -87,6 +87,6 @@ class Suicidal:
 # what torch does when a read fails, opening files to see whether there are too many, may leave one to be collected
 @pytest.mark.filterwarnings("ignore:Exception ignored in.*FileIO:pytest.PytestUnraisableExceptionWarning")
 def test_a_dead_worker_is_told():
-    message = r"a process that prepares batches ended \(.*\); start the same command again with --resume"
+    message = r"a data loading process died \(.*\); start the same command again with --resume"
     with pytest.raises(ProcessLostError, match=message), loaded(Suicidal(), range(20), 1) as batches:
         list(batches)

@@ -45,7 +45,7 @@ with FolderLock(folder):
 
 def test_a_folder_in_use_names_its_owner_and_is_free_afterwards(tmp_path: Path) -> None:
     with FolderLock(tmp_path / "run"):
-        owner = rf"run is in use by process {os.getpid()} on {socket.gethostname()}; wait until it ends, or choose"
+        owner = rf"run is in use by process {os.getpid()} on {socket.gethostname()}; wait for it, or choose"
         with pytest.raises(RunFolderError, match=owner):
             FolderLock(tmp_path / "run").__enter__()
     assert not (tmp_path / "run" / ".owner").exists()

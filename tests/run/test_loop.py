@@ -194,7 +194,7 @@ def test_a_nan_ends_the_run_and_leaves_the_weights(checkpoint_seconds, tmp_path)
     with pytest.raises(NonFiniteLossError) as caught:
         train(toy, ToyBatches(poison=12), loop, run_dir=tmp_path / "run")
     text = str(caught.value)
-    assert text.startswith("step 13: the loss is nan and the norm of its gradient nan; the weights were left")
+    assert text.startswith("step 13: the loss is nan and the norm of its gradient nan; the weights were not updated")
     last = tmp_path / "run" / "last.ckpt"
     good = (
         f"The last good checkpoint is {last} (step 12)." if checkpoint_seconds == 0 else "There is no checkpoint yet."
@@ -282,7 +282,7 @@ def test_a_later_end_before_the_cooldown_begins(tmp_path):
 
 def test_a_folder_with_a_run_is_refused(tmp_path):
     train_toy(ToyConfig(tmp_path / "run", LOOP))
-    with pytest.raises(RunFolderError, match=r"already holds a run \(last.ckpt\); go on with it by --resume"):
+    with pytest.raises(RunFolderError, match=r"already contains a run \(last.ckpt\); continue it with --resume"):
         train_toy(ToyConfig(tmp_path / "run", LOOP))
 
 
@@ -301,7 +301,7 @@ def test_other_settings_are_refused(tmp_path):
 def test_other_number_of_micro_batches_is_refused(tmp_path):
     config = ToyConfig(tmp_path / "run", LOOP)
     train_toy(config)
-    with pytest.raises(CheckpointError, match=r"micro-batches a step \(processes times accumulate\): 1 -> 2"):
+    with pytest.raises(CheckpointError, match=r"micro-batches per step \(processes times accumulate\): 1 -> 2"):
         train_toy(replace(config, resume=True, loop=replace(LOOP, accumulate=2)))
 
 

@@ -93,7 +93,7 @@ def test_settings_under_their_present_names() -> None:
         "other": {"width": 1},
     }
     assert lines[0] == (
-        "brush.width is called brush.breadth since version 0.2; write the new name, as flags and configuration files "
+        "brush.width is called brush.breadth since version 0.2; use the new name, as flags and configuration files "
         "lose the old one with version 1.0"
     )
     assert [line.partition(";")[0] for line in lines[1:]] == [

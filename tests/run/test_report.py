@@ -45,7 +45,7 @@ def test_a_run_is_told_with_its_best_step_and_its_speed(tmp_path: Path):
     page = (tmp_path / "new" / "report.html").read_text(encoding="utf-8")
     assert "0.7500 at step 10" in page
     assert "20 of 20" in page
-    assert "1.67 steps a second" in page
+    assert "1.67 steps per second" in page
     assert "<td>loop.steps</td><td>20</td>" in page
     assert "<td>hardware.cores</td><td>2</td>" in page
     assert "http" not in re.sub(r"base64,[^\"]+", "", page)

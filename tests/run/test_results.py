@@ -49,7 +49,7 @@ def test_a_constant_lead_is_certain():
 
 
 def test_no_pairs():
-    with pytest.raises(ValueError, match="3 and 2 values are no pairs; give both for the same episodes"):
+    with pytest.raises(ValueError, match="3 and 2 values cannot be paired; give both for the same episodes"):
         paired_difference([1, 2, 3], [1, 2])
     with pytest.raises(ValueError, match="an interval needs at least 2 finite values, got 1"):
         paired_difference([1], [2])

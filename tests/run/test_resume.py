@@ -39,7 +39,7 @@ def kill_at_random(run_dir: Path, kills: int, *flags: str) -> str:
     for _ in range(kills):
         process = start_toy(run_dir, *flags, "--resume")
         if draw.random() < 0.8:
-            process.wait_for_output("going on" if (run_dir / "last.ckpt").exists() else "starting at")
+            process.wait_for_output("resuming" if (run_dir / "last.ckpt").exists() else "starting at")
         process.process.join(draw.uniform(0, 0.25))
         process.send(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, f"it was not killed: {process.output()}"
@@ -70,7 +70,7 @@ def test_a_polite_signal_writes_a_checkpoint_first(number, status, undisturbed, 
     process.send(number)
     assert process.wait() == status, process.output()
     assert f"toy train: stopped by {number.name} after step" in process.output()
-    assert f"saved in {run_dir / 'last.ckpt'}. Go on with the same command and --resume" in process.output()
+    assert f"saved in {run_dir / 'last.ckpt'}. Continue with the same command and --resume" in process.output()
     assert "Traceback" not in process.output()
     assert start_toy(run_dir, *flags, "--resume").hash() == undisturbed[0]
     assert curve(run_dir) == undisturbed[1]
@@ -92,7 +92,7 @@ def test_a_killed_worker_ends_the_run_clearly(undisturbed, tmp_path):
     process.wait_for_output("step 7 of 80")
     os.kill(children(process.pid)[0], signal.SIGKILL)
     assert process.wait() == 2, process.output()
-    assert "toy train: a process that prepares batches ended (" in process.output()
+    assert "toy train: a data loading process died (" in process.output()
     assert "start the same command again with --resume" in process.output()
     assert start_toy(tmp_path / "run", *flags, "--resume").hash() == undisturbed[0]
 
@@ -103,7 +103,7 @@ def test_two_runs_in_one_folder(tmp_path):
     second = start_toy(tmp_path / "run", *FLAGS, "--resume")
     assert second.wait() == 2
     assert f"{tmp_path / 'run'} is in use by process {first.pid} on" in second.output()
-    assert "wait until it ends, or choose another run folder" in second.output()
+    assert "wait for it, or choose another run folder" in second.output()
     first.send(signal.SIGKILL)
     first.wait()
     assert start_toy(tmp_path / "run", *FLAGS, "--resume", "--batch_seconds=0").wait() == 0

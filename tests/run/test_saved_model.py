@@ -63,7 +63,7 @@ def test_an_error_while_saving_leaves_the_old_one(folder, monkeypatch):
 def test_a_full_disk_leaves_the_old_one(folder, full_disk):
     with (
         full_disk(1000),
-        pytest.raises(SavedModelError, match=r"could not be written: .*; make room and save"),
+        pytest.raises(SavedModelError, match=r"could not be written: .*; free some space and save"),
     ):
         save_model(folder, {"weight": torch.zeros(10_000)}, {}, "new")
     assert load_model(folder).config == {"width": 16}
@@ -102,7 +102,7 @@ def test_a_flipped_byte(position, folder):
 def test_cut_weights(keep, folder):
     content = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(content[:keep])
-    with pytest.raises(SavedModelError, match=r"model.safetensors is damaged \(.*\); get the folder again"):
+    with pytest.raises(SavedModelError, match=r"model.safetensors is damaged \(.*\); copy the folder again"):
         load_model(folder)
 
 
@@ -125,7 +125,7 @@ def test_parts_of_two_models(folder, tmp_path):
         ),
         (
             '{"format": "fewshot-film model", "version": 1}',
-            r"is damaged \(entries are missing\); get the folder again",
+            r"is damaged \(entries are missing\); copy the folder again",
         ),
     ],
 )
@@ -138,7 +138,7 @@ def test_another_config(text, message, folder):
 def test_changed_settings_are_noticed(folder):
     path = folder / "config.json"
     path.write_text(path.read_text().replace('"width": 16', '"width": 17'))
-    with pytest.raises(SavedModelError, match="its settings are not those that were written; get the folder again"):
+    with pytest.raises(SavedModelError, match="its settings are not those that were written; copy the folder again"):
         load_model(folder)
 
 

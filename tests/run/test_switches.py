@@ -167,7 +167,7 @@ def test_ctrl_c_stops_generate_within_seconds(workers, tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stderr is not None
-    assert "400 of 400 scenes to make" in process.stderr.readline()
+    assert "400 of 400 scenes to generate" in process.stderr.readline()
     time.sleep(2.0)
     began = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)  # what a terminal does
@@ -176,8 +176,8 @@ def test_ctrl_c_stops_generate_within_seconds(workers, tmp_path):
     assert process.returncode == 130
     assert said.splitlines()[-2] == "clevr-film generate: stopping"
     assert said.splitlines()[-1] == (
-        f"clevr-film generate: stopped; what is finished stays in {tmp_path / 'world'}, "
-        "and the same command goes on from there"
+        f"clevr-film generate: stopped; finished scenes are kept in {tmp_path / 'world'}, "
+        "and the same command continues from there"
     )
     assert "Traceback" not in said
     deadline = time.monotonic() + 3  # multiprocessing's own helpers end when they notice that their parent has

@@ -93,7 +93,7 @@ def test_what_jobs_share_travels_once_to_each_worker(tmp_path: Path) -> None:
 
 
 def test_a_killed_worker_is_noticed() -> None:
-    with pytest.raises(ProcessLostError, match=r"a worker process ended in the middle.*with fewer processes"):
+    with pytest.raises(ProcessLostError, match=r"a worker process died.*with fewer processes"):
         list(run_jobs(die_at_two, range(4), 2))
 
 

@@ -170,7 +170,7 @@ def test_own_pictures(asking, tmp_path: Path):
     asking.choose_at(3, 3)
     assert asking.chosen is None
     (tmp_path / "text.png").write_text("no picture")
-    with pytest.raises(DataError, match="not a picture that can be read"):
+    with pytest.raises(DataError, match="not a readable image"):
         asking.upload(tmp_path / "text.png")
     Image.new("1", (1000, 101)).save(tmp_path / "wide.png")
     with pytest.raises(UploadError, match="more than 0 million pixels"):

@@ -148,14 +148,14 @@ def test_questions_that_are_none(
 
 
 def test_pictures_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(DataNotFoundError, match=r"no picture .*none\.png; expected a picture file"):
+    with pytest.raises(DataNotFoundError, match=r"no image .*none\.png; expected an image file"):
         open_picture(tmp_path / "none.png")
     (tmp_path / "text.png").write_text("text")
-    with pytest.raises(DataError, match=r"text\.png: not a picture that can be read"):
+    with pytest.raises(DataError, match=r"text\.png: not a readable image"):
         open_picture(tmp_path / "text.png")
     a_picture().save(tmp_path / "half.png")
     (tmp_path / "half.png").write_bytes((tmp_path / "half.png").read_bytes()[:2000])
-    with pytest.raises(DataError, match=r"half\.png: not a picture that can be read"):
+    with pytest.raises(DataError, match=r"half\.png: not a readable image"):
         open_picture(tmp_path / "half.png")
 
 

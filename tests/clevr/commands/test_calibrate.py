@@ -60,7 +60,7 @@ def test_training_goes_on_where_the_images_say_too_little(
     with caplog.at_level(logging.INFO):
         assert training_familiarity(world, "val") is None
         assert training_familiarity(tmp_path, "train") is None
-    assert caplog.text.count("the model will not warn of images unlike its training images") == 2
+    assert caplog.text.count("the model will not warn about images unlike its training images") == 2
 
 
 @pytest.mark.parametrize(("setting", "value"), [("images", 99), ("seed", -1)])

@@ -168,7 +168,7 @@ def test_a_picture_that_is_none(tmp_path: Path, world: Path, model: Path, capsys
     root = a_world(tmp_path / "damaged", scenes=2)
     (root / "images/val/CLEVR_val_000001.png").write_bytes(b"no picture")
     assert evaluate(model, root) == 2
-    assert "CLEVR_val_000001.png: not a whole picture" in capsys.readouterr().err
+    assert "CLEVR_val_000001.png: not a complete image" in capsys.readouterr().err
 
 
 def test_no_such_model_and_no_such_split(

@@ -134,7 +134,7 @@ def test_a_second_run_in_one_folder_is_refused(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         other.stdout.readline()
-        with pytest.raises(RunFolderError, match="is in use by another process; wait until it ends"):
+        with pytest.raises(RunFolderError, match="is in use by another process; wait for it"):
             run(a_config(folder, tmp_path / "store"))
         other.kill()
     run(a_config(folder, tmp_path / "store"))
@@ -142,7 +142,7 @@ def test_a_second_run_in_one_folder_is_refused(tmp_path: Path) -> None:
 
 def test_random_weights_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     run(a_config(some_pictures(tmp_path / "pictures", 1), tmp_path / "store"))
-    assert "the network has random weights; its features are for tests" in caplog.text
+    assert "the network has random weights; its features are only useful for tests" in caplog.text
 
 
 def test_no_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,12 +78,12 @@ def test_shares_of_two_machines_join(tmp_path: Path, whole: dict[str, bytes], ca
     caplog.set_level(logging.INFO)
     run(a_config(tmp_path / "a", stop=4))
     run(a_config(tmp_path / "b", start=4))
-    assert "to join shares, copy them into one folder and run without a range" in caplog.text
+    assert "to merge parts, copy them into one folder and run the command without a range" in caplog.text
     shutil.copytree(tmp_path / "a", tmp_path / "joined")
     shutil.copytree(tmp_path / "b", tmp_path / "joined", dirs_exist_ok=True)
     caplog.clear()
     run(a_config(tmp_path / "joined"))
-    assert "val: 0 of 10 scenes to make" in caplog.text
+    assert "val: 0 of 10 scenes to generate" in caplog.text
     assert "val is complete" in caplog.text
     assert content(tmp_path / "joined") == whole
 
@@ -136,7 +136,9 @@ def test_number_of_questions(tmp_path: Path) -> None:
 def test_another_seed_is_refused(whole_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = content(whole_root)
     assert main("clevr-film", COMMANDS, ["generate", "--out", str(whole_root), *TINY, "--seed", "4"]) == 2
-    assert "CLEVR_val_scenes.json was made with other settings: seed is 0 there and 4 here" in capsys.readouterr().err
+    assert (
+        "CLEVR_val_scenes.json was made with different settings: seed is 0 there and 4 here" in capsys.readouterr().err
+    )
     assert content(whole_root) == before
 
 

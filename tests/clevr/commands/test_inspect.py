@@ -28,8 +28,8 @@ def test_tables_of_a_sound_split(tmp_path: Path, capsys: pytest.CaptureFixture[s
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "val: 2 pictures, 2 scenes, 2 questions"
     assert "sizes in pixels: 12x8 (2)" in lines
-    assert "words a question: 6 to 6, 6.0 on average" in lines
-    assert "objects a scene: 2 to 2, 2.0 on average" in lines
+    assert "words per question: 6 to 6, 6.0 on average" in lines
+    assert "objects per scene: 2 to 2, 2.0 on average" in lines
     assert "color: red 50.0%, blue 50.0%" in lines
     assert "answers: 1 100.0%" in lines
     assert "question type  questions   share  answers  majority right  at most" in lines

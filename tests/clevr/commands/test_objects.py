@@ -123,10 +123,12 @@ def test_a_kill_at_the_very_beginning_can_be_gone_on_from(whole: Path, tmp_path:
 def test_other_settings_or_a_folder_in_use_are_refused(whole: Path, tmp_path: Path, capsys) -> None:
     words = ["objects", "--out", str(whole), "--scenes", "5", "--width", "96", "--height", "64", "--size", "16"]
     assert main("clevr-film", COMMANDS, words) == 2
-    assert "was made with other settings: size is 12 there and 16 here; name another folder" in capsys.readouterr().err
+    assert (
+        "was made with different settings: size is 12 there and 16 here; choose another one" in capsys.readouterr().err
+    )
     (tmp_path / "notes.txt").touch()
     assert main("clevr-film", COMMANDS, ["objects", "--out", str(tmp_path), "--scenes", "5"]) == 2
-    assert "holds something else; name a folder that is empty or not there yet" in capsys.readouterr().err
+    assert "has other content; choose an empty or new folder" in capsys.readouterr().err
     assert json.loads((whole / INFO_FILE).read_text())["size"] == 12
 
 

@@ -52,7 +52,7 @@ def test_the_page_shows_everything_that_the_model_can_show(run: Path, tmp_path: 
         "Settings",
         "Accuracy by type of question",
         "Confusions",
-        "Pictures with questions and answers",
+        "Images with questions and answers",
         "Gamma and beta",
         "Feature maps before and after FiLM",
     ]

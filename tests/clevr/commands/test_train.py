@@ -137,7 +137,7 @@ def test_killed_in_the_middle_of_a_pass_and_resumed(world: Path, tmp_path: Path)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     assert load_checkpoint(checkpoint).progress.step < 60
-    assert "going on from" in finish(start(world, tmp_path / "killed", "--resume"))
+    assert "resuming from" in finish(start(world, tmp_path / "killed", "--resume"))
     one, other = (load_checkpoint(tmp_path / name / "last.ckpt").module for name in ("undisturbed", "killed"))
     assert all(torch.equal(one[name], other[name]) for name in one)
 

@@ -81,13 +81,15 @@ class TestData:
         questions = [a_question(index, answer=None, program=None) for index in range(2)]
         write_json(root / "questions/CLEVR_val_questions.json", {"info": {}, "questions": questions})
         found = load_reasoning_data(root, "val", SMALL, CLEVR_VOCABULARY)
-        with pytest.raises(ValueError, match="some questions have no answer, so nothing can be learned or measured"):
+        with pytest.raises(
+            ValueError, match="some questions have no answer, so they cannot be used for training or evaluation"
+        ):
             answers_of(found.batch(np.arange(2)))
 
     def test_a_split_without_questions(self, tmp_path: Path) -> None:
         root = write_clevr(tmp_path)
         write_json(root / "questions/CLEVR_val_questions.json", {"info": {}, "questions": []})
-        with pytest.raises(DataError, match="split val: holds no questions"):
+        with pytest.raises(DataError, match="split val: has no questions"):
             load_reasoning_data(root, "val", SMALL, CLEVR_VOCABULARY)
 
     def test_a_picture_without_a_scene(self, tmp_path: Path) -> None:

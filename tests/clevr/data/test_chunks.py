@@ -129,7 +129,7 @@ def test_shares_of_different_settings_do_not_join(tmp_path: Path) -> None:
     joined = a_store(tmp_path / "joined", seed=4)
     joined.begin()
     joined.publish(joined.chunks[2], made(joined.chunks[2]))
-    message = r"part-000000-000002\.jsonl was made with other settings: seed is 3 there and 4 here"
+    message = r"part-000000-000002\.jsonl was made with different settings: seed is 3 there and 4 here"
     with pytest.raises(GenerateError, match=message):
         joined.finish()
     assert not joined.is_merged
@@ -263,7 +263,7 @@ def test_another_seed_is_refused(tmp_path: Path, merged: bool) -> None:
         go_on(store)
     before = content(tmp_path)
     where = tmp_path / ("scenes/CLEVR_val_scenes.json" if merged else ".generate/val/info.json")
-    message = f"{where} was made with other settings: seed is 3 there and 4 here; width is None there and 8 here"
+    message = f"{where} was made with different settings: seed is 3 there and 4 here; width is None there and 8 here"
     with pytest.raises(GenerateError, match=re.escape(message)):
         a_store(tmp_path, seed=4, width=8).begin()
     assert content(tmp_path) == before
@@ -298,7 +298,7 @@ def test_a_full_disk(tmp_path: Path, whole: dict[str, bytes], monkeypatch: pytes
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)
-        message = f"cannot write to {tmp_path}: No space left on device. Make room or give permission, and run"
+        message = f"cannot write to {tmp_path}: No space left on device. Free some space or fix the permissions"
         with pytest.raises(GenerateError, match=re.escape(message)):
             go_on(store)
     assert go_on(store)

@@ -115,12 +115,12 @@ def test_finished_stores_stay_as_they_are(tmp_path: Path) -> None:
         ({"settings": {"layer": "layer2"}}, "layer is 'layer3' there and 'layer2' here"),
         ({"dtype": "float32"}, "dtype is 'float16' there and 'float32' here"),
         ({"shape": (2, 3, 5)}, r"shape is \[2, 3, 4\] there and \[2, 3, 5\] here"),
-        ({"names": NAMES[:4]}, r"it is of other pictures \(5 there, 4 here\)"),
+        ({"names": NAMES[:4]}, r"it is of other images \(5 there, 4 here\)"),
     ],
 )
 def test_other_features_are_not_mixed_in(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     a_store(tmp_path / "store")
-    with pytest.raises(FeatureStoreError, match=f"holds other features: {message}. Use the same settings"):
+    with pytest.raises(FeatureStoreError, match=f"holds different features: {message}. Use the same settings"):
         a_writer(tmp_path / "store", **changes)
 
 
@@ -159,7 +159,7 @@ def test_values_beyond_the_dtype(tmp_path: Path) -> None:
 
 def test_no_room(tmp_path: Path) -> None:
     shape = (1 << 20, 1 << 10, 1 << 12)
-    with pytest.raises(FeatureStoreError, match=r"cannot write \d+\.\d GB of features to .*store: .*Make room"):
+    with pytest.raises(FeatureStoreError, match=r"cannot write \d+\.\d GB of features to .*store: .*Free some space"):
         a_writer(tmp_path / "store", shape=shape)
     assert not (tmp_path / "store" / "features.npy").exists()
 
@@ -168,7 +168,7 @@ def test_damaged_stores_are_named(tmp_path: Path) -> None:
     folder = a_store(tmp_path / "store")
     array = (folder / "features.npy").read_bytes()
     (folder / "features.npy").write_bytes(array[:-10])
-    with pytest.raises(DataError, match=r"features\.npy: cannot be read .*make the features again"):
+    with pytest.raises(DataError, match=r"features\.npy: cannot be read .*compute the features again"):
         FeatureStore(folder)
     np.save(folder / "features.npy", some_rows()[:3])
     with pytest.raises(DataError, match=re.escape("has shape (3, 2, 3, 4), index.json says (5, 2, 3, 4)")):

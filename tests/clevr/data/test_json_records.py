@@ -63,7 +63,9 @@ def test_reads_a_bare_list(records: list[dict[str, Any]], block: int) -> None:
 def test_a_file_cut_anywhere_is_an_error(data: st.DataObject) -> None:
     text = json.dumps({"info": {"version": "1.0"}, "questions": [{"a": [1, "é", True]}, {"b": None}]})
     cut = data.draw(st.integers(1, len(text) - 1))
-    with pytest.raises(DataError, match=r"some\.json, .*character \d+: the file is cut short; get or write it again"):
+    with pytest.raises(
+        DataError, match=r"some\.json, .*character \d+: the file is cut short; download or write it again"
+    ):
         read(text[:cut])
 
 

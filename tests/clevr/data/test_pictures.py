@@ -78,7 +78,7 @@ class TestLoad:
     def test_what_is_no_picture_is_named_and_leaves_nothing(self, tmp_path: Path) -> None:
         split = ClevrSplit.open(write_clevr(tmp_path / "data"), "val")
         (tmp_path / "data/images/val/CLEVR_val_000001.png").write_bytes(b"GIF89a, or not")
-        with pytest.raises(DataError, match=r"CLEVR_val_000001.png: not a whole picture"):
+        with pytest.raises(DataError, match=r"CLEVR_val_000001.png: not a complete image"):
             load_pictures(split, ["CLEVR_val_000000.png", "CLEVR_val_000001.png"], 6, 4, tmp_path / "cache")
         assert list((tmp_path / "cache").iterdir()) == []
 

@@ -84,10 +84,10 @@ def test_damaged_picture(tmp_path: Path) -> None:
     path = root / "images/val/CLEVR_val_000000.png"
     path.write_bytes(path.read_bytes()[:45])
     split = ClevrSplit.open(root, "val")
-    with pytest.raises(DataError, match=re.escape(f"{path}: not a whole picture")):
+    with pytest.raises(DataError, match=re.escape(f"{path}: not a complete image")):
         split.load_picture(path.name)
     path.write_bytes(b"text")
-    with pytest.raises(DataError, match=re.escape(f"{path}: not a whole picture")):
+    with pytest.raises(DataError, match=re.escape(f"{path}: not a complete image")):
         split.load_picture(path.name)
     path.unlink()
     with pytest.raises(DataNotFoundError, match=re.escape(f"{path} does not exist; Get CLEVR v1.0")):
@@ -103,7 +103,7 @@ def test_whatever_pillow_raises_names_the_picture(
 
     split = ClevrSplit.open(write_clevr(tmp_path), "val")
     monkeypatch.setattr(Image.Image, "convert", fail)
-    with pytest.raises(DataError, match=r"CLEVR_val_000000\.png: not a whole picture"):
+    with pytest.raises(DataError, match=r"CLEVR_val_000000\.png: not a complete image"):
         split.load_picture("CLEVR_val_000000.png")
 
 

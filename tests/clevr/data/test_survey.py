@@ -109,8 +109,8 @@ def test_pictures_of_the_wrong_size_or_torn(tmp_path: Path) -> None:
     rewrite(root, "scenes", [a_scene(index) for index in range(5)])
     assert surveyed(root).problems == [
         "CLEVR_val_000001.png: 9x7 pixels, expected 12x8",
-        "CLEVR_val_000002.png: not a whole picture",
-        "CLEVR_val_000003.png: not a whole picture",
+        "CLEVR_val_000002.png: not a complete image",
+        "CLEVR_val_000003.png: not a complete image",
     ]
 
 

@@ -88,7 +88,7 @@ def test_missing_root(tmp_path: Path) -> None:
 
 def test_file_that_is_no_zip(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"PK no zip")
-    with pytest.raises(DataError, match=re.escape(f"{tmp_path / 'a.zip'}: no zip, or cut short")):
+    with pytest.raises(DataError, match=re.escape(f"{tmp_path / 'a.zip'}: not a zip file, or truncated")):
         open_storage(tmp_path / "a.zip")
 
 

@@ -109,7 +109,9 @@ def test_it_survives_json(familiarity: Familiarity) -> None:
     "damage", [{"mean": [1.0]}, {"covariance": [0.0] * 435}, {"threshold": "far"}, {"aspects": [1.0]}, {"mean": None}]
 )
 def test_damaged_entries(familiarity: Familiarity, damage: dict) -> None:
-    with pytest.raises(SavedModelError, match=r"is damaged .* make it again with `clevr-film calibrate MODEL DATA`"):
+    with pytest.raises(
+        SavedModelError, match=r"is damaged .* compute them again with `clevr-film calibrate MODEL DATA`"
+    ):
         Familiarity.from_json({**familiarity.to_json(), **damage})
 
 

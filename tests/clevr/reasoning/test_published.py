@@ -256,7 +256,7 @@ def test_a_vocabulary_beside_the_file(tmp_path: Path) -> None:
     ],
 )
 def test_variants_without_an_equal(generator: dict[str, Any], engine: dict[str, Any], message: str) -> None:
-    with pytest.raises(PublishedError, match=f"the checkpoint has {message}.*; this variant has no equal here"):
+    with pytest.raises(PublishedError, match=f"the checkpoint has {message}.*; this variant is not supported"):
         from_published(a_checkpoint(generator, engine))
 
 
