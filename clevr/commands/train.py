@@ -176,16 +176,16 @@ def _of_data(config: TrainConfig) -> Iterator[tuple[str, str]]:
     if data.features and config.model.inputs == "pixels":
         yield "data.features", "model.inputs is pixels"
     if data.fresh and data.humans:
-        yield "data.humans", "data.fresh writes new questions for every pass"
+        yield "data.humans", "data.fresh generates new questions in every epoch"
     if data.fresh and data.fraction < 1:
-        yield "data.fraction", "data.fresh writes new questions about all scenes"
+        yield "data.fraction", "data.fresh generates new questions about all scenes"
     if data.curriculum and data.humans:
         yield "data.curriculum", "questions of CLEVR-Humans have no families"
 
 
 def _of_losses(config: TrainConfig) -> Iterator[tuple[str, str]]:
     if config.scene_weight and config.seeing is not None:
-        yield "scene_weight", "with seeing, the trunk learns from the scenes first and is fixed from then on"
+        yield "scene_weight", "with seeing, the trunk is pre-trained on scenes and then frozen"
     if config.scene_weight and "trunk" in config.frozen:
         yield "scene_weight", "it teaches the trunk, which is frozen"
     if config.seeing is not None and "trunk" in config.frozen:
