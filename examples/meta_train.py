@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from fewshot_film.config import BackboneConfig, SimpleCNAPSConfig
+from fewshot_film.config import BackboneConfig
 from fewshot_film.data import decode, open_source
 from fewshot_film.episodes import EpisodeSampler
 from fewshot_film.learners import SimpleCNAPS, evaluate, load_learner, save_learner
@@ -34,7 +34,7 @@ def main() -> None:
 
     torch.manual_seed(0)
     backbone = BackboneConfig(width=8, image_size=28, channels=1, stem_kernel=3)
-    learner = SimpleCNAPS(SimpleCNAPSConfig(backbone=backbone, set_encoder_layers=4, code_dim=16, train_backbone=True))
+    learner = SimpleCNAPS(backbone=backbone, set_encoder_layers=4, code_dim=16, train_backbone=True)
     episodes = {split: draw_episodes(split) for split in ("train", "val", "test")}
 
     with tempfile.TemporaryDirectory() as temporary:

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from fewshot_film.config import BackboneConfig, PrototypesConfig
+from fewshot_film.config import BackboneConfig
 from fewshot_film.data import ImageSource, decode
 from fewshot_film.episodes import EpisodeSampler
 from fewshot_film.images import MAX_PIXELS
@@ -39,7 +39,7 @@ class Stripes(ImageSource):
 def main() -> None:
     """Episodes of it, and a learner on them."""
     pictures = decode(Stripes(), image_size=32, channels=1)
-    learner = PrototypicalNetworks(PrototypesConfig(backbone=BackboneConfig(width=8, image_size=32, channels=1)))
+    learner = PrototypicalNetworks(backbone=BackboneConfig(width=8, image_size=32, channels=1))
     values = evaluate(learner, EpisodeSampler(pictures, way=5, shot=5, query=10), 10)
     print(f"{pictures}: {100 * sum(values) / len(values):.1f} % with an untrained network")
 
