@@ -6,6 +6,7 @@ import html
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
@@ -31,26 +32,14 @@ Shown = tuple[str, list[list[str]]]
 
 def build(page: Page) -> None:
     """Put the tab into the page that is being laid out."""
-    names = learner_names(page)
-    places = [*GENERATED, MINE, *([FOLDER] if page.folder else []), ARCHIVE]
+    learners = learner_names(page)
     gr.Markdown(
         "All learners classify the same episodes. Generated images give episodes of classes that no model here was "
         "trained on, with ten queries per class; your own images are split at random, again and again."
     )
     with gr.Row():
         with gr.Column(scale=2, min_width=320):
-            data = gr.Radio(places, value=GENERATED[0], label="Images")
-            archive = gr.File(label="Zip file with one folder of images per class", visible=False, elem_classes="drop")
-            learners = gr.CheckboxGroup(
-                names,
-                value=names,
-                label="Learners",
-                info="all except the models use the network of the first model, without FiLM",
-            )
-            with gr.Row():
-                way = gr.Slider(2, 20, 5, step=1, label="Way", info="classes per episode, for generated images")
-                shot = gr.Slider(1, 10, 1, step=1, label="Shot", info="support images per class")
-            episodes = gr.Slider(10, MAX_EPISODES, 100, step=10, label="Episodes")
+            chosen = _lay_out_choices(page, learners)
             with gr.Row():
                 start = gr.Button("Compare", variant="primary")
                 stop = gr.Button("Stop")
@@ -61,26 +50,38 @@ def build(page: Page) -> None:
                 "95 % intervals over the episodes; differences are paired by episode. For your own images, they show "
                 "what another random split would change, not what other images would."
             )
-    data.change(lambda chosen: gr.File(visible=chosen == ARCHIVE), data, archive, show_progress="hidden")
 
     @in_page
     def run(
-        chosen: str, path: str | None, some: list[str], ways: int, shots: int, count: int, request: gr.Request
+        data: str, path: str | None, names: list[str], way: int, shot: int, count: int, request: gr.Request
     ) -> Iterator[Shown]:
         yield _bar(0, count), []
-        source = _source(page, chosen, path, request)
-        for progress in compare(page, source, [name for name in names if name in some], count, way=ways, shot=shots):
+        in_order = [name for name in learners if name in names]
+        for progress in compare(page, _source(page, data, path, request), in_order, count, way=way, shot=shot):
             yield _bar(progress.done, progress.total), _rows(progress)
 
-    event = start.click(
-        run,
-        [data, archive, learners, way, shot, episodes],
-        [bar, table],
-        show_progress="hidden",
-        concurrency_limit=1,
-        api_visibility="private",
-    )
+    options: Any = {"show_progress": "hidden", "concurrency_limit": 1, "api_visibility": "private"}
+    event = start.click(run, chosen, [bar, table], **options)
     stop.click(None, None, None, cancels=[event])
+
+
+def _lay_out_choices(page: Page, names: list[str]) -> list[gr.components.Component]:
+    """Data, zip file, learners, way, shot and number of episodes, in this order."""
+    places = [*GENERATED, MINE, *([FOLDER] if page.folder else []), ARCHIVE]
+    data = gr.Radio(places, value=GENERATED[0], label="Images")
+    archive = gr.File(label="Zip file with one folder of images per class", visible=False, elem_classes="drop")
+    data.change(lambda chosen: gr.File(visible=chosen == ARCHIVE), data, archive, show_progress="hidden")
+    learners = gr.CheckboxGroup(
+        names,
+        value=names,
+        label="Learners",
+        info="all except the models use the network of the first model, without FiLM",
+    )
+    with gr.Row():
+        way = gr.Slider(2, 20, 5, step=1, label="Way", info="classes per episode, for generated images")
+        shot = gr.Slider(1, 10, 1, step=1, label="Shot", info="support images per class")
+    episodes = gr.Slider(10, MAX_EPISODES, 100, step=10, label="Episodes")
+    return [data, archive, learners, way, shot, episodes]
 
 
 def _source(page: Page, chosen: str, path: str | None, request: gr.Request) -> str | ImageSource:

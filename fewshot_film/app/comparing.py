@@ -129,25 +129,26 @@ def compare(
         SourceError: there are too few images.
     """
     if not names or episodes < 2:
-        raise ComparisonError(
-            f"{len(names)} learners and {episodes} episodes; select at least one learner and 2 episodes, which an "
-            "interval requires"
-        )
+        chosen = f"{len(names)} learners and {episodes} episodes"
+        raise ComparisonError(f"{chosen}; select at least one learner and 2 episodes, which an interval requires")
     learners = _learners(page, names)
     sets = _decode(data, learners)
     first = next(iter(sets.values()))
-    sampler: EpisodeSampler | HoldOutSampler
+    device, runners = choose_device(page.device), {}
+    for name, learner in learners.items():
+        images = sets[_shape(learner, first)]
+        runners[name] = task_runner(learner, images, device), _places(first, images)
     if isinstance(data, str):
-        sampler = EpisodeSampler(first, way, max(shot, 1), 10, seed=seed, split="test")
-    else:
-        sampler = HoldOutSampler(first, shot, seed=seed)
-    device = choose_device(page.device)
-    runners = {
-        name: (task_runner(learner, sets[_shape(learner, first)], device), _places(first, sets[_shape(learner, first)]))
-        for name, learner in learners.items()
-    }
-    accuracies: dict[str, list[float]] = {name: [] for name in names}
-    seconds = dict.fromkeys(names, 0.0)
+        return _run(runners, EpisodeSampler(first, way, max(shot, 1), 10, seed=seed, split="test"), episodes)
+    return _run(runners, HoldOutSampler(first, shot, seed=seed), episodes)
+
+
+def _run(
+    runners: Mapping[str, tuple[TaskRunner, np.ndarray]], sampler: EpisodeSampler | HoldOutSampler, episodes: int
+) -> Iterator[Progress]:
+    """The progress, at most every :data:`_PAUSE` seconds, and at the end."""
+    accuracies: dict[str, list[float]] = {name: [] for name in runners}
+    seconds = dict.fromkeys(runners, 0.0)
     shown = -math.inf
     for index in range(episodes):
         plan = sampler.plan(index)

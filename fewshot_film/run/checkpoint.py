@@ -1,4 +1,4 @@
-"""Checkpoints: one file with everything that a run needs to go on, which shows when it was damaged.
+"""Checkpoints: one file with everything that a run needs to continue, in which damage is detected.
 
 The file is what ``torch.save`` writes, a zip archive, with the SHA-256 of all that stands before it as the
 archive's comment. It holds tensors and plain values only and is read with ``weights_only=True``.

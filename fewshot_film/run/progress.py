@@ -23,7 +23,7 @@ def is_quiet() -> bool:
 
 
 def hides_bars() -> bool:
-    """Whether progress bars are left out: after ``--quiet``, and where nobody looks at a terminal."""
+    """Whether progress bars are left out: after ``--quiet``, and where stderr is no terminal."""
     return is_quiet() or not sys.stderr.isatty()
 
 
