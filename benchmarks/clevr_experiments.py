@@ -429,7 +429,7 @@ class CurvesConfig:
     """Whose curves to keep."""
 
     run: Path = Path("runs/clevr/small")
-    """Folder of a finished ``clevr-film train`` with ``seeing``."""
+    """Folder of a finished ``clevr-film train`` with ``trunk_pretraining``."""
     out: Path = Path("benchmarks/results/clevr_small_training.json")
     """Result file."""
 
@@ -437,7 +437,7 @@ class CurvesConfig:
 def curves(config: CurvesConfig) -> None:
     """Keep settings, times and curves of both parts of a training."""
     settings = yaml.safe_load((config.run / "config.yaml").read_text(encoding="utf-8"))
-    parts = {"seeing": config.run / "seeing", "answering": config.run}
+    parts = {"trunk_pretraining": config.run / "trunk_pretraining", "answering": config.run}
     results = {name: _part(folder) for name, folder in parts.items()}
     write_result(config.out, config=settings, seed=settings["loop"]["seed"], results=results)
     for name, part in results.items():

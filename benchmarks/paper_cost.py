@@ -109,7 +109,7 @@ def rows(config: CostConfig, runtime: Runtime) -> Iterator[Row]:
     for name, file in (("FiLM on CLEVR, pixels", "film-pixels"), ("FiLM on CLEVR, features", "film-features")):
         training: ClevrTrainConfig = parse("cost", ClevrTrainConfig, [f"--config={CONFIGS / file}.yaml"])
         reasoner = FiLMReasoner(training.model).to(runtime.device).train()
-        questions = to_device(_questions(config.seed, reasoner, training.data.pictures), runtime.device)
+        questions = to_device(_questions(config.seed, reasoner, training.data.images), runtime.device)
         step = partial(_answer, runtime, reasoner, questions)
         yield Row(name, "question", 80 * 699_989, len(questions.picture), step)
 

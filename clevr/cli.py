@@ -129,8 +129,8 @@ COMMANDS = (
             "clevr-film ask picture.png",
         ),
         check="clevr.inputs:check_model",
-        positionals=("picture", "question"),
-        inputs=("picture",),
+        positionals=("image", "question"),
+        inputs=("image",),
         outputs=("out",),
     ),
     Command(
@@ -153,7 +153,7 @@ COMMANDS = (
         help="Write an HTML report about a run: curves, accuracy by type, confusion matrix, answers, effect of FiLM.",
         examples=(
             "clevr-film report runs/clevr/small",
-            "clevr-film report runs/clevr/small --evaluation val.json --pictures pictures --out small.html",
+            "clevr-film report runs/clevr/small --evaluation val.json --figures figures --out small.html",
         ),
         positionals=("run",),
         inputs=(
@@ -162,7 +162,7 @@ COMMANDS = (
         ),
         outputs=(
             "out",
-            "pictures",
+            "figures",
         ),
     ),
     Command(

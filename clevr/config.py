@@ -156,7 +156,7 @@ class ClevrDataConfig(Settings, group="data"):
     curriculum: Annotated[int, at_least(0, "a number of batches, or 0 for none")] = 0
     """Number of batches over which the nine groups of question families are added, from zero relations to three; 0: all
     from the start."""
-    pictures: Annotated[int, at_least(1)] = 16
+    images: Annotated[int, at_least(1)] = 16
     """Images per batch."""
     questions: Annotated[int, at_least(1)] = 10
     """Questions per image in a batch, sampled anew in every epoch if an image has more."""
@@ -183,12 +183,12 @@ class AugmentationConfig(Settings, group="augmentation"):
 
 
 @dataclass(frozen=True)
-class SeeingConfig(Settings, group="seeing"):
+class TrunkPretrainingConfig(Settings, group="trunk_pretraining"):
     """Pre-training of the trunk on scenes."""
 
-    pictures: Annotated[int, at_least(1)] = 32
+    images: Annotated[int, at_least(1)] = 32
     """Images per batch."""
-    mirror: bool = True
+    flip: bool = True
     """Flip half of the images horizontally."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     """The training loop."""
@@ -206,10 +206,10 @@ class TrainConfig(Settings):
     """The network."""
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     """Random augmentation of the images."""
-    seeing: SeeingConfig | None = None
-    """First pre-train the trunk on scene files, to predict the positions of objects, in OUT/seeing. It is then frozen
-    and its features are computed once per image, so that training on questions costs a fraction. ``augmentation``
-    applies to this part."""
+    trunk_pretraining: TrunkPretrainingConfig | None = None
+    """First pre-train the trunk on scene files, to predict the positions of objects, in OUT/trunk_pretraining. It is
+    then frozen and its features are computed once per image, so that training on questions costs a fraction.
+    ``augmentation`` applies to this part."""
     scene_weight: Annotated[float, at_least(0)] = 0.0
     """Weight of a loss by which the trunk learns to predict the positions of objects from the scene files; 0: none."""
     trace_weight: Annotated[float, at_least(0)] = 0.0

@@ -148,7 +148,7 @@ COMMANDS = (
         help="Write an HTML report about a run: curves, accuracies, confusion matrix, an episode, effect of FiLM.",
         examples=(
             "fewshot-film report runs/omniglot/train",
-            "fewshot-film report runs/omniglot/train --root omniglot.zip --pictures pictures --out omniglot.html",
+            "fewshot-film report runs/omniglot/train --root omniglot.zip --figures figures --out omniglot.html",
         ),
         positionals=("run",),
         inputs=(
@@ -158,7 +158,7 @@ COMMANDS = (
         ),
         outputs=(
             "out",
-            "pictures",
+            "figures",
         ),
     ),
 )

@@ -44,7 +44,7 @@ JOBS: dict[tuple[str, str], str] = {
     ("clevr-film", "train"): (
         "--out reasoning --data.root world --data.train_split val --model.width=32 --model.height=24 "
         "--model.trunk_maps=[6] --model.maps=8 --model.word_dim=6 --model.hidden_dim=16 --model.classifier_maps=12 "
-        "--model.classifier_dim=10 --model.blocks=2 --data.pictures=2 --data.questions=2 --loop.steps=2 "
+        "--model.classifier_dim=10 --model.blocks=2 --data.images=2 --data.questions=2 --loop.steps=2 "
         "--loop.validate_every=2 --loop.log_every=1"
     ),
     ("clevr-film", "export"): "reasoning --out exported",

@@ -46,11 +46,11 @@ _FEW = "--ways [2,3] --shots [1] --query 2 --episodes 2 --processes 1"
 _BACKBONE = ("width 4", "image_size 28", "stem_kernel 3", "stem_stride 2", "channels 3")
 _REASONER = (
     "--model.word_dim 6 --model.hidden_dim 16 --model.classifier_maps 12 --model.classifier_dim 10 --model.blocks 2 "
-    "--data.pictures 2 --data.questions 2 --validation_questions 4 "
+    "--data.images 2 --data.questions 2 --validation_questions 4 "
     "--loop.steps 2 --loop.warmup_steps 0 --loop.cooldown_steps 0 --loop.validate_every 2"
 )
-_SEEING = "'{pictures: 2, loop: {steps: 2, warmup_steps: 0, cooldown_steps: 0, validate_every: 2}}'"
-_PIXELS = f"{_REASONER} --model.width 64 --model.height 48 --seeing {_SEEING}"
+_TRUNK = "'{images: 2, loop: {steps: 2, warmup_steps: 0, cooldown_steps: 0, validate_every: 2}}'"
+_PIXELS = f"{_REASONER} --model.width 64 --model.height 48 --trunk_pretraining {_TRUNK}"
 
 
 def _backbone(prefix: str = "") -> str:

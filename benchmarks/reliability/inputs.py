@@ -66,7 +66,7 @@ EPISODES = "--validation.way=2 --validation.query=4 --validation.episodes=4"
 LOOP = "--loop.log_every=5 --loop.validate_every=10 --loop.checkpoint_seconds=0"
 REASONER = (
     "--model.width=32 --model.height=24 --model.trunk_maps=[6] --model.maps=8 --model.word_dim=6 --model.hidden_dim=16 "
-    "--model.classifier_maps=12 --model.classifier_dim=10 --model.blocks=2 --data.pictures=2 --data.questions=2 "
+    "--model.classifier_maps=12 --model.classifier_dim=10 --model.blocks=2 --data.images=2 --data.questions=2 "
     "--scene_weight=0.5 --trace_weight=1 --augmentation.noise=2 --unknown_words=0.1 --loop.patience=null"
 )
 EXTRACTOR = "--extractor.backbone=resnet18 --extractor.weights=random --extractor.size=64"
@@ -105,7 +105,7 @@ CASES = (
         "fewshot-film",
         "compare --data {pictures} --models [{few_model}] --learners [pixels,lda] --splits 4 --out {out}",
     ),
-    Case("fewshot-film", "report {few_run} --episodes 2 --out {out}/report.html --pictures {out}/pictures"),
+    Case("fewshot-film", "report {few_run} --episodes 2 --out {out}/report.html --figures {out}/figures"),
     Case("clevr-film", f"generate --out={{out}} --split=val --scenes={{scenes}} --workers=1 {WORLD}"),
     Case(
         "clevr-film",
@@ -130,7 +130,7 @@ CASES = (
         "clevr-film",
         "analyse {clevr_model} {world} --out={out} --cache={out}/cache --analyses=[histograms] --questions=100",
     ),
-    Case("clevr-film", "report {clevr_run} --out={out}/report.html --pictures={out}/pictures --questions=8"),
+    Case("clevr-film", "report {clevr_run} --out={out}/report.html --figures={out}/figures --questions=8"),
     Case("clevr-film", "import {published} --out={out}"),
 )
 """Every command of both programs but the apps, which serve until they are stopped."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class AskConfig(OnDevice):
     """Ask a model about an image."""
 
-    picture: Path
+    image: Path
     """Path of the image."""
     question: str | None = None
     """A question in CLEVR's English; null: read questions from standard input, one per line, until an empty line."""
@@ -51,7 +51,7 @@ def run(config: AskConfig) -> None:
     """
     from clevr.answers.predict import open_picture
 
-    answerer = _answerer(config, open_picture(config.picture))
+    answerer = _answerer(config, open_picture(config.image))
     if config.question is not None:
         answer = answerer.ask(config.question)
         _draw(answerer, answer, config)

@@ -48,7 +48,7 @@ def run(config: ExportConfig) -> None:
         settings.scene_weight,
         settings.trace_weight,
         settings.program_weight,
-        precomputed=settings.seeing is not None,
+        precomputed=settings.trunk_pretraining is not None,
     )
     put_weights(module, checkpoint.module, path)
     progress = checkpoint.progress

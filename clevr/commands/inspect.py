@@ -41,7 +41,7 @@ class InspectConfig(Settings):
     """JSON file for all counts and problems."""
     sheet: Path | None = None
     """PNG file for a contact sheet; with several splits, the name of the split is appended."""
-    pictures: Annotated[int, at_least(1)] = 12
+    images: Annotated[int, at_least(1)] = 12
     """Number of images on a contact sheet, spread evenly over the split."""
     questions: Annotated[int, at_least(0)] = 5
     """Questions shown below each image."""
@@ -161,8 +161,8 @@ def _write_sheet(split: ClevrSplit, path: Path, config: InspectConfig) -> None:
     names = sorted(split.pictures)
     if not names:
         raise DataNotFoundError(f"the split {split.files.split!r} has no pictures for a contact sheet")
-    step = max(1, len(names) // config.pictures)
-    entries = {name: SheetEntry(name, split.load_picture(name)) for name in names[::step][: config.pictures]}
+    step = max(1, len(names) // config.images)
+    entries = {name: SheetEntry(name, split.load_picture(name)) for name in names[::step][: config.images]}
     for question in split.questions() if split.files.questions else ():
         entry = entries.get(question.image_filename)
         if entry and len(entry.questions) < config.questions:

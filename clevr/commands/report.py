@@ -42,7 +42,7 @@ class ReportConfig(OnDevice):
     """JSON file written by ``clevr-film evaluate --out``; null: evaluate now on the questions below."""
     questions: Annotated[int, at_least(1)] = 2000
     """Number of questions to answer, from the start of the split."""
-    pictures: Path | None = None
+    figures: Path | None = None
     """Folder in which every figure is also saved as a PNG file; null: none."""
     out: Path | None = None
     """Path of the HTML file; null: RUN/report.html."""
@@ -59,7 +59,7 @@ def run(config: ReportConfig) -> None:
     from clevr.data.errors import DataNotFoundError
     from fewshot_film.run.report import Report, add_run
 
-    report = Report(f"Run {config.run}", config.pictures)
+    report = Report(f"Run {config.run}", config.figures)
     add_run(report, config.run)
     if config.evaluation is not None:
         add_accuracy(report, _read_evaluation(config.evaluation), str(config.evaluation))

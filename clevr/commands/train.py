@@ -51,7 +51,7 @@ def run(config: TrainConfig) -> None:
         torch.manual_seed(derived_seed(config.loop.seed, "weights"))
         reasoner = _reasoner(config)
         data = _read(config, reasoner)
-        precomputed = config.seeing is not None
+        precomputed = config.trunk_pretraining is not None
         if precomputed:
             data = _precompute(config, reasoner, data)
         module = ReasonerTraining(
@@ -106,7 +106,7 @@ def _save(config: TrainConfig, reasoner: FiLMReasoner, data: ReasoningData, resu
 def _read(config: TrainConfig, reasoner: FiLMReasoner) -> dict[str, ReasoningData]:
     data = {
         "train": _data(config.data, config.data.train_split, reasoner, with_scenes=_reads_scenes(config)),
-        "val": _data(config.data, config.data.val_split, reasoner, with_scenes=config.seeing is not None),
+        "val": _data(config.data, config.data.val_split, reasoner, with_scenes=config.trunk_pretraining is not None),
     }
     for split, part in data.items():
         log.info("%s: %d questions about %d pictures", split, len(part), len(part.table.images))
@@ -119,12 +119,12 @@ def _reasoner(config: TrainConfig) -> FiLMReasoner:
 
 def _reads_scenes(config: TrainConfig) -> bool:
     weights = (config.scene_weight, config.trace_weight, config.program_weight)
-    return config.data.fresh or config.seeing is not None or any(weights)
+    return config.data.fresh or config.trunk_pretraining is not None or any(weights)
 
 
 def _batches(config: TrainConfig, data: ReasoningData, reasoner: FiLMReasoner) -> TrainingBatches:
     changes = Changes(
-        config.augmentation if config.seeing is None else AugmentationConfig(),
+        config.augmentation if config.trunk_pretraining is None else AugmentationConfig(),
         config.unknown_words,
         unknown_token(reasoner.vocabulary),
     )
@@ -184,12 +184,12 @@ def _of_data(config: TrainConfig) -> Iterator[tuple[str, str]]:
 
 
 def _of_losses(config: TrainConfig) -> Iterator[tuple[str, str]]:
-    if config.scene_weight and config.seeing is not None:
-        yield "scene_weight", "with seeing, the trunk is pre-trained on scenes and then frozen"
+    if config.scene_weight and config.trunk_pretraining is not None:
+        yield "scene_weight", "with trunk_pretraining, the trunk is pre-trained on scenes and then frozen"
     if config.scene_weight and "trunk" in config.frozen:
         yield "scene_weight", "it teaches the trunk, which is frozen"
-    if config.seeing is not None and "trunk" in config.frozen:
-        yield "frozen: [trunk]", "seeing trains the trunk"
+    if config.trunk_pretraining is not None and "trunk" in config.frozen:
+        yield "frozen: [trunk]", "trunk_pretraining trains the trunk"
     if config.trace_weight and config.data.humans:
         yield "trace_weight", "questions of CLEVR-Humans have no programs"
     if config.program_weight and config.data.humans:

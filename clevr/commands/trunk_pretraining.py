@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from clevr.config import AugmentationConfig, SeeingConfig, TrainConfig
+from clevr.config import AugmentationConfig, TrainConfig, TrunkPretrainingConfig
 from clevr.data.batches import ReasoningData
 from clevr.data.supervision import COLUMN, RIGHT
 from clevr.data.table import load_arrays, save_arrays
@@ -43,10 +43,10 @@ class SceneBatches:
         augmentation: random changes of the pictures.
     """
 
-    def __init__(self, data: ReasoningData, config: SeeingConfig, augmentation: AugmentationConfig) -> None:
-        self.data, self.seed, self.mirror = data, config.loop.seed, config.mirror
+    def __init__(self, data: ReasoningData, config: TrunkPretrainingConfig, augmentation: AugmentationConfig) -> None:
+        self.data, self.seed, self.flip = data, config.loop.seed, config.flip
         self.augmentation = augmentation
-        self.pictures = min(config.pictures, len(data.pictures))
+        self.pictures = min(config.images, len(data.pictures))
         self.per_epoch = len(data.pictures) // self.pictures
         self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
 
@@ -58,7 +58,7 @@ class SceneBatches:
             self._order = (epoch, order.astype(np.int64))
         numbers = self._order[1][place * self.pictures : (place + 1) * self.pictures]
         pictures, scenes = take(self.data, numbers)
-        if self.mirror:
+        if self.flip:
             chosen = torch.rand(len(pictures), generator=generator(self.seed, "seeing mirrored", index)) < 0.5
             pictures, scenes = mirrored(pictures, scenes, chosen)
         if self.augmentation.changes_images:
@@ -83,28 +83,34 @@ def mirrored(pictures: Tensor, scenes: Tensor, chosen: Tensor) -> tuple[Tensor, 
 
 
 def pretrain_trunk(config: TrainConfig, reasoner: FiLMReasoner, data: Mapping[str, ReasoningData]) -> None:
-    """Train the trunk on scenes, in the folder ``seeing`` of the run; it keeps the best weights.
+    """Train the trunk on scenes, in a folder of its own in that of the run; it keeps the best weights.
 
     Args:
-        config: with ``seeing``.
+        config: with ``trunk_pretraining``.
         reasoner: changed in place.
         data: ``train`` and ``val``, both with scenes.
     """
-    seeing = config.seeing
-    if seeing is None:
+    settings = config.trunk_pretraining
+    if settings is None:
         return
     module = TrunkPretraining(reasoner)
     result = train(
         module,
-        SceneBatches(data["train"], seeing, config.augmentation),
-        seeing.loop,
-        run_dir=config.out / "seeing",
+        SceneBatches(data["train"], settings, config.augmentation),
+        settings.loop,
+        run_dir=_folder(config.out),
         validate=lambda trained: _validate(cast(TrunkPretraining, trained), data["val"]),
-        config=seeing,
+        config=settings,
         resume=config.resume,
     )
     if result.best_checkpoint is not None:
         load_weights(module, result.best_checkpoint)
+
+
+def _folder(run: Path) -> Path:
+    """Where the trunk's own training is; runs that version 0.1 began have it in ``seeing``."""
+    old = run / "seeing"
+    return old if old.is_dir() else run / "trunk_pretraining"
 
 
 def cache_trunk_features(reasoner: FiLMReasoner, data: ReasoningData, path: Path) -> ReasoningData:

@@ -219,7 +219,7 @@ class TrainingBatches(ABC):
 
     def __init__(self, images: NDArray[np.int64], config: ClevrDataConfig, seed: int, changes: Changes) -> None:
         self.images, self.config, self.seed, self.changes = images, config, seed, changes
-        self.pictures = min(config.pictures, len(images))
+        self.pictures = min(config.images, len(images))
         self.per_epoch = len(images) // self.pictures
 
     def __getitem__(self, index: int) -> QuestionBatch:

@@ -120,14 +120,14 @@ def _config(saved: SavedModel) -> ReasonerConfig:
 
 def _card(reasoner: FiLMReasoner, training: Mapping[str, Any], settings: TrainConfig) -> str:
     config, data = reasoner.config, settings.data
-    asked = data.pictures * data.questions * settings.loop.accumulate
+    asked = data.images * data.questions * settings.loop.accumulate
     kind = "new questions in every epoch" if data.fresh else "questions from files"
     minutes = f", {training['seconds'] / 60:.0f} minutes" if "seconds" in training else ""
     accuracy = training.get("validation_accuracy")
-    seeing = settings.seeing
+    pretraining = settings.trunk_pretraining
     before = ""
-    if seeing is not None:
-        before = f"\n- Trunk pre-training: {seeing.loop.steps:,} steps of {seeing.pictures} images."
+    if pretraining is not None:
+        before = f"\n- Trunk pre-training: {pretraining.loop.steps:,} steps of {pretraining.images} images."
     reached = "" if accuracy is None else f"; validation accuracy {100 * accuracy:.1f} %"
     warned = "" if reasoner.familiarity is None else ", and it warns about most of them"
     return f"""# FiLM reasoning model for CLEVR

@@ -49,7 +49,7 @@ def run(config: ReportConfig) -> None:
         SavedModelError: its model is damaged.
     """
     folder = Path(config.run)
-    report = Report(f"Run {folder}", Path(config.pictures) if config.pictures else None)
+    report = Report(f"Run {folder}", Path(config.figures) if config.figures else None)
     add_run(report, folder)
     add_results(report, [Path(path) for path in config.results] or sorted(folder.glob("*.json")))
     if (folder / "model").is_dir():

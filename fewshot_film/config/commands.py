@@ -219,7 +219,7 @@ class ReportConfig(OnDevice):
     """Split from which episodes are sampled, with the way and shot of the run's validation."""
     episodes: Annotated[int, at_least(1)] = 100
     """Number of episodes for the confusion matrix, gamma and beta."""
-    pictures: str = ""
+    figures: str = ""
     """Folder in which every figure is also saved as a PNG file; empty: none."""
     out: str = ""
     """Path of the HTML file; empty: RUN/report.html."""

@@ -48,12 +48,20 @@ OLD_KEYS: tuple[OldKey, ...] = (
     OldKey("fewshot_film.GradientConfig", "inner_rate", "inner_lr", "0.2"),
     OldKey("fewshot_film.PretrainConfig", "quarter_turns", "rotation_ssl", "0.2"),
     OldKey("fewshot_film.TransductiveCNAPSConfig", "min_refinements", "", "0.2", only=2),
+    OldKey("fewshot_film.ReportConfig", "pictures", "figures", "0.2"),
+    OldKey("clevr.AskConfig", "picture", "image", "0.2"),
     OldKey("clevr.AugmentationConfig", "gamma", "brightness", "0.2"),
+    OldKey("clevr.ClevrDataConfig", "pictures", "images", "0.2"),
     OldKey("clevr.EvaluateConfig", "common_data", "", "0.2", only=None),
+    OldKey("clevr.InspectConfig", "pictures", "images", "0.2"),
     OldKey("clevr.ReasonerConfig", "dilations", "", "0.2", only=()),
+    OldKey("clevr.ReportConfig", "pictures", "figures", "0.2"),
     OldKey("clevr.TrainConfig", "effects", "augmentation", "0.2"),
     OldKey("clevr.TrainConfig", "outline_weight", "program_weight", "0.2"),
     OldKey("clevr.TrainConfig", "referent_weight", "trace_weight", "0.2"),
+    OldKey("clevr.TrainConfig", "seeing", "trunk_pretraining", "0.2"),
+    OldKey("clevr.TrunkPretrainingConfig", "mirror", "flip", "0.2"),
+    OldKey("clevr.TrunkPretrainingConfig", "pictures", "images", "0.2"),
 )
 """Every key that was renamed or dropped. An entry is never removed: saved models keep their keys for good."""
 
@@ -83,18 +91,18 @@ def current_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> dict[st
     return found
 
 
-def current(config_class: type, values: Mapping[str, Any], say: Callable[[str], None] | None = None) -> dict[str, Any]:
+def current(kind: Any, values: Mapping[str, Any], say: Callable[[str], None] | None = None) -> dict[str, Any]:
     """Plain settings under their present names, nested ones too.
 
     Args:
-        config_class: the dataclass that they are of.
+        kind: the dataclass that they are of, or a union of such.
         values: settings as a file, a saved model or a checkpoint holds them.
         say: gets one line for each old key; default: nothing is said.
 
     Raises:
         ConfigError: a setting is given under both of its names, or one that is gone has another value than is used now.
     """
-    return _current([config_class], values, say or (lambda line: None), "")
+    return _current(dataclasses_in(kind), values, say or (lambda line: None), "")
 
 
 def current_key(config_class: type, key: str, say: Callable[[str], None]) -> str:
@@ -155,13 +163,14 @@ def _title(kind: type) -> str:
 
 def _groups(owners: Sequence[type], name: str) -> list[type]:
     """The dataclasses that a field can hold: one, or several where it is a union of them."""
-    found: list[type] = []
-    for owner in owners:
-        hint = typing.get_type_hints(owner).get(name)
-        found += [
-            each for each in (hint, *typing.get_args(hint)) if isinstance(each, type) and dataclasses.is_dataclass(each)
-        ]
-    return found
+    return [each for owner in owners for each in dataclasses_in(typing.get_type_hints(owner).get(name))]
+
+
+def dataclasses_in(kind: Any) -> list[type]:
+    """The dataclasses that a value of a type can be an instance of."""
+    return [
+        each for each in (kind, *typing.get_args(kind)) if isinstance(each, type) and dataclasses.is_dataclass(each)
+    ]
 
 
 def _renamed(old: OldKey, prefix: str) -> str:

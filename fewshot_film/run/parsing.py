@@ -27,7 +27,7 @@ import yaml
 from fewshot_film.errors import suggestion
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.help import narrow_help, state_ranges, take_topic
-from fewshot_film.run.old_keys import current, current_key
+from fewshot_film.run.old_keys import current, current_key, dataclasses_in
 
 logger = logging.getLogger(__name__)
 
@@ -220,8 +220,18 @@ def _tidy(
         if key == "config":
             files.append(value)
         else:
-            flags.append(f"--{key}={value}")
+            flags.append(f"--{key}={_present_group(kind, value)}")
     return files, flags
+
+
+def _present_group(kind: Any, value: str) -> str:
+    """The value of a flag; where it is a whole group of settings, ``{key: value}``, under their present names."""
+    try:
+        given = yaml.safe_load(value) if value.startswith("{") and dataclasses_in(kind) else None
+    except yaml.YAMLError:  # the parser says what is wrong with it
+        return value
+    present = current(kind, given, _warn("the command line")) if isinstance(given, dict) else given
+    return value if present == given else yaml.safe_dump(present, default_flow_style=True).strip()
 
 
 def _split(word: str) -> tuple[str, str, str]:

@@ -172,7 +172,7 @@ def test_the_paper_s_size_needs_the_paper_s_data(tmp_path: Path) -> None:
 
 
 def test_both_parts_of_a_training_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for folder, best in ((tmp_path / "run", 0.5), (tmp_path / "run/seeing", 0.9)):
+    for folder, best in ((tmp_path / "run", 0.5), (tmp_path / "run/trunk_pretraining", 0.9)):
         folder.mkdir()
         lines = [
             {"step": 1, "split": "train", "loss": 2.0, "seconds": 30.0},
@@ -186,7 +186,7 @@ def test_both_parts_of_a_training_are_kept(tmp_path: Path, capsys: pytest.Captur
     clevr_experiments.curves(clevr_experiments.CurvesConfig(run=tmp_path / "run", out=tmp_path / "kept.json"))
     content = json.loads((tmp_path / "kept.json").read_text())
     assert content["seed"] == 3
-    seeing, answering = content["results"]["seeing"], content["results"]["answering"]
+    seeing, answering = content["results"]["trunk_pretraining"], content["results"]["answering"]
     assert (seeing["best"], answering["best"]) == (0.9, 0.5)
     assert [len(seeing["train"]), len(seeing["validation"])] == [2, 2]
-    assert "seeing: 2 steps, 2 minutes, best 0.9" in capsys.readouterr().out
+    assert "trunk_pretraining: 2 steps, 2 minutes, best 0.9" in capsys.readouterr().out

@@ -20,7 +20,7 @@ def test_frozen_parts_keep_weights_and_statistics(tmp_path: Path) -> None:
     run(
         TrainConfig(
             out=tmp_path / "run",
-            data=ClevrDataConfig(root=world, pictures=2, questions=3),
+            data=ClevrDataConfig(root=world, images=2, questions=3),
             model=before.config,
             weights=str(start),
             frozen=("trunk", "blocks", "classifier"),

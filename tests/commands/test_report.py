@@ -51,7 +51,7 @@ def headings(page: Path) -> list[str]:
 
 def test_the_page_shows_everything_that_the_learner_can_show(run: Path, tmp_path: Path):
     page = tmp_path / "page.html"
-    assert fewshot_film("report", run, "--episodes", 3, "--out", page, "--pictures", tmp_path / "png") == 0
+    assert fewshot_film("report", run, "--episodes", 3, "--out", page, "--figures", tmp_path / "png") == 0
     assert headings(page) == [
         "Course",
         "Environment",

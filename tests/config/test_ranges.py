@@ -230,7 +230,7 @@ REFUSED = {
         ("fraction", 0.0, "data.fraction is 0.0; expected a number above 0, at most 1"),
         ("fraction", 1.5, "data.fraction is 1.5; expected a number above 0, at most 1"),
         ("curriculum", -1, "data.curriculum is -1; expected a number of batches, or 0 for none"),
-        ("pictures", 0, "data.pictures is 0; expected at least 1"),
+        ("images", 0, "data.images is 0; expected at least 1"),
         ("questions", 0, "data.questions is 0; expected at least 1"),
     ],
     "clevr.config:AugmentationConfig": [
@@ -239,8 +239,8 @@ REFUSED = {
         ("blur", 1.5, "augmentation.blur is 1.5; expected a number from 0 to 1"),
         ("noise", -0.5, "augmentation.noise is -0.5; expected at least 0"),
     ],
-    "clevr.config:SeeingConfig": [
-        ("pictures", 0, "seeing.pictures is 0; expected at least 1"),
+    "clevr.config:TrunkPretrainingConfig": [
+        ("images", 0, "trunk_pretraining.images is 0; expected at least 1"),
     ],
     "clevr.config:TrainConfig": [
         ("scene_weight", -0.5, "scene_weight is -0.5; expected at least 0"),
@@ -260,7 +260,7 @@ REFUSED = {
         ("seed", -1, "seed is -1; expected at least 0"),
     ],
     "clevr.commands.inspect:InspectConfig": [
-        ("pictures", 0, "pictures is 0; expected at least 1"),
+        ("images", 0, "images is 0; expected at least 1"),
         ("questions", -1, "questions is -1; expected at least 0"),
     ],
     "clevr.commands.generate:GenerateConfig": [

@@ -135,6 +135,10 @@ def test_flags(caplog: pytest.LogCaptureFixture) -> None:
         "the command line: brush.width is called brush.breadth",
         "the command line: pace is called rate",
     ]
+    assert read("--finish", "{layers: 3}") == Painting(varnish=Varnish(3))
+    assert read("--varnish={coats: 3}") == Painting(varnish=Varnish(3))
+    with pytest.raises(ConfigError, match=r"varnish.*Given value: \{coats"):
+        read("--varnish={coats")
     with pytest.raises(ConfigError, match="hands is always"):
         read("--hands=[1,2]")
     with pytest.raises(ConfigError, match=r"no setting --brush.tones"):

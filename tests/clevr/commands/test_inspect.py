@@ -74,7 +74,7 @@ def test_sheet_shows_the_wanted_number_of_pictures(tmp_path: Path) -> None:
     root = write_clevr(tmp_path / "set", num_scenes=5)
     widths = []
     for number in (1, 3):
-        inspect(root, "--split", "val", "--sheet", tmp_path / "a.png", "--pictures", number)
+        inspect(root, "--split", "val", "--sheet", tmp_path / "a.png", "--images", number)
         with Image.open(tmp_path / "a.png") as sheet:
             widths.append(sheet.height)
             assert sheet.width == 4 * (320 + 12) + 12

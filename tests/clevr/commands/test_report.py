@@ -45,7 +45,7 @@ def headings(page: Path) -> list[str]:
 
 def test_the_page_shows_everything_that_the_model_can_show(run: Path, tmp_path: Path):
     page = tmp_path / "page.html"
-    assert clevr_film("report", run, "--questions", 30, "--out", page, "--pictures", tmp_path / "png") == 0
+    assert clevr_film("report", run, "--questions", 30, "--out", page, "--figures", tmp_path / "png") == 0
     assert headings(page) == [
         "Course",
         "Environment",

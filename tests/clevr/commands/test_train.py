@@ -30,7 +30,7 @@ LOOP = LoopConfig(steps=6, learning_rate=3e-3, validate_every=3, log_every=2)
 FLAGS = [
     "--model.width=32", "--model.height=24", "--model.trunk_maps=[6]", "--model.maps=8", "--model.word_dim=6",
     "--model.hidden_dim=16", "--model.classifier_maps=12", "--model.classifier_dim=10", "--model.blocks=2",
-    "--data.pictures=2", "--data.questions=2", "--scene_weight=0.5", "--trace_weight=1", "--augmentation.noise=2",
+    "--data.images=2", "--data.questions=2", "--scene_weight=0.5", "--trace_weight=1", "--augmentation.noise=2",
     "--unknown_words=0.1", "--loop.learning_rate=3e-3", "--loop.log_every=5", "--loop.checkpoint_seconds=0",
     "--loop.validate_every=25", "--loop.steps=60", "--loop.patience=null",
 ]  # fmt: skip
@@ -43,7 +43,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def config(world: Path, tmp_path: Path) -> TrainConfig:
-    data = ClevrDataConfig(root=world, pictures=3, questions=4)
+    data = ClevrDataConfig(root=world, images=3, questions=4)
     return TrainConfig(out=tmp_path / "run", data=data, model=SMALL, loop=LOOP)
 
 

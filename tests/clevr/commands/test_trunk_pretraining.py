@@ -13,7 +13,7 @@ import torch
 
 from clevr.commands.train import run
 from clevr.commands.trunk_pretraining import SceneBatches, cache_trunk_features, mirrored
-from clevr.config import AugmentationConfig, ClevrDataConfig, SeeingConfig, TrainConfig
+from clevr.config import AugmentationConfig, ClevrDataConfig, TrainConfig, TrunkPretrainingConfig
 from clevr.data.batches import ReasoningData, load_reasoning_data
 from clevr.questions.tokens import CLEVR_VOCABULARY
 from clevr.reasoning import load
@@ -42,9 +42,11 @@ def data(world: Path) -> ReasoningData:
 def config(world: Path, tmp_path: Path) -> TrainConfig:
     return TrainConfig(
         out=tmp_path / "run",
-        data=ClevrDataConfig(root=world, pictures=3, questions=4),
+        data=ClevrDataConfig(root=world, images=3, questions=4),
         model=SPARSE,
-        seeing=SeeingConfig(pictures=3, loop=LoopConfig(steps=6, learning_rate=3e-3, validate_every=3, log_every=2)),
+        trunk_pretraining=TrunkPretrainingConfig(
+            images=3, loop=LoopConfig(steps=6, learning_rate=3e-3, validate_every=3, log_every=2)
+        ),
         trace_weight=1.0,
         program_weight=1.0,
         loop=LoopConfig(steps=6, learning_rate=3e-3, validate_every=3, log_every=2),
@@ -56,16 +58,16 @@ def lines(path: Path) -> list[dict[str, float]]:
 
 
 def test_first_it_learns_to_see_then_to_answer(config: TrainConfig) -> None:
-    assert config.seeing is not None
-    loop = dataclasses.replace(config.seeing.loop, steps=150, validate_every=150, log_every=10)
-    longer = dataclasses.replace(config, seeing=dataclasses.replace(config.seeing, loop=loop))
+    assert config.trunk_pretraining is not None
+    loop = dataclasses.replace(config.trunk_pretraining.loop, steps=150, validate_every=150, log_every=10)
+    longer = dataclasses.replace(config, trunk_pretraining=dataclasses.replace(config.trunk_pretraining, loop=loop))
     run(longer)
-    seen = [line for line in lines(config.out / "seeing/metrics.jsonl") if line["split"] == "train"]
+    seen = [line for line in lines(config.out / "trunk_pretraining/metrics.jsonl") if line["split"] == "train"]
     assert seen[-1]["loss"] < seen[0]["loss"] / 2
     answered = lines(config.out / "metrics.jsonl")
     assert {"answer_loss", "referent_loss", "outline_loss"} <= set(answered[0])
     assert "scene_loss" not in answered[0]
-    trunk = load_checkpoint(config.out / "seeing/best.ckpt").module
+    trunk = load_checkpoint(config.out / "trunk_pretraining/best.ckpt").module
     saved = load(config.out / "model").state_dict()
     kept = [name for name in saved if name.startswith(("trunk", "objects"))]
     assert kept
@@ -89,7 +91,7 @@ def test_a_run_goes_on_from_either_part(config: TrainConfig) -> None:
 
 def test_batches_are_functions_of_their_number(data: ReasoningData) -> None:
     def batches() -> SceneBatches:
-        return SceneBatches(data, SeeingConfig(pictures=2), AugmentationConfig(0.1, 0.5, 2.0))
+        return SceneBatches(data, TrunkPretrainingConfig(images=2), AugmentationConfig(0.1, 0.5, 2.0))
 
     forwards = [batches()[number] for number in range(9)]
     again = batches()
@@ -132,5 +134,5 @@ def test_augmentation_needs_images(config: TrainConfig) -> None:
 
 
 def test_a_batch_of_no_pictures() -> None:
-    with pytest.raises(ConfigError, match=r"seeing.pictures is 0; expected at least 1"):
-        SeeingConfig(pictures=0)
+    with pytest.raises(ConfigError, match=r"trunk_pretraining.images is 0; expected at least 1"):
+        TrunkPretrainingConfig(images=0)

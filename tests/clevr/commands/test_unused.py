@@ -8,7 +8,7 @@ import pytest
 
 from clevr.commands.analyse import AnalyseConfig
 from clevr.commands.train import check_used, run
-from clevr.config import ClevrDataConfig, ReasonerConfig, SeeingConfig, TrainConfig
+from clevr.config import ClevrDataConfig, ReasonerConfig, TrainConfig, TrunkPretrainingConfig
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.parsing import parse
 from tests.conftest import CHECKOUT
@@ -25,9 +25,9 @@ OUT = Path("run")
         ({"data": ClevrDataConfig(curriculum=10, humans=True)}, "data.curriculum"),
         ({"data": ClevrDataConfig(humans=True), "trace_weight": 1.0}, "trace_weight"),
         ({"data": ClevrDataConfig(humans=True), "program_weight": 1.0}, "program_weight"),
-        ({"scene_weight": 0.5, "seeing": SeeingConfig()}, "scene_weight"),
+        ({"scene_weight": 0.5, "trunk_pretraining": TrunkPretrainingConfig()}, "scene_weight"),
         ({"scene_weight": 0.5, "frozen": ("trunk",)}, "scene_weight"),
-        ({"frozen": ("trunk",), "seeing": SeeingConfig()}, r"frozen: \[trunk\]"),
+        ({"frozen": ("trunk",), "trunk_pretraining": TrunkPretrainingConfig()}, r"frozen: \[trunk\]"),
         ({"model": ReasonerConfig(conditioning="none", film_blocks=2)}, "model.film_blocks"),
         ({"model": ReasonerConfig(conditioning="none", film_position="relu")}, "model.film_position"),
         ({"model": ReasonerConfig(conditioning="concatenation", gamma="tanh")}, "model.gamma"),

@@ -114,43 +114,43 @@ class TestData:
 
 class TestTrainingBatches:
     def test_a_pass_shows_every_picture_once(self, data: ReasoningData) -> None:
-        batches = StoredQuestionBatches(data, ClevrDataConfig(pictures=2, questions=3), seed=0)
+        batches = StoredQuestionBatches(data, ClevrDataConfig(images=2, questions=3), seed=0)
         for epoch in range(2):
             shown = torch.cat([batches[3 * epoch + place].pictures for place in range(3)])
             assert len({picture.numpy().tobytes() for picture in shown}) == 6
 
     def test_a_batch_is_a_function_of_its_number(self, data: ReasoningData) -> None:
         changes = Changes(AugmentationConfig(0.1, 0.5, 3.0), 0.2, 3)
-        first, second = (StoredQuestionBatches(data, ClevrDataConfig(pictures=2), 5, changes) for _ in range(2))
+        first, second = (StoredQuestionBatches(data, ClevrDataConfig(images=2), 5, changes) for _ in range(2))
         later = second[7]
         assert equal(first[4], second[4])
         assert equal(first[7], later)
         assert not equal(first[4], later)
 
     def test_no_more_questions_than_asked_for(self, data: ReasoningData) -> None:
-        batch = StoredQuestionBatches(data, ClevrDataConfig(pictures=3, questions=2), 0)[0]
+        batch = StoredQuestionBatches(data, ClevrDataConfig(images=3, questions=2), 0)[0]
         assert torch.bincount(batch.picture).tolist() == [2, 2, 2]
 
     def test_a_fraction_of_the_questions(self, data: ReasoningData) -> None:
-        batches = StoredQuestionBatches(data, ClevrDataConfig(pictures=6, fraction=0.5), 0)
+        batches = StoredQuestionBatches(data, ClevrDataConfig(images=6, fraction=0.5), 0)
         used = {text for index in range(6) for text in texts(batches[index])}
         assert len(used) <= len(data) // 2
 
     def test_hidden_words(self, data: ReasoningData) -> None:
         unknown = unknown_token(CLEVR_VOCABULARY)
-        plain = StoredQuestionBatches(data, ClevrDataConfig(pictures=6), 0)[0]
+        plain = StoredQuestionBatches(data, ClevrDataConfig(images=6), 0)[0]
         hidden = StoredQuestionBatches(
-            data, ClevrDataConfig(pictures=6), 0, Changes(unknown_words=0.999999, unknown=unknown)
+            data, ClevrDataConfig(images=6), 0, Changes(unknown_words=0.999999, unknown=unknown)
         )[0]
         assert unknown not in plain.tree.tokens
         assert hidden.tree.tokens.unique().tolist() == [unknown]
         assert len(hidden.tree.ends) == len(plain.tree.ends)
 
     def test_augmentation_changes_the_pictures_alone(self, data: ReasoningData) -> None:
-        plain = StoredQuestionBatches(data, ClevrDataConfig(pictures=6), 0)[0]
-        changed = StoredQuestionBatches(
-            data, ClevrDataConfig(pictures=6), 0, Changes(AugmentationConfig(0.1, 0.5, 2.0))
-        )[0]
+        plain = StoredQuestionBatches(data, ClevrDataConfig(images=6), 0)[0]
+        changed = StoredQuestionBatches(data, ClevrDataConfig(images=6), 0, Changes(AugmentationConfig(0.1, 0.5, 2.0)))[
+            0
+        ]
         assert texts(changed) == texts(plain)
         difference = (changed.pictures.int() - plain.pictures.int()).abs()
         assert 0 < difference.float().mean() < 15
@@ -176,7 +176,7 @@ def test_a_vocabulary_of_ones_own(tmp_path: Path) -> None:
 class TestFreshQuestions:
     def test_they_are_new_in_every_pass_and_right(self, data: ReasoningData) -> None:
         assert data.supervision is not None
-        config = ClevrDataConfig(pictures=6, questions=5)
+        config = ClevrDataConfig(images=6, questions=5)
         batches = FreshQuestionBatches(data, CLEVR_VOCABULARY, config, 0)
         first, second = batches[0], batches[1]
         assert torch.bincount(first.picture).tolist() == [5] * 6
@@ -189,7 +189,7 @@ class TestFreshQuestions:
             assert ANSWER_WORDS[answer] in answers
 
     def test_more_questions_than_a_scene_has_families(self, data: ReasoningData) -> None:
-        config = ClevrDataConfig(pictures=2, questions=9, curriculum=10)
+        config = ClevrDataConfig(images=2, questions=9, curriculum=10)
         batch = FreshQuestionBatches(data, CLEVR_VOCABULARY, config, 0)[0]
         assert torch.bincount(batch.picture).tolist() == [9, 9]
         assert batch.referents is not None
@@ -212,7 +212,7 @@ class TestCurriculum:
         assert sorted(CURRICULUM) == sorted(GROUPS)
 
     def test_questions_of_the_files(self, data: ReasoningData) -> None:
-        batches = StoredQuestionBatches(data, ClevrDataConfig(pictures=6, curriculum=100), 0)
+        batches = StoredQuestionBatches(data, ClevrDataConfig(images=6, curriculum=100), 0)
         family = {CLEVR_VOCABULARY.decode(CLEVR_VOCABULARY.encode(text)): int(number)
                   for text, number in zip(data.table.texts, data.table.family, strict=True)}  # fmt: skip
         early, late = batches[40], batches[100]
