@@ -10,8 +10,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 
 from fewshot_film.classifier import FewShotClassifier, NotFittedError
+from fewshot_film.classifier.export import MatrixHead
+from fewshot_film.learners import fit_mahalanobis
 from tests.classifier.small import film_learner, fitted, prototypes
 
 
@@ -86,3 +89,16 @@ def test_without_the_extra(tmp_path: Path, monkeypatch):
 def test_before_fitting(tmp_path: Path):
     with pytest.raises(NotFittedError, match="has no classes yet"):
         FewShotClassifier(film_learner()).export_onnx(tmp_path / "mine.onnx")
+
+
+@pytest.mark.parametrize("one_shot", ["zero", "broadcast"])
+@pytest.mark.parametrize(
+    ("counts", "dim"), [((1, 1, 1), 8), ((3, 3), 8), ((1, 4, 2, 2), 12), ((9, 1, 9), 5), ((6,), 3), ((1,), 4)]
+)
+def test_matrix_products_give_the_classifiers_distances(counts, dim, one_shot):
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.repeat_interleave(torch.tensor(counts))[torch.randperm(sum(counts), generator=generator)]
+    features = 5 + 3 * torch.randn(len(labels), dim, generator=generator, dtype=torch.float64)
+    queries = 5 + 3 * torch.randn(7, dim, generator=generator, dtype=torch.float64)
+    classifier = fit_mahalanobis(features, labels, one_shot)
+    torch.testing.assert_close(MatrixHead(classifier)(queries), classifier.distances(queries), rtol=1e-9, atol=1e-9)

@@ -1,17 +1,26 @@
-"""Numbers of result files, and what stands beside them."""
+"""Result files, and the environment that they record."""
 
 from __future__ import annotations
 
+import importlib.machinery
 import json
 import math
 import statistics
+import sys
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fewshot_film.run.results import environment, mean_and_interval, paired_difference, summary, write_result
+from fewshot_film.run.results import (
+    command_line,
+    environment,
+    mean_and_interval,
+    paired_difference,
+    summary,
+    write_result,
+)
 
 
 def test_by_hand():
@@ -72,3 +81,25 @@ def test_environment():
     assert found["hardware"]["cores"] >= 1
     assert found["hardware"]["memory_gib"] > 0
     assert json.loads(json.dumps(found)) == found
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        ("fewshot_film.__main__", ["python", "-m", "fewshot_film", "train"]),
+        ("benchmarks.experiment", ["python", "-m", "benchmarks.experiment", "train"]),
+        (None, ["fewshot-film", "train"]),
+    ],
+)
+def test_the_command_is_written_as_it_is_typed(module, expected, monkeypatch):
+    spec = None if module is None else importlib.machinery.ModuleSpec(module, None)
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", spec)
+    monkeypatch.setattr(sys, "argv", ["/some/where/fewshot-film", "train"])
+    assert command_line() == expected
+
+
+def test_versions_and_hardware_are_there():
+    found = environment()
+    assert found["versions"]["torch"].split("+")[0].count(".") == 2
+    assert found["hardware"]["cores"] >= 1
+    assert found["commit"] is None or len(found["commit"].removesuffix("+changes")) == 40
