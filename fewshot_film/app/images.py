@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.data.pictures import to_array
 from fewshot_film.data.source import ImageSource
 from fewshot_film.images import ImageError, open_image
@@ -37,15 +38,13 @@ class Reader:
     """Reads images for a network.
 
     Args:
-        image_size: height and width that the network reads.
-        channels: 3 or 1.
+        preprocessing: what the network reads.
         folder: where thumbnails go.
         limits: what is refused.
     """
 
-    def __init__(self, image_size: int, channels: int, folder: Path, limits: Limits) -> None:
-        self.image_size = image_size
-        self.channels = channels
+    def __init__(self, preprocessing: Preprocessing, folder: Path, limits: Limits) -> None:
+        self.preprocessing = preprocessing
         self.folder = folder
         self.limits = limits
 
@@ -60,7 +59,7 @@ class Reader:
         for path in paths:
             try:
                 self.limits.check_image(path)
-                min_side = 2 * max(THUMBNAIL, self.image_size)
+                min_side = max(2 * THUMBNAIL, self.preprocessing.min_side)
                 image = open_image(path.read_bytes(), path.name, min_side=min_side, max_pixels=self.limits.pixels)
                 yield self.from_image(image, path.name)
             except (ImageError, UploadError) as error:
@@ -70,7 +69,7 @@ class Reader:
         """Images of a source with their indices, or what is wrong with them."""
         for index in indices:
             try:
-                min_side = 2 * max(THUMBNAIL, self.image_size)
+                min_side = max(2 * THUMBNAIL, self.preprocessing.min_side)
                 image = source.load(index, min_side=min_side, max_pixels=self.limits.pixels)
                 yield index, self.from_image(image, source.files[index])
             except ImageError as error:
@@ -82,7 +81,7 @@ class Reader:
         Raises:
             ImageError: it cannot be converted.
         """
-        pixels = to_array(image, name, image_size=self.image_size, channels=self.channels)
+        pixels = to_array(image, name, **self.preprocessing.pixels)
         thumbnail = to_array(image, name, image_size=THUMBNAIL, channels=3, resize="pad")
         return self._keep(name, pixels, Image.fromarray(np.ascontiguousarray(thumbnail.transpose(1, 2, 0))))
 

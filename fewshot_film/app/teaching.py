@@ -317,7 +317,7 @@ class Teaching:
 
     def _read_for(self, classifier: FewShotClassifier) -> None:
         self._base = classifier
-        self.reader = Reader(classifier.image_size, classifier.channels, self.folder, self.limits)
+        self.reader = Reader(classifier.preprocessing, self.folder, self.limits)
 
     def _adapt(self) -> None:
         began = time.perf_counter()

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,7 +28,7 @@ from fewshot_film.classifier.inputs import (
 )
 from fewshot_film.classifier.pretrained import load_pretrained
 from fewshot_film.classifier.sklearn_compat import SklearnClassifierMixin, check_parameters, not_fitted
-from fewshot_film.data.pictures import Resize
+from fewshot_film.config.preprocessing import Preprocessing, Resize
 from fewshot_film.errors import InvalidValueError
 from fewshot_film.run.device import choose_device
 
@@ -45,8 +46,11 @@ class FewShotClassifier(SklearnClassifierMixin):
 
     Args:
         model: a saved model's folder, the name of one that ships with the package, an id on the Hugging Face hub
-            (``owner/name``), the name of a torchvision network, or a learner.
-        resize: how an image becomes square: ``stretch``, ``crop`` (its middle) or ``pad`` (with white).
+            (``owner/name``), a backbone with weights from ImageNet by name (``efficientnet-lite0``, which needs no
+            download; one of torchvision's, ``mobilenet_v3_small``; one of timm's, ``timm/NAME``; or ``NAME@FILE`` with
+            weights of your own), a learner, or a :class:`~fewshot_film.learners.WrappedBackbone` around any network.
+        resize: how an image becomes square: ``stretch``, ``crop`` (its middle) or ``pad`` (with white); None: as the
+            network was trained.
         temperature: divides the logits before the softmax; None: fitted at every fit to support images that are
             left out in turn.
         device: auto, cpu, cuda or mps.
@@ -75,7 +79,7 @@ class FewShotClassifier(SklearnClassifierMixin):
         self,
         model: Any = "general-small",
         *,
-        resize: Resize = "stretch",
+        resize: Resize | None = None,
         temperature: float | None = None,
         device: str = "auto",
     ) -> None:
@@ -164,7 +168,7 @@ class FewShotClassifier(SklearnClassifierMixin):
     def _read_support(self, loaded: Loaded, X: Any, y: Any, sample_weight: Any) -> Support:
         names = read_labels(y)
         weights = read_weights(sample_weight, names)
-        images = _read(loaded, X, self.resize)
+        images = _read(self._preprocessing(loaded), X)
         if len(images) != len(names):
             raise InvalidValueError(f"{len(images)} images and {len(names)} labels; expected one label per image")
         return Support(images, names, weights).counted()
@@ -188,7 +192,7 @@ class FewShotClassifier(SklearnClassifierMixin):
         total = len(labels) if weights is None else float(weights.sum())
         return Fitted(
             loaded=loaded,
-            resize=self.resize,
+            preprocessing=self._preprocessing(loaded),
             classes=classes,
             announced=announced is not None,
             images=images,
@@ -310,7 +314,7 @@ class FewShotClassifier(SklearnClassifierMixin):
         return fitted.in_columns(fitted.head.logits(self._features(fitted, X)), -torch.inf)
 
     def _features(self, fitted: Fitted, X: Any) -> Tensor:
-        return features_of(fitted.network, _read(fitted.loaded, X, fitted.resize), fitted.features.device)
+        return features_of(fitted.network, _read(fitted.preprocessing, X), fitted.features.device)
 
     # keeping
 
@@ -341,20 +345,24 @@ class FewShotClassifier(SklearnClassifierMixin):
             NotFittedError: :meth:`fit` comes first.
             ImportError: the extra ``onnx`` is not installed.
         """
-        fitted = self._check_fitted()
-        return export_onnx(Path(path), fitted, fitted.loaded.adapter.learner.config.backbone, fitted.resize)
+        return export_onnx(Path(path), self._check_fitted())
 
     # what is known of it
 
     @property
+    def preprocessing(self) -> Preprocessing:
+        """How an image becomes the network's input, ``resize`` included."""
+        return self._preprocessing(self._load())
+
+    @property
     def image_size(self) -> int:
         """Side of the images that the network reads, pixels."""
-        return self._load().adapter.learner.config.backbone.image_size
+        return self.preprocessing.size
 
     @property
     def channels(self) -> int:
         """Colour channels of the images that the network reads: 3 or 1."""
-        return self._load().adapter.learner.config.backbone.channels
+        return self.preprocessing.channels
 
     @property
     def classes_(self) -> np.ndarray:
@@ -408,6 +416,10 @@ class FewShotClassifier(SklearnClassifierMixin):
             raise not_fitted(f"this {type(self).__name__} has no classes yet; call fit(images, labels) first")
         return self._fitted
 
+    def _preprocessing(self, loaded: Loaded) -> Preprocessing:
+        own = loaded.adapter.learner.backbone.preprocessing
+        return own if self.resize is None else replace(own, resize=self.resize)
+
     def _load(self) -> Loaded:
         """The model of the present parameters, which are checked; read once."""
         check_parameters(self.resize, self.temperature, self.device)
@@ -424,7 +436,6 @@ def _is_same_model(one: Any, other: Any) -> bool:
     return one is other or (isinstance(one, str) and isinstance(other, str) and one == other)
 
 
-def _read(loaded: Loaded, X: Any, resize: Resize) -> Tensor:
+def _read(preprocessing: Preprocessing, X: Any) -> Tensor:
     """Images ``(N, C, H, W)``, uint8, as the network takes them."""
-    backbone = loaded.adapter.learner.config.backbone
-    return read_images(one_column(X, "images"), backbone.image_size, backbone.channels, resize)
+    return read_images(one_column(X, "images"), **preprocessing.pixels)

@@ -11,8 +11,6 @@ from torch import Tensor, nn
 
 from fewshot_film.classifier.adapting import TaskHead
 from fewshot_film.classifier.fitted import Fitted
-from fewshot_film.config.learners import BackboneConfig
-from fewshot_film.data.pictures import Resize
 from fewshot_film.extras import optional
 from fewshot_film.learners.simple_cnaps import ClassGroup, MahalanobisClassifier
 from fewshot_film.run.files import write_atomically
@@ -44,7 +42,7 @@ class PlainClassifier(nn.Module):
         return (logits / self.temperature).softmax(1).float(), distances.float()
 
 
-def export_onnx(path: Path, fitted: Fitted, backbone: BackboneConfig, resize: Resize) -> Path:
+def export_onnx(path: Path, fitted: Fitted) -> Path:
     """Write the file; see :meth:`FewShotClassifier.export_onnx`.
 
     Raises:
@@ -53,7 +51,8 @@ def export_onnx(path: Path, fitted: Fitted, backbone: BackboneConfig, resize: Re
     for package in ("onnx", "onnxscript"):  # asked for before the work begins
         optional(package, extra="onnx", what="export_onnx")
     module = PlainClassifier(fitted.network, fitted.head, fitted.temperature).cpu().eval()
-    example = torch.rand(2, backbone.channels, backbone.image_size, backbone.image_size)
+    size = fitted.preprocessing.size
+    example = torch.rand(2, fitted.preprocessing.channels, size, size)
     with torch.no_grad():
         program = torch.onnx.export(
             module,
@@ -66,13 +65,13 @@ def export_onnx(path: Path, fitted: Fitted, backbone: BackboneConfig, resize: Re
             verbose=False,
         )
     assert program is not None  # only a file given to the exporter makes it return nothing
-    program.model.metadata_props.update(_metadata(fitted, backbone, resize))
+    program.model.metadata_props.update(_metadata(fitted))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda temporary: program.save(temporary, external_data=False))
     return path
 
 
-def _metadata(fitted: Fitted, backbone: BackboneConfig, resize: Resize) -> dict[str, Any]:
+def _metadata(fitted: Fitted) -> dict[str, Any]:
     """What a program that runs the file needs to know, as text."""
     classes = [
         label if isinstance(label, str | bool | int | float) else repr(label)
@@ -80,9 +79,7 @@ def _metadata(fitted: Fitted, backbone: BackboneConfig, resize: Resize) -> dict[
     ]
     return {
         "classes": json.dumps(classes, ensure_ascii=False),
-        "image_size": str(backbone.image_size),
-        "channels": str(backbone.channels),
-        "resize": resize,
+        **{name: str(value) for name, value in fitted.preprocessing.pixels.items()},
         "temperature": repr(fitted.temperature),
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fewshot_film.classifier.adapting import Adapter, TaskHead
 from fewshot_film.classifier.pretrained import FITTED, Pretrained
-from fewshot_film.data.pictures import Resize
+from fewshot_film.config.preprocessing import Preprocessing, Resize
 from fewshot_film.errors import InvalidValueError, shown
 from fewshot_film.film import Modulation, Modulations
 from fewshot_film.learners.registry import UnsavableError, check_can_be_rebuilt, record_of
@@ -80,8 +80,8 @@ class Fitted:
 
     loaded: Loaded
     """The model that was adapted."""
-    resize: Resize
-    """How the support images became square, and queries do."""
+    preprocessing: Preprocessing
+    """How the support images became the network's input, and queries do."""
     classes: list[Hashable]
     """What the columns stand for; one may have no image yet."""
     announced: bool
@@ -162,7 +162,7 @@ def save_fitted(folder: Path, fitted: Fitted) -> None:
         "classes": fitted.classes,
         "announced": fitted.announced,
         "temperature": fitted.temperature,
-        "resize": fitted.resize,
+        "resize": fitted.preprocessing.resize,
     }
     save_model(folder, weights, record, _card(fitted.classes, fitted.labels))
 
@@ -181,20 +181,21 @@ def _check_labels(classes: list[Hashable]) -> None:
             )
 
 
-def load_fitted(saved: SavedModel, loaded: Loaded, resize: Resize) -> Fitted:
+def load_fitted(saved: SavedModel, loaded: Loaded, resize: Resize | None) -> Fitted:
     """What a saved classifier had learned.
 
     Raises:
         SavedModelError: parts of it are missing.
     """
     weights, adapter = saved.weights, loaded.adapter
+    own = adapter.learner.backbone.preprocessing
     try:
         features = weights["support.features"].to(adapter.device)
         labels, counted = weights["support.labels"], weights.get("support.weights")
         modulations = _modulations(weights)
         return Fitted(
             loaded=loaded,
-            resize=resize,
+            preprocessing=own if resize is None else replace(own, resize=resize),
             classes=list(saved.config["classes"]),
             announced=bool(saved.config.get("announced", False)),
             images=weights["support.images"],

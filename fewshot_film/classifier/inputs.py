@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fewshot_film.data.pictures import Resize, to_array
+from fewshot_film.config.preprocessing import Interpolation, Resize
+from fewshot_film.data.pictures import to_array
 from fewshot_film.errors import InvalidValueError, shown
 from fewshot_film.images import ImageError, read_image
 
@@ -24,7 +25,14 @@ KINDS = (
 _CHANNELS = (1, 3, 4)
 
 
-def read_images(images: Any, image_size: int, channels: int, resize: Resize = "stretch") -> Tensor:
+def read_images(
+    images: Any,
+    image_size: int,
+    channels: int,
+    resize: Resize = "stretch",
+    interpolation: Interpolation = "bilinear",
+    crop: float = 1.0,
+) -> Tensor:
     """Any images as one tensor.
 
     Integers stand for 0 to 255 (uint16: to 65535), floating-point numbers for 0 to 1; the fourth channel is opacity,
@@ -36,7 +44,9 @@ def read_images(images: Any, image_size: int, channels: int, resize: Resize = "s
             one array ``(N, H, W, C)`` or tensor ``(N, C, H, W)``.
         image_size: height and width to bring them to.
         channels: 3 for RGB, 1 for grey.
-        resize: how an image becomes square, see `fewshot_film.data.pictures.Resize`.
+        resize: how an image becomes square, see `fewshot_film.config.preprocessing.Resize`.
+        interpolation: resampling filter.
+        crop: share of the square's side that is kept, from its middle.
 
     Returns:
         ``(N, channels, image_size, image_size)``, uint8.
@@ -50,9 +60,12 @@ def read_images(images: Any, image_size: int, channels: int, resize: Resize = "s
     if not items:
         raise InvalidValueError(f"there are no images; expected at least one of {KINDS}")
 
+    pixels: dict[str, Any] = {"image_size": image_size, "channels": channels, "resize": resize}
+    pixels |= {"interpolation": interpolation, "crop": crop}
+
     def read(index: int) -> np.ndarray:
-        image, name = _open(items[index], index, image_size)
-        return to_array(image, name, image_size=image_size, channels=channels, resize=resize)
+        image, name = _open(items[index], index, round(image_size / crop))
+        return to_array(image, name, **pixels)
 
     if len(items) == 1:
         return torch.from_numpy(read(0)[None].copy())

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from fewshot_film.config.learners import BackboneConfig, BackboneName, SimpleCNAPSConfig
+from torch import nn
+
+from fewshot_film.config.learners import PRETRAINED, STAGED_BACKBONES, TORCHVISION, BackboneConfig, SimpleCNAPSConfig
 from fewshot_film.errors import shown
+from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.learner import Learner
+from fewshot_film.learners.libraries import is_torchvision_name
+from fewshot_film.learners.networks import library_preprocessing
 from fewshot_film.learners.registry import learner_of
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
 from fewshot_film.run.errors import UserError
@@ -18,11 +23,12 @@ from fewshot_film.run.saved_model import SavedModel, load_model
 
 SHIPPED = Path(__file__).resolve().parent.parent / "pretrained"
 """One saved model's folder for each name that ships with the package."""
-TORCHVISION = tuple(name for name in get_args(BackboneName) if name != "cnaps-resnet18")
-TORCHVISION_SIZE = 224
+WITH_WEIGHTS = tuple(name for name in STAGED_BACKBONES if name != "cnaps-resnet18")
+"""Backbones with weights from ImageNet whose stages are known."""
 FITTED = "few-shot-classifier"
 """Kind of a saved model that has learned its classes already."""
 
+_LIBRARY = re.compile(r"(timm|torchvision)[/:](.+)")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -54,16 +60,26 @@ def load_pretrained(model: Any) -> Pretrained:
     """A model by whatever names it.
 
     Args:
-        model: a folder; a name of :func:`shipped_models`; a torchvision network (``resnet18``: its ImageNet weights,
-            without FiLM); ``owner/name`` on the Hugging Face hub; or a learner.
+        model: a folder; a name of :func:`shipped_models`; a backbone with weights from ImageNet, without FiLM
+            (``efficientnet-lite0``, ``resnet18`` or ``torchvision/resnet18``, ``timm/resnet18``), or with those in a
+            file (``timm/resnet18@FILE``); ``owner/name`` on the Hugging Face hub; a learner; or a backbone.
 
     Raises:
         ModelNotFoundError: nothing has that name.
         SavedModelError: the folder is damaged, or holds something else.
-        WeightsError: torchvision's weights could not be fetched.
+        WeightsError: weights could not be found, fetched or fitted.
+        ConfigError: torchvision or timm has no network of that name.
+        MissingExtraError: the network is timm's, and the extra ``timm`` is not installed.
     """
     if isinstance(model, Learner):
         return Pretrained(model.eval(), {})
+    if isinstance(model, Backbone):
+        return Pretrained(SimpleCNAPS(SimpleCNAPSConfig(adaptation="none"), model).eval(), {})
+    if isinstance(model, nn.Module):
+        raise ModelNotFoundError(
+            f"a {type(model).__name__} does not say what it reads; wrap it: WrappedBackbone(network, "
+            "Preprocessing(size=224, mean=(...), std=(...))), both of fewshot_film.learners"
+        )
     if not isinstance(model, str | Path) or not str(model):
         raise ModelNotFoundError(f"a model is given by its name or a path, got {shown(model)}; {_choices()}")
     shipped = shipped_models()
@@ -71,8 +87,9 @@ def load_pretrained(model: Any) -> Pretrained:
         return _read(Path(model))
     if str(model) in shipped:
         return _read(shipped[str(model)])
-    if str(model) in TORCHVISION:
-        return Pretrained(_plain_backbone(str(model)), {})
+    backbone = _backbone_config(str(model))
+    if backbone is not None:
+        return Pretrained(SimpleCNAPS(SimpleCNAPSConfig(backbone=backbone, adaptation="none")).eval(), {})
     if isinstance(model, str) and _HUB_ID.fullmatch(model) and not model.startswith("."):
         return _read(_download(model))
     raise ModelNotFoundError(f"there is no model {str(model)!r}; {_choices()}")
@@ -81,7 +98,8 @@ def load_pretrained(model: Any) -> Pretrained:
 def _choices() -> str:
     return (
         f"models that ship with the package: {', '.join(shipped_models()) or 'none'}; backbones without FiLM: "
-        f"{', '.join(TORCHVISION)}; or give the folder of a saved model, or owner/name on the Hugging Face hub"
+        f"{', '.join(WITH_WEIGHTS)}, torchvision/NAME, timm/NAME; or give the folder of a saved model, or owner/name "
+        "on the Hugging Face hub"
     )
 
 
@@ -100,9 +118,20 @@ def _pretrained(saved: SavedModel, fitted: SavedModel | None) -> Pretrained:
     return Pretrained(learner_of(saved), saved.config, temperatures, fitted)
 
 
-def _plain_backbone(name: str) -> Learner:
-    weights = BackboneConfig(name=name, image_size=TORCHVISION_SIZE, weights="IMAGENET1K_V1")
-    return SimpleCNAPS(SimpleCNAPSConfig(backbone=weights, adaptation="none")).eval()
+def _backbone_config(model: str) -> BackboneConfig | None:
+    """The settings of the backbone that a text names, with the library's weights or those behind ``@``; None: none."""
+    name, _, file = model.partition("@")
+    in_library = _LIBRARY.fullmatch(name)
+    if in_library:
+        name = f"{in_library[1]}:{in_library[2]}"
+    elif name not in WITH_WEIGHTS:
+        if not is_torchvision_name(name):
+            return None
+        name = TORCHVISION + name
+    if file and not Path(file).exists():
+        raise ModelNotFoundError(f"there is no file {file!r} with weights for {name}")
+    config = BackboneConfig(name=name, weights=file or PRETRAINED)
+    return replace(config, image_size=0, preprocessing=library_preprocessing(config))
 
 
 def _download(name: str) -> Path:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from numbers import Real
 from typing import Any, ClassVar, TypeVar, get_args
 
-from fewshot_film.data.pictures import Resize
+from fewshot_film.config.preprocessing import Resize
 from fewshot_film.errors import shown, suggestion
 from fewshot_film.run.errors import ConfigError, UserError
 
@@ -59,7 +59,8 @@ def check_parameters(resize: Any, temperature: Any, device: Any) -> None:
     Raises:
         ConfigError: says which parameter, what it may be, and what comes nearest.
     """
-    check_choice("resize", resize, get_args(Resize))
+    if resize is not None:
+        check_choice("resize", resize, get_args(Resize))
     check_choice("device", device, DEVICES)
     if temperature is None:
         return

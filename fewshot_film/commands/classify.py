@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from fewshot_film.classifier import Answers, FewShotClassifier
 from fewshot_film.commands.queries import Queries, truths
 from fewshot_film.config.commands import ClassifyConfig
+from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.data import decode, open_source
 from fewshot_film.data.pictures import to_array
 from fewshot_film.data.source import ImageSource
@@ -25,7 +26,7 @@ from fewshot_film.run.files import write_atomically, write_text_atomically
 log = logging.getLogger(__name__)
 
 NONE = "(none of these)"
-THUMBNAIL = 112
+THUMBNAIL = Preprocessing(size=112, mean=(0.0,) * 3, std=(1.0,) * 3, resize="pad")
 MAX_ROWS, MAX_SUPPORT, MAX_QUERIES = 40, 3, 9
 MAX_LINES = 12
 """Answers that are printed: what fits on a screen. The file has them all."""
@@ -56,10 +57,10 @@ def run(config: ClassifyConfig) -> None:
     classifier = FewShotClassifier.from_pretrained(config.model, device=config.device)
     classifier.set_params(resize=config.resize)
     source = open_source("folder", config.support)
-    support = decode(source, classifier.image_size, classifier.channels, resize=config.resize)
+    support = decode(source, **classifier.preprocessing.pixels)
     classifier.fit(support.get(np.arange(len(support))), [support.class_names[label] for label in support.labels])
     queries = Queries(Path(config.query))
-    files, pictures = queries.read(classifier.image_size, classifier.channels, config.resize)
+    files, pictures = queries.read(classifier.preprocessing)
     answers = classifier.answer(np.moveaxis(pictures, 1, -1), reject=config.reject)
     named = summarise(files, answers, classifier.classes_.tolist())
     text = as_json(named, classifier.classes_.tolist()) if config.format == "json" else screenful(named, config.out)
@@ -195,7 +196,7 @@ def _row(name: str, named: Sequence[Named], source: ImageSource, queries: Querie
     members = np.flatnonzero(source.labels == label)[:MAX_SUPPORT].tolist()
     pictures = [
         SheetPicture(
-            queries.one(one.file, THUMBNAIL, 3, "pad"),
+            queries.one(one.file, THUMBNAIL),
             f"{100 * one.probability:.0f} %" + (f"\n{one.truth}" if one.is_right is False else ""),
             one.is_right,
         )
@@ -205,8 +206,8 @@ def _row(name: str, named: Sequence[Named], source: ImageSource, queries: Querie
 
 
 def _thumbnail(source: ImageSource, index: int) -> np.ndarray:
-    picture = source.load(index, min_side=2 * THUMBNAIL)
-    return to_array(picture, source.files[index], image_size=THUMBNAIL, channels=3, resize="pad")
+    picture = source.load(index, min_side=THUMBNAIL.min_side)
+    return to_array(picture, source.files[index], **THUMBNAIL.pixels)
 
 
 def _cell(text: str) -> str:

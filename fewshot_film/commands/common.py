@@ -22,6 +22,7 @@ from fewshot_film.data.leaks import Leaks, check_no_leaks
 from fewshot_film.episodes import Episodes, EpisodeSampler, MetaDatasetSampler, by_domain
 from fewshot_film.learners.evaluation import evaluate
 from fewshot_film.learners.learner import Learner
+from fewshot_film.learners.networks import preprocessing_of
 from fewshot_film.learners.registry import save_learner
 from fewshot_film.run.config import plain
 from fewshot_film.run.loop import TrainResult
@@ -35,7 +36,7 @@ MAY_DIFFER = ("out", "data.root", "data.cache", "data.split_file")
 
 def open_images(data: DataConfig, split: str | None, backbone: BackboneConfig) -> ImageSet:
     """The pictures of one split, decoded at the size and in the colours that the backbone reads."""
-    return open_joined(data, split, backbone.image_size, backbone.channels)
+    return open_joined(data, split, preprocessing_of(backbone))
 
 
 def open_training(data: DataConfig, backbone: BackboneConfig) -> tuple[ImageSet, ImageSet]:

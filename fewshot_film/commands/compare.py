@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from fewshot_film.commands.baselines import TaskRunner, load_models, task_runner, without_training
 from fewshot_film.config.commands import CompareConfig
+from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.data import ImageSet, decode, open_source
 from fewshot_film.data.source import ImageSource
 from fewshot_film.episodes import EpisodeList, HoldOutSampler, fingerprint, load_episodes, save_episodes
@@ -52,21 +53,17 @@ def run(config: CompareConfig) -> None:
     print(markdown_table(title, results))  # noqa: T201 - the result of the command
 
 
-def _shape(learner: Learner | None, default: tuple[int, int]) -> tuple[int, int]:
-    """Size and channels that a learner reads."""
-    return default if learner is None else (learner.config.backbone.image_size, learner.config.backbone.channels)
-
-
-Sets = Mapping[tuple[int, int], ImageSet]
-"""Decoded pictures by size and channels; the first is what splits are drawn from."""
+Sets = Mapping[Preprocessing, ImageSet]
+"""Decoded images by how they became input; the first is what splits are drawn from."""
 
 
 def _decode(source: ImageSource, learners: Mapping[str, Learner | None], config: CompareConfig) -> Sets:
     """The images as each learner reads them; the first drops duplicates and the others keep them."""
-    shapes = [_shape(learner, (0, 0)) for learner in learners.values() if learner is not None]
+    needed = dict.fromkeys(learner.backbone.preprocessing for learner in learners.values() if learner is not None)
+    given = {} if config.resize is None else {"resize": config.resize}
     return {
-        shape: decode(source, *shape, resize=config.resize, on_duplicate="keep" if index else "drop")
-        for index, shape in enumerate(dict.fromkeys(shapes))
+        preprocessing: decode(source, **{**preprocessing.pixels, **given}, on_duplicate="keep" if index else "drop")
+        for index, preprocessing in enumerate(needed)
     }
 
 
@@ -82,15 +79,15 @@ def _compare(
 ) -> tuple[dict[str, Any], str]:
     """Accuracy of every learner on every split of a list, and the list's fingerprint."""
     first = next(iter(sets))
-    splits = {shape: _only(listed, load_episodes(listed, images)) for shape, images in sets.items()}
+    splits = {read: _only(listed, load_episodes(listed, images)) for read, images in sets.items()}
     count = len(splits[first])
     results = {}
     with tqdm(total=count * len(learners), unit="split", disable=hides_bars()) as bar:
         for name, learner in learners.items():
             bar.set_description(name)
-            shape = _shape(learner, first)
+            read = first if learner is None else learner.backbone.preprocessing
             began = time.process_time()
-            values = _accuracies(task_runner(learner, sets[shape], device), splits[shape], bar)
+            values = _accuracies(task_runner(learner, sets[read], device), splits[read], bar)
             results[name] = {**summary(values), "processor_seconds": round(time.process_time() - began, 3)}
     return results, fingerprint(splits[first], count)
 

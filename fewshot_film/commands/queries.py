@@ -10,10 +10,11 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.data import ImageError
 from fewshot_film.data.decoding import listed
 from fewshot_film.data.errors import data_not_found
-from fewshot_film.data.pictures import Resize, to_array
+from fewshot_film.data.pictures import to_array
 from fewshot_film.data.stores import FolderStore, Store, open_store
 from fewshot_film.images import open_image
 
@@ -42,13 +43,11 @@ class Queries:
         self.store = open_store(where)
         self.names = self.store.names()
 
-    def read(self, image_size: int, channels: int, resize: Resize) -> tuple[list[str], np.ndarray]:
+    def read(self, preprocessing: Preprocessing) -> tuple[list[str], np.ndarray]:
         """The pictures that can be used, with their names; what cannot be is logged, or raised if it is the only one.
 
         Args:
-            image_size: height and width to bring them to.
-            channels: 3 or 1.
-            resize: how they become square.
+            preprocessing: what the network reads.
 
         Returns:
             Names, and ``(M, C, H, W)`` uint8.
@@ -60,7 +59,7 @@ class Queries:
         names, pictures, left_out = [], [], list[tuple[str, str]]()
         for name in self.names:
             try:
-                pictures.append(self.one(name, image_size, channels, resize))
+                pictures.append(self.one(name, preprocessing))
                 names.append(name)
             except ImageError as error:
                 if self.where.is_file() and len(self.names) == 1:
@@ -72,14 +71,14 @@ class Queries:
             raise self._not_found()
         return names, np.stack(pictures)
 
-    def one(self, name: str, image_size: int, channels: int, resize: Resize) -> np.ndarray:
+    def one(self, name: str, preprocessing: Preprocessing) -> np.ndarray:
         """One picture ``(C, H, W)``, uint8.
 
         Raises:
             ImageError: it cannot be used.
         """
-        picture = open_image(self.store.read(name), name, min_side=2 * image_size)
-        return to_array(picture, name, image_size=image_size, channels=channels, resize=resize)
+        picture = open_image(self.store.read(name), name, min_side=preprocessing.min_side)
+        return to_array(picture, name, **preprocessing.pixels)
 
     def _not_found(self) -> FileNotFoundError:
         return data_not_found(

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from fewshot_film.config.data import AugmentConfig, DataConfig
 from fewshot_film.config.learners import AnyLearnerConfig, BackboneConfig, SimpleCNAPSConfig
 from fewshot_film.config.memory import MemoryConfig
+from fewshot_film.config.preprocessing import Resize
 from fewshot_film.run.config import LoopConfig
 from fewshot_film.run.settings import OnDevice, Settings, above, at_least, between
 
@@ -142,15 +143,16 @@ class ClassifyConfig(OnDevice):
     query: str
     """An image, or a folder or zip file of images; if its subfolders are named after classes, accuracy is reported."""
     model: str = "general-small"
-    """A model that ships with the package, a folder saved by ``train`` or ``pretrain``, a torchvision network, or
-    owner/name on the Hugging Face hub."""
+    """A model that ships with the package, a folder saved by ``train`` or ``pretrain``, owner/name on the Hugging Face
+    hub, or a backbone with ImageNet weights: efficientnet-lite0, NAME or torchvision/NAME, timm/NAME, or NAME@FILE
+    with weights of your own."""
     out: str = ""
     """Folder for ``predictions.csv`` and the contact sheet ``predictions.png``; empty: print only."""
     reject: Annotated[float | None, between(0, 1, "a share from 0 to 1, or null for never")] = None
     """Predict "none of these" for an image that is further from every class than all but this share of the class's own
     images."""
-    resize: Literal["stretch", "crop", "pad"] = "stretch"
-    """How images are made square: stretch, crop the centre, or pad with white."""
+    resize: Resize | None = None
+    """How images are made square: stretch, crop the centre, or pad with white; null: as the model was trained."""
     format: Literal["text", "json"] = "text"
     """What is printed: a table, or one JSON document for scripts; log lines go to standard error."""
 
@@ -199,8 +201,8 @@ class CompareConfig(OnDevice):
     """Replay the splits of this file, such as OUT/splits.json of another run; empty: sample them with the seed."""
     seed: Annotated[int, at_least(0)] = 0
     """Seed of the splits."""
-    resize: Literal["stretch", "crop", "pad"] = "stretch"
-    """How images are made square: stretch, crop the centre, or pad with white."""
+    resize: Resize | None = None
+    """How images are made square: stretch, crop the centre, or pad with white; null: as the model was trained."""
     out: str = ""
     """Folder for the results (``comparison.json``, ``.csv`` and ``.md``) and ``splits.json``; empty: print only."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
+from fewshot_film.config.preprocessing import Resize
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.settings import Settings, above, at_least, between
 
@@ -46,8 +47,8 @@ class DataConfig(OneSource, group="data"):
     """Where images come from."""
 
     source: str = "glyphs"
-    resize: Literal["stretch", "crop", "pad"] = "stretch"
-    """How images are made square: stretch, crop the centre, or pad with white."""
+    resize: Resize | None = None
+    """How images are made square: stretch, crop the centre, or pad with white; null: as the backbone was trained."""
     cache: str = ""
     """Folder for decoded images, which later runs memory-map; empty: images are decoded into memory every time."""
     sources: tuple[str | SourceConfig, ...] = ()

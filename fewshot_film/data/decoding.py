@@ -15,17 +15,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
+from fewshot_film.config.preprocessing import Interpolation, Resize
 from fewshot_film.data import cache
 from fewshot_film.data.errors import SourceError
 from fewshot_film.data.image_set import ImageSet, Pixels
-from fewshot_film.data.pictures import Resize, check_settings, to_array
+from fewshot_film.data.pictures import check_settings, to_array
 from fewshot_film.data.repeats import find_repeats
 from fewshot_film.data.source import ImageSource
 from fewshot_film.errors import InvalidValueError
@@ -56,6 +57,8 @@ def decode(
     cache_dir: str | Path | None = None,
     *,
     resize: Resize = "stretch",
+    interpolation: Interpolation = "bilinear",
+    crop: float = 1.0,
     on_bad: OnBad = "skip",
     on_duplicate: OnDuplicate = "drop",
     max_pixels: int = MAX_PIXELS,
@@ -67,7 +70,9 @@ def decode(
         image_size: height and width to bring them to.
         channels: 3 for RGB, 1 for grey.
         cache_dir: where to keep the pixels; None keeps them in memory.
-        resize: how a picture becomes square, see `fewshot_film.data.pictures.Resize`.
+        resize: how a picture becomes square, see `fewshot_film.config.preprocessing.Resize`.
+        interpolation: resampling filter.
+        crop: share of the square's side that is kept, from its middle.
         on_bad: what to do with a picture that cannot be decoded.
         on_duplicate: what to do with a picture that its class has already. Dropped by default: drawn once
             as support and once as query it would be a question with its answer. Pictures that are equal
@@ -82,7 +87,8 @@ def decode(
     check_settings(image_size, channels, resize)
     _check_choice("on_bad", on_bad, get_args(OnBad))
     _check_choice("on_duplicate", on_duplicate, get_args(OnDuplicate))
-    pictures = _Pictures(source, image_size, channels, resize, max_pixels)
+    pixels = {"image_size": image_size, "channels": channels, "resize": resize, "interpolation": interpolation}
+    pictures = _Pictures(source, {**pixels, "crop": crop}, max_pixels)
     decoded = pictures.in_memory() if cache_dir is None else pictures.cached(Path(cache_dir))
     _report_bad(source, decoded.skipped, on_bad)
     return _assemble(source, decoded, on_duplicate)
@@ -91,10 +97,10 @@ def decode(
 class _Pictures:
     """One source with the settings that decide its pixels."""
 
-    def __init__(self, source: ImageSource, image_size: int, channels: int, resize: Resize, max_pixels: int) -> None:
+    def __init__(self, source: ImageSource, settings: Mapping[str, Any], max_pixels: int) -> None:
         self.source = source
-        self.shape = (channels, image_size, image_size)
-        self.resize = resize
+        self.shape = (settings["channels"], settings["image_size"], settings["image_size"])
+        self.settings = settings
         self.max_pixels = max_pixels
 
     def in_memory(self) -> cache.Decoded:
@@ -108,21 +114,16 @@ class _Pictures:
         return rows.decoded(Pixels(array.shape, array))
 
     def cached(self, cache_dir: Path) -> cache.Decoded:
-        settings = f"{cache.FORMAT}/{self.source.fingerprint()}/{self.shape}/{self.resize}/{self.max_pixels}"
+        how = f"{self.settings['resize']}/{self.settings['interpolation']}/{self.settings['crop']}"
+        settings = f"{cache.FORMAT}/{self.source.fingerprint()}/{self.shape}/{how}/{self.max_pixels}"
         key = hashlib.sha256(settings.encode()).hexdigest()[:32]
         return cache.read_or_build(cache_dir, key, self.source, self.shape, self.all)
 
     def one(self, index: int) -> np.ndarray | ImageError:
-        _, size, _ = self.shape
+        min_side = round(2 * self.settings["image_size"] / self.settings["crop"])
         try:
-            picture = self.source.load(index, min_side=2 * size, max_pixels=self.max_pixels)
-            return to_array(
-                picture,
-                self.source.files[index],
-                image_size=size,
-                channels=self.shape[0],
-                resize=self.resize,
-            )
+            picture = self.source.load(index, min_side=min_side, max_pixels=self.max_pixels)
+            return to_array(picture, self.source.files[index], **self.settings)
         except ImageError as error:
             return error
 

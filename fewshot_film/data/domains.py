@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fewshot_film.config.data import DataConfig, OneSource, SourceConfig
+from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.data.decoding import decode
 from fewshot_film.data.errors import SourceError
 from fewshot_film.data.image_set import ImageSet
@@ -71,26 +72,25 @@ def check_found(config: HasData) -> None:
             read_split(Path(domain.split_file))
 
 
-def open_domains(data: DataConfig, split: str | None, image_size: int, channels: int) -> list[ImageSet]:
+def open_domains(data: DataConfig, split: str | None, preprocessing: Preprocessing) -> list[ImageSet]:
     """Open and decode every source of the settings.
 
     Args:
         data: the settings; ``sources`` or, where there are none, ``source``.
         split: ``train``, ``val`` or ``test`` classes; None for all.
-        image_size: see `decode`.
-        channels: see `decode`; grey pictures become RGB with three equal channels.
+        preprocessing: what the network reads; the settings may say otherwise how an image becomes square.
 
     Raises:
         FileNotFoundError: the data of a source are not where they should be.
         SourceError: see `domains_of` and `open_source`.
     """
-    return [_open(domain, data, split, image_size, channels) for domain in domains_of(data, split)]
+    return [_open(domain, data, split, preprocessing) for domain in domains_of(data, split)]
 
 
-def open_joined(data: DataConfig, split: str | None, image_size: int, channels: int) -> ImageSet:
+def open_joined(data: DataConfig, split: str | None, preprocessing: Preprocessing) -> ImageSet:
     """All sources of the settings as one set: the one there is, or a `JoinedSet`; see `open_domains`."""
     domains = domains_of(data, split)
-    parts = open_domains(data, split, image_size, channels)
+    parts = open_domains(data, split, preprocessing)
     return parts[0] if not data.sources else JoinedSet(parts, [domain.weight for domain in domains])
 
 
@@ -100,7 +100,7 @@ def _expanded(item: str | SourceConfig) -> Sequence[SourceConfig]:
     return [SourceConfig(source=name) for name in SUITES.get(item, (item,))]
 
 
-def _open(domain: SourceConfig, data: DataConfig, split: str | None, image_size: int, channels: int) -> ImageSet:
+def _open(domain: SourceConfig, data: DataConfig, split: str | None, preprocessing: Preprocessing) -> ImageSet:
     options: dict[str, Any] = {"split_file": domain.split_file} if domain.split_file else {}
     if domain.split_seed is not None:
         options["split_seed"] = domain.split_seed
@@ -109,5 +109,6 @@ def _open(domain: SourceConfig, data: DataConfig, split: str | None, image_size:
     source = open_source(domain.source, domain.root or None, split or None, **options)
     if domain.name:
         source.name = domain.name
-    images = decode(source, image_size, channels, data.cache or None, resize=data.resize)
+    pixels = {**preprocessing.pixels, "resize": data.resize or preprocessing.resize}
+    images = decode(source, cache_dir=data.cache or None, **pixels)
     return images.with_rotations() if domain.rotations else images

@@ -5,31 +5,37 @@ What the files may be, and what every mode means, is said in `fewshot_film.image
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+import math
+from typing import get_args
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from fewshot_film.config.preprocessing import Interpolation, Resize
 from fewshot_film.errors import InvalidValueError
 from fewshot_film.images import ImageError, upright
 
-Resize = Literal["stretch", "crop", "pad"]
-"""How a picture becomes square: ``stretch`` ignores its proportions (what Omniglot, mini-ImageNet and
-Meta-Dataset do), ``crop`` fits the short side and cuts the middle out, ``pad`` fits the long side and fills
-with white."""
-
 
 def to_array(
-    picture: Image.Image, file: str, *, image_size: int, channels: int, resize: Resize = "stretch"
+    picture: Image.Image,
+    file: str,
+    *,
+    image_size: int,
+    channels: int,
+    resize: Resize = "stretch",
+    interpolation: Interpolation = "bilinear",
+    crop: float = 1.0,
 ) -> np.ndarray:
     """Turn a decoded picture into pixels.
 
     Args:
         picture: any mode, any size.
         file: its name, for errors.
-        image_size: height and width of the result. Resampling is bilinear and antialiased.
+        image_size: height and width of the result. What has that size already is taken as it is.
         channels: 3 for RGB, 1 for grey (ITU-R 601 luma).
-        resize: how it becomes square, see `Resize`.
+        resize: how it becomes square, see `fewshot_film.config.preprocessing.Resize`.
+        interpolation: resampling filter, antialiased.
+        crop: share of the square's side that is kept, from its middle.
 
     Returns:
         ``(channels, image_size, image_size)``, uint8.
@@ -38,7 +44,7 @@ def to_array(
         ImageError: the mode has no agreed meaning as a picture, or its pixels cannot be converted.
     """
     try:
-        pixels = np.asarray(_square(upright(picture, file, channels=channels), image_size, resize))
+        pixels = np.asarray(_square(upright(picture, file, channels=channels), image_size, resize, interpolation, crop))
     except ImageError:
         raise
     except Exception as error:  # no memory for it, say
@@ -60,13 +66,21 @@ def check_settings(image_size: int, channels: int, resize: str) -> None:
         raise InvalidValueError(f"resize must be one of {', '.join(get_args(Resize))}, got '{resize}'")
 
 
-def _square(picture: Image.Image, size: int, resize: Resize) -> Image.Image:
+def _square(picture: Image.Image, size: int, resize: Resize, interpolation: Interpolation, crop: float) -> Image.Image:
+    """The image at ``size / crop``, as ``resize`` says, and of that the middle: as torchvision and timm do it."""
     if picture.size == (size, size):
         return picture
-    method = Image.Resampling.BILINEAR
+    method = Image.Resampling[interpolation.upper()]
+    whole = math.floor(size / crop + 1e-6)
     if resize == "stretch":
-        return picture.resize((size, size), method)
-    if resize == "crop":
-        return ImageOps.fit(picture, (size, size), method)
-    white: int | tuple[int, int, int] = 255 if picture.mode == "L" else (255, 255, 255)
-    return ImageOps.pad(picture, (size, size), method, color=white)
+        scaled = picture.resize((whole, whole), method)
+    elif resize == "pad":
+        white: int | tuple[int, int, int] = 255 if picture.mode == "L" else (255, 255, 255)
+        scaled = ImageOps.pad(picture, (whole, whole), method, color=white)
+    elif whole == size:
+        scaled = ImageOps.fit(picture, (size, size), method)
+    else:
+        width, height = (int(whole * side / min(picture.size)) for side in picture.size)
+        scaled = picture.resize((width, height), method)
+    left, top = (round((side - size) / 2) for side in scaled.size)
+    return scaled.crop((left, top, left + size, top + size))

@@ -1,5 +1,6 @@
 """Few-shot learners, one file per method, with their backbones, set encoder, heads and evaluation."""
 
+from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.cnaps import CNAPS
 from fewshot_film.learners.discriminants import LDA, QDA
@@ -38,6 +39,7 @@ __all__ = [
     "MahalanobisClassifier",
     "MatchingNetworks",
     "MetaSGD",
+    "Preprocessing",
     "PrototypicalNetworks",
     "RelationNetworks",
     "SimpleCNAPS",

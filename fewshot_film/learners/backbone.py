@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.errors import InvalidValueError
 from fewshot_film.film import FiLMedNetwork, Sites, inject_film
 from fewshot_film.film.inject import first_part
@@ -19,31 +20,46 @@ FEATURE_NORMS = "feature_norms."
 _SMALL = 1e-6
 
 
+def plain_preprocessing(size: int = 84, channels: int = 3) -> Preprocessing:
+    """What networks that are trained here read: images stretched to a square, and ImageNet's mean and deviation.
+
+    Args:
+        size: of the square, pixels.
+        channels: 3, or 1 for grey images, whose mean and deviation are 0.5.
+    """
+    mean, std = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((0.5,) * channels, (0.5,) * channels)
+    return Preprocessing(size, mean, std)
+
+
 class Normalize(nn.Module):
-    """Images in [0, 1] to about zero mean and unit spread: ImageNet's constants, or 0.5 and 0.5 for grey ones.
+    """Images in [0, 1] to about zero mean and unit spread, by the constants of a network's preprocessing.
 
     The constants are not part of the state dict: a backbone's keys stay those of the plain network.
 
     Args:
-        channels: 3, or another number for images without colours.
+        preprocessing: of the network.
         by_pixel: lay the result out by pixel (channels last), which convolutions are fastest on.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, channels: int, by_pixel: bool = True) -> None:
+    def __init__(self, preprocessing: Preprocessing, by_pixel: bool = True) -> None:
         super().__init__()
+        self.preprocessing = preprocessing
         self.by_pixel = by_pixel  # a memory format itself cannot be saved by torch.save
-        mean, std = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((0.5,) * channels, (0.5,) * channels)
-        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(preprocessing.mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(preprocessing.std).view(-1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images ``(B, C, H, W)`` in [0, 1], normalised per channel."""
         return ((images - self.mean) / self.std).contiguous(
             memory_format=torch.channels_last if self.by_pixel else torch.contiguous_format
         )
+
+    def extra_repr(self) -> str:
+        """The preprocessing, as ``print(network)`` shows it."""
+        return repr(self.preprocessing)
 
 
 class L2Norm(nn.LayerNorm):
@@ -87,7 +103,7 @@ class Backbone(nn.Module):
     """Normalisation of the images, a stem, stages of blocks, and the mean over positions of the last of them.
 
     Args:
-        channels: colour channels of the images.
+        preprocessing: what the network reads.
         stem: modules before the first stage, by name, in order.
         stages: the stages, by name, in order.
         stage_widths: channels of each.
@@ -102,7 +118,7 @@ class Backbone(nn.Module):
 
     def __init__(
         self,
-        channels: int,
+        preprocessing: Preprocessing,
         stem: Mapping[str, nn.Module],
         stages: Mapping[str, nn.Module],
         stage_widths: Sequence[int],
@@ -116,9 +132,8 @@ class Backbone(nn.Module):
                 f"backbone.feature_norms is {list(feature_norms)}; expected at most {len(stages)}, one for each "
                 "stage of this network"
             )
-        self.channels = channels
         modules = [module for part in (*stem.values(), *stages.values()) for module in part.modules()]
-        self.normalize = Normalize(channels, by_pixel=not any(map(_is_narrow_shortcut, modules)))
+        self.normalize = Normalize(preprocessing, by_pixel=not any(map(_is_narrow_shortcut, modules)))
         for name, module in [*stem.items(), *stages.items()]:
             self.add_module(name, module)
         self._stem_names = tuple(stem)
@@ -130,6 +145,11 @@ class Backbone(nn.Module):
         )
         self.flip_tta = flip_tta
         self.feature_dim = sum(widths.values())
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What the network reads: how an image becomes its input."""
+        return self.normalize.preprocessing
 
     @property
     def feature_sites(self) -> tuple[str, ...]:
@@ -180,7 +200,7 @@ class Backbone(nn.Module):
     def entering_widths(self, sites: Sites) -> list[int]:
         """Channels that enter every stage with sites: found by a pass of one small image."""
         self.eval()
-        widths, maps = [], torch.zeros(1, self.channels, 64, 64)
+        widths, maps = [], torch.zeros(1, self.preprocessing.channels, 64, 64)
         for segment in self.segments(sites)[:-1]:
             maps = segment(maps)
             widths.append(maps.shape[1])

@@ -60,7 +60,8 @@ class FilmFeatures(Learner):
         self.generator: Generator | None = None
         if config.adaptation != "none":
             self.inject_film(config.sites)
-            self.set_encoder = SetEncoder(config.backbone.channels, config.code_dim, config.set_encoder_layers)
+            channels = self.backbone.preprocessing.channels
+            self.set_encoder = SetEncoder(channels, config.code_dim, config.set_encoder_layers)
             self.generator = _generator(config, self.backbone, self.filmed)
         self.train()
 

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from fewshot_film.config.learners import BackboneConfig, LearnerConfig
+from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.episodes import Episode
 from fewshot_film.errors import suggestion
 from fewshot_film.film import FiLMedNetwork, Modulations
-from fewshot_film.learners.backbone import Backbone
+from fewshot_film.learners.backbone import Backbone, plain_preprocessing
 from fewshot_film.learners.networks import build_backbone
 from fewshot_film.learners.support import check_finite
 from fewshot_film.run.errors import ConfigError
@@ -52,6 +53,19 @@ class FeatureClassifier:
     def __call__(self, query_images: Tensor) -> Tensor:
         """Logits ``(Q, way)`` of images ``(Q, C, H, W)`` in [0, 1]."""
         return self.head(self.features(query_images))
+
+
+def _stating(config: LearnerConfig, preprocessing: Preprocessing) -> LearnerConfig:
+    """A configuration that states what its backbone reads, unless that is what it says without."""
+    backbone = config.backbone
+    if (
+        backbone.name == "cnaps-resnet18"
+        and plain_preprocessing(backbone.image_size, backbone.channels) == preprocessing
+    ):
+        return config
+    size, channels = preprocessing.size, preprocessing.channels
+    stated = dataclasses.replace(backbone, image_size=size, channels=channels, preprocessing=preprocessing)
+    return dataclasses.replace(config, backbone=stated)
 
 
 class Learner(nn.Module, ABC):
@@ -91,6 +105,7 @@ class Learner(nn.Module, ABC):
         self.config = self._configured(config, settings)
         is_built = backbone is None or isinstance(backbone, BackboneConfig | str)
         self.backbone = build_backbone(self.config.backbone) if is_built else cast(Backbone, backbone)
+        self.config = _stating(self.config, self.backbone.preprocessing)
         self.build()
 
     @classmethod
@@ -113,7 +128,9 @@ class Learner(nn.Module, ABC):
                 hint = suggestion(name, known) or f"; it has {', '.join(known)}"
                 raise ConfigError(f"{cls.__name__} has no setting {name!r}{hint}")
         if isinstance(settings.get("backbone"), str):
-            settings = {**settings, "backbone": dataclasses.replace(config.backbone, name=settings["backbone"])}
+            name, own = settings["backbone"], config.backbone
+            named = BackboneConfig(name) if own == BackboneConfig() else dataclasses.replace(own, name=name)
+            settings = {**settings, "backbone": named}
         return dataclasses.replace(config, **settings) if settings else config
 
     @property

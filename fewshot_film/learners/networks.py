@@ -1,4 +1,4 @@
-"""Backbones by name, with their weights: the paper's ResNet-18 and torchvision's networks.
+"""Backbones by name, with their weights: the paper's ResNet-18, EfficientNet-Lite0, torchvision's and timm's networks.
 
 ``cnaps-resnet18`` is the variant that CNAPS and Simple CNAPS use at 84 x 84: a 5 x 5 stem of stride 2 and no
 max-pooling (Requeima et al. 2019, https://arxiv.org/abs/1906.07697). Layers carry torchvision's names, so that
@@ -7,18 +7,23 @@ max-pooling (Requeima et al. 2019, https://arxiv.org/abs/1906.07697). Layers car
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import torchvision
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
-from fewshot_film.config.learners import TORCHVISION, BackboneConfig
-from fewshot_film.errors import InvalidValueError, suggestion
-from fewshot_film.learners.backbone import Backbone
+from fewshot_film.config.learners import PRETRAINED, RESNETS, TIMM, TORCHVISION, BackboneConfig
+from fewshot_film.config.preprocessing import Preprocessing
+from fewshot_film.errors import InvalidValueError
+from fewshot_film.learners import efficientnet_lite, libraries
+from fewshot_film.learners.backbone import Backbone, plain_preprocessing
 from fewshot_film.learners.wrapped import WrappedBackbone, without_classifier
-from fewshot_film.run.errors import ConfigError, UserError
-from fewshot_film.run.saved_model import fetch_state_dict, read_state_dict
+from fewshot_film.run.errors import UserError
+from fewshot_film.run.saved_model import read_state_dict
+
+CNAPS = "cnaps-resnet18"
 
 
 class WeightsError(UserError):
@@ -30,15 +35,69 @@ def build_backbone(config: BackboneConfig) -> Backbone:
 
     Raises:
         WeightsError: the weights cannot be found, fetched or fitted.
+        ConfigError: the library has no such network.
+        MissingExtraError: the network is timm's, and the extra ``timm`` is not installed.
         ValueError: a setting that this backbone does not have.
     """
-    backbone = _cnaps_resnet(config) if config.name == "cnaps-resnet18" else _torchvision_network(config)
+    if config.name != CNAPS and (config.width, config.channels) != (64, 3):
+        raise InvalidValueError(
+            f"{config.name} has width 64 and 3 channels, not width {config.width} and {config.channels} channels; "
+            f"use {CNAPS} for other sizes"
+        )
+    backbone = _network(config, preprocessing_of(config))
     if config.weights:
         backbone.load_state_dict(_read_weights(config, backbone))
     return backbone
 
 
-def _cnaps_resnet(config: BackboneConfig) -> Backbone:
+def preprocessing_of(config: BackboneConfig) -> Preprocessing:
+    """What a backbone reads: as its settings state it, or as its weights were trained.
+
+    Raises:
+        ConfigError: the library has no such network.
+        MissingExtraError: the network is timm's, and the extra ``timm`` is not installed.
+    """
+    if config.preprocessing is not None:
+        return config.preprocessing
+    in_stages = config.name in RESNETS
+    if config.name == CNAPS or (in_stages and (not config.weights or Path(config.weights).exists())):
+        return plain_preprocessing(config.image_size, config.channels)
+    own = library_preprocessing(config)
+    return replace(own, size=config.image_size or own.size)
+
+
+def library_preprocessing(config: BackboneConfig) -> Preprocessing:
+    """What the library or package of a network says that its weights were trained to see.
+
+    Raises:
+        ConfigError: the library has no such network.
+        MissingExtraError: the network is timm's, and the extra ``timm`` is not installed.
+    """
+    if config.name.startswith(TIMM):
+        return libraries.timm_preprocessing(config.name.removeprefix(TIMM))
+    if config.name == "efficientnet-lite0":
+        return efficientnet_lite.PREPROCESSING
+    return libraries.torchvision_preprocessing(config.name.removeprefix(TORCHVISION), config.weights)
+
+
+def _network(config: BackboneConfig, preprocessing: Preprocessing) -> Backbone:
+    """A backbone with random weights."""
+    if config.name == CNAPS:
+        return _cnaps_resnet(config, preprocessing)
+    features = _features(config)
+    if config.name.startswith(TIMM):
+        network = libraries.timm_network(config.name.removeprefix(TIMM), preprocessing.size)
+        return WrappedBackbone(network, preprocessing, *features)
+    if config.name.startswith(TORCHVISION):
+        network = without_classifier(libraries.torchvision_network(config.name.removeprefix(TORCHVISION)))
+        return WrappedBackbone(network, preprocessing, *features)
+    if config.name == "efficientnet-lite0":
+        stem, stages = efficientnet_lite.parts()
+        return Backbone(preprocessing, stem, stages, efficientnet_lite.WIDTHS, *features)
+    return _torchvision_resnet(config, preprocessing)
+
+
+def _cnaps_resnet(config: BackboneConfig, preprocessing: Preprocessing) -> Backbone:
     stem = {
         "conv1": nn.Conv2d(
             config.channels, config.width, config.stem_kernel, config.stem_stride, padding=1, bias=False
@@ -51,7 +110,7 @@ def _cnaps_resnet(config: BackboneConfig) -> Backbone:
     for index, (num_blocks, out) in enumerate(zip(config.blocks, widths, strict=True)):
         stages[f"layer{index + 1}"] = _stage(channels, out, num_blocks, stride=1 if index == 0 else 2)
         channels = out
-    backbone = Backbone(config.channels, stem, stages, widths, *_features(config))
+    backbone = Backbone(preprocessing, stem, stages, widths, *_features(config))
     for module in backbone.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -66,26 +125,15 @@ def _stage(channels: int, out: int, num_blocks: int, stride: int) -> nn.Sequenti
     return nn.Sequential(first, *(BasicBlock(out, out) for _ in range(num_blocks - 1)))
 
 
-def _torchvision_network(config: BackboneConfig) -> Backbone:
-    if (config.width, config.channels) != (64, 3):
-        raise InvalidValueError(
-            f"{config.name} has width 64 and 3 channels, not width {config.width} and {config.channels} channels; "
-            "use cnaps-resnet18 for other sizes"
-        )
-    name = config.name.removeprefix(TORCHVISION)
-    try:
-        plain = torchvision.models.get_model(name, weights=None)
-    except ValueError:
-        raise ConfigError(
-            f"torchvision has no model {name!r}{suggestion(name, torchvision.models.list_models())}"
-        ) from None
-    if name != config.name:
-        return WrappedBackbone(without_classifier(plain), 3, config.image_size, *_features(config))
+def _torchvision_resnet(config: BackboneConfig, preprocessing: Preprocessing) -> Backbone:
+    """A ResNet of torchvision in named stages."""
+    plain = libraries.torchvision_network(config.name)
     children = {name: child for name, child in plain.named_children() if name not in ("avgpool", "fc")}
     stages = {name: child for name, child in children.items() if name.startswith("layer")}
     stem = {name: child for name, child in children.items() if name not in stages}
-    widths = [plain.fc.in_features // 2**before_last for before_last in reversed(range(len(stages)))]
-    return Backbone(config.channels, stem, stages, widths, *_features(config))
+    last: int = plain.get_submodule("fc").in_features  # type: ignore[assignment]
+    widths = [last // 2**before_last for before_last in reversed(range(len(stages)))]
+    return Backbone(preprocessing, stem, stages, widths, *_features(config))
 
 
 def _features(config: BackboneConfig) -> tuple[tuple[float, ...], float, bool]:
@@ -94,14 +142,15 @@ def _features(config: BackboneConfig) -> tuple[tuple[float, ...], float, bool]:
 
 
 def _read_weights(config: BackboneConfig, backbone: Backbone) -> dict[str, Tensor]:
-    """Weights from a file, a folder or torchvision, checked against the network's keys and shapes."""
+    """Weights from a file, a folder or the network's library, checked against the network's keys and shapes."""
     path = Path(config.weights)
     path = path / "model.safetensors" if path.is_dir() else path
-    found = read_state_dict(path, WeightsError) if path.is_file() else _fetch(config)
+    found = _bare(read_state_dict(path, WeightsError)) if path.is_file() else _fetch(config, backbone)
     found = {key.removeprefix("backbone."): value for key, value in found.items()}
     expected = backbone.state_dict()
-    if config.name.startswith(TORCHVISION):
+    if config.name.startswith((TORCHVISION, TIMM)):
         found = {f"network.{key.removeprefix('network.')}": value for key, value in found.items()}
+    found = {**{key: value for key, value in expected.items() if key.endswith(".num_batches_tracked")}, **found}
     missing = [key for key in expected if key not in found]
     other = [key for key in expected if key in found and expected[key].shape != found[key].shape]
     if missing or other:
@@ -113,18 +162,31 @@ def _read_weights(config: BackboneConfig, backbone: Backbone) -> dict[str, Tenso
     return {key: found[key] for key in expected}
 
 
-def _fetch(config: BackboneConfig) -> dict[str, Tensor]:
-    """Torchvision's weights by name; torchvision keeps them in its cache after the first time."""
-    if config.name == "cnaps-resnet18":
+def _bare(found: dict[str, Any]) -> dict[str, Tensor]:
+    """A state dict out of what training programs save around it: under a name, and behind ``module.``."""
+    for name in ("state_dict_ema", "model_ema", "state_dict", "model"):
+        inside = found.get(name)
+        if isinstance(inside, dict):
+            found = inside
+            break
+    return {key.removeprefix("module."): value for key, value in found.items()}
+
+
+def _fetch(config: BackboneConfig, backbone: Backbone) -> dict[str, Tensor]:
+    """Weights by name; the libraries keep theirs in a cache after the first time."""
+    if config.name == CNAPS:
         raise WeightsError(
             f"no weights at {config.weights!r}: there is no such file or folder, and torchvision has none for "
-            "cnaps-resnet18; train them with `fewshot-film pretrain`"
+            f"{CNAPS}; train them with `fewshot-film pretrain`"
         )
-    enum = torchvision.models.get_model_weights(config.name.removeprefix(TORCHVISION))
-    names = [entry.name for entry in enum]
-    if config.weights not in names:
-        raise WeightsError(
-            f"no weights at {config.weights!r}: there is no such file or folder, and torchvision's weights for "
-            f"{config.name} are {', '.join(names)}"
-        )
-    return fetch_state_dict(enum[config.weights], config.name, "`weights`", WeightsError)
+    if config.name.startswith(TIMM):
+        size = backbone.preprocessing.size
+        return libraries.timm_weights(config.name.removeprefix(TIMM), config.weights, size, WeightsError)
+    if config.name == "efficientnet-lite0":
+        if config.weights != PRETRAINED:
+            raise WeightsError(
+                f"no weights at {config.weights!r}: there is no such file or folder; those of the package are called "
+                f"`{PRETRAINED}`"
+            )
+        return efficientnet_lite.read_packaged_weights(WeightsError)
+    return libraries.torchvision_weights(config.name.removeprefix(TORCHVISION), config.weights, WeightsError)

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from fewshot_film.config.learners import BackboneConfig, LearnerConfig
-from fewshot_film.learners.backbone import Backbone
+from fewshot_film.config.preprocessing import Preprocessing
+from fewshot_film.learners.backbone import Backbone, plain_preprocessing
 from fewshot_film.learners.cnaps import CNAPS
 from fewshot_film.learners.discriminants import LDA, QDA
 from fewshot_film.learners.fine_tuning import FineTuning
@@ -180,12 +181,21 @@ def learner_of(saved: SavedModel) -> Learner:
 def _learner_config(folder: str | Path, kind: type[LearnerConfig], record: Mapping[str, Any]) -> LearnerConfig:
     try:
         values = _tuples(current(kind, record))
-        return kind(**{**values, "backbone": BackboneConfig(**_tuples(values["backbone"]))})
+        return kind(**{**values, "backbone": _backbone_config(_tuples(values["backbone"]))})
     except (TypeError, ConfigError) as error:
         raise SavedModelError(
             f"{folder} was written by another version of this project: its settings do not fit ({error}); use that "
             "version, or train again"
         ) from None
+
+
+def _backbone_config(values: dict[str, Any]) -> BackboneConfig:
+    """The settings of a backbone; those of a version before it stated what it reads were all stretched to a square."""
+    if "preprocessing" not in values:
+        stated = plain_preprocessing(values["image_size"], values["channels"])
+        return BackboneConfig(**values, preprocessing=None if values["name"] == "cnaps-resnet18" else stated)
+    stated = values["preprocessing"]
+    return BackboneConfig(**{**values, "preprocessing": stated and Preprocessing(**_tuples(stated))})
 
 
 def _tuples(record: Mapping[str, Any]) -> dict[str, Any]:

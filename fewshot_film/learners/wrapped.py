@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
+from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.errors import InvalidValueError
 from fewshot_film.film import FiLMedNetwork, Sites, inject_film
 from fewshot_film.film.inject import first_part
-from fewshot_film.learners.backbone import FEATURE_NORMS, Backbone
+from fewshot_film.learners.backbone import FEATURE_NORMS, Backbone, plain_preprocessing
 
 PREFIX = "network."
 
@@ -23,8 +24,7 @@ class WrappedBackbone(Backbone):
 
     Args:
         network: normalised pictures ``(B, C, H, W)`` to features ``(B, D)`` or ``(B, D, *)``, without a classifier.
-        channels: colour channels of the pictures.
-        image_size: side of the picture with which the width D is found out.
+        preprocessing: what it was trained to see; default: 84 x 84 pixels, ImageNet's mean and deviation.
         feature_norms: one number, the length that the features are scaled to; 0 leaves them as they are.
         tukey_power: see :class:`Backbone`.
         flip_tta: see :class:`Backbone`.
@@ -43,14 +43,14 @@ class WrappedBackbone(Backbone):
     def __init__(
         self,
         network: nn.Module,
-        channels: int = 3,
-        image_size: int = 84,
+        preprocessing: Preprocessing | None = None,
         feature_norms: Sequence[float] = (0.0,),
         tukey_power: float = 1.0,
         flip_tta: bool = False,
     ) -> None:
-        width = _width(network, channels, image_size)
-        super().__init__(channels, {}, {"network": network}, [width], feature_norms, tukey_power, flip_tta)
+        preprocessing = preprocessing or plain_preprocessing()
+        width = _width(network, preprocessing)
+        super().__init__(preprocessing, {}, {"network": network}, [width], feature_norms, tukey_power, flip_tta)
 
     def inject(self, sites: Iterable[str]) -> FiLMedNetwork:
         """See :meth:`Backbone.inject`; names and patterns are those of the network itself, or ``feature_norms.*``."""
@@ -85,10 +85,17 @@ def without_classifier(network: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def _width(network: nn.Module, channels: int, image_size: int) -> int:
+def _width(network: nn.Module, preprocessing: Preprocessing) -> int:
     """Width of the features, by a pass of one picture."""
     modes = [(module, module.training) for module in network.modules()]
-    features = network.eval()(torch.zeros(1, channels, image_size, image_size))
+    size = preprocessing.size
+    try:
+        features = network.eval()(torch.zeros(1, preprocessing.channels, size, size))
+    except Exception as error:  # whatever networks raise of a size that they are not made for
+        raise InvalidValueError(
+            f"the network cannot take an image of {preprocessing.channels} x {size} x {size} "
+            f"({type(error).__name__}: {error}); state its size and channels (backbone.image_size, or Preprocessing)"
+        ) from error
     for module, mode in modes:
         module.training = mode
     if not isinstance(features, Tensor) or features.ndim < 2:

@@ -12,6 +12,7 @@ from huggingface_hub.errors import RepositoryNotFoundError
 
 from fewshot_film.classifier import FewShotClassifier, ModelNotFoundError, pretrained, shipped_models
 from fewshot_film.learners import save_learner
+from fewshot_film.learners.libraries import torchvision_preprocessing
 from fewshot_film.run.errors import SavedModelError
 from fewshot_film.run.saved_model import load_model, save_model
 from tests.classifier.small import film_learner, fitted, pictures_and_labels, prototypes
@@ -103,8 +104,8 @@ def test_the_name_of_a_backbone(monkeypatch):
     FewShotClassifier.from_pretrained("resnet34", device="cpu")
     (config,) = asked
     assert config.adaptation == "none"
-    assert (config.backbone.name, config.backbone.image_size) == ("resnet34", 224)
-    assert config.backbone.weights == "IMAGENET1K_V1"
+    assert (config.backbone.name, config.backbone.weights) == ("resnet34", "pretrained")
+    assert config.backbone.preprocessing == torchvision_preprocessing("resnet34", "IMAGENET1K_V1")
 
 
 def test_a_model_on_the_hub(tmp_path: Path, monkeypatch):

@@ -19,6 +19,7 @@ from torch import nn
 
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.config.learners import BackboneConfig, SimpleCNAPSConfig
+from fewshot_film.learners.backbone import plain_preprocessing
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
 from fewshot_film.learners.wrapped import WrappedBackbone
 from tests.classifier.small import film_learner, pictures_and_labels
@@ -36,7 +37,7 @@ class Pixels(nn.Module):
 
 def pixel_learner() -> SimpleCNAPS:
     config = SimpleCNAPSConfig(backbone=BackboneConfig(channels=1, image_size=SIDE), adaptation="none")
-    return SimpleCNAPS(config, WrappedBackbone(Pixels(), channels=1, image_size=SIDE)).eval()
+    return SimpleCNAPS(config, WrappedBackbone(Pixels(), plain_preprocessing(SIDE, channels=1))).eval()
 
 
 class RowsAsImages(FewShotClassifier, BaseEstimator):

@@ -127,13 +127,19 @@ REFUSED = {
         ("erase", -0.5, "augment.erase is -0.5; expected a number from 0 to 1"),
         ("erase", 1.5, "augment.erase is 1.5; expected a number from 0 to 1"),
     ],
+    "fewshot_film.config.preprocessing:Preprocessing": [
+        ("size", 0, "preprocessing.size is 0; expected at least 1"),
+        ("std", (0.5, 0.0, 0.5), "preprocessing.std is [0.5, 0.0, 0.5]; expected above 0"),
+        ("crop", 0.0, "preprocessing.crop is 0.0; expected a number above 0 and up to 1"),
+        ("crop", 1.5, "preprocessing.crop is 1.5; expected a number above 0 and up to 1"),
+    ],
     "fewshot_film.config.learners:BackboneConfig": [
         ("width", 0, "backbone.width is 0; expected at least 1"),
         ("blocks", (0,), "backbone.blocks is [0]; expected at least 1"),
         ("blocks", (), "backbone.blocks is []; expected at least 1"),
         ("stem_kernel", 0, "backbone.stem_kernel is 0; expected at least 1"),
         ("stem_stride", 0, "backbone.stem_stride is 0; expected at least 1"),
-        ("image_size", 0, "backbone.image_size is 0; expected at least 1"),
+        ("image_size", -1, "backbone.image_size is -1; expected at least 0"),
         ("feature_norms", (-0.5,), "backbone.feature_norms is [-0.5]; expected finite numbers of at least 0"),
         ("feature_norms", (1, INF), "backbone.feature_norms is [1, inf]; expected finite numbers of at least 0"),
         ("feature_norms", (), "backbone.feature_norms is []; expected finite numbers of at least 0"),
@@ -291,6 +297,9 @@ REFUSED = {
 }
 """By class: a setting, a value that it refuses, and the message."""
 
+GIVEN = {"fewshot_film.config.preprocessing:Preprocessing": {"size": 8, "mean": (0.5,) * 3, "std": (0.5,) * 3}}
+"""Settings without a default that cannot be a text."""
+
 ROWS = [(kind, *row) for kind, rows in REFUSED.items() for row in rows]
 
 
@@ -318,9 +327,10 @@ def test_out_of_range(kind, name, value, message):
         for field in dataclasses.fields(config_class)
         if field.default is field.default_factory is dataclasses.MISSING
     }
+    needed |= GIVEN.get(kind, {})
     config_class(**needed)
     with pytest.raises(ConfigError) as caught:
-        config_class(**needed, **{name: value})
+        config_class(**{**needed, name: value})
     assert str(caught.value) == message
 
 

@@ -8,6 +8,7 @@ from fewshot_film.config import DataConfig, SourceConfig
 from fewshot_film.data import SourceError
 from fewshot_film.data.domains import SUITES, domains_of, open_domains, open_joined
 from fewshot_film.data.joined import JoinedSet
+from fewshot_film.learners.backbone import plain_preprocessing
 from fewshot_film.run.errors import ConfigError
 from tests.data.layouts import class_files, noise, png, write
 
@@ -22,7 +23,7 @@ def data(tmp_path: Path) -> DataConfig:
 
 
 def test_all_are_decoded_alike(data: DataConfig) -> None:
-    colour, grey = open_domains(data, None, 8, 3)
+    colour, grey = open_domains(data, None, plain_preprocessing(8))
     assert (colour.name, grey.name) == ("colour", "grey")
     assert colour.get(colour.indices_of(0)).shape == grey.get(grey.indices_of(0)).shape == (2, 3, 8, 8)
     pictures = grey.get(grey.indices_of(0))
@@ -31,7 +32,7 @@ def test_all_are_decoded_alike(data: DataConfig) -> None:
 
 
 def test_each_domain_has_its_own_split(data: DataConfig) -> None:
-    parts = [open_joined(data, split, 8, 3) for split in ("train", "val", "test")]
+    parts = [open_joined(data, split, plain_preprocessing(8)) for split in ("train", "val", "test")]
     assert [len(part.class_names) for part in parts] == [6 + 4, 2 + 1, 2 + 1]
     assert not set(parts[0].class_names) & set(parts[2].class_names)
     assert isinstance(parts[0], JoinedSet)
@@ -43,12 +44,12 @@ def test_what_is_held_out_is_left_out_of_training_alone(data: DataConfig) -> Non
     assert names == {
         "train": ["colour"], "val": ["colour"], "test": ["colour", "grey"], None: ["colour", "grey"]
     }  # fmt: skip
-    assert open_joined(held, "train", 8, 3).name == "colour"
+    assert open_joined(held, "train", plain_preprocessing(8)).name == "colour"
 
 
 def test_one_source_is_opened_as_before(tmp_path: Path) -> None:
     root = write(tmp_path / "p", class_files("ab", 3))
-    images = open_joined(DataConfig(source="folder", root=str(root), rotations=True), None, 8, 1)
+    images = open_joined(DataConfig(source="folder", root=str(root), rotations=True), None, plain_preprocessing(8, 1))
     assert not isinstance(images, JoinedSet)
     assert images.class_names[:4] == ("a/rot000", "a/rot090", "a/rot180", "a/rot270")
 
@@ -68,6 +69,6 @@ def test_names_that_make_no_sense(data: DataConfig) -> None:
     with pytest.raises(SourceError, match="'glyphs' is the only source and is held out, so nothing is left for 'val'"):
         domains_of(DataConfig(sources=("glyphs",), held_out="glyphs"), "val")
     with pytest.raises(SourceError, match="no source is named 'glyph'"):
-        open_domains(DataConfig(sources=("glyph",)), None, 8, 1)
+        open_domains(DataConfig(sources=("glyph",)), None, plain_preprocessing(8, 1))
     with pytest.raises(ConfigError, match=r"sources has '\[glyphs, {sorce: x}\]'; expected a name, or {source: NAME}"):
         DataConfig(sources=("[glyphs, {sorce: x}]",))

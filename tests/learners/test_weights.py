@@ -13,6 +13,7 @@ import torch
 
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.learners import fit_mahalanobis
+from fewshot_film.learners.backbone import plain_preprocessing
 from fewshot_film.learners.registry import LEARNERS, UnsavableError
 from tests.learners.small import SMALL, small_learner
 from tests.learners.test_non_finite import METHODS, small, task
@@ -141,7 +142,7 @@ def test_what_could_not_be_loaded_again_is_refused_before_anything_is_written(tm
     images, labels, _ = support()
     network = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3), torch.nn.ReLU())
     config = small_learner(adaptation="none").config
-    own = LEARNERS[type(config)](config, WrappedBackbone(network, channels=1, image_size=16)).eval()
+    own = LEARNERS[type(config)](config, WrappedBackbone(network, plain_preprocessing(16, channels=1))).eval()
     classifier = FewShotClassifier(own, device="cpu").fit(images, labels)
     with pytest.raises(UnsavableError, match=r"could not be loaded again: .* or pickle.dump .* Nothing was written"):
         classifier.save_pretrained(tmp_path / "mine")

@@ -14,6 +14,7 @@ from torch import nn
 from fewshot_film.config.learners import BackboneConfig, CNAPSConfig, FiTConfig, PrototypesConfig, SimpleCNAPSConfig
 from fewshot_film.film import SiteError
 from fewshot_film.learners import WrappedBackbone, build_backbone, build_learner, load_learner, save_learner
+from fewshot_film.learners.backbone import plain_preprocessing
 from fewshot_film.run.errors import ConfigError
 
 SUPPORT, LABELS, QUERY = torch.rand(4, 3, 32, 32), torch.tensor([0, 1, 0, 1]), torch.rand(2, 3, 32, 32)
@@ -54,7 +55,7 @@ def awake(learner):
 def test_a_network_of_ones_own():
     torch.manual_seed(0)
     network = Separable()
-    backbone = WrappedBackbone(network, image_size=32)
+    backbone = WrappedBackbone(network, plain_preprocessing(32))
     assert backbone.feature_dim == 8
     images = torch.rand(2, 3, 20, 24)
     torch.testing.assert_close(backbone(images), network(backbone.normalize(images)).mean((2, 3)))
@@ -118,7 +119,7 @@ def test_layer_norm_channels_last():
     )
     network.classifier = nn.Flatten(1)
     config = FiTConfig(sites=("features.*.*.block.2",), steps=2)
-    learner = build_learner(config, WrappedBackbone(network, image_size=32))
+    learner = build_learner(config, WrappedBackbone(network, plain_preprocessing(32)))
     adapted = learner.adapt(SUPPORT, LABELS)
     assert [gamma.shape for gamma, _ in adapted.modulations.values()] == [(1, 8), (1, 16)]
     assert adapted(QUERY).shape == (2, 2)
@@ -135,14 +136,14 @@ def test_torchvision_weights_fit(tmp_path):
 
 
 def test_errors():
-    with pytest.raises(ConfigError, match=r"backbone.name is resnet19; expected cnaps-.*, or torchvision:NAME"):
+    with pytest.raises(ConfigError, match=r"backbone.name is resnet19; expected cnaps-.*n:NAME or timm:NAME"):
         BackboneConfig(name="resnet19")
-    with pytest.raises(ConfigError, match=r"torchvision has no model 'resnet19' \(did you mean 'resnet1\d+'\?\)"):
+    with pytest.raises(ConfigError, match=r"torchvision has no classifier 'resnet19' \(did you mean 'resnet1\d+'\?\)"):
         build_backbone(BackboneConfig(name="torchvision:resnet19"))
     with pytest.raises(ValueError, match="a SqueezeNet has no linear layer that could be its classifier; take"):
         build_backbone(BackboneConfig(name="torchvision:squeezenet1_1"))
     with pytest.raises(ValueError, match=r"returned \(12288,\) for one picture; expected features \(1, D\) or"):
-        WrappedBackbone(nn.Flatten(0), image_size=64)
+        WrappedBackbone(nn.Flatten(0), plain_preprocessing(64))
     stagewise = SimpleCNAPSConfig(adaptation="film+ar", sites=("blocks.*.norm",))
     with pytest.raises(ValueError, match="a wrapped network has no stages; use adaptation film"):
         build_learner(stagewise, WrappedBackbone(Separable()))

