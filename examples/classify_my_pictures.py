@@ -1,4 +1,4 @@
-"""A classifier from a folder of pictures: one sub-folder a class, no training loop.
+"""A classifier from a folder of images: one sub-folder a class, no training loop.
 
     python examples/classify_my_pictures.py pictures/ --query unknown.jpg
 
@@ -25,7 +25,7 @@ def draw_folder(folder: Path, classes: int = 5, pictures: int = 8) -> None:
 
 
 def main() -> None:
-    """Fit on some pictures of every class, name the others, save."""
+    """Fit on some images of every class, name the others, save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, help="one sub-folder a class")
     parser.add_argument("--query", nargs="*", type=Path, help="pictures to name; default: the rest of the folder's")

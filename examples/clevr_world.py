@@ -1,4 +1,4 @@
-"""CLEVR's world without its files: a scene, its picture, a question as a program, and its answer.
+"""CLEVR's world without its files: a scene, its image, a question as a program, and its answer.
 
 The answer is computed from the scene, then the scene is changed and the program asked again.
 """

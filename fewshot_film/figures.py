@@ -16,13 +16,13 @@ RIGHT, WRONG, UNKNOWN = BLUE, VERMILION, "#777777"
 
 
 def episode_sheet(episode: Episode, logits: Tensor, *, max_support: int = 5, max_queries: int = 8) -> Figure:
-    """One row a class: its support pictures, then its query pictures with what they were taken for.
+    """One row a class: its support images, then its query images with what they were taken for.
 
     Args:
         episode: the task.
-        logits: ``(M, way)`` for its query pictures.
-        max_support: support pictures shown a class.
-        max_queries: query pictures shown a class.
+        logits: ``(M, way)`` for its query images.
+        max_support: support images shown a class.
+        max_queries: query images shown a class.
 
     Returns:
         A figure to save, with a blue frame around what was named rightly and an orange one, and the name that was
@@ -60,7 +60,7 @@ def episode_sheet(episode: Episode, logits: Tensor, *, max_support: int = 5, max
 
 @dataclass(frozen=True)
 class SheetPicture:
-    """A query picture on a sheet of answers."""
+    """A query image on a sheet of answers."""
 
     pixels: np.ndarray
     """``(3, H, W)``, uint8."""
@@ -77,15 +77,15 @@ class SheetRow:
     name: str
     """The class."""
     support: Sequence[np.ndarray]
-    """Support pictures to show, ``(3, H, W)`` uint8 each."""
+    """Support images to show, ``(3, H, W)`` uint8 each."""
     queries: Sequence[SheetPicture]
-    """Query pictures that got this name, to show."""
+    """Query images that got this name, to show."""
     count: int
-    """Query pictures that got this name, shown or not."""
+    """Query images that got this name, shown or not."""
 
 
 def answer_sheet(rows: Sequence[SheetRow], title: str) -> Figure:
-    """One row a class: its support pictures left of the gap, right of it the queries that got its name.
+    """One row a class: its support images left of the gap, right of it the queries that got its name.
 
     Frames are blue around what is right and orange around what is not, grey where nothing is known.
     """
@@ -110,10 +110,10 @@ def answer_sheet(rows: Sequence[SheetRow], title: str) -> Figure:
 
 
 def reliability_diagrams(diagrams: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], columns: int = 1) -> Figure:
-    """Accuracy against confidence, bin by bin; the area of a point is its share of the pictures.
+    """Accuracy against confidence, bin by bin; the area of a point is its share of the images.
 
     Args:
-        diagrams: by title: accuracy, confidence and number of pictures of every bin, ``(bins,)`` each, NaN in the first
+        diagrams: by title: accuracy, confidence and number of images of every bin, ``(bins,)`` each, NaN in the first
             two where a bin is empty.
         columns: diagrams side by side.
     """
@@ -132,7 +132,7 @@ def reliability_diagrams(diagrams: Mapping[str, tuple[np.ndarray, np.ndarray, np
 
 
 def _draw(axes, image: Tensor, frame: str = "") -> None:  # type: ignore[no-untyped-def]
-    """A picture ``(C, H, W)`` in [0, 1], framed where a colour is given."""
+    """An image ``(C, H, W)`` in [0, 1], framed where a colour is given."""
     pixels = image.detach().cpu().movedim(0, -1).numpy()
     axes.imshow(np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels, vmin=0, vmax=1)
     if frame:

@@ -12,7 +12,7 @@ GREY = np.full((3, 8, 8), 128, np.uint8)
 
 
 def frames(figure: Figure) -> list[str]:
-    """Colours of the framed pictures, row by row."""
+    """Colours of the framed images, row by row."""
     return [to_hex(axes.spines["left"].get_edgecolor()) for axes in figure.axes if axes.axison]
 
 

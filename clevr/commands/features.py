@@ -105,5 +105,5 @@ def _open_pictures(config: FeaturesConfig) -> ClevrSplit:
     if not any(is_image_name(name) for name in split.pictures):
         splits = list_splits(config.data)
         hint = f"give --split, one of {', '.join(splits)}" if splits else "expected PNG, JPEG or other image files"
-        raise DataNotFoundError(f"no pictures directly in {config.data}; {hint}")
+        raise DataNotFoundError(f"no images directly in {config.data}; {hint}")
     return split

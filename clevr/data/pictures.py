@@ -1,4 +1,4 @@
-"""The pictures of a split as one array on the disk: decoded once, read by every process and in every pass."""
+"""The images of a split as one array on the disk: decoded once, read by every process and in every pass."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CHUNK = 500
 
 
 def fit_picture(picture: Image.Image, width: int, height: int) -> NDArray[np.uint8]:
-    """A picture at the size that a model reads, without distortion.
+    """An image at the size that a model reads, without distortion.
 
     It is scaled to the width. What is then too high loses as much above as below; what is too low has its first and
     last row repeated. A narrower view of a scene is cut out of a wider one this way: cameras of CLEVR see the same
@@ -53,7 +53,7 @@ def fit_picture(picture: Image.Image, width: int, height: int) -> NDArray[np.uin
 
 
 def to_pixels(picture: Image.Image, size: int) -> NDArray[np.uint8]:
-    """A picture as torchvision's networks read it: RGB, ``(3, size, size)``, stretched by bicubic interpolation."""
+    """An image as torchvision's networks read it: RGB, ``(3, size, size)``, stretched by bicubic interpolation."""
     resized = upright(picture, "the image").resize((size, size), Image.Resampling.BICUBIC)
     return np.asarray(resized).transpose(2, 0, 1)
 
@@ -74,8 +74,8 @@ def load_pictures(
         uint8 ``(N, 3, height, width)``, read-only.
 
     Raises:
-        DataNotFoundError: a picture is not there.
-        DataError: a picture cannot be decoded, or what is kept of them is damaged.
+        DataNotFoundError: an image is not there.
+        DataError: an image cannot be decoded, or what is kept of them is damaged.
         OSError: there is no room for them.
         ProcessLostError: a process was killed; what it had decoded is done again by the next call.
     """
@@ -115,7 +115,7 @@ def _ranges(count: int) -> Iterator[range]:
 
 
 def _digest(split: ClevrSplit, filenames: Sequence[str]) -> str:
-    """Changes with the names of the pictures and with the first and last picture's file."""
+    """Changes with the names of the images and with the first and last image's file."""
     storage, folder = split.files.storage, split.files.images
     digest = hashlib.sha256("\n".join(filenames).encode())
     for name in (filenames[0], filenames[-1]) if folder and filenames else ():

@@ -305,7 +305,7 @@ def _picture(record: Mapping[str, Any]) -> tuple[str, int]:
     """File name and index of the picture; an index that is missing is taken from the name."""
     filename = _get(record, "image_filename", str)
     if not filename or "/" in filename or "\\" in filename:
-        raise RecordError(f"'image_filename' must be the name of a picture without folders, got {filename!r}")
+        raise RecordError(f"'image_filename' must be the name of an image without folders, got {filename!r}")
     index = _index(record, "image_index", None)
     if index is None:
         digits = re.findall(r"[0-9]{1,9}", filename)

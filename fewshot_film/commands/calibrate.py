@@ -35,14 +35,14 @@ PLAIN, MEASURED, FITTED = "temperature 1", "measured", "with the task's own"
 
 @dataclass(frozen=True)
 class Judged:
-    """What a classifier said in the episodes of one number of support pictures."""
+    """What a classifier said in the episodes of one number of support images."""
 
     logits: Tensor
-    """``(M, way)`` of all query pictures."""
+    """``(M, way)`` of all query images."""
     labels: Tensor
     """``(M,)``."""
     temperatures: Tensor
-    """``(M,)``: that of each picture's task, as the classifier fitted it."""
+    """``(M,)``: that of each image's task, as the classifier fitted it."""
 
 
 def run(config: CalibrateConfig) -> None:
@@ -69,7 +69,7 @@ def run(config: CalibrateConfig) -> None:
 
 
 def judge(classifier: FewShotClassifier, images: ImageSet, config: CalibrateConfig, shot: int, split: str) -> Judged:
-    """Fit the classifier to the support pictures of every episode and ask it about the queries."""
+    """Fit the classifier to the support images of every episode and ask it about the queries."""
     sampler = EpisodeSampler(images, config.way, shot, config.query, seed=config.seed, split=f"{split}/calibrate")
     logits, labels, temperatures = [], [], []
     for index in tqdm(range(config.episodes), f"{split}, {shot}-shot", unit="episode", disable=hides_bars()):
@@ -102,7 +102,7 @@ def keep_temperatures(folder: Path, temperatures: Mapping[int, float]) -> None:
 
 
 def table(temperatures: Mapping[int, float], found: Mapping[int, Mapping[str, Calibration]]) -> str:
-    """Temperatures and calibration errors in per cent, one row a number of support pictures."""
+    """Temperatures and calibration errors in per cent, one row a number of support images."""
     lines = [
         f"| calibration error, % | temperature | {PLAIN} | {MEASURED} | {FITTED} |",
         "| --- | ---: | ---: | ---: | ---: |",

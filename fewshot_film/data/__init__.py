@@ -1,4 +1,4 @@
-"""Sources of pictures, and the decoded sets that episodes are drawn from."""
+"""Sources of images, and the decoded sets that episodes are drawn from."""
 
 from fewshot_film.data.decoding import decode
 from fewshot_film.data.errors import SourceError

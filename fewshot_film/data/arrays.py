@@ -19,7 +19,7 @@ class ArraySource(ImageSource):
     Args:
         name: name of the source.
         class_names: names of the classes.
-        labels: ``(N,)`` class of every picture.
+        labels: ``(N,)`` class of every image.
         pictures: ``(N, H, W)`` grey or ``(N, H, W, 3)`` RGB, uint8.
         files: ``N`` ids; by default the numbers.
         ordered: see `ImageSource`.
@@ -41,7 +41,7 @@ class ArraySource(ImageSource):
         grey_or_rgb = pictures.ndim == 3 or (pictures.ndim == 4 and pictures.shape[3] == 3)
         if pictures.dtype != np.uint8 or not grey_or_rgb:
             raise SourceError(
-                f"{name}: pictures are {pictures.dtype} of shape {pictures.shape}; expected uint8 of shape "
+                f"{name}: images are {pictures.dtype} of shape {pictures.shape}; expected uint8 of shape "
                 "(N, H, W) or (N, H, W, 3)"
             )
         files = [str(index) for index in range(len(pictures))] if files is None else files

@@ -1,4 +1,4 @@
-"""Random variation of a batch of pictures, each picture its own, drawn from a generator handed in."""
+"""Random variation of a batch of images, each image its own, drawn from a generator handed in."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GREY = (0.299, 0.587, 0.114)
 
 
 def augment(images: Tensor, config: AugmentConfig, generator: Generator) -> Tensor:
-    """Vary every picture of a batch.
+    """Vary every image of a batch.
 
     Args:
         images: ``(B, C, H, W)`` in [0, 1].
@@ -23,7 +23,7 @@ def augment(images: Tensor, config: AugmentConfig, generator: Generator) -> Tens
         generator: where every random number comes from.
 
     Returns:
-        Pictures of the same shape in [0, 1]. Where a picture is shifted or shrunk its border pixels go on. Shifts are
+        Images of the same shape in [0, 1]. Where an image is shifted or shrunk its border pixels go on. Shifts are
         by whole pixels: without turn, scale and shear every pixel keeps its exact value, as at test time.
     """
     if config.rotate or config.scale or config.shear or config.translate or config.flip:

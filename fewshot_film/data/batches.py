@@ -32,22 +32,22 @@ class LabelledBatch:
 
 
 class LabelledBatches:
-    """Endless shuffled batches: every picture once in an epoch, an incomplete last batch left out.
+    """Endless shuffled batches: every image once in an epoch, an incomplete last batch left out.
 
     Args:
-        images: the pictures.
-        batch_size: pictures in a batch.
-        augmentation: random variation of the pictures.
-        seed: with the batch's number decides its pictures and their variation.
+        images: the images.
+        batch_size: images in a batch.
+        augmentation: random variation of the images.
+        seed: with the batch's number decides its images and their variation.
 
     Raises:
-        ValueError: there are fewer pictures than ``batch_size``.
+        ValueError: there are fewer images than ``batch_size``.
     """
 
     def __init__(self, images: ImageSet, batch_size: int, augmentation: AugmentConfig, seed: int = 0) -> None:
         if not 1 <= batch_size <= len(images):
             raise InvalidValueError(
-                f"batch_size is {batch_size}; expected 1 to {len(images)}, the number of pictures of {images.name}"
+                f"batch_size is {batch_size}; expected 1 to {len(images)}, the number of images of {images.name}"
             )
         self.images = images
         self.batch_size = batch_size

@@ -37,9 +37,9 @@ class Decoded:
     """What decoding a source came to."""
 
     pixels: Pixels
-    """``(rows, C, H, W)``: the pictures that could be decoded, in the source's order."""
+    """``(rows, C, H, W)``: the images that could be decoded, in the source's order."""
     indices: np.ndarray
-    """``(rows,)`` int64: which picture of the source a row is."""
+    """``(rows,)`` int64: which image of the source a row is."""
     digests: np.ndarray
     """``(rows,)`` uint64, see `fewshot_film.data.repeats.picture_digest`."""
     skipped: list[tuple[str, str]]
@@ -47,7 +47,7 @@ class Decoded:
 
 
 class Rows:
-    """Keeps account while pictures are decoded one after the other."""
+    """Keeps account while images are decoded one after the other."""
 
     def __init__(self) -> None:
         self.indices: list[int] = []
@@ -85,8 +85,8 @@ def read_or_build(
         cache_dir: the folder of all caches; made when missing.
         key: what decides the pixels, as hexadecimal digits.
         source: gives the folder a name that people can read.
-        shape: ``(C, H, W)`` of a picture.
-        results: decodes every picture, in order.
+        shape: ``(C, H, W)`` of an image.
+        results: decodes every image, in order.
     """
     folder = cache_dir / f"{_plain(source.name)}-{shape[1]}-{key}"
     found = _read(folder, shape)
@@ -101,12 +101,12 @@ def read_or_build(
             for left in cache_dir.glob(f".{folder.name}.tmp-*"):
                 shutil.rmtree(left, ignore_errors=True)
         if folder.exists():
-            log.warning("the cache of decoded pictures at '%s' is damaged and is written again", folder)
+            log.warning("the cache of decoded images at '%s' is damaged and is written again", folder)
             shutil.rmtree(folder)
         _build(folder, results())
     found = _read(folder, shape)
     if found is None:
-        raise OSError(f"the cache of decoded pictures at '{folder}' was removed while it was in use")
+        raise OSError(f"the cache of decoded images at '{folder}' was removed while it was in use")
     return found
 
 

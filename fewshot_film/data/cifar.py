@@ -1,6 +1,6 @@
 """CIFAR-100 and the two few-shot benchmarks made from it, CIFAR-FS and FC100.
 
-All 600 pictures of a class are used, the 500 of CIFAR-100's own training set and the 100 of its test set.
+All 600 images of a class are used, the 500 of CIFAR-100's own training set and the 100 of its test set.
 
 Krizhevsky, "Learning multiple layers of features from tiny images", 2009; Bertinetto et al., "Meta-learning
 with differentiable closed-form solvers", ICLR 2019 (CIFAR-FS: 64/16/20 classes); Oreshkin et al., "TADAM",
@@ -57,7 +57,7 @@ def cifar100(root: str | Path, *, name: str = "cifar-100") -> ImageSource:
 
     Args:
         root: the folder that torchvision downloads to (it holds ``cifar-100-python/``), that folder itself,
-            or a folder or zip of pictures, each in a folder named by its class (``train/apple/x.png``).
+            or a folder or zip of images, each in a folder named by its class (``train/apple/x.png``).
         name: name of the source.
 
     Raises:
@@ -75,7 +75,7 @@ def cifar100(root: str | Path, *, name: str = "cifar-100") -> ImageSource:
     raise data_not_found(
         name,
         root,
-        f"{PYTHON_FOLDER}/ with the files train, test and meta, or a folder or zip of pictures at "
+        f"{PYTHON_FOLDER}/ with the files train, test and meta, or a folder or zip of images at "
         "train/<class>/ and test/<class>/ with the 100 class names of CIFAR-100",
         'python -c "import torchvision; torchvision.datasets.CIFAR100(ROOT, download=True)"',
     )
@@ -107,7 +107,7 @@ def _checked(source: ImageSource) -> ImageSource:
     other = np.flatnonzero(sizes != PICTURES_A_CLASS)
     if len(other):
         log.warning(
-            "%s: %d classes have not the %d pictures of CIFAR-100, '%s' has %d: results are not comparable",
+            "%s: %d classes have not the %d images of CIFAR-100, '%s' has %d: results are not comparable",
             source.name,
             len(other),
             PICTURES_A_CLASS,

@@ -1,4 +1,4 @@
-"""Benchmarks whose pictures lie in folders named by their classes, wherever these folders lie."""
+"""Benchmarks whose images lie in folders named by their classes, wherever these folders lie."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fewshot_film.data.stores import Store
 def from_class_folders(
     name: str, store: Store, split: Split, part: str | None, *, is_picture: Callable[[str], bool] = lambda _: True
 ) -> FileSource | None:
-    """Take the pictures in the folders of the classes of one part of a split.
+    """Take the images in the folders of the classes of one part of a split.
 
     Folders of other classes are passed over, so ImageNet's own training folder serves for benchmarks made from it.
 
@@ -23,7 +23,7 @@ def from_class_folders(
         store: where the folders lie, at any depth.
         split: class names, which are folder names, by part.
         part: which part; None for all.
-        is_picture: says of a file's name whether it is one of the pictures.
+        is_picture: says of a file's name whether it is one of the images.
 
     Returns:
         None where there is none of the folders.

@@ -34,7 +34,7 @@ class Limbs:
 
 @dataclass(frozen=True)
 class Plan:
-    """What all pictures of one creature have in common."""
+    """What all images of one creature have in common."""
 
     waves: tuple[float, ...]
     """Height of the 2nd, 3rd, ... wave of the body's outline."""

@@ -1,7 +1,7 @@
 """Generated creatures: objects with parts in front of a background; no download, the same for the same seed.
 
 A class is a body plan (`fewshot_film.data.creature_plans`) and, for every other class, its colours; the rest show
-themselves in any colours. Pictures of a class differ in pose, turn, size, place, colours, light and background.
+themselves in any colours. Images of a class differ in pose, turn, size, place, colours, light and background.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from fewshot_film.data.splits import Split
 from fewshot_film.run.seeding import numpy_generator
 
 VERSION = 1
-"""Goes up when the same seed would give other pictures."""
+"""Goes up when the same seed would give other images."""
 
 SIDE = 84
-"""Side of a picture in pixels."""
+"""Side of an image in pixels."""
 CLASSES = {"train": 240, "val": 60, "test": 72}
 """How many classes each part has."""
 
-_FINE = 2  # a picture is drawn this much larger and then shrunk, which smooths its edges
+_FINE = 2  # an image is drawn this much larger and then shrunk, which smooths its edges
 _CANVAS = _FINE * SIDE
 
 
@@ -37,8 +37,8 @@ def creatures(split: str | None = None, *, pictures: int = 20, seed: int = 0) ->
 
     Args:
         split: ``train``, ``val`` or ``test`` classes; None for all.
-        pictures: pictures a class.
-        seed: with class and number, decides every picture.
+        pictures: images a class.
+        seed: with class and number, decides every image.
 
     Raises:
         SourceError: there is no such split.
@@ -54,11 +54,11 @@ def creature_split() -> Split:
 
 
 def draw_creature(class_name: str, number: int, seed: int = 0) -> Image.Image:
-    """One picture of one class, `SIDE` x `SIDE`, RGB.
+    """One image of one class, `SIDE` x `SIDE`, RGB.
 
     Args:
         class_name: ``creature NUMBER``; any number from 0 on is a class.
-        number: which picture of the class.
+        number: which image of the class.
         seed: seed of everything.
     """
     rng = numpy_generator(seed, f"creatures/{class_name}", number)
@@ -94,7 +94,7 @@ def draw_colours(rng: Generator) -> dict[str, np.ndarray]:
 
 
 def background(rng: Generator) -> Image.Image:
-    """A plain or blotched ground of muted colours, twice the side of a picture."""
+    """A plain or blotched ground of muted colours, twice the side of an image."""
     coarse = rng.uniform(0.15, 0.9) + rng.normal(0, 0.12, 3) + rng.uniform(0, 0.12) * rng.standard_normal((4, 4, 3))
     ground = Image.fromarray((255 * np.clip(coarse, 0, 1)).round().astype(np.uint8))
     return ground.resize((_CANVAS, _CANVAS), Image.Resampling.BICUBIC)
@@ -118,7 +118,7 @@ class _View:
         self._shift = _CANVAS * (0.5 + 0.07 * rng.uniform(-1, 1, 2))
 
     def __call__(self, outline: np.ndarray) -> list[tuple[float, float]]:
-        """Corners in the picture."""
+        """Corners in the image."""
         return [(float(x), float(y)) for x, y in outline @ self._matrix.T + self._shift]
 
 

@@ -1,4 +1,4 @@
-"""CUB-200-2011: 200 species of birds, 11,788 pictures.
+"""CUB-200-2011: 200 species of birds, 11,788 images.
 
 Wah et al., "The Caltech-UCSD Birds-200-2011 Dataset", 2011. The split into 100/50/50 is that of Chen et al., "A Closer
 Look at Few-Shot Classification", ICLR 2019: of the species in their order, every other one from the first on is for
@@ -44,14 +44,14 @@ def cub(root: str | Path, split: str | None = None) -> ImageSource:
         store = open_store(root)
         known = _split(store)
         check_part(NAME, known, split)
-        # Pictures alone: the segmentations are PNG files in folders of the same names.
+        # Images alone: the segmentations are PNG files in folders of the same names.
         source = from_class_folders(NAME, store, known, split, is_picture=_is_photo)
         if source is not None:
             return source
     raise data_not_found(
         NAME,
         root,
-        "folders 001.<species> to 200.<species> with JPEG pictures, as in CUB_200_2011/images/",
+        "folders 001.<species> to 200.<species> with JPEG images, as in CUB_200_2011/images/",
         "fetch and unpack CUB_200_2011.tgz from data.caltech.edu/records/65de6-vp158",
     )
 

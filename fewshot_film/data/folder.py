@@ -42,7 +42,7 @@ def folder(
     depth: int = 1,
     ordered: bool = False,
 ) -> ImageSource:
-    """Open a folder or zip of pictures.
+    """Open a folder or zip of images.
 
     Args:
         root: the folder or the zip.
@@ -54,7 +54,7 @@ def folder(
         fractions: shares of the three parts for ``split_seed``.
         depth: how many folders make a class's name: with 2, ``root/a/b/x.png`` is of class ``a/b``. Folders below
             are part of the class, which is noted in the log and in the source's ``notes``.
-        ordered: say that neighbouring pictures (by name) show the same object.
+        ordered: say that neighbouring images (by name) show the same object.
 
     Raises:
         FileNotFoundError: there is no folder and no zip, or no image in a class folder and no CSV of labels.
@@ -222,6 +222,6 @@ def _split_of_parts(name: str, files: list[File], parts: set[str], depth: int) -
     except SourceError as error:
         raise SourceError(
             f"{error}; episodes of both would share classes. Pass split_file=<JSON with class names> or "
-            "split_seed=<number>: pictures of all parts are then joined and classes dealt out"
+            "split_seed=<number>: images of all parts are then joined and classes dealt out"
         ) from error
     return split

@@ -1,4 +1,4 @@
-"""What generated sets of pictures have in common."""
+"""What generated sets of images have in common."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class GeneratedSource(ImageSource):
         name: name of the set.
         split: class names by part.
         part: which part to take; None for all.
-        pictures: pictures a class.
-        draw: draws a picture from its class's name and its number within the class.
-        identity: changes when the same class and number would give another picture.
+        pictures: images a class.
+        draw: draws an image from its class's name and its number within the class.
+        identity: changes when the same class and number would give another image.
 
     Raises:
         SourceError: there is no such part.
@@ -76,7 +76,7 @@ def numbered(counts: Mapping[str, int]) -> dict[str, range]:
 
 
 def lit(pixels: np.ndarray, rng: Generator) -> Image.Image:
-    """Light a picture from one side, make it a little lighter or darker, and add a little noise.
+    """Light an image from one side, make it a little lighter or darker, and add a little noise.
 
     Args:
         pixels: ``(H, W, 3)`` in [0, 1].

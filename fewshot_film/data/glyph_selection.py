@@ -108,7 +108,7 @@ def _coverage(font: str) -> set[int]:
 
 
 def _views(paper: Image.Image) -> Iterator[Image.Image]:
-    """The drawing as it is, then turned and stretched as far as the generated pictures vary."""
+    """The drawing as it is, then turned and stretched as far as the generated images vary."""
     half = PAPER / 2
     for degrees in (0, -15, 15):
         turn = np.deg2rad(degrees)

@@ -1,9 +1,9 @@
 """Characters drawn from fonts: a generated set that needs no download, for demonstrations and tests.
 
 The fonts are those that matplotlib installs. A class is a character, named ``alphabet/character``; its
-pictures differ by font, stroke width, an affine map and a smooth bend. Alphabets, not characters, are dealt
+images differ by font, stroke width, an affine map and a smooth bend. Alphabets, not characters, are dealt
 to train, validation and test, and characters that look alike are left out, in one alphabet and between them
-(`fewshot_film.data.glyph_selection`). Picture i of a class is a function of (seed, class, i) alone.
+(`fewshot_film.data.glyph_selection`). Image i of a class is a function of (seed, class, i) alone.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ PAPER = 128
 GLYPH = 76
 """Longer side in pixels of an undistorted character."""
 SIDE = 84
-"""Side in pixels of a picture."""
+"""Side in pixels of an image."""
 
 VERSION = 2
-"""Goes up when the same seed would give other pictures."""
+"""Goes up when the same seed would give other images."""
 
 
-# The picture is bent by the corners, in [-1, 1], of 2 x 2 patches. Of each patch: its box in the picture, and
+# The image is bent by the corners, in [-1, 1], of 2 x 2 patches. Of each patch: its box in the image, and
 # the numbers of its corners, anticlockwise from the upper left one as Pillow wants them.
 _GRID = np.stack(np.meshgrid([-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0]), axis=-1)
 _HALF = SIDE // 2
@@ -53,7 +53,7 @@ _INVERT = [255 - value for value in range(256)]
 
 @dataclass(frozen=True)
 class GlyphVariation:
-    """How much the pictures of one character differ; every amount is the largest, either way."""
+    """How much the images of one character differ; every amount is the largest, either way."""
 
     rotate: float = 15.0
     """Turn, degrees."""
@@ -64,13 +64,13 @@ class GlyphVariation:
     translate: float = 0.08
     """Shift along each axis, a fraction of the side."""
     bend: float = 0.06
-    """Shift of each of 9 points that the picture is bent by, a fraction of the side."""
+    """Shift of each of 9 points that the image is bent by, a fraction of the side."""
     stroke: int = 3
     """Most pixels that a stroke is widened by on each side, of a character 76 pixels high."""
 
 
 class GlyphSource(ImageSource):
-    """Generated pictures of characters; see `glyphs`."""
+    """Generated images of characters; see `glyphs`."""
 
     def __init__(
         self,
@@ -122,9 +122,9 @@ def glyphs(
 
     Args:
         split: alphabets of ``train``, ``val`` or ``test``; None for all.
-        pictures: pictures a class.
-        seed: with class and number, decides every picture.
-        variation: how much pictures of one character differ.
+        pictures: images a class.
+        seed: with class and number, decides every image.
+        variation: how much images of one character differ.
 
     Raises:
         SourceError: matplotlib, whose fonts are drawn from, is not installed, or there is no such split.
@@ -172,7 +172,7 @@ def draw(character: str, font: str, stroke: int = 0) -> Image.Image:
         stroke: pixels that strokes are widened by on each side.
 
     Returns:
-        Grey picture, `PAPER` x `PAPER`; ink is white on black here.
+        Grey image, `PAPER` x `PAPER`; ink is white on black here.
     """
     face = _face(font)
     left, top, right, bottom = face.getbbox(character, stroke_width=stroke)
@@ -197,7 +197,7 @@ def distort(paper: Image.Image, variation: GlyphVariation, rng: np.random.Genera
 
 
 def _matrix(variation: GlyphVariation, rng: np.random.Generator) -> np.ndarray:
-    """Linear part of the map, from picture to paper."""
+    """Linear part of the map, from image to paper."""
     angle = np.deg2rad(variation.rotate) * rng.uniform(-1, 1)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     slant = np.array([[1.0, variation.shear * rng.uniform(-1, 1)], [0.0, 1.0]])

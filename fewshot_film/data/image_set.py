@@ -1,4 +1,4 @@
-"""Decoded pictures, ready to be drawn from."""
+"""Decoded images, ready to be drawn from."""
 
 from __future__ import annotations
 
@@ -36,26 +36,26 @@ class Pixels:
         return self.shape[0]
 
     def take(self, rows: np.ndarray) -> np.ndarray:
-        """A copy of some pictures, ``(len(rows), C, H, W)``."""
+        """A copy of some images, ``(len(rows), C, H, W)``."""
         pictures: np.ndarray = self.array[rows]
         return pictures
 
 
 class ImageSet:
-    """Decoded pictures of one size with their classes; made by `fewshot_film.data.decode`.
+    """Decoded images of one size with their classes; made by `fewshot_film.data.decode`.
 
     Attributes:
         name: the source's name.
         class_names: names of the classes.
         labels: ``(N,)`` int64.
-        files: ``N`` ids of the pictures. A picture in a rotated class has ``#rot090`` or so appended.
-        skipped: ``(file, reason)`` of every picture that could not be used.
-        duplicates: ``(file, kept file)`` of every picture that equals an earlier one of its class.
-        conflicts: ``(file, other file)`` of every picture that equals one of another class.
-        ordered: neighbouring pictures show the same object, see `ImageSource`.
+        files: ``N`` ids of the images. An image in a rotated class has ``#rot090`` or so appended.
+        skipped: ``(file, reason)`` of every image that could not be used.
+        duplicates: ``(file, kept file)`` of every image that equals an earlier one of its class.
+        conflicts: ``(file, other file)`` of every image that equals one of another class.
+        ordered: neighbouring images show the same object, see `ImageSource`.
         groups: how the classes hang together, see `ImageSource`.
-        pixels: where the pictures are taken from; may hold more than the set has.
-        rows: ``(N,)`` int64: which row of ``pixels`` each picture is.
+        pixels: where the images are taken from; may hold more than the set has.
+        rows: ``(N,)`` int64: which row of ``pixels`` each image is.
         turns: ``(N,)`` int8: by how many right angles each is turned, anticlockwise.
     """
 
@@ -97,7 +97,7 @@ class ImageSet:
 
     def __repr__(self) -> str:
         return (
-            f"ImageSet('{self.name}', {len(self.class_names)} classes, {len(self)} pictures of "
+            f"ImageSet('{self.name}', {len(self.class_names)} classes, {len(self)} images of "
             f"{self.num_channels}x{self.image_size}x{self.image_size})"
         )
 
@@ -113,11 +113,11 @@ class ImageSet:
 
     @property
     def class_sizes(self) -> np.ndarray:
-        """``(classes,)`` int64: how many pictures every class has."""
+        """``(classes,)`` int64: how many images every class has."""
         return np.diff(self._bounds)
 
     def indices_of(self, class_index: int) -> np.ndarray:
-        """Indices of all pictures of a class, ascending, int64."""
+        """Indices of all images of a class, ascending, int64."""
         return self._by_class[self._bounds[class_index] : self._bounds[class_index + 1]]
 
     def locate(self, classes: np.ndarray, ordinals: np.ndarray) -> np.ndarray:
@@ -150,7 +150,7 @@ class ImageSet:
         return self._view(class_names, labels, kept, [self.files[i] for i in kept], self.turns[kept], groups)
 
     def with_at_least(self, count: int) -> ImageSet:
-        """The classes that have ``count`` pictures or more; says in the log how many are left out."""
+        """The classes that have ``count`` images or more; says in the log how many are left out."""
         enough = [name for name, size in zip(self.class_names, self.class_sizes, strict=True) if size >= count]
         if len(enough) == len(self.class_names):
             return self
@@ -164,7 +164,7 @@ class ImageSet:
         return self.select(enough)
 
     def with_rotations(self) -> ImageSet:
-        """Four classes for one: every picture also turned by 90, 180 and 270 degrees anticlockwise.
+        """Four classes for one: every image also turned by 90, 180 and 270 degrees anticlockwise.
 
         Classes are named ``name/rot000``, ``name/rot090``, ``name/rot180``, ``name/rot270``; pixels are
         shared. This is how Omniglot's classes are multiplied since Santoro et al. (2016).

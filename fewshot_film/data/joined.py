@@ -40,7 +40,7 @@ class JoinedSet(ImageSet):
         weights: how often each is drawn where one is drawn at a time, relative to the others.
 
     Raises:
-        SourceError: the sets differ in size or channels of their pictures, or two have the same name.
+        SourceError: the sets differ in size or channels of their images, or two have the same name.
         ValueError: there is no set, or not one positive weight for each.
     """
 
@@ -82,4 +82,4 @@ def _check(parts: Sequence[ImageSet], weights: Sequence[float]) -> None:
         raise SourceError(f"two of the sets to join are called '{twice[0]}'; give one of them another name")
     shapes = {part.name: part.pixels.shape[1:] for part in parts}
     if len(set(shapes.values())) > 1:
-        raise SourceError(f"the sets to join have pictures of different shapes: {shapes}; decode all to one")
+        raise SourceError(f"the sets to join have images of different shapes: {shapes}; decode all to one")

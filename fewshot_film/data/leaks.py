@@ -1,4 +1,4 @@
-"""Guard against classes and pictures that are both in training and in test."""
+"""Guard against classes and images that are both in training and in test."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ OnLeak = Literal["raise", "report"]
 """What is in both sets: an error, or listed and logged."""
 
 Pair = tuple[str, str]
-"""A picture of the test set, and the equal one of the training set."""
+"""An image of the test set, and the equal one of the training set."""
 
 
 class LeakError(SourceError):
-    """A class or a picture is both in training and in test."""
+    """A class or an image is both in training and in test."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,14 @@ class Leaks:
 def check_no_leaks(train: ImageSet, test: ImageSet, *, allow: Iterable[str] = (), on_leak: OnLeak = "raise") -> Leaks:
     """Refuse, or report, what is both in training and in test.
 
-    A class is in both if a source of the same name has a class of the same name in both. A picture is in both if its
-    decoded pixels are: the sets must be decoded at the same size and in the same colours. Turned pictures count as
+    A class is in both if a source of the same name has a class of the same name in both. An image is in both if its
+    decoded pixels are: the sets must be decoded at the same size and in the same colours. Turned images count as
     what they are turned from.
 
     Args:
         train: what is trained on.
         test: what is asked about; or validation.
-        allow: ids of pictures of ``test`` that are known to be in ``train`` too. The pairs of published sets that
+        allow: ids of images of ``test`` that are known to be in ``train`` too. The pairs of published sets that
             are known, see `known_duplicates`, are allowed in any case: results would not compare without them.
         on_leak: whether to raise an error.
 
@@ -74,7 +74,7 @@ def check_no_leaks(train: ImageSet, test: ImageSet, *, allow: Iterable[str] = ()
         raise InvalidValueError(f"on_leak must be one of {', '.join(get_args(OnLeak))}, got '{on_leak}'")
     found = find_leaks(train, test, allow)
     if found.allowed:
-        log.info("%s: %d pictures are known to be both in %s and there", test.name, len(found.allowed), train.name)
+        log.info("%s: %d images are known to be both in %s and there", test.name, len(found.allowed), train.name)
     if not found:
         return found
     message = _message(train, test, found)
@@ -92,8 +92,8 @@ def find_leaks(train: ImageSet, test: ImageSet, allow: Iterable[str] = ()) -> Le
     """
     if train.pixels.shape[1:] != test.pixels.shape[1:]:
         raise InvalidValueError(
-            f"{train.name} has pictures of {train.pixels.shape[1:]}, {test.name} of {test.pixels.shape[1:]}; equal "
-            "pictures can only be found where both are decoded to the same size and colours"
+            f"{train.name} has images of {train.pixels.shape[1:]}, {test.name} of {test.pixels.shape[1:]}; equal "
+            "images can only be found where both are decoded to the same size and colours"
         )
     permitted, known = set(allow), known_duplicates()
     classes: list[str] = []
@@ -109,7 +109,7 @@ def find_leaks(train: ImageSet, test: ImageSet, allow: Iterable[str] = ()) -> Le
 
 
 def known_duplicates() -> set[frozenset[str]]:
-    """Equal pictures that published sets have in several of their classes, as pairs of file names without folders.
+    """Equal images that published sets have in several of their classes, as pairs of file names without folders.
 
     CIFAR-100 has 17 such pairs; 15 of them are across the parts of CIFAR-FS, 3 across those of FC100.
     """
@@ -126,14 +126,14 @@ def _equal_pictures(train: ImageSet, test: ImageSet) -> list[Pair]:
     if not shared.any():
         return []
     first = {digest: index for index, digest in reversed(list(enumerate(train.digests.tolist())))}
-    seen: dict[int, Pair] = {}  # of a turned picture the first turn stands for all
+    seen: dict[int, Pair] = {}  # of a turned image the first turn stands for all
     for index in np.flatnonzero(shared).tolist():
         seen.setdefault(int(test.rows[index]), (test.files[index], train.files[first[int(test.digests[index])]]))
     return list(seen.values())
 
 
 def _names(pair: Pair) -> frozenset[str]:
-    """File names of two pictures, without folders and turns."""
+    """File names of two images, without folders and turns."""
     return frozenset(file.partition("#")[0].rpartition("/")[2] for file in pair)
 
 
@@ -143,8 +143,8 @@ def _message(train: ImageSet, test: ImageSet, found: Leaks) -> str:
         lines.append(f"{len(found.classes)} classes are in both, first '{found.classes[0]}'")
     if found.pictures:
         file, other = found.pictures[0]
-        lines.append(f"{len(found.pictures)} pictures are in both, first '{file}', which equals '{other}'")
+        lines.append(f"{len(found.pictures)} images are in both, first '{file}', which equals '{other}'")
     return (
         f"{test.name} and {train.name}, which is trained on: {' and '.join(lines)}. Take them out of one of the two, "
-        "or say that this is meant: list the pictures in allow_leaks, or set on_leak to report"
+        "or say that this is meant: list the images in allow_leaks, or set on_leak to report"
     )

@@ -1,4 +1,4 @@
-"""mini-ImageNet: 100 classes of ImageNet with 600 pictures each, 64/16/20 of them for train, val and test.
+"""mini-ImageNet: 100 classes of ImageNet with 600 images each, 64/16/20 of them for train, val and test.
 
 Vinyals et al., "Matching Networks", NeurIPS 2016; the split is that of Ravi and Larochelle, "Optimization as
 a model for few-shot learning", ICLR 2017.
@@ -40,9 +40,9 @@ def mini_imagenet(root: str | Path, split: str | None = None) -> ImageSource:
 
     Args:
         root: a folder or zip with ``train.csv``, ``val.csv`` and ``test.csv`` (lines ``filename,label``) and
-            the pictures anywhere below, found by their file names; or a folder with the pickles that
+            the images anywhere below, found by their file names; or a folder with the pickles that
             learn2learn downloads, ``mini-imagenet-cache-train.pkl`` and so on; or a folder or zip with the
-            pictures in folders named by WordNet ids, at any depth.
+            images in folders named by WordNet ids, at any depth.
         split: ``train``, ``val`` or ``test``; None for all three.
 
     Raises:
@@ -66,10 +66,10 @@ def mini_imagenet(root: str | Path, split: str | None = None) -> ImageSource:
     raise data_not_found(
         "mini-imagenet",
         root,
-        f"{' and '.join(f'{part}.csv' for part in wanted)} beside the pictures, or "
+        f"{' and '.join(f'{part}.csv' for part in wanted)} beside the images, or "
         f"{' and '.join(_PICKLES[part][0] for part in wanted)}, or folders named by WordNet ids with the pictures",
         "learn2learn.vision.datasets.MiniImagenet(ROOT, mode=..., download=True) fetches the pickles; the "
-        "lists are in github.com/twitter-research/meta-learning-lstm, the pictures are ImageNet's",
+        "lists are in github.com/twitter-research/meta-learning-lstm, the images are ImageNet's",
     )
 
 
@@ -88,7 +88,7 @@ def _from_lists(store: Store, lists: list[str]) -> ImageSource:
     for file in store.names():
         other = by_name.setdefault(PurePosixPath(file).name, file)
         if other != file and not file.endswith(".csv"):
-            raise SourceError(f"mini-imagenet: pictures '{other}' and '{file}' have the same file name")
+            raise SourceError(f"mini-imagenet: images '{other}' and '{file}' have the same file name")
     members, missing = [], []
     for name in lists:
         for picture, label in _rows(store, name):
@@ -98,7 +98,7 @@ def _from_lists(store: Store, lists: list[str]) -> ImageSource:
                 missing.append(picture)
     if missing:
         raise SourceError(
-            f"mini-imagenet: {len(missing)} of {len(missing) + len(members)} pictures named in "
+            f"mini-imagenet: {len(missing)} of {len(missing) + len(members)} images named in "
             f"{', '.join(lists)} are not below '{store.root}', first '{missing[0]}'"
         )
     return FileSource("mini-imagenet", store, members)
@@ -126,7 +126,7 @@ def _from_pickles(paths: list[Path]) -> ImageSource:
         except (KeyError, TypeError, IndexError) as error:
             raise SourceError(f"mini-imagenet: '{path}' lacks image_data or class_dict: {error!r}") from error
         if (part_labels < 0).any():
-            raise SourceError(f"mini-imagenet: '{path}' has {(part_labels < 0).sum()} pictures of no class")
+            raise SourceError(f"mini-imagenet: '{path}' has {(part_labels < 0).sum()} images of no class")
         pictures.append(part)
         labels.append(part_labels)
         files += [f"{path.name}/{index}" for index in range(len(part))]

@@ -83,6 +83,6 @@ def _members(store: Store, prefix: str) -> list[tuple[str, str]]:
         if file.startswith(prefix):
             parts = file.removeprefix(prefix).split("/")
             if len(parts) != 3:
-                raise SourceError(f"omniglot: '{file}' does not lie at {prefix}<alphabet>/<character>/<picture>")
+                raise SourceError(f"omniglot: '{file}' does not lie at {prefix}<alphabet>/<character>/<image>")
             members.append((f"{parts[0]}/{parts[1]}", file))
     return members

@@ -43,7 +43,7 @@ REGISTRY: dict[str, Entry] = {
     "omniglot": Entry(omniglot, "Omniglot's 1,623 characters; split of Vinyals et al."),
     "cifar-fs": Entry(cifar_fs, "CIFAR-FS, from CIFAR-100, as torchvision files or image folders"),
     "fc100": Entry(fc100, "FC100, from CIFAR-100, as torchvision files or image folders"),
-    "mini-imagenet": Entry(mini_imagenet, "mini-ImageNet, lists with pictures or learn2learn's pickles"),
+    "mini-imagenet": Entry(mini_imagenet, "mini-ImageNet, lists with images or learn2learn's pickles"),
     "tiered-imagenet": Entry(tiered_imagenet, "tiered-ImageNet, class folders or the pickles of Ren et al."),
     "cub": Entry(cub, "CUB-200-2011; split of Chen et al."),
     "meta-dataset": Entry(meta_dataset, "one set of Meta-Dataset, from its record files"),

@@ -1,4 +1,4 @@
-"""Find pictures that are equal, pixel for pixel, after decoding."""
+"""Find images that are equal, pixel for pixel, after decoding."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Repeats:
-    """Pairs of positions ``(later, first)`` whose pictures are equal."""
+    """Pairs of positions ``(later, first)`` whose images are equal."""
 
     within: list[tuple[int, int]]
     """Both are of one class."""
     across: list[tuple[int, int]]
-    """They are of different classes: the same picture has two answers."""
+    """They are of different classes: the same image has two answers."""
 
 
 def picture_digest(pixels: np.ndarray) -> int:
-    """64 bits of the SHA-256 of a picture's pixels: 100,000 pictures collide with a chance of 3e-10."""
+    """64 bits of the SHA-256 of an image's pixels: 100,000 images collide with a chance of 3e-10."""
     return int.from_bytes(hashlib.sha256(np.ascontiguousarray(pixels).data).digest()[:8], "little")
 
 
 def find_repeats(labels: np.ndarray, digests: np.ndarray) -> Repeats:
-    """Compare every picture with the first of its class, and the first of any class, that equals it.
+    """Compare every image with the first of its class, and the first of any class, that equals it.
 
     Args:
-        labels: ``(N,)`` class of every picture.
+        labels: ``(N,)`` class of every image.
         digests: ``(N,)`` uint64, see `picture_digest`.
     """
     within: list[tuple[int, int]] = []

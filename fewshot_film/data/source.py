@@ -1,4 +1,4 @@
-"""What every source of pictures offers, and the source whose pictures are files."""
+"""What every source of images offers, and the source whose images are files."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from fewshot_film.images import MAX_PIXELS, open_image
 
 
 class ImageSource(ABC):
-    """Labelled pictures, not yet decoded.
+    """Labelled images, not yet decoded.
 
     Attributes:
         name: short name, used in tables and cache folders.
         class_names: names of the classes, any text; a label is a position in it.
-        labels: ``(N,)`` int64, the class of every picture.
-        files: ``N`` ids, one for every picture, unique in the source.
-        ordered: neighbouring pictures show the same object (frames of one film, say), so that a task drawn
+        labels: ``(N,)`` int64, the class of every image.
+        files: ``N`` ids, one for every image, unique in the source.
+        ordered: neighbouring images show the same object (frames of one film, say), so that a task drawn
             from neighbours is easier than it looks.
-        set_aside: ``(file, reason)`` of what lay there and was not taken as a picture.
+        set_aside: ``(file, reason)`` of what lay there and was not taken as an image.
         notes: what the user should know of how the source was read.
         groups: how the classes hang together, for samplers that draw related classes; None where they do not.
     """
@@ -59,11 +59,11 @@ class ImageSource(ABC):
         return len(self.files)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}('{self.name}', {len(self.class_names)} classes, {len(self)} pictures)"
+        return f"{type(self).__name__}('{self.name}', {len(self.class_names)} classes, {len(self)} images)"
 
     @abstractmethod
     def load(self, index: int, *, min_side: int | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
-        """Decode picture ``index``.
+        """Decode image ``index``.
 
         Args:
             index: 0 to N - 1.
@@ -76,7 +76,7 @@ class ImageSource(ABC):
 
     @abstractmethod
     def stamp(self, index: int) -> str:
-        """A short text that changes when the content of picture ``index`` changes."""
+        """A short text that changes when the content of image ``index`` changes."""
 
     @property
     @abstractmethod
@@ -84,7 +84,7 @@ class ImageSource(ABC):
         """What, beside files and stamps, tells this source's content from another's."""
 
     def fingerprint(self) -> str:
-        """Digest of everything that decides what the source's pictures are, without reading them."""
+        """Digest of everything that decides what the source's images are, without reading them."""
         digest = hashlib.sha256()
         for text in (self.identity, *self.class_names):
             _add(digest, text)
@@ -95,7 +95,7 @@ class ImageSource(ABC):
         return digest.hexdigest()
 
     def select(self, class_names: Iterable[str]) -> ImageSource:
-        """The same pictures for some of the classes, labels renumbered in the order given.
+        """The same images for some of the classes, labels renumbered in the order given.
 
         Raises:
             SourceError: a class is not there, or is named twice.

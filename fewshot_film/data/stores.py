@@ -1,6 +1,6 @@
 """Where files lie: a folder or a zip, read through one small interface.
 
-A store lists the files that may be pictures, gives their bytes, and a stamp that changes when a file
+A store lists the files that may be images, gives their bytes, and a stamp that changes when a file
 changes. What an operating system leaves beside the user's own files (hidden files, ``Thumbs.db``,
 ``__MACOSX``) is never listed.
 """

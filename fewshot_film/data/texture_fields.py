@@ -1,7 +1,7 @@
-"""Families of patterns: from the numbers of a class and the numbers of a picture to a field of values in [0, 1].
+"""Families of patterns: from the numbers of a class and the numbers of an image to a field of values in [0, 1].
 
-Each family is a function of ``u``, seven numbers in [0, 1) that make the class, of the picture's own `Grid`, and of
-a generator for what differs from picture to picture, such as where cells lie.
+Each family is a function of ``u``, seven numbers in [0, 1) that make the class, of the image's own `Grid`, and of
+a generator for what differs from image to image, such as where cells lie.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ import numpy as np
 from numpy.random import Generator
 
 SIDE = 84
-"""Side of a picture in pixels."""
+"""Side of an image in pixels."""
 NUM_PARAMETERS = 7
 """Numbers that make a class within its family."""
 
-_TABLE = 64  # cells after which the random numbers of a lattice repeat; a picture shows fewer
+_TABLE = 64  # cells after which the random numbers of a lattice repeat; an image shows fewer
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The plane of the pattern as a picture shows it: turned, zoomed and shifted."""
+    """The plane of the pattern as an image shows it: turned, zoomed and shifted."""
 
     x: np.ndarray
-    """``(SIDE, SIDE)`` coordinates in the plane; a picture's side is about 1."""
+    """``(SIDE, SIDE)`` coordinates in the plane; an image's side is about 1."""
     y: np.ndarray
     """See ``x``."""
     frequency: np.ndarray
-    """``(SIDE, SIDE)`` of every Fourier component of the picture: cycles a unit of the plane."""
+    """``(SIDE, SIDE)`` of every Fourier component of the image: cycles a unit of the plane."""
     direction: np.ndarray
     """``(SIDE, SIDE)`` angle of every Fourier component in the plane, radians."""
     pixel: float

@@ -1,7 +1,7 @@
-"""Generated textures: no download, any number of classes and pictures, the same for the same seed.
+"""Generated textures: no download, any number of classes and images, the same for the same seed.
 
 A class is a family of patterns with the numbers that shape it, and, for every other class, its colours; the rest show
-themselves in any colours. Pictures of a class differ in the place that is seen, turn, zoom, light, colours and noise.
+themselves in any colours. Images of a class differ in the place that is seen, turn, zoom, light, colours and noise.
 The numbers of a family's classes are spread evenly over what they may be, so that no two classes are nearly alike.
 """
 
@@ -21,14 +21,14 @@ from fewshot_film.data.texture_fields import FAMILIES, NUM_PARAMETERS, draw_grid
 from fewshot_film.run.seeding import numpy_generator
 
 VERSION = 1
-"""Goes up when the same seed would give other pictures."""
+"""Goes up when the same seed would give other images."""
 
 CLASSES_A_FAMILY = {"train": 40, "val": 10, "test": 12}
 """How many classes every family has in each part."""
 TURN = np.deg2rad(20.0)
-"""Largest turn of a picture, either way."""
+"""Largest turn of an image, either way."""
 ZOOM = 1.2
-"""Largest enlargement of a picture, and reduction."""
+"""Largest enlargement of an image, and reduction."""
 
 
 def textures(split: str | None = None, *, pictures: int = 20, seed: int = 0) -> ImageSource:
@@ -36,8 +36,8 @@ def textures(split: str | None = None, *, pictures: int = 20, seed: int = 0) -> 
 
     Args:
         split: ``train``, ``val`` or ``test`` classes; None for all.
-        pictures: pictures a class.
-        seed: with class and number, decides every picture.
+        pictures: images a class.
+        seed: with class and number, decides every image.
 
     Raises:
         SourceError: there is no such split.
@@ -56,11 +56,11 @@ def texture_split() -> Split:
 
 
 def draw_texture(class_name: str, number: int, seed: int = 0) -> Image.Image:
-    """One picture of one class, 84 x 84, RGB.
+    """One image of one class, 84 x 84, RGB.
 
     Args:
         class_name: ``family/number`` of the class; any number from 0 on is a class.
-        number: which picture of the class.
+        number: which image of the class.
         seed: seed of everything.
     """
     family, _, place = class_name.partition("/")

@@ -153,10 +153,10 @@ def _varint(message: bytes, place: int) -> tuple[int, int]:
 
 
 def read_picture(path: Path, offset: int, length: int, file: str) -> bytes:
-    """The encoded picture in one of Meta-Dataset's records.
+    """The encoded image in one of Meta-Dataset's records.
 
     Raises:
-        ImageError: the record is damaged or holds no picture.
+        ImageError: the record is damaged or holds no image.
     """
     try:
         return bytes_feature(read_record(path, offset, length), "image")

@@ -28,7 +28,7 @@ NAME = "tiered-imagenet"
 
 
 class PackedSource(ImageSource):
-    """Encoded pictures of one pickle: a list of arrays, each the bytes of one file."""
+    """Encoded images of one pickle: a list of arrays, each the bytes of one file."""
 
     def __init__(self, path: Path, class_names: list[str], labels: np.ndarray, packed: Sequence[np.ndarray]) -> None:
         super().__init__(NAME, class_names, labels, [f"{path.name}/{index}" for index in range(len(packed))])
@@ -69,7 +69,7 @@ def tiered_imagenet(root: str | Path, split: str | None = None) -> ImageSource:
     """Open tiered-ImageNet.
 
     Args:
-        root: a folder or zip with the pictures in folders named by WordNet ids, at any depth, such as ImageNet's own
+        root: a folder or zip with the images in folders named by WordNet ids, at any depth, such as ImageNet's own
             training folder; or a folder with the pickles of Ren et al.: ``<part>_images_png.pkl`` (or
             ``<part>_images.npz``) and ``<part>_labels.pkl`` for the part.
         split: ``train``, ``val`` or ``test``; None for all, in class folders only.
@@ -90,9 +90,9 @@ def tiered_imagenet(root: str | Path, split: str | None = None) -> ImageSource:
     raise data_not_found(
         NAME,
         root,
-        "folders named by WordNet ids (n01440764, ...) with the pictures, or <part>_labels.pkl and "
+        "folders named by WordNet ids (n01440764, ...) with the images, or <part>_labels.pkl and "
         "<part>_images_png.pkl for the asked part",
-        "github.com/renmengye/few-shot-ssl-public links the pickles; the pictures are those of ImageNet (ILSVRC 2012)",
+        "github.com/renmengye/few-shot-ssl-public links the pickles; the images are those of ImageNet (ILSVRC 2012)",
     )
 
 

@@ -18,7 +18,7 @@ from fewshot_film.errors import MissingFileError
 from fewshot_film.images import MAX_PIXELS, ImageError, check_pixels
 
 ORDERED = frozenset({"GTSRB"})
-"""Sets whose neighbouring pictures are frames of one object."""
+"""Sets whose neighbouring images are frames of one object."""
 
 _SPLITS = ("train", "trainval", "val", "valid", "test")
 _LABELS = ("targets", "_labels", "labels", "y", "samples", "_samples")
@@ -32,7 +32,7 @@ class TorchvisionSource(ImageSource):
     Args:
         name: name of the source.
         parts: data sets of one kind, over the same classes.
-        names_of_parts: what to call each part in the ids of its pictures.
+        names_of_parts: what to call each part in the ids of its images.
         class_names: names of the classes; by default what the data set says, or the label's number.
         ordered: see `ImageSource`.
 
@@ -79,7 +79,7 @@ class TorchvisionSource(ImageSource):
 
     @property
     def identity(self) -> str:
-        """The sets' types and roots with a few pictures: which files they read is theirs alone to know."""
+        """The sets' types and roots with a few images: which files they read is theirs alone to know."""
         if self._identity is None:
             digest = hashlib.sha256()
             for index in np.linspace(0, len(self) - 1, min(_NUM_PROBES, len(self))).astype(int).tolist():
@@ -105,7 +105,7 @@ def torchvision_set(
 ) -> ImageSource:
     """Open a torchvision set by the name of its class, such as ``Flowers102``.
 
-    Its own training and test parts are joined, as few-shot learning splits classes and not pictures.
+    Its own training and test parts are joined, as few-shot learning splits classes and not images.
 
     Args:
         dataset: a name in ``torchvision.datasets``.
@@ -164,7 +164,7 @@ def _default_parts(maker: Any, dataset: str, root: Path, options: Mapping[str, A
     refused: Exception | None = None
     for split in _SPLITS:
         if split == "trainval" and opened:
-            continue  # it holds the pictures of train and val again
+            continue  # it holds the images of train and val again
         try:
             opened.append((split, _open(maker, dataset, root, {"split": split, **options})))
         except (ValueError, TypeError) as error:
@@ -208,7 +208,7 @@ def _class_name(name: Any) -> str:
 
 
 def _labels(name: str, part: Any) -> np.ndarray:
-    """Labels without decoding a picture where the set keeps them, checked against the pictures it gives."""
+    """Labels without decoding an image where the set keeps them, checked against the images it gives."""
     for attribute in _LABELS:
         values = getattr(part, attribute, None)
         if values is None or len(values) != len(part) or not len(part):
@@ -239,7 +239,7 @@ def _integers(values: Sequence[Any]) -> np.ndarray | None:
 
 
 def _files(part: Any) -> list[str]:
-    """Names of a part's pictures as its own lists have them, or their numbers."""
+    """Names of a part's images as its own lists have them, or their numbers."""
     for attribute in _FILES:
         values = getattr(part, attribute, None)
         if isinstance(values, list) and len(values) == len(part):

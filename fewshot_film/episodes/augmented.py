@@ -1,4 +1,4 @@
-"""Episodes whose pictures are varied at random, for training."""
+"""Episodes whose images are varied at random, for training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fewshot_film.run.seeding import generator
 
 
 class AugmentedEpisodes:
-    """Every picture of every episode varied on its own; episode ``i`` stays a function of (seed, i).
+    """Every image of every episode varied on its own; episode ``i`` stays a function of (seed, i).
 
     Args:
         episodes: what to vary.

@@ -14,23 +14,23 @@ from fewshot_film.data.image_set import ImageSet
 
 @dataclass(frozen=True)
 class Plan:
-    """Which pictures make an episode: indices into an `ImageSet`, nothing decoded yet."""
+    """Which images make an episode: indices into an `ImageSet`, nothing decoded yet."""
 
     classes: np.ndarray
     """``(way,)`` int64: the set's class that each label of the episode stands for."""
     support: np.ndarray
-    """``(N,)`` int64: pictures of the support set."""
+    """``(N,)`` int64: images of the support set."""
     support_labels: np.ndarray
     """``(N,)`` int64 in ``[0, way)``."""
     query: np.ndarray
-    """``(M,)`` int64: pictures of the query set, none of them in the support set."""
+    """``(M,)`` int64: images of the query set, none of them in the support set."""
     query_labels: np.ndarray
     """``(M,)`` int64 in ``[0, way)``."""
 
 
 @dataclass(frozen=True)
 class Episode:
-    """Support pictures to learn from, query pictures to be judged by."""
+    """Support images to learn from, query images to be judged by."""
 
     support_images: Tensor
     """``(N, C, H, W)`` float32 in [0, 1]."""
@@ -43,9 +43,9 @@ class Episode:
     class_names: tuple[str, ...]
     """``way`` names: what each label stands for."""
     support_files: tuple[str, ...]
-    """``N`` ids of the support pictures in their source."""
+    """``N`` ids of the support images in their source."""
     query_files: tuple[str, ...]
-    """``M`` ids of the query pictures in their source."""
+    """``M`` ids of the query images in their source."""
     source: str
     """Name of the source."""
     index: int
@@ -75,7 +75,7 @@ class Episodes(Protocol):
 
 
 def build_episode(images: ImageSet, plan: Plan, index: int) -> Episode:
-    """Fetch the pictures of a plan."""
+    """Fetch the images of a plan."""
     return Episode(
         support_images=images.get(plan.support).float().div_(255),
         support_labels=torch.from_numpy(plan.support_labels),

@@ -17,16 +17,16 @@ class Sampler(Episodes, Protocol):
     """Episodes that are determined by their indices: any sampler over an `ImageSet`."""
 
     images: ImageSet
-    """The pictures it draws from."""
+    """The images it draws from."""
 
     def plan(self, index: int) -> Plan:
         """Indices of one episode."""
 
 
 def fingerprint(sampler: Sampler, count: int) -> str:
-    """SHA-256 of the first ``count`` episodes: class names and picture files, in order, on any machine.
+    """SHA-256 of the first ``count`` episodes: class names and image files, in order, on any machine.
 
-    Pictures enter by their ids and not by their pixels, so learners that see them at different sizes can show
+    Images enter by their ids and not by their pixels, so learners that see them at different sizes can show
     that their episodes are the same.
 
     Raises:

@@ -17,16 +17,16 @@ class EpisodeSampler:
     """Endless episodes; number i is a function of (images, seed, split, i) alone.
 
     Args:
-        images: the decoded pictures of one split.
+        images: the decoded images of one split.
         way: classes in an episode, or several numbers to draw from, equally likely.
-        shot: support pictures a class, or several numbers to draw from.
-        query: query pictures a class.
+        shot: support images a class, or several numbers to draw from.
+        query: query images a class.
         seed: with ``split``, decides every episode.
         split: a text that keeps the episodes of training, validation and test apart.
 
     Raises:
         ValueError: a number is below 1, or there are fewer classes than ``way``.
-        SourceError: a class has fewer pictures than ``shot + query``; names it, and says how many it has.
+        SourceError: a class has fewer images than ``shot + query``; names it, and says how many it has.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class EpisodeSampler:
         check_class_sizes(images, shots + self.query, f"{shots} support and {self.query} query")
 
     def plan(self, index: int) -> Plan:
-        """Indices of episode ``index``, without fetching a picture."""
+        """Indices of episode ``index``, without fetching an image."""
         stream = self._draws.stream(index)
         way = self.ways[stream.integer(0, len(self.ways) - 1)] if len(self.ways) > 1 else self.ways[0]
         shot = self.shots[stream.integer(0, len(self.shots) - 1)] if len(self.shots) > 1 else self.shots[0]
@@ -77,7 +77,7 @@ def check_class_sizes(images: ImageSet, needed: int, what: str) -> None:
     """Refuse a set with a class too small to be drawn from.
 
     Raises:
-        SourceError: names the smallest class and its number of pictures.
+        SourceError: names the smallest class and its number of images.
     """
     sizes = images.class_sizes
     small = np.flatnonzero(sizes < needed)
@@ -85,7 +85,7 @@ def check_class_sizes(images: ImageSet, needed: int, what: str) -> None:
         return
     worst = small[np.argmin(sizes[small])]
     raise SourceError(
-        f"{images.name}: class '{images.class_names[worst]}' has {sizes[worst]} usable pictures, an episode "
+        f"{images.name}: class '{images.class_names[worst]}' has {sizes[worst]} usable images, an episode "
         f"needs {needed} ({what}); {len(small)} of {len(sizes)} classes are too small. Ask for fewer, or "
         f"leave these classes out: images.with_at_least({needed})"
     )

@@ -1,4 +1,4 @@
-"""Splits of a whole set: every class takes part, some of its pictures held out."""
+"""Splits of a whole set: every class takes part, some of its images held out."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ class HoldOutSampler:
     """Endless random splits of all classes; number i is a function of (images, seed, split, i) alone.
 
     Args:
-        images: decoded pictures.
-        shot: support pictures a class; 0: all that are not held out.
-        query: most pictures held out a class.
-        fraction: share of every class that is held out where ``shot`` is 0, at least one picture and never all.
+        images: decoded images.
+        shot: support images a class; 0: all that are not held out.
+        query: most images held out a class.
+        fraction: share of every class that is held out where ``shot`` is 0, at least one image and never all.
         seed: with ``split``, decides every split.
         split: a text that keeps these draws apart from others.
 
     Raises:
         ValueError: a number is out of range.
-        SourceError: a class has fewer than ``shot + 1`` pictures, or than 2.
+        SourceError: a class has fewer than ``shot + 1`` images, or than 2.
     """
 
     def __init__(

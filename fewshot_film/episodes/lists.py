@@ -1,6 +1,6 @@
-"""Episodes kept in a file: the same pictures in the same order, bit for bit, on any machine.
+"""Episodes kept in a file: the same images in the same order, bit for bit, on any machine.
 
-The file is JSON. It names every picture by its class, its id in the source and a digest of its decoded pixels, holds
+The file is JSON. It names every image by its class, its id in the source and a digest of its decoded pixels, holds
 the episodes as positions among them, and ends with the SHA-256 of all of it.
 """
 
@@ -30,14 +30,14 @@ _PARTS = ("classes", "support", "support_labels", "query", "query_labels")
 
 
 class EpisodeListError(UserError, ValueError):
-    """An episode list that is damaged, or of other pictures than those at hand."""
+    """An episode list that is damaged, or of other images than those at hand."""
 
 
 class EpisodeList:
     """A fixed number of episodes; a sampler like the others.
 
     Args:
-        images: the pictures that the plans count in.
+        images: the images that the plans count in.
         plans: one an episode.
     """
 
@@ -64,7 +64,7 @@ class EpisodeList:
 
 
 def save_episodes(path: str | Path, samplers: Mapping[str, Sampler], count: int) -> str:
-    """Write the first episodes of samplers of one set of pictures to a file.
+    """Write the first episodes of samplers of one set of images to a file.
 
     Args:
         path: the file; its folder is made.
@@ -79,7 +79,7 @@ def save_episodes(path: str | Path, samplers: Mapping[str, Sampler], count: int)
     """
     sets = {id(sampler.images): sampler.images for sampler in samplers.values()}
     if len(sets) != 1 or count < 1:
-        raise InvalidValueError(f"{len(sets)} sets of pictures and {count} episodes; expected 1 and at least 1")
+        raise InvalidValueError(f"{len(sets)} sets of images and {count} episodes; expected 1 and at least 1")
     (images,) = sets.values()
     plans = {name: [sampler.plan(index) for index in range(count)] for name, sampler in samplers.items()}
     used = np.unique(np.concatenate([part for some in plans.values() for plan in some for part in _pictures(plan)]))
@@ -103,16 +103,16 @@ def save_episodes(path: str | Path, samplers: Mapping[str, Sampler], count: int)
 
 
 def load_episodes(path: str | Path, images: ImageSet) -> dict[str, EpisodeList]:
-    """The episodes of a file, over the pictures at hand.
+    """The episodes of a file, over the images at hand.
 
     Args:
         path: written by :func:`save_episodes`.
-        images: the pictures; more than the list names do not matter. Their content is compared where they are of the
+        images: the images; more than the list names do not matter. Their content is compared where they are of the
             size that the list was made at.
 
     Raises:
         FileNotFoundError: there is no such file.
-        EpisodeListError: the file is damaged, or a picture is missing, differs or lies in another class.
+        EpisodeListError: the file is damaged, or an image is missing, differs or lies in another class.
     """
     content = _read(Path(path))
     places = _find_pictures(path, content, images)
@@ -131,7 +131,7 @@ def _pictures(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _record(plan: Plan, used: np.ndarray) -> dict[str, list[int]]:
-    """A plan as JSON holds it, pictures counted among those that are used."""
+    """A plan as JSON holds it, images counted among those that are used."""
     record = {name: getattr(plan, name) for name in _PARTS}
     record |= {name: np.searchsorted(used, record[name]) for name in ("support", "query")}
     return {name: values.tolist() for name, values in record.items()}
@@ -169,13 +169,13 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _find_classes(path: str | Path, content: Mapping[str, Any], images: ImageSet) -> np.ndarray:
-    """The set's number of each of the list's classes, -1 for those that the set lacks: no picture of them is used."""
+    """The set's number of each of the list's classes, -1 for those that the set lacks: no image of them is used."""
     place = {name: number for number, name in enumerate(images.class_names)}
     return np.array([place.get(name, -1) for name in content["classes"]], dtype=np.int64)
 
 
 def _find_pictures(path: str | Path, content: Mapping[str, Any], images: ImageSet) -> np.ndarray:
-    """The set's index of each of the list's pictures."""
+    """The set's index of each of the list's images."""
     files, names = content["picture_files"], [content["classes"][label] for label in content["picture_classes"]]
     place = {file: index for index, file in enumerate(images.files)}
     indices = np.array([place.get(file, -1) for file in files], dtype=np.int64)
@@ -194,7 +194,7 @@ def _find_pictures(path: str | Path, content: Mapping[str, Any], images: ImageSe
         if rows:
             first = ", ".join(f"'{files[row]}'" for row in rows[:3])
             raise EpisodeListError(
-                f"{path} was made of other pictures than {images}: {len(rows)} of {len(files)} {what}, first {first}; "
+                f"{path} was made of other images than {images}: {len(rows)} of {len(files)} {what}, first {first}; "
                 f"open the source '{content['source']}' as it was, or create the list again"
             )
     return indices
@@ -205,7 +205,7 @@ def _differ(path: str | Path, content: Mapping[str, Any], images: ImageSet, indi
     size, channels = content["image_size"], content["channels"]
     if (images.image_size, images.num_channels) != (size, channels):
         log.info(
-            "%s was made of pictures of %d x %d pixels with %d channels: their content is not compared",
+            "%s was made of images of %d x %d pixels with %d channels: their content is not compared",
             path,
             size,
             size,

@@ -32,11 +32,11 @@ class MetaDatasetRules:
     max_leaves: int = 392
     """Nodes of a hierarchy with more leaves are not drawn; so few that every class of ImageNet can still be."""
     max_query: int = 10
-    """Most query pictures a class."""
+    """Most query images a class."""
     max_support: int = 500
-    """Most support pictures in an episode."""
+    """Most support images in an episode."""
     max_contribution: int = 100
-    """Most pictures that one class adds to the size of the support set."""
+    """Most images that one class adds to the size of the support set."""
     min_log_weight: float = math.log(0.5)
     """Lower end of the logarithm of a class's random weight."""
     max_log_weight: float = math.log(2.0)
@@ -47,7 +47,7 @@ class MetaDatasetSampler:
     """Endless episodes of variable size; number i is a function of (images, seed, split, i) alone.
 
     Args:
-        images: the decoded pictures of one split.
+        images: the decoded images of one split.
         seed: with ``split``, decides every episode.
         split: a text that keeps the episodes of training, validation and test apart.
         rules: limits on way, shot and query.
@@ -55,7 +55,7 @@ class MetaDatasetSampler:
 
     Raises:
         ValueError: there are fewer classes than ``rules.min_way``, or no group has as many.
-        SourceError: a class has fewer than 2 pictures, so that none is left for the query.
+        SourceError: a class has fewer than 2 images, so that none is left for the query.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class MetaDatasetSampler:
         self._members = eligible(images, self._groups, self.rules) if self._groups else []
 
     def plan(self, index: int) -> Plan:
-        """Indices of episode ``index``, without fetching a picture."""
+        """Indices of episode ``index``, without fetching an image."""
         stream = self._draws.stream(index)
         classes = self._draw_classes(stream)
         sizes = self._sizes[classes]
@@ -133,20 +133,20 @@ def eligible(images: ImageSet, groups: ClassGroups, rules: MetaDatasetRules) -> 
 
 
 def num_query(sizes: np.ndarray, rules: MetaDatasetRules) -> int:
-    """Query pictures a class, the same for all: at most half of the smallest class.
+    """Query images a class, the same for all: at most half of the smallest class.
 
     Args:
-        sizes: ``(way,)`` pictures of every class of the episode.
+        sizes: ``(way,)`` images of every class of the episode.
         rules: holds the upper limit.
     """
     return min(rules.max_query, int(sizes.min()) // 2)
 
 
 def support_size(left: np.ndarray, beta: float, rules: MetaDatasetRules) -> int:
-    """Support pictures to spread over the classes: ``min(500, sum_c floor(beta min(100, left_c) + 1))``.
+    """Support images to spread over the classes: ``min(500, sum_c floor(beta min(100, left_c) + 1))``.
 
     Args:
-        left: ``(way,)`` pictures of every class that are not in the query set.
+        left: ``(way,)`` images of every class that are not in the query set.
         beta: in [0, 1).
         rules: hold the 500 and the 100.
     """
@@ -155,7 +155,7 @@ def support_size(left: np.ndarray, beta: float, rules: MetaDatasetRules) -> int:
 
 
 def draw_shots(sizes: np.ndarray, query: int, stream: Stream, rules: MetaDatasetRules) -> np.ndarray:
-    """Draw the support pictures of every class: larger classes get more, with a random weight each.
+    """Draw the support images of every class: larger classes get more, with a random weight each.
 
     ``shot_c = min(floor(w_c / sum w (size - way)) + 1, left_c)`` with
     ``w_c = images_c exp(U(log 1/2, log 2))``.

@@ -23,7 +23,7 @@ from fewshot_film.run.seeding import derived_seed
 class TaskSet:
     """Episodes as learn2learn's loops read them: by number, by iteration, or by ``sample()``.
 
-    A task's pictures lie class by class, those of the support set first in each: what
+    A task's images lie class by class, those of the support set first in each: what
     ``learn2learn.data.partition_task`` expects.
 
     Args:
@@ -86,16 +86,16 @@ class Tasks(Protocol):
 class TaskSetEpisodes:
     """A learn2learn task set as episodes: number i is a function of (task set, seed, split, i).
 
-    learn2learn draws by Python's global generator, and its data sets may vary pictures by torch's: both are seeded
+    learn2learn draws by Python's global generator, and its data sets may vary images by torch's: both are seeded
     from (seed, split, i) around each draw and put back after it. Its own memory of tasks drawn before is not used.
 
     Args:
         taskset: a ``learn2learn.data.Taskset``, or a :class:`TaskSet`.
-        shot: support pictures a class: the first of each class in the task's order; the rest are for query.
+        shot: support images a class: the first of each class in the task's order; the rest are for query.
         seed: with ``split``, decides every episode.
         split: a text that keeps the episodes of training, validation and test apart.
         name: the source's name in the episodes.
-        to_images: makes pictures ``(B, C, H, W)`` in [0, 1] of a task's data; default: bytes are divided by 255,
+        to_images: makes images ``(B, C, H, W)`` in [0, 1] of a task's data; default: bytes are divided by 255,
             and anything else is taken as it is.
 
     Raises:
@@ -171,7 +171,7 @@ class TaskSetEpisodes:
         if images.ndim != 4 or not images.is_floating_point() or low < 0 or high > 1:
             raise SourceError(
                 f"{self.name}: a task's data are {images.dtype} of shape {tuple(images.shape)} from {low:g} to "
-                f"{high:g}; expected pictures (B, C, H, W) in [0, 1]: give a function to_images that makes them"
+                f"{high:g}; expected images (B, C, H, W) in [0, 1]: give a function to_images that makes them"
             )
         return images
 
@@ -179,12 +179,12 @@ class TaskSetEpisodes:
         if len(targets[query].unique()) < len(targets.unique()):
             smallest = int(targets.bincount().min())
             raise SourceError(
-                f"{self.name}: a class has {smallest} pictures in a task, of which {self.shot} are for support; "
+                f"{self.name}: a class has {smallest} images in a task, of which {self.shot} are for support; "
                 f"expected at least {self.shot + 1}: have the task set draw more (KShots), or lower shot"
             )
         if len(set(items)) < len(items):
             raise SourceError(
-                f"{self.name}: a task holds one item twice, so that a picture may be in support and query; "
+                f"{self.name}: a task holds one item twice, so that an image may be in support and query; "
                 "draw without replacement"
             )
 

@@ -1,6 +1,6 @@
 """The page as a person uses it, in a real browser without a window.
 
-``make screenshots`` keeps the pictures that are taken here in ``docs/images``.
+``make screenshots`` keeps the images that are taken here in ``docs/images``.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def visit(served: Served, browser: Browser) -> Iterator[Callable[[], Page]]:
 
 @pytest.fixture
 def keep(tmp_path: Path) -> Callable[[Page, str, int], None]:
-    """Takes a picture of the page down to a height."""
+    """Takes an image of the page down to a height."""
 
     def take(page: Page, name: str, height: int) -> None:
         path = Path(os.environ.get("FEWSHOT_FILM_SCREENSHOTS", tmp_path)) / f"app-{name}.png"
@@ -330,7 +330,7 @@ def test_webcam(visit):
     seen(page.locator(".verdict"))
     page.get_by_role("button", name="Webcam").click()
     page.get_by_role("button", name="Click to Access Webcam").click()
-    page.wait_for_function("document.querySelector('video').videoWidth > 0")  # until then the page takes no picture
+    page.wait_for_function("document.querySelector('video').videoWidth > 0")  # until then the page takes no image
     page.get_by_role("button", name="capture photo").click()
     seen(page.locator(".answers .image-list").first.locator("img"), 7)
 

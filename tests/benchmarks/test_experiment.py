@@ -1,4 +1,4 @@
-"""One experiment from a folder of pictures to its result file and table."""
+"""One experiment from a folder of images to its result file and table."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ learner:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """30 classes of 12 noisy pictures about a colour each."""
+    """30 classes of 12 noisy images about a colour each."""
     rng = np.random.default_rng(0)
     for number in range(30):
         folder = tmp_path / "pictures" / f"class{number:02}"

@@ -31,7 +31,7 @@ def prototypes() -> Learner:
 
 
 def fitted(learner: Learner | None = None, **shape: int) -> tuple[FewShotClassifier, np.ndarray, np.ndarray]:
-    """A classifier fitted to half of the pictures, and the other half with its labels."""
+    """A classifier fitted to half of the images, and the other half with its labels."""
     images, labels = pictures_and_labels(**shape)
     classifier = FewShotClassifier(learner or film_learner(), device="cpu").fit(images[::2], labels[::2])
     return classifier, images[1::2], labels[1::2]

@@ -85,7 +85,7 @@ def test_scaling_the_logits_scales_the_temperature():
 
 
 def test_however_well_all_is_told_apart_certainty_has_its_bounds():
-    """Of 8 pictures with equal margins, Laplace's rule leaves one in ten to the rival."""
+    """Of 8 images with equal margins, Laplace's rule leaves one in ten to the rival."""
     logits = torch.tensor([[4.0, 0.0, -1e3]] * 8)
     temperature = fit_temperature(logits, torch.zeros(8, dtype=torch.long))
     assert float((logits[0] / temperature).softmax(0)[0]) == pytest.approx(0.9, abs=1e-4)
@@ -102,7 +102,7 @@ def test_the_prior_rules_where_there_are_few_pictures():
 
 
 def test_what_held_out_pictures_tell_is_a_factor():
-    """A task like the others of its learner gets what was measured at its number of pictures, not at one less."""
+    """A task like the others of its learner gets what was measured at its number of images, not at one less."""
     logits = torch.tensor([[3.0, 0.0]] * 9 + [[0.0, 3.0]])
     held = HeldOut(logits, logits[:, 0], torch.zeros(10, dtype=torch.long))
     found = fit_temperature(logits, held.labels)

@@ -61,7 +61,7 @@ def some_questions(lengths: Sequence[int], seed: int = 0) -> list[list[int]]:
 
 
 def a_batch(per_picture: Sequence[int], seed: int = 0) -> tuple[QuestionBatch, list[list[int]]]:
-    """So many questions about each of some random pictures, and the questions one by one."""
+    """So many questions about each of some random images, and the questions one by one."""
     draws = torch.Generator().manual_seed(seed)
     pictures = torch.randint(0, 256, (len(per_picture), 3, SMALL.height, SMALL.width), generator=draws).byte()
     picture = torch.arange(len(per_picture)).repeat_interleave(torch.tensor(per_picture))

@@ -1,4 +1,4 @@
-"""The benchmark that answers questions without the picture."""
+"""The benchmark that answers questions without the image."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from clevr.commands.generate import GenerateConfig, run
 
 
 def make_world(root: Path, splits: dict[str, int], width: int = 32, height: int = 24, questions: int = 4) -> Path:
-    """So many scenes of each split, with pictures of this size."""
+    """So many scenes of each split, with images of this size."""
     for split, scenes in splits.items():
         config = GenerateConfig(
             out=root,

@@ -1,4 +1,4 @@
-"""A saved learner and folders of pictures for the commands."""
+"""A saved learner and folders of images for the commands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def fewshot_film(*words: object) -> int:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    """A folder with ``model``, a saved learner, and ``labelled``, six classes of eight pictures."""
+    """A folder with ``model``, a saved learner, and ``labelled``, six classes of eight images."""
     root = tmp_path_factory.mktemp("place")
     save_learner(root / "model", film_learner(), {}, "")
     draw_classes(root / "labelled", 6)

@@ -19,7 +19,7 @@ KNOWN = ("class 00", "class 01", "class 02")
 
 @pytest.fixture
 def folders(place: Path, tmp_path: Path) -> tuple[Path, Path]:  # noqa: F811
-    """Three classes of six pictures to learn from, and the other two pictures of each to ask about."""
+    """Three classes of six images to learn from, and the other two images of each to ask about."""
     support, query = tmp_path / "support", tmp_path / "query"
     for name in KNOWN:
         shutil.copytree(place / "labelled" / name, support / name)

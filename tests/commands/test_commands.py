@@ -1,4 +1,4 @@
-"""The whole path on a folder of small pictures: pretrain, train, evaluate."""
+"""The whole path on a folder of small images: pretrain, train, evaluate."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_episodes_are_kept_and_replayed(runs: Path, tmp_path: Path, capsys):
     assert one["5-way 2-shot"]["count"] == 3
     other = [word.replace("split_seed=0", "split_seed=1") for word in data]
     assert fewshot_film("evaluate", runs / "train" / "model", *other, f"--episode_list={kept}") == 2
-    assert "was made of other pictures than" in capsys.readouterr().err
+    assert "was made of other images than" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

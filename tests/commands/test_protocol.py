@@ -1,4 +1,4 @@
-"""What guards a comparison: no class and no picture in training and in test, and reports that say how it was drawn."""
+"""What guards a comparison: no class and no image in training and in test, and reports that say how it was drawn."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def leaky(pictures: Path, tmp_path: Path) -> Path:
-    """The same with a training picture in a validation class and in a test class."""
+    """The same with a training image in a validation class and in a test class."""
     root = shutil.copytree(pictures / "pictures", tmp_path / "leaky")
     for part, name in (("val", "class 06"), ("test", "class 10")):
         shutil.copy(root / "train" / "class 00" / "0.png", root / part / name / "copy.png")
@@ -46,7 +46,7 @@ def leaky(pictures: Path, tmp_path: Path) -> Path:
 def test_training_refuses_a_picture_of_both(leaky: Path, tmp_path: Path, capsys) -> None:
     words = ["train", f"--out={tmp_path / 'run'}", "--data.source=folder", *LEARNER, *SMALL]
     assert fewshot_film(*words, f"--data.root={leaky}") == 2
-    message = "1 pictures are in both, first 'val/class 06/copy.png', which equals 'train/class 00/0.png'"
+    message = "1 images are in both, first 'val/class 06/copy.png', which equals 'train/class 00/0.png'"
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run" / "model").exists()
 

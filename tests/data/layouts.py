@@ -16,14 +16,14 @@ from fewshot_film.data.image_set import ImageSet, Pixels
 
 
 def noise(seed: int, size: tuple[int, int] = (8, 8), mode: str = "RGB") -> Image.Image:
-    """A picture unlike any other, its width and height given."""
+    """An image unlike any other, its width and height given."""
     width, height = size
     shape = (height, width) if mode == "L" else (height, width, len(mode))
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, np.uint8))
 
 
 def png(picture: Image.Image, form: str = "PNG", **options: object) -> bytes:
-    """A picture as the bytes of a file."""
+    """An image as the bytes of a file."""
     buffer = io.BytesIO()
     picture.save(buffer, form, **options)
     return buffer.getvalue()
@@ -48,7 +48,7 @@ def pack(path: Path, files: Mapping[str, bytes]) -> Path:
 
 
 def class_files(class_names: Iterable[str], pictures: int, *, prefix: str = "", seed: int = 0) -> dict[str, bytes]:
-    """``<prefix><class>/<number>.png``, every picture of its own."""
+    """``<prefix><class>/<number>.png``, every image of its own."""
     names = list(class_names)
     return {
         f"{prefix}{name}/{number}.png": png(noise(seed + place * pictures + number))
@@ -58,7 +58,7 @@ def class_files(class_names: Iterable[str], pictures: int, *, prefix: str = "", 
 
 
 def array_source(sizes: Iterable[int], *, side: int = 4, seed: int = 0) -> ArraySource:
-    """A source of grey noise with the given number of pictures in each class."""
+    """A source of grey noise with the given number of images in each class."""
     counts = list(sizes)
     pictures = np.random.default_rng(seed).integers(0, 256, (sum(counts), side, side), np.uint8)
     names = [f"class {place}" for place in range(len(counts))]
@@ -66,7 +66,7 @@ def array_source(sizes: Iterable[int], *, side: int = 4, seed: int = 0) -> Array
 
 
 def blank_set(sizes: list[int]) -> ImageSet:
-    """Decoded pictures of one pixel, all the same one: for tests of which are drawn."""
+    """Decoded images of one pixel, all the same one: for tests of which are drawn."""
     pixels = Pixels((1, 1, 1, 1), np.zeros((1, 1, 1, 1), np.uint8))
     names = [f"class {place}" for place in range(len(sizes))]
     rows = np.zeros(sum(sizes), np.int64)

@@ -1,4 +1,4 @@
-"""Variation of pictures: what each amount does, and that it is a function of the generator."""
+"""Variation of images: what each amount does, and that it is a function of the generator."""
 
 from __future__ import annotations
 

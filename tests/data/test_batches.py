@@ -1,4 +1,4 @@
-"""Labelled batches: every picture once an epoch, each batch a function of its number."""
+"""Labelled batches: every image once an epoch, each batch a function of its number."""
 
 from __future__ import annotations
 
@@ -57,7 +57,5 @@ def test_a_batch_is_a_function_of_seed_and_number():
 
 @pytest.mark.parametrize("size", [0, 11])
 def test_batch_size_out_of_range_is_refused(size):
-    with pytest.raises(
-        ValueError, match=rf"batch_size is {size}; expected 1 to 10, the number of pictures of numbered"
-    ):
+    with pytest.raises(ValueError, match=rf"batch_size is {size}; expected 1 to 10, the number of images of numbered"):
         LabelledBatches(numbered(), size, AugmentConfig())

@@ -14,7 +14,7 @@ NAMES = sorted(name for names in cifar_fs_split().values() for name in names)
 
 
 def write_python(folder: Path) -> np.ndarray:
-    """The layout that torchvision leaves, with one training and one test picture a class."""
+    """The layout that torchvision leaves, with one training and one test image a class."""
     data = np.random.default_rng(0).integers(0, 256, (200, 3072), np.uint8)
     write_pickle(folder / "meta", {"fine_label_names": NAMES, "coarse_label_names": []})
     for place, part in enumerate(("train", "test")):
@@ -29,7 +29,7 @@ def test_as_torchvision_leaves_it(tmp_path: Path, below: str, caplog: pytest.Log
     data = write_python(tmp_path / below)
     with caplog.at_level(logging.WARNING):
         source = cifar100(tmp_path)
-    assert "100 classes have not the 600 pictures of CIFAR-100, 'apple' has 2" in caplog.text
+    assert "100 classes have not the 600 images of CIFAR-100, 'apple' has 2" in caplog.text
     assert len(source) == 200
     assert source.files[0] == "train/apple_s_0.png"
     assert source.files[100] == "test/apple_s_1.png"

@@ -48,7 +48,7 @@ def test_what_is_missing(tmp_path: Path) -> None:
     write(tmp_path / "c", {name: data for name, data in files().items() if "Bird_17/" not in name})
     with pytest.raises(SourceError, match=r"cub: 1 of the 200 species' folders are not below '.*', first number 017"):
         cub(tmp_path / "c", "test")
-    with pytest.raises(FileNotFoundError, match=r"folders 001.<species> to 200.<species> with JPEG pictures"):
+    with pytest.raises(FileNotFoundError, match=r"folders 001.<species> to 200.<species> with JPEG images"):
         cub(write(tmp_path / "other", {"a/b.jpg": b"x"}))
     with pytest.raises(SourceError, match="cub: no split 'novel'; there are train, val, test"):
         cub(write(tmp_path / "d", files()), "novel")

@@ -100,7 +100,7 @@ def test_duplicates_in_a_class_are_dropped_and_listed(root: Path, caplog: pytest
     assert images.duplicates == (("a/again.bmp", "a/1.png"),)
     assert "a/again.bmp" not in images.files
     assert images.class_sizes.tolist() == [3, 3]
-    assert "1 pictures equal another one in the same class" in caplog.text
+    assert "1 images equal another one in the same class" in caplog.text
     assert "(dropped)" in caplog.text
 
 
@@ -118,7 +118,7 @@ def test_equal_pictures_in_two_classes_are_listed_or_refused(root: Path) -> None
     images = small(folder(root))
     assert images.conflicts == (("b/again.png", "a/1.png"),)
     assert images.class_sizes.tolist() == [3, 4]
-    with pytest.raises(SourceError, match="1 pictures equal another one in another class"):
+    with pytest.raises(SourceError, match="1 images equal another one in another class"):
         small(folder(root), on_duplicate="raise")
 
 
@@ -164,7 +164,7 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(
 
 
 class SlowSource(ImageSource):
-    """Takes 20 ms a picture, and notes in a folder which process decoded."""
+    """Takes 20 ms an image, and notes in a folder which process decoded."""
 
     def __init__(self, notes: Path) -> None:
         self.inner = array_source([20, 20])

@@ -62,7 +62,7 @@ def test_episodes_of_five_thousand_classes() -> None:
 
 
 def mixed() -> dict[str, bytes]:
-    """One dark red, or dark, picture in every form that people have."""
+    """One dark red, or dark, image in every form that people have."""
     red, grey = (120, 0, 0), 36  # ITU-R 601: 0.299 of 120
     frames = [Image.new("RGB", (6, 6), colour) for colour in (red, (0, 0, 250))]
     alpha = Image.new("RGBA", (6, 6), (*red, 255))
@@ -131,7 +131,7 @@ def test_a_class_whose_pictures_are_all_bad_is_named_when_it_is_drawn_from(tmp_p
     root = write(tmp_path / "p", {**class_files("ab", 3), "c/1.png": b"x", "c/2.png": b"y"})
     images = decode(open_source("folder", root), 8, 3)
     assert images.class_sizes.tolist() == [3, 3, 0]
-    with pytest.raises(SourceError, match=r"class 'c' has 0 usable pictures.*images.with_at_least\(2\)"):
+    with pytest.raises(SourceError, match=r"class 'c' has 0 usable images.*images.with_at_least\(2\)"):
         EpisodeSampler(images, way=2, shot=1, query=1)
     assert EpisodeSampler(images.with_at_least(2), way=2, shot=1, query=1)[0].way == 2
 

@@ -23,7 +23,7 @@ def test_classes() -> None:
     assert IMAGES.class_sizes.tolist() == [3, 5, 2]
     assert [IMAGES.indices_of(label).tolist() for label in range(3)] == [[0, 1, 2], [3, 4, 5, 6, 7], [8, 9]]
     assert IMAGES.locate(np.array([2, 0]), np.array([[1, 0], [2, 2]])).tolist() == [[9, 8], [2, 2]]
-    assert repr(IMAGES) == "ImageSet('noise', 3 classes, 10 pictures of 1x4x4)"
+    assert repr(IMAGES) == "ImageSet('noise', 3 classes, 10 images of 1x4x4)"
 
 
 @given(st.permutations(range(10)))

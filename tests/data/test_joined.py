@@ -47,7 +47,7 @@ def test_a_joined_set_travels(parts: list[ImageSet]) -> None:
 def test_sets_that_cannot_be_joined(parts: list[ImageSet]) -> None:
     with pytest.raises(SourceError, match="two of the sets to join are called 'a'"):
         JoinedSet([parts[0], parts[0]])
-    with pytest.raises(SourceError, match=r"pictures of different shapes: {'a': \(1, 4, 4\), 'd': \(1, 8, 8\)}"):
+    with pytest.raises(SourceError, match=r"images of different shapes: {'a': \(1, 4, 4\), 'd': \(1, 8, 8\)}"):
         JoinedSet([parts[0], named("d", [2], 0, side=8)])
     for weights in ([1], [1, 2, 0], [1, 2, float("inf")]):
         with pytest.raises(ValueError, match=r"3 sets with weights .*; expected a positive weight for each"):

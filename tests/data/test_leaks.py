@@ -16,7 +16,7 @@ PICTURES = np.random.default_rng(0).integers(0, 256, (20, 4, 4), np.uint8)
 
 
 def a_set(name: str, classes: str, numbers: list[int], prefix: str = "") -> ImageSet:
-    """Two pictures a class, by their numbers."""
+    """Two images a class, by their numbers."""
     labels = np.repeat(np.arange(len(classes)), 2)
     files = [f"{prefix}{number}.png" for number in numbers]
     return decode(ArraySource(name, list(classes), labels, PICTURES[numbers], files), 4, 1, on_duplicate="keep")
@@ -39,7 +39,7 @@ def test_a_class_by_name_of_the_same_source() -> None:
 
 def test_a_picture_by_content() -> None:
     test = a_set("y", "cd", [4, 2, 6, 2], "test/")
-    message = "2 pictures are in both, first 'test/2.png', which equals 'train/2.png'"
+    message = "2 images are in both, first 'test/2.png', which equals 'train/2.png'"
     with pytest.raises(LeakError, match=message):
         check_no_leaks(TRAIN, test)
     assert isinstance(LeakError(""), SourceError)
@@ -58,7 +58,7 @@ def test_reporting_instead(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         found = check_no_leaks(TRAIN, a_set("x", "bc", [4, 2, 6, 7]), on_leak="report")
     assert found.counts == {"classes": 1, "pictures": 1, "allowed": 0}
-    assert "1 classes are in both, first 'x:b' and 1 pictures are in both, first '2.png'" in caplog.text
+    assert "1 classes are in both, first 'x:b' and 1 images are in both, first '2.png'" in caplog.text
 
 
 def test_turned_pictures_count_once() -> None:
@@ -93,7 +93,7 @@ def test_known_pairs_of_cifar_100_are_allowed_by_their_names() -> None:
 
 def test_sets_must_be_decoded_alike_and_settings_have_a_meaning() -> None:
     other = decode(ArraySource("z", ["q"], np.zeros(1, np.int64), PICTURES[:1]), 8, 3)
-    with pytest.raises(ValueError, match=r"x has pictures of \(1, 4, 4\), z of \(3, 8, 8\); equal pictures can only"):
+    with pytest.raises(ValueError, match=r"x has images of \(1, 4, 4\), z of \(3, 8, 8\); equal images can only"):
         find_leaks(TRAIN, other)
     with pytest.raises(ValueError, match="on_leak must be one of raise, report, got 'ignore'"):
         check_no_leaks(TRAIN, TRAIN, on_leak="ignore")  # type: ignore[arg-type]

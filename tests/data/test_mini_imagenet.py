@@ -13,7 +13,7 @@ CLASSES = {"train": ["n01", "n02"], "val": ["n03"], "test": ["n04"]}
 
 
 def list_files(pictures_at: str) -> dict[str, bytes]:
-    """Lists and pictures, two a class; ``{}`` in ``pictures_at`` stands for the class."""
+    """Lists and images, two a class; ``{}`` in ``pictures_at`` stands for the class."""
     files: dict[str, bytes] = {}
     for seed, (part, names) in enumerate(CLASSES.items()):
         rows = [(f"{name}000{number}.jpg", name) for name in names for number in range(2)]
@@ -74,7 +74,7 @@ def test_wordnet_ids_of_the_published_split() -> None:
 
 
 def test_not_there(tmp_path: Path) -> None:
-    message = r"mini-imagenet: no data at .*train.csv beside the pictures, or mini-imagenet-cache-train.pkl"
+    message = r"mini-imagenet: no data at .*train.csv beside the images, or mini-imagenet-cache-train.pkl"
     with pytest.raises(FileNotFoundError, match=message):
         mini_imagenet(tmp_path, "train")
     with pytest.raises(FileNotFoundError, match="mini-imagenet: no data at"):
@@ -86,7 +86,7 @@ def test_not_there(tmp_path: Path) -> None:
 def test_pictures_missing_from_the_lists(tmp_path: Path) -> None:
     files = list_files("images/")
     del files["images/n020001.jpg"]
-    with pytest.raises(SourceError, match=r"1 of 4 pictures named in train.csv are not below .*'n020001.jpg'"):
+    with pytest.raises(SourceError, match=r"1 of 4 images named in train.csv are not below .*'n020001.jpg'"):
         mini_imagenet(write(tmp_path, files), "train")
 
 
@@ -105,5 +105,5 @@ def test_lists_and_pickles_of_another_form(tmp_path: Path) -> None:
         mini_imagenet(tmp_path / "2", "test")
     content = {"image_data": np.zeros((2, 84, 84, 3), np.uint8), "class_dict": {"n01": [0]}}
     write_pickle(tmp_path / "3" / "mini-imagenet-cache-test.pkl", content)
-    with pytest.raises(SourceError, match="has 1 pictures of no class"):
+    with pytest.raises(SourceError, match="has 1 images of no class"):
         mini_imagenet(tmp_path / "3", "test")

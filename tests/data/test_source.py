@@ -65,7 +65,7 @@ def test_array_source() -> None:
 
 @pytest.mark.parametrize("pictures", [np.zeros((2, 4, 4)), np.zeros((2, 4, 4, 4), np.uint8)])
 def test_array_source_refuses_other_arrays(pictures: np.ndarray) -> None:
-    with pytest.raises(SourceError, match=r"x: pictures are \w+ of shape .*; expected uint8 of shape \(N, H, W\)"):
+    with pytest.raises(SourceError, match=r"x: images are \w+ of shape .*; expected uint8 of shape \(N, H, W\)"):
         ArraySource("x", ["a"], np.zeros(2), pictures)
 
 

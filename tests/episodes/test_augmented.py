@@ -10,7 +10,7 @@ from fewshot_film.episodes.augmented import AugmentedEpisodes
 
 
 class Constant:
-    """Every episode shows the same grey pictures."""
+    """Every episode shows the same grey images."""
 
     def __getitem__(self, index: int) -> Episode:
         labels = torch.tensor([0, 1])

@@ -54,7 +54,7 @@ def test_more_pictures_in_another_order_and_size_change_nothing(tmp_path: Path, 
     more = decode(_Renamed(source, pictures), 6, 3)
     caplog.set_level("INFO")
     loaded = load_episodes(tmp_path / "list.json", more)["5-way"]
-    assert "was made of pictures of 4 x 4 pixels with 1 channels: their content is not compared" in caplog.text
+    assert "was made of images of 4 x 4 pixels with 1 channels: their content is not compared" in caplog.text
     for index in range(4):
         one, other = samplers()["5-way"][index], loaded[index]
         assert one.query_files == other.query_files
@@ -146,9 +146,9 @@ def test_a_picture_that_is_gone_or_moved(tmp_path: Path):
 def test_one_set_of_pictures_at_a_time(tmp_path: Path):
     other = decode(array_source(SIZES), 4, 1)
     mixed = {"one": EpisodeSampler(IMAGES, 2, 1, 1), "other": EpisodeSampler(other, 2, 1, 1)}
-    with pytest.raises(ValueError, match="2 sets of pictures and 3 episodes; expected 1 and at least 1"):
+    with pytest.raises(ValueError, match="2 sets of images and 3 episodes; expected 1 and at least 1"):
         save_episodes(tmp_path / "list.json", mixed, 3)
-    with pytest.raises(ValueError, match="0 sets of pictures"):
+    with pytest.raises(ValueError, match="0 sets of images"):
         save_episodes(tmp_path / "list.json", {}, 3)
-    with pytest.raises(ValueError, match="1 sets of pictures and 0 episodes"):
+    with pytest.raises(ValueError, match="1 sets of images and 0 episodes"):
         save_episodes(tmp_path / "list.json", samplers(), 0)

@@ -30,7 +30,7 @@ def test_query_by_hand() -> None:
 
 
 def test_support_size_by_hand() -> None:
-    """20 pictures a class, 10 left: floor(0.55 * 10 + 1) = 6 from each of 5 classes."""
+    """20 images a class, 10 left: floor(0.55 * 10 + 1) = 6 from each of 5 classes."""
     assert support_size(np.full(5, 10), 0.55, RULES) == 30
     assert support_size(np.full(5, 10), 0.0, RULES) == 5
     assert support_size(np.array([590, 7]), 0.5, RULES) == 51 + 4
@@ -51,7 +51,7 @@ class Given:
 def test_shots_by_hand() -> None:
     """Left 10, 30 and 90; beta 0.5 gives 6 + 16 + 46 = 68 to spread, less 3 classes: 65.
 
-    With equal weights a class of 20, 40 or 100 pictures gets floor(65 images / 160) + 1.
+    With equal weights a class of 20, 40 or 100 images gets floor(65 images / 160) + 1.
     """
     sizes = np.array([20, 40, 100])
     equal = [0.5, 0.5, 0.5]
@@ -97,7 +97,7 @@ def test_whole_plans_equal_the_oracle(split: str) -> None:
 
 
 def grouped(kind: str, groups: list[list[int]]) -> ImageSet:
-    """The pictures of IMAGES, with classes that hang together."""
+    """The images of IMAGES, with classes that hang together."""
     source = array_source(SIZES, side=3)
     source.groups = ClassGroups(kind, tuple((str(n), tuple(f"class {c}" for c in g)) for n, g in enumerate(groups)))
     return decode(source, 3, 1)

@@ -1,4 +1,4 @@
-"""Where neighbouring pictures are frames of one object, an episode must not be made of neighbours."""
+"""Where neighbouring images are frames of one object, an episode must not be made of neighbours."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ class TestTaskSetAsEpisodes:
 
     @needs_learn2learn
     def test_nothing_left_for_query(self):
-        with pytest.raises(SourceError, match=r"a class has 4 pictures in a task, of which 4 .* expected at least 5"):
+        with pytest.raises(SourceError, match=r"a class has 4 images in a task, of which 4 .* expected at least 5"):
             TaskSetEpisodes(library_taskset(numbered()), shot=4)[0]
 
     @needs_learn2learn

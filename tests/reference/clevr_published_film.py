@@ -1,4 +1,4 @@
-"""The FiLM authors' model, read off the description of their code: padded questions, one picture a question.
+"""The FiLM authors' model, read off the description of their code: padded questions, one image a question.
 
 Double precision and no shared steps; weights by the names of their checkpoint, variants of their settings.
 """

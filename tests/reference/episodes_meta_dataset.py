@@ -38,7 +38,7 @@ def plan(
     nodes: list[list[int]] | None = None,
     alphabets: list[list[int]] | None = None,
 ) -> tuple[list[int], list[tuple[int, int]], list[tuple[int, int]]]:
-    """Classes, and ``(label, picture)`` of support and query, from the pictures of every class.
+    """Classes, and ``(label, picture)`` of support and query, from the images of every class.
 
     ``nodes`` are the leaves below each inner node of a hierarchy, ``alphabets`` the characters of each alphabet.
     """

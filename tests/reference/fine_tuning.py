@@ -1,4 +1,4 @@
-"""SGD on a linear or cosine classifier, with gradients written out: double precision, one picture at a time."""
+"""SGD on a linear or cosine classifier, with gradients written out: double precision, one image at a time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def logits(features: Array, weight: Array, bias: Array, head: str, scale: float)
 
 
 def gradient(x: Array, label: int, weight: Array, bias: Array, head: str, scale: float) -> tuple[Array, Array]:
-    """Of the cross-entropy of one picture, in weights and biases."""
+    """Of the cross-entropy of one image, in weights and biases."""
     found = logits(x[None], weight, bias, head, scale)[0]
     shares = np.exp(found - found.max())
     shares /= shares.sum()

@@ -15,7 +15,7 @@ def softmax(logits: Array) -> Array:
 
 
 def step(pictures: Array, shares: Array) -> Array:
-    """Minus the squared distances of all pictures to the classes that the shares make, (M, way)."""
+    """Minus the squared distances of all images to the classes that the shares make, (M, way)."""
     num_pictures, dim = pictures.shape
     about_mean = pictures - pictures.mean(0)
     task = about_mean.T @ about_mean / (num_pictures - 1)
@@ -49,7 +49,7 @@ def refine(support: Array, members: NDArray[np.int64], queries: Array, max_steps
 
 
 def first_logits(support: Array, known: Array, queries: Array) -> Array:
-    """Logits by the support set alone, with class covariances divided by their number of pictures."""
+    """Logits by the support set alone, with class covariances divided by their number of images."""
     dim = support.shape[1]
     task = support.T @ support / max(len(support) - 1, 1)
     columns = []

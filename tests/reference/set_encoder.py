@@ -1,4 +1,4 @@
-"""The set encoder written out with loops over pictures and pixels, in double precision."""
+"""The set encoder written out with loops over images and pixels, in double precision."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def pool(maps: Array) -> Array:
 
 
 def encode(images: Array, blocks: list[dict[str, Array]]) -> Array:
-    """Code of a set of pictures (N, C, H, W)."""
+    """Code of a set of images (N, C, H, W)."""
     maps = images
     for block in blocks:
         maps = convolve(maps, block["conv.weight"], block["conv.bias"])

@@ -31,7 +31,7 @@ class Settings:
     """Settings of the example."""
 
     picture: Path
-    """The picture to look at."""
+    """The image to look at."""
     question: str = "what?"
     """What to ask."""
     blocks: tuple[int, ...] = (1, 2)
@@ -58,7 +58,7 @@ def status_seven(config: Settings) -> int:
 
 
 def user_error(config: Settings) -> None:
-    raise UserError("the picture is upside down; turn it")
+    raise UserError("the image is upside down; turn it")
 
 
 def value_error(config: Settings) -> None:
@@ -76,7 +76,7 @@ def interrupted(config: Settings) -> None:
 HERE = "tests.run.test_command"
 COMMANDS = [
     Command(
-        "ask", f"{HERE}:Settings", f"{HERE}:remember", "Ask about a picture.",
+        "ask", f"{HERE}:Settings", f"{HERE}:remember", "Ask about an image.",
         ("show ask cat.png 'what is it?'", "show ask --picture cat.png --resume"), ("picture", "question"),
     ),
     *(
@@ -247,8 +247,8 @@ def test_help_of_a_command(capsys):
     assert main("show", COMMANDS, ["ask", "--help"]) == 0
     text = capsys.readouterr().out
     assert text.startswith("usage: show ask PICTURE QUESTION [--config FILE.yaml] [--key value ...]")
-    assert "Ask about a picture." in text
-    assert "The picture to look at." in text
+    assert "Ask about an image." in text
+    assert "The image to look at." in text
     assert "How fast. (type: float, default: 0.5)" in text
     assert "examples:\n  show ask cat.png 'what is it?'\n  show ask --picture cat.png --resume" in text
     assert main("show", COMMANDS, ["ask", "-h"]) == 0
@@ -258,7 +258,7 @@ def test_help_of_a_command(capsys):
 def test_help_of_the_program(capsys):
     assert main("show", COMMANDS, ["--help"]) == 0
     text = capsys.readouterr().out
-    assert "  ask           Ask about a picture." in text
+    assert "  ask           Ask about an image." in text
     assert "examples:\n  show ask cat.png 'what is it?'\n" in text
     assert main("show", COMMANDS, []) == 2
     assert capsys.readouterr().out == text
@@ -274,7 +274,7 @@ def test_status_of_the_command():
 
 
 def test_errors_for_the_user(capsys):
-    assert refused(capsys, "user_error", "a") == "show user_error: the picture is upside down; turn it"
+    assert refused(capsys, "user_error", "a") == "show user_error: the image is upside down; turn it"
     assert "No such file or directory: '/nowhere/at/all'" in refused(capsys, "no_file", "a")
 
 

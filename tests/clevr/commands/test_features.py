@@ -148,7 +148,7 @@ def test_random_weights_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureF
 def test_no_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
     assert features(tmp_path / "empty", "--out", tmp_path / "store", *WORDS) == 2
-    assert "no pictures directly in" in capsys.readouterr().err
+    assert "no images directly in" in capsys.readouterr().err
     root = write_clevr(tmp_path / "set")
     assert features(root, "--out", tmp_path / "store", *WORDS) == 2
     assert "give --split, one of val" in capsys.readouterr().err

@@ -90,7 +90,7 @@ def write_json(path: Path, content: Any) -> Path:
 
 
 def write_clevr(root: Path, split: str = "val", num_scenes: int = 2) -> Path:
-    """CLEVR's own layout, one question a picture."""
+    """CLEVR's own layout, one question an image."""
     info = {"split": split, "version": "1.0"}
     scenes = [a_scene(index, split) for index in range(num_scenes)]
     questions = [a_question(index, split) for index in range(num_scenes)]

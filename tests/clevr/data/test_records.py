@@ -89,7 +89,7 @@ def test_questions_without_pictures() -> None:
             {"question": "\ud800"},
             r"'question' holds half of a surrogate pair, which is no character: '\\ud800'",
         ),
-        ({"image_filename": "../a_0.png"}, "must be the name of a picture without folders, got '../a_0.png'"),
+        ({"image_filename": "../a_0.png"}, "must be the name of an image without folders, got '../a_0.png'"),
         ({"image_index": "3"}, "'image_index' must be an integer, got '3'"),
         ({"image_index": True}, "'image_index' must be an integer, got True"),
         ({"image_index": -1}, "'image_index' must be from 0 to 2147483647, got -1"),

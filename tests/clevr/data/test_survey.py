@@ -87,9 +87,9 @@ def test_files_without_question_numbers(tmp_path: Path) -> None:
         ),
         ("questions", [a_question(0), a_question(1)] * 2, "question 10: its question_index occurs twice"),
         ("scenes", [a_scene(0)], "question 10 about CLEVR_val_000001.png: there is no such scene"),
-        ("scenes", [a_scene(0)], "CLEVR_val_000001.png: a picture without a scene"),
+        ("scenes", [a_scene(0)], "CLEVR_val_000001.png: an image without a scene"),
         ("scenes", [a_scene(0), a_scene(1), a_scene(1)], "scene 1: a second scene of CLEVR_val_000001.png"),
-        ("scenes", [a_scene(0), a_scene(1), a_scene(2)], "scene 2: no picture CLEVR_val_000002.png"),
+        ("scenes", [a_scene(0), a_scene(1), a_scene(2)], "scene 2: no image CLEVR_val_000002.png"),
         ("scenes", [a_scene(0, objects=[an_object(), an_object()])], "the answer is 1, its program gives 2"),
     ],
 )

@@ -21,7 +21,7 @@ def scene(*things: SceneObject) -> Scene:
 
 
 def test_places_are_shares_of_what_the_model_sees() -> None:
-    """A picture of 12 x 8 of which a model sees the middle 12 x 6."""
+    """An image of 12 x 8 of which a model sees the middle 12 x 6."""
     found = describe_scenes([scene(thing(6, 4), thing(0, 1))], (12, 8), 0.5)
     assert found.shape == (1, 10, 8)
     assert found[0, 0, :6].tolist() == [0.5, 0.5, 0, 1, 1, 1]
@@ -42,7 +42,7 @@ def test_cells_of_a_grid() -> None:
     scenes = torch.from_numpy(describe_scenes([scene(thing(0, 0), thing(11.9, 7.9), thing(-1, 3))], (12, 8), 8 / 12))
     cell, inside = cells(scenes, 4, 6)
     assert cell[0, :2].tolist() == [0, 23]
-    assert inside[0].tolist() == [True, True] + [False] * 8, "what lies outside the picture does not count"
+    assert inside[0].tolist() == [True, True] + [False] * 8, "what lies outside the image does not count"
 
 
 def test_the_scene_loss_by_hand() -> None:
@@ -86,7 +86,7 @@ def test_the_scene_loss_reads_the_right_position() -> None:
 
 
 def test_the_distance_of_places_by_hand() -> None:
-    """Objects at (5, 3.5) and (9.5, 5) of the picture; the model takes both to stand in the middle of the ground."""
+    """Objects at (5, 3.5) and (9.5, 5) of the image; the model takes both to stand in the middle of the ground."""
     things = scene(thing(5, 3.5), thing(9.5, 5))
     scenes = torch.from_numpy(describe_scenes([things], (12, 8), 8 / 12))
     maps, head = torch.zeros(1, 16, 4, 6), spelling_head()

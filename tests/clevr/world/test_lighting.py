@@ -50,7 +50,7 @@ def test_the_bare_ground_is_the_sum_of_its_lamps():
 
 
 def ground_ratio(scene: Scene, point: tuple[float, float, float]) -> float:
-    """Light at a point of the ground in a picture, over the light there without objects (green channel)."""
+    """Light at a point of the ground in an image, over the light there without objects (green channel)."""
     grid = Grid(640, 480, 1, CPU)
     column, row, _ = project([point], MEAN_CAMERA, 640, 480)[0]
     with_, without = (

@@ -1,4 +1,4 @@
-"""Rendered scenes against the real pictures they describe."""
+"""Rendered scenes against the real images they describe."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ FIELDS = [
     [[107.8, 110.0, 109.5, 105.1], [126.0, 103.6, 115.9, 128.0], [125.4, 133.2, 144.2, 145.1]],
     [[106.0, 109.9, 109.2, 104.7], [113.1, 117.6, 119.7, 110.8], [123.9, 131.2, 140.8, 140.7]],
 ]
-"""Means of 4 x 3 fields of the picture of scene 0 in three channels."""
+"""Means of 4 x 3 fields of the image of scene 0 in three channels."""
 
 
 def test_pictures_are_bytes():
@@ -95,7 +95,7 @@ def test_no_scenes_and_no_objects():
 @pytest.mark.parametrize(("width", "height", "samples"), [(0, 24, 2), (32, -1, 2), (32, 24, 0)])
 def test_impossible_sizes(width, height, samples):
     with pytest.raises(
-        RenderError, match=f"a picture of {width}x{height} with {samples}x{samples} samples; all must be 1"
+        RenderError, match=f"an image of {width}x{height} with {samples}x{samples} samples; all must be 1"
     ):
         render([scene_of(thing())], width, height, samples=samples)
 
