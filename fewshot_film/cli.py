@@ -73,10 +73,8 @@ COMMANDS = (
         ),
         positionals=("model",),
         check=DATA_FOUND,
-        inputs=(
-            "model",
-            "episode_list",
-        ),
+        inputs=("episode_list",),
+        models=("model",),
         outputs=(
             "out",
             "save_episodes",

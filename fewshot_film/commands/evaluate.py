@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fewshot_film.classifier.pretrained import load_pretrained
 from fewshot_film.commands.common import leaks_into, open_images, source_title
 from fewshot_film.config.commands import EvaluateConfig
 from fewshot_film.config.data import DataConfig
@@ -24,7 +25,6 @@ from fewshot_film.episodes import (
     save_episodes,
 )
 from fewshot_film.learners.evaluation import evaluate
-from fewshot_film.learners.registry import load_learner
 from fewshot_film.run.device import choose_device
 from fewshot_film.run.files import write_text_atomically
 from fewshot_film.run.results import summary, write_result
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 def run(config: EvaluateConfig) -> None:
     """Evaluate, print the table, and write all values where asked to."""
-    learner = load_learner(config.model)
+    learner = load_pretrained(config.model).learner
     learner.backbone.set_features(config.tukey_power, config.flip_tta)
     device = choose_device(config.device)
     learner.to(device)

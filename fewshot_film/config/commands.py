@@ -101,7 +101,7 @@ class EvaluateConfig(OnDevice):
     """Measure the accuracy of a model on episodes of unseen classes, with 95 % intervals."""
 
     model: str
-    """Folder of a model saved by ``train`` or ``pretrain`` (RUN/model)."""
+    """Folder of a model saved by ``train`` or ``pretrain`` (RUN/model), or a name such as ``general-small``."""
     data: DataConfig = field(default_factory=DataConfig)
     """Where images come from."""
     split: str = "test"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -31,8 +32,8 @@ SWITCHES = {
     "--version": "Show the version and exit.",
 }
 """What every command understands, wherever it stands on the line."""
-LOCAL_STARTS = ("/", "./", "../", "~")
-"""How the path of a model begins that can be nothing but a path, not a name."""
+_ONLY_A_PATH = re.compile(r"[/~].*|\.\.?/.*|[^/]*/[^/]*/.*")
+"""What a model is called that can be nothing but a path: a name has no slash, and one on the hub has one."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +212,7 @@ def check_inputs(config: Any, keys: Iterable[str], models: Iterable[str] = ()) -
         MissingFileError: there is neither file nor folder of that name.
     """
     found = [(key, path) for key in keys for path in _paths(config, key)]
-    found += [(key, path) for key in models for path in _paths(config, key) if path.startswith(LOCAL_STARTS)]
+    found += [(key, path) for key in models for path in _paths(config, key) if _ONLY_A_PATH.fullmatch(path)]
     for key, path in found:
         if not Path(path).exists():
             raise MissingFileError(f"{key}: there is no '{path}'; expected the path of an existing file or folder")

@@ -112,6 +112,13 @@ def test_evaluation_writes_every_value(runs: Path, tmp_path: Path, capsys):
     assert {"command", "config", "seed", "versions", "hardware", "commit"} <= set(result)
 
 
+def test_a_shipped_model_is_evaluated_by_its_name(runs: Path, capsys):
+    data = [f"--data.root={runs / 'pictures'}", "--data.source=folder", "--data.split_seed=0"]
+    words = ["--ways=[2]", "--shots=[1]", "--query=4", "--episodes=2", "--processes=1"]
+    assert fewshot_film("evaluate", "general-small", *data, *words) == 0
+    assert "| 2-way 1-shot |" in capsys.readouterr().out
+
+
 def test_features_can_be_made_otherwise_for_an_evaluation(runs: Path, tmp_path: Path):
     words = [f"--data.root={runs / 'pictures'}", "--data.source=folder", "--data.split_seed=0", "--shots=[1]"]
     given = {"plain": [], "both": ["--tukey_power=0.5", "--flip_tta=true"], "none": ["--tukey_power=1"]}
@@ -145,12 +152,12 @@ def test_episodes_are_kept_and_replayed(runs: Path, tmp_path: Path, capsys):
     [
         (
             ["evaluate", "nowhere", "--data.source=glyphs"],
-            "model: there is no 'nowhere'",
+            "there is no model 'nowhere'",
         ),
         (["evaluate", "{model}", "--data.source=folder"], "root is missing"),
         (["evaluate", "{model}", "--data.source=tree"], "no source is named 'tree'; there are folder"),
         (["evaluate", "{model}", "--ways=[40]", "{data}", "--split="], "way is 40, but there are only 30 classes"),
-        (["evaluate", "{model}", "--shots=[9]", "{data}", "--split="], "has 8 usable images, but an episode needs 19"),
+        (["evaluate", "{model}", "--shots=[9]", "{data}", "--split="], "an episode needs 19 (9 support and 10 query)"),
         (
             ["train", "--out=x", "--learner.backbone.weights=nowhere", "{data}", "--data.split_seed=0"],
             "no weights at 'nowhere'",

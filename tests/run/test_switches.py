@@ -118,7 +118,11 @@ def test_what_commands_list_are_settings(commands, capsys):
 
 
 def test_inputs_come_first(tmp_path, capsys):
-    for words, key in ((["--data=nope"], "data"), (["--model", "/nope"], "model")):
+    for words, key in (
+        (["--data=nope"], "data"),
+        (["--model", "/nope"], "model"),
+        (["--model=runs/no/model"], "model"),
+    ):
         assert (
             main("p", [Command("do", Settings, "no:where", "", inputs=("data",), models=("model",))], ["do", *words])
             == 2
@@ -128,6 +132,8 @@ def test_inputs_come_first(tmp_path, capsys):
             f"p do: {key}: there is no '{path}'; expected the path of an existing file or folder\n"
         )
     assert did("do", "--data", tmp_path).data == str(tmp_path)
+    for name in ("general-small", "owner/name"):  # what is no path is left to the command
+        assert did("do", "--model", name).model == name
 
 
 def test_nothing_is_overwritten_in_silence(tmp_path, capsys):
