@@ -189,7 +189,7 @@ def _rows(
         ),
         "one picture a question against grouped ones, trunk alone": (
             lambda: plain.trunk(work.pictures).sum().backward(),
-            lambda: reasoner.encode_image(work.batch.pictures).sum().backward(),
+            lambda: reasoner.encode_image(work.batch.images).sum().backward(),
         ),
         "bfloat16 against 32 bits, training step": (
             lambda: _loss(reasoner, work).backward(),

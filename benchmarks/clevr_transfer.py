@@ -126,7 +126,7 @@ def divide(root: Path, split: str, share: float, out: Path) -> Path:
         out: folder to make; its pictures are links.
     """
     source = ClevrSplit.open(root, split)
-    names = sorted(source.pictures)
+    names = sorted(source.images)
     first = set(names[: max(1, round(share * len(names)))])
     for part, inside in (("tune", True), ("rest", False)):
         if (out / questions_name(part)).exists():

@@ -111,7 +111,7 @@ def rows(config: CostConfig, runtime: Runtime) -> Iterator[Row]:
         reasoner = FiLMReasoner(training.model).to(runtime.device).train()
         questions = to_device(_questions(config.seed, reasoner, training.data.images), runtime.device)
         step = partial(_answer, runtime, reasoner, questions)
-        yield Row(name, "question", 80 * 699_989, len(questions.picture), step)
+        yield Row(name, "question", 80 * 699_989, len(questions.image), step)
 
 
 def _step(runtime: Runtime, module: MetaTraining, episode: Episode) -> None:

@@ -1,4 +1,4 @@
-"""CLEVR: a world of scenes, pictures and questions, and a FiLM-ed network that answers them.
+"""CLEVR: a world of scenes, images and questions, and a FiLM-ed network that answers them.
 
 ``clevr.load("clevr-small")`` is a trained model; the command line is ``clevr-film``.
 """

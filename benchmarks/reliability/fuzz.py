@@ -472,7 +472,7 @@ def _check_clevr_picture(folder: Path) -> Check:
         """It is a picture in colours, or it is refused with the name of the file."""
         file.write_bytes(data)
         try:
-            picture = split.load_picture(file.name)
+            picture = split.load_image(file.name)
         except DataError as error:
             _names(file.name, str(error))
             return False

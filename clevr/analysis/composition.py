@@ -54,7 +54,7 @@ def analyse(subject: Subject) -> Finding:
     Raises:
         ConfigError: the split has no scenes to count in.
     """
-    names, maps = subject.pictures(max(1, subject.questions // (len(SOURCES) * len(_PAIRS))))
+    names, maps = subject.images(max(1, subject.questions // (len(SOURCES) * len(_PAIRS))))
     if not all(name in subject.scenes for name in names):
         raise ConfigError("composition counts in scenes, and the split has none; use another one, such as val")
     truth = count_things([subject.scenes[name] for name in names])

@@ -1,4 +1,4 @@
-"""Whether a model's answers about one picture agree with each other: comparisons with counts, exist with count.
+"""Whether a model's answers about one image agree with each other: comparisons with counts, exist with count.
 
 Three questions compare the numbers of two kinds of things (more, fewer, an equal number of), two count them. A model
 may answer each well and still contradict itself; nothing in its form keeps it from that.
@@ -25,7 +25,7 @@ from clevr.world.scene import Scene
 from fewshot_film.run.seeding import numpy_generator
 
 PAIRS = 4
-"""Pairs of kinds of things that are compared in a picture; other ones in each."""
+"""Pairs of kinds of things that are compared in an image; other ones in each."""
 QUESTIONS_A_PAIR = 7
 """Two counts, two whether there are any, three comparisons."""
 _MOST_NUMBER = 10
@@ -33,7 +33,7 @@ _MOST_NUMBER = 10
 
 @dataclass(frozen=True)
 class Judged:
-    """Answers about one pair of kinds in one picture, ``None`` where the answer is of another type."""
+    """Answers about one pair of kinds in one image, ``None`` where the answer is of another type."""
 
     counts: tuple[int | None, int | None]
     """How many there are."""
@@ -45,7 +45,7 @@ class Judged:
 
 def analyse(subject: Subject) -> Finding:
     """How often answers agree, by how far the counted numbers lie apart; and how often they are right."""
-    names, maps = subject.pictures(max(1, subject.questions // (PAIRS * QUESTIONS_A_PAIR)))
+    names, maps = subject.images(max(1, subject.questions // (PAIRS * QUESTIONS_A_PAIR)))
     pairs = [draw_pairs(PAIRS, subject.seed, number) for number in range(len(names))]
     texts = [[text for pair in some for text in questions_about(*pair)] for some in pairs]
     answers = [
@@ -62,9 +62,9 @@ def analyse(subject: Subject) -> Finding:
     return Finding(results, _draw(results))
 
 
-def draw_pairs(count: int, seed: int, picture: int) -> list[tuple[str, str]]:
+def draw_pairs(count: int, seed: int, image: int) -> list[tuple[str, str]]:
     """Pairs of different kinds of objects, each described by one or two attributes; a function of all arguments."""
-    rng = numpy_generator(seed, "logical consistency", picture)
+    rng = numpy_generator(seed, "logical consistency", image)
     pairs: dict[tuple[str, str], None] = {}
     while len(pairs) < count:
         one, other = _kind(rng), _kind(rng)

@@ -23,12 +23,12 @@ from fewshot_film.run.errors import ConfigError
 
 _AT_ONCE = 500
 """Questions that are read at a time."""
-_PICTURES_AT_ONCE = 50
+_IMAGES_AT_ONCE = 50
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model, the questions and pictures of a split, and how much of them to use.
+    """A model, the questions and images of a split, and how much of them to use.
 
     Raises:
         ConfigError: the model has no FiLM to analyse.
@@ -39,7 +39,7 @@ class Subject:
     data: ReasoningData
     """The split."""
     scenes: Mapping[str, Scene]
-    """Scenes of its pictures by file name; empty where there are none."""
+    """Scenes of its images by file name; empty where there are none."""
     known: QuestionTable
     """Questions of the training split, for the means of gamma and beta."""
     questions: int
@@ -77,8 +77,8 @@ class Subject:
         found: NDArray[np.float32] = stacked.float().cpu().numpy()
         return found
 
-    def pictures(self, most: int) -> tuple[list[str], Tensor]:
-        """File names of pictures of the split, and the trunk's maps of them ``(P, C, H, W)``.
+    def images(self, most: int) -> tuple[list[str], Tensor]:
+        """File names of images of the split, and the trunk's maps of them ``(P, C, H, W)``.
 
         Args:
             most: how many at most, spread evenly over the split.
@@ -87,8 +87,8 @@ class Subject:
         numbers = np.linspace(0, len(self.data.table.images) - 1, count).round().astype(np.int64)
         with torch.no_grad():
             parts = [
-                self.reasoner.encode_image(torch.from_numpy(np.asarray(self.data.pictures[some])).to(self.device))
-                for some in np.array_split(numbers, -(-count // _PICTURES_AT_ONCE))
+                self.reasoner.encode_image(torch.from_numpy(np.asarray(self.data.images[some])).to(self.device))
+                for some in np.array_split(numbers, -(-count // _IMAGES_AT_ONCE))
             ]
         return [self.data.table.images[int(number)] for number in numbers], torch.cat(parts)
 
@@ -109,7 +109,7 @@ class Finding:
     results: dict[str, Any]
     """Plain values."""
     figure: Figure
-    """A picture of them."""
+    """A figure of them."""
 
 
 @torch.no_grad()
@@ -122,17 +122,17 @@ def read(reasoner: FiLMReasoner, questions: Sequence[Sequence[int]]) -> Tensor:
 
 @torch.no_grad()
 def answers_about(reasoner: FiLMReasoner, maps: Tensor, modulations: Mapping[str, Modulation]) -> NDArray[np.int64]:
-    """Answers to the same questions about every picture, as positions in ``ANSWER_WORDS``, ``(P, Q)``.
+    """Answers to the same questions about every image, as positions in ``ANSWER_WORDS``, ``(P, Q)``.
 
     Args:
         reasoner: a model with FiLM.
-        maps: the trunk's maps of pictures, ``(P, C, H, W)``.
+        maps: the trunk's maps of images, ``(P, C, H, W)``.
         modulations: gamma and beta of the questions, ``(Q, C)`` each.
     """
     num_questions = len(next(iter(modulations.values())).gamma)
     answers = np.empty((len(maps), num_questions), np.int64)
     for number, one in enumerate(maps):
-        picture = torch.zeros(num_questions, dtype=torch.int64, device=maps.device)
-        last = reasoner.reason(one[None], picture, dict(modulations))
+        image = torch.zeros(num_questions, dtype=torch.int64, device=maps.device)
+        last = reasoner.reason(one[None], image, dict(modulations))
         answers[number] = reasoner.classifier(last).argmax(1).cpu().numpy()
     return answers

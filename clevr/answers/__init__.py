@@ -1,1 +1,1 @@
-"""What a model answers: to a split, or to one question about one picture; judged, tabled and drawn."""
+"""What a model answers: to a split, or to one question about one image; judged, tabled and drawn."""

@@ -71,18 +71,18 @@ _DARK = 0.65
 
 
 def answer_figure(answerer: Answerer, answer: Answer, *, shown: int = 5) -> Figure:
-    """The picture, bright at the winning positions of the pooling and dark elsewhere, and the most probable answers.
+    """The image, bright at the winning positions of the pooling and dark elsewhere, and the most probable answers.
 
     Args:
-        answerer: what looked at the picture.
+        answerer: what looked at the image.
         answer: what it said.
         shown: answers listed.
     """
-    picture = answerer.picture
+    image = answerer.image
     figure = Figure(figsize=(9, 4.4), layout="constrained", dpi=120)
     axes, bars = figure.subplots(1, 2, width_ratios=[2.1, 1])
-    width, height = picture.size
-    axes.imshow(picture, extent=(0, width, height, 0))
+    width, height = image.size
+    axes.imshow(image, extent=(0, width, height, 0))
     shade = np.zeros((*answer.places.shape, 4))
     shade[..., 3] = _DARK * (1 - np.sqrt(answer.places / max(1, answer.places.max())))
     axes.imshow(shade, extent=answerer.view, interpolation="bilinear")
@@ -139,7 +139,7 @@ def modulation_figure(values: Values, width: float = 9.0) -> Figure:
     return figure
 
 
-def as_picture(figure: Figure) -> Image.Image:
+def as_image(figure: Figure) -> Image.Image:
     """A figure as pixels."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from clevr.data.batches import ReasoningData, in_order
 from clevr.data.errors import DataError, DataNotFoundError
-from clevr.data.pictures import fit_picture, to_pixels
+from clevr.data.images import fit_image, to_pixels
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import ANSWER_WORDS, Vocabulary, tokenize
 from clevr.reasoning.network import FiLMReasoner
@@ -93,10 +93,10 @@ def answer_logits(
     reasoner: FiLMReasoner, batch: QuestionBatch, change: Callable[[Modulations], Modulations] | None = None
 ) -> Tensor:
     """Logits ``(Q, 28)`` of a batch, with gamma and beta changed on the way if asked for."""
-    maps, codes = reasoner.encode_image(batch.pictures), reasoner.questions(batch.tree)
+    maps, codes = reasoner.encode_image(batch.images), reasoner.questions(batch.tree)
     modulations = reasoner.modulations(codes)
     modulations = modulations if change is None else change(modulations)
-    logits: Tensor = reasoner.classifier(reasoner.reason(maps, batch.picture, modulations, codes))
+    logits: Tensor = reasoner.classifier(reasoner.reason(maps, batch.image, modulations, codes))
     return logits
 
 
@@ -152,7 +152,7 @@ def _examples(vocabulary: Vocabulary) -> str:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says to one question about one picture."""
+    """What a model says to one question about one image."""
 
     question: str
     """As it was asked."""
@@ -178,11 +178,11 @@ class Answer:
 
 
 class Answerer:
-    """Answers questions about a picture that it has looked at once.
+    """Answers questions about an image that it has looked at once.
 
     Args:
         reasoner: in evaluation mode, on any device.
-        picture: any mode and size; it is turned upright, and 16-bit grey is read by its range.
+        image: any mode and size; it is turned upright, and 16-bit grey is read by its range.
         extractor: what makes the features, for a model that reads features.
     Raises:
         ConfigError: the model reads features and there is no extractor, or one of another shape; or it reads pixels
@@ -195,26 +195,26 @@ class Answerer:
         The places are those of Perez et al., "FiLM", AAAI 2018, figure 4.
     """
 
-    def __init__(self, reasoner: FiLMReasoner, picture: Image.Image, extractor: Extractor | None = None) -> None:
+    def __init__(self, reasoner: FiLMReasoner, image: Image.Image, extractor: Extractor | None = None) -> None:
         self.reasoner = reasoner
-        self.picture = upright(picture, "the image")
+        self.image = upright(image, "the image")
         self._device = next(reasoner.parameters()).device
-        self.warning = reasoner.familiarity.warning(self.picture) if reasoner.familiarity else ""
+        self.warning = reasoner.familiarity.warning(self.image) if reasoner.familiarity else ""
         self._maps = self._see(extractor)
 
     @property
     def view(self) -> tuple[float, float, float, float]:
-        """What the model sees, as left, right, bottom and top in pixels of the picture.
+        """What the model sees, as left, right, bottom and top in pixels of the image.
 
-        A model that reads pixels keeps the proportions: it may see less than the picture above and below, or more,
+        A model that reads pixels keeps the proportions: it may see less than the image above and below, or more,
         where the first and last row are repeated.
         """
-        config, picture = self.reasoner.config, self.picture
+        config, image = self.reasoner.config, self.image
         if config.inputs == "features":
-            return 0, picture.width, picture.height, 0
-        height = config.height * picture.width / config.width
-        top = (picture.height - height) / 2
-        return 0, picture.width, top + height, top
+            return 0, image.width, image.height, 0
+        height = config.height * image.width / config.width
+        top = (image.height - height) / 2
+        return 0, image.width, top + height, top
 
     @torch.no_grad()
     def ask(self, text: str) -> Answer:
@@ -246,7 +246,7 @@ class Answerer:
         if config.inputs == "pixels":
             if extractor is not None:
                 raise ConfigError("the model reads pixels and uses no extractor; leave it out")
-            pixels = torch.from_numpy(fit_picture(self.picture, config.width, config.height))
+            pixels = torch.from_numpy(fit_image(self.image, config.width, config.height))
             return self.reasoner.encode_image(pixels[None].to(self._device))
         if extractor is None:
             raise ConfigError("the model reads features; give the extractor that computes them")
@@ -256,16 +256,16 @@ class Answerer:
                 f"the model reads features of shape {expected}, the extractor ({extractor.config.layer} of "
                 f"{extractor.config.backbone} at {extractor.config.size} pixels) gives {extractor.shape}"
             )
-        pixels = torch.from_numpy(to_pixels(self.picture, extractor.config.size).copy())
+        pixels = torch.from_numpy(to_pixels(self.image, extractor.config.size).copy())
         return self.reasoner.encode_image(extractor(pixels[None].to(extractor.mean.device)).to(self._device))
 
 
-def open_picture(path: Path) -> Image.Image:
-    """A picture from a file, upright, in RGB; see :mod:`fewshot_film.images` for what is read, and how.
+def open_image(path: Path) -> Image.Image:
+    """An image from a file, upright, in RGB; see :mod:`fewshot_film.images` for what is read, and how.
 
     Raises:
         DataNotFoundError: there is no such file.
-        DataError: it is no picture, or not a whole one.
+        DataError: it is no image, or not a whole one.
     """
     if not path.is_file():
         raise DataNotFoundError(f"no image {path}; expected an image file, such as one made by `clevr-film generate`")

@@ -103,7 +103,7 @@ def evaluate(
     Args:
         table: the questions, with their answers; those without are left out.
         predicted: position of each given answer in :data:`clevr.questions.tokens.ANSWER_WORDS`, ``(N,)``.
-        num_objects: objects in the scene of each picture, by its file name.
+        num_objects: objects in the scene of each image, by its file name.
         known: questions to take the most common answers from; the same ones by default.
     Raises:
         ValueError: the number of answers is not that of the questions, or no question has an answer.

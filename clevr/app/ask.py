@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from clevr.answers.plotting import answer_figure, as_picture, modulation_figure
+from clevr.answers.plotting import answer_figure, as_image, modulation_figure
 from clevr.app.asking import (
     MAX_OBJECTS,
     MAX_SEED,
@@ -32,7 +32,7 @@ BEFORE = ("true before", "model before")
 _QUESTION_WIDTH = 56
 """Of the table's width, per cent."""
 _IN_TURN: dict[str, Any] = {"concurrency_id": "ask", "concurrency_limit": 1, "api_visibility": "private"}
-"""One event after the other, in the order in which they came: side by side, the older picture could be shown last."""
+"""One event after the other, in the order in which they came: side by side, the older image could be shown last."""
 _INTRODUCTION = (
     "Generate a scene, or drop an image of your own; then ask about it. The model knows CLEVR's English: shapes, "
     "colours, materials, sizes, positions."
@@ -49,7 +49,7 @@ def build(page: Page) -> None:
     gr.Markdown(_INTRODUCTION)
     with gr.Row():
         with gr.Column(min_width=420):
-            tab.lay_out_picture()
+            tab.lay_out_image()
         with gr.Column(min_width=420):
             tab.lay_out_question()
     tab.lay_out_suggestions()
@@ -73,13 +73,13 @@ class _Ask:
         reasoner, extractor, limits = self.reasoner, self.extractor, self.page.limits
         return self.page.visitors.of(request.session_hash, Asking, lambda _: Asking(reasoner, extractor, limits))
 
-    def lay_out_picture(self) -> None:
-        """The picture, and what changes it."""
+    def lay_out_image(self) -> None:
+        """The image, and what changes it."""
         with gr.Row(elem_classes="line"):
             self.seed = gr.Number(1, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=90)
             self.objects = gr.Slider(MIN_OBJECTS, MAX_OBJECTS, 5, step=1, label="Objects", min_width=140, scale=2)
             self.new = gr.Button("New scene", variant="primary", min_width=110)
-        self.picture = gr.Image(
+        self.image = gr.Image(
             show_label=False, type="pil", format="png", interactive=False, buttons=[], elem_classes="scene"
         )
         with gr.Row():
@@ -139,7 +139,7 @@ class _Ask:
             self.of(request).ask(str(event.row_value[0]))
             return self._asked_anew(self.of(request))
 
-        for select, do in ((self.picture.select, choose_at), (self.lines.select, ask_line)):
+        for select, do in ((self.image.select, choose_at), (self.lines.select, ask_line)):
             select(do, None, self._outputs(), show_progress="hidden", **EVERY, **_IN_TURN)
 
     def _when(
@@ -169,13 +169,13 @@ class _Ask:
 
     def _outputs(self) -> list[gr.Component]:
         """What events may show anew."""
-        return [self.picture, self.thing, self.question, self.said, self.why, self.film, self.lines, self.upload]
+        return [self.image, self.thing, self.question, self.said, self.why, self.film, self.lines, self.upload]
 
     def _choice(self, asking: Asking) -> Shown:
         """What changes where another object is chosen."""
         names = _names(asking)
         chosen = None if asking.chosen is None else names[asking.chosen]
-        return {self.picture: asking.marked_picture(), self.thing: gr.Dropdown(names, value=chosen)}
+        return {self.image: asking.marked_image(), self.thing: gr.Dropdown(names, value=chosen)}
 
     def _answered(self, asking: Asking) -> Shown:
         """Everything but the question, as the user may already be typing the next one."""
@@ -184,7 +184,7 @@ class _Ask:
         return {
             **self._choice(asking),
             self.said: _said(line, before.line if before else None, asking.warning),
-            self.why: None if line is None else as_picture(answer_figure(asking.answerer, line.given)),
+            self.why: None if line is None else as_image(answer_figure(asking.answerer, line.given)),
             self.film: self._film(line),
             self.lines: _table(now, before),
             self.upload: None,
@@ -199,7 +199,7 @@ class _Ask:
         if line is None:
             return None
         values = modulations_of(self.reasoner, line.question)
-        return as_picture(modulation_figure(values)) if values else None
+        return as_image(modulation_figure(values)) if values else None
 
 
 def _figure(name: str) -> gr.Image:

@@ -1,4 +1,4 @@
-"""One visitor's picture, the questions about it, and what the model answers; scenes can be changed and asked again."""
+"""One visitor's image, the questions about it, and what the model answers; scenes can be changed and asked again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from clevr.answers.predict import Answer, Answerer, open_picture
+from clevr.answers.predict import Answer, Answerer, open_image
 from clevr.data.backbone import Extractor
 from clevr.questions import IllPosedError, execute, parse, write_questions
 from clevr.reasoning.network import FiLMReasoner
@@ -37,7 +37,7 @@ ILL_POSED = "makes no sense in this scene"
 
 
 class AskingError(UserError, ValueError):
-    """What a visitor asked for cannot be done with this picture."""
+    """What a visitor asked for cannot be done with this image."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Line:
     question: str
     """As it is asked."""
     truth: str
-    """What is true in the scene; :data:`ILL_POSED`, :data:`UNKNOWN`, or empty for a picture without a scene."""
+    """What is true in the scene; :data:`ILL_POSED`, :data:`UNKNOWN`, or empty for an image without a scene."""
     given: Answer
     """What the model says."""
 
@@ -59,12 +59,12 @@ class Line:
 
 @dataclass(frozen=True)
 class State:
-    """A picture with its scene, and the lines about it."""
+    """An image with its scene, and the lines about it."""
 
-    picture: Image.Image
+    image: Image.Image
     """What the model sees."""
     scene: Scene | None
-    """What the picture shows; None for an uploaded one."""
+    """What the image shows; None for an uploaded one."""
     lines: tuple[Line, ...]
     """The suggested questions."""
     line: Line | None
@@ -80,7 +80,7 @@ class Asking:
         limits: on uploads.
 
     Attributes:
-        now: the picture and the lines about it; None before the first picture.
+        now: the image and the lines about it; None before the first image.
         before: the same before the last change of the scene; None where nothing was changed.
         chosen: number of the object that is to be changed; None: none.
     """
@@ -96,7 +96,7 @@ class Asking:
         self._scenes: list[Scene] = []
         self._lock = threading.RLock()
 
-    # pictures
+    # images
 
     def new_scene(self, seed: int, num_objects: int) -> None:
         """Generate a scene with suggested questions, and ask the first of them.
@@ -122,26 +122,26 @@ class Asking:
             self._show(scene, questions, questions[0])
 
     def upload(self, path: Path) -> None:
-        """Look at a picture of the visitor's.
+        """Look at an image of the visitor's.
 
         Raises:
             UploadError: it is too large.
-            DataError: it is no picture.
+            DataError: it is no image.
         """
         self.limits.check_image(path)
-        picture = open_picture(path)
+        image = open_image(path)
         with self._lock:
             self.before, self.chosen, self._scenes = None, None, []
-            self._answerer = Answerer(self.reasoner, picture, self.extractor)
-            self.now = State(self._answerer.picture, None, (), None)
+            self._answerer = Answerer(self.reasoner, image, self.extractor)
+            self.now = State(self._answerer.image, None, (), None)
 
     # questions
 
     def ask(self, question: str) -> None:
-        """Ask about the picture.
+        """Ask about the image.
 
         Raises:
-            AskingError: there is no picture yet.
+            AskingError: there is no image yet.
             QuestionError: the question is empty, far too long, or in words that the model does not know.
         """
         with self._lock:
@@ -149,14 +149,14 @@ class Asking:
             self.now = dataclasses.replace(now, line=self._line(question, now.scene))
             if self.before is not None:  # the same question to the scene before its last change
                 before = self.before
-                answerer = Answerer(self.reasoner, before.picture, self.extractor)
+                answerer = Answerer(self.reasoner, before.image, self.extractor)
                 line = Line(question, truth_of(question, before.scene), answerer.ask(question))
                 self.before = dataclasses.replace(before, line=line)
 
     # changes
 
     def choose_at(self, column: int, row: int) -> None:
-        """Choose the object that a place of the picture shows; the ground: none.
+        """Choose the object that a place of the image shows; the ground: none.
 
         Args:
             column: pixels from the left.
@@ -214,13 +214,13 @@ class Asking:
 
     # what there is to see
 
-    def marked_picture(self) -> Image.Image | None:
-        """The picture, with a line around the chosen object."""
+    def marked_image(self) -> Image.Image | None:
+        """The image, with a line around the chosen object."""
         with self._lock:
             if self.now is None or self.now.scene is None or self.chosen is None:
-                return self.now.picture if self.now else None
+                return self.now.image if self.now else None
             mask = object_ids([self.now.scene], WIDTH, HEIGHT)[0].numpy() == self.chosen
-            return Image.fromarray(_outlined(np.asarray(self.now.picture), mask))
+            return Image.fromarray(_outlined(np.asarray(self.now.image), mask))
 
     # inner matters
 
@@ -235,18 +235,18 @@ class Asking:
         lines = tuple(self._line(question, scene) for question in questions)
         known = {line.question: line for line in lines}
         line = None if asked is None else known[asked] if asked in known else self._line(asked, scene)
-        self.now = State(self._answerer.picture, scene, lines, line)
+        self.now = State(self._answerer.image, scene, lines, line)
 
     def _line(self, question: str, scene: Scene | None) -> Line:
-        assert self._answerer is not None  # there is a picture wherever this is called
+        assert self._answerer is not None  # there is an image wherever this is called
         return Line(question, truth_of(question, scene), self._answerer.ask(question))
 
     @property
     def answerer(self) -> Answerer:
-        """What has looked at the picture.
+        """What has looked at the image.
 
         Raises:
-            AskingError: there is no picture yet.
+            AskingError: there is no image yet.
         """
         if self._answerer is None:
             raise AskingError("there is no image yet: generate a scene or upload an image")

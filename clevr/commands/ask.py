@@ -49,9 +49,9 @@ def run(config: AskConfig) -> None:
         ConfigError: there are settings of an extractor, and the model reads pixels.
         QuestionError: the question is empty, far too long, or in words that the model does not know.
     """
-    from clevr.answers.predict import open_picture
+    from clevr.answers.predict import open_image
 
-    answerer = _answerer(config, open_picture(config.image))
+    answerer = _answerer(config, open_image(config.image))
     if config.question is not None:
         answer = answerer.ask(config.question)
         _draw(answerer, answer, config)
@@ -100,7 +100,7 @@ def as_json(answer: Answer, runners_up: int = 3) -> dict[str, Any]:
     }
 
 
-def _answerer(config: AskConfig, picture: Any) -> Answerer:
+def _answerer(config: AskConfig, image: Any) -> Answerer:
     from clevr.answers.predict import Answerer
     from clevr.data.backbone import Extractor
     from clevr.reasoning.loading import load, training_record
@@ -109,13 +109,11 @@ def _answerer(config: AskConfig, picture: Any) -> Answerer:
     device = choose_device(config.device)
     reasoner = load(config.model).to(device)
     if reasoner.config.inputs == "features":
-        return Answerer(
-            reasoner, picture, Extractor(config.extractor.complete(training_record(config.model))).to(device)
-        )
+        return Answerer(reasoner, image, Extractor(config.extractor.complete(training_record(config.model))).to(device))
     if config.extractor.given:
         names = ", ".join(f"--extractor.{name}" for name in config.extractor.given)
         raise ConfigError(f"{config.model} reads pixels and uses no extractor; leave out {names}")
-    return Answerer(reasoner, picture)
+    return Answerer(reasoner, image)
 
 
 def _conversation(answerer: Answerer, config: AskConfig) -> Iterator[tuple[dict[str, Any], str]]:

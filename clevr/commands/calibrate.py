@@ -76,7 +76,7 @@ def familiarity_of(split: ClevrSplit, count: int = USED, seed: int = 0) -> Famil
     """
     from clevr.data.errors import DataError
 
-    names = sorted(split.pictures)
+    names = sorted(split.images)
     if len(names) < MIN_IMAGES:
         raise DataError(
             str(split.files.images), "", f"holds {len(names)} images; expected at least {MIN_IMAGES} to calibrate on"
@@ -97,4 +97,4 @@ def training_familiarity(root: Path, split: str) -> Familiarity | None:
 
 
 def _images(split: ClevrSplit, names: list[str]) -> Iterator[Image.Image]:
-    return (split.load_picture(name) for name in names)
+    return (split.load_image(name) for name in names)

@@ -59,7 +59,7 @@ def run(config: EvaluateConfig) -> None:
     Raises:
         SavedModelError: there is no such model, or it is damaged.
         DataNotFoundError: there is no such split, or a part of it is missing.
-        DataError: a record or a picture is wrong.
+        DataError: a record or an image is wrong.
         QuestionError: the model's vocabulary is another one.
     """
     from clevr.answers.report import predictions_json
@@ -156,7 +156,7 @@ def _write_sheet(config: EvaluateConfig, table: QuestionTable, answers: NDArray[
 
 
 def _num_objects(split: ClevrSplit) -> dict[str, int] | None:
-    """Objects in the scene of each picture, where there are scenes."""
+    """Objects in the scene of each image, where there are scenes."""
     if split.files.scenes is None:
         return None
     return {scene.image_filename: len(scene.objects) for scene in split.scenes()}

@@ -52,8 +52,8 @@ def run(config: FeaturesConfig) -> None:
     """Extract what is not there yet.
 
     Raises:
-        DataNotFoundError: there are no pictures.
-        DataError: a picture cannot be decoded.
+        DataNotFoundError: there are no images.
+        DataError: an image cannot be decoded.
         BackboneError: the network or its weights cannot be had.
         FeatureStoreError: the folder holds other features, or there is no room.
         RunFolderError: another process writes to the folder.
@@ -64,8 +64,8 @@ def run(config: FeaturesConfig) -> None:
     from fewshot_film.run.device import choose_device
     from fewshot_film.run.files import FolderLock
 
-    split = _open_pictures(config)
-    names = sorted(name for name in split.pictures if is_image_name(name))
+    split = _open_images(config)
+    names = sorted(name for name in split.images if is_image_name(name))
     extractor = Extractor(config.extractor)
     settings = {**plain(config.extractor), "weights_sha256": extractor.digest()}
     if config.extractor.weights == RANDOM:
@@ -85,24 +85,24 @@ def _extract(config: FeaturesConfig, extractor: Extractor, writer: FeatureWriter
     left = range(writer.done // config.batch_size, len(batches))
     bar = tqdm(total=writer.num_rows, initial=writer.done, unit="picture", disable=hides_bars())
     with bar, loaded(batches, left, config.num_workers) as loader:
-        for index, pictures in zip(left, loader, strict=True):
+        for index, images in zip(left, loader, strict=True):
             known = writer.done - index * config.batch_size  # more than 0 after a change of batch_size
-            features = extractor(pictures.to(extractor.mean.device)).cpu().numpy()[known:]
+            features = extractor(images.to(extractor.mean.device)).cpu().numpy()[known:]
             writer.append(features)
             bar.update(len(features))
     writer.finish()
 
 
-def _open_pictures(config: FeaturesConfig) -> ClevrSplit:
-    """The pictures of a split, or of a plain folder as if it were one."""
+def _open_images(config: FeaturesConfig) -> ClevrSplit:
+    """The images of a split, or of a plain folder as if it were one."""
     if config.split is not None:
         split = ClevrSplit.open(config.data, config.split)
-        if not split.pictures:
+        if not split.images:
             raise DataNotFoundError(f"the split {config.split!r} of {config.data} has no pictures")
         return split
     storage = open_storage(config.data)
     split = ClevrSplit(SplitFiles(storage, "pictures", questions=None, scenes=None, images="."))
-    if not any(is_image_name(name) for name in split.pictures):
+    if not any(is_image_name(name) for name in split.images):
         splits = list_splits(config.data)
         hint = f"give --split, one of {', '.join(splits)}" if splits else "expected PNG, JPEG or other image files"
         raise DataNotFoundError(f"no images directly in {config.data}; {hint}")

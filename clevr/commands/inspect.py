@@ -158,11 +158,11 @@ def _verdict(found: Survey) -> list[str]:
 
 
 def _write_sheet(split: ClevrSplit, path: Path, config: InspectConfig) -> None:
-    names = sorted(split.pictures)
+    names = sorted(split.images)
     if not names:
         raise DataNotFoundError(f"the split {split.files.split!r} has no pictures for a contact sheet")
     step = max(1, len(names) // config.images)
-    entries = {name: SheetEntry(name, split.load_picture(name)) for name in names[::step][: config.images]}
+    entries = {name: SheetEntry(name, split.load_image(name)) for name in names[::step][: config.images]}
     for question in split.questions() if split.files.questions else ():
         entry = entries.get(question.image_filename)
         if entry and len(entry.questions) < config.questions:

@@ -139,10 +139,10 @@ def cut_out(config: ObjectsConfig, indices: Sequence[int]) -> Iterator[Cutout]:
     from clevr.world.render import boxes, object_ids, render
 
     scenes = Scenes(config.seed, SPLIT, width=config.width, height=config.height).batch(indices)
-    pictures = render(scenes, config.width, config.height, device=config.device).cpu().numpy()
+    images = render(scenes, config.width, config.height, device=config.device).cpu().numpy()
     ids = object_ids(scenes, config.width, config.height, device=config.device)
-    for number, scene, picture, shown in zip(indices, scenes, pictures, ids, strict=True):
-        page = Image.fromarray(np.ascontiguousarray(picture.transpose(1, 2, 0)))
+    for number, scene, image, shown in zip(indices, scenes, images, ids, strict=True):
+        page = Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0)))
         for index, (thing, box) in enumerate(
             zip(scene.objects, boxes(shown, len(scene.objects)).tolist(), strict=True)
         ):
@@ -155,13 +155,13 @@ def cut_out(config: ObjectsConfig, indices: Sequence[int]) -> Iterator[Cutout]:
 
 
 def square_around(box: Sequence[int], margin: float, width: int, height: int) -> tuple[float, float, float, float]:
-    """The square about a box with a margin, moved, and if need be shrunk, into the picture.
+    """The square about a box with a margin, moved, and if need be shrunk, into the image.
 
     Args:
         box: left, top, right, bottom in pixels, the last two exclusive.
         margin: on each side, a share of the box's longer side.
-        width: of the picture, pixels.
-        height: of the picture, pixels.
+        width: of the image, pixels.
+        height: of the image, pixels.
     """
     left, top, right, bottom = box
     side = min((1 + 2 * margin) * max(right - left, bottom - top), width, height)

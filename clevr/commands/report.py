@@ -173,7 +173,7 @@ def _add_model(report: Report, config: ReportConfig) -> None:
     if config.evaluation is None and (table.answer >= 0).any():
         add_accuracy(report, evaluate(table, found.answers).to_json(), f"the first of {split} in {root}")
     report.section("Images with questions and answers")
-    sheet = answer_sheet(ClevrSplit.open(root, split), table, found.answers, pictures=4, questions=5)
+    sheet = answer_sheet(ClevrSplit.open(root, split), table, found.answers, images=4, questions=5)
     report.image("answers", sheet, "Wrong answers are marked, with the true answer.")
     if reasoner.sites:
         report.section("Gamma and beta")
@@ -185,7 +185,7 @@ def _add_model(report: Report, config: ReportConfig) -> None:
 def _add_maps(report: Report, reasoner: FiLMReasoner, data: ReasoningData) -> None:
     from fewshot_film.run.figures import feature_maps
 
-    number = int((data.table.image == data.table.image[0]).nonzero()[0][-1])  # a question about the first picture
+    number = int((data.table.image == data.table.image[0]).nonzero()[0][-1])  # a question about the first image
     question = data.table.texts[number]
     report.section("Feature maps before and after FiLM")
     maps = filmed_maps(reasoner, data, number)
@@ -211,7 +211,7 @@ def filmed_maps(reasoner: FiLMReasoner, data: ReasoningData, number: int) -> lis
     from fewshot_film.run.figures import FilmedMaps
 
     device = next(reasoner.parameters()).device
-    image = torch.from_numpy(np.asarray(data.pictures[data.table.image[number : number + 1].astype(np.int64)]))
+    image = torch.from_numpy(np.asarray(data.images[data.table.image[number : number + 1].astype(np.int64)]))
     with torch.no_grad(), _inputs_of_film(reasoner) as inputs:
         codes = read(reasoner, [reasoner.vocabulary.encode(data.table.texts[number])])
         values = reasoner.modulations(codes)
@@ -224,7 +224,8 @@ def filmed_maps(reasoner: FiLMReasoner, data: ReasoningData, number: int) -> lis
         return shown
 
     def plain(x: Tensor) -> NDArray[np.float32]:
-        return x[0].float().cpu().numpy()  # type: ignore[no-any-return]
+        values: NDArray[np.float32] = x[0].float().cpu().numpy()
+        return values
 
     return [
         FilmedMaps(name, drawn(before), drawn(film(before, *values[name])), *map(plain, values[name]))

@@ -97,7 +97,7 @@ def _save(config: TrainConfig, reasoner: FiLMReasoner, data: ReasoningData, resu
         "validation_accuracy": result.best,
         "seconds": round(result.seconds, 1),
     }
-    extractor = getattr(data.pictures, "settings", None)
+    extractor = getattr(data.images, "settings", None)
     training |= {"extractor": extractor} if extractor else {}
     reasoner.familiarity = training_familiarity(config.data.root, config.data.train_split)
     log.info("saved %s", save_reasoner(Path(config.out) / "model", reasoner, training, config))

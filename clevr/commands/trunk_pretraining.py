@@ -1,4 +1,4 @@
-"""The first part of ``clevr-film train``, where it is asked for: the trunk learns to see, then looks at every picture
+"""The first part of ``clevr-film train``, where it is asked for: the trunk learns to see, then looks at every image
 once.
 """
 
@@ -35,51 +35,51 @@ _AT_ONCE = 100
 
 
 class SceneBatches:
-    """Pictures and what lies where in them; batch i is a function of the seed and i.
+    """Images and what lies where in them; batch i is a function of the seed and i.
 
     Args:
         data: a split with scenes.
         config: how many in a batch, whether half of them are mirrored, and the seed.
-        augmentation: random changes of the pictures.
+        augmentation: random changes of the images.
     """
 
     def __init__(self, data: ReasoningData, config: TrunkPretrainingConfig, augmentation: AugmentationConfig) -> None:
         self.data, self.seed, self.flip = data, config.loop.seed, config.flip
         self.augmentation = augmentation
-        self.pictures = min(config.images, len(data.pictures))
-        self.per_epoch = len(data.pictures) // self.pictures
+        self.size = min(config.images, len(data.images))
+        self.per_epoch = len(data.images) // self.size
         self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """The batch number ``index``."""
         epoch, place = divmod(index, self.per_epoch)
         if self._order[0] != epoch:
-            order = numpy_generator(self.seed, "seeing", epoch).permutation(len(self.data.pictures))
+            order = numpy_generator(self.seed, "seeing", epoch).permutation(len(self.data.images))
             self._order = (epoch, order.astype(np.int64))
-        numbers = self._order[1][place * self.pictures : (place + 1) * self.pictures]
-        pictures, scenes = take(self.data, numbers)
+        numbers = self._order[1][place * self.size : (place + 1) * self.size]
+        images, scenes = take(self.data, numbers)
         if self.flip:
-            chosen = torch.rand(len(pictures), generator=generator(self.seed, "seeing mirrored", index)) < 0.5
-            pictures, scenes = mirrored(pictures, scenes, chosen)
+            chosen = torch.rand(len(images), generator=generator(self.seed, "seeing mirrored", index)) < 0.5
+            images, scenes = mirrored(images, scenes, chosen)
         if self.augmentation.changes_images:
-            pictures = augment(pictures, self.augmentation, generator(self.seed, "seeing effects", index))
-        return pictures, scenes
+            images = augment(images, self.augmentation, generator(self.seed, "seeing effects", index))
+        return images, scenes
 
 
 def take(data: ReasoningData, numbers: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    """Some pictures of a split, and what lies where in them."""
+    """Some images of a split, and what lies where in them."""
     assert data.supervision is not None
-    pictures = torch.from_numpy(np.asarray(data.pictures[numbers]))
-    return pictures, torch.from_numpy(data.supervision.described[numbers])
+    images = torch.from_numpy(np.asarray(data.images[numbers]))
+    return images, torch.from_numpy(data.supervision.described[numbers])
 
 
-def mirrored(pictures: Tensor, scenes: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """Pictures ``(P, 3, H, W)`` and what lies where in them ``(P, 10, 8)``, some mirrored left to right."""
-    pictures = torch.where(chosen[:, None, None, None], pictures.flip(3), pictures)
+def mirrored(images: Tensor, scenes: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Images ``(P, 3, H, W)`` and what lies where in them ``(P, 10, 8)``, some mirrored left to right."""
+    images = torch.where(chosen[:, None, None, None], images.flip(3), images)
     scenes = scenes.clone()
     scenes[chosen, :, COLUMN] = 1 - scenes[chosen, :, COLUMN]
     scenes[chosen, :, RIGHT] *= -1
-    return pictures, scenes
+    return images, scenes
 
 
 def pretrain_trunk(config: TrainConfig, reasoner: FiLMReasoner, data: Mapping[str, ReasoningData]) -> None:
@@ -114,21 +114,21 @@ def _folder(run: Path) -> Path:
 
 
 def cache_trunk_features(reasoner: FiLMReasoner, data: ReasoningData, path: Path) -> ReasoningData:
-    """The same questions about what a trained trunk makes of the pictures.
+    """The same questions about what a trained trunk makes of the images.
 
     Args:
         reasoner: with a trunk that does not learn any more.
-        data: with pictures.
+        data: with images.
         path: file to keep the maps in, in half precision.
     """
     trunk: list[nn.Module] = [part for part in (reasoner.trunk, reasoner.objects) if part is not None]
     signature = _signature(trunk, data)
     kept = load_arrays(path, signature)
     if kept is None:
-        log.info("computing the trunk features of %d images", len(data.pictures))
+        log.info("computing the trunk features of %d images", len(data.images))
         kept = {"maps": _maps(reasoner, data)}
         save_arrays(path, signature, kept)
-    return dataclasses.replace(data, pictures=kept["maps"])
+    return dataclasses.replace(data, images=kept["maps"])
 
 
 def _validate(module: TrunkPretraining, data: ReasoningData) -> dict[str, float]:
@@ -145,7 +145,7 @@ def _validate(module: TrunkPretraining, data: ReasoningData) -> dict[str, float]
 
 
 def _parts(data: ReasoningData) -> list[NDArray[np.int64]]:
-    numbers = np.arange(len(data.pictures))
+    numbers = np.arange(len(data.images))
     return np.array_split(numbers, -(-len(numbers) // _AT_ONCE))
 
 
@@ -154,14 +154,14 @@ def _maps(reasoner: FiLMReasoner, data: ReasoningData) -> NDArray[np.float16]:
     device = next(reasoner.parameters()).device
     with evaluating(reasoner):
         parts = [
-            reasoner.encode_image(torch.from_numpy(np.asarray(data.pictures[numbers])).to(device)).half().cpu().numpy()
+            reasoner.encode_image(torch.from_numpy(np.asarray(data.images[numbers])).to(device)).half().cpu().numpy()
             for numbers in _parts(data)
         ]
     return np.concatenate(parts)
 
 
 def _signature(parts: list[nn.Module], data: ReasoningData) -> str:
-    """What the maps are made from: weights, and pictures by their names."""
+    """What the maps are made from: weights, and images by their names."""
     digest = hashlib.sha256("\n".join(data.table.images).encode())
     for part in parts:
         for name, value in part.state_dict().items():

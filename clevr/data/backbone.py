@@ -1,4 +1,4 @@
-"""Fixed features of pictures: one layer of a torchvision network that was trained on ImageNet."""
+"""Fixed features of images: one layer of a torchvision network that was trained on ImageNet."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 from clevr.data.feature_config import RANDOM, ExtractorConfig
-from clevr.data.pictures import to_pixels
+from clevr.data.images import to_pixels
 from clevr.data.reader import ClevrSplit
 from fewshot_film.errors import suggestion
 from fewshot_film.images import IMAGENET_MEAN, IMAGENET_STD
@@ -32,7 +32,7 @@ class BackboneError(UserError):
 
 
 class Extractor(nn.Module):
-    """Pictures to the features of one layer, without gradients and always in evaluation mode.
+    """Images to the features of one layer, without gradients and always in evaluation mode.
 
     Args:
         config: network, layer, weights and normalisation.
@@ -61,14 +61,14 @@ class Extractor(nn.Module):
         return self
 
     @torch.no_grad()
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Features ``(B, C, H, W)`` of pictures ``(B, 3, size, size)``, uint8."""
-        features: Tensor = self.network((pictures.float() / 255 - self.mean) / self.std)["features"]
+    def forward(self, images: Tensor) -> Tensor:
+        """Features ``(B, C, H, W)`` of images ``(B, 3, size, size)``, uint8."""
+        features: Tensor = self.network((images.float() / 255 - self.mean) / self.std)["features"]
         return features
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of the features of one picture.
+        """Channels, height and width of the features of one image.
 
         Raises:
             BackboneError: the layer gives no feature maps.
@@ -92,12 +92,12 @@ class Extractor(nn.Module):
 
 
 class ImageBatches:
-    """Pictures of a split by number, decoded and stretched; batch ``i`` is a function of ``i``.
+    """Images of a split by number, decoded and stretched; batch ``i`` is a function of ``i``.
 
     Args:
-        split: where the pictures are.
+        split: where the images are.
         names: their file names, in order.
-        batch_size: pictures in a batch; the last one may be shorter.
+        batch_size: images in a batch; the last one may be shorter.
         size: see :func:`to_pixels`.
     """
 
@@ -108,9 +108,9 @@ class ImageBatches:
         return -(-len(self.names) // self.batch_size)
 
     def __getitem__(self, index: int) -> Tensor:
-        """Pictures ``(B, 3, size, size)``, uint8; raises :class:`DataError` for what is no picture."""
+        """Images ``(B, 3, size, size)``, uint8; raises :class:`DataError` for what is no image."""
         names = self.names[index * self.batch_size : (index + 1) * self.batch_size]
-        return torch.from_numpy(np.stack([to_pixels(self.split.load_picture(name), self.size) for name in names]))
+        return torch.from_numpy(np.stack([to_pixels(self.split.load_image(name), self.size) for name in names]))
 
 
 def _build(config: ExtractorConfig) -> nn.Module:

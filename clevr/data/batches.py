@@ -21,7 +21,7 @@ from torch import Tensor
 from clevr.config import AugmentationConfig, ClevrDataConfig, ReasonerConfig
 from clevr.data.errors import DataError
 from clevr.data.feature_store import open_features
-from clevr.data.pictures import load_pictures
+from clevr.data.images import load_images
 from clevr.data.reader import ClevrSplit
 from clevr.data.supervision import Supervision, mark_program_encoding, mark_referents, read_supervision
 from clevr.data.table import QuestionTable
@@ -38,7 +38,7 @@ from fewshot_film.run.seeding import generator, numpy_generator
 
 @dataclass(frozen=True)
 class ReasoningData:
-    """Questions and pictures of a split, ready to be put into batches."""
+    """Questions and images of a split, ready to be put into batches."""
 
     table: QuestionTable
     """The questions."""
@@ -46,7 +46,7 @@ class ReasoningData:
     """Token numbers of all questions behind each other."""
     ends: NDArray[np.int64]
     """Where each question ends in ``tokens``, ``(N,)``."""
-    pictures: Any
+    images: Any
     """uint8 ``(M, 3, H, W)``, or feature maps ``(M, C, H, W)``; anything that an integer array can index."""
     supervision: Supervision | None = None
     """What scenes and programs say of them, for further losses."""
@@ -59,21 +59,21 @@ class ReasoningData:
         return self.tokens[self.ends[number - 1] if number else 0 : self.ends[number]]
 
     def batch(self, numbers: NDArray[np.int64], questions: Sequence[NDArray[np.int16]] | None = None) -> QuestionBatch:
-        """Some questions with their pictures.
+        """Some questions with their images.
 
         Args:
             numbers: which questions, ``(Q,)``.
             questions: token numbers to put in their place.
         """
-        images, picture = np.unique(self.table.image[numbers], return_inverse=True)
+        shown, image = np.unique(self.table.image[numbers], return_inverse=True)
         answers = self.table.answer[numbers].astype(np.int64) - len(SPECIAL_TOKENS)
         questions = [self.question(number) for number in numbers] if questions is None else questions
         return QuestionBatch(
-            torch.from_numpy(np.asarray(self.pictures[images])),
-            torch.from_numpy(picture),
+            torch.from_numpy(np.asarray(self.images[shown])),
+            torch.from_numpy(image),
             build_prefix_tree(questions),
             torch.from_numpy(answers),
-            None if self.supervision is None else torch.from_numpy(self.supervision.described[images]),
+            None if self.supervision is None else torch.from_numpy(self.supervision.described[shown]),
             None if self.supervision is None else _some(self.supervision.referents, numbers),
             None if self.supervision is None else _some(self.supervision.outlines, numbers),
         )
@@ -95,14 +95,14 @@ def load_reasoning_data(
     with_scenes: bool = False,
     with_referents: bool = True,
 ) -> ReasoningData:
-    """Read the questions and pictures of a split.
+    """Read the questions and images of a split.
 
     Args:
         root: folder or zip in CLEVR's layout.
         split: name of the split.
-        model: the network's settings; they say how large the pictures are.
+        model: the network's settings; they say how large the images are.
         vocabulary: what the words are numbered by.
-        cache: folder to keep decoded pictures and read questions in.
+        cache: folder to keep decoded images and read questions in.
         humans: take the questions of CLEVR-Humans.
         features: folder of feature stores, for models that read features.
         with_scenes: read what further losses learn from, scenes and programs, too.
@@ -111,16 +111,16 @@ def load_reasoning_data(
     Raises:
         ConfigError: there are features, and the model reads pixels.
         DataNotFoundError: a part of the split is not there.
-        DataError: a record or a picture is wrong.
+        DataError: a record or an image is wrong.
     """
     if features and model.inputs == "pixels":
         raise ConfigError(f"the model reads pixels and would not use the features in {features}; leave `features` out")
     files, cache = ClevrSplit.open(root, split, humans=humans), cache or _cache_of(root)
     table = _read_table(files, cache)
     names, aspect = list(table.images), model.height / model.width
-    pictures = _load_pictures(files, names, model, features, cache)
+    images = _load_images(files, names, model, features, cache)
     supervision = read_supervision(files, names, aspect, cache, with_referents=with_referents) if with_scenes else None
-    return ReasoningData(table, *_encode(table, vocabulary), pictures, supervision)
+    return ReasoningData(table, *_encode(table, vocabulary), images, supervision)
 
 
 def _cache_of(root: Path) -> Path:
@@ -135,10 +135,10 @@ def _read_table(split: ClevrSplit, cache: Path) -> QuestionTable:
     return table
 
 
-def _load_pictures(split: ClevrSplit, names: list[str], model: ReasonerConfig, features: str, cache: Path) -> Any:
+def _load_images(split: ClevrSplit, names: list[str], model: ReasonerConfig, features: str, cache: Path) -> Any:
     if model.inputs == "features":
         return open_features(features, split.files.split, names, (model.input_maps, model.height, model.width))
-    return load_pictures(split, names, model.width, model.height, cache)
+    return load_images(split, names, model.width, model.height, cache)
 
 
 def _encode(table: QuestionTable, vocabulary: Vocabulary) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
@@ -149,11 +149,11 @@ def _encode(table: QuestionTable, vocabulary: Vocabulary) -> tuple[NDArray[np.in
 def in_order(
     data: ReasoningData, size: int, limit: int | None = None
 ) -> Iterator[tuple[NDArray[np.int64], QuestionBatch]]:
-    """All questions of a split, grouped by picture, for evaluation.
+    """All questions of a split, grouped by image, for evaluation.
 
     Args:
         data: the split.
-        size: about how many questions at a time; the questions of one picture stay together.
+        size: about how many questions at a time; the questions of one image stay together.
         limit: maximum number of questions, rounded up to whole images.
 
     Yields:
@@ -197,7 +197,7 @@ class Changes:
     """Random changes of training batches."""
 
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    """Of the pictures."""
+    """Of the images."""
     unknown_words: float = 0.0
     """Share of the words that become the unknown token."""
     unknown: int = 0
@@ -208,19 +208,19 @@ NO_CHANGES = Changes()
 
 
 class TrainingBatches(ABC):
-    """Training batches by number: all pictures once a pass, each with some questions.
+    """Training batches by number: all images once a pass, each with some questions.
 
     Args:
-        images: which pictures, positions in those of the split.
-        config: how many pictures in a batch, how many questions about each, and from when on which.
-        changes: random changes of pictures and questions.
+        images: which images, positions in those of the split.
+        config: how many images in a batch, how many questions about each, and from when on which.
+        changes: random changes of images and questions.
         seed: what is drawn depends on it and on the number of the batch alone.
     """
 
     def __init__(self, images: NDArray[np.int64], config: ClevrDataConfig, seed: int, changes: Changes) -> None:
         self.images, self.config, self.seed, self.changes = images, config, seed, changes
-        self.pictures = min(config.images, len(images))
-        self.per_epoch = len(images) // self.pictures
+        self.size = min(config.images, len(images))
+        self.per_epoch = len(images) // self.size
 
     def __getitem__(self, index: int) -> QuestionBatch:
         """The batch number ``index``."""
@@ -228,12 +228,12 @@ class TrainingBatches(ABC):
         batch = self.ask(index, self.images[_epoch(self, epoch)[place]])
         if not self.changes.augmentation.changes_images:
             return batch
-        changed = augment(batch.pictures, self.changes.augmentation, generator(self.seed, "effects", index))
-        return dataclasses.replace(batch, pictures=changed)
+        changed = augment(batch.images, self.changes.augmentation, generator(self.seed, "effects", index))
+        return dataclasses.replace(batch, images=changed)
 
     @abstractmethod
     def ask(self, index: int, images: NDArray[np.int64]) -> QuestionBatch:
-        """Questions about some pictures, drawn for the batch number ``index``."""
+        """Questions about some images, drawn for the batch number ``index``."""
 
     def hide(self, index: int, questions: list[NDArray[np.int16]]) -> list[NDArray[np.int16]]:
         """Questions with some words hidden behind the unknown token, if that is asked for."""
@@ -282,7 +282,7 @@ class StoredQuestionBatches(TrainingBatches):
     def _some(
         self, numbers: NDArray[np.int64], families: NDArray[np.int64], rng: np.random.Generator
     ) -> NDArray[np.int64]:
-        """Some questions of a picture; of a picture with none that may be asked, the one with the shortest program."""
+        """Some questions of an image; of an image with none that may be asked, the one with the shortest program."""
         family = self.data.table.family[numbers]
         may_be_asked = (family < 0) | np.isin(family, families)
         if not may_be_asked.any():
@@ -325,15 +325,15 @@ class FreshQuestionBatches(TrainingBatches):
         """See :meth:`TrainingBatches.ask`."""
         families = [FAMILIES[number] for number in sorted(self.families(index))]
         asked = [self._questions(index, image, families) for image in images.tolist()]
-        picture = np.repeat(np.arange(len(images)), [len(questions) for questions in asked])
+        of_image = np.repeat(np.arange(len(images)), [len(questions) for questions in asked])
         questions = [question for some in asked for question in some]
-        scenes = [self.supervision.scenes[image] for image in images[picture].tolist()]
+        scenes = [self.supervision.scenes[image] for image in images[of_image].tolist()]
         about = [mark_referents(question, scene) for question, scene in zip(questions, scenes, strict=True)]
         encoded = [np.asarray(self.vocabulary.encode(question.question), np.int16) for question in questions]
         answers = [ANSWER_WORDS.index(str(question.answer)) for question in questions]
         return QuestionBatch(
-            torch.from_numpy(np.asarray(self.data.pictures[images])),
-            torch.from_numpy(picture),
+            torch.from_numpy(np.asarray(self.data.images[images])),
+            torch.from_numpy(of_image),
             build_prefix_tree(self.hide(index, encoded)),
             torch.tensor(answers),
             torch.from_numpy(self.supervision.described[images]),
@@ -358,6 +358,6 @@ def _families(num_groups: int) -> frozenset[int]:
 
 @lru_cache(maxsize=4)
 def _epoch(batches: TrainingBatches, epoch: int) -> NDArray[np.int64]:
-    """Places of the pictures of every batch of one pass, ``(batches, pictures)``."""
+    """Places of the images of every batch of one pass, ``(batches, images)``."""
     order = numpy_generator(batches.seed, "clevr epoch", epoch).permutation(len(batches.images))
-    return order[: batches.per_epoch * batches.pictures].reshape(batches.per_epoch, batches.pictures)
+    return order[: batches.per_epoch * batches.size].reshape(batches.per_epoch, batches.size)

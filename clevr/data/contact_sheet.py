@@ -20,21 +20,21 @@ FONT_SIZE, LINE, GAP = 13, 17, 12
 
 @dataclass
 class SheetEntry:
-    """One picture and what is asked about it."""
+    """One image and what is asked about it."""
 
     title: str
-    picture: Image.Image
+    image: Image.Image
     questions: list[tuple[str, str]] = field(default_factory=list)
     """Texts and answers."""
 
 
 def contact_sheet(entries: Sequence[SheetEntry], *, columns: int = 4, width: int = 320) -> Image.Image:
-    """Lay pictures out in rows, each with its questions below and the answers behind them.
+    """Lay images out in rows, each with its questions below and the answers behind them.
 
     Args:
-        entries: pictures and questions.
-        columns: pictures in a row.
-        width: of one picture on the sheet, in pixels; larger and smaller ones are scaled.
+        entries: images and questions.
+        columns: images in a row.
+        width: of one image on the sheet, in pixels; larger and smaller ones are scaled.
     """
     cells = [_cell(entry, width) for entry in entries]
     rows = [cells[first : first + columns] for first in range(0, len(cells), columns)]
@@ -51,13 +51,13 @@ def contact_sheet(entries: Sequence[SheetEntry], *, columns: int = 4, width: int
 
 def _cell(entry: SheetEntry, width: int) -> Image.Image:
     font = ImageFont.load_default(FONT_SIZE)
-    picture = entry.picture.resize((width, round(entry.picture.height * width / entry.picture.width)))
+    image = entry.image.resize((width, round(entry.image.height * width / entry.image.width)))
     lines = [(entry.title, ""), *(line for asked in entry.questions for line in _wrap(*asked, font, width))]
-    cell = Image.new("RGB", (width, picture.height + LINE * len(lines) + GAP), BACKGROUND)
-    cell.paste(picture, (0, 0))
+    cell = Image.new("RGB", (width, image.height + LINE * len(lines) + GAP), BACKGROUND)
+    cell.paste(image, (0, 0))
     pen = ImageDraw.Draw(cell)
     for number, (text, answer) in enumerate(lines):
-        top = picture.height + GAP // 2 + LINE * number
+        top = image.height + GAP // 2 + LINE * number
         pen.text((0, top), text, INK, font)
         pen.text((pen.textlength(text + "  ", font), top), answer, ANSWER_INK, font)
     return cell
@@ -84,20 +84,20 @@ def answer_sheet(
     table: QuestionTable,
     predicted: NDArray[np.int64],
     *,
-    pictures: int = 8,
+    images: int = 8,
     questions: int = 6,
 ) -> Image.Image:
-    """Some pictures, evenly spread over those asked about, each with some questions, wrong answers first.
+    """Some images, evenly spread over those asked about, each with some questions, wrong answers first.
 
     Args:
-        split: where the pictures are.
+        split: where the images are.
         table: the questions.
         predicted: position of each given answer in :data:`clevr.questions.tokens.ANSWER_WORDS`, ``(N,)``.
-        pictures: how many to show.
+        images: how many to show.
         questions: how many to show of each.
     """
     asked = np.unique(table.image)
-    places = np.linspace(0, len(asked) - 1, min(pictures, len(asked))).astype(int)
+    places = np.linspace(0, len(asked) - 1, min(images, len(asked))).astype(int)
     entries = []
     for image in asked[places]:
         numbers = np.flatnonzero(table.image == image)
@@ -116,7 +116,7 @@ def _sheet_entry(
     split: ClevrSplit, table: QuestionTable, predicted: NDArray[np.int64], name: str, numbers: NDArray[np.int64]
 ) -> SheetEntry:
     lines = [(table.texts[int(n)], _verdict(int(predicted[n]), int(table.answer[n]))) for n in numbers]
-    return SheetEntry(name, split.load_picture(name), lines)
+    return SheetEntry(name, split.load_image(name), lines)
 
 
 def _verdict(given: int, true: int) -> str:

@@ -1,4 +1,4 @@
-"""Which fixed features pictures are brought to. Imports no torch."""
+"""Which fixed features images are brought to. Imports no torch."""
 
 from __future__ import annotations
 

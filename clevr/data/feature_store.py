@@ -1,4 +1,4 @@
-"""Features of pictures on the disk: written by ``clevr-film features``, or HDF5 files that others publish.
+"""Features of images on the disk: written by ``clevr-film features``, or HDF5 files that others publish.
 
 A store of ours is a folder with ``features.npy`` (``(N, C, H, W)``, read through a memory map) and ``index.json``
 (what the rows belong to and how they were made). While it is being written there is ``progress.json`` too: the
@@ -35,7 +35,7 @@ Rows = Sequence[int] | NDArray[np.int64]
 
 
 class Features(Protocol):
-    """Features of pictures by row."""
+    """Features of images by row."""
 
     shape: tuple[int, int, int]
     """Channels, height and width of one row."""
@@ -44,20 +44,20 @@ class Features(Protocol):
         """Number of rows."""
 
     def row(self, filename: str) -> int:
-        """The row of a picture; raises :class:`DataError` if there is none."""
+        """The row of an image; raises :class:`DataError` if there is none."""
 
     def read(self, rows: Rows) -> NDArray[np.floating[Any]]:
         """Some rows in the order asked for, ``(len(rows), C, H, W)``."""
 
 
-class PictureFeatures:
-    """Features of a split's pictures in the split's own order, indexed by an array of their numbers.
+class ImageFeatures:
+    """Features of a split's images in the split's own order, indexed by an array of their numbers.
 
     Args:
         store: where they are.
-        names: file names of the pictures.
+        names: file names of the images.
     Raises:
-        DataError: a picture has no row.
+        DataError: an image has no row.
     """
 
     def __init__(self, store: Features, names: Sequence[str]) -> None:
@@ -80,18 +80,18 @@ class PictureFeatures:
 
 def open_features(
     root: str | Path, split: str, names: Sequence[str], shape: tuple[int, int, int] | None = None
-) -> PictureFeatures:
-    """Features of the pictures of a split.
+) -> ImageFeatures:
+    """Features of the images of a split.
 
     Args:
         root: folder that holds ``<split>``, written by ``clevr-film features``, or ``<split>_features.h5`` or
             ``<split>.h5``, as others publish them; or one such store itself.
         split: name of the split.
-        names: file names of the pictures.
+        names: file names of the images.
         shape: channels, height and width that are expected.
     Raises:
         DataNotFoundError: there are no features of that split.
-        DataError: they are damaged, not finished, of another shape, or lack a picture.
+        DataError: they are damaged, not finished, of another shape, or lack an image.
         MissingExtraError: they are an HDF5 file, and h5py is not installed.
     """
     if not str(root):
@@ -99,7 +99,7 @@ def open_features(
     store = open_store(_find(Path(root), split))
     if shape is not None and store.shape != tuple(shape):
         raise DataError(str(root), "", f"the features of {split} have shape {store.shape}, the model reads {shape}")
-    return PictureFeatures(store, names)
+    return ImageFeatures(store, names)
 
 
 def open_store(path: Path) -> Features:
@@ -128,7 +128,7 @@ def _find(root: Path, split: str) -> Path:
 
 
 class FeatureStore:
-    """A finished folder of features; its rows are found by the pictures' file names.
+    """A finished folder of features; its rows are found by the images' file names.
 
     Args:
         folder: what :class:`clevr.data.feature_store.FeatureWriter` wrote.
@@ -162,7 +162,7 @@ class FeatureStore:
         return FeatureStore, (self.folder,)
 
     def row(self, filename: str) -> int:
-        """The row of a picture, by its file name."""
+        """The row of an image, by its file name."""
         try:
             return self._rows[filename]
         except KeyError:
@@ -182,7 +182,7 @@ class FeatureStore:
 
 
 class Hdf5Features:
-    """Features in an HDF5 file; the row of a picture is its number in the split, as published files have it.
+    """Features in an HDF5 file; the row of an image is its number in the split, as published files have it.
 
     Every process opens the file for itself, when it first reads: a handle that is shared mixes up the reads.
 
@@ -207,7 +207,7 @@ class Hdf5Features:
         return Hdf5Features, (self.path,)
 
     def row(self, filename: str) -> int:
-        """The row of a picture: its number in the split, the last one in its file name."""
+        """The row of an image: its number in the split, the last one in its file name."""
         digits = re.findall(r"[0-9]{1,9}", filename)
         if not digits or int(digits[-1]) >= len(self):
             raise DataError(str(self.path), "", f"has {len(self)} rows, none for {filename}; get those of that split")
@@ -302,7 +302,7 @@ class FeatureWriter:
 
     Args:
         folder: made if it is not there.
-        names: file names of the pictures, one a row.
+        names: file names of the images, one a row.
         shape: channels, height and width of one row.
         dtype: ``float16`` or ``float32``.
         settings: what the features depend on, as plain JSON.

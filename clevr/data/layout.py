@@ -175,7 +175,7 @@ class SplitFiles:
     questions: str | None
     scenes: str | None
     images: str | None
-    """The folder of the pictures."""
+    """The folder of the images."""
 
 
 def questions_name(split: str) -> str:
@@ -189,12 +189,12 @@ def scenes_name(split: str) -> str:
 
 
 def images_name(split: str) -> str:
-    """Folder of a split's pictures in CLEVR's layout."""
+    """Folder of a split's images in CLEVR's layout."""
     return f"images/{split}"
 
 
 def image_filename(split: str, index: int) -> str:
-    """Name of a picture in CLEVR's layout: ``CLEVR_train_000012.png``."""
+    """Name of an image in CLEVR's layout: ``CLEVR_train_000012.png``."""
     return f"CLEVR_{split}_{index:06d}.png"
 
 

@@ -1,4 +1,4 @@
-"""One split of a data set in CLEVR's format: its questions, scenes and pictures."""
+"""One split of a data set in CLEVR's format: its questions, scenes and images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fewshot_film.images import ImageError, read_image, upright
 
 
 class ClevrSplit:
-    """Questions, scenes and pictures of one split; what a record holds is checked when it is read.
+    """Questions, scenes and images of one split; what a record holds is checked when it is read.
 
     Args:
         files: where they lie, from :func:`clevr.data.layout.find_split`.
@@ -42,12 +42,12 @@ class ClevrSplit:
 
         Raises:
             DataNotFoundError: the split has no questions.
-            DataError: while iterating; a record is malformed, or its picture is not there.
+            DataError: while iterating; a record is malformed, or its image is not there.
         """
         path = self._required(self.files.questions, "questions")
         file = self.files.storage.label(path)
         questions = parse_questions(self._records(path, "questions"), file)
-        return self._with_pictures(questions, file) if self.files.images else questions
+        return self._with_images(questions, file) if self.files.images else questions
 
     def scenes(self) -> Iterator[Scene]:
         """The scenes in the file's order, read as they are asked for.
@@ -91,12 +91,12 @@ class ClevrSplit:
         return table
 
     @cached_property
-    def pictures(self) -> frozenset[str]:
-        """File names in the folder of the pictures; empty if there is no such folder."""
+    def images(self) -> frozenset[str]:
+        """File names in the folder of the images; empty if there is no such folder."""
         return frozenset(self.files.storage.files(self.files.images) if self.files.images else ())
 
-    def load_picture(self, filename: str) -> Image.Image:
-        """Decode a picture to RGB.
+    def load_image(self, filename: str) -> Image.Image:
+        """Decode an image to RGB.
 
         Raises:
             DataNotFoundError: it is not there.
@@ -120,9 +120,9 @@ class ClevrSplit:
     def _records(self, path: str, key: str) -> JsonRecords:
         return JsonRecords(lambda: self.files.storage.open(path), self.files.storage.label(path), key)
 
-    def _with_pictures(self, questions: Iterable[Question], file: str) -> Iterator[Question]:
+    def _with_images(self, questions: Iterable[Question], file: str) -> Iterator[Question]:
         for number, question in enumerate(questions):
-            if question.image_filename not in self.pictures:
+            if question.image_filename not in self.images:
                 folder = self.files.storage.label(self.files.images or "")
                 problem = f"asks about {question.image_filename}, which is not in {folder}; get that picture"
                 raise DataError(file, f"record {number} of 'questions'", problem)
@@ -140,7 +140,7 @@ def read_questions(file: str | Path, *, text_only: bool = False) -> Iterator[Que
 
     Args:
         file: ``{"questions": [...]}`` or a bare list of records.
-        text_only: the questions belong to no picture.
+        text_only: the questions belong to no image.
     Raises:
         DataNotFoundError: there is no such file.
         DataError: while iterating; a record is malformed.

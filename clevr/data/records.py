@@ -219,7 +219,7 @@ def parse_questions(records: Iterable[dict[str, Any]], file: str, *, text_only: 
     Args:
         records: what the JSON holds, in its order.
         file: how messages name the file.
-        text_only: the questions belong to no picture; ``image_index`` is then -1 and the file name empty.
+        text_only: the questions belong to no image; ``image_index`` is then -1 and the file name empty.
     Raises:
         DataError: naming the file and the number of the record in it.
     """
@@ -251,7 +251,7 @@ def parse_question(record: Mapping[str, Any], *, text_only: bool = False) -> Que
     text = _get(record, "question", str)
     if not text.strip():
         raise RecordError("the question is empty; expected its text")
-    filename, index = ("", -1) if text_only else _picture(record)
+    filename, index = ("", -1) if text_only else _image(record)
     return Question(
         question=text,
         image_index=index,
@@ -270,7 +270,7 @@ def parse_scene(record: Mapping[str, Any]) -> Scene:
     Raises:
         RecordError: a key is missing, of the wrong type, or holds what CLEVR does not know.
     """
-    filename, index = _picture(record)
+    filename, index = _image(record)
     objects = _get(record, "objects", list)
     for number, thing in enumerate(objects):
         _check_object(thing, f"object {number}")
@@ -301,8 +301,8 @@ def _is_unicode(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _picture(record: Mapping[str, Any]) -> tuple[str, int]:
-    """File name and index of the picture; an index that is missing is taken from the name."""
+def _image(record: Mapping[str, Any]) -> tuple[str, int]:
+    """File name and index of the image; an index that is missing is taken from the name."""
     filename = _get(record, "image_filename", str)
     if not filename or "/" in filename or "\\" in filename:
         raise RecordError(f"'image_filename' must be the name of an image without folders, got {filename!r}")

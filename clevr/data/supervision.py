@@ -23,7 +23,7 @@ ATTRIBUTES: Mapping[str, Sequence[str]] = {"shape": SHAPES, "size": SIZES, "colo
 MAX_OBJECTS = 10
 
 COLUMN, ROW = 0, 1
-"""Of a described object: its centre, as shares of the picture's width and height."""
+"""Of a described object: its centre, as shares of the image's width and height."""
 KINDS = slice(2, 2 + len(ATTRIBUTES))
 """The number of each of its attributes, in the order of :data:`ATTRIBUTES`; -1 where there is no object."""
 RIGHT, FRONT = KINDS.stop, KINDS.stop + 1
@@ -39,7 +39,7 @@ class Supervision:
     """Of a split with scenes and programs."""
 
     scenes: Sequence[Scene]
-    """The scene of each picture, ``M`` of them."""
+    """The scene of each image, ``M`` of them."""
     described: NDArray[np.float32]
     """What lies where in each, ``(M, 10, 8)``: :func:`clevr.data.supervision.describe_scenes`."""
     referents: NDArray[np.int8] | None
@@ -52,18 +52,18 @@ class Supervision:
 def read_supervision(
     split: ClevrSplit, filenames: Sequence[str], aspect: float, cache: Path, *, with_referents: bool = True
 ) -> Supervision:
-    """Scenes of some pictures, and for every question of the split which objects it is about.
+    """Scenes of some images, and for every question of the split which objects it is about.
 
     Args:
         split: with scenes and programs.
-        filenames: the pictures, in the order of the result.
-        aspect: height by width of what a model sees of a picture.
+        filenames: the images, in the order of the result.
+        aspect: height by width of what a model sees of an image.
         cache: folder to keep the objects of the questions in.
         with_referents: run the programs of the questions, to know their objects.
 
     Raises:
         DataNotFoundError: the split has no scenes.
-        DataError: a picture has no scene, or a program does not run on its scene.
+        DataError: an image has no scene, or a program does not run on its scene.
     """
     by_name = {scene.image_filename: scene for scene in split.scenes()}
     missing = next((name for name in filenames if name not in by_name), None)
@@ -72,18 +72,18 @@ def read_supervision(
         raise DataError(file, "", f"has no scene of {missing}; get or make the scenes of all pictures")
     kept = _marks(split, by_name, cache) if with_referents else {}
     scenes = [by_name[name] for name in filenames]
-    size = split.load_picture(filenames[0]).size
+    size = split.load_image(filenames[0]).size
     return Supervision(scenes, describe_scenes(scenes, size, aspect), kept.get("referents"), kept.get("outlines"))
 
 
 def describe_scenes(scenes: Sequence[Scene], size: tuple[int, int], aspect: float) -> NDArray[np.float32]:
-    """What lies where in the pictures of scenes, as a model sees them.
+    """What lies where in the images of scenes, as a model sees them.
 
     Args:
         scenes: any number of scenes.
-        size: width and height of the pictures that ``pixel_coords`` are in.
+        size: width and height of the images that ``pixel_coords`` are in.
         aspect: height by width of what the model sees: the middle rows, or more than there are
-            (:func:`clevr.data.pictures.fit_picture`).
+            (:func:`clevr.data.images.fit_image`).
 
     Returns:
         ``(N, 10, 8)``: :data:`COLUMN` and :data:`ROW`, 0 to 1 within what the model sees, :data:`KINDS`, and

@@ -54,7 +54,7 @@ class Survey:
 
     @property
     def num_questions_per_picture(self) -> Counter[int]:
-        """How many pictures have how many questions."""
+        """How many images have how many questions."""
         return Counter(self.questions_per_picture.values())
 
 
@@ -69,7 +69,7 @@ def survey(split: ClevrSplit) -> Survey:
     if split.files.questions:
         _survey_questions(split, scenes, found)
     if split.files.images:
-        _survey_pictures(split, found)
+        _survey_images(split, found)
     return found
 
 
@@ -80,7 +80,7 @@ def _survey_scenes(split: ClevrSplit, found: Survey) -> dict[str, Scene]:
         found.num_scenes += 1
         if scene.image_filename in scenes:
             found.problems.append(f"scene {scene.image_index}: a second scene of {scene.image_filename}")
-        if split.pictures and scene.image_filename not in split.pictures:
+        if split.images and scene.image_filename not in split.images:
             found.problems.append(f"scene {scene.image_index}: no picture {scene.image_filename}")
         found.objects_per_scene[len(scene.objects)] += 1
         for thing in scene.objects:
@@ -88,7 +88,7 @@ def _survey_scenes(split: ClevrSplit, found: Survey) -> dict[str, Scene]:
                 found.objects[attribute][getattr(thing, attribute)] += 1
             found.objects["shape and color"][f"{thing.shape} {thing.color}"] += 1
         scenes[scene.image_filename] = _lean(scene)
-    lonely = sorted(split.pictures - scenes.keys())
+    lonely = sorted(split.images - scenes.keys())
     found.problems += [f"{name}: a picture without a scene" for name in lonely]
     expected = _generator_settings(found).get("scenes", found.num_scenes)
     if found.num_scenes != expected:
@@ -134,8 +134,8 @@ def _execute(question: Question, scenes: Mapping[str, Scene], found: Survey) -> 
             found.problems.append(f"{where}: the answer is {question.answer}, its program gives {answer}")
 
 
-def _survey_pictures(split: ClevrSplit, found: Survey) -> None:
-    sizes = {name: _picture_size(split, name) for name in sorted(split.pictures)}
+def _survey_images(split: ClevrSplit, found: Survey) -> None:
+    sizes = {name: _image_size(split, name) for name in sorted(split.images)}
     found.picture_sizes.update(size for size in sizes.values() if size is not None)
     expected = _expected_size(found)
     for name, size in sizes.items():
@@ -146,7 +146,7 @@ def _survey_pictures(split: ClevrSplit, found: Survey) -> None:
 
 
 def _expected_size(found: Survey) -> tuple[int, int]:
-    """What a generated set says of itself, or else the size that most pictures have."""
+    """What a generated set says of itself, or else the size that most images have."""
     settings = _generator_settings(found)
     if {"width", "height"} <= settings.keys():
         return settings["width"], settings["height"]
@@ -159,13 +159,13 @@ def _generator_settings(found: Survey) -> dict[str, Any]:
     return settings if isinstance(settings, dict) else {}
 
 
-def _picture_size(split: ClevrSplit, filename: str) -> tuple[int, int] | None:
-    """Width and height by the picture's head; None for one that does not open or lacks its end."""
+def _image_size(split: ClevrSplit, filename: str) -> tuple[int, int] | None:
+    """Width and height by the image's head; None for one that does not open or lacks its end."""
     path = f"{split.files.images}/{filename}"
     try:
-        with split.files.storage.open(path) as stream, Image.open(stream) as picture:
-            whole = picture.format != "PNG" or _tail(stream) == PNG_END
-            return picture.size if whole else None
+        with split.files.storage.open(path) as stream, Image.open(stream) as image:
+            whole = image.format != "PNG" or _tail(stream) == PNG_END
+            return image.size if whole else None
     except Exception:  # whatever Pillow's plugins raise for a damaged file
         return None
 

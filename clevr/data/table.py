@@ -71,11 +71,11 @@ class QuestionTable:
     texts: Texts
     """The questions as written."""
     images: Texts
-    """File names of the ``M`` pictures that are asked about, in the order they first occur."""
+    """File names of the ``M`` images that are asked about, in the order they first occur."""
     image: NDArray[np.int32]
-    """Position of each question's picture in ``images``."""
+    """Position of each question's image in ``images``."""
     image_index: NDArray[np.int64]
-    """CLEVR's number of each question's picture."""
+    """CLEVR's number of each question's image."""
     question_index: NDArray[np.int64]
     """CLEVR's number of each question."""
     answer: NDArray[np.int8]
@@ -111,7 +111,7 @@ class QuestionTable:
         return cls(packed, Texts.pack(images), *arrays)
 
     def select(self, numbers: NDArray[np.integer[Any]]) -> QuestionTable:
-        """Some of the questions, in the order asked for; the list of pictures stays whole."""
+        """Some of the questions, in the order asked for; the list of images stays whole."""
         columns = {
             field.name: getattr(self, field.name)[numbers]
             for field in fields(self)
@@ -158,7 +158,7 @@ def _full_signature(signature: str) -> str:
 
 
 def _numbers(question: Question) -> tuple[int, ...]:
-    """The columns behind the picture, in the table's order."""
+    """The columns behind the image, in the table's order."""
     program = question.program
     return (
         question.question_index,

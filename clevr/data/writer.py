@@ -1,8 +1,8 @@
 """Data sets in CLEVR's format written: a file whole or not at all, and a whole set chunk by chunk.
 
-A chunk of a set in the making is a range of scenes. Its pictures are put in their final place, each in one move; then
+A chunk of a set in the making is a range of scenes. Its images are put in their final place, each in one move; then
 its scenes and questions are published as one part file, again in one move. A chunk is done when its part is there and
-its pictures are whole; when all are done the parts are merged and removed. So a run that is killed at any moment leaves
+its images are whole; when all are done the parts are merged and removed. So a run that is killed at any moment leaves
 nothing that the next run does not either use or write again, and since every chunk is a function of the settings and
 its range alone, it does not matter which run or machine made it.
 """
@@ -34,7 +34,7 @@ from fewshot_film.run.files import write_atomically, write_json_atomically, writ
 
 LICENSE = "Creative Commons Attribution (CC-BY 4.0)"
 COMPRESS_LEVEL = 2
-"""Of zlib, 0 to 9. A picture of CLEVR is 15 % larger than at PIL's own 6, in a quarter of the time."""
+"""Of zlib, 0 to 9. An image of CLEVR is 15 % larger than at PIL's own 6, in a quarter of the time."""
 
 
 def info_block(split: str, *, date: str = "", **more: Any) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def write_lines(path: Path, key: str, lines: Iterable[str], info: Mapping[str, A
 
 
 def encode_png(pixels: NDArray[np.uint8]) -> bytes:
-    """A picture as the bytes of a PNG file.
+    """An image as the bytes of a PNG file.
 
     Args:
         pixels: RGB, ``(3, H, W)``.
@@ -125,7 +125,7 @@ class ChunkContent:
 
     scenes: Sequence[Scene]
     questions: Sequence[Question]
-    pictures: NDArray[np.uint8]
+    images: NDArray[np.uint8]
     """``(N, 3, H, W)``, in the order of ``scenes``."""
 
 
@@ -176,10 +176,10 @@ class ChunkStore:
     def is_done(self, chunk: Chunk) -> bool:
         """Whether a chunk need not be made (again)."""
         has_records = self.is_merged or self._part(chunk).exists()
-        return has_records and all(_is_whole_png(path) for path in self._pictures(chunk))
+        return has_records and all(_is_whole_png(path) for path in self._image_paths(chunk))
 
     def publish(self, chunk: Chunk, made: ChunkContent) -> None:
-        """Write a chunk: the pictures first, then the part that says they are there.
+        """Write a chunk: the images first, then the part that says they are there.
 
         Raises:
             GenerateError: no room, or no permission.
@@ -187,7 +187,7 @@ class ChunkStore:
         temporary = self._work / f"picture-{chunk.start:06d}-{os.getpid()}.tmp"
         part = self._part(chunk)
         with _named_errors(self.root):
-            for path, pixels in zip(self._pictures(chunk), made.pictures, strict=True):
+            for path, pixels in zip(self._image_paths(chunk), made.images, strict=True):
                 temporary.write_bytes(encode_png(pixels))
                 temporary.replace(path)
             head = json.dumps({"info": self._info, "scenes": len(made.scenes)})
@@ -233,7 +233,7 @@ class ChunkStore:
     def _part(self, chunk: Chunk) -> Path:
         return self._work / f"part-{chunk.start:06d}-{chunk.stop:06d}.jsonl"
 
-    def _pictures(self, chunk: Chunk) -> list[Path]:
+    def _image_paths(self, chunk: Chunk) -> list[Path]:
         return [self._images / image_filename(self.split, index) for index in range(chunk.start, chunk.stop)]
 
     def _compare(self, there: Mapping[str, Any], where: Path) -> None:
@@ -289,7 +289,7 @@ def select_chunks(chunks: Sequence[Chunk], start: int, stop: int | None) -> list
 
 
 def _is_whole_png(path: Path) -> bool:
-    """Whether a picture is there to its last byte."""
+    """Whether an image is there to its last byte."""
     try:
         with path.open("rb") as file:
             file.seek(-len(PNG_END), os.SEEK_END)

@@ -80,19 +80,19 @@ def _grow(padded: NDArray[np.int64], lengths: NDArray[np.int64]) -> PrefixTree:
 
 @dataclass(frozen=True)
 class QuestionBatch:
-    """Questions about pictures; each picture is there once."""
+    """Questions about images; each image is there once."""
 
-    pictures: Tensor
-    """Pictures ``(P, 3, H, W)``, uint8, or feature maps ``(P, C, H, W)``; or what
+    images: Tensor
+    """Images ``(P, 3, H, W)``, uint8, or feature maps ``(P, C, H, W)``; or what
     :meth:`FiLMReasoner.encode_image` made of them."""
-    picture: Tensor
-    """Which of the pictures each question is about, ``(Q,)``."""
+    image: Tensor
+    """Which of the images each question is about, ``(Q,)``."""
     tree: PrefixTree
     """The questions."""
     answers: Tensor | None = None
     """Position of each answer in :data:`clevr.questions.tokens.ANSWER_WORDS`, ``(Q,)``."""
     scenes: Tensor | None = None
-    """What lies where in each picture, ``(P, 10, 8)``: see :func:`clevr.data.supervision.describe_scenes`."""
+    """What lies where in each image, ``(P, 10, 8)``: see :func:`clevr.data.supervision.describe_scenes`."""
     referents: Tensor | None = None
     """Which objects each question is about, hop by hop, ``(Q, 4, 2, 10)``: 1, 0, or -1 where that does not apply."""
     outlines: Tensor | None = None

@@ -1,4 +1,4 @@
-"""One question about a picture, as CLEVR's question files hold it."""
+"""One question about an image, as CLEVR's question files hold it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Question:
         ``template_filename`` the family is counted within that file; both are brought to v1.0's form.
 
         Raises:
-            KeyError: the question or its picture is missing.
+            KeyError: the question or its image is missing.
             ProgramError: a node of the program names no function.
         """
         answer, program = record.get("answer"), record.get("program")

@@ -1,4 +1,4 @@
-"""The FiLM-ed network that answers questions about pictures.
+"""The FiLM-ed network that answers questions about images.
 
 ``network`` is the whole; ``question_encoder`` reads, ``trunk`` sees, ``blocks`` reason, ``classifier`` answers;
 ``loading`` saves and loads.

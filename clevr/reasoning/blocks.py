@@ -15,10 +15,10 @@ class ReasoningBlock(nn.Module):
 
     A 1x1 convolution over maps and coordinates, ReLU, a 3x3 convolution, normalisation, FiLM, ReLU; the first
     activation is added to the last. With ``context``, the second convolution also gets the maxima and means of its
-    input over the whole picture, so that a position can be compared with one far away. With ``relations``, a quarter of
+    input over the whole image, so that a position can be compared with one far away. With ``relations``, a quarter of
     its maps each also gets the sum over the objects to the left, behind, to the right and in front.
 
-    The block works in two steps, so that a network can take the first once for a picture and the second once for
+    The block works in two steps, so that a network can take the first once for an image and the second once for
     every question about it.
 
     Args:

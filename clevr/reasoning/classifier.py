@@ -1,4 +1,4 @@
-"""The classifier: maps to an answer, by the strongest response anywhere in the picture."""
+"""The classifier: maps to an answer, by the strongest response anywhere in the image."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Classifier(nn.Module):
 
 
 _CHUNK = 8
-"""Pictures whose responses are computed at a time: they stay in the processor's cache."""
+"""Images whose responses are computed at a time: they stay in the processor's cache."""
 
 
 def max_response(rows: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""The reasoning network: a question, read by a GRU, modulates the maps of a picture until they hold the answer."""
+"""The reasoning network: a question, read by a GRU, modulates the maps of an image until they hold the answer."""
 
 from __future__ import annotations
 
@@ -67,28 +67,28 @@ class FiLMReasoner(nn.Module):
 
     def forward(self, batch: QuestionBatch) -> Tensor:
         """Logits of the answers, ``(Q, 28)``."""
-        return self.answer(self.encode_image(batch.pictures), batch.picture, self.questions(batch.tree))
+        return self.answer(self.encode_image(batch.images), batch.image, self.questions(batch.tree))
 
-    def trunk_features(self, pictures: Tensor) -> Tensor:
-        """The trunk's maps ``(P, C, H, W)`` of pictures, at all positions."""
-        maps: Tensor = self.trunk(pictures).contiguous(memory_format=torch.channels_last)
+    def trunk_features(self, images: Tensor) -> Tensor:
+        """The trunk's maps ``(P, C, H, W)`` of images, at all positions."""
+        maps: Tensor = self.trunk(images).contiguous(memory_format=torch.channels_last)
         return maps
 
-    def encode_image(self, pictures: Tensor) -> Tensor:
-        """What the blocks get of pictures; no question has acted on it.
+    def encode_image(self, images: Tensor) -> Tensor:
+        """What the blocks get of images; no question has acted on it.
 
         Returns:
             The trunk's maps ``(P, C, H, W)``; of a model that keeps some positions, ``(P, C + 5, 1, K)``: see
             :class:`clevr.reasoning.trunk.ObjectPositions`.
         """
-        maps = self.trunk_features(pictures)
+        maps = self.trunk_features(images)
         return maps if self.objects is None else self.objects(maps)
 
     def cells(self, maps: Tensor) -> Tensor | None:
         """Which positions of the trunk's maps the blocks visit.
 
         Args:
-            maps: what :meth:`encode_image` gives for pictures.
+            maps: what :meth:`encode_image` gives for images.
 
         Returns:
             ``row * columns + column`` of each, ``(P, K)``; None for a model that visits all.
@@ -102,31 +102,29 @@ class FiLMReasoner(nn.Module):
         generated = self.generator(codes)
         return {name: _restricted(values, self.config) for name, values in generated.items()}
 
-    def answer(self, maps: Tensor, picture: Tensor, codes: Tensor) -> Tensor:
+    def answer(self, maps: Tensor, image: Tensor, codes: Tensor) -> Tensor:
         """Logits from the trunk's maps.
 
         Args:
-            maps: what :meth:`encode_image` gives for the pictures, ``(P, C, H, W)``.
-            picture: which picture each question is about, ``(Q,)``.
+            maps: what :meth:`encode_image` gives for the images, ``(P, C, H, W)``.
+            image: which image each question is about, ``(Q,)``.
             codes: codes of the questions, ``(Q, hidden_dim)``.
         """
-        logits: Tensor = self.classifier(self.reason(maps, picture, self.modulations(codes), codes))
+        logits: Tensor = self.classifier(self.reason(maps, image, self.modulations(codes), codes))
         return logits
 
-    def reason(self, maps: Tensor, picture: Tensor, modulations: Modulations, codes: Tensor | None = None) -> Tensor:
+    def reason(self, maps: Tensor, image: Tensor, modulations: Modulations, codes: Tensor | None = None) -> Tensor:
         """Maps after the last block, ``(Q, C, H, W)``; see :meth:`steps`."""
-        return self.steps(maps, picture, modulations, codes)[-1]
+        return self.steps(maps, image, modulations, codes)[-1]
 
-    def steps(
-        self, maps: Tensor, picture: Tensor, modulations: Modulations, codes: Tensor | None = None
-    ) -> list[Tensor]:
+    def steps(self, maps: Tensor, image: Tensor, modulations: Modulations, codes: Tensor | None = None) -> list[Tensor]:
         """Maps after every block, ``(Q, C, H, W)`` each.
 
-        What comes before the question's first influence is computed once for each picture.
+        What comes before the question's first influence is computed once for each image.
 
         Args:
-            maps: what :meth:`encode_image` gives for the pictures, ``(P, C, H, W)``.
-            picture: which picture each question is about, ``(Q,)``.
+            maps: what :meth:`encode_image` gives for the images, ``(P, C, H, W)``.
+            image: which image each question is about, ``(Q,)``.
             modulations: gamma and beta of the blocks, ``(Q, C)`` each.
             codes: codes of the questions; needed only by the concatenation baseline.
         """
@@ -138,11 +136,11 @@ class FiLMReasoner(nn.Module):
             assert isinstance(module, ReasoningBlock)
             modulation = modulations.get(f"blocks.{index}")
             if is_shared and (module.sees_question_first or shifts is not None):
-                x, places, mask = (_take(part, picture) for part in (x, places, mask))
+                x, places, mask = (_take(part, image) for part in (x, places, mask))
                 is_shared = False
             first, second = module.convolve(x, modulation, None if shifts is None else shifts[index], places, mask)
             if is_shared:
-                first, second, places, mask = (_take(part, picture) for part in (first, second, places, mask))
+                first, second, places, mask = (_take(part, image) for part in (first, second, places, mask))
                 is_shared = False
             x = module.modulate(first, second, modulation)
             steps.append(x)
@@ -162,9 +160,9 @@ class FiLMReasoner(nn.Module):
                 nn.init.kaiming_uniform_(module.weight)
 
 
-def _take(maps: Tensor | None, picture: Tensor) -> Any:
+def _take(maps: Tensor | None, image: Tensor) -> Any:
     """Maps ``(P, C, H, W)`` repeated for every question ``(Q, C, H, W)``, in channels-last layout; None stays None."""
-    return None if maps is None else maps.permute(0, 2, 3, 1).index_select(0, picture).permute(0, 3, 1, 2)
+    return None if maps is None else maps.permute(0, 2, 3, 1).index_select(0, image).permute(0, 3, 1, 2)
 
 
 def _generator(config: ReasonerConfig, sites: Sites) -> Generator | None:

@@ -2,7 +2,7 @@
 
 What the file holds (https://github.com/ethanjperez/film, ``scripts/train_model.py``): a dict with
 ``program_generator_kwargs`` and ``_state`` (question to gamma and beta), ``execution_engine_kwargs`` and ``_state``
-(picture to answer), and ``vocab``. The names, with ``i`` the number of a block:
+(image to answer), and ``vocab``. The names, with ``i`` the number of a block:
 
 ================================  ==========================  =================================================
 theirs                            ours                        remark
@@ -27,7 +27,7 @@ execution engine
 Their gamma is ``option(r) + gamma_baseline``; ours ``1 + r``, or ``option(r)``. Another baseline than 1 of a linear
 gamma goes into the generator's bias. BatchNorm's counters are missing in files of old torch and unimportant.
 
-Their model from pixels reads pictures in [0, 1], ours normalised ones; with zeros around the picture no change of
+Their model from pixels reads images in [0, 1], ours normalised ones; with zeros around the image no change of
 weights makes the two equal, so it is refused.
 """
 

@@ -76,15 +76,15 @@ class SceneHead(nn.Module):
             their places; ``accuracy``, the share of the objects that are found with all attributes right.
         """
         cell, inside = cells(scenes, *maps.shape[2:])
-        picture, thing = inside.nonzero(as_tuple=True)
-        where = (picture, cell[picture, thing])
+        image, thing = inside.nonzero(as_tuple=True)
+        where = (image, cell[image, thing])
         found = (self.presence(maps) if presence is None else presence).float().flatten(1)
         target = torch.zeros_like(found)
         target[where] = 1
         loss = F.binary_cross_entropy_with_logits(found, target, reduction="sum")
         right = found[where] > 0
         rows = self.attributes(maps).float().permute(0, 2, 3, 1).flatten(1, 2)[where]
-        things = scenes[picture, thing]
+        things = scenes[image, thing]
         for logits, kinds in zip(rows.split(self.sizes, dim=1), things[:, KINDS].long().unbind(1), strict=True):
             loss = loss + F.cross_entropy(logits, kinds, reduction="sum")
             right = right & (logits.argmax(1) == kinds)
@@ -92,7 +92,7 @@ class SceneHead(nn.Module):
             found = places.float().permute(0, 2, 3, 1).flatten(1, 2)[where]
             distance = (found - things[:, GROUND]).abs()
             loss = loss + PLACE_WEIGHT * distance[distance.isfinite()].sum()
-        count = max(len(picture), 1)
+        count = max(len(image), 1)
         return {"loss": loss / count, "accuracy": right.sum() / count}
 
 
@@ -125,7 +125,7 @@ class ReferentHead(nn.Module):
 
         Args:
             steps: the maps of every question after each block, ``(Q, C, H, W)``.
-            scenes: what lies where in the picture of every question, ``(Q, 10, 8)``.
+            scenes: what lies where in the image of every question, ``(Q, 10, 8)``.
             referents: ``(Q, 4, 2, 10)``: 1, 0, or -1 where that does not apply.
             grid: rows and columns of the trunk's maps.
             kept: which of their positions the blocks' maps are of, ``(Q, K)``; None: all.
@@ -196,10 +196,10 @@ class TrunkPretraining(nn.Module):
         """Loss per object and share of the objects that are seen right.
 
         Args:
-            batch: pictures ``(P, 3, H, W)`` and what lies where in them, ``(P, 10, 8)``.
+            batch: images ``(P, 3, H, W)`` and what lies where in them, ``(P, 10, 8)``.
         """
-        pictures, scenes = batch
-        maps = self.trunk(pictures).contiguous(memory_format=torch.channels_last)
+        images, scenes = batch
+        maps = self.trunk(images).contiguous(memory_format=torch.channels_last)
         report: dict[str, Tensor] = self.scene_head(maps, scenes, *_guesses(self.objects, maps))
         return report
 
@@ -255,8 +255,8 @@ class ReasonerTraining(nn.Module):
     def logits(self, batch: QuestionBatch) -> Tensor:
         """Logits of the answers, ``(Q, 28)``."""
         reasoner = self.reasoner
-        maps = self._precomputed_features(batch) if self.precomputed else reasoner.encode_image(batch.pictures)
-        return reasoner.answer(maps, batch.picture, reasoner.questions(batch.tree))
+        maps = self._precomputed_features(batch) if self.precomputed else reasoner.encode_image(batch.images)
+        return reasoner.answer(maps, batch.image, reasoner.questions(batch.tree))
 
     def forward(self, batch: QuestionBatch) -> dict[str, Tensor]:
         """Loss and accuracy of one batch.
@@ -268,12 +268,12 @@ class ReasonerTraining(nn.Module):
         if self.precomputed:
             maps = self._precomputed_features(batch)
         else:
-            maps = reasoner.trunk_features(batch.pictures)
+            maps = reasoner.trunk_features(batch.images)
             if self.scene_head is not None and batch.scenes is not None:
                 report["scene_loss"] = self.scene_head(maps, batch.scenes, *_guesses(reasoner.objects, maps))["loss"]
             maps = maps if reasoner.objects is None else reasoner.objects(maps)
         codes = reasoner.questions(batch.tree)
-        steps = reasoner.steps(maps, batch.picture, reasoner.modulations(codes), codes)
+        steps = reasoner.steps(maps, batch.image, reasoner.modulations(codes), codes)
         logits = reasoner.classifier(steps[-1]).float()
         report["answer_loss"] = F.cross_entropy(logits, answers)
         if self.referent_head is not None and batch.scenes is not None and batch.referents is not None:
@@ -286,14 +286,14 @@ class ReasonerTraining(nn.Module):
         return {"loss": loss, "accuracy": accuracy, **report}
 
     def _precomputed_features(self, batch: QuestionBatch) -> Tensor:
-        maps = batch.pictures.to(next(self.reasoner.parameters()).dtype)
+        maps = batch.images.to(next(self.reasoner.parameters()).dtype)
         return maps.contiguous(memory_format=torch.channels_last)
 
     def _referent_loss(self, head: ReferentHead, batch: QuestionBatch, maps: Tensor, steps: Sequence[Tensor]) -> Tensor:
         assert batch.scenes is not None
         cells = self.reasoner.cells(maps)
-        kept = None if cells is None else cells.index_select(0, batch.picture)
-        scenes, grid = batch.scenes.index_select(0, batch.picture), self.reasoner.config.grid
+        kept = None if cells is None else cells.index_select(0, batch.image)
+        scenes, grid = batch.scenes.index_select(0, batch.image), self.reasoner.config.grid
         loss: Tensor = head(steps, scenes, batch.referents, grid, kept)
         return loss
 

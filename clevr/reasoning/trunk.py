@@ -16,7 +16,7 @@ from fewshot_film.images import IMAGENET_MEAN, IMAGENET_STD
 
 
 class PixelInput(nn.Module):
-    """Pictures of whole numbers from 0 to 255, brought to about zero mean and unit spread by ImageNet's constants."""
+    """Images of whole numbers from 0 to 255, brought to about zero mean and unit spread by ImageNet's constants."""
 
     mean: Tensor
     std: Tensor
@@ -26,9 +26,9 @@ class PixelInput(nn.Module):
         self.register_buffer("mean", 255 * torch.tensor(IMAGENET_MEAN).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(IMAGENET_STD).view(-1, 1, 1), persistent=False)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Pictures ``(P, 3, H, W)``, uint8 or floating point, normalised per colour."""
-        return (pictures.to(self.mean.dtype) - self.mean) / self.std
+    def forward(self, images: Tensor) -> Tensor:
+        """Images ``(P, 3, H, W)``, uint8 or floating point, normalised per colour."""
+        return (images.to(self.mean.dtype) - self.mean) / self.std
 
 
 class FeatureInput(nn.Module):
@@ -53,7 +53,7 @@ class Coordinates(nn.Module):
         return append_coordinates(x)
 
 
-class PictureBlock(nn.Module):
+class ImageBlock(nn.Module):
     """Two 3x3 convolutions with normalisation, added to their input."""
 
     def __init__(self, maps: int) -> None:
@@ -72,9 +72,9 @@ class PictureBlock(nn.Module):
 
 
 def build_trunk(config: ReasonerConfig) -> nn.Sequential:
-    """The trunk: convolutions with normalisation and ReLU, then blocks that see the picture alone.
+    """The trunk: convolutions with normalisation and ReLU, then blocks that see the image alone.
 
-    A convolution of stride 1 sees coordinate maps, one that halves the picture does not.
+    A convolution of stride 1 sees coordinate maps, one that halves the image does not.
 
     Source:
         Perez et al., "FiLM", AAAI 2018, section 2.2; the authors' settings for the kernels.
@@ -89,7 +89,7 @@ def build_trunk(config: ReasonerConfig) -> nn.Sequential:
         modules.append(nn.Conv2d(maps, out, config.trunk_kernel, config.trunk_stride, padding))
         modules += [nn.BatchNorm2d(out), nn.ReLU(inplace=True)]
         maps = out
-    return nn.Sequential(*modules, *(PictureBlock(maps) for _ in range(config.trunk_blocks)))
+    return nn.Sequential(*modules, *(ImageBlock(maps) for _ in range(config.trunk_blocks)))
 
 
 class ObjectPositions(nn.Module):

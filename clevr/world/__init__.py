@@ -1,1 +1,1 @@
-"""CLEVR's world: its scenes, the rules they are made by, and pictures of them."""
+"""CLEVR's world: its scenes, the rules they are made by, and images of them."""

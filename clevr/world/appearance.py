@@ -1,6 +1,6 @@
 """What CLEVR's world looks like: lamps, ground, surroundings and materials.
 
-Positions are those of CLEVR's base scene. Strengths and colours were fitted to pictures of the original
+Positions are those of CLEVR's base scene. Strengths and colours were fitted to images of the original
 generator with known objects (``docs/clevr-world.md`` says how well); they came out as its Blender file has them where
 that is known: a ground of albedo 0.8, surroundings of radiance 0.05, lamps of 100, 50 and 30 W.
 All colours are linear; a lamp's strength is the radiance that a white ground facing it one unit away would show, times

@@ -11,9 +11,9 @@ from clevr.world.scene import Scene, Vector
 from fewshot_film.errors import UserError
 
 FOCAL = 35.0 / 32.0
-"""Focal length over the sensor's width, which is the picture's longer side."""
+"""Focal length over the sensor's width, which is the image's longer side."""
 MEAN_CAMERA: Vector = (7.48113, -6.50764, 5.34367)
-"""Where the camera stands before its jitter. It turns to keep the ground's middle in the picture's middle."""
+"""Where the camera stands before its jitter. It turns to keep the ground's middle in the image's middle."""
 
 Array = npt.NDArray[np.float64]
 
@@ -35,7 +35,7 @@ def directions() -> dict[str, Vector]:
     """The six directions of a scene, along the ground and across it.
 
     CLEVR takes them before Blender has applied the camera's jitter, so they are those of the mean camera, the same in
-    every scene file it ever wrote, while the picture is taken from the jittered place.
+    every scene file it ever wrote, while the image is taken from the jittered place.
     """
     x, y, _ = MEAN_CAMERA
     length = math.hypot(x, y)
@@ -52,13 +52,13 @@ def directions() -> dict[str, Vector]:
 
 
 def project(points: npt.ArrayLike, camera: npt.ArrayLike, width: int, height: int) -> Array:
-    """Where points of the world lie in a picture. CLEVR's ``pixel_coords`` are these with column and row rounded.
+    """Where points of the world lie in an image. CLEVR's ``pixel_coords`` are these with column and row rounded.
 
     Args:
         points: ``(n, 3)``.
         camera: the camera's place.
-        width: of the picture in pixels.
-        height: of the picture in pixels.
+        width: of the image in pixels.
+        height: of the image in pixels.
     Returns:
         ``(n, 3)``: column and row, not rounded (pixel centres are at halves), and depth along the view.
     """

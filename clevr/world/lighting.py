@@ -12,7 +12,7 @@ is elementary:
   distance to its tangent);
 * sphere: radius less distance to the centre.
 
-A rounded edge is a sharp edge of a smaller body moved out by the bevel. No samples, hence no grain, and a picture
+A rounded edge is a sharp edge of a smaller body moved out by the bevel. No samples, hence no grain, and an image
 costs about one hard shadow test. ``tests/reference`` has the brute-force answer it is held to.
 """
 

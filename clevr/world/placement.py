@@ -61,7 +61,7 @@ class SceneConfig:
     max_tries: int = 50
     """Tries to place an object before all are taken away again."""
     min_pixels: int = 200
-    """Least number of pixels by which each object must be seen in a picture of 320x240."""
+    """Least number of pixels by which each object must be seen in an image of 320x240."""
     camera_jitter: float = 0.5
     """The camera's place varies by up to this on every axis."""
     lamp_jitter: float = 1.0
@@ -121,7 +121,7 @@ def place(generator: np.random.Generator, setting: Setting, rules: SceneConfig) 
 
 
 def complete(things: Sequence[SceneObject], setting: Setting, width: int, height: int, split: str, index: int) -> Scene:
-    """Make a scene of objects: directions, relations, pixel coordinates in a picture of ``width`` x ``height``.
+    """Make a scene of objects: directions, relations, pixel coordinates in an image of ``width`` x ``height``.
 
     The places of camera and lamps go into ``extra``, where the renderer looks for them.
     """
@@ -187,7 +187,7 @@ def _try_place(generator: np.random.Generator, number: int, rules: SceneConfig) 
 
 
 _CHECK = Grid(320, 240, 1, torch.device("cpu"))
-"""The picture in which objects must be seen; of whole blocks, so none of its pixels are padding."""
+"""The image in which objects must be seen; of whole blocks, so none of its pixels are padding."""
 _PART = 64
 """Scenes checked at once; more fall out of the processor's caches."""
 _MAX_ARRANGEMENTS = 1000
@@ -199,7 +199,7 @@ class Scenes:
     """The scenes of one split.
 
     Every scene has its own random generator, so it is the same whatever was asked for before, in whichever batch, on
-    every machine. Whether objects can be seen is always judged in a picture of 320x240, so a scene does not depend
+    every machine. Whether objects can be seen is always judged in an image of 320x240, so a scene does not depend
     on the size at which it is shown either; only its pixel coordinates do.
     """
 
@@ -207,9 +207,9 @@ class Scenes:
     split: str = "train"
     rules: SceneConfig = field(default_factory=SceneConfig)
     width: int = 320
-    """Width of the picture that ``pixel_coords`` are of."""
+    """Width of the image that ``pixel_coords`` are of."""
     height: int = 240
-    """Height of that picture."""
+    """Height of that image."""
 
     def __getitem__(self, index: int) -> Scene:
         """Scene ``index``."""
@@ -251,7 +251,7 @@ class Scenes:
 
 
 def visible_pixels(scenes: Sequence[Scene]) -> list[list[int]]:
-    """How many pixels of each object of each scene are seen in a picture of 320x240."""
+    """How many pixels of each object of each scene are seen in an image of 320x240."""
     counts = []
     for start in range(0, len(scenes), _PART):
         part = scenes[start : start + _PART]
@@ -264,5 +264,5 @@ def visible_pixels(scenes: Sequence[Scene]) -> list[list[int]]:
 
 
 def all_visible(scenes: Sequence[Scene], min_pixels: int) -> list[bool]:
-    """Whether every object of each scene is seen by at least ``min_pixels`` pixels of a picture of 320x240."""
+    """Whether every object of each scene is seen by at least ``min_pixels`` pixels of an image of 320x240."""
     return [all(count >= min_pixels for count in counts) for counts in visible_pixels(scenes)]

@@ -7,7 +7,7 @@ Newton's method on the distance to the inner body finds the rounding: distance t
 convex along a line, so the iteration from outside never overshoots and settles in a few steps.
 
 Work goes shape by shape, each a few long vector operations over the whole batch. Bodies of one scene overlap in the
-picture, though, and whatever is written to a picture twice in one operation is written in no certain order. So the
+image, though, and whatever is written to an image twice in one operation is written in no certain order. So the
 bodies of a shape are dealt into rounds, no two of a round being of one scene, and results are stored round by round.
 """
 

@@ -2,7 +2,7 @@
 
 Tile order: 2x2 pixels side by side, 2x2 of those a tile, and 2x2 tiles a block. A body covers few tiles, so bodies
 are first tested against tiles (their shadows against blocks) as a whole. What is left is dense: the pixels of a tile,
-and those of a block, are one contiguous row, and neighbours in the row are neighbours in the picture.
+and those of a block, are one contiguous row, and neighbours in the row are neighbours in the image.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ BLOCK = 2 * TILE
 
 @dataclass(frozen=True)
 class Grid:
-    """A picture of ``width`` x ``height`` pixels with ``samples`` x ``samples`` rays in each.
+    """An image of ``width`` x ``height`` pixels with ``samples`` x ``samples`` rays in each.
 
-    The picture is padded to whole blocks on the right and at the bottom. ``P`` counts its pixels with the padding.
+    The image is padded to whole blocks on the right and at the bottom. ``P`` counts its pixels with the padding.
     """
 
     width: int
@@ -85,21 +85,21 @@ class Grid:
         return column, row
 
     def screen(self, column: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
-        """Points of the picture on a screen at depth one: how far to the right and up."""
+        """Points of the image on a screen at depth one: how far to the right and up."""
         return (column - self.width / 2) / self.scale, (self.height / 2 - row) / self.scale
 
-    def to_picture(self, values: Tensor) -> Tensor:
+    def to_image(self, values: Tensor) -> Tensor:
         """Put ``(..., P)`` in tile order into ``(..., height, width)``."""
         across, down = self.tiles
         lead = values.shape[:-1]
         whole = values.reshape(-1, down // 2, across // 2, 2, 2, 2, 2, 2, 2)
-        picture = whole.permute(0, 1, 3, 5, 7, 2, 4, 6, 8).reshape(*lead, down * TILE, across * TILE)
-        return picture[..., : self.height, : self.width]
+        image = whole.permute(0, 1, 3, 5, 7, 2, 4, 6, 8).reshape(*lead, down * TILE, across * TILE)
+        return image[..., : self.height, : self.width]
 
 
 @dataclass(frozen=True)
 class View:
-    """What the rays of ``B`` pictures meet, in ``T`` tiles a picture, with ``S`` samples a pixel."""
+    """What the rays of ``B`` images meet, in ``T`` tiles an image, with ``S`` samples a pixel."""
 
     shown: Tensor
     """``(B * T, S, TILE ** 2)`` int32: row of the table of bodies, -1 where the ground shows."""
@@ -108,7 +108,7 @@ class View:
     body: Tensor
     """``(n,)`` int64: with ``tile``, every body and tile where it may be seen; a body's tiles follow each other."""
     tile: Tensor
-    """``(n,)`` int64: tiles of the body's picture."""
+    """``(n,)`` int64: tiles of the body's image."""
 
 
 def trace(bodies: Bodies, grid: Grid) -> View:
@@ -143,7 +143,7 @@ def _meet(bodies: Bodies, group: Group, body: Tensor, x: Tensor, y: Tensor) -> T
 
 
 def screen_bounds(bodies: Bodies, grid: Grid) -> Tensor:
-    """``(4, M)``: left, top, right and bottom of a box around each body in the picture, in pixels."""
+    """``(4, M)``: left, top, right and bottom of a box around each body in the image, in pixels."""
     scene = bodies.scene
     offset = bodies.center - bodies.camera[scene]
     right, up, forward = bodies.right[scene], bodies.up[scene], bodies.forward[scene]
@@ -185,7 +185,7 @@ def _box_bounds(bodies: Bodies) -> tuple[Tensor, ...]:
 
 
 def _tiles(bounds: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
-    """The tiles that boxes in the picture touch: numbers of boxes and of tiles, pair by pair."""
+    """The tiles that boxes in the image touch: numbers of boxes and of tiles, pair by pair."""
     left, top, right, bottom = (bounds / TILE).floor().long().unsqueeze(-1).unbind(0)
     row, column = (torch.arange(size, device=numbers.device) for size in numbers.shape)
     hit_row, hit_column = (row >= top) & (row <= bottom), (column >= left) & (column <= right)

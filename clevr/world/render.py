@@ -23,7 +23,7 @@ _CHUNK = 8 * 320 * 240
 
 
 class RenderError(UserError, ValueError):
-    """A picture that cannot be drawn as asked."""
+    """An image that cannot be drawn as asked."""
 
 
 @torch.no_grad()
@@ -35,15 +35,15 @@ def render(
     device: torch.device | str = "cpu",
     samples: int = 2,
 ) -> Tensor:
-    """Draw pictures of scenes.
+    """Draw images of scenes.
 
-    A picture is a function of its scene's record alone, to the last bit the same in any batch. Where the record does
+    An image is a function of its scene's record alone, to the last bit the same in any batch. Where the record does
     not say where camera and lamps stand, they stand in their mean places.
 
     Args:
         scenes: ``B`` of them.
-        width: of the pictures, in pixels.
-        height: of the pictures, in pixels.
+        width: of the images, in pixels.
+        height: of the images, in pixels.
         device: where to draw, and where the result lies.
         samples: anti-aliasing: ``samples`` x ``samples`` rays for each pixel. Which body each ray meets, and how metal
             looks there, is worked out ray by ray; a pixel that shows one rubber body, and the ground, are lit once.
@@ -54,8 +54,8 @@ def render(
         SceneError: a scene that CLEVR's world cannot show.
     """
     grid = _grid(width, height, samples, device)
-    pictures = [to_bytes(radiance(pack(part, device), grid)) for part in _parts(scenes, grid)]
-    return torch.cat(pictures) if pictures else torch.empty(0, 3, height, width, dtype=torch.uint8, device=device)
+    images = [to_bytes(radiance(pack(part, device), grid)) for part in _parts(scenes, grid)]
+    return torch.cat(images) if images else torch.empty(0, 3, height, width, dtype=torch.uint8, device=device)
 
 
 @torch.no_grad()
@@ -76,7 +76,7 @@ def object_ids(
         bodies = pack(part, device)
         shown = trace(bodies, grid).shown.long()
         index = pick(torch.cat([bodies.index.new_full((1,), -1), bodies.index]), shown + 1)
-        ids.append(grid.to_picture(index.reshape(len(part), -1)))
+        ids.append(grid.to_image(index.reshape(len(part), -1)))
     return torch.cat(ids) if ids else torch.empty(0, height, width, dtype=torch.int64, device=device)
 
 
@@ -127,16 +127,16 @@ def radiance(bodies: Bodies, grid: Grid) -> Tensor:
     """Linear light ``(B, 3, H, W)`` before the pixel filter."""
     view = trace(bodies, grid)
     bare = reduce(add, (view.shown < 0).float().unbind(1)) * (1.0 / grid.samples**2)
-    picture = ground_light(bodies, grid, view.shown).view(3, *bare.shape) * bare
+    image = ground_light(bodies, grid, view.shown).view(3, *bare.shape) * bare
     for metal, shade in ((False, matte), (True, shiny)):
         rays = _rays(bodies, grid, view, metal)
         light = torch.zeros(rays.size, device=grid.device)
-        for channel, values in zip(picture, _light(bodies, rays, shade), strict=True):
+        for channel, values in zip(image, _light(bodies, rays, shade), strict=True):
             light.view(-1).scatter_(0, rays.slot.view(-1), values.clamp(max=1.0).view(-1))
             *samples, whole = light.unbind(2)
             total = reduce(add, samples) * (1.0 / grid.samples**2) + whole
             channel.index_put_((rays.tile,), total, accumulate=True)
-    return grid.to_picture(picture.view(3, bodies.num_scenes, -1)).transpose(0, 1)
+    return grid.to_image(image.view(3, bodies.num_scenes, -1)).transpose(0, 1)
 
 
 @dataclass(frozen=True)

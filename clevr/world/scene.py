@@ -32,7 +32,7 @@ class SceneObject:
     rotation: float
     """Turn about the vertical axis, degrees in [0, 360)."""
     pixel_coords: Vector = (0.0, 0.0, 0.0)
-    """Centre in the picture, ``(column, row, depth)``."""
+    """Centre in the image, ``(column, row, depth)``."""
 
     def to_json(self) -> dict[str, Any]:
         """The object as CLEVR's scene files write it."""

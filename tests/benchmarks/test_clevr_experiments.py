@@ -116,7 +116,7 @@ def test_a_divided_split_shares_nothing(tmp_path: Path) -> None:
     questions = {question.question_index for part in parts.values() for question in part.questions()}
     assert questions == {question.question_index for question in ClevrSplit.open(root, "valB").questions()}
     assert sum(1 for part in parts.values() for _ in part.scenes()) == 5
-    assert parts["rest"].load_picture("CLEVR_valB_000004.png").size == (32, 24)
+    assert parts["rest"].load_image("CLEVR_valB_000004.png").size == (32, 24)
 
 
 def test_pixels_and_features(tiny: dict[str, Any]) -> None:

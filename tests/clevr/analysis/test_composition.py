@@ -73,7 +73,7 @@ def test_answers_are_those_of_sums_one_by_one(subject: Subject) -> None:
     counted = {"asked": 0, "composed": 0}
     numbers = [int(n) for n in subject.numbers if exchanged(table.texts[int(n)])]
     for number in numbers:
-        picture = torch.from_numpy(np.array(subject.data.pictures[table.image[number]]))
+        picture = torch.from_numpy(np.array(subject.data.images[table.image[number]]))
         batch = one_question(picture, subject.data.question(number).tolist())
         shape, color, both = (subject.values([text]) for text in exchanged(table.texts[number]) or ())
         values = {
@@ -82,9 +82,7 @@ def test_answers_are_those_of_sums_one_by_one(subject: Subject) -> None:
         }
         with torch.no_grad():
             asked = reasoner(batch)
-            composed = reasoner.classifier(
-                reasoner.reason(reasoner.encode_image(batch.pictures), batch.picture, values)
-            )
+            composed = reasoner.classifier(reasoner.reason(reasoner.encode_image(batch.images), batch.image, values))
         truth = table.answer[number] - (len(ANSWERS) - 28)
         counted["asked"] += int(asked.argmax() == truth)
         counted["composed"] += int(composed.argmax() == truth)

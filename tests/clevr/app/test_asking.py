@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clevr.answers.plotting import as_picture, modulation_figure
+from clevr.answers.plotting import as_image, modulation_figure
 from clevr.answers.predict import QuestionError
 from clevr.app.asking import (
     HEIGHT,
@@ -54,7 +54,7 @@ def test_a_scene_is_a_function_of_seed_and_number(reasoner, asking):
     other.new_scene(4, 5)
     assert other.now.scene == asking.now.scene
     assert [line.question for line in other.now.lines] == [line.question for line in asking.now.lines]
-    assert other.now.picture.tobytes() == asking.now.picture.tobytes()
+    assert other.now.image.tobytes() == asking.now.image.tobytes()
     other.new_scene(5, 5)
     assert other.now.scene != asking.now.scene
     other.new_scene(4, 7)
@@ -125,11 +125,11 @@ def test_recolouring_changes_the_picture_and_the_truth(asking):
     color = next(name for name in COLORS if all(one.color != name for one in asking.now.scene.objects))
     asking.ask(f"How many {color} things are there?")
     assert asking.now.line.truth == "0"
-    before = np.asarray(asking.now.picture).astype(int)
+    before = np.asarray(asking.now.image).astype(int)
     asking.recolour(color)
     assert (asking.now.line.truth, asking.before.line.truth) == ("1", "0")
     assert asking.now.scene.objects[1] == dataclasses.replace(thing, color=color)
-    changed = np.abs(np.asarray(asking.now.picture).astype(int) - before).sum(2) > 60
+    changed = np.abs(np.asarray(asking.now.image).astype(int) - before).sum(2) > 60
     mask = object_ids([asking.now.scene], WIDTH, HEIGHT)[0].numpy() == 1
     assert changed[mask].mean() > 0.5
     assert changed[~mask].mean() < 0.02
@@ -145,8 +145,8 @@ def test_a_click_chooses_what_it_meets(asking):
         middle = len(rows) // 2
         asking.choose_at(int(columns[middle]), int(rows[middle]))
         assert asking.chosen == number
-    marked = np.asarray(asking.marked_picture())
-    plain = np.asarray(asking.now.picture)
+    marked = np.asarray(asking.marked_image())
+    plain = np.asarray(asking.now.image)
     assert (marked != plain).any()
     np.testing.assert_array_equal(marked[ids == 4], plain[ids == 4])  # the line is around it
     asking.choose_at(WIDTH, HEIGHT)  # beside the picture
@@ -154,7 +154,7 @@ def test_a_click_chooses_what_it_meets(asking):
     rows, columns = np.nonzero(ids < 0)
     asking.choose_at(int(columns[0]), int(rows[0]))
     assert asking.chosen is None
-    assert asking.marked_picture() is asking.now.picture
+    assert asking.marked_image() is asking.now.image
 
 
 def test_own_pictures(asking, tmp_path: Path):
@@ -175,7 +175,7 @@ def test_own_pictures(asking, tmp_path: Path):
     Image.new("1", (1000, 101)).save(tmp_path / "wide.png")
     with pytest.raises(UploadError, match="more than 0 million pixels"):
         asking.upload(tmp_path / "wide.png")
-    assert asking.now.picture.size == (90, 60)
+    assert asking.now.image.size == (90, 60)
 
 
 def test_what_cannot_be_asked(reasoner, asking):
@@ -184,7 +184,7 @@ def test_what_cannot_be_asked(reasoner, asking):
         empty.ask("How many things are there?")
     with pytest.raises(AskingError, match="there is no image yet"):
         _ = empty.answerer
-    assert empty.marked_picture() is None
+    assert empty.marked_image() is None
     with pytest.raises(QuestionError, match="knows no word"):
         asking.ask("flibbertigibbet")
     for seed, count in ((-1, 5), (MAX_SEED + 1, 5), (0, 2), (0, 11)):
@@ -198,7 +198,7 @@ def test_gamma_and_beta(reasoner):
     assert all(part.shape == (8,) for pair in values.values() for part in pair)
     other = modulations_of(reasoner, "What color is the cube?")
     assert not np.allclose(values["blocks.0"][0], other["blocks.0"][0])
-    picture = as_picture(modulation_figure(values))
+    picture = as_image(modulation_figure(values))
     assert picture.width > picture.height
     assert modulations_of(a_reasoner(conditioning="concatenation", film_blocks=0), "How many things are there?") == {}
 

@@ -118,11 +118,11 @@ def test_composition_covers_every_color_and_shape(found: Path) -> None:
 def test_answers_about_pictures_are_those_of_the_network(world: Path) -> None:
     subject = a_subject(world)
     texts = ["How many red cubes are there?", "Is there a big ball?", "What color is the cube?"]
-    names, maps = subject.pictures(5)
+    names, maps = subject.images(5)
     found = answers_about(subject.reasoner, maps, subject.values(texts))
     images = list(subject.data.table.images)
     for row, name in zip(found, names, strict=True):
-        picture = torch.from_numpy(subject.data.pictures[images.index(name)].copy())
+        picture = torch.from_numpy(subject.data.images[images.index(name)].copy())
         for answer, text in zip(row, texts, strict=True):
             tokens = subject.reasoner.vocabulary.encode(text)
             with torch.no_grad():

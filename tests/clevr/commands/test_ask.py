@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from PIL import Image
 
 from clevr.answers.plotting import answer_figure
-from clevr.answers.predict import Answer, Answerer, QuestionError, open_picture
+from clevr.answers.predict import Answer, Answerer, QuestionError, open_image
 from clevr.cli import COMMANDS
 from clevr.commands.ask import AskConfig, describe
 from clevr.data.backbone import Extractor
 from clevr.data.errors import DataError, DataNotFoundError
 from clevr.data.feature_config import ExtractorConfig, ExtractorOverrides
-from clevr.data.pictures import fit_picture
+from clevr.data.images import fit_image
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import ANSWER_WORDS
 from clevr.reasoning import load
@@ -49,7 +49,7 @@ def ask(*words: object) -> int:
 def test_an_answer_is_that_of_the_whole_network() -> None:
     reasoner = a_reasoner()
     answer = Answerer(reasoner, a_picture()).ask(QUESTION)
-    pixels = torch.from_numpy(fit_picture(a_picture(), 32, 24))
+    pixels = torch.from_numpy(fit_image(a_picture(), 32, 24))
     with torch.no_grad():
         expected = reasoner(one_question(pixels, reasoner.vocabulary.encode(QUESTION)))[0].softmax(0)
     found = dict(answer.ranking)
@@ -63,11 +63,11 @@ def test_places_are_where_the_maxima_are() -> None:
     reasoner = a_reasoner()
     answerer = Answerer(reasoner, a_picture())
     answer = answerer.ask(QUESTION)
-    pixels = torch.from_numpy(fit_picture(a_picture(), 32, 24))
+    pixels = torch.from_numpy(fit_image(a_picture(), 32, 24))
     batch = one_question(pixels, reasoner.vocabulary.encode(QUESTION))
     with torch.no_grad():
         codes = reasoner.questions(batch.tree)
-        last = reasoner.reason(reasoner.encode_image(batch.pictures), batch.picture, reasoner.modulations(codes), codes)
+        last = reasoner.reason(reasoner.encode_image(batch.images), batch.image, reasoner.modulations(codes), codes)
         classifier = reasoner.classifier
         maps = F.relu(classifier.norm(classifier.conv(append_coordinates(last))))[0]
     expected = np.zeros(maps.shape[1:], np.int64)
@@ -149,21 +149,21 @@ def test_questions_that_are_none(
 
 def test_pictures_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(DataNotFoundError, match=r"no image .*none\.png; expected an image file"):
-        open_picture(tmp_path / "none.png")
+        open_image(tmp_path / "none.png")
     (tmp_path / "text.png").write_text("text")
     with pytest.raises(DataError, match=r"text\.png: not a readable image"):
-        open_picture(tmp_path / "text.png")
+        open_image(tmp_path / "text.png")
     a_picture().save(tmp_path / "half.png")
     (tmp_path / "half.png").write_bytes((tmp_path / "half.png").read_bytes()[:2000])
     with pytest.raises(DataError, match=r"half\.png: not a readable image"):
-        open_picture(tmp_path / "half.png")
+        open_image(tmp_path / "half.png")
 
 
 def test_pictures_are_turned_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     a_picture().save(tmp_path / "turned.jpg", exif=exif)
-    assert open_picture(tmp_path / "turned.jpg").size == (48, 64)
+    assert open_image(tmp_path / "turned.jpg").size == (48, 64)
 
 
 def test_answers_in_words() -> None:
@@ -195,7 +195,7 @@ def test_the_places_of_a_model_that_keeps_positions_lie_on_the_grid() -> None:
     answer = Answerer(reasoner, a_picture()).ask(QUESTION)
     assert answer.places.shape == reasoner.config.grid
     assert 0 < int((answer.places > 0).sum()) <= 5
-    pixels = torch.from_numpy(fit_picture(a_picture(), 32, 24))[None]
+    pixels = torch.from_numpy(fit_image(a_picture(), 32, 24))[None]
     maps = reasoner.encode_image(pixels)
     cells = reasoner.cells(maps)
     assert cells is not None
@@ -275,14 +275,14 @@ def test_what_is_given_beats_the_record_also_where_it_is_the_default() -> None:
 def test_16_bit_grey_is_read_by_its_range(tmp_path: Path) -> None:
     grey = np.arange(64 * 48, dtype=np.uint16).reshape(48, 64) * 21
     Image.fromarray(grey).save(tmp_path / "grey.png")
-    found = np.asarray(open_picture(tmp_path / "grey.png"))
+    found = np.asarray(open_image(tmp_path / "grey.png"))
     np.testing.assert_allclose(found, np.repeat(grey[..., None] / 257, 3, 2), atol=0.51)
-    np.testing.assert_array_equal(np.asarray(Answerer(a_reasoner(), Image.fromarray(grey)).picture), found)
+    np.testing.assert_array_equal(np.asarray(Answerer(a_reasoner(), Image.fromarray(grey)).image), found)
     np.testing.assert_array_equal(
-        fit_picture(Image.fromarray(grey), 32, 24), fit_picture(open_picture(tmp_path / "grey.png"), 32, 24)
+        fit_image(Image.fromarray(grey), 32, 24), fit_image(open_image(tmp_path / "grey.png"), 32, 24)
     )
 
 
 def test_what_is_transparent_is_white(tmp_path: Path) -> None:
     Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(tmp_path / "glass.png")
-    assert open_picture(tmp_path / "glass.png").getpixel((3, 3)) == (255, 255, 255)
+    assert open_image(tmp_path / "glass.png").getpixel((3, 3)) == (255, 255, 255)

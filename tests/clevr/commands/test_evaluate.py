@@ -48,7 +48,7 @@ def one_by_one(world: Path) -> list[str]:
     reasoner, data = a_reasoner(), data_of(world)
     answers = []
     for number in range(len(data)):
-        picture = torch.from_numpy(data.pictures[data.table.image[number]].copy())
+        picture = torch.from_numpy(data.images[data.table.image[number]].copy())
         with torch.no_grad():
             logits = reasoner(one_question(picture, data.question(number).tolist()))
         answers.append(ANSWER_WORDS[int(logits.argmax())])

@@ -129,8 +129,8 @@ def test_questions_depend_on_the_seed_and_the_scene(tmp_path: Path) -> None:
 def test_number_of_questions(tmp_path: Path) -> None:
     made = make(a_config(tmp_path, questions_per_scene=3), Chunk(4, 6))
     assert [question.question_index for question in made.questions] == [12, 13, 14, 15, 16, 17]
-    assert made.pictures.shape == (2, 3, 16, 24)
-    assert made.pictures.dtype == np.uint8
+    assert made.images.shape == (2, 3, 16, 24)
+    assert made.images.dtype == np.uint8
 
 
 def test_another_seed_is_refused(whole_root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -117,11 +117,11 @@ def test_a_mirrored_picture_shows_its_mirrored_scene() -> None:
 def test_every_picture_is_looked_at_once(data: ReasoningData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reasoner = a_reasoner(positions=5, block_kernel=1)
     first = cache_trunk_features(reasoner, data, tmp_path / "seen.npz")
-    expected = reasoner.encode_image(torch.from_numpy(np.asarray(data.pictures[np.arange(6)])))
-    assert first.pictures.dtype == np.float16
-    torch.testing.assert_close(torch.from_numpy(first.pictures).float(), expected, rtol=2e-3, atol=2e-3)
+    expected = reasoner.encode_image(torch.from_numpy(np.asarray(data.images[np.arange(6)])))
+    assert first.images.dtype == np.float16
+    torch.testing.assert_close(torch.from_numpy(first.images).float(), expected, rtol=2e-3, atol=2e-3)
     monkeypatch.setattr(type(reasoner), "encode_image", None)
-    assert np.array_equal(cache_trunk_features(reasoner, data, tmp_path / "seen.npz").pictures, first.pictures)
+    assert np.array_equal(cache_trunk_features(reasoner, data, tmp_path / "seen.npz").images, first.images)
     reasoner.trunk[1].weight.data += 1
     with pytest.raises(TypeError):
         cache_trunk_features(reasoner, data, tmp_path / "seen.npz")  # another trunk sees other things: it looks again

@@ -27,7 +27,7 @@ def test_right_and_wrong_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(clevr.data.contact_sheet, "contact_sheet", remember)
     split = ClevrSplit.open(root, "val")
     given = np.array([ANSWER_WORDS.index(word) for word in ("1", "2", "yes")])
-    answer_sheet(split, split.table(), given, pictures=5)
+    answer_sheet(split, split.table(), given, images=5)
     assert [entry.title for entry in seen] == ["CLEVR_val_000000.png", "CLEVR_val_000002.png"]
     asked = "How many red things are there?"
     assert seen[0].questions == [(asked, "1")]

@@ -50,7 +50,7 @@ def texts(batch: QuestionBatch) -> list[str]:
 
 def equal(one: QuestionBatch, other: QuestionBatch) -> bool:
     return texts(one) == texts(other) and all(
-        torch.equal(getattr(one, name), getattr(other, name)) for name in ("pictures", "picture", "answers", "scenes")
+        torch.equal(getattr(one, name), getattr(other, name)) for name in ("images", "image", "answers", "scenes")
     )
 
 
@@ -60,10 +60,10 @@ class TestData:
         answers = answers_of(batch)
         for number, text in enumerate(texts(batch)):
             assert text == CLEVR_VOCABULARY.decode(CLEVR_VOCABULARY.encode(data.table.texts[number]))
-            row = batch.picture[number]
-            assert np.array_equal(batch.pictures[row].numpy(), data.pictures[data.table.image[number]])
+            row = batch.image[number]
+            assert np.array_equal(batch.images[row].numpy(), data.images[data.table.image[number]])
             assert ANSWER_WORDS[answers[number]] == ANSWER_WORDS[data.table.answer[number] - 4]
-        assert len(batch.pictures) == 6, "each picture is there once"
+        assert len(batch.images) == 6, "each picture is there once"
 
     def test_referents_are_what_the_answers_count(self, data: ReasoningData) -> None:
         batch = data.batch(np.arange(len(data)))
@@ -116,7 +116,7 @@ class TestTrainingBatches:
     def test_a_pass_shows_every_picture_once(self, data: ReasoningData) -> None:
         batches = StoredQuestionBatches(data, ClevrDataConfig(images=2, questions=3), seed=0)
         for epoch in range(2):
-            shown = torch.cat([batches[3 * epoch + place].pictures for place in range(3)])
+            shown = torch.cat([batches[3 * epoch + place].images for place in range(3)])
             assert len({picture.numpy().tobytes() for picture in shown}) == 6
 
     def test_a_batch_is_a_function_of_its_number(self, data: ReasoningData) -> None:
@@ -129,7 +129,7 @@ class TestTrainingBatches:
 
     def test_no_more_questions_than_asked_for(self, data: ReasoningData) -> None:
         batch = StoredQuestionBatches(data, ClevrDataConfig(images=3, questions=2), 0)[0]
-        assert torch.bincount(batch.picture).tolist() == [2, 2, 2]
+        assert torch.bincount(batch.image).tolist() == [2, 2, 2]
 
     def test_a_fraction_of_the_questions(self, data: ReasoningData) -> None:
         batches = StoredQuestionBatches(data, ClevrDataConfig(images=6, fraction=0.5), 0)
@@ -152,7 +152,7 @@ class TestTrainingBatches:
             0
         ]
         assert texts(changed) == texts(plain)
-        difference = (changed.pictures.int() - plain.pictures.int()).abs()
+        difference = (changed.images.int() - plain.images.int()).abs()
         assert 0 < difference.float().mean() < 15
 
 
@@ -179,11 +179,11 @@ class TestFreshQuestions:
         config = ClevrDataConfig(images=6, questions=5)
         batches = FreshQuestionBatches(data, CLEVR_VOCABULARY, config, 0)
         first, second = batches[0], batches[1]
-        assert torch.bincount(first.picture).tolist() == [5] * 6
+        assert torch.bincount(first.image).tolist() == [5] * 6
         assert set(texts(first)) != set(texts(second))
         assert equal(first, FreshQuestionBatches(data, CLEVR_VOCABULARY, config, 0)[0])
-        scenes = [np.flatnonzero((data.pictures == picture.numpy()).all((1, 2, 3)))[0] for picture in first.pictures]
-        for text, picture, answer in zip(texts(first), first.picture.tolist(), answers_of(first).tolist(), strict=True):
+        scenes = [np.flatnonzero((data.images == picture.numpy()).all((1, 2, 3)))[0] for picture in first.images]
+        for text, picture, answer in zip(texts(first), first.image.tolist(), answers_of(first).tolist(), strict=True):
             scene = data.supervision.scenes[scenes[picture]]
             answers = {execute(meaning.program(), scene) for meaning in parse(text)}
             assert ANSWER_WORDS[answer] in answers
@@ -191,7 +191,7 @@ class TestFreshQuestions:
     def test_more_questions_than_a_scene_has_families(self, data: ReasoningData) -> None:
         config = ClevrDataConfig(images=2, questions=9, curriculum=10)
         batch = FreshQuestionBatches(data, CLEVR_VOCABULARY, config, 0)[0]
-        assert torch.bincount(batch.picture).tolist() == [9, 9]
+        assert torch.bincount(batch.image).tolist() == [9, 9]
         assert batch.referents is not None
         assert batch.referents.shape == (18, 4, 2, 10)
         assert batch.outlines is not None
@@ -218,7 +218,7 @@ class TestCurriculum:
         early, late = batches[40], batches[100]
         may_be_asked = batches.families(40)
         asked = {picture: [] for picture in range(6)}
-        for text, picture in zip(texts(early), early.picture.tolist(), strict=True):
+        for text, picture in zip(texts(early), early.image.tolist(), strict=True):
             asked[picture].append(family[text] in may_be_asked)
         assert all(all(some) or some == [False] for some in asked.values()), "none that may be asked: one other"
         assert len(texts(late)) == len(data)

@@ -89,7 +89,7 @@ def test_the_files_are_clevrs(whole: dict[str, bytes], tmp_path: Path) -> None:
     assert [scene.image_index for scene in split.scenes()] == list(range(5))
     assert [question.image_index for question in split.questions()] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
     assert split.info()["generator"] == SETTINGS
-    assert [split.load_picture(name).getpixel((0, 0)) for name in sorted(split.pictures)] == [
+    assert [split.load_image(name).getpixel((0, 0)) for name in sorted(split.images)] == [
         (index,) * 3 for index in range(5)
     ]
 

@@ -24,8 +24,8 @@ def test_reads_questions_scenes_and_pictures(root: Path) -> None:
     split = ClevrSplit.open(root, "val")
     assert [question.to_json() for question in split.questions()] == [a_question(index) for index in range(3)]
     assert [json.loads(json.dumps(scene.to_json())) for scene in split.scenes()] == [a_scene(i) for i in range(3)]
-    assert split.pictures == {f"CLEVR_val_{index:06d}.png" for index in range(3)}
-    picture = split.load_picture("CLEVR_val_000002.png")
+    assert split.images == {f"CLEVR_val_{index:06d}.png" for index in range(3)}
+    picture = split.load_image("CLEVR_val_000002.png")
     assert (picture.mode, picture.size) == ("RGB", (12, 8))
     assert split.info() == {"split": "val", "version": "1.0"}
     assert str(root) in repr(split)
@@ -63,7 +63,7 @@ def test_without_pictures_none_is_missed(tmp_path: Path) -> None:
     split = ClevrSplit.open(tmp_path, "val")
     assert len(list(split.questions())) == 1
     with pytest.raises(DataNotFoundError, match=r"the split 'val' of .* has no pictures. Get CLEVR v1\.0"):
-        split.load_picture("CLEVR_val_000000.png")
+        split.load_image("CLEVR_val_000000.png")
     with pytest.raises(DataNotFoundError, match=r"the split 'val' of .* has no scenes"):
         split.scenes()
 
@@ -85,13 +85,13 @@ def test_damaged_picture(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:45])
     split = ClevrSplit.open(root, "val")
     with pytest.raises(DataError, match=re.escape(f"{path}: not a complete image")):
-        split.load_picture(path.name)
+        split.load_image(path.name)
     path.write_bytes(b"text")
     with pytest.raises(DataError, match=re.escape(f"{path}: not a complete image")):
-        split.load_picture(path.name)
+        split.load_image(path.name)
     path.unlink()
     with pytest.raises(DataNotFoundError, match=re.escape(f"{path} does not exist; Get CLEVR v1.0")):
-        split.load_picture(path.name)
+        split.load_image(path.name)
 
 
 @pytest.mark.parametrize("error", [struct.error("short"), KeyError(3), Image.DecompressionBombError("too large")])
@@ -104,7 +104,7 @@ def test_whatever_pillow_raises_names_the_picture(
     split = ClevrSplit.open(write_clevr(tmp_path), "val")
     monkeypatch.setattr(Image.Image, "convert", fail)
     with pytest.raises(DataError, match=r"CLEVR_val_000000\.png: not a complete image"):
-        split.load_picture("CLEVR_val_000000.png")
+        split.load_image("CLEVR_val_000000.png")
 
 
 def test_reads_one_file_of_questions(tmp_path: Path) -> None:
@@ -127,4 +127,4 @@ def test_clevr_humans_questions_belong_to_clevrs_pictures(tmp_path: Path) -> Non
     split = ClevrSplit.open(root, "val", humans=True)
     (question,) = split.questions()
     assert (question.answer, question.program) == ("no", None)
-    assert question.image_filename in split.pictures
+    assert question.image_filename in split.images

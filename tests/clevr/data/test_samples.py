@@ -31,7 +31,7 @@ def test_all_programs_execute_to_the_stored_answers(blender_sample: Path) -> Non
     for name in list_splits(blender_sample):
         split = ClevrSplit.open(blender_sample, name)
         scenes = {scene.image_filename: scene for scene in split.scenes()}
-        assert set(scenes) == split.pictures
+        assert set(scenes) == split.images
         for question in split.questions():
             assert question.program is not None
             assert execute(question.program, scenes[question.image_filename]) == question.answer
@@ -45,7 +45,7 @@ def test_all_pictures_of_the_blender_sample_decode(blender_sample: Path) -> None
     sizes = set()
     for name in list_splits(blender_sample):
         split = ClevrSplit.open(blender_sample, name)
-        sizes |= {split.load_picture(filename).size for filename in split.pictures}
+        sizes |= {split.load_image(filename).size for filename in split.images}
     assert sizes == {(224, 224)}
 
 
@@ -57,6 +57,6 @@ def test_real_clevr_questions(shared_data: Path) -> None:
     questions = list(split.questions())
     assert len(questions) == 40
     assert {question.image_index for question in questions} == {10, 11, 12, 13}
-    assert split.load_picture(questions[0].image_filename).size == (480, 320)
+    assert split.load_image(questions[0].image_filename).size == (480, 320)
     texts = list(read_questions(root / "questions" / "val_questions_text_only.json", text_only=True))
     assert len(texts) == 1030

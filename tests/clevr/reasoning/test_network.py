@@ -81,7 +81,7 @@ class TestAgainstThePlainOne:
     def test_evaluation(self, per_picture: list[int]) -> None:
         network = a_fresh_reasoner().eval()
         asked, questions = a_batch(per_picture)
-        expected = PlainReasoner(network).eval()(asked.pictures[asked.picture], questions)
+        expected = PlainReasoner(network).eval()(asked.images[asked.image], questions)
         torch.testing.assert_close(network(asked), expected, rtol=1e-11, atol=1e-11)
 
     def test_training_loss_gradients_and_running_statistics(self) -> None:
@@ -91,7 +91,7 @@ class TestAgainstThePlainOne:
         answers = asked.answers
         assert answers is not None
         ours = F.cross_entropy(network(asked), answers)
-        theirs = F.cross_entropy(plain(asked.pictures[asked.picture], questions), answers)
+        theirs = F.cross_entropy(plain(asked.images[asked.image], questions), answers)
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
         ours.backward()
         theirs.backward()
@@ -110,10 +110,10 @@ class TestProperties:
     def test_identity_modulation_leaves_a_plain_residual_network(self) -> None:
         network = a_fresh_reasoner().eval()
         asked, _ = a_batch([2])
-        maps = network.encode_image(asked.pictures)
+        maps = network.encode_image(asked.images)
         identity = network.sites.identity(2, dtype=torch.float64)
-        found = network.reason(maps, asked.picture, identity)
-        x = maps[asked.picture]
+        found = network.reason(maps, asked.image, identity)
+        x = maps[asked.image]
         for block in network.blocks:
             first = F.relu(block.entry(_with_coordinates(x)))
             x = first + F.relu(block.norm(block.conv(first)))
@@ -123,7 +123,7 @@ class TestProperties:
         network = a_fresh_reasoner().eval()
         asked, questions = a_batch([3])
         alone = [
-            network(QuestionBatch(asked.pictures, torch.tensor([0]), build_prefix_tree([question])))
+            network(QuestionBatch(asked.images, torch.tensor([0]), build_prefix_tree([question])))
             for question in questions
         ]
         torch.testing.assert_close(network(asked), torch.cat(alone), rtol=1e-11, atol=1e-11)
@@ -132,7 +132,7 @@ class TestProperties:
         network = a_fresh_reasoner().eval()
         asked, _ = a_batch([1, 2])
         codes = network.questions(asked.tree)
-        last = network.reason(network.encode_image(asked.pictures), asked.picture, network.modulations(codes))
+        last = network.reason(network.encode_image(asked.images), asked.image, network.modulations(codes))
         responses = network.classifier.norm(network.classifier.conv(_with_coordinates(last))).flatten(2)
         strongest, positions = network.classifier.pool(last)
         torch.testing.assert_close(strongest, F.relu(responses.amax(2)))
@@ -185,7 +185,7 @@ class TestAblations:
         is_deaf = changes.get("conditioning") == "none" or changes.get("film_blocks") == 0
         assert idle == ({"questions"} if is_deaf else set())
         network.eval()
-        maps = network.encode_image(asked.pictures)
+        maps = network.encode_image(asked.images)
         one, other = (network.answer(maps, torch.tensor([0]), code.view(1, -1)) for code in torch.eye(16).double()[:2])
         assert torch.equal(one, other) == (is_deaf or changes.get("generator_init") == "zero")
 
@@ -212,16 +212,16 @@ class TestAblations:
         assert network.concat_projection is not None
         asked, _ = a_batch([1])
         code = torch.randn(1, 16).double()
-        maps = network.encode_image(asked.pictures)
+        maps = network.encode_image(asked.images)
         block = network.blocks[0]
         constant = code[:, :, None, None].expand(-1, -1, *maps.shape[2:])
         weight = torch.cat([block.entry.weight, network.concat_projection.weight[:, :, None, None]], 1)
         first = F.relu(F.conv2d(torch.cat([_with_coordinates(maps), constant], 1), weight, block.entry.bias))
         expected = first + F.relu(block.norm(block.conv(first)))
-        found = network.reason(maps, asked.picture, {}, code)
+        found = network.reason(maps, asked.image, {}, code)
         torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
         with pytest.raises(ValueError, match="reads the codes of the questions; pass codes"):
-            network.reason(maps, asked.picture, {})
+            network.reason(maps, asked.image, {})
 
 
 @pytest.mark.parametrize(

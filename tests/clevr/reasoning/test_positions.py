@@ -101,7 +101,7 @@ def plain_sums(heard: Tensor, kept: Tensor) -> Tensor:
 def test_the_relations_of_a_block_in_loops() -> None:
     network = a_fresh_reasoner(positions=7, relations=True, **SPARSE).eval()
     asked, _ = a_batch([2, 3])
-    kept = network.encode_image(asked.pictures)
+    kept = network.encode_image(asked.images)
     assert (kept[:, -5] > 0).any()
     x = torch.rand(len(kept), SMALL.maps, 1, 7, generator=torch.Generator().manual_seed(0)).double()
     block = network.blocks[0]
@@ -115,19 +115,19 @@ def test_every_block_knows_its_sides() -> None:
     """Question by question or all at once, shared first block or not."""
     network = a_fresh_reasoner(positions=7, relations=True, blocks=2, **SPARSE).eval()
     asked, _ = a_batch([2, 3])
-    kept = network.encode_image(asked.pictures)
+    kept = network.encode_image(asked.images)
     values = network.modulations(network.questions(asked.tree))
-    x, places = network.input_projection(kept)[asked.picture], kept[asked.picture, -4:-2]
-    relation_mask = spatial_relation_mask(kept)[asked.picture]
+    x, places = network.input_projection(kept)[asked.image], kept[asked.image, -4:-2]
+    relation_mask = spatial_relation_mask(kept)[asked.image]
     for name, block in network.blocks.named_children():
         first, second = block.convolve(x, None, None, places, relation_mask)
         x = block.modulate(first, second, values[f"blocks.{name}"])
-    torch.testing.assert_close(network.reason(kept, asked.picture, values), x)
+    torch.testing.assert_close(network.reason(kept, asked.image, values), x)
 
 
 def plain_answer(network: FiLMReasoner, asked: QuestionBatch) -> Tensor:
     """The network at all positions, written out: kernels of 1 are matrices, the context a sum of two pooled vectors."""
-    maps = network.trunk_features(asked.pictures)
+    maps = network.trunk_features(asked.images)
     height, width = maps.shape[2:]
     columns = torch.linspace(-1, 1, width, dtype=torch.float64).expand(len(maps), 1, height, width)
     rows = torch.linspace(-1, 1, height, dtype=torch.float64)[:, None].expand(len(maps), 1, height, width)
@@ -137,8 +137,8 @@ def plain_answer(network: FiLMReasoner, asked: QuestionBatch) -> Tensor:
     places = third(F.relu(second(F.relu(first(torch.cat((maps, columns, rows), 1))))))
     x = torch.cat((maps, network.objects.score(maps), places, columns, rows), 1)
     norm, conv = network.input_projection[:2]
-    x = F.relu(conv(norm(x)))[asked.picture]
-    places = places[asked.picture]
+    x = F.relu(conv(norm(x)))[asked.image]
+    places = places[asked.image]
     values = network.modulations(network.questions(asked.tree))
     for name, block in network.blocks.named_children():
         gamma, beta = (part[:, :, None, None] for part in values[f"blocks.{name}"])

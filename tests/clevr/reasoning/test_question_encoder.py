@@ -68,18 +68,18 @@ def test_weighted_means_of_the_states() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = QuestionEncoder(5, 3, 4, averaged=True, heads=2).double()
-    assert model.looking is not None
-    assert model.scaling is not None
-    model.looking.weight.data *= 40  # so that the weights differ, and a plain exponential would be large
+    assert model.attention is not None
+    assert model.norm is not None
+    model.attention.weight.data *= 40  # so that the weights differ, and a plain exponential would be large
     questions = [[1, 2, 3, 1], [1, 2], [4]]
     expected = []
     for question in questions:
         states = model.gru(model.words(torch.tensor([question])))[0][0]
-        weights = model.looking(states).softmax(0)
+        weights = model.attention(states).softmax(0)
         parts = [(weights[:, [head]] * states[:, 2 * head : 2 * head + 2]).sum(0) for head in range(2)]
-        expected.append(model.scaling(torch.cat(parts)))
+        expected.append(model.norm(torch.cat(parts)))
     torch.testing.assert_close(model(build_prefix_tree(questions)), torch.stack(expected), rtol=1e-12, atol=1e-12)
-    grads = torch.autograd.grad(model(build_prefix_tree(questions)).square().sum(), list(model.looking.parameters()))
-    theirs = torch.autograd.grad(torch.stack(expected).square().sum(), list(model.looking.parameters()))
+    grads = torch.autograd.grad(model(build_prefix_tree(questions)).square().sum(), list(model.attention.parameters()))
+    theirs = torch.autograd.grad(torch.stack(expected).square().sum(), list(model.attention.parameters()))
     for one, other in zip(grads, theirs, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)

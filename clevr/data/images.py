@@ -20,10 +20,10 @@ from fewshot_film.run.progress import hides_bars
 from fewshot_film.run.workers import available_cores, run_jobs
 
 _CHUNK = 500
-"""Pictures that a process decodes at a time."""
+"""Images that a process decodes at a time."""
 
 
-def fit_picture(picture: Image.Image, width: int, height: int) -> NDArray[np.uint8]:
+def fit_image(image: Image.Image, width: int, height: int) -> NDArray[np.uint8]:
     """An image at the size that a model reads, without distortion.
 
     It is scaled to the width. What is then too high loses as much above as below; what is too low has its first and
@@ -31,20 +31,20 @@ def fit_picture(picture: Image.Image, width: int, height: int) -> NDArray[np.uin
     from left to right, whatever the height.
 
     Args:
-        picture: any mode and size.
+        image: any mode and size.
         width: pixels.
         height: pixels.
 
     Returns:
         uint8 ``(3, height, width)``.
     """
-    picture = upright(picture, "the image")
-    scaled_height = max(1, round(picture.height * width / picture.width))
-    if picture.size != (width, scaled_height):
-        shrinks = picture.width > width
+    image = upright(image, "the image")
+    scaled_height = max(1, round(image.height * width / image.width))
+    if image.size != (width, scaled_height):
+        shrinks = image.width > width
         filtering = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
-        picture = picture.resize((width, scaled_height), filtering)
-    rows = np.asarray(picture).transpose(2, 0, 1)
+        image = image.resize((width, scaled_height), filtering)
+    rows = np.asarray(image).transpose(2, 0, 1)
     missing = height - scaled_height
     if missing > 0:
         return np.pad(rows, ((0, 0), (missing // 2, missing - missing // 2), (0, 0)), mode="edge")
@@ -52,16 +52,14 @@ def fit_picture(picture: Image.Image, width: int, height: int) -> NDArray[np.uin
     return np.ascontiguousarray(rows[:, top : top + height])
 
 
-def to_pixels(picture: Image.Image, size: int) -> NDArray[np.uint8]:
+def to_pixels(image: Image.Image, size: int) -> NDArray[np.uint8]:
     """An image as torchvision's networks read it: RGB, ``(3, size, size)``, stretched by bicubic interpolation."""
-    resized = upright(picture, "the image").resize((size, size), Image.Resampling.BICUBIC)
+    resized = upright(image, "the image").resize((size, size), Image.Resampling.BICUBIC)
     return np.asarray(resized).transpose(2, 0, 1)
 
 
-def load_pictures(
-    split: ClevrSplit, filenames: Sequence[str], width: int, height: int, cache: Path
-) -> NDArray[np.uint8]:
-    """Pictures of a split, memory-mapped; decoded by all cores if that was not done before.
+def load_images(split: ClevrSplit, filenames: Sequence[str], width: int, height: int, cache: Path) -> NDArray[np.uint8]:
+    """Images of a split, memory-mapped; decoded by all cores if that was not done before.
 
     Args:
         split: where they are.
@@ -84,10 +82,10 @@ def load_pictures(
         cache.mkdir(parents=True, exist_ok=True)
         write_atomically(path, lambda temporary: _decode(split, filenames, width, height, temporary))
     try:
-        pictures: NDArray[np.uint8] = np.load(path, mmap_mode="r")
+        images: NDArray[np.uint8] = np.load(path, mmap_mode="r")
     except ValueError as error:
         raise DataError(str(path), "", f"is damaged ({error}); remove it, and it is made again") from None
-    return pictures
+    return images
 
 
 def _decode(split: ClevrSplit, filenames: Sequence[str], width: int, height: int, path: Path) -> None:
@@ -102,11 +100,11 @@ def _decode(split: ClevrSplit, filenames: Sequence[str], width: int, height: int
 
 
 def _decode_range(split: ClevrSplit, filenames: Sequence[str], path: Path, numbers: range) -> range:
-    pictures = np.load(path, mmap_mode="r+")
-    _, _, height, width = pictures.shape
+    images = np.load(path, mmap_mode="r+")
+    _, _, height, width = images.shape
     for number in numbers:
-        pictures[number] = fit_picture(split.load_picture(filenames[number]), width, height)
-    pictures.flush()
+        images[number] = fit_image(split.load_image(filenames[number]), width, height)
+    images.flush()
     return numbers
 
 
