@@ -204,7 +204,7 @@ def _report_repeats(
         if not pairs:
             continue
         file, other = pairs[0]
-        message = f"{source.name}: {len(pairs)} pictures equal another one {where}, first '{file}' and '{other}'"
+        message = f"{source.name}: {len(pairs)} images equal another one {where}, first '{file}' and '{other}'"
         if on_duplicate == "raise":
             raise SourceError(f"{message}; remove one of each pair, or pass on_duplicate='drop' or 'keep'")
         dropped = pairs is duplicates and on_duplicate == "drop"

@@ -85,9 +85,9 @@ def check_class_sizes(images: ImageSet, needed: int, what: str) -> None:
         return
     worst = small[np.argmin(sizes[small])]
     raise SourceError(
-        f"{images.name}: class '{images.class_names[worst]}' has {sizes[worst]} usable images, an episode "
-        f"needs {needed} ({what}); {len(small)} of {len(sizes)} classes are too small. Ask for fewer, or "
-        f"leave these classes out: images.with_at_least({needed})"
+        f"{images.name}: class '{images.class_names[worst]}' has {sizes[worst]} usable images, but an episode "
+        f"needs {needed} ({what}); {len(small)} of {len(sizes)} classes are too small. Request fewer, or "
+        f"exclude these classes: images.with_at_least({needed})"
     )
 
 

@@ -93,7 +93,7 @@ def test_pictures_missing_from_the_lists(tmp_path: Path) -> None:
 def test_two_pictures_by_one_name(tmp_path: Path) -> None:
     files = list_files("images/")
     files["other/n010000.jpg"] = b"x"
-    with pytest.raises(SourceError, match=r"pictures 'images/n010000.jpg' and 'other/n010000.jpg' have the same"):
+    with pytest.raises(SourceError, match=r"images 'images/n010000.jpg' and 'other/n010000.jpg' have the same"):
         mini_imagenet(write(tmp_path, files), "train")
 
 

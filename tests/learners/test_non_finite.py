@@ -92,6 +92,6 @@ def test_a_head_whose_own_weights_are_not_finite():
         parameter.data.fill_(torch.nan)
     pixels = np.zeros((4, 16, 16, 1), np.uint8)
     with pytest.raises(
-        NonFiniteFeaturesError, match="the head computed NaN from finite features, so the model's own weights"
+        NonFiniteFeaturesError, match="the head computed NaN from finite features, so the model's weights"
     ):
         FewShotClassifier(learner, device="cpu").fit(pixels, ["a", "a", "b", "b"])
