@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import logging
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -10,12 +11,22 @@ from typing import Any, Literal
 
 import pytest
 
+from clevr.config import AugmentationConfig
+from clevr.config import TrainConfig as ClevrTrainConfig
+from clevr.inputs import model_folder
+from fewshot_film.config.commands import TrainConfig as FewShotTrainConfig
 from fewshot_film.run import old_keys
-from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.config import LoopConfig
+from fewshot_film.run.errors import CheckpointError, ConfigError
+from fewshot_film.run.loop import train
 from fewshot_film.run.old_keys import OLD_KEYS, OldKey, current, current_key
 from fewshot_film.run.parsing import parse
+from fewshot_film.run.saved_model import read_config
 from fewshot_film.run.settings import Settings
 from tests.config.test_ranges import every_settings_class
+from tests.run.toy import ToyBatches, make_toy
+
+PRETRAINED = Path(old_keys.__file__).parents[1] / "pretrained"
 
 
 @dataclass(frozen=True)
@@ -66,6 +77,7 @@ class Painting(Settings):
 
 @pytest.fixture(autouse=True)
 def table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table of these tests, beside the real one."""
     entries = (
         OldKey("tests.Brush", "width", "breadth", "0.2"),
         OldKey("tests.Round", "darkness", "tones", "0.3"),
@@ -74,7 +86,7 @@ def table(monkeypatch: pytest.MonkeyPatch) -> None:
         OldKey("tests.Painting", "pace", "rate", "0.2"),
         OldKey("tests.Painting", "hands", "", "0.2", only=(1, 2)),
     )
-    monkeypatch.setattr(old_keys, "OLD_KEYS", entries)
+    monkeypatch.setattr(old_keys, "OLD_KEYS", (*OLD_KEYS, *entries))
 
 
 def test_settings_under_their_present_names() -> None:
@@ -154,6 +166,28 @@ def test_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert all(record.getMessage().startswith(f"{file}: ") for record in caplog.records)
     assert len(caplog.records) == 5
     assert read(f"--config={file}", "--pace=4").rate == 4
+
+
+def test_a_run_that_an_earlier_version_began_is_resumed(tmp_path: Path) -> None:
+    loop = LoopConfig(steps=2)
+    before = {"brush": {"kind": "flat", "width": 1}, "finish": None, "pace": 0.1, "hands": [1, 2]}
+    train(make_toy(), ToyBatches(), loop, run_dir=tmp_path, config=before)
+    longer = LoopConfig(steps=3)
+    with pytest.raises(CheckpointError, match=r"brush.breadth: 1 -> 2.*rate: 0.1 -> 0.2"):
+        train(make_toy(), ToyBatches(), longer, run_dir=tmp_path, config=Painting(Flat(2), rate=0.2), resume=True)
+    assert train(make_toy(), ToyBatches(), longer, run_dir=tmp_path, config=Painting(), resume=True).step == 3
+
+
+def test_what_the_shipped_models_say_of_their_training_is_still_read(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text(json.dumps(read_config(PRETRAINED / "general-small")["config"]["training"]["settings"]))
+    few = parse("train", FewShotTrainConfig, [f"--config={file}"])
+    assert (few.learner.backbone.feature_norms, few.learner.init_std) == ((2.0, 3.0, 4.0), 0.001)
+    file.write_text(json.dumps(read_config(model_folder("clevr-small"))["config"]["settings"]))
+    clevr = parse("train", ClevrTrainConfig, [f"--config={file}"])
+    assert clevr.augmentation == AugmentationConfig(0.1, 0.5, 2.0)
+    assert clevr.trunk_pretraining.images == clevr.data.images == 32
+    assert (clevr.trace_weight, clevr.program_weight) == (1.0, 1.0)
 
 
 @pytest.mark.parametrize("old", OLD_KEYS, ids=[f"{old.owner}.{old.name}" for old in OLD_KEYS])
