@@ -39,6 +39,7 @@ from fewshot_film.run.device import choose_device
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import write_result
+from fewshot_film.run.settings import OnDevice
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ SMALL_MODEL = ReasonerConfig(
 
 
 @dataclass(frozen=True)
-class ExperimentConfig:
+class ExperimentConfig(OnDevice):
     """What every experiment can be told."""
 
     size: Literal["small", "paper"] = "small"
@@ -82,8 +83,6 @@ class ExperimentConfig:
     """At the small size: weight of the trunk's own loss, without which a short training learns to see little."""
     seed: int = 0
     """Of weights and batches."""
-    device: str = "auto"
-    """auto (an accelerator where there is one), cpu, cuda, or mps."""
 
 
 def data_root(config: ExperimentConfig, splits: Mapping[str, str] | None = None) -> Path:

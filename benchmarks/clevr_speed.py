@@ -123,7 +123,7 @@ class ReasonerSpeedConfig:
 
     model: Path = CONFIGS / "clevr" / "film-pixels.yaml"
     """Training settings whose network is timed; kept positions and their relations are not written down plainly."""
-    pictures: int = 2
+    images: int = 2
     """Pictures in a batch."""
     questions: int = 10
     """Questions about each."""
@@ -229,7 +229,7 @@ def _plain_loss(plain: PlainReasoner, work: Work) -> Tensor:
 def _work(config: ReasonerSpeedConfig, reasoner: FiLMReasoner) -> Work:
     """Scenes, their pictures, and questions that the writer asks about them."""
     model = reasoner.config
-    scenes = Scenes(config.seed, "speed", SceneConfig()).batch(range(config.pictures))
+    scenes = Scenes(config.seed, "speed", SceneConfig()).batch(range(config.images))
     rng = np.random.default_rng(config.seed)
     asked = [write_questions(scene, rng, config.questions) for scene in scenes]
     drawn = render(scenes, model.width, model.height)

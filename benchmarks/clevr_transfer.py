@@ -65,7 +65,7 @@ class CogentConfig(ExperimentConfig):
 
     shares: tuple[float, ...] = (0.1, 0.3, 1.0)
     """Shares of the fine-tuning questions."""
-    tune_pictures: float = 0.2
+    tune_images: float = 0.2
     """Share of the pictures of valB that fine-tuning may use; the others are tested on. A fifth of CoGenT's valB is
     the paper's 30,000 questions."""
     tune_steps: int | None = None
@@ -75,7 +75,7 @@ class CogentConfig(ExperimentConfig):
 def cogent(config: CogentConfig) -> None:
     """Train on A, test on both, fine-tune on B, test on both."""
     root = data_root(config, SPLITS)
-    halves = divide(root, "valB", config.tune_pictures, config.runs / f"{config.size}-cogent" / "data")
+    halves = divide(root, "valB", config.tune_images, config.runs / f"{config.size}-cogent" / "data")
     training = base_training(config, f"{config.size}-cogent/A", root)
     training = dataclasses.replace(
         training, data=dataclasses.replace(training.data, train_split="trainA", val_split="valA")

@@ -35,7 +35,7 @@ class BackboneConfig(Settings, group="backbone"):
     image_size: Annotated[int, at_least(0)] = 0
     """Height and width of input images, in pixels; 0: those that the weights were trained with, or 84 for a ResNet
     named without a library."""
-    channels: int = 3
+    channels: Annotated[int, Range(lambda number: number in (1, 3), "3, or 1 for drawings")] = 3
     """Colour channels of input images: 3, or 1 for drawings."""
     weights: str = ""
     """Initial weights: a file or folder written by ``pretrain``, a file with a state dict, ``pretrained`` for those

@@ -84,7 +84,7 @@ def test_data_efficiency(tiny: dict[str, Any]) -> None:
 
 
 def test_cogent(tiny: dict[str, Any]) -> None:
-    clevr_transfer.cogent(clevr_transfer.CogentConfig(**tiny, shares=(0.5,), tune_steps=1, tune_pictures=0.5))
+    clevr_transfer.cogent(clevr_transfer.CogentConfig(**tiny, shares=(0.5,), tune_steps=1, tune_images=0.5))
     found = results(tiny)
     assert set(found["accuracy"]) == {
         "trained on A, on A",
@@ -167,7 +167,7 @@ def test_the_paper_s_size_needs_the_paper_s_data(tmp_path: Path) -> None:
         clevr_experiments.data_root(config)
     training = clevr_experiments.base_training(dataclasses.replace(config, root=tmp_path), "full", tmp_path)
     assert (training.loop.steps, training.loop.learning_rate, training.loop.weight_decay) == (875_000, 3e-4, 1e-5)
-    assert training.data.pictures * training.data.questions == 64
+    assert training.data.images * training.data.questions == 64
     assert (training.model.width, training.model.hidden_dim, training.scene_weight) == (224, 4096, 0)
 
 

@@ -139,6 +139,7 @@ REFUSED = {
         ("blocks", (), "backbone.blocks is []; expected at least 1"),
         ("stem_kernel", 0, "backbone.stem_kernel is 0; expected at least 1"),
         ("stem_stride", 0, "backbone.stem_stride is 0; expected at least 1"),
+        ("channels", 2, "backbone.channels is 2; expected 3, or 1 for drawings"),
         ("image_size", -1, "backbone.image_size is -1; expected at least 0"),
         ("feature_norms", (-0.5,), "backbone.feature_norms is [-0.5]; expected finite numbers of at least 0"),
         ("feature_norms", (1, INF), "backbone.feature_norms is [1, inf]; expected finite numbers of at least 0"),
