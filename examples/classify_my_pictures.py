@@ -14,7 +14,7 @@ from fewshot_film.data import open_source
 
 
 def draw_folder(folder: Path, classes: int = 5, pictures: int = 8) -> None:
-    """Pictures of generated letters in one sub-folder a class."""
+    """Images of generated letters in one sub-folder a class."""
     glyphs = open_source("glyphs", split="test")
     for label, name in enumerate(glyphs.class_names[:classes]):
         (folder / str(label)).mkdir(parents=True)

@@ -14,7 +14,7 @@ QUESTIONS = torch.eye(2)  # one condition a row
 
 
 def patches(count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pictures ``(count, 3, 8, 8)`` of one colour and some noise, and the answers to both questions ``(count, 2)``."""
+    """Images ``(count, 3, 8, 8)`` of one colour and some noise, and the answers to both questions ``(count, 2)``."""
     colours = torch.rand(count, 3, generator=generator)
     pictures = colours[:, :, None, None] + 0.05 * torch.randn(count, 3, 8, 8, generator=generator)
     answers = torch.stack([colours[:, 0] > colours[:, 2], colours.mean(1) > 0.5], 1)

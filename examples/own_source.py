@@ -1,4 +1,4 @@
-"""A source of pictures of your own: a small class, and every sampler and learner works on it."""
+"""A source of images of your own: a small class, and every sampler and learner works on it."""
 
 import numpy as np
 from PIL import Image
@@ -11,7 +11,7 @@ from fewshot_film.learners import PrototypicalNetworks, evaluate
 
 
 class Stripes(ImageSource):
-    """Striped pictures; a class is a direction of the stripes."""
+    """Striped images; a class is a direction of the stripes."""
 
     def __init__(self, classes: int = 8, pictures: int = 20) -> None:
         labels = np.repeat(np.arange(classes), pictures)
@@ -19,7 +19,7 @@ class Stripes(ImageSource):
         super().__init__("stripes", names, labels, [f"{label}/{n}" for n, label in enumerate(labels)])
 
     def load(self, index: int, *, min_side: int | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
-        """Picture ``index``; always the same one."""
+        """Image ``index``; always the same one."""
         angle = np.pi * self.labels[index] / len(self.class_names)
         draw = np.random.default_rng(index)
         x, y = np.meshgrid(np.arange(32), np.arange(32))
@@ -27,12 +27,12 @@ class Stripes(ImageSource):
         return Image.fromarray((127 + 90 * wave + draw.normal(0, 15, wave.shape)).clip(0, 255).astype(np.uint8))
 
     def stamp(self, index: int) -> str:
-        """What changes when a picture does; these never do."""
+        """What changes when an image does; these never do."""
         return ""
 
     @property
     def identity(self) -> str:
-        """What the cache of decoded pictures knows this source by."""
+        """What the cache of decoded images knows this source by."""
         return f"stripes {len(self.class_names)} x {len(self)}"
 
 

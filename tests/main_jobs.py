@@ -79,7 +79,7 @@ class Without:
 
 
 def prepare(folder: Path) -> None:
-    """A saved learner, pictures of six classes, and a checkpoint of the FiLM authors' kind."""
+    """A saved learner, images of six classes, and a checkpoint of the FiLM authors' kind."""
     import torch
 
     from fewshot_film.learners import save_learner

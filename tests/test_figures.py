@@ -1,4 +1,4 @@
-"""Pictures of results: what is on them, by their artists and their pixels."""
+"""Images of results: what is on them, by their artists and their pixels."""
 
 from __future__ import annotations
 

@@ -74,14 +74,14 @@ def run(config: FeaturesConfig) -> None:
     with FolderLock(config.out):
         writer = FeatureWriter(config.out, names, extractor.shape, config.dtype, settings)
         _extract(config, extractor, writer, ImageBatches(split, names, config.batch_size, config.extractor.size))
-    logger.info("%s is complete: %d pictures", config.out, len(names))
+    logger.info("%s is complete: %d images", config.out, len(names))
 
 
 def _extract(config: FeaturesConfig, extractor: Extractor, writer: FeatureWriter, batches: ImageBatches) -> None:
     """Add the rows that are not there yet."""
     from fewshot_film.run.loading import loaded
 
-    logger.info("%d of %d pictures to do, %s each", writer.num_rows - writer.done, writer.num_rows, extractor.shape)
+    logger.info("%d of %d images to do, %s each", writer.num_rows - writer.done, writer.num_rows, extractor.shape)
     left = range(writer.done // config.batch_size, len(batches))
     bar = tqdm(total=writer.num_rows, initial=writer.done, unit="picture", disable=hides_bars())
     with bar, loaded(batches, left, config.num_workers) as loader:
@@ -98,7 +98,7 @@ def _open_images(config: FeaturesConfig) -> ClevrSplit:
     if config.split is not None:
         split = ClevrSplit.open(config.data, config.split)
         if not split.images:
-            raise DataNotFoundError(f"the split {config.split!r} of {config.data} has no pictures")
+            raise DataNotFoundError(f"the split {config.split!r} of {config.data} has no images")
         return split
     storage = open_storage(config.data)
     split = ClevrSplit(SplitFiles(storage, "pictures", questions=None, scenes=None, images="."))

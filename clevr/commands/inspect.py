@@ -79,7 +79,7 @@ def run(config: InspectConfig) -> int:
 def describe(found: Survey, *, families: bool = False) -> list[str]:
     """The lines that are printed about a split."""
     lines = [
-        f"{found.split}: {found.picture_sizes.total():,} pictures, "
+        f"{found.split}: {found.picture_sizes.total():,} images, "
         f"{found.num_scenes:,} scenes, {found.num_questions:,} questions"
     ]
     if found.picture_sizes:
@@ -160,7 +160,7 @@ def _verdict(found: Survey) -> list[str]:
 def _write_sheet(split: ClevrSplit, path: Path, config: InspectConfig) -> None:
     names = sorted(split.images)
     if not names:
-        raise DataNotFoundError(f"the split {split.files.split!r} has no pictures for a contact sheet")
+        raise DataNotFoundError(f"the split {split.files.split!r} has no images for a contact sheet")
     step = max(1, len(names) // config.images)
     entries = {name: SheetEntry(name, split.load_image(name)) for name in names[::step][: config.images]}
     for question in split.questions() if split.files.questions else ():

@@ -203,4 +203,4 @@ def _finish(config: ObjectsConfig) -> None:
         if (config.out / part).is_dir()
     }
     for part, sizes in counts.items():
-        logger.info("%s: %d classes of %d to %d pictures", part, len(sizes), sizes[0], sizes[-1])
+        logger.info("%s: %d classes of %d to %d images", part, len(sizes), sizes[0], sizes[-1])

@@ -109,7 +109,7 @@ def _read(config: TrainConfig, reasoner: FiLMReasoner) -> dict[str, ReasoningDat
         "val": _data(config.data, config.data.val_split, reasoner, with_scenes=config.trunk_pretraining is not None),
     }
     for split, part in data.items():
-        log.info("%s: %d questions about %d pictures", split, len(part), len(part.table.images))
+        log.info("%s: %d questions about %d images", split, len(part), len(part.table.images))
     return data
 
 

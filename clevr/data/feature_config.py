@@ -14,7 +14,7 @@ RANDOM = "random"
 
 @dataclass(frozen=True)
 class ExtractorConfig(Settings, group="extractor"):
-    """A layer of a torchvision network, and how pictures are brought to it.
+    """A layer of a torchvision network, and how images are brought to it.
 
     Raises:
         ConfigError: a value out of range.

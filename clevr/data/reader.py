@@ -102,7 +102,7 @@ class ClevrSplit:
             DataNotFoundError: it is not there.
             DataError: it cannot be decoded.
         """
-        folder = self._required(self.files.images, "pictures")
+        folder = self._required(self.files.images, "images")
         path = f"{folder}/{filename}"
         label = self.files.storage.label(path)
         try:
@@ -124,7 +124,7 @@ class ClevrSplit:
         for number, question in enumerate(questions):
             if question.image_filename not in self.images:
                 folder = self.files.storage.label(self.files.images or "")
-                problem = f"asks about {question.image_filename}, which is not in {folder}; get that picture"
+                problem = f"asks about {question.image_filename}, which is not in {folder}; get that image"
                 raise DataError(file, f"record {number} of 'questions'", problem)
             yield question
 

@@ -69,7 +69,7 @@ def read_supervision(
     missing = next((name for name in filenames if name not in by_name), None)
     if missing is not None:
         file = split.files.storage.label(split.files.scenes or "")
-        raise DataError(file, "", f"has no scene of {missing}; get or make the scenes of all pictures")
+        raise DataError(file, "", f"has no scene of {missing}; get or make the scenes of all images")
     kept = _marks(split, by_name, cache) if with_referents else {}
     scenes = [by_name[name] for name in filenames]
     size = split.load_image(filenames[0]).size

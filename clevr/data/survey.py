@@ -81,7 +81,7 @@ def _survey_scenes(split: ClevrSplit, found: Survey) -> dict[str, Scene]:
         if scene.image_filename in scenes:
             found.problems.append(f"scene {scene.image_index}: a second scene of {scene.image_filename}")
         if split.images and scene.image_filename not in split.images:
-            found.problems.append(f"scene {scene.image_index}: no picture {scene.image_filename}")
+            found.problems.append(f"scene {scene.image_index}: no image {scene.image_filename}")
         found.objects_per_scene[len(scene.objects)] += 1
         for thing in scene.objects:
             for attribute in ATTRIBUTES:
@@ -89,7 +89,7 @@ def _survey_scenes(split: ClevrSplit, found: Survey) -> dict[str, Scene]:
             found.objects["shape and color"][f"{thing.shape} {thing.color}"] += 1
         scenes[scene.image_filename] = _lean(scene)
     lonely = sorted(split.images - scenes.keys())
-    found.problems += [f"{name}: a picture without a scene" for name in lonely]
+    found.problems += [f"{name}: an image without a scene" for name in lonely]
     expected = _generator_settings(found).get("scenes", found.num_scenes)
     if found.num_scenes != expected:
         found.problems.append(f"{found.num_scenes} scenes, expected {expected}")

@@ -107,7 +107,7 @@ def boxes(ids: Tensor, num_objects: int) -> Tensor:
 
 def _grid(width: int, height: int, samples: int, device: torch.device | str) -> Grid:
     if min(width, height, samples) < 1:
-        raise RenderError(f"a picture of {width}x{height} with {samples}x{samples} samples; all must be 1 or more")
+        raise RenderError(f"an image of {width}x{height} with {samples}x{samples} samples; all must be 1 or more")
     return Grid(width, height, samples, torch.device(device))
 
 

@@ -1,4 +1,4 @@
-"""``fewshot-film classify``: names for the pictures of a folder, from a few labelled ones."""
+"""``fewshot-film classify``: names for the images of a folder, from a few labelled ones."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MAX_LINES = 12
 
 @dataclass(frozen=True)
 class Named:
-    """What was found out about one query picture."""
+    """What was found out about one query image."""
 
     file: str
     """Its name below the query folder."""
@@ -53,7 +53,7 @@ class Named:
 
 
 def run(config: ClassifyConfig) -> None:
-    """Adapt to the support pictures, name the query pictures, print and write what came out."""
+    """Adapt to the support images, name the query images, print and write what came out."""
     classifier = FewShotClassifier.from_pretrained(config.model, device=config.device)
     classifier.set_params(resize=config.resize)
     source = open_source("folder", config.support)
@@ -75,7 +75,7 @@ def run(config: ClassifyConfig) -> None:
 
 
 def summarise(files: Sequence[str], answers: Answers, classes: Sequence[str]) -> list[Named]:
-    """One record a picture, in the order of the files."""
+    """One record an image, in the order of the files."""
     known = set(classes)
     named = []
     for row, (file, truth) in enumerate(zip(files, truths(files, classes), strict=True)):

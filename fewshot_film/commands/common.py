@@ -35,12 +35,12 @@ MAY_DIFFER = ("out", "data.root", "data.cache", "data.split_file")
 
 
 def open_images(data: DataConfig, split: str | None, backbone: BackboneConfig) -> ImageSet:
-    """The pictures of one split, decoded at the size and in the colours that the backbone reads."""
+    """The images of one split, decoded at the size and in the colours that the backbone reads."""
     return open_joined(data, split, preprocessing_of(backbone))
 
 
 def open_training(data: DataConfig, backbone: BackboneConfig) -> tuple[ImageSet, ImageSet]:
-    """The pictures of the training and of the validation classes, after a look whether they share any.
+    """The images of the training and of the validation classes, after a look whether they share any.
 
     Raises:
         LeakError: they do, and ``data.on_leak`` is ``raise``.
@@ -52,7 +52,7 @@ def open_training(data: DataConfig, backbone: BackboneConfig) -> tuple[ImageSet,
 
 
 def leaks_into(images: ImageSet, split: str, data: DataConfig, backbone: BackboneConfig) -> Leaks | None:
-    """What the pictures of a split share with the training classes of the same settings.
+    """What the images of a split share with the training classes of the same settings.
 
     Returns:
         None where it is not looked for: on request, for the training classes themselves, and where the training
@@ -72,7 +72,7 @@ def leaks_into(images: ImageSet, split: str, data: DataConfig, backbone: Backbon
 
 
 def source_title(data: DataConfig, images: ImageSet) -> str:
-    """What tables and model cards call the pictures: the source as it was asked for, or the names of all."""
+    """What tables and model cards call the images: the source as it was asked for, or the names of all."""
     return images.name if data.sources else data.source
 
 

@@ -1,4 +1,4 @@
-"""Pictures to be asked about: one file, or all of a folder or zip."""
+"""Images to be asked about: one file, or all of a folder or zip."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ log = logging.getLogger(__name__)
 
 
 class Queries:
-    """Query pictures by name.
+    """Query images by name.
 
     Args:
-        where: a picture, or a folder or zip that holds pictures at any depth.
+        where: an image, or a folder or zip that holds images at any depth.
 
     Raises:
         FileNotFoundError: there is nothing, or nothing in it.
@@ -44,7 +44,7 @@ class Queries:
         self.names = self.store.names()
 
     def read(self, preprocessing: Preprocessing) -> tuple[list[str], np.ndarray]:
-        """The pictures that can be used, with their names; what cannot be is logged, or raised if it is the only one.
+        """The images that can be used, with their names; what cannot be is logged, or raised if it is the only one.
 
         Args:
             preprocessing: what the network reads.
@@ -53,7 +53,7 @@ class Queries:
             Names, and ``(M, C, H, W)`` uint8.
 
         Raises:
-            ImageError: the one picture that was named cannot be used.
+            ImageError: the one image that was named cannot be used.
             FileNotFoundError: none can be used.
         """
         names, pictures, left_out = [], [], list[tuple[str, str]]()
@@ -72,7 +72,7 @@ class Queries:
         return names, np.stack(pictures)
 
     def one(self, name: str, preprocessing: Preprocessing) -> np.ndarray:
-        """One picture ``(C, H, W)``, uint8.
+        """One image ``(C, H, W)``, uint8.
 
         Raises:
             ImageError: it cannot be used.

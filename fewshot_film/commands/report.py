@@ -204,7 +204,7 @@ _PARTS = ("gamma", "beta")
 
 @torch.no_grad()
 def filmed_maps(learner: FilmLearner, episode: Episode) -> list[FilmedMaps]:
-    """What the last FiLM site of every stage does to the first query picture of an episode."""
+    """What the last FiLM site of every stage does to the first query image of an episode."""
     device = _device(learner)
     modulations: Modulations | None = learner.modulations(episode.support_images.to(device))
     assert modulations is not None

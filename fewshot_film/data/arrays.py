@@ -1,4 +1,4 @@
-"""Pictures that are already arrays in memory."""
+"""Images that are already arrays in memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fewshot_film.images import MAX_PIXELS, check_pixels
 
 
 class ArraySource(ImageSource):
-    """Pictures from one uint8 array.
+    """Images from one uint8 array.
 
     Args:
         name: name of the source.

@@ -19,7 +19,7 @@ from fewshot_film.run.seeding import generator, numpy_generator
 
 @dataclass(frozen=True)
 class LabelledBatch:
-    """Pictures and their classes."""
+    """Images and their classes."""
 
     images: Tensor
     """``(B, C, H, W)`` float32 in [0, 1]."""

@@ -56,7 +56,7 @@ class Rows:
 
     @property
     def count(self) -> int:
-        """Pictures that could be decoded so far."""
+        """Images that could be decoded so far."""
         return len(self.indices)
 
     def add(self, index: int, result: np.ndarray | ImageError) -> None:

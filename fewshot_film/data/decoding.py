@@ -4,7 +4,7 @@ With a cache folder the pixels go to a file there and are memory-mapped, so that
 worker of this one, starts at once. What may happen to it:
 
 - the key is the source's fingerprint (file names, sizes and times, or the checksums that a zip keeps) with
-  the settings: a changed picture or another size is another cache;
+  the settings: a changed image or another size is another cache;
 - it is written under a temporary name and renamed when complete: a run that is killed leaves nothing that
   looks like a cache;
 - two processes at once: the second waits for the first; where the file system has no locks both decode, and
@@ -37,17 +37,17 @@ from fewshot_film.run.workers import available_cores
 log = logging.getLogger(__name__)
 
 OnBad = Literal["skip", "raise"]
-"""A picture that cannot be decoded: left out and listed in ``ImageSet.skipped``, or an error."""
+"""An image that cannot be decoded: left out and listed in ``ImageSet.skipped``, or an error."""
 
 OnDuplicate = Literal["drop", "raise", "keep"]
-"""A picture that equals an earlier one of its class, pixel for pixel: left out and listed in
+"""An image that equals an earlier one of its class, pixel for pixel: left out and listed in
 ``ImageSet.duplicates``, an error, or kept (and listed)."""
 
 MAX_LISTED = 10
 """Files that are listed with the reason why they are not used."""
 
 _CHUNK = 2048
-_TASK = 16  # pictures that a thread takes at once: handing over one small picture costs as much as decoding it
+_TASK = 16  # images that a thread takes at once: handing over one small image costs as much as decoding it
 
 
 def decode(
@@ -63,25 +63,25 @@ def decode(
     on_duplicate: OnDuplicate = "drop",
     max_pixels: int = MAX_PIXELS,
 ) -> ImageSet:
-    """Decode every picture of a source.
+    """Decode every image of a source.
 
     Args:
-        source: the pictures.
+        source: the images.
         image_size: height and width to bring them to.
         channels: 3 for RGB, 1 for grey.
         cache_dir: where to keep the pixels; None keeps them in memory.
-        resize: how a picture becomes square, see `fewshot_film.config.preprocessing.Resize`.
+        resize: how an image becomes square, see `fewshot_film.config.preprocessing.Resize`.
         interpolation: resampling filter.
         crop: share of the square's side that is kept, from its middle.
-        on_bad: what to do with a picture that cannot be decoded.
-        on_duplicate: what to do with a picture that its class has already. Dropped by default: drawn once
-            as support and once as query it would be a question with its answer. Pictures that are equal
+        on_bad: what to do with an image that cannot be decoded.
+        on_duplicate: what to do with an image that its class has already. Dropped by default: drawn once
+            as support and once as query it would be a question with its answer. Images that are equal
             across classes are kept, listed in ``ImageSet.conflicts`` and logged, unless this is ``raise``.
-        max_pixels: width times height above which a picture counts as bad.
+        max_pixels: width times height above which an image counts as bad.
 
     Raises:
-        ImageError: a bad picture, where ``on_bad`` is ``raise``.
-        SourceError: no picture is left, or ``on_duplicate`` is ``raise`` and there are equal pictures.
+        ImageError: a bad image, where ``on_bad`` is ``raise``.
+        SourceError: no image is left, or ``on_duplicate`` is ``raise`` and there are equal images.
         ValueError: a setting has no meaning.
     """
     check_settings(image_size, channels, resize)
@@ -128,11 +128,11 @@ class _Pictures:
             return error
 
     def several(self, indices: range) -> list[np.ndarray | ImageError]:
-        """Some pictures in order."""
+        """Some images in order."""
         return [self.one(index) for index in indices]
 
     def all(self) -> Iterator[tuple[int, np.ndarray | ImageError]]:
-        """Every picture in order, decoded by as many threads as there are cores (Pillow frees the GIL)."""
+        """Every image in order, decoded by as many threads as there are cores (Pillow frees the GIL)."""
         from tqdm import tqdm
 
         count = len(self.source)

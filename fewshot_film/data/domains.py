@@ -1,7 +1,7 @@
 """Several sources side by side, all decoded alike: each a domain that whole episodes come from.
 
 Trained on some domains and asked about another, a learner shows whether it has learnt to learn or has learnt its
-pictures. The suite ``generated`` needs no download; a folder of pictures is one more domain.
+images. The suite ``generated`` needs no download; a folder of images is one more domain.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from fewshot_film.images import MAX_PIXELS
 
 
 class GeneratedSource(ImageSource):
-    """Pictures that are drawn when they are asked for.
+    """Images that are drawn when they are asked for.
 
     Args:
         name: name of the set.

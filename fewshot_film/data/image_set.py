@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class Pixels:
-    """Pictures as one ``(rows, C, H, W)`` uint8 array, in memory or memory-mapped from a file.
+    """Images as one ``(rows, C, H, W)`` uint8 array, in memory or memory-mapped from a file.
 
     A memory-mapped one travels to another process as its path, not as a copy.
     """
@@ -126,7 +126,7 @@ class ImageSet:
         return indices
 
     def get(self, indices: np.ndarray) -> Tensor:
-        """Pictures as ``(len(indices), C, H, W)`` uint8; a copy."""
+        """Images as ``(len(indices), C, H, W)`` uint8; a copy."""
         import torch  # only here: whether the data are there is known before torch has started
 
         pictures = self.pixels.take(self.rows[indices])
@@ -155,7 +155,7 @@ class ImageSet:
         if len(enough) == len(self.class_names):
             return self
         log.warning(
-            "%s: left out %d of %d classes with fewer than %d pictures",
+            "%s: left out %d of %d classes with fewer than %d images",
             self.name,
             len(self.class_names) - len(enough),
             len(self.class_names),

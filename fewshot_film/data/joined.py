@@ -12,7 +12,7 @@ from fewshot_film.errors import InvalidValueError
 
 
 class JoinedPixels(Pixels):
-    """Pictures of several arrays, one after the other, copied only when they are taken."""
+    """Images of several arrays, one after the other, copied only when they are taken."""
 
     def __init__(self, parts: Sequence[Pixels]) -> None:
         self.parts = tuple(parts)

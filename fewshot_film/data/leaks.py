@@ -36,9 +36,9 @@ class Leaks:
     classes: tuple[str, ...]
     """Names of classes that are in both, as ``source:class``."""
     pictures: tuple[Pair, ...]
-    """Pictures of equal content that nothing allows, each of the test set once."""
+    """Images of equal content that nothing allows, each of the test set once."""
     allowed: tuple[Pair, ...]
-    """Pictures of equal content that are known and allowed."""
+    """Images of equal content that are known and allowed."""
 
     @property
     def counts(self) -> dict[str, int]:

@@ -105,7 +105,7 @@ class _Layout:
     sizes: Mapping[str, int]
     """Classes of every part."""
     pictures: Callable[[str, int, str], int]
-    """Pictures of a class, by its part, number and name."""
+    """Images of a class, by its part, number and name."""
     groups: Callable[[Classes], Mapping[str, ClassGroups | None]]
     """How the classes of each part hang together."""
 
@@ -125,7 +125,7 @@ def _classes(content: Mapping[str, Any], layout: _Layout) -> Classes:
 
 
 def _total(pictures: int | Mapping[str, int]) -> int:
-    """Pictures of a class; some sets say it for each of two pools."""
+    """Images of a class; some sets say it for each of two pools."""
     return sum(pictures.values()) if isinstance(pictures, Mapping) else pictures
 
 

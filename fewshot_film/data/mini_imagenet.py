@@ -67,7 +67,7 @@ def mini_imagenet(root: str | Path, split: str | None = None) -> ImageSource:
         "mini-imagenet",
         root,
         f"{' and '.join(f'{part}.csv' for part in wanted)} beside the images, or "
-        f"{' and '.join(_PICKLES[part][0] for part in wanted)}, or folders named by WordNet ids with the pictures",
+        f"{' and '.join(_PICKLES[part][0] for part in wanted)}, or folders named by WordNet ids with the images",
         "learn2learn.vision.datasets.MiniImagenet(ROOT, mode=..., download=True) fetches the pickles; the "
         "lists are in github.com/twitter-research/meta-learning-lstm, the images are ImageNet's",
     )

@@ -26,7 +26,7 @@ def to_array(
     interpolation: Interpolation = "bilinear",
     crop: float = 1.0,
 ) -> np.ndarray:
-    """Turn a decoded picture into pixels.
+    """Turn a decoded image into pixels.
 
     Args:
         picture: any mode, any size.
@@ -41,7 +41,7 @@ def to_array(
         ``(channels, image_size, image_size)``, uint8.
 
     Raises:
-        ImageError: the mode has no agreed meaning as a picture, or its pixels cannot be converted.
+        ImageError: the mode has no agreed meaning as an image, or its pixels cannot be converted.
     """
     try:
         pixels = np.asarray(_square(upright(picture, file, channels=channels), image_size, resize, interpolation, crop))

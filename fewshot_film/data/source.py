@@ -43,7 +43,7 @@ class ImageSource(ABC):
         groups: ClassGroups | None = None,
     ) -> None:
         if len(labels) != len(files):
-            raise SourceError(f"{name}: {len(labels)} labels for {len(files)} pictures")
+            raise SourceError(f"{name}: {len(labels)} labels for {len(files)} images")
         if len(set(class_names)) != len(class_names):
             raise SourceError(f"{name}: class names repeat: {_repeated(class_names)}")
         self.name = name
@@ -104,7 +104,7 @@ class ImageSource(ABC):
 
 
 class FileSource(ImageSource):
-    """Pictures that are files of a folder or a zip."""
+    """Images that are files of a folder or a zip."""
 
     def __init__(
         self,

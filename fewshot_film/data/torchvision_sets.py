@@ -69,7 +69,7 @@ class TorchvisionSource(ImageSource):
             raise ImageError(self.files[index], f"cannot be read: {error}") from error
         if not isinstance(picture, Image.Image):
             kind = type(picture).__name__
-            raise ImageError(self.files[index], f"the data set gives a {kind} in place of a picture")
+            raise ImageError(self.files[index], f"the data set gives a {kind} in place of an image")
         check_pixels(picture, self.files[index], max_pixels)
         return picture
 

@@ -45,7 +45,7 @@ class TaskSet:
         return max(self.num_tasks, 1)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """Pictures ``(N + M, C, H, W)`` in [0, 1] and labels ``(N + M,)`` of episode ``index``.
+        """Images ``(N + M, C, H, W)`` in [0, 1] and labels ``(N + M,)`` of episode ``index``.
 
         Raises:
             IndexError: there is no such task.

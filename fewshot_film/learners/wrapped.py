@@ -23,7 +23,7 @@ class WrappedBackbone(Backbone):
     normalisation layers, wherever they are; there are no stages, so ``film+ar`` is not for it.
 
     Args:
-        network: normalised pictures ``(B, C, H, W)`` to features ``(B, D)`` or ``(B, D, *)``, without a classifier.
+        network: normalised images ``(B, C, H, W)`` to features ``(B, D)`` or ``(B, D, *)``, without a classifier.
         preprocessing: what it was trained to see; default: 84 x 84 pixels, ImageNet's mean and deviation.
         feature_norms: one number, the length that the features are scaled to; 0 leaves them as they are.
         tukey_power: see :class:`Backbone`.
@@ -86,7 +86,7 @@ def without_classifier(network: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def _width(network: nn.Module, preprocessing: Preprocessing) -> int:
-    """Width of the features, by a pass of one picture."""
+    """Width of the features, by a pass of one image."""
     modes = [(module, module.training) for module in network.modules()]
     size = preprocessing.size
     try:
@@ -100,5 +100,5 @@ def _width(network: nn.Module, preprocessing: Preprocessing) -> int:
         module.training = mode
     if not isinstance(features, Tensor) or features.ndim < 2:
         kind = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-        raise InvalidValueError(f"the network returned {kind} for one picture; expected features (1, D) or (1, D, *)")
+        raise InvalidValueError(f"the network returned {kind} for one image; expected features (1, D) or (1, D, *)")
     return features.shape[1]

@@ -1,4 +1,4 @@
-"""Pictures and fitted classifiers that several tests use."""
+"""Images and fitted classifiers that several tests use."""
 
 from __future__ import annotations
 

@@ -81,5 +81,5 @@ def a_saved_model(folder: Path, **changes: Any) -> Path:
 
 
 def a_world(folder: Path, split: str = "val", scenes: int = 6) -> Path:
-    """Pictures of 32 x 24 with ten questions each."""
+    """Images of 32 x 24 with ten questions each."""
     return make_world(folder, {split: scenes}, questions=10)

@@ -31,7 +31,7 @@ def fewshot_film(*words: object) -> int:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder with a learner that was never trained, the result of an evaluation, and pictures."""
+    """A run folder with a learner that was never trained, the result of an evaluation, and images."""
     root = tmp_path_factory.mktemp("run")
     draw_classes(root / "pictures", 25)
     folder = root / "run"

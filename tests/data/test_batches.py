@@ -13,7 +13,7 @@ from fewshot_film.data.image_set import Pixels
 
 
 def numbered(count: int = 10) -> ImageSet:
-    """Picture i is filled with the value i."""
+    """Image i is filled with the value i."""
     pixels = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, 1, 4, 4)).copy()
     labels = np.arange(count) % 3
     files = [f"{index}.png" for index in range(count)]

@@ -15,7 +15,7 @@ from tests.data.layouts import class_files, noise, png, write
 
 @pytest.fixture
 def data(tmp_path: Path) -> DataConfig:
-    """Two folders, one with grey pictures of another size."""
+    """Two folders, one with grey images of another size."""
     write(tmp_path / "colour", class_files("abcdefghij", 2))
     write(tmp_path / "grey", {f"{name}/{n}.png": png(noise(n, (5, 9), "L")) for name in "uvwxyz" for n in range(2)})
     sources = [SourceConfig("folder", str(tmp_path / name), name=name, split_seed=0) for name in ("colour", "grey")]

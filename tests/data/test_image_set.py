@@ -77,5 +77,5 @@ def test_rotating_and_selecting_commute() -> None:
 def test_with_at_least(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         assert IMAGES.with_at_least(3).class_names == ("class 0", "class 1")
-    assert "noise: left out 1 of 3 classes with fewer than 3 pictures" in caplog.text
+    assert "noise: left out 1 of 3 classes with fewer than 3 images" in caplog.text
     assert IMAGES.with_at_least(2) is IMAGES

@@ -70,7 +70,7 @@ def test_array_source_refuses_other_arrays(pictures: np.ndarray) -> None:
 
 
 def test_labels_files_and_names_must_fit() -> None:
-    with pytest.raises(SourceError, match="x: 3 labels for 2 pictures"):
+    with pytest.raises(SourceError, match="x: 3 labels for 2 images"):
         ArraySource("x", ["a"], np.zeros(3), np.zeros((2, 4, 4), np.uint8))
     with pytest.raises(SourceError, match="x: class names repeat: 'a'"):
         ArraySource("x", ["a", "a"], np.zeros(2), np.zeros((2, 4, 4), np.uint8))

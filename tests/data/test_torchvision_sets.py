@@ -130,7 +130,7 @@ def test_what_is_no_classification_set() -> None:
 
 
 def test_what_is_no_picture() -> None:
-    with pytest.raises(ImageError, match="all/0: the data set gives a Tensor in place of a picture"):
+    with pytest.raises(ImageError, match="all/0: the data set gives a Tensor in place of an image"):
         TorchvisionSource("x", [Parts([0], item=torch.zeros(3))], ["all"]).load(0)
     with pytest.raises(ImageError, match="all/0: 9 x 9 pixels are more than the limit of 80"):
         TorchvisionSource("x", [Parts([0], item=Image.new("L", (9, 9)))], ["all"]).load(0, max_pixels=80)

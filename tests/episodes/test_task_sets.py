@@ -21,7 +21,7 @@ SAMPLER = EpisodeSampler(noisy_classes(), way=3, shot=2, query=3, seed=4)
 
 
 def numbered(num_classes: int = 6, per_class: int = 5) -> TensorDataset:
-    """Picture ``i`` has the value ``i / 100`` everywhere; labels are 10, 11, and so on."""
+    """Image ``i`` has the value ``i / 100`` everywhere; labels are 10, 11, and so on."""
     count = num_classes * per_class
     images = (torch.arange(count) / 100).view(-1, 1, 1, 1).expand(-1, 1, 4, 4)
     return TensorDataset(images, 10 + torch.arange(count) // per_class)

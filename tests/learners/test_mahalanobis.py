@@ -90,7 +90,7 @@ def test_determinants(shots, dim):
 
 @pytest.mark.parametrize("dim", [3, 10])
 def test_gradient_where_eigenvalues_repeat(dim):
-    """Pictures that occur twice and opposite ones: the scatter has equal and zero eigenvalues."""
+    """Images that occur twice and opposite ones: the scatter has equal and zero eigenvalues."""
     basis = torch.eye(dim).double()[:3]
     features = torch.cat([basis, -basis, basis[:1], -basis[:1], basis[:1]])
     labels = torch.tensor([0, 1, 1, 2, 2, 2, 3, 3, 3])

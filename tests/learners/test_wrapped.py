@@ -142,7 +142,7 @@ def test_errors():
         build_backbone(BackboneConfig(name="torchvision:resnet19"))
     with pytest.raises(ValueError, match="a SqueezeNet has no linear layer that could be its classifier; take"):
         build_backbone(BackboneConfig(name="torchvision:squeezenet1_1"))
-    with pytest.raises(ValueError, match=r"returned \(12288,\) for one picture; expected features \(1, D\) or"):
+    with pytest.raises(ValueError, match=r"returned \(12288,\) for one image; expected features \(1, D\) or"):
         WrappedBackbone(nn.Flatten(0), plain_preprocessing(64))
     stagewise = SimpleCNAPSConfig(adaptation="film+ar", sites=("blocks.*.norm",))
     with pytest.raises(ValueError, match="a wrapped network has no stages; use adaptation film"):

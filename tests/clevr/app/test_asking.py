@@ -149,7 +149,7 @@ def test_a_click_chooses_what_it_meets(asking):
     plain = np.asarray(asking.now.image)
     assert (marked != plain).any()
     np.testing.assert_array_equal(marked[ids == 4], plain[ids == 4])  # the line is around it
-    asking.choose_at(WIDTH, HEIGHT)  # beside the picture
+    asking.choose_at(WIDTH, HEIGHT)  # beside the image
     assert asking.chosen == 4
     rows, columns = np.nonzero(ids < 0)
     asking.choose_at(int(columns[0]), int(rows[0]))

@@ -37,7 +37,7 @@ def a_picture(size: tuple[int, int] = (64, 48)) -> Image.Image:
 
 @pytest.fixture
 def saved(tmp_path: Path) -> tuple[Path, Path]:
-    """A picture and a model."""
+    """An image and a model."""
     a_picture().save(tmp_path / "a.png")
     return tmp_path / "a.png", a_saved_model(tmp_path / "model")
 
@@ -90,7 +90,7 @@ def test_the_picture_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ("size", "view"), [((64, 48), (0, 64, 48, 0)), ((64, 80), (0, 64, 64, 16)), ((64, 40), (0, 64, 44, -4))]
 )
 def test_what_the_model_sees(size: tuple[int, int], view: tuple[float, ...]) -> None:
-    """The model's pictures have 4 to 3; what is higher is cut, what is lower is filled up."""
+    """The model's images have 4 to 3; what is higher is cut, what is lower is filled up."""
     assert Answerer(a_reasoner(), a_picture(size)).view == view
 
 

@@ -26,7 +26,7 @@ def inspect(*words: object) -> int:
 def test_tables_of_a_sound_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert inspect(write_clevr(tmp_path)) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "val: 2 pictures, 2 scenes, 2 questions"
+    assert lines[0] == "val: 2 images, 2 scenes, 2 questions"
     assert "sizes in pixels: 12x8 (2)" in lines
     assert "words per question: 6 to 6, 6.0 on average" in lines
     assert "objects per scene: 2 to 2, 2.0 on average" in lines
@@ -67,7 +67,7 @@ def test_all_splits_are_looked_at_and_written(tmp_path: Path, capsys: pytest.Cap
     assert inspect(pack(tmp_path / "set", tmp_path / "a.zip"), "--out", out, "--sheet", sheet) == 0
     assert json.loads(out.read_text(encoding="utf-8"))["train"]["num_questions"] == 2
     assert {path.name for path in out.parent.iterdir()} == {"counts.json", "sheet-train.png", "sheet-val.png"}
-    assert "train: 2 pictures" in capsys.readouterr().out
+    assert "train: 2 images" in capsys.readouterr().out
 
 
 def test_sheet_shows_the_wanted_number_of_pictures(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_malformed_record_ends_it_by_name(tmp_path: Path, capsys: pytest.Captu
 def test_no_pictures_for_a_sheet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_json(tmp_path / "questions/CLEVR_val_questions.json", [a_question()])
     assert inspect(tmp_path, "--sheet", tmp_path / "a.png") == 2
-    assert "the split 'val' has no pictures for a contact sheet" in capsys.readouterr().err
+    assert "the split 'val' has no images for a contact sheet" in capsys.readouterr().err
 
 
 def test_two_sizes_of_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,7 +99,7 @@ def test_batches_are_functions_of_their_number(data: ReasoningData) -> None:
         for one, other in zip(forwards[number], again[number], strict=True):
             assert torch.equal(one, other)
     places = [tuple(scene[:, :, 2:].flatten().tolist()) for _, scene in forwards[:3]]
-    assert len(set(places)) == 3, "a pass shows each picture once"
+    assert len(set(places)) == 3, "a pass shows each image once"
 
 
 def test_a_mirrored_picture_shows_its_mirrored_scene() -> None:

@@ -14,7 +14,7 @@ from tests.clevr.data.builders import a_question, write_clevr, write_json
 
 
 def test_right_and_wrong_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pictures asked about are shown with their own questions, and a wrong answer beside the right one."""
+    """The images asked about are shown with their own questions, and a wrong answer beside the right one."""
     root = write_clevr(tmp_path, num_scenes=3)
     questions = [a_question(0), a_question(2), a_question(2, question="Is it?", answer=None, program=None)]
     write_json(root / "questions/CLEVR_val_questions.json", {"questions": questions})

@@ -63,7 +63,7 @@ class TestData:
             row = batch.image[number]
             assert np.array_equal(batch.images[row].numpy(), data.images[data.table.image[number]])
             assert ANSWER_WORDS[answers[number]] == ANSWER_WORDS[data.table.answer[number] - 4]
-        assert len(batch.images) == 6, "each picture is there once"
+        assert len(batch.images) == 6, "each image is there once"
 
     def test_referents_are_what_the_answers_count(self, data: ReasoningData) -> None:
         batch = data.batch(np.arange(len(data)))

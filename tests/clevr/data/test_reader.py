@@ -62,7 +62,7 @@ def test_without_pictures_none_is_missed(tmp_path: Path) -> None:
     write_json(tmp_path / "questions/CLEVR_val_questions.json", {"questions": [a_question()]})
     split = ClevrSplit.open(tmp_path, "val")
     assert len(list(split.questions())) == 1
-    with pytest.raises(DataNotFoundError, match=r"the split 'val' of .* has no pictures. Get CLEVR v1\.0"):
+    with pytest.raises(DataNotFoundError, match=r"the split 'val' of .* has no images. Get CLEVR v1\.0"):
         split.load_image("CLEVR_val_000000.png")
     with pytest.raises(DataNotFoundError, match=r"the split 'val' of .* has no scenes"):
         split.scenes()

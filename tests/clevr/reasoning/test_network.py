@@ -75,7 +75,7 @@ class TestPaperSize:
 
 
 class TestAgainstThePlainOne:
-    """Grouped pictures, the tree of questions and the implicit pooling change nothing."""
+    """Grouped images, the tree of questions and the implicit pooling change nothing."""
 
     @pytest.mark.parametrize("per_picture", [[2, 2, 2], [1], [1, 4, 2]])
     def test_evaluation(self, per_picture: list[int]) -> None:
@@ -102,7 +102,7 @@ class TestAgainstThePlainOne:
             torch.testing.assert_close(parameter.grad, expected, rtol=1e-9, atol=1e-11)
         buffers = dict(plain.named_buffers())
         for name, buffer in network.named_buffers():
-            if not name.startswith("trunk"):  # there each picture counts once, not once a question
+            if not name.startswith("trunk"):  # there each image counts once, not once a question
                 torch.testing.assert_close(buffer, buffers[name], rtol=1e-10, atol=1e-12)
 
 
