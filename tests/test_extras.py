@@ -39,6 +39,7 @@ def test_without_it_the_error_gives_the_command(monkeypatch):
 
 
 @needs_learn2learn
+@pytest.mark.slow
 def test_import_is_silent_and_only_when_asked_for():
     code = (
         "import sys, fewshot_film.learners, fewshot_film.episodes, fewshot_film.cli; "

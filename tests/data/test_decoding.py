@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
 import os
 import pickle
 import signal
@@ -18,6 +17,7 @@ from fewshot_film.data.folder import folder
 from fewshot_film.data.image_set import ImageSet
 from fewshot_film.data.source import ImageSource
 from tests.data.layouts import array_source, class_files, noise, pack, png, write
+from tests.processes import CONTEXT
 
 BAD = {"a/empty.png": b"", "a/notes.txt": b"not a picture", "b/cut.png": png(noise(9, (64, 64)))[:300]}
 
@@ -193,8 +193,7 @@ def notes(tmp_path: Path) -> Path:
 
 
 def test_of_two_processes_one_decodes_and_one_waits(notes: Path, tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    children = [context.Process(target=decode_and_leave, args=(notes, tmp_path / "cache")) for _ in range(2)]
+    children = [CONTEXT.Process(target=decode_and_leave, args=(notes, tmp_path / "cache")) for _ in range(2)]
     for child in children:
         child.start()
     for child in children:
@@ -205,7 +204,7 @@ def test_of_two_processes_one_decodes_and_one_waits(notes: Path, tmp_path: Path)
 
 def test_a_killed_process_leaves_nothing_that_looks_like_a_cache(notes: Path, tmp_path: Path) -> None:
     cache_dir = tmp_path / "cache"
-    child = multiprocessing.get_context("spawn").Process(target=decode_and_leave, args=(notes, cache_dir))
+    child = CONTEXT.Process(target=decode_and_leave, args=(notes, cache_dir))
     child.start()
     while not list(notes.iterdir()):
         time.sleep(0.01)

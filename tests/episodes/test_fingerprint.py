@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from fewshot_film.data import decode
 from fewshot_film.episodes import EpisodeSampler, MetaDatasetSampler, fingerprint
 from tests.data.layouts import array_source
+from tests.processes import result_of
 
 IMAGES = decode(array_source([8, 9, 10, 8, 8, 12]), 4, 1)
 
@@ -33,12 +31,11 @@ def test_anything_else_changes_it() -> None:
 
 
 def test_another_process_gets_the_same() -> None:
-    code = (
-        "from tests.episodes.test_fingerprint import *; "
-        "print(fingerprint(MetaDatasetSampler(IMAGES, seed=3), 20), end='')"
-    )
-    other = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    assert other == fingerprint(MetaDatasetSampler(IMAGES, seed=3), 20)
+    assert result_of(_fingerprint) == _fingerprint()
+
+
+def _fingerprint() -> str:
+    return fingerprint(MetaDatasetSampler(IMAGES, seed=3), 20)
 
 
 def test_a_negative_count_is_refused() -> None:

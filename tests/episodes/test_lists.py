@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +18,7 @@ from fewshot_film.episodes import (
     save_episodes,
 )
 from tests.data.layouts import array_source
+from tests.processes import result_of
 
 SIZES = [8, 9, 10, 8, 8, 12]
 IMAGES = decode(array_source(SIZES), 4, 1)
@@ -75,13 +74,11 @@ class _Renamed(ArraySource):
 
 def test_another_process_replays_them(tmp_path: Path):
     save_episodes(tmp_path / "list.json", samplers(), 5)
-    code = (
-        "import sys; from tests.episodes.test_lists import *; "
-        "print(fingerprint(load_episodes(sys.argv[1], IMAGES)['variable'], 5), end='')"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path / "list.json")]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    assert printed == fingerprint(samplers()["variable"], 5)
+    assert result_of(_replayed, tmp_path / "list.json") == fingerprint(samplers()["variable"], 5)
+
+
+def _replayed(file: Path) -> str:
+    return fingerprint(load_episodes(file, IMAGES)["variable"], 5)
 
 
 def test_it_ends(tmp_path: Path):

@@ -37,6 +37,7 @@ class Deadly:
         return SAMPLER[index]
 
 
+@pytest.mark.slow  # tests/run/test_workers.py has the quick one
 def test_a_killed_process_is_told():
     with pytest.raises(ProcessLostError, match="a worker process died"):
         evaluate(small_learner(), Deadly(), 4, processes=2)

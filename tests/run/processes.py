@@ -1,7 +1,6 @@
 """Processes of their own that run the toy's command line, quickly.
 
-They are forked from a server that has imported torch once, so that each starts in milliseconds, with its own
-signals, global generators and exit status.
+Each has its own signals, global generators and exit status; see `tests.processes`.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.run.toy"])
+from tests.processes import CONTEXT
+
 PATIENCE_SECONDS = 120.0
 
 
@@ -70,7 +69,7 @@ class ToyProcess:
 def start_toy(run_dir: Path, *flags: str, environment: dict[str, str] | None = None) -> ToyProcess:
     """Start ``toy train --run_dir run_dir *flags``, with these environment variables besides."""
     log = run_dir.with_suffix(f".{time.monotonic_ns()}.log")
-    process = _CONTEXT.Process(target=_main, args=(log, ["train", f"--run_dir={run_dir}", *flags], environment or {}))
+    process = CONTEXT.Process(target=_main, args=(log, ["train", f"--run_dir={run_dir}", *flags], environment or {}))
     process.start()
     return ToyProcess(process, run_dir, log)
 

@@ -36,6 +36,17 @@ def assert_same_weights(first: Path, second: Path) -> None:
             torch.testing.assert_close(weights[1][name], value, rtol=1e-6, atol=1e-6)
 
 
+def test_two_processes_train_like_one(alone, tmp_path):
+    first, second = start_two_toys(tmp_path / "run", *FLAGS)
+    assert (first.wait(), second.wait()) == (0, 0), first.output() + second.output()
+    assert "step 10 of 40" in first.output()
+    assert "hash" not in second.output()
+    assert "step 10 of 40" not in second.output(), "only the first process talks"
+    assert_same_weights(alone, tmp_path / "run")
+    assert (alone / "metrics.jsonl").read_text().count("\n") == (tmp_path / "run/metrics.jsonl").read_text().count("\n")
+
+
+@pytest.mark.slow
 def test_torchrun(alone, tmp_path):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command = [*torchrun, "-m", "tests.run.toy", "train", f"--run_dir={tmp_path / 'run'}", *FLAGS]

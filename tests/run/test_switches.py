@@ -160,7 +160,7 @@ def test_a_path_that_is_not_there_costs_no_torch(words):
     assert "there is no '/nope'; expected the path of an existing file or folder" in done.stderr
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_ctrl_c_stops_generate_within_seconds(workers, tmp_path):
     words = f"generate --split val --scenes 400 --chunk 200 --workers {workers} --out {tmp_path / 'world'}".split()
     process = subprocess.Popen(

@@ -6,8 +6,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from clevr.data.survey import survey
 from clevr.data.writer import Chunk
 from clevr.questions.programs import QUESTION_TYPES
 from fewshot_film.run.command import main
+from tests.processes import Running, start_program
 
 TINY = ["--split", "val", "--scenes", "10", "--width", "24", "--height", "16", "--chunk", "2"]
 
@@ -154,39 +153,40 @@ def test_a_share_that_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture
     assert not (tmp_path / "a").exists()
 
 
-def _start(root: Path, workers: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "clevr", "generate", "--out", str(root), *TINY, "--workers", str(workers)]
-    return subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
+def _start(root: Path, workers: int) -> Running:
+    words = ("generate", "--out", str(root), *TINY, "--workers", str(workers))
+    return start_program(root.with_name("logs"), "clevr-film", *words)
 
 
-def _kill_at_random(root: Path, process: subprocess.Popen[bytes], rng: random.Random) -> None:
+def _kill_at_random(root: Path, process: Running, rng: random.Random) -> None:
     """Let some pictures be made, wait a moment more, and kill."""
     wanted = len(list(root.rglob("*.png"))) + rng.randint(0, 3)
-    while process.poll() is None and len(list(root.rglob("*.png"))) < wanted:
+    while process.is_alive and len(list(root.rglob("*.png"))) < wanted:
         time.sleep(0.002)
     time.sleep(rng.uniform(0, 0.03))
-    process.send_signal(signal.SIGKILL)
+    os.kill(process.pid, signal.SIGKILL)
     process.wait()
 
 
 @pytest.mark.parametrize(("workers", "kills"), [(1, 2), pytest.param(2, 6, marks=pytest.mark.slow)])
 def test_killed_at_random_and_restarted(tmp_path: Path, whole: dict[str, bytes], workers: int, kills: int) -> None:
-    rng = random.Random(workers)
+    rng, root = random.Random(workers), tmp_path / "world"
     for _ in range(kills):
-        _kill_at_random(tmp_path, _start(tmp_path, workers), rng)
-    assert _start(tmp_path, workers).wait() == 0
-    assert content(tmp_path) == whole
+        _kill_at_random(root, _start(root, workers), rng)
+    assert _start(root, workers).wait().is_done
+    assert content(root) == whole
 
 
 def test_ctrl_c_ends_it_and_it_can_go_on(tmp_path: Path, whole: dict[str, bytes]) -> None:
-    process = _start(tmp_path, 1)
-    while not list(tmp_path.rglob("*.png")):
-        assert process.poll() is None
+    root = tmp_path / "world"
+    process = _start(root, 1)
+    while not list(root.rglob("*.png")):
+        assert process.is_alive
         time.sleep(0.002)
-    process.send_signal(signal.SIGINT)
-    assert process.wait() in (130, 0)
-    run(a_config(tmp_path))
-    assert content(tmp_path) == whole
+    os.kill(process.pid, signal.SIGINT)
+    assert process.wait().status in (130, 0)
+    run(a_config(root))
+    assert content(root) == whole
 
 
 def test_reference_question_generator_finds_what_it_reads(whole_root: Path) -> None:

@@ -77,8 +77,9 @@ def test_classes_are_dealt_for_good() -> None:
     assert part_of("yellow", "metal", "sphere") == "train"
 
 
-def test_chunks_and_processes_do_not_matter(whole: Path, tmp_path: Path) -> None:
-    run(a_config(tmp_path / "other", chunk=5, workers=2))
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_chunks_and_processes_do_not_matter(whole: Path, tmp_path: Path, workers: int) -> None:
+    run(a_config(tmp_path / "other", chunk=5, workers=workers))
     assert content(tmp_path / "other") == content(whole)
 
 
