@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -19,7 +21,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import torch
 from torch import nn
@@ -127,7 +129,7 @@ class _Training:
         self.validate = validate
         self.runtime = Runtime(loop.device, loop.precision)
         self.folder = RunFolder(run_dir)
-        self.stop = StopRequest()
+        self.stop = StopRequest(talks=self.runtime.rank == 0)
         self.progress = Progress(micro_batches_per_step=self.runtime.world_size * loop.accumulate)
 
     @contextmanager
@@ -191,13 +193,11 @@ class _Training:
             if self.progress.step >= self.loop.steps or self._patience_is_out():
                 return
             try:
-                values, stop = stepper.step(self.progress.step, self.stop.signal_number is not None)
+                values, stop = stepper.step(self.progress.step, lambda: self.stop.signal_number is not None)
             except NonFiniteLossError as error:
                 raise NonFiniteLossError(f"{error} {self._last_good()}") from None
-            self.progress.count(values)
-            reporter.advance(values)
-            if self.progress.step % self.loop.log_every == 0 or self.progress.step == self.loop.steps:
-                self._log(reporter)
+            if values:
+                self._count(values, reporter)
             if stop:
                 self._save()
                 self._end_interrupted()
@@ -250,6 +250,13 @@ class _Training:
         logger.info("resuming from %s at step %d", path, step)
         return checkpoint
 
+    def _count(self, values: dict[str, float], reporter: Reporter) -> None:
+        """One step more, and what it reported."""
+        self.progress.count(values)
+        reporter.advance(values)
+        if self.progress.step % self.loop.log_every == 0 or self.progress.step == self.loop.steps:
+            self._log(reporter)
+
     def _log(self, reporter: Reporter) -> None:
         means = self.progress.take_window()
         rate = learning_rate_at(self.progress.step - 1, self.loop)
@@ -268,9 +275,11 @@ class _Training:
         if self.validate is None or progress.validated_step == progress.step:
             return
         self._save()  # a validation may take long, and the run may be killed in it
-        with evaluating(self.module), torch.no_grad(), self.runtime.autocast():
-            self.runtime.seed(derived_seed(self.loop.seed, "validation", progress.step))
-            metrics = {name: float(value) for name, value in self.validate(self.module).items()}
+        try:
+            with self.stop.at_once(self.runtime.world_size == 1):  # the others would wait for its numbers
+                metrics = self._validated(self.validate)
+        except StoppedAtOnce:
+            self._end_interrupted()
         metrics = self.runtime.from_first(metrics)
         if self.loop.monitor not in metrics:
             reported = ", ".join(metrics)
@@ -279,6 +288,11 @@ class _Training:
         if progress.judge(metrics[self.loop.monitor], self.loop.mode) and self.runtime.rank == 0:
             state = Checkpoint(self.recorded, progress, self.module.state_dict(), None)
             save_checkpoint(self.folder.best, state)
+
+    def _validated(self, validate: Validate) -> dict[str, float]:
+        with evaluating(self.module), torch.no_grad(), self.runtime.autocast():
+            self.runtime.seed(derived_seed(self.loop.seed, "validation", self.progress.step))
+            return {name: float(value) for name, value in validate(self.module).items()}
 
     def _patience_is_out(self) -> bool:
         return self.loop.patience is not None and self.progress.validations_since_best >= self.loop.patience
@@ -290,7 +304,7 @@ class _Training:
             save_checkpoint(self.folder.last, Checkpoint(self.recorded, self.progress, weights, optimizer))
         self.saved_at = time.monotonic()
 
-    def _end_interrupted(self) -> None:
+    def _end_interrupted(self) -> NoReturn:
         self.runtime.wait()
         number = self.stop.signal_number or signal.SIGTERM
         raise Interrupted(
@@ -318,18 +332,27 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             part.training = mode
 
 
+class StoppedAtOnce(BaseException):
+    """A signal came where what runs need not come to its end."""
+
+
 class StopRequest:
-    """Within the ``with`` block, remembers the first Ctrl-C or SIGTERM instead of ending the process.
+    """Within the ``with`` block, remembers the first Ctrl-C or SIGTERM instead of ending the process, and says so.
 
     The second one acts as if nobody watched, so that an impatient person is obeyed. Outside the main
     thread, where Python allows no signal handlers, nothing is watched.
+
+    Args:
+        talks: whether a line on stderr answers the signal.
 
     Attributes:
         signal_number: the signal that came, or None.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, talks: bool = True) -> None:
         self.signal_number: int | None = None
+        self._talks = talks
+        self._at_once = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -345,6 +368,26 @@ class StopRequest:
     def _remember(self, number: int, frame: FrameType | None) -> None:
         self.signal_number = number
         self._restore()
+        if self._talks:  # not by the log, which may be in the middle of a line
+            text = "stopping: saving a checkpoint first (the same signal again ends the run without one)"
+            os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"\n{text}\n".encode())
+        if self._at_once:
+            raise StoppedAtOnce
+
+    @contextmanager
+    def at_once(self, enabled: bool) -> Iterator[None]:
+        """Within the block, a signal ends what runs there, where ``enabled``.
+
+        Raises:
+            StoppedAtOnce: one came, in the block or before it.
+        """
+        self._at_once = enabled
+        try:
+            if enabled and self.signal_number is not None:
+                raise StoppedAtOnce
+            yield
+        finally:
+            self._at_once = False
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -45,26 +45,29 @@ class Stepper:
         self.numbered = numbered
         self.names: list[str] = []
 
-    def step(self, step: int, wants_to_stop: bool) -> tuple[dict[str, float], bool]:
+    def step(self, step: int, wants_to_stop: Callable[[], bool]) -> tuple[dict[str, float], bool]:
         """Take one step.
 
         Args:
             step: number of the step, counted from 0.
-            wants_to_stop: whether this process was asked to end.
+            wants_to_stop: whether this process was asked to end. If so between two micro-batches, and there is no
+                other process that counts on this one, the step is undone.
         Returns:
-            The means over all micro-batches of what the module reported, with the gradient's norm; and
-            whether any process was asked to end.
+            The means over all micro-batches of what the module reported, with the gradient's norm, empty for a step
+            that was undone; and whether any process was asked to end.
         Raises:
             NonFiniteLossError: the loss or its gradient is not finite; the weights stay as they were.
             TypeError: the module returned something else than a dict of scalars with ``loss``.
         """
         set_learning_rate(self.optimizer, learning_rate_at(step, self.loop))
         self.optimizer.zero_grad()
-        reports = [self._micro_batch(left == 1) for left in range(self.loop.accumulate, 0, -1)]
+        reports = self._micro_batches(wants_to_stop if self.runtime.world_size == 1 else lambda: False)
+        if not reports:
+            return {}, True
         norm = gradient_norm(self.module)
         report = torch.stack(reports).mean(0)
         # One tensor, so that the processes talk and the device is waited for once a step.
-        shared = torch.cat([report, norm.float().reshape(1), report.new_tensor([wants_to_stop])])
+        shared = torch.cat([report, norm.float().reshape(1), report.new_tensor([wants_to_stop()])])
         *means, stop = self.runtime.mean(shared).tolist()
         values = dict(zip([*self.names, "gradient_norm"], means, strict=True))
         if not (math.isfinite(values["loss"]) and math.isfinite(values["gradient_norm"])):
@@ -77,6 +80,18 @@ class Stepper:
             clip_gradient(self.module, norm, self.loop.clip_norm)
         self.optimizer.step()
         return values, stop > 0
+
+    def _micro_batches(self, wants_to_stop: Callable[[], bool]) -> list[Tensor]:
+        """Add up the gradients of a step; nothing is left of them, and nothing is returned, where they are cut off."""
+        before = [buffer.clone() for buffer in self.module.buffers()] if self.loop.accumulate > 1 else []
+        reports: list[Tensor] = []
+        for left in range(self.loop.accumulate, 0, -1):
+            if reports and wants_to_stop():
+                for buffer, value in zip(self.module.buffers(), before, strict=True):  # of BatchNorm, say
+                    buffer.copy_(value)
+                return []
+            reports.append(self._micro_batch(left == 1))
+        return reports
 
     def _micro_batch(self, is_last: bool) -> Tensor:
         """Add the gradient of one micro-batch; returns what it reports, in the order of ``names``."""

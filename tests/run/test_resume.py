@@ -9,8 +9,13 @@ import signal
 from pathlib import Path
 
 import pytest
+from torch import Tensor, nn
 
+from fewshot_film.run.config import LoopConfig
+from fewshot_film.run.errors import Interrupted
+from fewshot_film.run.loop import train
 from tests.run.processes import start_toy
+from tests.run.toy import ToyBatches, make_toy, validate_toy, weights_hash
 
 FLAGS = (
     "--loop.steps=80",
@@ -112,3 +117,43 @@ def test_two_runs_in_one_folder(tmp_path):
 def children(pid: int) -> list[int]:
     """Processes that a process has started."""
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+class Interrupting(ToyBatches):
+    """Ctrl-C comes while one micro-batch is made."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        if index == self.number:
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().__getitem__(index)
+
+
+def test_ctrl_c_within_a_step_does_not_wait_for_its_end(tmp_path, capfd):
+    loop = LoopConfig(steps=3, accumulate=4, monitor="loss", mode="min")
+    whole = make_toy()
+    train(whole, ToyBatches(), loop, run_dir=tmp_path / "whole")
+    with pytest.raises(Interrupted, match="stopped by SIGINT after step 1 of 3"):
+        train(make_toy(), Interrupting(5), loop, run_dir=tmp_path / "cut")  # step 1 has the micro-batches 4 to 7
+    assert "stopping: saving a checkpoint first" in capfd.readouterr().err
+    resumed = make_toy(seed=1)
+    train(resumed, ToyBatches(), loop, run_dir=tmp_path / "cut", resume=True)
+    assert weights_hash(resumed) == weights_hash(whole)
+
+
+def test_ctrl_c_within_a_validation_does_not_wait_for_its_end(tmp_path):
+    loop = LoopConfig(steps=2, validate_every=1, monitor="loss", mode="min")
+
+    def interrupted(module: nn.Module) -> dict[str, float]:
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("went on")
+
+    whole, resumed = make_toy(), make_toy(seed=1)
+    best = train(whole, ToyBatches(), loop, run_dir=tmp_path / "whole", validate=validate_toy).best
+    with pytest.raises(Interrupted, match="stopped by SIGINT after step 1 of 2"):
+        train(make_toy(), ToyBatches(), loop, run_dir=tmp_path / "cut", validate=interrupted)
+    assert train(resumed, ToyBatches(), loop, run_dir=tmp_path / "cut", validate=validate_toy, resume=True).best == best
+    assert weights_hash(resumed) == weights_hash(whole)
