@@ -107,6 +107,8 @@ def build(library: str, name: str) -> nn.Module:
         if isinstance(module, nn.modules.batchnorm._BatchNorm):  # residual branches of some begin at 0
             module.weight.data.copy_(0.8 + 0.4 * torch.rand(module.weight.shape, generator=generator))
             module.running_mean.copy_(0.2 * torch.rand(module.running_mean.shape, generator=generator))
+        elif isinstance(module, nn.Linear) and not module.weight.any():  # as the classifiers of some begin
+            module.weight.data.copy_(torch.rand(module.weight.shape, generator=generator))
     return network.eval()
 
 
