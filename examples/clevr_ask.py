@@ -1,4 +1,4 @@
-"""A scene is drawn, questions are written about it, and a trained model answers them.
+"""A scene is rendered, questions about it are generated, and a trained model answers them.
 
 python examples/clevr_ask.py --model clevr-small --out answer.png
 """
@@ -18,11 +18,11 @@ from clevr.world.render import render
 
 
 def main() -> None:
-    """Draw, ask, compare."""
+    """Render a scene, ask questions, compare answers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="clevr-small", help="a model's name or folder")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="PNG file for where the first answer came from")
+    parser.add_argument("--out", type=Path, help="PNG file that shows where the first answer came from")
     options = parser.parse_args()
 
     scenes = Scenes(seed=options.seed, split="example", rules=SceneConfig()).batch(range(1))

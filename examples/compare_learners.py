@@ -1,6 +1,6 @@
-"""Several learners on the same episodes, with intervals, and whether the best is really better: a paired comparison.
+"""Several learners on the same episodes, with intervals, and a paired comparison of the two best.
 
-The network is small and untrained, so that this takes seconds; put your backbone in its place.
+The network is small and untrained, so that this takes seconds; replace it by your backbone.
 """
 
 import torch
@@ -15,7 +15,7 @@ EPISODES = 40
 
 
 def main() -> None:
-    """Evaluate each on the same episodes and compare them pair by pair."""
+    """Evaluate all learners on the same episodes and compare the two best."""
     torch.manual_seed(0)
     shape = BackboneConfig(width=8, image_size=28, channels=1, stem_kernel=3)
     backbone = build_backbone(shape)
@@ -24,8 +24,8 @@ def main() -> None:
         "prototypes, cosine": PrototypesConfig(backbone=shape),
         "prototypes, Euclidean": PrototypesConfig(backbone=shape, distance="euclidean"),
     }
-    pictures = decode(open_source("glyphs", split="test", pictures=15), image_size=28, channels=1)
-    episodes = EpisodeSampler(pictures, way=5, shot=5, query=10, seed=0)  # the same ones for everyone
+    images = decode(open_source("glyphs", split="test", pictures=15), image_size=28, channels=1)
+    episodes = EpisodeSampler(images, way=5, shot=5, query=10, seed=0)  # the same for all learners
 
     values = {name: evaluate(build_learner(config, backbone), episodes, EPISODES) for name, config in learners.items()}
     for name, accuracies in values.items():
@@ -34,7 +34,7 @@ def main() -> None:
 
     best, second = sorted(values, key=lambda name: -sum(values[name]))[:2]
     difference, interval = paired_difference(values[best], values[second])
-    verdict = "better than" if difference > interval else "not told apart from"
+    verdict = "better than" if difference > interval else "not significantly different from"
     print(f"{best} is {verdict} {second}: {100 * difference:+.1f} ± {100 * interval:.1f} on the same episodes")
 
 

@@ -1,6 +1,6 @@
-"""Meta-training from Python: the same loop as ``fewshot-film train``, with every part in one's own hands.
+"""Meta-training from Python: the same loop as ``fewshot-film train``, step by step.
 
-A tiny Simple CNAPS on generated letters; the few steps show that it runs, ``--steps`` decides how good it gets.
+A tiny Simple CNAPS on generated letters. The default number of steps only shows that it runs; set more by ``--steps``.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def main() -> None:
             LoopConfig(steps=options.steps, accumulate=2, learning_rate=1e-3, validate_every=5, log_every=5),
             run_dir=folder,
             validate=lambda _: {"accuracy": sum(evaluate(learner, episodes["val"], 10)) / 10},
-            resume=True,  # goes on where it was stopped, if it was
+            resume=True,  # continues an interrupted run
         )
         save_learner(folder / "model", learner, {"steps": options.steps}, "# A tiny Simple CNAPS\n")
         mean, interval = mean_and_interval(evaluate(load_learner(folder / "model"), episodes["test"], 20))

@@ -1,4 +1,4 @@
-"""A source of images of your own: a small class, and every sampler and learner works on it."""
+"""Your own image source: with one small class, every sampler and learner works on it."""
 
 import numpy as np
 from PIL import Image
@@ -11,10 +11,10 @@ from fewshot_film.learners import PrototypicalNetworks, evaluate
 
 
 class Stripes(ImageSource):
-    """Striped images; a class is a direction of the stripes."""
+    """Images of stripes; each class is a direction."""
 
-    def __init__(self, classes: int = 8, pictures: int = 20) -> None:
-        labels = np.repeat(np.arange(classes), pictures)
+    def __init__(self, classes: int = 8, num_images: int = 20) -> None:
+        labels = np.repeat(np.arange(classes), num_images)
         names = [f"{180 * number // classes} degrees" for number in range(classes)]
         super().__init__("stripes", names, labels, [f"{label}/{n}" for n, label in enumerate(labels)])
 
@@ -27,21 +27,21 @@ class Stripes(ImageSource):
         return Image.fromarray((127 + 90 * wave + draw.normal(0, 15, wave.shape)).clip(0, 255).astype(np.uint8))
 
     def stamp(self, index: int) -> str:
-        """What changes when an image does; these never do."""
+        """Changes when an image changes; these never do."""
         return ""
 
     @property
     def identity(self) -> str:
-        """What the cache of decoded images knows this source by."""
+        """Identifies this source in the cache of decoded images."""
         return f"stripes {len(self.class_names)} x {len(self)}"
 
 
 def main() -> None:
-    """Episodes of it, and a learner on them."""
-    pictures = decode(Stripes(), image_size=32, channels=1)
+    """Evaluate a learner on episodes from this source."""
+    images = decode(Stripes(), image_size=32, channels=1)
     learner = PrototypicalNetworks(backbone=BackboneConfig(width=8, image_size=32, channels=1))
-    values = evaluate(learner, EpisodeSampler(pictures, way=5, shot=5, query=10), 10)
-    print(f"{pictures}: {100 * sum(values) / len(values):.1f} % with an untrained network")
+    values = evaluate(learner, EpisodeSampler(images, way=5, shot=5, query=10), 10)
+    print(f"{images}: {100 * sum(values) / len(values):.1f} % with an untrained network")
 
 
 if __name__ == "__main__":

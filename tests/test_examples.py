@@ -22,7 +22,7 @@ SCRIPTS = sorted((CHECKOUT / "examples").glob("*.py"))
 SHOWS = {
     "clevr_ask": r"\d of 5 right",
     "clevr_world": r"'filter_material', 'count'\] ; answer: \d",
-    "classify_my_pictures": r"(?m)^\d\.png of \d: .+ \(\d+ %\)$",
+    "classify_my_images": r"(?m)^\d\.png of \d: .+ \(\d+ %\)$",
     "compare_learners": r"Mahalanobis: [\d.]+ ± [\d.]+ % over 40 episodes",
     "film_in_your_network": r"more red than blue: (9\d|100)\.\d % right; folded, it differs by [\d.]+e-0[5-9]",
     "meta_train": r"5-way 1-shot on unseen alphabets: [\d.]+ ± [\d.]+ %",
@@ -51,7 +51,7 @@ def test_every_example_is_tested():
 )
 def test_example_runs(name: str, run_example, tmp_path: Path):
     arguments = []
-    if name == "classify_my_pictures":  # a model of the test's own: the example needs none that is good
+    if name == "classify_my_images":  # a model of the test's own: the example needs none that is good
         save_learner(tmp_path / "model", small_learner().eval(), {}, "card")
         arguments = ["--model", tmp_path / "model"]
     if name == "clevr_ask":

@@ -35,7 +35,7 @@ ONLY_PARSED = {
 if find_spec("learn2learn") is None:
     ONLY_PARSED[r".*--learner\.method (maml|anil|meta-sgd)"] = "learn2learn is missing"
 
-_FOLDER = "--data.source folder --data.root pictures"
+_FOLDER = "--data.source folder --data.root images"
 _DEALT = f"{_FOLDER} --data.split_seed 0 --data.rotations false"
 _STEPS = (
     "--loop.steps 2 --loop.warmup_steps 0 --loop.validate_every 2 --validation.way 3 --validation.shot 1 "
@@ -66,7 +66,7 @@ SMALLER: Mapping[str, str] = {
     r"fewshot-film train": f"{_STEPS} {_EPISODES} {_DEALT} {_backbone('learner.')} --learner.set_encoder_layers 2",
     r"fewshot-film evaluate .*--episode_list": f"{_DEALT} --processes 1",
     r"fewshot-film evaluate": f"{_FEW} {_DEALT}",
-    r"fewshot-film report": "--episodes 2 --root pictures",
+    r"fewshot-film report": "--episodes 2 --root images",
     r"fewshot-film compare": "--splits 2 --shot 2 --query 2",
     r"clevr-film generate .*--start 0": "--scenes 4 --stop 2 --chunk 2 --width 64 --height 48 --workers 1",
     r"clevr-film generate .*--start": "--scenes 4 --start 2 --stop 4 --chunk 2 --width 64 --height 48 --workers 1",
@@ -110,8 +110,8 @@ FAST = {"README.md", "docs/tutorials/many-gpus.md"}
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What pages take for granted: folders of images, a list of classes, the configurations."""
-    draw_classes(tmp_path / "pictures", 25)
-    names = sorted(folder.name for folder in (tmp_path / "pictures").iterdir())
+    draw_classes(tmp_path / "images", 25)
+    names = sorted(folder.name for folder in (tmp_path / "images").iterdir())
     split = {"train": names[:15], "val": names[15:20], "test": names[20:]}
     (tmp_path / "split.json").write_text(json.dumps(split), encoding="utf-8")
     for folder in sorted((CHECKOUT / "examples" / "creatures").iterdir()):

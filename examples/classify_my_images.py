@@ -1,8 +1,8 @@
-"""A classifier from a folder of images: one sub-folder a class, no training loop.
+"""A classifier from a folder of images with one subfolder per class, without a training loop.
 
-    python examples/classify_my_pictures.py pictures/ --query unknown.jpg
+    python examples/classify_my_images.py images/ --query unknown.jpg
 
-Without a folder it draws one: letters of an alphabet, five of each.
+Without a folder it draws one: five letters of an alphabet, eight images each.
 """
 
 import argparse
@@ -13,22 +13,22 @@ from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.data import open_source
 
 
-def draw_folder(folder: Path, classes: int = 5, pictures: int = 8) -> None:
-    """Images of generated letters in one sub-folder a class."""
+def draw_folder(folder: Path, classes: int = 5, num_images: int = 8) -> None:
+    """Save images of generated letters, in one subfolder per class."""
     glyphs = open_source("glyphs", split="test")
     for label, name in enumerate(glyphs.class_names[:classes]):
         (folder / str(label)).mkdir(parents=True)
-        members = [index for index, of in enumerate(glyphs.labels) if of == label][:pictures]
+        members = [index for index, of in enumerate(glyphs.labels) if of == label][:num_images]
         for number, index in enumerate(members):
             glyphs.load(index).save(folder / str(label) / f"{number}.png")
         print(f"class {label}: {name}")
 
 
 def main() -> None:
-    """Fit on some images of every class, name the others, save."""
+    """Fit on some images of every class, classify the others, and save the classifier."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="?", type=Path, help="one sub-folder a class")
-    parser.add_argument("--query", nargs="*", type=Path, help="pictures to name; default: the rest of the folder's")
+    parser.add_argument("folder", nargs="?", type=Path, help="a folder with one subfolder per class")
+    parser.add_argument("--query", nargs="*", type=Path, help="images to classify; default: the rest of the folder")
     parser.add_argument("--model", default="general-small", help="a model's name or folder")
     options = parser.parse_args()
 
@@ -42,7 +42,7 @@ def main() -> None:
 
         classifier = FewShotClassifier(options.model)
         classifier.fit(support, [path.parent.name for path in support])
-        answers = classifier.answer(queries, reject=0.05)  # of true members, 5 % are turned away with strangers
+        answers = classifier.answer(queries, reject=0.05)  # 5 % of true members are rejected too
         for path, label, shares in zip(queries, answers.labels, answers.probabilities, strict=True):
             print(f"{path.name} of {path.parent.name}: {label or 'none of these'} ({100 * shares.max():.0f} %)")
 
