@@ -100,7 +100,7 @@ def run(config: TextOnlyConfig) -> None:
     ours = {
         "GRU without the picture": by_type(right, tables["test"]),
         "most common answer of the question's type": by_type(
-            _majority(tables["train"], tables["test"]), tables["test"]
+            most_common_answer(tables["train"], tables["test"]), tables["test"]
         ),
     }
     numbers = {split: len(table) for split, table in tables.items()}
@@ -219,7 +219,7 @@ def as_table(sources: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
     return "\n".join(lines)
 
 
-def _majority(known: QuestionTable, asked: QuestionTable) -> NDArray[np.bool_]:
+def most_common_answer(known: QuestionTable, asked: QuestionTable) -> NDArray[np.bool_]:
     """Which questions the answer most common elsewhere is right for, by what is asked: sizes apart from colours."""
     best = {kind: np.bincount(known.answer[_asks(known) == kind]).argmax() for kind in np.unique(_asks(known))}
     right: NDArray[np.bool_] = np.array([best.get(kind, -1) for kind in _asks(asked)]) == asked.answer

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.text_only import Encoded, TextBatches, TextOnly, TextOnlyConfig, _majority, by_type, correct, run
+from benchmarks.text_only import (
+    Encoded,
+    TextBatches,
+    TextOnly,
+    TextOnlyConfig,
+    by_type,
+    correct,
+    most_common_answer,
+    run,
+)
 from clevr.data.records import parse_question
 from clevr.data.table import QuestionTable
 from clevr.questions.tokens import ANSWERS, encode
@@ -85,7 +94,7 @@ def test_accuracy_by_type(table: QuestionTable) -> None:
 
 
 def test_most_common_answers(table: QuestionTable) -> None:
-    right = _majority(table, table)
+    right = most_common_answer(table, table)
     assert right.tolist() == [number % 6 != 4 if number % 2 == 0 else number % 6 != 1 for number in range(12)]
 
 

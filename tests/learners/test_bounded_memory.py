@@ -155,7 +155,7 @@ def test_the_budget_holds():
     learner = small_learner()
     images = torch.rand(learner.images_within(2), 1, 16, 16).contiguous(memory_format=torch.channels_last)
     modulations = learner.modulations(images)
-    kept = activation_bytes(lambda rows: learner._run(rows, modulations), images)
+    kept = activation_bytes(lambda rows: learner.features(rows, modulations), images)
     kept = max(kept, activation_bytes(learner.set_encoder, images))
     assert 0.8 * 2**20 <= kept <= 1.05 * 2**20
 
