@@ -32,7 +32,7 @@ _MOST_NUMBER = 10
 
 
 @dataclass(frozen=True)
-class Judged:
+class PairAnswers:
     """Answers about one pair of kinds in one image, ``None`` where the answer is of another type."""
 
     counts: tuple[int | None, int | None]
@@ -74,7 +74,7 @@ def draw_pairs(count: int, seed: int, image: int) -> list[tuple[str, str]]:
 
 
 def questions_about(one: str, other: str) -> tuple[str, ...]:
-    """The seven questions about a pair of kinds, in the order of :class:`Judged`."""
+    """The seven questions about a pair of kinds, in the order of :class:`PairAnswers`."""
     return (
         f"How many {one} are there?",
         f"How many {other} are there?",
@@ -86,15 +86,15 @@ def questions_about(one: str, other: str) -> tuple[str, ...]:
     )
 
 
-def judge(answers: NDArray[np.int64]) -> Judged:
+def judge(answers: NDArray[np.int64]) -> PairAnswers:
     """Read seven answers, as positions in ``ANSWER_WORDS``."""
     words = [ANSWER_WORDS[int(number)] for number in answers]
     numbers = [int(word) if word.isdigit() else None for word in words]
     said = [word == "yes" if word in ("yes", "no") else None for word in words]
-    return Judged((numbers[0], numbers[1]), (said[2], said[3]), (said[4], said[5], said[6]))
+    return PairAnswers((numbers[0], numbers[1]), (said[2], said[3]), (said[4], said[5], said[6]))
 
 
-def agreements(judged: Sequence[Judged]) -> dict[str, Score]:
+def agreements(judged: Sequence[PairAnswers]) -> dict[str, Score]:
     """How often answers agree, by what is held against what.
 
     An answer of the wrong type, such as a colour for a count, agrees with nothing.
@@ -112,7 +112,7 @@ def agreements(judged: Sequence[Judged]) -> dict[str, Score]:
     }
 
 
-def by_distance(judged: Sequence[Judged]) -> dict[int, Score]:
+def by_distance(judged: Sequence[PairAnswers]) -> dict[int, Score]:
     """How often a comparison agrees with both counts, by the difference that the counts have."""
     groups: dict[int, list[bool]] = {}
     for one in judged:
@@ -122,7 +122,7 @@ def by_distance(judged: Sequence[Judged]) -> dict[int, Score]:
     return {distance: _score(groups[distance]) for distance in sorted(groups)}
 
 
-def _comparisons(one: Judged) -> list[bool]:
+def _comparisons(one: PairAnswers) -> list[bool]:
     first, second = one.counts
     if first is None or second is None:
         return [False] * 3

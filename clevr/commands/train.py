@@ -143,7 +143,7 @@ def _data(data: ClevrDataConfig, split: str, reasoner: FiLMReasoner, *, with_sce
         humans=data.humans,
         features=data.features,
         with_scenes=with_scenes,
-        with_referents=with_scenes and split == data.train_split and not data.fresh,  # fresh questions bring theirs
+        with_traces=with_scenes and split == data.train_split and not data.fresh,  # fresh questions bring theirs
     )
 
 

@@ -23,7 +23,7 @@ from clevr.data.errors import DataError
 from clevr.data.feature_store import open_features
 from clevr.data.images import load_images
 from clevr.data.reader import ClevrSplit
-from clevr.data.supervision import Supervision, mark_program_encoding, mark_referents, read_supervision
+from clevr.data.supervision import Supervision, mark_program_encoding, mark_trace, read_supervision
 from clevr.data.table import QuestionTable
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.families import FAMILIES, Family
@@ -74,8 +74,8 @@ class ReasoningData:
             build_prefix_tree(questions),
             torch.from_numpy(answers),
             None if self.supervision is None else torch.from_numpy(self.supervision.described[shown]),
-            None if self.supervision is None else _some(self.supervision.referents, numbers),
-            None if self.supervision is None else _some(self.supervision.outlines, numbers),
+            None if self.supervision is None else _some(self.supervision.traces, numbers),
+            None if self.supervision is None else _some(self.supervision.program_encodings, numbers),
         )
 
 
@@ -93,7 +93,7 @@ def load_reasoning_data(
     humans: bool = False,
     features: str = "",
     with_scenes: bool = False,
-    with_referents: bool = True,
+    with_traces: bool = True,
 ) -> ReasoningData:
     """Read the questions and images of a split.
 
@@ -106,7 +106,7 @@ def load_reasoning_data(
         humans: take the questions of CLEVR-Humans.
         features: folder of feature stores, for models that read features.
         with_scenes: read what further losses learn from, scenes and programs, too.
-        with_referents: with the scenes, also run the programs of the questions, to know their objects.
+        with_traces: with the scenes, also run the programs of the questions, to know their objects.
 
     Raises:
         ConfigError: there are features, and the model reads pixels.
@@ -119,7 +119,7 @@ def load_reasoning_data(
     table = _read_table(files, cache)
     names, aspect = list(table.images), model.height / model.width
     images = _load_images(files, names, model, features, cache)
-    supervision = read_supervision(files, names, aspect, cache, with_referents=with_referents) if with_scenes else None
+    supervision = read_supervision(files, names, aspect, cache, with_traces=with_traces) if with_scenes else None
     return ReasoningData(table, *_encode(table, vocabulary), images, supervision)
 
 
@@ -328,7 +328,7 @@ class FreshQuestionBatches(TrainingBatches):
         of_image = np.repeat(np.arange(len(images)), [len(questions) for questions in asked])
         questions = [question for some in asked for question in some]
         scenes = [self.supervision.scenes[image] for image in images[of_image].tolist()]
-        about = [mark_referents(question, scene) for question, scene in zip(questions, scenes, strict=True)]
+        about = [mark_trace(question, scene) for question, scene in zip(questions, scenes, strict=True)]
         encoded = [np.asarray(self.vocabulary.encode(question.question), np.int16) for question in questions]
         answers = [ANSWER_WORDS.index(str(question.answer)) for question in questions]
         return QuestionBatch(

@@ -42,15 +42,15 @@ class Supervision:
     """The scene of each image, ``M`` of them."""
     described: NDArray[np.float32]
     """What lies where in each, ``(M, 10, 8)``: :func:`clevr.data.supervision.describe_scenes`."""
-    referents: NDArray[np.int8] | None
-    """Which objects each question is about, hop by hop, ``(N, 4, 2, 10)``: :func:`mark_referents`; None if they were
+    traces: NDArray[np.int8] | None
+    """Which objects each question is about, hop by hop, ``(N, 4, 2, 10)``: :func:`mark_trace`; None if they were
     not asked for."""
-    outlines: NDArray[np.int8] | None
-    """What each question does, ``(N, 41)``: :func:`mark_program_encoding`; None if the referents were not asked for."""
+    program_encodings: NDArray[np.int8] | None
+    """What each question does, ``(N, 41)``: :func:`mark_program_encoding`; None if the traces were not asked for."""
 
 
 def read_supervision(
-    split: ClevrSplit, filenames: Sequence[str], aspect: float, cache: Path, *, with_referents: bool = True
+    split: ClevrSplit, filenames: Sequence[str], aspect: float, cache: Path, *, with_traces: bool = True
 ) -> Supervision:
     """Scenes of some images, and for every question of the split which objects it is about.
 
@@ -59,7 +59,7 @@ def read_supervision(
         filenames: the images, in the order of the result.
         aspect: height by width of what a model sees of an image.
         cache: folder to keep the objects of the questions in.
-        with_referents: run the programs of the questions, to know their objects.
+        with_traces: run the programs of the questions, to know their objects.
 
     Raises:
         DataNotFoundError: the split has no scenes.
@@ -70,7 +70,7 @@ def read_supervision(
     if missing is not None:
         file = split.files.storage.label(split.files.scenes or "")
         raise DataError(file, "", f"has no scene of {missing}; get or make the scenes of all images")
-    kept = _marks(split, by_name, cache) if with_referents else {}
+    kept = _marks(split, by_name, cache) if with_traces else {}
     scenes = [by_name[name] for name in filenames]
     size = split.load_image(filenames[0]).size
     return Supervision(scenes, describe_scenes(scenes, size, aspect), kept.get("referents"), kept.get("outlines"))
@@ -104,7 +104,7 @@ def describe_scenes(scenes: Sequence[Scene], size: tuple[int, int], aspect: floa
     return found
 
 
-def mark_referents(question: Question, scene: Scene) -> NDArray[np.int8]:
+def mark_trace(question: Question, scene: Scene) -> NDArray[np.int8]:
     """Which objects a question is about, hop by hop.
 
     Returns:
@@ -146,7 +146,7 @@ def _signature(split: ClevrSplit) -> str:
 
 
 def _marks(split: ClevrSplit, scenes: dict[str, Scene], cache: Path) -> dict[str, NDArray[np.int8]]:
-    """Referents and outlines of all questions; collected once, then kept."""
+    """Traces and encodings of the programs of all questions; collected once, then kept."""
     path, signature = cache / f"{split.files.split}-marks.npz", _signature(split)
     kept = load_arrays(path, signature)
     if kept is None:
@@ -156,12 +156,12 @@ def _marks(split: ClevrSplit, scenes: dict[str, Scene], cache: Path) -> dict[str
 
 
 def _collect(split: ClevrSplit, scenes: dict[str, Scene]) -> dict[str, NDArray[np.int8]]:
-    referents, outlines = list[NDArray[np.int8]](), list[NDArray[np.int8]]()
+    traces, program_encodings = list[NDArray[np.int8]](), list[NDArray[np.int8]]()
     for number, question in enumerate(split.questions()):
         try:
-            referents.append(mark_referents(question, scenes[question.image_filename]))
+            traces.append(mark_trace(question, scenes[question.image_filename]))
         except ProgramError as error:
             file = split.files.storage.label(split.files.questions or "")
             raise DataError(file, f"record {number} of 'questions'", str(error)) from None
-        outlines.append(mark_program_encoding(question))
-    return {"referents": np.stack(referents), "outlines": np.stack(outlines)}
+        program_encodings.append(mark_program_encoding(question))
+    return {"referents": np.stack(traces), "outlines": np.stack(program_encodings)}

@@ -93,7 +93,7 @@ class QuestionBatch:
     """Position of each answer in :data:`clevr.questions.tokens.ANSWER_WORDS`, ``(Q,)``."""
     scenes: Tensor | None = None
     """What lies where in each image, ``(P, 10, 8)``: see :func:`clevr.data.supervision.describe_scenes`."""
-    referents: Tensor | None = None
+    traces: Tensor | None = None
     """Which objects each question is about, hop by hop, ``(Q, 4, 2, 10)``: 1, 0, or -1 where that does not apply."""
-    outlines: Tensor | None = None
+    program_encodings: Tensor | None = None
     """What each question does, ``(Q, 41)``: see :func:`clevr.questions.program_encoding.encode_program`."""

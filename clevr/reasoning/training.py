@@ -96,7 +96,7 @@ class SceneHead(nn.Module):
         return {"loss": loss / count, "accuracy": right.sum() / count}
 
 
-class ReferentHead(nn.Module):
+class TraceHead(nn.Module):
     """Reads off the blocks' maps which objects a question is about, hop by hop.
 
     The last block answers for the last hop, the one before it for the hop before, and so on; where there are twice as
@@ -117,7 +117,7 @@ class ReferentHead(nn.Module):
         self,
         steps: Sequence[Tensor],
         scenes: Tensor,
-        referents: Tensor,
+        traces: Tensor,
         grid: tuple[int, int],
         kept: Tensor | None = None,
     ) -> Tensor:
@@ -126,7 +126,7 @@ class ReferentHead(nn.Module):
         Args:
             steps: the maps of every question after each block, ``(Q, C, H, W)``.
             scenes: what lies where in the image of every question, ``(Q, 10, 8)``.
-            referents: ``(Q, 4, 2, 10)``: 1, 0, or -1 where that does not apply.
+            traces: ``(Q, 4, 2, 10)``: 1, 0, or -1 where that does not apply.
             grid: rows and columns of the trunk's maps.
             kept: which of their positions the blocks' maps are of, ``(Q, K)``; None: all.
         """
@@ -136,7 +136,7 @@ class ReferentHead(nn.Module):
             place, inside = is_there.byte().argmax(2), inside & is_there.any(2)
         question, thing = inside.nonzero(as_tuple=True)
         places = question * steps[-1].shape[2:].numel() + place[question, thing]
-        targets = referents[question, :, :, thing]
+        targets = traces[question, :, :, thing]
         losses = list[Tensor]()
         answering = steps[:: -self.blocks_a_hop][: len(self.hops)][::-1]
         for hop, linear, maps in zip(self.hops, self.linears, answering, strict=True):
@@ -148,7 +148,7 @@ class ReferentHead(nn.Module):
         return torch.stack(losses).sum()
 
 
-class OutlineHead(nn.Module):
+class ProgramHead(nn.Module):
     """Reads off the code of a question what each of its hops follows and filters by, and what it asks.
 
     Args:
@@ -161,16 +161,16 @@ class OutlineHead(nn.Module):
         self.sizes = [*(self.strands * values for values in HOP_FIELDS), len(FUNCTIONS)]
         self.linear = nn.Linear(code_dim, sum(self.sizes))
 
-    def forward(self, codes: Tensor, outlines: Tensor) -> Tensor:
+    def forward(self, codes: Tensor, program_encodings: Tensor) -> Tensor:
         """The loss, a scalar: cross-entropies, the mean over hops and strands of each field, summed.
 
         Args:
             codes: codes of questions, ``(Q, code_dim)``.
-            outlines: what they do, ``(Q, 41)``; -1: not known
+            program_encodings: what they do, ``(Q, 41)``; -1: not known
                 (:func:`clevr.data.supervision.mark_program_encoding`).
         """
         *fields, function = self.linear(codes).float().split(self.sizes, dim=1)
-        targets = outlines.long()
+        targets = program_encodings.long()
         hops = targets[:, :-1].unflatten(1, (self.strands, -1))
         loss = F.cross_entropy(function, targets[:, -1], ignore_index=-1)
         for number, logits in enumerate(fields):
@@ -237,13 +237,13 @@ class ReasonerTraining(nn.Module):
         self.reasoner = reasoner
         self.weights = {
             "scene_loss": scene_weight,
-            "referent_loss": trace_weight,
-            "outline_loss": program_weight,
+            "trace_loss": trace_weight,
+            "program_loss": program_weight,
         }
         config = reasoner.config
         self.scene_head = SceneHead(config.maps) if scene_weight and not precomputed else None
-        self.referent_head = ReferentHead(config.maps, config.blocks) if trace_weight else None
-        self.outline_head = OutlineHead(config.hidden_dim) if program_weight else None
+        self.trace_head = TraceHead(config.maps, config.blocks) if trace_weight else None
+        self.program_head = ProgramHead(config.hidden_dim) if program_weight else None
 
     def train(self, mode: bool = True) -> ReasonerTraining:
         """Training or evaluation mode; frozen parts stay in evaluation mode."""
@@ -276,10 +276,10 @@ class ReasonerTraining(nn.Module):
         steps = reasoner.steps(maps, batch.image, reasoner.modulations(codes), codes)
         logits = reasoner.classifier(steps[-1]).float()
         report["answer_loss"] = F.cross_entropy(logits, answers)
-        if self.referent_head is not None and batch.scenes is not None and batch.referents is not None:
-            report["referent_loss"] = self._referent_loss(self.referent_head, batch, maps, steps)
-        if self.outline_head is not None and batch.outlines is not None:
-            report["outline_loss"] = self.outline_head(codes, batch.outlines)
+        if self.trace_head is not None and batch.scenes is not None and batch.traces is not None:
+            report["trace_loss"] = self._trace_loss(self.trace_head, batch, maps, steps)
+        if self.program_head is not None and batch.program_encodings is not None:
+            report["program_loss"] = self.program_head(codes, batch.program_encodings)
         weighted = [self.weights.get(name, 1.0) * part for name, part in report.items()]
         loss = torch.stack(weighted).sum()
         accuracy = (logits.argmax(1) == answers).float().mean()
@@ -289,12 +289,12 @@ class ReasonerTraining(nn.Module):
         maps = batch.images.to(next(self.reasoner.parameters()).dtype)
         return maps.contiguous(memory_format=torch.channels_last)
 
-    def _referent_loss(self, head: ReferentHead, batch: QuestionBatch, maps: Tensor, steps: Sequence[Tensor]) -> Tensor:
+    def _trace_loss(self, head: TraceHead, batch: QuestionBatch, maps: Tensor, steps: Sequence[Tensor]) -> Tensor:
         assert batch.scenes is not None
         cells = self.reasoner.cells(maps)
         kept = None if cells is None else cells.index_select(0, batch.image)
         scenes, grid = batch.scenes.index_select(0, batch.image), self.reasoner.config.grid
-        loss: Tensor = head(steps, scenes, batch.referents, grid, kept)
+        loss: Tensor = head(steps, scenes, batch.traces, grid, kept)
         return loss
 
 

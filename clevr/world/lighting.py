@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from clevr.world.appearance import BACKDROP, DISTANT, LAMPS, TINT
-from clevr.world.primitives import BEVELS, CUBE, SPHERE, Bodies, Group
+from clevr.world.primitives import BEVELS, CUBE, SPHERE, Bodies, BodyGroup
 from clevr.world.ray_casting import BLOCK, Grid
 from clevr.world.vectors import PART, PARTS, RayPackets, Vec, pick
 
@@ -166,7 +166,7 @@ def may_shade(segment: Vec, to_ball: Vec, radius: Tensor, lamp: Tensor, spread: 
     return miss.dot(miss) < reach * reach
 
 
-def covers(bodies: Bodies, group: Group, body: Tensor, point: Vec, segment: Vec, lamp: Tensor) -> Tensor:
+def covers(bodies: Bodies, group: BodyGroup, body: Tensor, point: Vec, segment: Vec, lamp: Tensor) -> Tensor:
     """Share of a lamp that bodies of one group hide from points (all arguments broadcast)."""
     origin = bodies.local_point(body, point)
     return cover(group.shape, origin, bodies.local_direction(body, segment), pick(bodies.half, body), lamp)

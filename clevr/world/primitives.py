@@ -170,7 +170,7 @@ class SceneError(UserError, ValueError):
 
 
 @dataclass(frozen=True)
-class Group:
+class BodyGroup:
     """Bodies of one shape, dealt into ``R`` rounds with at most one from each scene."""
 
     shape: int
@@ -218,7 +218,7 @@ class Bodies:
     """One ``(B,)`` per lamp."""
     places: Vec
     """``(L B,)``: the same, one lamp after the other."""
-    groups: tuple[Group, ...]
+    groups: tuple[BodyGroup, ...]
 
     def local_point(self, bodies: Tensor, points: Vec) -> Vec:
         """Points of the world in the frames of ``bodies`` (shapes broadcast)."""
@@ -249,10 +249,7 @@ def pack(scenes: Sequence[Scene], device: torch.device | str = "cpu") -> Bodies:
     cameras = np.array([_place(scene, scene.extra, "camera", MEAN_CAMERA) for scene in scenes]).reshape(-1, 3)
     frames = np.array([axes(camera) for camera in cameras]).reshape(-1, 3, 3)
     right, up, forward = (_vec(frames[:, i], device) for i in range(3))
-    lamps = [
-        [_place(scene, scene.extra.get("lamps", {}), lamp.name, lamp.position) for lamp in LAMPS] for scene in scenes
-    ]
-    places = np.array(lamps).reshape(-1, len(LAMPS), 3)
+    places = np.array([_lamps(scene) for scene in scenes]).reshape(-1, len(LAMPS), 3)
     return Bodies(
         num_scenes=len(scenes),
         scene=whole[:, 0],
@@ -299,6 +296,10 @@ def _check(scene: Scene, index: int) -> None:
             )
 
 
+def _lamps(scene: Scene) -> list[Vector]:
+    return [_place(scene, scene.extra.get("lamps", {}), lamp.name, lamp.position) for lamp in LAMPS]
+
+
 def _place(scene: Scene, record: Mapping[str, object], key: str, default: Vector) -> Vector:
     """A place that a scene's record may hold."""
     try:
@@ -315,7 +316,7 @@ def _colors(scenes: Sequence[Scene]) -> np.ndarray:
     return np.array(colors, dtype=np.float32).reshape(-1, 3).T.copy()
 
 
-def _groups(scene: np.ndarray, shape: np.ndarray, num_scenes: int, device: torch.device | str) -> tuple[Group, ...]:
+def _groups(scene: np.ndarray, shape: np.ndarray, num_scenes: int, device: torch.device | str) -> tuple[BodyGroup, ...]:
     """Deal the bodies of each shape into rounds."""
     groups = []
     for code in sorted(set(shape.tolist())):
@@ -326,7 +327,7 @@ def _groups(scene: np.ndarray, shape: np.ndarray, num_scenes: int, device: torch
         bodies, rounds = bodies[order], rounds[order]
         of_scene = np.full((rounds.max() + 1, num_scenes), -1, dtype=np.int64)
         of_scene[rounds, scene[bodies]] = bodies
-        groups.append(Group(code, *(torch.from_numpy(table).to(device) for table in (bodies, rounds, of_scene))))
+        groups.append(BodyGroup(code, *(torch.from_numpy(table).to(device) for table in (bodies, rounds, of_scene))))
     return tuple(groups)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from clevr.world.camera import FOCAL
-from clevr.world.primitives import CYLINDER, MISS, SPHERE, Bodies, Group, enter
+from clevr.world.primitives import CYLINDER, MISS, SPHERE, Bodies, BodyGroup, enter
 from clevr.world.vectors import Vec, pick
 
 TILE = 4
@@ -132,7 +132,7 @@ def trace(bodies: Bodies, grid: Grid) -> View:
     return View(shown.view(size), depth.view(size), *torch.cat(pairs, 1))
 
 
-def _meet(bodies: Bodies, group: Group, body: Tensor, x: Tensor, y: Tensor) -> Tensor:
+def _meet(bodies: Bodies, group: BodyGroup, body: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Depths at which the rays through screen points ``(n, k)`` enter their bodies ``(n,)``."""
     scene = pick(bodies.scene, body)
     right, up, forward = (

@@ -68,6 +68,8 @@ OLD_KEYS: tuple[OldKey, ...] = (
 OLD_WEIGHTS: tuple[OldKey, ...] = (
     OldKey("clevr.FiLMReasoner", "joining", "concat_projection", "0.2"),
     OldKey("clevr.FiLMReasoner", "placing", "input_projection", "0.2"),
+    OldKey("clevr.ReasonerTraining", "outline_head", "program_head", "0.2"),
+    OldKey("clevr.ReasonerTraining", "referent_head", "trace_head", "0.2"),
     OldKey("clevr.QuestionEncoder", "looking", "attention", "0.2"),
     OldKey("clevr.QuestionEncoder", "scaling", "norm", "0.2"),
 )

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clevr.analysis import composition, consistency, embedding, histograms, resets
-from clevr.analysis.consistency import Judged
+from clevr.analysis.consistency import PairAnswers
 from clevr.answers.scores import Score
 from clevr.questions.parser import parse
 from clevr.questions.programs import execute
@@ -82,13 +82,13 @@ def test_noise_is_that_of_the_seed_and_of_its_size() -> None:
 
 def test_judged_answers() -> None:
     found = consistency.judge(numbers("3", "red", "yes", "no", "no", "yes", "2"))
-    assert found == Judged((3, None), (True, False), (False, True, None))
+    assert found == PairAnswers((3, None), (True, False), (False, True, None))
 
 
 def test_agreements_by_hand() -> None:
-    sound = Judged((3, 1), (True, True), (True, False, False))
-    wrong = Judged((0, 2), (True, True), (True, True, False))
-    strange = Judged((None, 2), (None, True), (False, False, True))
+    sound = PairAnswers((3, 1), (True, True), (True, False, False))
+    wrong = PairAnswers((0, 2), (True, True), (True, True, False))
+    strange = PairAnswers((None, 2), (None, True), (False, False, True))
     found = consistency.agreements([sound, wrong, strange])
     assert found == {
         "a comparison with both counts": Score(5, 9),
@@ -101,7 +101,7 @@ def test_agreements_by_hand() -> None:
 
 @given(st.integers(0, 10), st.integers(0, 10))
 def test_true_answers_agree(first: int, second: int) -> None:
-    truth = Judged((first, second), (first > 0, second > 0), (first > second, first < second, first == second))
+    truth = PairAnswers((first, second), (first > 0, second > 0), (first > second, first < second, first == second))
     assert all(score.right == score.count for score in consistency.agreements([truth]).values())
 
 

@@ -59,7 +59,7 @@ def test_it_learns_a_few_questions_by_heart(config: TrainConfig) -> None:
 def test_what_a_run_leaves(config: TrainConfig) -> None:
     run(dataclasses.replace(config, scene_weight=0.5, trace_weight=0.5))
     lines = [json.loads(line) for line in (config.out / "metrics.jsonl").read_text().splitlines()]
-    assert {"answer_loss", "scene_loss", "referent_loss", "accuracy"} <= set(lines[0])
+    assert {"answer_loss", "scene_loss", "trace_loss", "accuracy"} <= set(lines[0])
     validation = next(line for line in lines if line["split"] == "validation")
     assert 0 <= validation["accuracy"] <= 1
     reasoner = load(config.out / "model")

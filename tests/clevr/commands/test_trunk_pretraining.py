@@ -65,7 +65,7 @@ def test_first_it_learns_to_see_then_to_answer(config: TrainConfig) -> None:
     seen = [line for line in lines(config.out / "trunk_pretraining/metrics.jsonl") if line["split"] == "train"]
     assert seen[-1]["loss"] < seen[0]["loss"] / 2
     answered = lines(config.out / "metrics.jsonl")
-    assert {"answer_loss", "referent_loss", "outline_loss"} <= set(answered[0])
+    assert {"answer_loss", "trace_loss", "program_loss"} <= set(answered[0])
     assert "scene_loss" not in answered[0]
     trunk = load_checkpoint(config.out / "trunk_pretraining/best.ckpt").module
     saved = load(config.out / "model").state_dict()

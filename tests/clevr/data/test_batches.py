@@ -67,9 +67,9 @@ class TestData:
 
     def test_referents_are_what_the_answers_count(self, data: ReasoningData) -> None:
         batch = data.batch(np.arange(len(data)))
-        assert batch.referents is not None
+        assert batch.traces is not None
         counted = 0
-        for text, answer, sets in zip(texts(batch), answers_of(batch).tolist(), batch.referents, strict=True):
+        for text, answer, sets in zip(texts(batch), answers_of(batch).tolist(), batch.traces, strict=True):
             if ANSWER_WORDS[answer].isdigit() and " than " not in text and " same number " not in text:
                 counted += 1
                 assert int((sets[-1, 0] == 1).sum()) == int(ANSWER_WORDS[answer]), text
@@ -192,10 +192,10 @@ class TestFreshQuestions:
         config = ClevrDataConfig(images=2, questions=9, curriculum=10)
         batch = FreshQuestionBatches(data, CLEVR_VOCABULARY, config, 0)[0]
         assert torch.bincount(batch.image).tolist() == [9, 9]
-        assert batch.referents is not None
-        assert batch.referents.shape == (18, 4, 2, 10)
-        assert batch.outlines is not None
-        assert batch.outlines.shape == (18, 41)
+        assert batch.traces is not None
+        assert batch.traces.shape == (18, 4, 2, 10)
+        assert batch.program_encodings is not None
+        assert batch.program_encodings.shape == (18, 41)
 
     def test_they_need_scenes(self, data: ReasoningData) -> None:
         without = dataclasses.replace(data, supervision=None)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from clevr.data.supervision import ATTRIBUTES, describe_scenes
 from clevr.questions.program_encoding import FIELDS, FUNCTIONS, MAX_HOPS
-from clevr.reasoning.training import PLACE_WEIGHT, OutlineHead, ReferentHead, SceneHead, cells
+from clevr.reasoning.training import PLACE_WEIGHT, ProgramHead, SceneHead, TraceHead, cells
 from clevr.world.scene import Scene, SceneObject
 
 
@@ -110,15 +110,15 @@ def test_places_that_are_not_known_teach_nothing() -> None:
     assert (places.grad == 0).all()
 
 
-def by_hand(referents: torch.Tensor, blocks: int) -> tuple[ReferentHead, torch.Tensor, torch.Tensor]:
-    """A head that reads 2 x and 0 of one map, scenes of two objects, and referents in the last hops."""
-    head = ReferentHead(1, blocks)
+def by_hand(traces: torch.Tensor, blocks: int) -> tuple[TraceHead, torch.Tensor, torch.Tensor]:
+    """A head that reads 2 x and 0 of one map, scenes of two objects, and traces in the last hops."""
+    head = TraceHead(1, blocks)
     for linear in head.linears:
         linear.weight.data = torch.tensor([[2.0], [0.0]])
         linear.bias.data = torch.zeros(2)
     scenes = torch.from_numpy(describe_scenes([scene(thing(0, 0), thing(11, 7))] * 2, (12, 8), 8 / 12))
     marks = torch.full((2, 4, 2, 10), -1, dtype=torch.int8)
-    marks[:, -len(referents) :, :, :2] = referents.to(torch.int8).transpose(0, 1)
+    marks[:, -len(traces) :, :, :2] = traces.to(torch.int8).transpose(0, 1)
     return head, scenes, marks
 
 
@@ -128,7 +128,7 @@ ONE, PLAIN = math.log(1 + math.exp(-2)), math.log(2)
 EXPECTED = (ONE + PLAIN + ONE + PLAIN + 2 * PLAIN) / 6
 
 
-def test_the_referent_loss_by_hand() -> None:
+def test_the_trace_loss_by_hand() -> None:
     head, scenes, marks = by_hand(LAST[None], blocks=1)
     maps = torch.zeros(2, 1, 2, 2)
     maps[:, 0, 0, 0] = 1
@@ -173,20 +173,20 @@ def test_the_referents_at_kept_positions() -> None:
     assert head([maps], scenes, marks, (2, 2), lost).item() == pytest.approx((ONE + ONE + PLAIN) / 3)
 
 
-def test_the_outline_loss_by_hand() -> None:
+def test_the_program_loss_by_hand() -> None:
     """With weights of zero every field is a guess; a question without a program adds nothing."""
-    head = OutlineHead(3)
+    head = ProgramHead(3)
     torch.nn.init.zeros_(head.linear.weight)
     torch.nn.init.zeros_(head.linear.bias)
-    outlines = torch.zeros(2, MAX_HOPS * 2 * len(FIELDS) + 1, dtype=torch.int8)
-    outlines[1] = -1
+    program_encodings = torch.zeros(2, MAX_HOPS * 2 * len(FIELDS) + 1, dtype=torch.int8)
+    program_encodings[1] = -1
     guess = sum(math.log(values) for values in FIELDS) + math.log(len(FUNCTIONS))
-    assert head(torch.zeros(2, 3), outlines).item() == pytest.approx(guess)
+    assert head(torch.zeros(2, 3), program_encodings).item() == pytest.approx(guess)
 
 
 def test_every_field_is_read_at_its_place() -> None:
     """A head that says one outline loudly has no loss on it, and much when any single field differs."""
-    head = OutlineHead(1)
+    head = ProgramHead(1)
     torch.nn.init.zeros_(head.linear.weight)
     draws = torch.Generator().manual_seed(0)
     hops = torch.stack([torch.randint(count, (2 * MAX_HOPS,), generator=draws) for count in FIELDS], 1)

@@ -117,7 +117,7 @@ def test_colours_of_rubber_scale():
     grid = Grid(80, 60, 1, CPU)
     gray, red = (radiance(pack([scene_of(thing("cube", color=color))]), grid)[0] for color in ("gray", "red"))
     inside = trace(pack([scene_of(thing("cube"))]), grid).shown
-    shown = grid.to_picture(inside.reshape(1, -1))[0] == 0
+    shown = grid.to_image(inside.reshape(1, -1))[0] == 0
     ratio = (red / gray)[:, shown]
     for channel, value in enumerate((173 / 87, 35 / 87, 35 / 87)):
         assert ratio[channel].mean().item() == pytest.approx(value, rel=0.05)

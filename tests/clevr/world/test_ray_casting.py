@@ -45,7 +45,7 @@ def test_every_pixel_shows_the_nearest_object():
         ids, depths = slow_ids(scene, width, height)
         grid = Grid(width, height, 1, CPU)
         found = object_ids([scene], width, height)[0].numpy()
-        depth = grid.to_picture(trace(pack([scene]), grid).depth.reshape(1, -1))[0].numpy()
+        depth = grid.to_image(trace(pack([scene]), grid).depth.reshape(1, -1))[0].numpy()
         assert (found != ids).mean() < 0.001  # rays that touch an edge
         same = (found == ids) & (ids >= 0)
         assert np.abs(depth[same] - depths[same]).max() < 2e-3
@@ -62,7 +62,7 @@ def test_padding_is_cut_off():
 
 def test_tile_order_and_back():
     grid = Grid(20, 12, 1, CPU)
-    column, row = (grid.to_picture(part[None])[0] for part in grid.corners())
+    column, row = (grid.to_image(part[None])[0] for part in grid.corners())
     assert torch.equal(column, torch.arange(20.0).expand(12, 20))
     assert torch.equal(row, torch.arange(12.0)[:, None].expand(12, 20))
     assert grid.num_pixels == 24 * 16
