@@ -13,7 +13,8 @@ COMMANDS = (
         run="clevr.commands.generate:run",
         help="Generate scenes, images and questions in CLEVR's format.",
         examples=(
-            "clevr-film generate --split train --scenes 10000 --width 128 --height 96 --out clevr-small",
+            "clevr-film generate --split val --scenes 1000 --out worlds/first",
+            "clevr-film generate --split train --scenes 10000 --width 128 --height 96 --out worlds/first",
             "clevr-film generate --split trainA --condition A --scenes 70000 --stop 35000 --out cogent",
         ),
     ),
@@ -33,8 +34,8 @@ COMMANDS = (
         run="clevr.commands.train:run",
         help="Train the reasoning model.",
         examples=(
-            "clevr-film train --config configs/clevr/small.yaml --resume",
-            "clevr-film train --config configs/clevr/film-pixels.yaml --data.root CLEVR_v1.0 --out runs/film",
+            "clevr-film train --config clevr/small --resume",
+            "clevr-film train --config clevr/film-pixels --data.root CLEVR_v1.0 --out runs/film",
         ),
         check="clevr.inputs:check_training",
         common=(
@@ -67,8 +68,8 @@ COMMANDS = (
         run="clevr.commands.calibrate:run",
         help="Store statistics of its training images in a model, so that `ask` can warn about other images.",
         examples=(
-            "clevr-film calibrate my-model clevr-world",
-            "clevr-film calibrate runs/clevr/model CLEVR_v1.0 --split train --images 2000",
+            "clevr-film calibrate my-model worlds/first",
+            "clevr-film calibrate runs/clevr/small/model CLEVR_v1.0 --split train --images 2000",
         ),
         check="clevr.inputs:check_model_and_split",
         positionals=("model", "data"),
@@ -79,7 +80,7 @@ COMMANDS = (
         run="clevr.commands.inspect:run",
         help="Summarise, check and view a data set in CLEVR's format.",
         examples=(
-            "clevr-film inspect clevr-small --sheet sheet.png",
+            "clevr-film inspect worlds/first --sheet sheet.png",
             "clevr-film inspect CLEVR_v1.0 --split val --out val.json",
         ),
         positionals=("data",),
@@ -96,7 +97,7 @@ COMMANDS = (
         help="Compute image features with a fixed network (by default ResNet-101 conv4) and store them.",
         examples=(
             "clevr-film features CLEVR_v1.0 --split val --out features/val --extractor.normalisation film",
-            "clevr-film features pictures/ --out features/own --extractor.backbone resnet50 --extractor.layer layer2",
+            "clevr-film features images/ --out features/own --extractor.backbone resnet50 --extractor.layer layer2",
         ),
         positionals=("data",),
         inputs=("data",),
@@ -107,8 +108,8 @@ COMMANDS = (
         run="clevr.commands.evaluate:run",
         help="Measure the accuracy of a model by kind of question, next to published results.",
         examples=(
-            "clevr-film evaluate clevr-small clevr-world --split val --out val.json",
-            "clevr-film evaluate runs/clevr/model CLEVR_v1.0 --split test --predictions answers.json",
+            "clevr-film evaluate clevr-small worlds/first --split val --out val.json",
+            "clevr-film evaluate runs/clevr/small/model CLEVR_v1.0 --split test --predictions answers.json",
         ),
         check="clevr.inputs:check_model_and_split",
         positionals=("model", "data"),
@@ -124,9 +125,9 @@ COMMANDS = (
         run="clevr.commands.ask:run",
         help="Ask a model a question about an image, and see where its answer comes from.",
         examples=(
-            'clevr-film ask picture.png "How many red cubes are there?"',
-            'clevr-film ask picture.png "What shape is the big yellow thing?" --out why.png --model runs/clevr/model',
-            "clevr-film ask picture.png",
+            'clevr-film ask scene.png "How many red cubes are there?"',
+            'clevr-film ask scene.png "What shape is the big cube?" --out why.png --model runs/clevr/small/model',
+            "clevr-film ask scene.png",
         ),
         check="clevr.inputs:check_model",
         positionals=("image", "question"),
@@ -139,8 +140,8 @@ COMMANDS = (
         run="clevr.commands.analyse:run",
         help="Analyse a model: gamma and beta, resets and noise, consistency, composition.",
         examples=(
-            "clevr-film analyse clevr-small clevr-world --out analysis",
-            "clevr-film analyse runs/clevr/model CLEVR_v1.0 --out analysis --analyses [histograms,embedding]",
+            "clevr-film analyse clevr-small worlds/first --out analysis",
+            "clevr-film analyse runs/clevr/small/model CLEVR_v1.0 --out analysis --analyses '[histograms,embedding]'",
         ),
         check="clevr.inputs:check_model_and_split",
         positionals=("model", "data"),

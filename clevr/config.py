@@ -232,7 +232,7 @@ class TrainConfig(Settings):
             steps=875_000, learning_rate=3e-4, weight_decay=1e-5, validate_every=10_000, patience=16
         )
     )
-    """The training loop; the defaults are the paper's 80 epochs."""
+    """The training loop; the defaults are those of the paper on FiLM, 80 epochs."""
     resume: bool = False
     """Go on from OUT/last.ckpt if there is one."""
 

@@ -17,7 +17,7 @@ COMMANDS = (
         run="fewshot_film.commands.pretrain:run",
         help="Train a backbone as a classifier of all training classes.",
         examples=(
-            "fewshot-film pretrain --config configs/omniglot/pretrain.yaml --data.root omniglot.zip",
+            "fewshot-film pretrain --config omniglot/pretrain --data.root omniglot.zip",
             "fewshot-film pretrain --out runs/glyphs --backbone.width 16 --loop.steps 500",
         ),
         check=DATA_FOUND,
@@ -42,9 +42,9 @@ COMMANDS = (
         run="fewshot_film.commands.train:run",
         help="Meta-train a learner on episodes of the training classes.",
         examples=(
-            "fewshot-film train --config configs/omniglot/train.yaml --data.root omniglot.zip",
+            "fewshot-film train --config omniglot/train --data.root omniglot.zip",
             "fewshot-film train --out runs/protonet --learner.method prototypes --learner.train_backbone",
-            "torchrun --nproc-per-node 2 -m fewshot_film train --config configs/omniglot/train.yaml --resume true",
+            "torchrun --nproc-per-node 2 -m fewshot_film train --config omniglot/train --resume",
         ),
         check=DATA_FOUND,
         common=(
@@ -68,8 +68,8 @@ COMMANDS = (
         run="fewshot_film.commands.evaluate:run",
         help="Measure the accuracy of a model on episodes of unseen classes, with 95 % intervals.",
         examples=(
-            "fewshot-film evaluate runs/omniglot/model --data.source omniglot --data.root omniglot.zip "
-            "--ways [5,20] --out result.json",
+            "fewshot-film evaluate runs/omniglot/train/model --data.source omniglot --data.root omniglot.zip "
+            "--ways '[5,20]' --out result.json",
         ),
         positionals=("model",),
         check=DATA_FOUND,
@@ -114,7 +114,7 @@ COMMANDS = (
         help="Compare learners on your own images, with paired differences.",
         examples=(
             "fewshot-film compare --data labelled/ --out comparison",
-            "fewshot-film compare --data labelled/ --models [general-small,runs/mine/model] --shot 3",
+            "fewshot-film compare --data labelled/ --models '[general-small,runs/mine/train/model]' --shot 3",
         ),
         inputs=(
             "data",
@@ -131,7 +131,7 @@ COMMANDS = (
         examples=(
             "fewshot-film app --open",
             "fewshot-film app --folder labelled/ --port 8000",
-            "fewshot-film app --models [runs/mine/train/model,general-small] --reasoner runs/clevr/small/model",
+            "fewshot-film app --models '[runs/mine/train/model,general-small]' --reasoner runs/clevr/small/model",
         ),
         inputs=("folder",),
         models=(

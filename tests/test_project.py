@@ -28,6 +28,16 @@ def test_every_help_has_an_example(prog: str, command: Command, capsys):
         assert " ".join(example.split()) in " ".join(text.split())
 
 
+@pytest.mark.parametrize(("prog", "command"), COMMANDS, ids=lambda value: getattr(value, "name", value))
+def test_help_is_plain_text(prog: str, command: Command, capsys):
+    assert main(prog, PROGRAMS[prog], [command.name, "--help_all"]) == 0
+    text = capsys.readouterr().out
+    for leak in ("`" * 2, ":class:", "Literal[", "Optional[", "<class", "type:", "default: )", "default: (", "CONFIG"):
+        assert leak not in text
+    titles = [line.rstrip(":").rstrip(".") for line in text.splitlines() if line and not line.startswith(" ")]
+    assert len(titles) == len(set(titles)), "no heading says what another one says"
+
+
 def test_help_does_not_load_torch():
     code = (
         "import sys; from fewshot_film.cli import COMMANDS; from fewshot_film.run.command import main; "

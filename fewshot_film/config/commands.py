@@ -91,7 +91,7 @@ class TrainConfig(Settings):
     loop: LoopConfig = field(
         default_factory=lambda: LoopConfig(steps=6875, accumulate=16, learning_rate=5e-4, validate_every=500)
     )
-    """The training loop; the defaults are the paper's 110,000 episodes, 16 per step."""
+    """The training loop; the defaults are those of the paper on Simple CNAPS, 110,000 episodes, 16 per step."""
     resume: bool = False
     """Continue from OUT/last.ckpt if it exists."""
 
@@ -123,9 +123,9 @@ class EvaluateConfig(OnDevice):
     save_episodes: str = ""
     """Save the episodes to this file, for use with --episode_list."""
     tukey_power: Annotated[float | None, above(0, "a finite number above 0")] = None
-    """Exponent applied to each feature's magnitude, see ``backbone.tukey_power``; None: as the model was trained."""
+    """Exponent applied to each feature's magnitude, see ``backbone.tukey_power``; null: as the model was trained."""
     flip_tta: bool | None = None
-    """Whether to average features over mirror images, see ``backbone.flip_tta``; None: as the model was trained."""
+    """Whether to average features over mirror images, see ``backbone.flip_tta``; null: as the model was trained."""
     processes: Annotated[int, at_least(0)] = 0
     """Number of processes; 0: one per core. The results do not depend on it."""
     out: str = ""
@@ -149,8 +149,8 @@ class ClassifyConfig(OnDevice):
     out: str = ""
     """Folder for ``predictions.csv`` and the contact sheet ``predictions.png``; empty: print only."""
     reject: Annotated[float | None, between(0, 1, "a share from 0 to 1, or null for never")] = None
-    """Predict "none of these" for an image that is further from every class than all but this share of the class's own
-    images."""
+    """Predict "none of these" for images that are unlike every class; the number is the share of a class's own images
+    that may be lost by it, e.g. 0.05."""
     resize: Resize | None = None
     """How images are made square: stretch, crop the centre, or pad with white; null: as the model was trained."""
     format: Literal["text", "json"] = "text"

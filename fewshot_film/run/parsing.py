@@ -26,7 +26,7 @@ import yaml
 
 from fewshot_film.errors import suggestion
 from fewshot_film.run.errors import ConfigError
-from fewshot_film.run.help import narrow_help, state_ranges, take_topic
+from fewshot_film.run.help import Formatter, describe_settings, narrow_help, take_topic
 from fewshot_film.run.old_keys import current, current_key, dataclasses_in
 
 logger = logging.getLogger(__name__)
@@ -34,13 +34,6 @@ logger = logging.getLogger(__name__)
 _PACKAGE = Path(__file__).resolve().parent.parent
 CONFIG_FOLDERS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
 """Where the shipped YAML files are in an installed package and in a checkout; the first that is there holds."""
-
-
-class _Formatter(argparse.RawDescriptionHelpFormatter, jsonargparse.DefaultHelpFormatter):
-    """Keeps the line breaks of the examples, and shows types in plain notation."""
-
-    def format_help(self) -> str:
-        return _plain_types(super().format_help())
 
 
 def parse(
@@ -71,11 +64,13 @@ def parse(
         SystemExit: after ``--help`` or ``--print_config``.
     """
     words, topic = take_topic([_canonical(word) for word in words])
-    parser = _new_parser(prog, description, examples, positionals)
+    optional = {field.name for field in dataclasses.fields(config_class) if field.default is not dataclasses.MISSING}
+    usage = [f"[{name.upper()}]" if name in optional else name.upper() for name in positionals]
+    parser = _new_parser(prog, description, examples, usage)
     contents, given = _read_files(_values(words, "config"), config_class)
     kinds = _add_settings(parser, config_class, words, list(contents.values()))
     if topic is not None:
-        state_ranges(parser, config_class, kinds)
+        describe_settings(parser, config_class, kinds, dict(parser.get_defaults().items()), positionals)
         narrow_help(parser, topic, kinds, common, prog)
     files, flags = _tidy(words, config_class, kinds, positionals)
     for file in files:
@@ -86,24 +81,35 @@ def parse(
 
 
 def _new_parser(
-    prog: str, description: str, examples: Sequence[str], positionals: Sequence[str]
+    prog: str, description: str, examples: Sequence[str], usage: Sequence[str]
 ) -> jsonargparse.ArgumentParser:
     """A parser that knows ``--config`` and ``--help``."""
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = jsonargparse.ArgumentParser(
         prog=prog,
-        usage=" ".join([prog, *map(str.upper, positionals), "[--config FILE.yaml] [--key value ...]"]),
+        usage=" ".join([prog, *usage, "[--config FILE.yaml] [--key value ...]"]),
         description=description,
         epilog=_epilog(examples),
-        formatter_class=_Formatter,
+        formatter_class=Formatter,
         exit_on_error=False,
     )
     parser.add_argument(
         "--config",
         action="config",
-        help="YAML file of settings, or the name of a shipped one (glyphs/pretrain); flags take precedence.",
+        metavar="FILE",
+        help=f"YAML file of settings{_shipped_example(examples)}; flags take precedence.",
     )
+    texts = {"help": "Show this help and exit.", "print_config": "Print all settings, as a YAML file, and exit."}
+    for action in parser._actions:
+        if action.dest in texts:
+            action.help, action.metavar = texts[action.dest], ""
     return parser
+
+
+def _shipped_example(examples: Sequence[str]) -> str:
+    """The shipped file that a command's examples name, as a part of a sentence; empty without one."""
+    named = re.search(r"--config (\S+)", " ".join(examples))
+    return f", or the name of a shipped one ({named[1]})" if named else ""
 
 
 def _parsed(parser: jsonargparse.ArgumentParser, words: list[str], kinds: Mapping[str, Any]) -> jsonargparse.Namespace:

@@ -246,10 +246,17 @@ def test_value_out_of_range(capsys):
 def test_help_of_a_command(capsys):
     assert main("show", COMMANDS, ["ask", "--help"]) == 0
     text = capsys.readouterr().out
-    assert text.startswith("usage: show ask PICTURE QUESTION [--config FILE.yaml] [--key value ...]")
+    assert text.startswith("usage: show ask PICTURE [QUESTION] [--config FILE.yaml] [--key value ...]")
     assert "Ask about an image." in text
     assert "The image to look at." in text
-    assert "How fast. (type: float, default: 0.5)" in text
+    assert "settings:\n  --picture PICTURE" in text
+    words = " ".join(text.split())
+    assert "The image to look at. (may be given by place, required)" in words
+    assert "How fast. (number, default: 0.5)" in words
+    assert "Go on. (or just --resume, default: false)" in words
+    assert "Blocks of the network. (list of integers, default: [1,2])" in words
+    assert "Any mode. (default: null)" in words
+    assert "or the name of a shipped one" not in text, "no example names one"
     assert "examples:\n  show ask cat.png 'what is it?'\n  show ask --picture cat.png --resume" in text
     assert main("show", COMMANDS, ["ask", "-h"]) == 0
     assert capsys.readouterr().out == text

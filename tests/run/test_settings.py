@@ -108,6 +108,6 @@ def test_help_shows_ranges(capsys):
     with pytest.raises(SystemExit):
         parse("paint", Painting, ["--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "How many. At least 1. (type: int, default: 3)" in text
+    assert "How many. At least 1. (integer, default: 3)" in text
     assert "How wide. At least 5." in text
     assert "How many in each tuft. At least 1." in text

@@ -92,7 +92,8 @@ def test_help_in_parts(capsys):
     assert "--loop.steps" in short
     assert "--loop.log_every" not in short
     assert "--file_mib" not in short
-    assert "more settings: p do --help_all shows them all, --help GROUP those of one of loop" in short
+    hidden = full.count("\n  --") - short.count("\n  --")
+    assert f"{hidden} more settings: p do --help_all\nsettings of one group: p do --help GROUP; groups: loop\n" in short
     assert all(f"--{key}" in full for key, _ in keys_of(Settings))
     assert "--loop.log_every" in loop
     assert "--file_mib" not in loop
