@@ -11,10 +11,10 @@ from typing import Any
 from torch import nn
 
 from fewshot_film.config.learners import PRETRAINED, STAGED_BACKBONES, TORCHVISION, BackboneConfig, SimpleCNAPSConfig
-from fewshot_film.errors import shown
+from fewshot_film.errors import shown, suggestion
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.learner import Learner
-from fewshot_film.learners.libraries import is_torchvision_name
+from fewshot_film.learners.libraries import torchvision_names
 from fewshot_film.learners.networks import library_preprocessing
 from fewshot_film.learners.registry import learner_of
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
@@ -92,7 +92,8 @@ def load_pretrained(model: Any) -> Pretrained:
         return Pretrained(SimpleCNAPS(SimpleCNAPSConfig(backbone=backbone, adaptation="none")).eval(), {})
     if isinstance(model, str) and _HUB_ID.fullmatch(model) and not model.startswith("."):
         return _read(_download(model))
-    raise ModelNotFoundError(f"there is no model {str(model)!r}; {_choices()}")
+    known = [*shipped, *WITH_WEIGHTS, *torchvision_names()]
+    raise ModelNotFoundError(f"there is no model {str(model)!r}{suggestion(str(model), known)}; {_choices()}")
 
 
 def _choices() -> str:
@@ -125,7 +126,7 @@ def _backbone_config(model: str) -> BackboneConfig | None:
     if in_library:
         name = f"{in_library[1]}:{in_library[2]}"
     elif name not in WITH_WEIGHTS:
-        if not is_torchvision_name(name):
+        if name not in torchvision_names():
             return None
         name = TORCHVISION + name
     if file and not Path(file).exists():

@@ -40,9 +40,9 @@ def torchvision_network(name: str) -> nn.Module:
     return cast(nn.Module, _torchvision(torchvision.models.get_model, name, weights=None, **others))
 
 
-def is_torchvision_name(name: str) -> bool:
-    """Whether torchvision has a classifier of that name."""
-    return name in torchvision.models.list_models(module=torchvision.models)
+def torchvision_names() -> list[str]:
+    """The names of torchvision's classifiers."""
+    return torchvision.models.list_models(module=torchvision.models)  # type: ignore[no-any-return]
 
 
 def torchvision_preprocessing(name: str, weights: str) -> Preprocessing:
@@ -94,7 +94,7 @@ def torchvision_weights(name: str, weights: str, refusal: type[UserError]) -> di
 
 
 def _torchvision(get: Callable[..., Any], name: str, **options: Any) -> Any:
-    names = torchvision.models.list_models(module=torchvision.models)
+    names = torchvision_names()
     if name not in names:
         raise ConfigError(f"torchvision has no classifier {name!r}{suggestion(name, names)}")
     return get(name, **options)

@@ -28,8 +28,10 @@ from fewshot_film.learners import (
     load_learner,
     save_learner,
 )
-from fewshot_film.learners.registry import UnsavableError
+from fewshot_film.learners.backbone import plain_preprocessing
+from fewshot_film.learners.registry import UnsavableError, learner_of
 from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.saved_model import load_model
 from tests.extras import needs_timm
 
 PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 80, 3), np.uint8)).resize((400, 250))
@@ -188,6 +190,16 @@ def test_a_stated_preprocessing_is_saved(tmp_path: Path) -> None:
     torch.testing.assert_close(loaded.backbone.normalize(x)[0, 0], (x[0, 0] - 0.1) / 0.5)
 
 
+def test_a_model_saved_before_it_stated_what_it_reads(tmp_path: Path) -> None:
+    """Everything was stretched to a square then, and had ImageNet's mean and deviation."""
+    backbone = BackboneConfig("torchvision:shufflenet_v2_x0_5", image_size=32)
+    save_learner(tmp_path / "model", build_learner(PrototypesConfig(backbone=backbone)), {}, "")
+    saved = load_model(tmp_path / "model")
+    assert learner_of(saved).backbone.preprocessing.resize == "crop"
+    del saved.config["learner"]["backbone"]["preprocessing"]
+    assert learner_of(saved).backbone.preprocessing == plain_preprocessing(32)
+
+
 def test_errors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"backbone.image_size is 32; expected 20, as preprocessing.size says"):
         BackboneConfig(image_size=32, preprocessing=Preprocessing(20, (0.5,) * 3, (0.5,) * 3))
@@ -197,6 +209,8 @@ def test_errors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         Preprocessing(20, (0.5,) * 3, (0.5,) * 3, crop=0)
     with pytest.raises(ConfigError, match=r"torchvision has no classifier 'efficientnet_b9'"):
         FewShotClassifier("torchvision/efficientnet_b9").fit(SUPPORT, LABELS)
+    with pytest.raises(ModelNotFoundError, match=r"no model 'mobilenet_v3_smal' \(did you mean 'mobilenet_v3_s"):
+        FewShotClassifier("mobilenet_v3_smal").fit(SUPPORT, LABELS)
     with pytest.raises(ModelNotFoundError, match=r"there is no file '.*none.pt' with weights for torchvision:resnet50"):
         FewShotClassifier(f"torchvision/resnet50@{tmp_path / 'none.pt'}").fit(SUPPORT, LABELS)
     with pytest.raises(ValueError, match=r"the network cannot take an image of 3 x 100 x 100 .*state its size"):
@@ -236,5 +250,5 @@ def test_torchvision_without_a_connection(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("urllib.request.urlopen", unreachable)
     monkeypatch.setattr("torch.hub.urlopen", unreachable)
-    with pytest.raises(WeightsError, match=r"torchvision could not fetch .* without a network connection .*lite0 work"):
+    with pytest.raises(WeightsError, match=r"torchvision could not .* without a network connection .*lite0 work"):
         FewShotClassifier("mobilenet_v3_small").fit(SUPPORT, LABELS)
