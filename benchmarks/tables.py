@@ -59,11 +59,11 @@ PUBLISHED: dict[str, tuple[Published, ...]] = {
     "cifar_fs": (
         Published("prototypical networks, 4 layers", _META_OPT_NET, _one_and_five(55.5, 72.0)),
         Published("prototypical networks, ResNet-12", _META_OPT_NET, _one_and_five(72.2, 83.5)),
-        Published("MetaOptNet, ResNet-12", _META_OPT_NET, _one_and_five(72.6, 84.3)),
+        Published("MetaOptNet-RR, ResNet-12", _META_OPT_NET, _one_and_five(72.6, 84.3)),
     ),
     "fc100": (
         Published("prototypical networks, ResNet-12", _META_OPT_NET, _one_and_five(37.5, 52.5)),
-        Published("MetaOptNet, ResNet-12", _META_OPT_NET, _one_and_five(40.5, 55.3)),
+        Published("MetaOptNet-RR, ResNet-12", _META_OPT_NET, _one_and_five(40.5, 55.3)),
     ),
     "mini_imagenet": (
         Published("Transductive CNAPS, ResNet-18", _CNAPS, _one_and_five(55.6, 73.1)),
@@ -206,35 +206,48 @@ def _num_parameters(network: nn.Module) -> int:
 def summary() -> str:
     """One row per benchmark: accuracies of its first two tasks, for CLEVR of all questions, beside published ones."""
     lines = [
-        "| benchmark | here, % | published, % | gap | published method |",
-        "| --- | ---: | ---: | ---: | --- |",
+        "| benchmark | method here | accuracy, % | published method | accuracy, % | gap |",
+        "| --- | --- | ---: | --- | ---: | ---: |",
     ]
     sources: list[str] = []
     for name, title in (("omniglot", "Omniglot"), ("cifar_fs", "CIFAR-FS"), ("fc100", "FC100")):
         results = read_result(name)["results"]
-        ours = results[results.get("chosen_by_validation", "train")]["test"]
-        best = PUBLISHED[name][-1]
-        lines.append(_summary_row(f"{title}, 5-way, 1-shot / 5-shot", list(ours.items())[:2], best, sources))
+        chosen = results.get("chosen_by_validation", "train")
+        ours = list(results[chosen]["test"].items())[:2]
+        lines.append(
+            _summary_row(f"{title}, 5-way, 1-shot / 5-shot", _CHOSEN[chosen], ours, PUBLISHED[name][-1], sources)
+        )
     ours = read_result("clevr_small")["results"]["overall"]
     low, high = ours["interval"]
     row = {"mean": ours["accuracy"], "interval": (high - low) / 2}
     (paper, *_) = (value for value in CLEVR_PUBLISHED["FiLM, pixels"] if value is not None)
     papers = Published("FiLM from pixels, CLEVR v1.0", "Perez et al., FiLM, AAAI 2018, table 1", {"all": paper})
-    lines.append(_summary_row("CLEVR, all questions, generated world", [("all", row)], papers, sources))
+    lines.append(_summary_row("CLEVR, all questions, generated world", "clevr-small", [("all", row)], papers, sources))
     notes = "<br>\n".join(f"[{number}] {source}." for number, source in enumerate(sources, 1))
     return "\n".join([*lines, "", notes])
 
 
-def _summary_row(title: str, ours: Sequence[tuple[str, Any]], best: Published, sources: list[str]) -> str:
+_CHOSEN = {"train": "Simple CNAPS", "pretrain": "Mahalanobis classifier on a pre-trained ResNet"}
+"""What a few-shot experiment's row shows, by the stage that validation prefers."""
+
+
+def _summary_row(
+    title: str, method: str, ours: Sequence[tuple[str, Any]], best: Published, sources: list[str]
+) -> str:
     if best.source not in sources:
         sources.append(best.source)
     published = [best.percent[task] for task, _ in ours]
-    cells = [
-        " / ".join(f"{100 * row['mean']:.1f} ± {100 * row['interval']:.1f}" for _, row in ours),
-        " / ".join(f"{value:.1f}" for value in published),
-        " / ".join(f"{100 * row['mean'] - value:+z.1f}" for (_, row), value in zip(ours, published, strict=True)),
-    ]
-    return f"| {title} | {' | '.join(cells)} | {best.method} [{1 + sources.index(best.source)}] |"
+    accuracies = " / ".join(f"{100 * row['mean']:.1f} ± {100 * row['interval']:.1f}" for _, row in ours)
+    theirs = " / ".join(f"{value:.1f}" for value in published)
+    gaps = " / ".join(_signed(100 * row["mean"] - value) for (_, row), value in zip(ours, published, strict=True))
+    reference = f"{best.method} [{1 + sources.index(best.source)}]"
+    return f"| {title} | {method} | {accuracies} | {reference} | {theirs} | {gaps} |"
+
+
+def _signed(gap: float) -> str:
+    """A difference to one decimal, with its sign unless it is 0."""
+    text = f"{gap:+z.1f}"
+    return text.removeprefix("+") if text == "+0.0" else text
 
 
 def reliability() -> str:

@@ -49,4 +49,4 @@ def test_which_features_are_meant(pretrain: str, train: str, said: str, monkeypa
     monkeypatch.setattr(tables, "read_result", lambda name: {"results": results})
     remark = tables.few_shot("cifar_fs", "Mine").split("Pre-training and meta-training took 2 minutes. ")[1]
     assert (f" Features {said} square roots, averaged over mirror images.\n" in remark) == bool(said)
-    assert remark.startswith("The gap is between the meta-trained model and MetaOptNet, ResNet-12.")
+    assert remark.startswith("The gap is between the meta-trained model and MetaOptNet-RR, ResNet-12.")
