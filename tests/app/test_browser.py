@@ -335,13 +335,23 @@ def test_webcam(visit):
     seen(page.locator(".answers .image-list").first.locator("img"), 7)
 
 
-def test_ask(visit, keep, tmp_path):
+def test_ask(visit):
     page = visit()
     page.get_by_role("tab", name="Ask").click()
     make_scene(page, 11)
     seen(page.locator(".said", has_text="the true answer is"))
     seen(page.locator(".why img"))
     seen(page.locator(".film img"))
+    ask(page, "How many things are there?")
+    seen(page.locator(".said", has_text=re.compile("the true answer is 5")))
+
+
+@pytest.mark.slow
+def test_ask_about_changed_scenes_and_own_images(visit, keep, tmp_path):
+    page = visit()
+    page.get_by_role("tab", name="Ask").click()
+    make_scene(page, 11)
+    seen(page.locator(".said", has_text="the true answer is"))
 
     ask(page, "How many things are there?")
     seen(page.locator(".said", has_text=re.compile("the true answer is 5")))
@@ -430,6 +440,13 @@ def test_compare(visit, keep):
     assert "best" in rows[0]
     keep(page, "compare", 820)
 
+
+@pytest.mark.slow
+def test_stop_a_comparison(visit):
+    page = visit()
+    page.get_by_role("tab", name="Compare").click()
+    page.get_by_label("glyphs").check()
+    count = page.get_by_role("spinbutton", name="Episodes")
     count.fill("2000")
     count.press("Enter")
     page.get_by_role("button", name="Compare", exact=True).dispatch_event("click")
