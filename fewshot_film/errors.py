@@ -51,3 +51,13 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 def _last(key: str) -> str:
     return key.rpartition(".")[2]
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, as in ``1 class`` and ``1,024 images``.
+
+    Args:
+        number: how many.
+        noun: the singular, of a regular plural.
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"

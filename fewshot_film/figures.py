@@ -44,11 +44,10 @@ def episode_sheet(episode: Episode, logits: Tensor, *, max_support: int = 5, max
         queries = (episode.query_labels == label).nonzero()[:shown_queries, 0]
         for column, index in enumerate(queries.tolist()):
             axes, given = grid[label, shown_support + 1 + column], int(predicted[index])
-            _draw(axes, episode.query_images[index], RIGHT if given == label else WRONG)
-            caption = f"{100 * float(confidence[index]):.0f} %"
-            if given != label:
-                caption += f"\n{_short(episode.class_names[given], 14)}"
-            axes.set_title(caption, fontsize=7, color=RIGHT if given == label else WRONG)
+            colour = RIGHT if given == label else WRONG
+            _draw(axes, episode.query_images[index], colour)
+            mistaken = "" if given == label else f"\n{_short(episode.class_names[given], 14)}"
+            axes.set_title(f"{100 * float(confidence[index]):.0f} %{mistaken}", fontsize=7, color=colour)
     share = float((predicted == episode.query_labels).float().mean())
     figure.suptitle(
         f"{episode.source}, episode {episode.index}: left of the gap the support set, right of it queries\n"

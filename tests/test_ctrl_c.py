@@ -22,7 +22,7 @@ MODEL = CHECKOUT / "fewshot_film" / "pretrained" / "general-small"
 LINES = [
     ("fewshot_film", f"pretrain --out run {FOLDER}", "validation classes:"),
     ("fewshot_film", f"train --out run --loop.accumulate 1000 {FOLDER}", "validation classes:"),
-    ("fewshot_film", f"evaluate {MODEL} {FOLDER} --episodes 100000", "ImageSet("),
+    ("fewshot_film", f"evaluate {MODEL} {FOLDER} --ways [2] --shots [1] --episodes 100000", "ImageSet("),
     ("fewshot_film", "compare --data labelled --splits 100000", ""),
     pytest.param("fewshot_film", "app --port 0", "the page is at", marks=needs_gradio),
     ("clevr", "objects --out objects --scenes 4000", ""),
@@ -61,6 +61,7 @@ def test_ctrl_c_ends_a_command(program: str, line: str, busy: str, tmp_path: Pat
     os.killpg(process.pid, signal.SIGINT)
     status = process.wait(30)
     listener.join()
+    process.stderr.close()
     text = said.decode()
     # Python ends itself by the signal, which a shell calls 130 too, where it came while code was compiled
     assert status in (128 + signal.SIGINT, -signal.SIGINT), text

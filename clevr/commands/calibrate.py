@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 
 from clevr.reasoning.familiarity import MIN_IMAGES, Familiarity, fit_familiarity
+from fewshot_film.errors import counted
 from fewshot_film.run.errors import UserError
 from fewshot_film.run.settings import Settings, at_least
 
@@ -79,7 +80,9 @@ def familiarity_of(split: ClevrSplit, count: int = USED, seed: int = 0) -> Famil
     names = sorted(split.images)
     if len(names) < MIN_IMAGES:
         raise DataError(
-            str(split.files.images), "", f"holds {len(names)} images; expected at least {MIN_IMAGES} to calibrate on"
+            str(split.files.images),
+            "",
+            f"holds {counted(len(names), 'image')}; expected at least {MIN_IMAGES} to calibrate on",
         )
     chosen = np.unique(np.linspace(0, len(names) - 1, min(count, len(names))).astype(int))
     return fit_familiarity(_images(split, [names[number] for number in chosen]), seed)

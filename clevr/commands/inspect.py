@@ -17,6 +17,7 @@ from clevr.data.reader import ClevrSplit
 from clevr.data.survey import ATTRIBUTES, Survey, survey
 from clevr.questions.families import FAMILIES
 from clevr.questions.programs import QUESTION_TYPES, Node, question_type
+from fewshot_film.errors import counted
 from fewshot_film.run.files import write_atomically, write_json_atomically
 from fewshot_film.run.settings import Settings, at_least
 
@@ -80,7 +81,7 @@ def describe(found: Survey, *, families: bool = False) -> list[str]:
     """The lines that are printed about a split."""
     lines = [
         f"{found.split}: {found.picture_sizes.total():,} images, "
-        f"{found.num_scenes:,} scenes, {found.num_questions:,} questions"
+        f"{counted(found.num_scenes, 'scene')}, {counted(found.num_questions, 'question')}"
     ]
     if found.picture_sizes:
         lines += [f"sizes in pixels: {_listed({f'{w}x{h}': n for (w, h), n in found.picture_sizes.items()})}"]

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from fewshot_film.errors import counted
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.settings import OnDevice, at_least
 
@@ -94,7 +95,7 @@ def add_accuracy(report: Report, evaluation: Mapping[str, Any], origin: str) -> 
     published = dict(zip(COLUMNS, PUBLISHED["FiLM, pixels"], strict=True))
     report.section("Accuracy by type of question")
     chart = [_bar(name, score, published.get(name)) for name, score in scores.items()]
-    count = f"{evaluation['overall']['count']:,} questions"
+    count = counted(evaluation["overall"]["count"], "question")
     report.figure(
         "accuracy", bars(chart, reference="FiLM on CLEVR, published"), f"{count}, {origin}. Intervals are Wilson's."
     )

@@ -17,6 +17,7 @@ from clevr.questions.programs import ProgramError, execute
 from clevr.questions.question import Question
 from clevr.questions.tokens import tokenize
 from clevr.world.scene import Scene, SceneObject
+from fewshot_film.errors import counted
 
 ATTRIBUTES = ("shape", "size", "material", "color")
 
@@ -92,7 +93,7 @@ def _survey_scenes(split: ClevrSplit, found: Survey) -> dict[str, Scene]:
     found.problems += [f"{name}: an image without a scene" for name in lonely]
     expected = _generator_settings(found).get("scenes", found.num_scenes)
     if found.num_scenes != expected:
-        found.problems.append(f"{found.num_scenes} scenes, expected {expected}")
+        found.problems.append(f"{counted(found.num_scenes, 'scene')}, expected {expected}")
     return scenes
 
 

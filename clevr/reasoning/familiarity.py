@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fewshot_film.errors import InvalidValueError
+from fewshot_film.errors import InvalidValueError, counted
 from fewshot_film.images import upright
 from fewshot_film.run.errors import SavedModelError
 
@@ -228,7 +228,7 @@ def fit_familiarity(images: Iterable[Image.Image], seed: int = 0) -> Familiarity
         aspects.append(image.width / image.height)
         statistics.append([image_statistics(changed(image, rng)) for _ in range(_VARIANTS)])
     if len(statistics) < MIN_IMAGES:
-        raise InvalidValueError(f"{len(statistics)} images; expected at least {MIN_IMAGES}")
+        raise InvalidValueError(f"{counted(len(statistics), 'image')}; expected at least {MIN_IMAGES}")
     half = np.array(statistics[::2]).reshape(-1, LENGTH)
     covariance = np.cov(half.T)
     covariance += np.diag(_RIDGE * covariance.diagonal() + 1e-9)

@@ -19,6 +19,7 @@ from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.data import ImageSet, SourceError, decode, open_source
 from fewshot_film.data.source import ImageSource
 from fewshot_film.episodes import EpisodeSampler, HoldOutSampler, Plan
+from fewshot_film.errors import counted
 from fewshot_film.images import MAX_PIXELS
 from fewshot_film.learners import Learner
 from fewshot_film.learners.backbone import plain_preprocessing
@@ -179,7 +180,7 @@ def _decode(data: str | ImageSource, learners: Mapping[str, Learner | None]) -> 
     source = _generated_source(data) if isinstance(data, str) else data
     if len(source) > MAX_IMAGES:
         raise ComparisonError(
-            f"{source.name} has {len(source):,} images; the page compares at most {MAX_IMAGES:,}: use "
+            f"{source.name} has {counted(len(source), 'image')}; the page compares at most {MAX_IMAGES:,}: use "
             "`fewshot-film compare` for more"
         )
     # the first drops duplicates and the others keep them, so that they contain every image of its plans

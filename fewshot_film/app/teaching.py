@@ -17,6 +17,7 @@ from fewshot_film.app.images import PageImage, Reader
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.data import open_source
 from fewshot_film.data.source import ImageSource
+from fewshot_film.errors import counted
 from fewshot_film.run.errors import UserError
 from fewshot_film.run.page import Limits
 
@@ -282,7 +283,8 @@ class Teaching:
             images, labels = classifier.support()
             if len(classifier.classes_) > MAX_CLASSES or len(images) > MAX_IMAGES:
                 raise TeachingError(
-                    f"the classifier has {len(classifier.classes_)} classes and {len(images):,} images; the page holds "
+                    f"the classifier has {counted(len(classifier.classes_), 'class')} and "
+                    f"{counted(len(images), 'image')}; the page holds "
                     f"at most {MAX_CLASSES} classes and {MAX_IMAGES:,} images"
                 )
             self.clear()
@@ -306,7 +308,7 @@ class Teaching:
             wanted = "Add images to two classes" if not filled else "Add images to one more class"
             return f"{wanted}, and the classifier will adapt to them."
         count = sum(len(group.images) for group in filled)
-        return f"Adapted to {len(filled)} classes and {count} images in {self.seconds:.1f} s."
+        return f"Adapted to {counted(len(filled), 'class')} and {counted(count, 'image')} in {self.seconds:.1f} s."
 
     @property
     def can_reject(self) -> bool:
@@ -389,8 +391,8 @@ class Teaching:
         names = {group.name for group in self.groups.values()} | {name[:MAX_NAME] for name in source.class_names}
         if len(names) > MAX_CLASSES:
             raise TeachingError(
-                f"{source.name} has {len(source.class_names)} classes; the page holds at most {MAX_CLASSES}: use "
-                "`fewshot-film classify` for more"
+                f"{source.name} has {counted(len(source.class_names), 'class')}; the page holds at most "
+                f"{MAX_CLASSES}: use `fewshot-film classify` for more"
             )
 
     def _make_room(self, count: int) -> None:

@@ -29,7 +29,7 @@ from fewshot_film.classifier.inputs import (
 from fewshot_film.classifier.pretrained import load_pretrained
 from fewshot_film.classifier.sklearn_compat import SklearnClassifierMixin, check_parameters, not_fitted
 from fewshot_film.config.preprocessing import Preprocessing, Resize
-from fewshot_film.errors import InvalidValueError
+from fewshot_film.errors import InvalidValueError, counted
 from fewshot_film.run.device import choose_device
 
 Self = TypeVar("Self", bound="FewShotClassifier")
@@ -170,7 +170,9 @@ class FewShotClassifier(SklearnClassifierMixin):
         weights = read_weights(sample_weight, names)
         images = _read(self._preprocessing(loaded), X)
         if len(images) != len(names):
-            raise InvalidValueError(f"{len(images)} images and {len(names)} labels; expected one label per image")
+            raise InvalidValueError(
+                f"{counted(len(images), 'image')} and {counted(len(names), 'label')}; expected one label per image"
+            )
         return Support(images, names, weights).counted()
 
     def _fit(self, loaded: Loaded, support: Support, announced: list[Hashable] | None, known: Fitted | None) -> Fitted:
@@ -305,7 +307,9 @@ class FewShotClassifier(SklearnClassifierMixin):
         weights = read_weights(sample_weight, names)
         answers = self.predict(X).tolist()
         if len(answers) != len(names):
-            raise InvalidValueError(f"{len(answers)} images and {len(names)} labels; expected one label per image")
+            raise InvalidValueError(
+                f"{counted(len(answers), 'image')} and {counted(len(names), 'label')}; expected one label per image"
+            )
         right = [bool(answer == name) for answer, name in zip(answers, names, strict=True)]
         return float(np.average(right, weights=weights))
 
@@ -397,7 +401,7 @@ class FewShotClassifier(SklearnClassifierMixin):
 
     def __repr__(self) -> str:
         model = self.model if isinstance(self.model, str | Path) else type(self.model).__name__
-        state = "not fitted" if self._fitted is None else f"{len(self._fitted.classes)} classes"
+        state = "not fitted" if self._fitted is None else counted(len(self._fitted.classes), "class")
         return f"{type(self).__name__}({str(model)!r}, {state})"
 
     def __sklearn_is_fitted__(self) -> bool:

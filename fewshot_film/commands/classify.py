@@ -20,6 +20,7 @@ from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.data import decode, open_source
 from fewshot_film.data.pictures import to_array
 from fewshot_film.data.source import ImageSource
+from fewshot_film.errors import counted
 from fewshot_film.figures import SheetPicture, SheetRow, answer_sheet
 from fewshot_film.run.files import write_atomically, write_text_atomically
 
@@ -186,7 +187,7 @@ def draw(named: Sequence[Named], source: ImageSource, queries: Queries) -> Figur
         rows,
         "left: support images of each class; right: images classified as it, "
         "mistakes first (orange, with the true class), then the least certain\n"
-        f"{queries.where.name}: {len(named)} images{left_out}{score}",
+        f"{queries.where.name}: {counted(len(named), 'image')}{left_out}{score}",
     )
 
 

@@ -20,6 +20,7 @@ from fewshot_film.data import ImageSet, SourceError
 from fewshot_film.data.domains import open_joined
 from fewshot_film.data.leaks import Leaks, check_no_leaks
 from fewshot_film.episodes import Episodes, EpisodeSampler, MetaDatasetSampler, by_domain
+from fewshot_film.errors import counted
 from fewshot_film.learners.evaluation import evaluate
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.networks import preprocessing_of
@@ -141,12 +142,13 @@ def save_trained(
 def _card(learner: Learner, config: PretrainConfig | TrainConfig, result: TrainResult | None, images: ImageSet) -> str:
     backbone = learner.config.backbone
     rotated = ", rotations counted as classes" if config.data.rotations else ""
-    trained = f"{source_title(config.data, images)}, {len(images.class_names)} classes of its training split{rotated}"
+    classes = counted(len(images.class_names), "class")
+    trained = f"{source_title(config.data, images)}, {classes} of its training split{rotated}"
     return f"""# {learner.config.method}, a few-shot classifier
 
 - Trained on: {trained if result else "the data of its backbone only"}.
 - Network: {backbone.name}, width {backbone.width}, images of {backbone.image_size} x {backbone.image_size} pixels
-  with {backbone.channels} channel(s); {sum(p.numel() for p in learner.parameters()):,} parameters.
+  with {counted(backbone.channels, "channel")}; {sum(p.numel() for p in learner.parameters()):,} parameters.
 {_training_lines(config.validation, result) if result else ""}- Limits: intended for images like those it was \
 trained on; its accuracy on others must be measured first.
 
@@ -156,6 +158,7 @@ Load it with `fewshot_film.learners.load_learner(folder)`; `config.json` has all
 
 def _training_lines(validation: ValidationConfig, result: TrainResult) -> str:
     best = "" if result.best is None else f", {100 * result.best:.1f} % at step {result.best_step}, which is saved"
+    shot = counted(validation.shot, "image")
     return f"""- Training: {result.step} steps, {result.seconds / 60:.0f} minutes.
-- Validation: {validation.episodes} episodes of {validation.way} classes with {validation.shot} image(s) each{best}.
+- Validation: {validation.episodes} episodes of {validation.way} classes, {shot} each{best}.
 """

@@ -21,6 +21,7 @@ from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.data import ImageSet, decode, open_source
 from fewshot_film.data.source import ImageSource
 from fewshot_film.episodes import EpisodeList, HoldOutSampler, fingerprint, load_episodes, save_episodes
+from fewshot_film.errors import counted
 from fewshot_film.learners import Learner
 from fewshot_film.run.device import choose_device
 from fewshot_film.run.errors import ConfigError
@@ -43,7 +44,7 @@ def run(config: CompareConfig) -> None:
         **without_training(config.learners, first.backbone, first.config),
     }
     source = open_source("folder", config.data)
-    title = f"{source.name}, {len(source.class_names)} classes"
+    title = f"{source.name}, {counted(len(source.class_names), 'class')}"
     sets = _decode(source, learners, config)
     with tempfile.TemporaryDirectory() as folder:
         listed = Path(config.episode_list or _draw_splits(Path(folder), sets, config))

@@ -18,6 +18,7 @@ from fewshot_film.commands.common import open_images
 from fewshot_film.config.commands import PretrainConfig, ReportConfig, TrainConfig
 from fewshot_film.data import SourceError
 from fewshot_film.episodes import Episode, Episodes, EpisodeSampler, by_domain
+from fewshot_film.errors import counted
 from fewshot_film.figures import episode_sheet
 from fewshot_film.film import Modulations
 from fewshot_film.learners.film_learner import FilmLearner
@@ -184,7 +185,7 @@ def _add_film(report: Report, learner: FilmLearner, episode: Episode, seen: Seen
         for stage, of_stage in sites.by_stage().items()
     }
     report.section("Gamma and beta")
-    caption = f"All channels of a stage, over {len(seen.flat)} episodes."
+    caption = f"All channels of a stage, over {counted(len(seen.flat), 'episode')}."
     report.figure("modulations", modulation_histograms(groups), caption)  # type: ignore[arg-type]
     spread = [
         (stage, f"{gamma.mean():.3f}", f"{gamma.std():.3f}", f"{gamma.std(0).mean():.4f}", f"{beta.std(0).mean():.4f}")

@@ -18,8 +18,9 @@ from pathlib import Path, PurePosixPath
 from fewshot_film.data.errors import SourceError, data_not_found
 from fewshot_film.data.labels_file import read_labels
 from fewshot_film.data.source import FileSource, ImageSource
-from fewshot_film.data.splits import FRACTIONS, check_disjoint, read_split, seeded_split, take_part
+from fewshot_film.data.splits import FRACTIONS, check_disjoint, deal_classes, take_part
 from fewshot_film.data.stores import Store, open_store
+from fewshot_film.errors import counted
 from fewshot_film.images import is_image_name
 
 log = logging.getLogger(__name__)
@@ -72,12 +73,8 @@ def folder(
     source = source or _labelled_by_folder(name, root, store, files, parts, depth, ordered)
     if split is None:
         return source
-    if split_file is not None:
-        return take_part(source, read_split(Path(split_file)), split)
-    if split_seed is not None:
-        dealt = seeded_split(source.class_names, seed=split_seed, fractions=fractions)
-        return take_part(source, dealt, split)
-    return take_part(source, _split_of_parts(name, files, parts, depth), split)
+    dealt = deal_classes(source.class_names, split_file, split_seed, fractions)
+    return take_part(source, _split_of_parts(name, files, parts, depth) if dealt is None else dealt, split)
 
 
 def _labelled_by_folder(
@@ -143,13 +140,13 @@ def _contents(store: Store) -> str:
     """What is there, in a few words."""
     loose = [file for file in store.names() if is_image_name(file)]
     kinds = (
-        (loose, "image(s) outside class folders"),
-        (store.names(), "file(s) that are not images"),
-        (store.folders(), "folder(s)"),
+        (loose, "image", " outside class folders"),
+        (store.names(), "file", ", no image among them"),
+        (store.folders(), "folder", ""),
     )
-    for names, kind in kinds:
+    for names, kind, where in kinds:
         if names:
-            return f"{len(names)} {kind}: {', '.join(names[:3])}{', ...' if len(names) > 3 else '.'}"
+            return f"{counted(len(names), kind)}{where}: {', '.join(names[:3])}{', ...' if len(names) > 3 else '.'}"
     return "nothing."
 
 

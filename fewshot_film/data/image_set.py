@@ -11,6 +11,7 @@ import numpy as np
 
 from fewshot_film.data.groups import ClassGroups
 from fewshot_film.data.source import positions
+from fewshot_film.errors import counted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -97,7 +98,7 @@ class ImageSet:
 
     def __repr__(self) -> str:
         return (
-            f"ImageSet('{self.name}', {len(self.class_names)} classes, {len(self)} images of "
+            f"ImageSet('{self.name}', {counted(len(self.class_names), 'class')}, {counted(len(self), 'image')} of "
             f"{self.num_channels}x{self.image_size}x{self.image_size})"
         )
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from fewshot_film.data.errors import SourceError
+from fewshot_film.errors import counted
 
 FILE_COLUMNS = ("file", "filename", "file_name", "filepath", "path", "image", "image_path", "img")
 """Headings of the column with the images' names, in lower case."""
@@ -38,18 +39,11 @@ def read_labels(data: bytes, csv_file: str, files: Sequence[str]) -> tuple[Pairs
     Raises:
         SourceError: it is not such a CSV, or none of its lines leads to a file.
     """
-    rows = _rows(data, csv_file)
     known = _by_name(csv_file, files)
-    file_column, label_column, has_header = _columns(rows, csv_file, known)
     labels: dict[str, str] = {}
     aside: Pairs = []
     conflicting: dict[str, str] = {}
-    for number, row in enumerate(rows[has_header:], 1 + has_header):
-        place = f"{csv_file}, line {number}"
-        if len(row) <= max(file_column, label_column):
-            aside.append((place, f"has {len(row)} column(s), too few for a file and a label"))
-            continue
-        written, label = row[file_column].strip(), row[label_column].strip()
+    for place, written, label in _lines(_rows(data, csv_file), csv_file, known, aside):
         file = known.get(_plain(written))
         if file is None:
             aside.append((place, f"names '{written}', which is not there"))
@@ -66,6 +60,17 @@ def read_labels(data: bytes, csv_file: str, files: Sequence[str]) -> tuple[Pairs
     mentioned = {*labels, *(file for file, _ in aside)}
     aside += [*conflicting.items(), *((f, f"is not listed in {csv_file}") for f in files if f not in mentioned)]
     return [(label, file) for file, label in labels.items() if file not in conflicting], aside
+
+
+def _lines(rows: list[list[str]], csv_file: str, known: dict[str, str], aside: Pairs) -> Iterator[tuple[str, str, str]]:
+    """Place, file and label of every line as they are written; lines that are too short go to ``aside``."""
+    file_column, label_column, has_header = _columns(rows, csv_file, known)
+    for number, row in enumerate(rows[has_header:], 1 + has_header):
+        place = f"{csv_file}, line {number}"
+        if len(row) > max(file_column, label_column):
+            yield place, row[file_column].strip(), row[label_column].strip()
+        else:
+            aside.append((place, f"has {counted(len(row), 'column')}, too few for a file and a label"))
 
 
 def _rows(data: bytes, csv_file: str) -> list[list[str]]:

@@ -14,7 +14,7 @@ from fewshot_film.data.errors import SourceError
 from fewshot_film.data.image_set import ImageSet
 from fewshot_film.data.joined import JoinedSet
 from fewshot_film.data.splits import published
-from fewshot_film.errors import InvalidValueError
+from fewshot_film.errors import InvalidValueError, counted
 
 log = logging.getLogger(__name__)
 
@@ -140,10 +140,10 @@ def _names(pair: Pair) -> frozenset[str]:
 def _message(train: ImageSet, test: ImageSet, found: Leaks) -> str:
     lines = []
     if found.classes:
-        lines.append(f"{len(found.classes)} classes are in both, first '{found.classes[0]}'")
+        lines.append(f"{counted(len(found.classes), 'class')} in both, first '{found.classes[0]}'")
     if found.pictures:
         file, other = found.pictures[0]
-        lines.append(f"{len(found.pictures)} images are in both, first '{file}', which equals '{other}'")
+        lines.append(f"{counted(len(found.pictures), 'image')} in both, first '{file}', which equals '{other}'")
     return (
         f"{test.name} and {train.name}, which is trained on: {' and '.join(lines)}. Take them out of one of the two, "
         "or say that this is meant: list the images in allow_leaks, or set on_leak to report"

@@ -13,6 +13,7 @@ from PIL import Image
 from fewshot_film.data.errors import SourceError
 from fewshot_film.data.groups import ClassGroups
 from fewshot_film.data.stores import Store
+from fewshot_film.errors import counted
 from fewshot_film.images import MAX_PIXELS, open_image
 
 
@@ -43,7 +44,7 @@ class ImageSource(ABC):
         groups: ClassGroups | None = None,
     ) -> None:
         if len(labels) != len(files):
-            raise SourceError(f"{name}: {len(labels)} labels for {len(files)} images")
+            raise SourceError(f"{name}: {counted(len(labels), 'label')} for {counted(len(files), 'image')}")
         if len(set(class_names)) != len(class_names):
             raise SourceError(f"{name}: class names repeat: {_repeated(class_names)}")
         self.name = name
@@ -59,7 +60,8 @@ class ImageSource(ABC):
         return len(self.files)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}('{self.name}', {len(self.class_names)} classes, {len(self)} images)"
+        content = f"{counted(len(self.class_names), 'class')}, {counted(len(self), 'image')}"
+        return f"{type(self).__name__}('{self.name}', {content})"
 
     @abstractmethod
     def load(self, index: int, *, min_side: int | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -191,7 +193,7 @@ def positions(known: Sequence[str], wanted: Sequence[str], name: str) -> list[in
     if unknown:
         raise SourceError(
             f"{name}: {len(unknown)} of {len(wanted)} requested classes do not exist: {_some(unknown)}; "
-            f"it has {len(known)} classes, such as {_some(known)}"
+            f"it has {counted(len(known), 'class')}, such as {_some(known)}"
         )
     if len(set(wanted)) != len(wanted):
         raise SourceError(f"{name}: classes requested twice: {_repeated(wanted)}")

@@ -47,6 +47,23 @@ def read_split(path: Path) -> Split:
     return split
 
 
+def deal_classes(
+    class_names: Sequence[str],
+    split_file: str | Path | None,
+    split_seed: int | None,
+    fractions: tuple[float, float, float] = FRACTIONS,
+) -> Split | None:
+    """The split that a file holds, or else that a draw with a seed makes; None where neither is given.
+
+    Raises:
+        FileNotFoundError: see `read_split`.
+        SourceError: see `read_split`.
+    """
+    if split_file is not None:
+        return read_split(Path(split_file))
+    return None if split_seed is None else seeded_split(class_names, seed=split_seed, fractions=fractions)
+
+
 def check_disjoint(split: Split, name: str) -> None:
     """Refuse a split that has one class in two parts.
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from fewshot_film.data.errors import SourceError
 from fewshot_film.data.source import ImageSource, distinct_names
-from fewshot_film.data.splits import FRACTIONS, read_split, seeded_split, take_part
+from fewshot_film.data.splits import FRACTIONS, deal_classes, take_part
 from fewshot_film.errors import MissingFileError
 from fewshot_film.images import MAX_PIXELS, ImageError, check_pixels
 
@@ -131,13 +131,11 @@ def torchvision_set(
     )
     if split is None:
         return source
-    if split_file is not None:
-        return take_part(source, read_split(Path(split_file)), split)
-    if split_seed is None:
+    dealt = deal_classes(source.class_names, split_file, split_seed, fractions)
+    if dealt is None:
         raise SourceError(
             f"{name}: which classes are for '{split}'? Pass split_file=<JSON with class names> or split_seed=<number>"
         )
-    dealt = seeded_split(source.class_names, seed=split_seed, fractions=fractions)
     return take_part(source, dealt, split)
 
 

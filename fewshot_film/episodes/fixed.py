@@ -10,7 +10,7 @@ from fewshot_film.data.errors import SourceError
 from fewshot_film.data.image_set import ImageSet
 from fewshot_film.episodes.episode import Episode, Plan, build_episode
 from fewshot_film.episodes.rng import Draws
-from fewshot_film.errors import InvalidValueError
+from fewshot_film.errors import InvalidValueError, counted
 
 
 class EpisodeSampler:
@@ -47,7 +47,7 @@ class EpisodeSampler:
         self._draws = Draws(seed, split)
         if max(self.ways) > len(self._sizes):
             raise InvalidValueError(
-                f"{images.name}: way is {max(self.ways)}, but there are only {len(self._sizes)} classes"
+                f"{images.name}: way is {max(self.ways)}, but there are only {counted(len(self._sizes), 'class')}"
             )
         shots = max(self.shots)
         check_class_sizes(images, shots + self.query, f"{shots} support and {self.query} query")

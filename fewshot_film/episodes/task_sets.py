@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fewshot_film.data.errors import SourceError
 from fewshot_film.episodes.episode import Episode, Episodes
-from fewshot_film.errors import InvalidValueError
+from fewshot_film.errors import InvalidValueError, counted
 from fewshot_film.run.seeding import derived_seed
 
 
@@ -199,7 +199,7 @@ def _missing(taskset: Tasks) -> str:
         default=0,
     )
     if len(classes) < way:
-        return f"the data set has {len(classes)} classes, and NWays asks for {way}; lower it, or add classes"
+        return f"the data set has {counted(len(classes), 'class')}, and NWays asks for {way}; lower it, or add classes"
     small = [(label, len(members)) for label, members in classes.items() if len(members) < items]
     if not small:
         return ""

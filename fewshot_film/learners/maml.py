@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fewshot_film.config.learners import ANILConfig, GradientConfig, MAMLConfig, MetaSGDConfig
+from fewshot_film.errors import counted
 from fewshot_film.extras import learn2learn
 from fewshot_film.film import FiLMedNetwork
 from fewshot_film.learners.learner import Learner
@@ -125,7 +126,9 @@ class GradientLearner(Learner):
 
     def _check_support(self, images: Tensor, labels: Tensor, way: int) -> None:
         if len(images) == 0 or len(images) != len(labels):
-            raise SupportError(f"{len(images)} support images and {len(labels)} labels; expected as many, at least 1")
+            raise SupportError(
+                f"{len(images)} support images and {counted(len(labels), 'label')}; expected as many, at least 1"
+            )
         if not self.training:
             check_finite(images, "support image", images)
         if self.config.way not in (0, way):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fewshot_film.errors import counted
 from fewshot_film.run.errors import UserError
 
 _LISTED = 10
@@ -84,7 +85,9 @@ def class_means(features: Tensor, labels: Tensor, weights: Tensor | None = None)
         SupportError: there are no rows, or labels and rows differ in number.
     """
     if len(features) == 0 or len(features) != len(labels):
-        raise SupportError(f"{len(features)} support images and {len(labels)} labels; expected as many, at least 1")
+        raise SupportError(
+            f"{len(features)} support images and {counted(len(labels), 'label')}; expected as many, at least 1"
+        )
     classes, members, counts = labels.unique(return_inverse=True, return_counts=True)
     if weights is not None:
         weights = weights.to(features)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from fewshot_film.errors import counted
 from fewshot_film.run.errors import RunFolderError
 from fewshot_film.run.files import write_atomically, write_text_atomically
 
@@ -168,7 +169,7 @@ def _course(
     validated = [p for p in points if p["split"] == "validation" and p.get(monitor) is not None]
     rows = [
         ("steps", f"{last['step']:,} of {loop.get('steps', 0):,}"),
-        ("time", f"{last.get('seconds', 0) / 60:,.1f} minutes in {len(starts)} start(s)"),
+        ("time", f"{last.get('seconds', 0) / 60:,.1f} minutes in {counted(len(starts), 'start')}"),
     ]
     if last.get("seconds"):
         rows.append(("speed", f"{last['step'] / last['seconds']:,.2f} steps per second, including validation"))

@@ -46,7 +46,7 @@ def leaky(pictures: Path, tmp_path: Path) -> Path:
 def test_training_refuses_a_picture_of_both(leaky: Path, tmp_path: Path, capsys) -> None:
     words = ["train", f"--out={tmp_path / 'run'}", "--data.source=folder", *LEARNER, *SMALL]
     assert fewshot_film(*words, f"--data.root={leaky}") == 2
-    message = "1 images are in both, first 'val/class 06/copy.png', which equals 'train/class 00/0.png'"
+    message = "1 image in both, first 'val/class 06/copy.png', which equals 'train/class 00/0.png'"
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run" / "model").exists()
 

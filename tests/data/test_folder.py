@@ -107,7 +107,7 @@ def test_what_a_csv_leaves_out_is_listed(tmp_path: Path) -> None:
         "c.png": "has two labels in labels.csv, 'x' and 'y'",
         "d.png": "has an empty label in labels.csv",
         "labels.csv, line 8": "names 'gone.png', which is not there",
-        "labels.csv, line 9": "has 1 column(s), too few for a file and a label",
+        "labels.csv, line 9": "has 1 column, too few for a file and a label",
         "e.png": "is not listed in labels.csv",
         "f.png": "is not listed in labels.csv",
     }
@@ -141,7 +141,7 @@ def test_loose_images_say_what_was_expected_and_seen(tmp_path: Path) -> None:
     root = write(tmp_path, {f"{number}.jpg": png(noise(number), "JPEG") for number in range(5)})
     with pytest.raises(FileNotFoundError, match=r"or with images and a labels.csv \(file,label\)") as caught:
         folder(root)
-    assert str(caught.value).endswith("Found 5 image(s) outside class folders: 0.jpg, 1.jpg, 2.jpg, ...")
+    assert str(caught.value).endswith("Found 5 images outside class folders: 0.jpg, 1.jpg, 2.jpg, ...")
 
 
 def test_class_names_are_compared_in_one_unicode_form(tmp_path: Path) -> None:

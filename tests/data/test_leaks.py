@@ -32,14 +32,14 @@ def test_nothing_shared() -> None:
 
 
 def test_a_class_by_name_of_the_same_source() -> None:
-    with pytest.raises(LeakError, match=r"x and x, which is trained on: 1 classes are in both, first 'x:b'. Take them"):
+    with pytest.raises(LeakError, match=r"x and x, which is trained on: 1 class in both, first 'x:b'. Take them"):
         check_no_leaks(TRAIN, a_set("x", "bc", [4, 5, 6, 7]))
     assert not check_no_leaks(TRAIN, a_set("y", "bc", [4, 5, 6, 7]))
 
 
 def test_a_picture_by_content() -> None:
     test = a_set("y", "cd", [4, 2, 6, 2], "test/")
-    message = "2 images are in both, first 'test/2.png', which equals 'train/2.png'"
+    message = "2 images in both, first 'test/2.png', which equals 'train/2.png'"
     with pytest.raises(LeakError, match=message):
         check_no_leaks(TRAIN, test)
     assert isinstance(LeakError(""), SourceError)
@@ -58,7 +58,7 @@ def test_reporting_instead(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         found = check_no_leaks(TRAIN, a_set("x", "bc", [4, 2, 6, 7]), on_leak="report")
     assert found.counts == {"classes": 1, "pictures": 1, "allowed": 0}
-    assert "1 classes are in both, first 'x:b' and 1 images are in both, first '2.png'" in caplog.text
+    assert "1 class in both, first 'x:b' and 1 image in both, first '2.png'" in caplog.text
 
 
 def test_turned_pictures_count_once() -> None:

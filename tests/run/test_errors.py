@@ -9,8 +9,10 @@ import inspect
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from fewshot_film.errors import InvalidValueError, MissingFileError, shown
+from fewshot_film.data import open_source
+from fewshot_film.errors import InvalidValueError, MissingFileError, counted, shown
 from fewshot_film.run.errors import ConfigError, Interrupted, UserError, exit_status_of
 from tests.conftest import CHECKOUT
 
@@ -78,3 +80,20 @@ def test_objects_of_users_are_cut():
     assert shown(list(range(1000)), 20) == "[0, 1, 2, 3, 4, 5, …"
     assert "\n" not in shown(type("Tall", (), {"__repr__": lambda self: "a\nb"})())
     assert shown(type("Broken", (), {"__repr__": lambda self: 1 / 0})()) == "<Broken>"
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "text"),
+    [(1, "class", "1 class"), (2, "class", "2 classes"), (0, "image", "0 images"), (1200, "image", "1,200 images")],
+)
+def test_nouns_agree_with_their_numbers(number, noun, text):
+    assert counted(number, noun) == text
+
+
+def test_one_image_of_one_class(tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "loose.png")
+    with pytest.raises(MissingFileError, match=r"Found 1 image outside class folders: loose\.png\."):
+        open_source("folder", tmp_path)
+    (tmp_path / "only").mkdir()
+    (tmp_path / "loose.png").rename(tmp_path / "only" / "1.png")
+    assert repr(open_source("folder", tmp_path)).endswith("1 class, 1 image)")
