@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -60,12 +61,15 @@ def read_images(
     if not items:
         raise InvalidValueError(f"there are no images; expected at least one of {KINDS}")
 
-    pixels: dict[str, Any] = {"image_size": image_size, "channels": channels, "resize": resize}
-    pixels |= {"interpolation": interpolation, "crop": crop}
+    shape: dict[str, Any] = {"image_size": image_size, "channels": channels, "resize": resize}
+    return _stacked(items, round(image_size / crop), partial(to_array, **shape, interpolation=interpolation, crop=crop))
+
+
+def _stacked(items: Sequence[Any], side: int, pixels: Callable[[Image.Image, str], np.ndarray]) -> Tensor:
+    """Images as one tensor, read at no less than twice ``side``, several at a time."""
 
     def read(index: int) -> np.ndarray:
-        image, name = _open(items[index], index, round(image_size / crop))
-        return to_array(image, name, **pixels)
+        return pixels(*_open(items[index], index, side))
 
     if len(items) == 1:
         return torch.from_numpy(read(0)[None].copy())

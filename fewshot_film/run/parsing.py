@@ -64,9 +64,7 @@ def parse(
         SystemExit: after ``--help`` or ``--print_config``.
     """
     words, topic = take_topic([_canonical(word) for word in words])
-    optional = {field.name for field in dataclasses.fields(config_class) if field.default is not dataclasses.MISSING}
-    usage = [f"[{name.upper()}]" if name in optional else name.upper() for name in positionals]
-    parser = _new_parser(prog, description, examples, usage)
+    parser = _new_parser(prog, description, examples, _placeholders(config_class, positionals))
     contents, given = _read_files(_values(words, "config"), config_class)
     kinds = _add_settings(parser, config_class, words, list(contents.values()))
     if topic is not None:
@@ -78,6 +76,12 @@ def parse(
     namespace = _parsed(parser, [*(f"--config={given[file]}" for file in files), *flags], kinds)
     built = _instances(parser, namespace)
     return config_class(**{field.name: built[field.name] for field in dataclasses.fields(config_class)})
+
+
+def _placeholders(config_class: type, positionals: Sequence[str]) -> list[str]:
+    """What the usage says of settings that are given by place; brackets around those with a default."""
+    optional = {field.name for field in dataclasses.fields(config_class) if field.default is not dataclasses.MISSING}
+    return [f"[{name.upper()}]" if name in optional else name.upper() for name in positionals]
 
 
 def _new_parser(
