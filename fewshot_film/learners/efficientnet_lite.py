@@ -56,8 +56,11 @@ class Conv2dSame(nn.Conv2d):
             max((-(-side // stride) - 1) * stride + kernel - side, 0)
             for side, kernel, stride in zip(x.shape[2:], self.kernel_size, self.stride, strict=True)
         )
-        x = F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
-        return F.conv2d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+        even = (height // 2, width // 2)
+        if height % 2 or width % 2:  # a copy of the maps: the convolution itself can only pad evenly
+            x = F.pad(x, (even[1], width - even[1], even[0], height - even[0]))
+            even = (0, 0)
+        return F.conv2d(x, self.weight, self.bias, self.stride, even, self.dilation, self.groups)
 
 
 class InvertedResidual(nn.Module):
