@@ -1,4 +1,4 @@
-"""A classifier for people with a few images of each of their things: fit and predict, no training loop."""
+"""A few-shot image classifier: ``fit`` and ``predict``, without a training loop."""
 
 from __future__ import annotations
 

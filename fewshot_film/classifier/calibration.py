@@ -256,7 +256,7 @@ class Calibration:
 
 
 def calibration_error(probabilities: Any, labels: Any, *, classes: Any = None, num_bins: int = 15) -> Calibration:
-    """The expected calibration error: how far the confidence in an answer is from how often it is right.
+    """The expected calibration error: the mean difference between confidence and accuracy.
 
     Images are put into bins of equal width by the largest probability; bin ``b`` holds those in
     ``(b / num_bins, (b + 1) / num_bins]``.

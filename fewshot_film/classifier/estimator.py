@@ -36,13 +36,13 @@ Self = TypeVar("Self", bound="FewShotClassifier")
 
 
 class FewShotClassifier(SklearnClassifierMixin):
-    """Learns classes from a few images of each, in one pass and without training; scikit-learn compatible.
+    """Learns classes from a few images each, in one pass and without training; scikit-learn compatible.
 
     Everything adapts at :meth:`fit`: FiLM from the support images, folded into the network's weights, and the
-    classifier of Simple CNAPS on its features. Afterwards a prediction is one pass through a plain ResNet.
+    classifier of Simple CNAPS on its features. A prediction is then one forward pass of a plain network.
 
-    It works in scikit-learn's pipelines, searches, scorers and meta-estimators. Its X are images and not a table of
-    numbers, so there is no ``n_features_in_``; labels may be any hashable values, floating-point numbers too.
+    It works in scikit-learn's pipelines, searches, scorers and meta-estimators. Its ``X`` are images rather than a
+    table of numbers, so there is no ``n_features_in_``; labels may be any hashable values, including floats.
 
     Args:
         model: a saved model's folder, the name of one that ships with the package, an id on the Hugging Face hub
@@ -90,7 +90,7 @@ class FewShotClassifier(SklearnClassifierMixin):
 
     @classmethod
     def from_pretrained(cls: type[Self], name: Any, **parameters: Any) -> Self:
-        """A classifier from a trained model, loaded now; fitted already if it was saved so.
+        """Load a classifier from a trained model; it is fitted if it was saved after ``fit``.
 
         Args:
             name: see ``model`` of the class.
@@ -112,7 +112,7 @@ class FewShotClassifier(SklearnClassifierMixin):
     # fitting
 
     def fit(self: Self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Learn the classes of a support set, and forget earlier ones.
+        """Learn the classes of a support set, replacing earlier ones.
 
         Args:
             X: images: paths, PIL images, arrays ``(H, W, C)`` or tensors ``(C, H, W)``, mixed as you like; or one
@@ -134,7 +134,7 @@ class FewShotClassifier(SklearnClassifierMixin):
         return self
 
     def partial_fit(self: Self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
-        """Learn further images or classes: the same result as one :meth:`fit` on all images.
+        """Add images or classes; the result is that of one :meth:`fit` on all images.
 
         Args:
             X: see :meth:`fit`.
@@ -221,8 +221,8 @@ class FewShotClassifier(SklearnClassifierMixin):
         Args:
             X: images, see :meth:`fit`.
             reject: if given, label None ("none of these") where the distance to the nearest class is larger than that
-                of members of the classes. It is the share of true members that is turned away with the strangers,
-                such as 0.05, as estimated from support images that were left out.
+                of members of the classes. It is the share of true members that is rejected together with unknown
+                images, such as 0.05, as estimated from held-out support images.
 
         Raises:
             NotFittedError: :meth:`fit` comes first.
@@ -250,15 +250,15 @@ class FewShotClassifier(SklearnClassifierMixin):
         return self.answer(X).probabilities
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
-        """Logarithms of the probabilities, ``(M, way)``; minus infinity for a class without images."""
+        """Log probabilities, ``(M, way)``; minus infinity for a class without images."""
         result: np.ndarray = (self._logits(X) / self.temperature_).log_softmax(1).cpu().numpy()
         return result
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Scores before the temperature: ``(M, way)`` logits, one column per class.
 
-        Of two classes ``(M,)``, as in scikit-learn: the second's logit minus the first's, above 0 where the second is
-        the answer. :meth:`logits` has a column per class always.
+        For two classes ``(M,)``, as in scikit-learn: the second's logit minus the first's, above 0 where the second is
+        predicted. :meth:`logits` always has one column per class.
         """
         logits = self.logits(X)
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
@@ -273,7 +273,7 @@ class FewShotClassifier(SklearnClassifierMixin):
         return self.answer(X).distances
 
     def nearest_support(self, X: Any, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        """The support images that an image is most like.
+        """The most similar support images of each image.
 
         Args:
             X: images, see :meth:`fit`.
@@ -323,9 +323,9 @@ class FewShotClassifier(SklearnClassifierMixin):
     # keeping
 
     def save_pretrained(self, path: str | Path) -> None:
-        """Save the fitted classifier as a folder; :meth:`from_pretrained` brings it back, answers and all.
+        """Save the fitted classifier as a folder; :meth:`from_pretrained` restores it, with identical predictions.
 
-        Support images are in it, at the size that the network reads, so that :meth:`partial_fit` can go on.
+        It contains the support images, at the network's input size, so that :meth:`partial_fit` still works.
 
         Raises:
             NotFittedError: :meth:`fit` comes first.
@@ -355,17 +355,17 @@ class FewShotClassifier(SklearnClassifierMixin):
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How an image becomes the network's input, ``resize`` included."""
+        """How an image is preprocessed for the network, including ``resize``."""
         return self._preprocessing(self._load())
 
     @property
     def image_size(self) -> int:
-        """Side of the images that the network reads, pixels."""
+        """Height and width of the network's input, in pixels."""
         return self.preprocessing.size
 
     @property
     def channels(self) -> int:
-        """Colour channels of the images that the network reads: 3 or 1."""
+        """Colour channels of the network's input: 3 or 1."""
         return self.preprocessing.channels
 
     @property
@@ -382,11 +382,11 @@ class FewShotClassifier(SklearnClassifierMixin):
 
     @property
     def n_samples_fit_(self) -> int:
-        """Support images in all."""
+        """Total number of support images."""
         return len(self._check_fitted().labels)
 
     def support(self) -> tuple[Tensor, list[Hashable]]:
-        """What was learned from: images ``(N, C, H, W)``, uint8 at the network's size, and the label of each.
+        """The support set: images ``(N, C, H, W)``, uint8 at the network's size, and their labels.
 
         Raises:
             NotFittedError: :meth:`fit` comes first.
@@ -396,7 +396,7 @@ class FewShotClassifier(SklearnClassifierMixin):
 
     @property
     def temperature_(self) -> float:
-        """What the logits are divided by."""
+        """The temperature by which logits are divided."""
         return self._check_fitted().temperature
 
     def __repr__(self) -> str:

@@ -126,7 +126,7 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Answers:
-    """What a classifier says of M images."""
+    """Predictions of a classifier for M images."""
 
     labels: np.ndarray
     """``(M,)``: the most likely class of each; None, "none of these", where it was rejected."""

@@ -34,7 +34,7 @@ def read_images(
     interpolation: Interpolation = "bilinear",
     crop: float = 1.0,
 ) -> Tensor:
-    """Any images as one tensor.
+    """Convert images of any kind to one tensor.
 
     Integers stand for 0 to 255 (uint16: to 65535), floating-point numbers for 0 to 1; the fourth channel is opacity,
     laid on white. A file, a PIL image and an array with the same pixels come to the same result.

@@ -33,7 +33,7 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 class ModelNotFoundError(UserError, LookupError):
-    """No model has that name."""
+    """There is no model with that name."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Pretrained:
 
 
 def shipped_models() -> dict[str, Path]:
-    """Folders of the models that come with the package, by name."""
+    """Folders of the models that ship with the package, by name."""
     folders = sorted(SHIPPED.iterdir()) if SHIPPED.is_dir() else []
     return {folder.name: folder for folder in folders if (folder / "config.json").is_file()}
 

@@ -82,7 +82,7 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
 
 
 class NotFittedError(UserError, ValueError, AttributeError):
-    """The classifier was asked before it was given its support set."""
+    """The classifier has not been fitted."""
 
 
 def not_fitted(message: str) -> NotFittedError:

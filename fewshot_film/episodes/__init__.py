@@ -1,4 +1,4 @@
-"""Few-shot episodes: what one is, and the samplers that draw them."""
+"""Few-shot episodes and the samplers that draw them."""
 
 from fewshot_film.episodes.augmented import AugmentedEpisodes
 from fewshot_film.episodes.domains import DomainEpisodes, by_domain

@@ -14,7 +14,7 @@ from fewshot_film.run.seeding import generator
 
 
 class AugmentedEpisodes:
-    """Every image of every episode varied on its own; episode ``i`` stays a function of (seed, i).
+    """Episodes with random augmentation of every image; episode ``i`` stays a function of (seed, i).
 
     Args:
         episodes: what to vary.

@@ -16,13 +16,13 @@ from fewshot_film.errors import InvalidValueError
 
 
 class DomainEpisodes:
-    """Endless episodes; which domain number i is from is a function of (seed, split, i) alone.
+    """Endless episodes from several domains; the domain of episode i is a function of (seed, split, i) alone.
 
     Args:
         domains: the episodes of each domain.
-        weights: how often each is drawn, relative to the others; by default all alike.
+        weights: relative sampling frequencies; by default all equal.
         seed: with ``split``, decides which domain an episode is from.
-        split: a text that keeps training, validation and test apart.
+        split: a name that separates training, validation and test.
 
     Raises:
         ValueError: there is no domain, or not one positive weight for each.
@@ -46,7 +46,7 @@ class DomainEpisodes:
         self._draws = Draws(seed, f"{split}/domains")  # not the stream that the domain's own episodes are drawn from
 
     def domain_of(self, index: SupportsIndex) -> int:
-        """Which domain episode ``index`` is from."""
+        """The domain of episode ``index``."""
         place = np.searchsorted(self._shares[:-1], self._draws.stream(index).uniform(1)[0], side="right")
         return int(place)
 

@@ -14,7 +14,7 @@ from fewshot_film.data.image_set import ImageSet
 
 @dataclass(frozen=True)
 class Plan:
-    """Which images make an episode: indices into an `ImageSet`, nothing decoded yet."""
+    """The images of an episode, as indices into an `ImageSet`; nothing is decoded yet."""
 
     classes: np.ndarray
     """``(way,)`` int64: the set's class that each label of the episode stands for."""
@@ -30,7 +30,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Episode:
-    """Support images to learn from, query images to be judged by."""
+    """A support set to learn from, and query images to classify."""
 
     support_images: Tensor
     """``(N, C, H, W)`` float32 in [0, 1]."""
@@ -57,7 +57,7 @@ class Episode:
         return len(self.class_names)
 
     def to(self, device: torch.device | str) -> Episode:
-        """The same episode with its tensors on a device."""
+        """The episode with its tensors on a device."""
         moved = {
             field.name: getattr(self, field.name).to(device, non_blocking=True)
             for field in fields(self)
@@ -67,7 +67,7 @@ class Episode:
 
 
 class Episodes(Protocol):
-    """Episodes by number, each a pure function of it."""
+    """Episodes by number; each is a pure function of its number."""
 
     def __getitem__(self, index: int, /) -> Episode:
         """Episode ``index``, from 0 on."""

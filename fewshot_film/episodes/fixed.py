@@ -18,11 +18,11 @@ class EpisodeSampler:
 
     Args:
         images: the decoded images of one split.
-        way: classes in an episode, or several numbers to draw from, equally likely.
-        shot: support images a class, or several numbers to draw from.
-        query: query images a class.
+        way: classes per episode, or several numbers to sample from with equal probability.
+        shot: support images per class, or several numbers to sample from.
+        query: query images per class.
         seed: with ``split``, decides every episode.
-        split: a text that keeps the episodes of training, validation and test apart.
+        split: a name that separates the episodes of training, validation and test.
 
     Raises:
         ValueError: a number is below 1, or there are fewer classes than ``way``.

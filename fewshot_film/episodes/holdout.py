@@ -16,11 +16,11 @@ class HoldOutSampler:
 
     Args:
         images: decoded images.
-        shot: support images a class; 0: all that are not held out.
-        query: most images held out a class.
+        shot: support images per class; 0: all that are not held out.
+        query: maximum number of held-out images per class.
         fraction: share of every class that is held out where ``shot`` is 0, at least one image and never all.
         seed: with ``split``, decides every split.
-        split: a text that keeps these draws apart from others.
+        split: a name that separates these samples from others.
 
     Raises:
         ValueError: a number is out of range.

@@ -30,7 +30,7 @@ _PARTS = ("classes", "support", "support_labels", "query", "query_labels")
 
 
 class EpisodeListError(UserError, ValueError):
-    """An episode list that is damaged, or of other images than those at hand."""
+    """An episode list that is damaged, or was made from different images."""
 
 
 class EpisodeList:
@@ -38,7 +38,7 @@ class EpisodeList:
 
     Args:
         images: the images that the plans count in.
-        plans: one an episode.
+        plans: one per episode.
     """
 
     def __init__(self, images: ImageSet, plans: Sequence[Plan]) -> None:
@@ -64,7 +64,7 @@ class EpisodeList:
 
 
 def save_episodes(path: str | Path, samplers: Mapping[str, Sampler], count: int) -> str:
-    """Write the first episodes of samplers of one set of images to a file.
+    """Save the first episodes of samplers over one set of images to a file.
 
     Args:
         path: the file; its folder is made.
@@ -103,7 +103,7 @@ def save_episodes(path: str | Path, samplers: Mapping[str, Sampler], count: int)
 
 
 def load_episodes(path: str | Path, images: ImageSet) -> dict[str, EpisodeList]:
-    """The episodes of a file, over the images at hand.
+    """Load the episodes of a file, for a set of images.
 
     Args:
         path: written by :func:`save_episodes`.

@@ -23,7 +23,7 @@ from fewshot_film.errors import InvalidValueError
 
 @dataclass(frozen=True)
 class MetaDatasetRules:
-    """The numbers of Meta-Dataset's sampler; the defaults are the published ones."""
+    """Parameters of Meta-Dataset's sampler; the defaults are the published ones."""
 
     min_way: int = 5
     """Fewest classes in an episode."""
@@ -49,7 +49,7 @@ class MetaDatasetSampler:
     Args:
         images: the decoded images of one split.
         seed: with ``split``, decides every episode.
-        split: a text that keeps the episodes of training, validation and test apart.
+        split: a name that separates the episodes of training, validation and test.
         rules: limits on way, shot and query.
         related: draw classes by ``images.groups`` where it has any; False draws from all classes in any case.
 

@@ -91,9 +91,9 @@ class TaskSetEpisodes:
 
     Args:
         taskset: a ``learn2learn.data.Taskset``, or a :class:`TaskSet`.
-        shot: support images a class: the first of each class in the task's order; the rest are for query.
+        shot: support images per class: the first of each class in the task's order; the rest are for query.
         seed: with ``split``, decides every episode.
-        split: a text that keeps the episodes of training, validation and test apart.
+        split: a name that separates the episodes of training, validation and test.
         name: the source's name in the episodes.
         to_images: makes images ``(B, C, H, W)`` in [0, 1] of a task's data; default: bytes are divided by 255,
             and anything else is taken as it is.

@@ -1,7 +1,7 @@
 """Feature-wise linear modulation (FiLM) for any network.
 
-Where FiLM sits is a :class:`Sites`; a generator turns a conditioning vector into values for every site;
-:func:`inject_film` puts FiLM into an existing network, :func:`fold_film` makes one task's values part of its
+A :class:`Sites` lists where FiLM is applied; a generator maps a conditioning vector to gamma and beta of every site;
+:func:`inject_film` adds FiLM to an existing network, and :func:`fold_film` folds the values for one task into its
 weights. gamma is the full scale everywhere: 1 is the identity.
 
 This package imports torch and nothing else.

@@ -44,7 +44,7 @@ class AutoregressiveGenerator(RegularisedGenerator):
         feature_dims: width of the pooled features that enter each stage, e.g. ``(64, 64, 128, 256)`` for
             ResNet-18.
         penalty_weight: factor of the sum of squared regularisers in ``penalty()``.
-        regulariser_std: spread of the regularisers at the start.
+        regulariser_std: initial standard deviation of the regularisers.
 
     Raises:
         ShapeError: ``feature_dims`` has not one entry per stage.

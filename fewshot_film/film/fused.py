@@ -12,7 +12,7 @@ from fewshot_film.film.layer import check_film_inputs, film
 
 
 def film_relu(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
-    """Scale and shift every feature map, and cut off what is negative: ``relu(gamma * x + beta)``.
+    """Scale and shift every feature map, then apply ReLU: ``relu(gamma * x + beta)``.
 
     Equal to ``torch.relu(film(x, gamma, beta))``. For the backward pass it keeps ``x`` and the result instead of
     three tensors, and sums over positions without an intermediate product.

@@ -192,7 +192,7 @@ class ResidualGenerator(RegularisedGenerator):
         code_dim: width ``D`` of the conditioning vector.
         sites: the sites to generate for.
         penalty_weight: factor of the sum of squared regularisers in :meth:`penalty`.
-        regulariser_std: spread of the regularisers at the start.
+        regulariser_std: initial standard deviation of the regularisers.
 
     Source:
         Requeima et al., "CNAPs", NeurIPS 2019, section 2.2 and appendix, https://arxiv.org/abs/1906.07697

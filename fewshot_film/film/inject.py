@@ -31,8 +31,8 @@ def inject_film(
 ) -> FiLMedNetwork:
     """Put FiLM after named layers of a network.
 
-    The network is changed in place, by forward hooks alone: its modules, parameters and state dict stay what
-    they are, and it behaves as before except inside a call of the result. :func:`remove_film` takes FiLM out
+    The network is changed in place, but only by forward hooks: its modules, parameters and state dict are unchanged,
+    and it behaves as before except inside a call of the result. :func:`remove_film` takes FiLM out
     again.
 
     Args:
@@ -331,7 +331,7 @@ class FiLMedNetwork(nn.Module):
 
 
 def remove_film(network: nn.Module) -> None:
-    """Take every FiLM that :func:`inject_film` put into a network out of it again, in place.
+    """Remove all FiLM that :func:`inject_film` added to a network, in place.
 
     The FiLM-ed network refuses modulations from then on.
     """

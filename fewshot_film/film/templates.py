@@ -11,7 +11,7 @@ from fewshot_film.film.sites import Modulations, Sites
 
 
 class TemplateGenerator(Generator):
-    """``sum_k softmax(W code + b)_k (identity + template_k)``: a convex blend of values that were learned as they are.
+    """``sum_k softmax(W code + b)_k (identity + template_k)``: a convex combination of learned values.
 
     A template is trained on tasks of its own kind (:meth:`template`), the weights to name the kind (:meth:`scores`).
     The last weight is for tasks of no such kind: it is the identity's, which no training moves, or that of values
