@@ -231,9 +231,7 @@ _CHOSEN = {"train": "Simple CNAPS", "pretrain": "Mahalanobis classifier on a pre
 """What a few-shot experiment's row shows, by the stage that validation prefers."""
 
 
-def _summary_row(
-    title: str, method: str, ours: Sequence[tuple[str, Any]], best: Published, sources: list[str]
-) -> str:
+def _summary_row(title: str, method: str, ours: Sequence[tuple[str, Any]], best: Published, sources: list[str]) -> str:
     if best.source not in sources:
         sources.append(best.source)
     published = [best.percent[task] for task, _ in ours]
