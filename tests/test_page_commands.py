@@ -29,7 +29,7 @@ ONLY_PARSED = {
     r"python -m benchmarks": "minutes to hours",
     r"python examples/": "tests/test_examples.py runs them",
     r"fewshot-film app": "serves until it is stopped; tests/app looks at the page",
-    r".*resnet18\]": "weights that are not here",
+    r".*(timm/|resnet50@)": "weights that are not here",
 }
 """Beginnings of lines that are not run, and why not."""
 if find_spec("learn2learn") is None:
