@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from clevr.analysis.subject import read
 from clevr.answers.predict import Answer, Answerer, open_image
 from clevr.data.backbone import Extractor
 from clevr.questions import IllPosedError, execute, parse, write_questions
@@ -320,8 +321,6 @@ def describe(thing: SceneObject) -> str:
 @torch.no_grad()
 def modulations_of(reasoner: FiLMReasoner, question: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Gamma and beta of every block for a question, ``(C,)`` each; empty for a model without FiLM."""
-    from clevr.analysis.subject import read
-
     values = reasoner.modulations(read(reasoner, [reasoner.vocabulary.encode(question)]))
     return {name: (_plain(gamma), _plain(beta)) for name, (gamma, beta) in values.items()}
 

@@ -20,7 +20,7 @@ from clevr.data.batches import load_reasoning_data
 from clevr.questions.families import FAMILIES
 from fewshot_film.run.command import main
 from fewshot_film.run.errors import ConfigError
-from tests.clevr.models import a_reasoner, a_saved_model, a_world, one_question
+from tests.clevr.models import SMALL, a_reasoner, a_saved_model, a_world, one_question
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def results(found: Path, name: str) -> dict[str, Any]:
 
 def test_histograms_hold_every_block(found: Path) -> None:
     content = results(found, "histograms")
-    assert set(content["gamma"]) == {"edges", "blocks.0", "blocks.1"}
+    assert set(content["gamma"]) == {"edges", *(f"blocks.{index}" for index in range(SMALL.blocks))}
     widths = np.diff(content["beta"]["edges"])
     assert np.dot(content["beta"]["blocks.1"]["density"], widths) == pytest.approx(1)
 
@@ -88,7 +88,7 @@ def test_the_embedding_has_a_point_for_every_question(found: Path) -> None:
 
 def test_resets_are_of_all_blocks_and_of_each(found: Path) -> None:
     content = results(found, "resets")
-    assert len(content["resets"]) == 1 + 3 + 2 + 2 * 2
+    assert len(content["resets"]) == 1 + 3 + 2 + 2 * SMALL.blocks
     assert all(entry["overall"]["count"] == 100 for entry in content["resets"].values())
     assert set(content["noise"]["gamma and beta"]) == {"0.1", "0.2", "0.4", "0.7", "1"}
 

@@ -55,7 +55,7 @@ def test_other_settings_than_expected(tmp_path: Path) -> None:
 
 
 OLD = {"concat_projection": "joining", "input_projection": "placing", "questions.attention": "questions.looking"}
-OLD |= {"questions.norm": "questions.scaling"}
+OLD |= {"questions.norm": "questions.scaling", "trace_head": "referent_head", "program_head": "outline_head"}
 BY_POSITIONS = {"positions": 7, "block_kernel": 1, "question_code": "attention", "question_heads": 4}
 
 
@@ -76,7 +76,8 @@ def test_models_and_checkpoints_of_version_0_1_are_read(tmp_path: Path, changes:
     asked, _ = a_batch([2])
     with torch.no_grad():
         assert torch.equal(load(folder)(asked), network(asked))
-    training, other = ReasonerTraining(network), ReasonerTraining(a_fresh_reasoner(**changes).float().eval())
+    networks = (network, a_fresh_reasoner(**changes).float().eval())
+    training, other = (ReasonerTraining(each, trace_weight=1, program_weight=1) for each in networks)
     put_weights(other, under_old_names(training.state_dict()), tmp_path / "last.ckpt")
     with torch.no_grad():
         assert torch.equal(other.reasoner(asked), network(asked))
