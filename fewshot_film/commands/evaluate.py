@@ -13,7 +13,7 @@ from fewshot_film.commands.common import leaks_into, open_images, source_title
 from fewshot_film.config.commands import EvaluateConfig
 from fewshot_film.config.data import DataConfig
 from fewshot_film.data import ImageSet
-from fewshot_film.data.joined import JoinedSet
+from fewshot_film.data.image_set import JoinedSet
 from fewshot_film.data.leaks import Leaks, parts_of
 from fewshot_film.episodes import (
     EpisodeList,

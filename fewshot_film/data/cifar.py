@@ -14,9 +14,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from fewshot_film.data.arrays import ArraySource
+from fewshot_film.data.arrays import ArraySource, load_arrays
 from fewshot_film.data.errors import SourceError, data_not_found
-from fewshot_film.data.pickles import load_arrays
 from fewshot_film.data.source import FileSource, ImageSource
 from fewshot_film.data.splits import Split, published, take_part
 from fewshot_film.data.stores import open_store

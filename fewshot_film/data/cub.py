@@ -10,10 +10,9 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
-from fewshot_film.data.class_folders import check_part, from_class_folders
 from fewshot_film.data.errors import SourceError, data_not_found
 from fewshot_film.data.source import ImageSource
-from fewshot_film.data.splits import Split
+from fewshot_film.data.splits import Split, check_part, from_class_folders
 from fewshot_film.data.stores import Store, open_store
 
 NAME = "cub"

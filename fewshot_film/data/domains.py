@@ -15,8 +15,7 @@ from fewshot_film.config.data import DataConfig, OneSource, SourceConfig
 from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.data.decoding import decode
 from fewshot_film.data.errors import SourceError
-from fewshot_film.data.image_set import ImageSet
-from fewshot_film.data.joined import JoinedSet
+from fewshot_film.data.image_set import ImageSet, JoinedSet
 from fewshot_film.data.registry import REGISTRY, check_root, open_source
 from fewshot_film.data.splits import read_split
 

@@ -11,8 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from fewshot_film.data.errors import SourceError
-from fewshot_film.data.image_set import ImageSet
-from fewshot_film.data.joined import JoinedSet
+from fewshot_film.data.image_set import ImageSet, JoinedSet
 from fewshot_film.data.splits import published
 from fewshot_film.errors import InvalidValueError, counted
 

@@ -13,12 +13,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from fewshot_film.data.arrays import ArraySource
-from fewshot_film.data.class_folders import check_part, from_class_folders
+from fewshot_film.data.arrays import ArraySource, load_arrays
 from fewshot_film.data.errors import SourceError, data_not_found
-from fewshot_film.data.pickles import load_arrays
 from fewshot_film.data.source import FileSource, ImageSource
-from fewshot_film.data.splits import Split, published
+from fewshot_film.data.splits import Split, check_part, from_class_folders, published
 from fewshot_film.data.stores import Store, open_store
 
 PARTS = ("train", "val", "test")

@@ -14,12 +14,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fewshot_film.data.arrays import ArraySource
-from fewshot_film.data.class_folders import check_part, from_class_folders
+from fewshot_film.data.arrays import ArraySource, load_arrays
 from fewshot_film.data.errors import SourceError, data_not_found
-from fewshot_film.data.pickles import load_arrays
 from fewshot_film.data.source import ImageSource, distinct_names
-from fewshot_film.data.splits import Split, published
+from fewshot_film.data.splits import Split, check_part, from_class_folders, published
 from fewshot_film.data.stores import open_store
 from fewshot_film.errors import MissingFileError
 from fewshot_film.images import MAX_PIXELS, open_image

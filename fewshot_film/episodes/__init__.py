@@ -3,10 +3,16 @@
 from fewshot_film.episodes.augmented import AugmentedEpisodes
 from fewshot_film.episodes.domains import DomainEpisodes, by_domain
 from fewshot_film.episodes.episode import Episode, Episodes, Plan, build_episode
-from fewshot_film.episodes.fingerprint import Sampler, fingerprint
 from fewshot_film.episodes.fixed import EpisodeSampler
 from fewshot_film.episodes.holdout import HoldOutSampler
-from fewshot_film.episodes.lists import EpisodeList, EpisodeListError, load_episodes, save_episodes
+from fewshot_film.episodes.lists import (
+    EpisodeList,
+    EpisodeListError,
+    Sampler,
+    fingerprint,
+    load_episodes,
+    save_episodes,
+)
 from fewshot_film.episodes.meta_dataset import MetaDatasetRules, MetaDatasetSampler
 from fewshot_film.episodes.task_sets import TaskSet, TaskSetEpisodes
 

@@ -8,8 +8,7 @@ from typing import SupportsIndex
 
 import numpy as np
 
-from fewshot_film.data.image_set import ImageSet
-from fewshot_film.data.joined import JoinedSet
+from fewshot_film.data.image_set import ImageSet, JoinedSet
 from fewshot_film.episodes.episode import Episode, Episodes
 from fewshot_film.episodes.rng import Draws
 from fewshot_film.errors import InvalidValueError

@@ -6,8 +6,19 @@ import numpy as np
 import pytest
 
 from fewshot_film.data import SourceError, decode, open_source
-from fewshot_film.data.creature_plans import Limbs, Plan, body, draw_plan, marks, outlines
-from fewshot_film.data.creatures import background, creature_split, creatures, draw_colours, draw_creature
+from fewshot_film.data.creatures import (
+    Limbs,
+    Plan,
+    background,
+    body,
+    creature_split,
+    creatures,
+    draw_colours,
+    draw_creature,
+    draw_plan,
+    marks,
+    outlines,
+)
 from fewshot_film.data.generated import lit
 
 PLAN = Plan(

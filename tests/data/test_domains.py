@@ -7,7 +7,7 @@ import pytest
 from fewshot_film.config import DataConfig, SourceConfig
 from fewshot_film.data import SourceError
 from fewshot_film.data.domains import SUITES, domains_of, open_domains, open_joined
-from fewshot_film.data.joined import JoinedSet
+from fewshot_film.data.image_set import JoinedSet
 from fewshot_film.learners.backbone import plain_preprocessing
 from fewshot_film.run.errors import ConfigError
 from tests.data.layouts import class_files, noise, png, write
@@ -62,7 +62,7 @@ def test_suites_and_weights() -> None:
 
 
 def test_names_that_make_no_sense(data: DataConfig) -> None:
-    with pytest.raises(SourceError, match="two sources are called 'glyphs'; give one of them a name of its own"):
+    with pytest.raises(SourceError, match="two sources are called 'glyphs'; give one of them another name"):
         domains_of(DataConfig(sources=("generated", "glyphs")))
     with pytest.raises(SourceError, match="held_out is 'gray', which is not one of the sources: colour, grey"):
         domains_of(DataConfig(sources=data.sources, held_out="gray"))

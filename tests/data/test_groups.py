@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fewshot_film.data import decode
 from fewshot_film.data.groups import ClassGroups, by_prefix
-from fewshot_film.data.meta_dataset_spec import spans
+from fewshot_film.data.meta_dataset import spans
 from tests.data.layouts import array_source
 from tests.reference.tfrecord import leaves_below
 

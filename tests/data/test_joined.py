@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fewshot_film.data import ImageSet, SourceError, decode
-from fewshot_film.data.joined import JoinedSet
+from fewshot_film.data.image_set import JoinedSet
 from tests.data.layouts import array_source
 
 

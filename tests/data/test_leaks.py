@@ -9,7 +9,7 @@ import pytest
 from fewshot_film.data import ImageSet, SourceError, decode
 from fewshot_film.data.arrays import ArraySource
 from fewshot_film.data.cifar import cifar_fs, fc100
-from fewshot_film.data.joined import JoinedSet
+from fewshot_film.data.image_set import JoinedSet
 from fewshot_film.data.leaks import LeakError, check_no_leaks, find_leaks, known_duplicates
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (20, 4, 4), np.uint8)

@@ -4,8 +4,18 @@ import numpy as np
 import pytest
 
 from fewshot_film.data import SourceError, decode, open_source
-from fewshot_film.data.texture_fields import FAMILIES, NUM_PARAMETERS, SIDE, draw_grid
-from fewshot_film.data.textures import class_parameters, draw_palette, draw_texture, texture_split, textures, to_picture
+from fewshot_film.data.textures import (
+    FAMILIES,
+    NUM_PARAMETERS,
+    SIDE,
+    class_parameters,
+    draw_grid,
+    draw_palette,
+    draw_texture,
+    texture_split,
+    textures,
+    to_picture,
+)
 
 
 def test_classes_of_every_family_are_in_every_part() -> None:

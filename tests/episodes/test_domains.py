@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fewshot_film.data import decode
-from fewshot_film.data.joined import JoinedSet
+from fewshot_film.data.image_set import JoinedSet
 from fewshot_film.episodes import DomainEpisodes, EpisodeSampler, by_domain
 from tests.data.layouts import array_source
 from tests.reference.episodes_rng import SlowStream

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from fewshot_film.commands.train import with_templates
 from fewshot_film.config.learners import PrototypesConfig, SimpleCNAPSConfig, TransductiveCNAPSConfig
-from fewshot_film.data.joined import JoinedSet
+from fewshot_film.data.image_set import JoinedSet
 from fewshot_film.episodes import Episode, EpisodeSampler
 from fewshot_film.film import TemplateGenerator
 from fewshot_film.learners import SimpleCNAPS, load_learner

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fewshot_film.data.arrays import load_arrays
 from fewshot_film.data.errors import SourceError
-from fewshot_film.data.pickles import load_arrays
 from tests.data.layouts import write_pickle
 
 
