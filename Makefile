@@ -16,17 +16,17 @@ ADD_LEARN2LEARN = $(PIP) --constraint constraints.txt --editable '.[learn2learn]
 .DEFAULT_GOAL := help
 .PHONY: help install learn2learn demo app docs screenshots reliability test test-all lint clean
 
-help:  ## show the targets
+help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: $(INSTALLED)  ## virtual environment in .venv (LEARN2LEARN=no leaves learn2learn out)
+install: $(INSTALLED)  ## create a virtual environment in .venv (LEARN2LEARN=no omits learn2learn)
 
-# what `make learn2learn` may not do without is here told in a line, and gone on without
+# where `make learn2learn` would fail, this continues without it and says so in one line
 $(INSTALLED): setup.py pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --constraint constraints.txt --editable '.[dev]'
 	@if [ '$(LEARN2LEARN)' = no ]; then \
-		echo 'learn2learn is left out, as asked for (LEARN2LEARN=no); MAML, ANIL and Meta-SGD need it'; \
+		echo 'learn2learn is omitted, as requested (LEARN2LEARN=no); MAML, ANIL and Meta-SGD need it'; \
 	elif ! command -v $(COMPILER) >/dev/null; then \
 		echo 'no C compiler ($(COMPILER)): learn2learn is left out; MAML, ANIL and Meta-SGD need it, nothing else'; \
 	elif ! { $(ADD_LEARN2LEARN); } >$(VENV)/learn2learn.log 2>&1; then \
@@ -37,38 +37,38 @@ $(INSTALLED): setup.py pyproject.toml constraints.txt
 	fi
 	touch $@
 
-learn2learn: $(INSTALLED) $(VENV)/.learn2learn  ## add learn2learn, or fail: it needs a C compiler
+learn2learn: $(INSTALLED) $(VENV)/.learn2learn  ## install learn2learn, which needs a C compiler
 
 $(VENV)/.learn2learn: | $(INSTALLED)
 	$(ADD_LEARN2LEARN)
 	touch $@
 
-demo: $(INSTALLED)  ## classify images, train a learner, ask about scenes: a few minutes, no download
+demo: $(INSTALLED)  ## classify images, train a learner, ask about scenes: a few minutes, no data to download
 	$(RUN) benchmarks.demo
 
-app: $(INSTALLED)  ## everything in the browser: teach, ask, compare
+app: $(INSTALLED)  ## open the browser app: teach, ask, compare
 	$(RUN) fewshot_film app --open
 
-docs: $(INSTALLED)  ## the documentation into site/, strictly: a dead link or reference ends it
+docs: $(INSTALLED)  ## build the documentation into site/; a dead link or reference is an error
 	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build
 
-screenshots: $(INSTALLED)  ## take the pictures of the app for the docs anew (needs chromium)
+screenshots: $(INSTALLED)  ## retake the screenshots of the app for the docs (needs chromium)
 	FEWSHOT_FILM_SCREENSHOTS=docs/images $(RUN) pytest tests/app/test_browser.py
 
-reliability: $(INSTALLED)  ## try to break every command, and count: kills, full disks, damaged files, made-up inputs
+reliability: $(INSTALLED)  ## try to break every command, and count the outcomes: kills, full disks, damaged files
 	OMP_NUM_THREADS=1 $(RUN) benchmarks.reliability
 
-lint: $(INSTALLED)  ## style, types, import direction
+lint: $(INSTALLED)  ## check style, types and import direction
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
 	$(RUN) mypy
 	$(VENV)/bin/lint-imports
 
-test: lint  ## lint and the fast tests, by two workers
+test: lint  ## run lint and the fast tests, with two workers
 	$(RUN) pytest -m 'not slow' -n 2 --dist worksteal --durations=20
 
-test-all: lint  ## lint and all tests, with new made-up examples each time
+test-all: lint  ## run lint and all tests, with new random examples each time
 	$(RUN) pytest --hypothesis-profile explore -n 2 --dist worksteal --durations=20
 
-clean:  ## remove the environment and what the tools leave
+clean:  ## remove the environment and all build and cache files
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
