@@ -12,19 +12,19 @@ from fewshot_film.run.settings import Settings, above, at_least, between
 
 @dataclass(frozen=True)
 class OneSource(Settings):
-    """What every source of images has, alone or beside others."""
+    """Settings of an image source."""
 
     source: str
     """Kind of source: folder, omniglot, cifar-fs, fc100, mini-imagenet, tiered-imagenet, cub, meta-dataset,
     torchvision:NAME; or generated: glyphs, creatures, textures."""
     root: str = ""
-    """Folder or zip file that holds the images; generated sets need none."""
+    """Folder or zip file with the images; not needed for generated data sets."""
     split_file: str = ""
     """For ``folder``: JSON file with the class names of train, val and test."""
     split_seed: Annotated[int | None, at_least(0)] = None
     """For ``folder``: split the classes into train, val and test at random with this seed, 64 : 16 : 20."""
     ordered: bool = False
-    """For ``folder``: say that neighbouring images, by name, show the same object; reports then say it too."""
+    """For ``folder``: state that images with neighbouring names show the same object; reports then mention it."""
     rotations: bool = False
     """Add the rotations of every class by 90, 180 and 270 degrees as three further classes, as usual for Omniglot."""
 
