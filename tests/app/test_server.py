@@ -37,4 +37,4 @@ def test_the_command_ends_with_the_message_alone(capsys) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         assert main("fewshot-film", COMMANDS, ["app", f"--port={other.getsockname()[1]}"]) == 2
-    assert "Choose another with --port N" in capsys.readouterr().err
+    assert "Choose another port with --port N" in capsys.readouterr().err

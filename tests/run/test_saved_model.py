@@ -109,7 +109,7 @@ def test_cut_weights(keep, folder):
 def test_parts_of_two_models(folder, tmp_path):
     save_model(tmp_path / "other", make_toy(seed=9).state_dict(), {"width": 16}, "")
     shutil.copy(tmp_path / "other" / "model.safetensors", folder)
-    with pytest.raises(SavedModelError, match=r"is not the file that config.json describes; get the whole folder"):
+    with pytest.raises(SavedModelError, match=r"is not the file that config.json describes; copy the whole folder"):
         load_model(folder)
 
 

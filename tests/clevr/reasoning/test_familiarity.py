@@ -110,7 +110,7 @@ def test_it_survives_json(familiarity: Familiarity) -> None:
 )
 def test_damaged_entries(familiarity: Familiarity, damage: dict) -> None:
     with pytest.raises(
-        SavedModelError, match=r"is damaged .* compute them again with `clevr-film calibrate MODEL DATA`"
+        SavedModelError, match=r"are damaged .* compute them again with `clevr-film calibrate MODEL DATA`"
     ):
         Familiarity.from_json({**familiarity.to_json(), **damage})
 
