@@ -20,7 +20,7 @@ from tests.extras import needs_gradio
 FOLDER = "--data.source folder --data.root labelled --data.split_seed 0"
 MODEL = CHECKOUT / "fewshot_film" / "pretrained" / "general-small"
 LINES = [
-    ("fewshot_film", f"pretrain --out run {FOLDER}", "validation classes:"),
+    ("fewshot_film", f"pretrain --out run --validation.way 2 {FOLDER}", "validation classes:"),
     ("fewshot_film", f"train --out run --loop.accumulate 1000 {FOLDER}", "validation classes:"),
     ("fewshot_film", f"evaluate {MODEL} {FOLDER} --ways [2] --shots [1] --episodes 100000", "ImageSet("),
     ("fewshot_film", "compare --data labelled --splits 100000", ""),

@@ -20,7 +20,7 @@ from clevr.questions.families import FAMILIES, Family
 from clevr.questions.parser import parse
 from clevr.questions.programs import QUESTION_TYPES, num_hops, question_type
 from clevr.questions.tokens import ANSWER_WORDS, ANSWERS, SPECIAL_TOKENS, tokenize
-from fewshot_film.errors import InvalidValueError
+from fewshot_film.errors import InvalidValueError, shown
 
 _Z = 1.959963984540054
 """The standard normal's 97.5 % point."""
@@ -258,5 +258,5 @@ def answer_numbers(words: Iterable[str]) -> NDArray[np.int64]:
     words = list(words)
     unknown = next((word for word in words if positions.get(word, -1) < 0), None)
     if unknown is not None:
-        raise InvalidValueError(f"{unknown!r} is no answer of CLEVR; expected one of {', '.join(ANSWER_WORDS)}")
+        raise InvalidValueError(f"{shown(unknown)} is no answer of CLEVR; expected one of {', '.join(ANSWER_WORDS)}")
     return np.array([positions[word] for word in words], np.int64)

@@ -21,7 +21,7 @@ from clevr.questions.programs import Node, ProgramError, check_program
 from clevr.questions.question import Question
 from clevr.questions.tokens import ANSWERS, SPECIAL_TOKENS
 from clevr.world.scene import COLORS, MATERIALS, RELATIONS, SHAPES, SIZES, Scene
-from fewshot_film.errors import UserError
+from fewshot_film.errors import UserError, shown
 
 BLOCK = 1 << 20
 LONGEST_RECORD = 1 << 24
@@ -328,10 +328,10 @@ def _answer(answer: Any) -> str | None:
     if isinstance(answer, bool):
         return "yes" if answer else "no"
     if not isinstance(answer, str | int):
-        raise RecordError(f"'answer' must be a text, an integer or a boolean, got {answer!r}")
+        raise RecordError(f"'answer' must be a text, an integer or a boolean, got {shown(answer)}")
     text = str(answer).strip().lower()
     if text not in _ANSWERS:
-        raise RecordError(f"unknown answer {answer!r}; expected one of {', '.join(_ANSWERS)}")
+        raise RecordError(f"unknown answer {shown(answer)}; expected one of {', '.join(_ANSWERS)}")
     return text
 
 
@@ -391,7 +391,7 @@ def _check_object(thing: Any, where: str) -> None:
         for attribute, known in _ATTRIBUTES.items():
             value = _get(thing, attribute, str)
             if value not in known:
-                raise RecordError(f"unknown {attribute} {value!r}; expected one of {', '.join(known)}")
+                raise RecordError(f"unknown {attribute} {shown(value)}; expected one of {', '.join(known)}")
         for key in ("3d_coords", "pixel_coords"):
             _check_vector(_get(thing, key, list), repr(key))
         if not _is_finite(_get(thing, "rotation", (int, float))):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from clevr.world.scene import COLORS, MATERIALS, RELATIONS, SHAPES, SIZES, Scene
-from fewshot_film.errors import UserError
+from fewshot_film.errors import UserError, shown
 
 ATTRIBUTES = ("size", "color", "material", "shape")
 """In the order in which CLEVR filters by them and in which a phrase names them."""
@@ -61,9 +61,9 @@ class Node:
         inputs = record.get("inputs", [])
         values = record.get("value_inputs", record.get("side_inputs", []))
         if not isinstance(function, str):
-            raise ProgramError(f"a program node must name its 'function' (or 'type'), got {dict(record)!r}")
+            raise ProgramError(f"a program node must name its 'function' (or 'type'), got {shown(dict(record))}")
         if not (isinstance(inputs, list | tuple) and isinstance(values, list | tuple)):
-            raise ProgramError(f"the inputs of {function} must be lists, got {inputs!r} and {values!r}")
+            raise ProgramError(f"the inputs of {function} must be lists, got {shown(inputs)} and {shown(values)}")
         return cls(function, tuple(inputs), tuple(values))
 
 
@@ -117,10 +117,10 @@ def check_node(program: Program, position: int) -> Signature:
     if signature is None:
         raise ProgramError(f"node {position}: unknown function {node.function!r}; CLEVR has {', '.join(CATALOGUE)}")
     if len(node.inputs) != len(signature.inputs):
-        raise ProgramError(f"{where}: expected {len(signature.inputs)} inputs, got {list(node.inputs)!r}")
+        raise ProgramError(f"{where}: expected {len(signature.inputs)} inputs, got {shown(list(node.inputs))}")
     for number, expected in zip(node.inputs, signature.inputs, strict=True):
         if type(number) is not int or not 0 <= number < position:
-            raise ProgramError(f"{where}: input {number!r} is not the number of an earlier node")
+            raise ProgramError(f"{where}: input {shown(number)} is not the number of an earlier node")
         source = program[number].function
         given = CATALOGUE[source].output
         if given != expected:
@@ -128,9 +128,9 @@ def check_node(program: Program, position: int) -> Signature:
     allowed = signature.values
     if len(node.value_inputs) != (allowed is not None):
         expected = "no literal value" if allowed is None else "one literal value"
-        raise ProgramError(f"{where}: expected {expected}, got {list(node.value_inputs)!r}")
+        raise ProgramError(f"{where}: expected {expected}, got {shown(list(node.value_inputs))}")
     if allowed is not None and node.value_inputs[0] not in allowed:
-        raise ProgramError(f"{where}: unknown value {node.value_inputs[0]!r}; expected one of {allowed}")
+        raise ProgramError(f"{where}: unknown value {shown(node.value_inputs[0])}; expected one of {allowed}")
     return signature
 
 
@@ -232,7 +232,7 @@ def trace(program: Program, scene: Scene) -> list[Output]:
             )
         if node.function == "relate" and node.value_inputs[0] not in scene.relationships:
             raise ProgramError(
-                f"node {position} (relate): the scene has no relation {node.value_inputs[0]!r}, "
+                f"node {position} (relate): the scene has no relation {shown(node.value_inputs[0])}, "
                 f"only {sorted(scene.relationships)}"
             )
         outputs.append(_RUN[node.function](scene, *node.value_inputs, *inputs))

@@ -25,7 +25,7 @@ from clevr.world.appearance import COLORS, LAMPS, SIZES
 from clevr.world.camera import MEAN_CAMERA, axes
 from clevr.world.scene import MATERIALS, Scene, Vector
 from clevr.world.vectors import Vec, pick
-from fewshot_film.errors import UserError
+from fewshot_film.errors import UserError, shown
 
 SPHERE, CUBE, CYLINDER = 0, 1, 2
 SHAPE_CODES = {"sphere": SPHERE, "cube": CUBE, "cylinder": CYLINDER}
@@ -291,7 +291,7 @@ def _check(scene: Scene, index: int) -> None:
         value = getattr(thing, field)
         if value not in known:
             raise SceneError(
-                f"scene {scene.image_index}, object {index}: unknown {field} {value!r}; "
+                f"scene {scene.image_index}, object {index}: unknown {field} {shown(value)}; "
                 f"expected one of {', '.join(known)}"
             )
 
@@ -306,7 +306,7 @@ def _place(scene: Scene, record: Mapping[str, object], key: str, default: Vector
         x, y, z = (float(value) for value in record.get(key, default))  # type: ignore[attr-defined]
     except (TypeError, ValueError) as error:
         raise SceneError(
-            f"scene {scene.image_index}: the place of {key!r} is {record.get(key)!r}; expected three numbers"
+            f"scene {scene.image_index}: the place of {key!r} is {shown(record.get(key))}; expected three numbers"
         ) from error
     return (x, y, z)
 

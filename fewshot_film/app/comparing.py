@@ -132,7 +132,7 @@ def compare(
         SourceError: there are too few images.
     """
     if not names or episodes < 2:
-        chosen = f"{len(names)} learners and {episodes} episodes"
+        chosen = f"{counted(len(names), 'learner')} and {counted(episodes, 'episode')}"
         raise ComparisonError(f"{chosen}; select at least one learner and 2 episodes, which an interval requires")
     learners = _learners(page, names)
     sets = _decode(data, learners)

@@ -24,6 +24,7 @@ from fewshot_film.episodes import (
     load_episodes,
     save_episodes,
 )
+from fewshot_film.errors import counted
 from fewshot_film.learners.evaluation import evaluate
 from fewshot_film.run.device import choose_device
 from fewshot_film.run.files import write_text_atomically
@@ -86,7 +87,8 @@ def protocol_notes(images: ImageSet, data: DataConfig, leaks: Leaks | None) -> l
     if leaks:
         counts = leaks.counts
         notes.append(
-            f"{counts['classes']} classes and {counts['pictures']} images are also in the training classes, so these "
+            f"{counted(counts['classes'], 'class')} and "
+            f"{counted(counts['pictures'], 'image')} are also in the training classes, so these "
             "accuracies are too high."
         )
     return notes

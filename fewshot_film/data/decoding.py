@@ -29,7 +29,7 @@ from fewshot_film.data.image_set import ImageSet, Pixels
 from fewshot_film.data.pictures import check_settings, to_array
 from fewshot_film.data.repeats import find_repeats
 from fewshot_film.data.source import ImageSource
-from fewshot_film.errors import InvalidValueError
+from fewshot_film.errors import InvalidValueError, shown
 from fewshot_film.images import MAX_PIXELS, ImageError
 from fewshot_film.run.progress import hides_bars
 from fewshot_film.run.workers import available_cores
@@ -213,4 +213,4 @@ def _report_repeats(
 
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise InvalidValueError(f"{name} must be one of {', '.join(allowed)}, got '{value}'")
+        raise InvalidValueError(f"{name} must be one of {', '.join(allowed)}, got {shown(value)}")

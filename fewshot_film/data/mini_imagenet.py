@@ -18,6 +18,7 @@ from fewshot_film.data.errors import SourceError, data_not_found
 from fewshot_film.data.source import FileSource, ImageSource
 from fewshot_film.data.splits import Split, check_part, from_class_folders, published
 from fewshot_film.data.stores import Store, open_store
+from fewshot_film.errors import counted
 
 PARTS = ("train", "val", "test")
 _PICKLES = {
@@ -124,7 +125,9 @@ def _from_pickles(paths: list[Path]) -> ImageSource:
         except (KeyError, TypeError, IndexError) as error:
             raise SourceError(f"mini-imagenet: '{path}' lacks image_data or class_dict: {error!r}") from error
         if (part_labels < 0).any():
-            raise SourceError(f"mini-imagenet: '{path}' has {(part_labels < 0).sum()} images of no class")
+            raise SourceError(
+                f"mini-imagenet: '{path}' has {counted(int((part_labels < 0).sum()), 'image')} of no class"
+            )
         pictures.append(part)
         labels.append(part_labels)
         files += [f"{path.name}/{index}" for index in range(len(part))]

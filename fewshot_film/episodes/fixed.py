@@ -46,9 +46,8 @@ class EpisodeSampler:
         self._sizes = images.class_sizes
         self._draws = Draws(seed, split)
         if max(self.ways) > len(self._sizes):
-            raise InvalidValueError(
-                f"{images.name}: way is {max(self.ways)}, but there are only {counted(len(self._sizes), 'class')}"
-            )
+            there = f"the {counted(len(self._sizes), 'class')} of the images"
+            raise InvalidValueError(f"{images.name}: way is {max(self.ways)}, more than {there}")
         shots = max(self.shots)
         check_class_sizes(images, shots + self.query, f"{shots} support and {self.query} query")
 
@@ -84,8 +83,9 @@ def check_class_sizes(images: ImageSet, needed: int, what: str) -> None:
     if not len(small):
         return
     worst = small[np.argmin(sizes[small])]
+    usable = counted(int(sizes[worst]), "usable image")
     raise SourceError(
-        f"{images.name}: class '{images.class_names[worst]}' has {sizes[worst]} usable images, but an episode "
+        f"{images.name}: class '{images.class_names[worst]}' has {usable}, but an episode "
         f"needs {needed} ({what}); {len(small)} of {len(sizes)} classes are too small. Request fewer, or "
         f"exclude these classes: images.with_at_least({needed})"
     )

@@ -12,7 +12,7 @@ from typing import Any, Literal, cast, get_args
 import torch
 from torch import Tensor, nn
 
-from fewshot_film.errors import InvalidValueError
+from fewshot_film.errors import InvalidValueError, shown
 from fewshot_film.film.errors import ShapeError
 from fewshot_film.film.layer import Modulation
 from fewshot_film.film.sites import Modulations, Site, Sites
@@ -103,7 +103,7 @@ class LinearGenerator(Generator):
         elif init == "xavier_uniform":
             nn.init.xavier_uniform_(self.linear.weight)
         else:
-            raise InvalidValueError(f"init is {init!r}, expected one of {', '.join(get_args(LinearInit))}")
+            raise InvalidValueError(f"init is {shown(init)}, expected one of {', '.join(get_args(LinearInit))}")
 
     def forward(self, code: Tensor) -> Modulations:
         """Generate values for every site from ``code``, ``(B, code_dim)``; see :meth:`Generator.forward`."""

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from fewshot_film.config.learners import OneShot, SimpleCNAPSConfig
+from fewshot_film.errors import shown
 from fewshot_film.learners.film_learner import FilmLearner
 from fewshot_film.learners.scatter import Metric, Projection, Scatter, Weight
 from fewshot_film.learners.support import SupportError, at_least_float32, check_support, classes_by_shot
@@ -208,7 +209,7 @@ def fit_mahalanobis(
     """
     check_support(features, labels)
     if one_shot not in ONE_SHOT_RULES:
-        raise SupportError(f"unknown one_shot rule {one_shot!r}; choose one of {', '.join(ONE_SHOT_RULES)}")
+        raise SupportError(f"unknown one_shot rule {shown(one_shot)}; choose one of {', '.join(ONE_SHOT_RULES)}")
     with torch.autocast(features.device.type, enabled=False):
         features = at_least_float32(features)
         classes, groups = classes_by_shot(labels)

@@ -159,7 +159,7 @@ def test_own_classes(page, tmp_path):
 def test_what_cannot_be_compared(page, root, tmp_path, monkeypatch):
     with pytest.raises(ComparisonError, match="0 learners and 9 episodes"):
         next(compare(page, "glyphs", [], 9))
-    with pytest.raises(ComparisonError, match="1 learners and 1 episodes"):
+    with pytest.raises(ComparisonError, match="1 learner and 1 episode"):
         next(compare(page, "glyphs", ["pixels"], 1))
     only = tmp_path / "single" / "only"
     only.mkdir(parents=True)

@@ -281,7 +281,7 @@ def test_a_failed_fit_leaves_the_classifier_as_it_was():
 
 def test_scores_need_as_many_labels():
     classifier, images, _ = fitted()
-    with pytest.raises(ValueError, match="15 images and 1 labels"):
+    with pytest.raises(ValueError, match="15 images and 1 label;"):
         classifier.score(images, ["class 0"])
 
 

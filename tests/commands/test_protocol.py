@@ -60,7 +60,7 @@ def test_evaluation_refuses_reports_or_allows(pictures: Path, leaky: Path, tmp_p
 
     assert fewshot_film(*words, f"--data.root={leaky}", "--data.on_leak=report") == 0
     assert (
-        "0 classes and 1 images are also in the training classes, so these accuracies are too high."
+        "0 classes and 1 image are also in the training classes, so these accuracies are too high."
         in out.with_suffix(".md").read_text()
     )
     shared = {"classes": 0, "pictures": 1, "allowed": 0}

@@ -19,7 +19,7 @@ def test_one_class(tmp_path: Path) -> None:
     assert images.class_names == ("cat",)
     episode = EpisodeSampler(images, way=1, shot=1, query=3)[0]
     assert episode.query_labels.tolist() == [0, 0, 0]
-    with pytest.raises(ValueError, match="way is 5, but there are only 1 classes"):
+    with pytest.raises(ValueError, match="way is 5, more than the 1 class of the images"):
         EpisodeSampler(images, way=5, shot=1, query=3)
     with pytest.raises(ValueError, match="an episode has at least 5 classes, there are only 1"):
         MetaDatasetSampler(images)
@@ -28,14 +28,14 @@ def test_one_class(tmp_path: Path) -> None:
 def test_one_picture(tmp_path: Path) -> None:
     images = decode(open_source("folder", write(tmp_path, class_files(["cat"], 1))), 8, 3)
     assert len(images) == 1
-    message = r"class 'cat' has 1 usable images, but an episode needs 2 \(1 support and 1 query\); 1 of 1 classes"
+    message = r"class 'cat' has 1 usable image, but an episode needs 2 \(1 support and 1 query\); 1 of 1 classes"
     with pytest.raises(SourceError, match=message):
         EpisodeSampler(images, way=1, shot=1, query=1)
 
 
 def test_a_picture_that_is_there_twice_counts_once(tmp_path: Path) -> None:
     root = write(tmp_path, {"cat/1.png": png(noise(1)), "cat/copy of 1.png": png(noise(1), "BMP")})
-    with pytest.raises(SourceError, match="class 'cat' has 1 usable images, but an episode needs 2"):
+    with pytest.raises(SourceError, match="class 'cat' has 1 usable image, but an episode needs 2"):
         EpisodeSampler(decode(open_source("folder", root), 8, 3), way=1, shot=1, query=1)
 
 
@@ -114,7 +114,7 @@ def test_class_folders_of_nothing(tmp_path: Path) -> None:
     (tmp_path / "cat").mkdir()
     (tmp_path / "dog").mkdir()
     with pytest.raises(
-        FileNotFoundError, match=r"Looked for a folder or zip with <class>/<image>.* Found 2 folder\(s\): cat, dog"
+        FileNotFoundError, match=r"Looked for a folder or zip with <class>/<image>.* Found 2 folders: cat, dog"
     ):
         open_source("folder", tmp_path)
 

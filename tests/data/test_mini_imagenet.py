@@ -105,5 +105,5 @@ def test_lists_and_pickles_of_another_form(tmp_path: Path) -> None:
         mini_imagenet(tmp_path / "2", "test")
     content = {"image_data": np.zeros((2, 84, 84, 3), np.uint8), "class_dict": {"n01": [0]}}
     write_pickle(tmp_path / "3" / "mini-imagenet-cache-test.pkl", content)
-    with pytest.raises(SourceError, match="has 1 images of no class"):
+    with pytest.raises(SourceError, match="has 1 image of no class"):
         mini_imagenet(tmp_path / "3", "test")

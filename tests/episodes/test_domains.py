@@ -56,7 +56,7 @@ def test_by_domain() -> None:
 
 
 def test_a_domain_that_is_too_small_is_named() -> None:
-    with pytest.raises(ValueError, match="a: way is 6, but there are only 5 classes"):
+    with pytest.raises(ValueError, match="a: way is 6, more than the 5 classes of the images"):
         by_domain(JoinedSet([A, B]), lambda images: EpisodeSampler(images, 6, 1, 1), seed=0)
 
 

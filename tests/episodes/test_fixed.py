@@ -130,8 +130,8 @@ def test_moving_an_episode() -> None:
 
 
 @pytest.mark.parametrize(("way", "shot", "query", "message"), [
-    (8, 1, 1, "noise: way is 8, but there are only 7 classes"),
-    ((5, 8), 1, 1, "noise: way is 8, but there are only 7 classes"),
+    (8, 1, 1, "noise: way is 8, more than the 7 classes of the images"),
+    ((5, 8), 1, 1, "noise: way is 8, more than the 7 classes of the images"),
     (0, 1, 1, "way must be at least 1, got 0"),
     ((), 1, 1, r"way must be at least 1, got \(\)"),
     (5, (1, 0), 1, r"shot must be at least 1, got \(1, 0\)"),

@@ -96,7 +96,7 @@ def test_questions_of_clevr_humans(tmp_path: Path, capsys: pytest.CaptureFixture
     record = without(a_question(1, question="How many?"), "program", "question_index", "question_family_index")
     write_json(root / "CLEVR-Humans-val.json", {"questions": [record]})
     assert inspect(root, "--humans", "true") == 0
-    assert "2 scenes, 1 questions" in capsys.readouterr().out
+    assert "2 scenes, 1 question\n" in capsys.readouterr().out
 
 
 def test_a_folder_without_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

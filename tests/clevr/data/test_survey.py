@@ -118,6 +118,6 @@ def test_a_generated_set_is_held_to_its_settings(tmp_path: Path) -> None:
     root = write_clevr(tmp_path, num_scenes=1)
     rewrite(root, "questions", [a_question(0)], generator={"scenes": 2, "width": 24, "height": 16})
     assert surveyed(root).problems == [
-        "1 scenes, expected 2",
+        "1 scene, expected 2",
         "CLEVR_val_000000.png: 12x8 pixels, expected 24x16",
     ]
