@@ -94,7 +94,7 @@ def test_differences_by_hand():
     assert rows["worse"]["to_best"] == -0.5
     assert rows["worse"]["to_best_interval"] == pytest.approx(1.96 * 0.5)
     table = markdown_table("two", results)
-    assert "| better | 75.00 ± 10.00 | the best | 2.0 |" in table
+    assert "| better | 75.00 ± 10.00 | best | 2.0 |" in table
     assert "| worse | 25.00 ± 10.00 | -50.00 ± 98.00 | 1.0 |" in table
 
 

@@ -293,7 +293,7 @@ def test_other_settings_are_refused(tmp_path):
     other = replace(config, resume=True, width=8, batch_seconds=0.001, loop=replace(free, learning_rate=0.5, steps=60))
     with pytest.raises(CheckpointError) as caught:
         train_toy(other)
-    changed = str(caught.value).split("other settings: ")[1].split(". Resume with")[0]
+    changed = str(caught.value).split("different settings: ")[1].split(". Resume with")[0]
     assert changed == "loop.learning_rate: 0.01 -> 0.5; loop.steps: 30 -> 60; width: 16 -> 8"
     train_toy(replace(config, resume=True, loop=free, batch_seconds=0.001))
 
