@@ -22,7 +22,7 @@ MODEL = CHECKOUT / "fewshot_film" / "pretrained" / "general-small"
 LINES = [
     ("fewshot_film", f"pretrain --out run --validation.way 2 {FOLDER}", "validation classes:"),
     ("fewshot_film", f"train --out run --loop.accumulate 1000 {FOLDER}", "validation classes:"),
-    ("fewshot_film", f"evaluate {MODEL} {FOLDER} --ways [2] --shots [1] --episodes 100000", "ImageSet("),
+    ("fewshot_film", f"evaluate {MODEL} {FOLDER} --ways [2] --shots [1] --episodes 100000", "test classes:"),
     ("fewshot_film", "compare --data labelled --splits 100000", ""),
     pytest.param("fewshot_film", "app --port 0", "the page is at", marks=needs_gradio),
     ("clevr", "objects --out objects --scenes 4000", ""),

@@ -31,6 +31,9 @@ PUBLISHED: Mapping[str, tuple[float | None, ...]] = {
 """Per cent of CLEVR v1.0's test set in the order of :data:`COLUMNS`. Up to FiLM as in Perez et al., AAAI 2018, table 1;
 MAC: Hudson and Manning, ICLR 2018; MDETR: Kamath et al., ICCV 2021."""
 
+SHOWN = ("human", "FiLM, ResNet-101 features", "FiLM, pixels")
+"""Published rows that are printed; the file has all."""
+
 KINDS: Mapping[str, tuple[str, ...]] = {
     "yes or no": ("yes", "no"),
     "number": tuple(str(number) for number in range(11)),
@@ -71,16 +74,36 @@ def markdown(evaluation: Evaluation, title: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def comparison(evaluation: Evaluation, name: str = "**this model**") -> str:
-    """Accuracy overall and by type, beside published numbers on CLEVR."""
+def short(evaluation: Evaluation, title: str, rest: str) -> str:
+    """What is printed of the report: accuracy overall and by type, beside people's and FiLM's.
+
+    Args:
+        evaluation: what :func:`clevr.answers.scores.evaluate` found.
+        title: what was evaluated, on what.
+        rest: where the other tables are.
+    """
+    table = comparison(evaluation, "this model", SHOWN).replace("**", "")
+    return f"{title}\n\n{table}\n\nMore published results and accuracy by function, length and family are {rest}.\n"
+
+
+def comparison(
+    evaluation: Evaluation, name: str = "**this model**", published: Iterable[str] = tuple(PUBLISHED)
+) -> str:
+    """Accuracy overall and by type, beside published numbers on CLEVR.
+
+    Args:
+        evaluation: what :func:`clevr.answers.scores.evaluate` found.
+        name: of the first row.
+        published: the rows of :data:`PUBLISHED` to show.
+    """
     ours = {"overall": evaluation.overall, **evaluation.by.get("type", {})}
     rows = [(name, *(_with_interval(ours.get(column)) for column in COLUMNS))]
     rows.append(("questions", *(f"{ours[column].count:,}" if column in ours else "" for column in COLUMNS)))
     if evaluation.majority:
         common = [evaluation.majority.get(column) for column in COLUMNS]
         rows.append(("most common answer of each function", *map(_percent, common)))
-    published = [(f"{row} [published]", *map(_number, values)) for row, values in PUBLISHED.items()]
-    return "\n".join([*_table(("accuracy, %", *COLUMNS), [*rows, *published])])
+    rows += [(f"{row} [published]", *map(_number, PUBLISHED[row])) for row in published]
+    return "\n".join(_table(("accuracy, %", *COLUMNS), rows))
 
 
 def score_table(heading: str, scores: Scores) -> str:

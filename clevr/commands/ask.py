@@ -73,10 +73,10 @@ def describe(answer: Answer, runners_up: int = 3) -> str:
 
     Args:
         answer: what the model said.
-        runners_up: other answers to name.
+        runners_up: other answers to name; those of 0.0 % are left out.
     """
     lines = [f"{answer.answer}  ({100 * answer.probability:.1f} %)"]
-    others = [f"{word} {100 * share:.1f} %" for word, share in answer.ranking[1 : runners_up + 1]]
+    others = [f"{word} ({100 * share:.1f} %)" for word, share in answer.ranking[1 : runners_up + 1] if share >= 5e-4]
     lines += [f"  or: {', '.join(others)}"] if others else []
     if answer.unknown_words:
         lines.append(f"  note: the model does not know: {', '.join(answer.unknown_words)}")

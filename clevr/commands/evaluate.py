@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from fewshot_film.errors import counted
 from fewshot_film.run.settings import OnDevice, at_least
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class EvaluateConfig(OnDevice):
     sheet: Path | None = None
     """PNG file for a contact sheet of images with questions, answers and true answers."""
     format: Literal["text", "json"] = "text"
-    """Format of standard output: Markdown, or one JSON document with all values."""
+    """Format of standard output: the main table, or one JSON document with all values."""
     predictions: Path | None = None
     """JSON file for all answers, in the format of CLEVR's test server."""
 
@@ -69,7 +70,7 @@ def run(config: EvaluateConfig) -> None:
     if config.predictions:
         config.predictions.parent.mkdir(parents=True, exist_ok=True)
         write_json_atomically(config.predictions, predictions_json(table, answers))
-        logger.info("%d answers: %s", len(table), config.predictions)
+        logger.info("wrote %s to %s", counted(len(table), "answer"), config.predictions)
     if config.sheet:
         _write_sheet(config, table, answers)
     if (table.answer < 0).all():
@@ -105,7 +106,7 @@ def _answer(config: EvaluateConfig) -> tuple[QuestionTable, NDArray[np.int64]]:
 
 def _judge(config: EvaluateConfig, table: QuestionTable, answers: NDArray[np.int64]) -> None:
     """Compare the answers with the right ones, print and write."""
-    from clevr.answers.report import markdown
+    from clevr.answers.report import markdown, short
     from clevr.answers.scores import evaluate, infer_types
     from clevr.data.reader import ClevrSplit
     from fewshot_film.run.files import write_text_atomically
@@ -118,11 +119,12 @@ def _judge(config: EvaluateConfig, table: QuestionTable, answers: NDArray[np.int
     if config.common_answers:
         known = ClevrSplit.open(config.data, config.common_answers).table(config.cache)
     evaluation = evaluate(table, answers, num_objects=_num_objects(split), known=known)
-    text = markdown(evaluation, f"{Path(config.model).name} on {'Humans questions of ' * config.humans}{config.split}")
-    _write(text, config, evaluation.to_json())
+    title = f"{Path(config.model).name} on {'Humans questions of ' * config.humans}{config.split}"
+    rest = f"in {config.out.with_suffix('.md')}" if config.out else "written by --out FILE.json"
+    _write(short(evaluation, title, rest), config, evaluation.to_json())
     if config.out:
         write_result(config.out, config=config, seed=0, results=evaluation.to_json())
-        write_text_atomically(config.out.with_suffix(".md"), text)
+        write_text_atomically(config.out.with_suffix(".md"), markdown(evaluation, title))
 
 
 def _say_unanswered(config: EvaluateConfig) -> None:
@@ -152,7 +154,7 @@ def _write_sheet(config: EvaluateConfig, table: QuestionTable, answers: NDArray[
     config.sheet.parent.mkdir(parents=True, exist_ok=True)
     sheet = answer_sheet(ClevrSplit.open(config.data, config.split), table, answers)
     write_atomically(config.sheet, lambda temporary: sheet.save(temporary, format="png"))
-    logger.info("pictures with questions and answers: %s", config.sheet)
+    logger.info("wrote a sheet of images with questions and answers to %s", config.sheet)
 
 
 def _num_objects(split: ClevrSplit) -> dict[str, int] | None:

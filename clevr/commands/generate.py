@@ -21,6 +21,7 @@ from clevr.questions.question import Question
 from clevr.questions.writer import write_questions
 from clevr.world.scene import Scene
 from fewshot_film import __version__
+from fewshot_film.errors import counted
 from fewshot_film.run.errors import Interrupted
 from fewshot_film.run.progress import hides_bars
 from fewshot_film.run.seeding import numpy_generator
@@ -93,7 +94,8 @@ def run(config: GenerateConfig) -> None:
     store.begin()
     missing = [chunk for chunk in share if not store.is_done(chunk)]
     num_missing = sum(map(len, missing))
-    logger.info("%s: %d of %d scenes to generate in %s", config.split, num_missing, config.scenes, config.out)
+    scenes = counted(config.scenes, "scene")
+    logger.info("%s: %d of %s to generate in %s", config.split, num_missing, scenes, config.out)
     workers = available_cores() if config.workers == "auto" else config.workers
     job = functools.partial(make_chunk, config, store)
     bar = tqdm(
@@ -153,7 +155,7 @@ def make_questions(config: GenerateConfig, scene: Scene) -> list[Question]:
 
 
 def _say_goodbye(config: GenerateConfig, store: ChunkStore, num_made: int, seconds: float) -> None:
-    logger.info("%d scenes generated in %s", num_made, tqdm.format_interval(seconds))
+    logger.info("%s generated in %s", counted(num_made, "scene"), tqdm.format_interval(seconds))
     if store.finish():
         logger.info("%s is complete; view it with: clevr-film inspect %s", config.split, config.out)
     else:

@@ -118,18 +118,26 @@ def screenful(named: Sequence[Named], out: str | None) -> str:
 
 
 def table(named: Sequence[Named]) -> str:
-    """Markdown, one line per image."""
-    rows = [("image", "class", "probability", "otherwise")]
+    """Markdown, one line per image; where true classes are known, in a column of their own, mistakes marked."""
+    rows: list[tuple[str, ...]] = [("image", "class", "probability", "second choice", "true class")]
     rows += [
-        (_cell(one.file), _cell(one.name), f"{100 * one.probability:.1f} %", _cell(one.otherwise)) for one in named
+        (_cell(one.file), _cell(one.name), f"{100 * one.probability:.1f} %", _cell(one.otherwise), _truth(one))
+        for one in named
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    if not any(one.truth for one in named):
+        rows = [row[:-1] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    right = rows[0].index("probability")
     lines = [
-        f"| {row[0]:{widths[0]}} | {row[1]:{widths[1]}} | {row[2]:>{widths[2]}} | {row[3]:{widths[3]}} |"
-        for row in rows
+        [cell.rjust(width) if place == right else cell.ljust(width) for place, (cell, width) in enumerate(cells)]
+        for cells in (zip(row, widths, strict=True) for row in rows)
     ]
-    lines.insert(1, f"| {'-' * widths[0]} | {'-' * widths[1]} | {'-' * (widths[2] - 1)}: | {'-' * widths[3]} |")
-    return "\n".join(lines)
+    rule = [f"{'-' * (width - 1)}:" if place == right else "-" * width for place, width in enumerate(widths)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], rule, *lines[1:]))
+
+
+def _truth(one: Named) -> str:
+    return f"✗ {_cell(one.truth)}" if one.is_right is False else _cell(one.truth)
 
 
 def _score(named: Sequence[Named]) -> str:

@@ -77,6 +77,22 @@ def source_title(data: DataConfig, images: ImageSet) -> str:
     return images.name if data.sources else data.source
 
 
+def described(images: ImageSet) -> str:
+    """A set of images in a few words, for log lines."""
+    num_classes, size = len(images.class_names), f"{images.image_size} x {images.image_size} pixels"
+    return f"{num_classes:,} of {images.name} ({counted(len(images), 'image')} of {size})"
+
+
+def accuracies(train: str, config: ValidationConfig) -> dict[str, str]:
+    """What the accuracies in the log of a training are those of.
+
+    Args:
+        train: what that of the training is.
+        config: how episodes for validation are sampled.
+    """
+    return {"train": train, "validation": f"{config.way}-way {config.shot}-shot"}
+
+
 def episode_sampler(images: ImageSet, config: EpisodesConfig, seed: int) -> Episodes:
     """Training episodes as asked for; of several sources each episode is from one."""
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from fewshot_film.commands.baselines import TaskRunner, load_models, task_runner, without_training
+from fewshot_film.commands.baselines import PIXELS, TaskRunner, load_models, task_runner, without_training
 from fewshot_film.config.commands import CompareConfig
 from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.data import ImageSet, decode, open_source
@@ -44,7 +44,7 @@ def run(config: CompareConfig) -> None:
         **without_training(config.learners, first.backbone, first.config),
     }
     source = open_source("folder", config.data)
-    title = f"{source.name}, {counted(len(source.class_names), 'class')}"
+    title = f"{counted(len(source.class_names), 'class')} of folder '{source.name}'"
     sets = _decode(source, learners, config)
     with tempfile.TemporaryDirectory() as folder:
         listed = Path(config.episode_list or _draw_splits(Path(folder), sets, config))
@@ -132,11 +132,11 @@ def markdown_table(title: str, results: Mapping[str, Any]) -> str:
         lead = f"{100 * row['to_best']:.2f} ± {100 * row['to_best_interval']:.2f}" if index else "best"
         accuracy = f"{100 * row['mean']:.2f} ± {100 * row['interval']:.2f}"
         lines.append(f"| {name} | {accuracy} | {lead} | {row['processor_seconds']:.1f} |")
-    lines += [
-        "",
-        "95 % intervals over random splits of these images; differences are paired by split. They show what other "
-        "random splits would change, not what other images would.",
-    ]
+    lines += ["", *([f"{PIXELS}: nearest class means of the pixels, without a network."] if PIXELS in rows else [])]
+    lines.append(
+        f"After ±: 95 % intervals of means over these {count} random splits; differences are taken split by split. "
+        "Results on other images may differ by more."
+    )
     return "\n".join(lines) + "\n"
 
 

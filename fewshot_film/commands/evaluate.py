@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fewshot_film.classifier.pretrained import load_pretrained
-from fewshot_film.commands.common import leaks_into, open_images, source_title
+from fewshot_film.commands.common import described, leaks_into, open_images, source_title
 from fewshot_film.config.commands import EvaluateConfig
 from fewshot_film.config.data import DataConfig
 from fewshot_film.data import ImageSet
@@ -40,7 +40,7 @@ def run(config: EvaluateConfig) -> None:
     device = choose_device(config.device)
     learner.to(device)
     images = open_images(config.data, config.split, learner.config.backbone)
-    log.info("%s", images)
+    log.info("%s classes: %s", config.split or "all", described(images))
     leaks = leaks_into(images, config.split, config.data, learner.config.backbone)
     samplers: Mapping[str, Sampler] = (
         load_episodes(config.episode_list, images) if config.episode_list else _samplers(config, images)
@@ -58,6 +58,7 @@ def run(config: EvaluateConfig) -> None:
             "shared_with_training": None if leaks is None else leaks.counts,
             **summary(values),
         }
+        log.info("%s: %.1f %% on %s", name, 100 * rows[name]["mean"], counted(count, "episode"))
     table = markdown_table(f"{source_title(config.data, images)}, {config.split or 'all'} classes", rows)
     table += "".join(f"\n{note}\n" for note in protocol_notes(images, config.data, leaks))
     print(as_json(rows) if config.format == "json" else table)  # noqa: T201 - the result of the command

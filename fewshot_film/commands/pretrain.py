@@ -9,10 +9,19 @@ from typing import cast
 
 from torch import nn
 
-from fewshot_film.commands.common import MAY_DIFFER, open_training, save_trained, seeded, validation
+from fewshot_film.commands.common import (
+    MAY_DIFFER,
+    accuracies,
+    described,
+    open_training,
+    save_trained,
+    seeded,
+    validation,
+)
 from fewshot_film.config.commands import PretrainConfig
 from fewshot_film.config.learners import PrototypesConfig, SimpleCNAPSConfig
 from fewshot_film.data.batches import LabelledBatches
+from fewshot_film.errors import counted
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.networks import build_backbone
 from fewshot_film.learners.prototypes import PrototypicalNetworks
@@ -28,7 +37,7 @@ log = logging.getLogger(__name__)
 def run(config: PretrainConfig) -> None:
     """Pre-train and write the model: the backbone under a Mahalanobis classifier, without FiLM."""
     train_images, val_images = open_training(config.data, config.backbone)
-    log.info("training classes: %s; validation classes: %s", train_images, val_images)
+    log.info("training classes: %s; validation classes: %s", described(train_images), described(val_images))
     with seeded(config.loop.seed):
         module = Pretraining(
             build_backbone(config.backbone),
@@ -46,6 +55,7 @@ def run(config: PretrainConfig) -> None:
         config=config,
         resume=config.resume,
         may_differ=MAY_DIFFER,
+        accuracy_of=accuracies(f"of {counted(len(train_images.class_names), 'class')}", config.validation),
     )
     if result.best_checkpoint is not None:
         load_weights(module, result.best_checkpoint)

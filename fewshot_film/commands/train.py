@@ -11,6 +11,8 @@ from torch import nn
 
 from fewshot_film.commands.common import (
     MAY_DIFFER,
+    accuracies,
+    described,
     episode_sampler,
     open_training,
     save_trained,
@@ -37,7 +39,7 @@ AnyConfig = TypeVar("AnyConfig", bound=LearnerConfig)
 def run(config: TrainConfig) -> None:
     """Meta-train and write the model with the best validation accuracy."""
     train_images, val_images = open_training(config.data, config.learner.backbone)
-    log.info("training classes: %s; validation classes: %s", train_images, val_images)
+    log.info("training classes: %s; validation classes: %s", described(train_images), described(val_images))
     config = replace(config, learner=with_templates(config.learner, train_images))
     with seeded(config.loop.seed):
         module = MetaTraining(build_learner(config.learner), config.memory)
@@ -79,6 +81,7 @@ def _train(module: MetaTraining, config: TrainConfig, train_images: ImageSet, va
         config=config,
         resume=config.resume,
         may_differ=(*MAY_DIFFER, "learner.backbone.weights"),
+        accuracy_of=accuracies("training episodes", config.validation),
     )
     if result.best_checkpoint is not None:
         load_weights(module, result.best_checkpoint)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType, MappingProxyType, TracebackType
 from typing import Any, NoReturn, Self
 
 import torch
@@ -80,6 +80,7 @@ def train(
     config: Any = None,
     resume: bool = False,
     may_differ: Collection[str] = (),
+    accuracy_of: Mapping[str, str] = MappingProxyType({}),
 ) -> TrainResult:
     """Train a module, by as many processes as ``torchrun`` started; every batch is a function of its number alone.
 
@@ -95,6 +96,7 @@ def train(
             ``loop`` alone.
         resume: continue from ``last.ckpt`` if it exists.
         may_differ: dotted keys of ``config`` that may have changed since then, such as where the data are.
+        accuracy_of: for log lines: what the accuracy of ``train`` and of ``validation`` is that of.
     Returns:
         How it ended.
     Raises:
@@ -109,7 +111,7 @@ def train(
     training = _Training(module, loop, run_dir, validate)
     with training.opened():
         training.start(config, resume, may_differ)
-        return training.run(batches)
+        return training.run(batches, accuracy_of)
 
 
 class _Training:
@@ -173,11 +175,11 @@ class _Training:
         first = self.progress.step * per_step + self.runtime.rank
         return range(first, self.loop.steps * per_step, self.runtime.world_size)
 
-    def run(self, batches: Batches) -> TrainResult:
+    def run(self, batches: Batches, accuracy_of: Mapping[str, str]) -> TrainResult:
         """Take the steps that are left, and log, validate and save what the last one still lacks."""
         first, talks = self.progress.step, self.runtime.rank == 0
         with (
-            Reporter(first, self.loop.steps, talks) as reporter,
+            Reporter(first, self.loop.steps, talks, accuracy_of) as reporter,
             loaded(batches, self.numbers(), self.loop.num_workers) as loader,
         ):
             self._take_steps(loader, reporter)

@@ -9,12 +9,14 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Literal, Self
 
 logger = logging.getLogger(__name__)
 
 _VARIABLE = "FEWSHOT_FILM_QUIET"
+_FOR_CURVES = ("gradient_norm", "learning_rate")
+"""Values that log lines leave to ``metrics.jsonl`` and its curves."""
 
 
 def is_quiet() -> bool:
@@ -95,10 +97,14 @@ class Reporter:
         first: step at which this part of the run begins.
         steps: step at which it ends.
         talks: False in all processes but the first.
+        accuracy_of: what the accuracy of a split (``train``, ``validation``) is that of, such as ``5-way 1-shot``.
     """
 
-    def __init__(self, first: int, steps: int, talks: bool) -> None:
+    def __init__(
+        self, first: int, steps: int, talks: bool, accuracy_of: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self.first, self.steps = first, steps
+        self._accuracy_of = accuracy_of
         self._has_bar = talks and not hides_bars()
         self._stack = ExitStack()
 
@@ -134,8 +140,15 @@ class Reporter:
         """Tell the values after a step; those of the training only where there is no bar."""
         if split == "train" and self._has_bar:
             return
-        text = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+        said = {name: value for name, value in values.items() if name not in _FOR_CURVES}
+        text = ", ".join(self._told(split, name, value) for name, value in said.items())
         logger.info("%s, step %d of %d: %s; %s", split, step, self.steps, text, self._time_left(step))
+
+    def _told(self, split: str, name: str, value: float) -> str:
+        if not name.endswith("accuracy"):
+            return f"{name} {value:.3g}"
+        known = self._accuracy_of.get(split) if name == "accuracy" else None
+        return f"{name} {f'({known}) ' if known else ''}{100 * value:.1f} %"
 
     def _time_left(self, step: int) -> str:
         if step == self.first:

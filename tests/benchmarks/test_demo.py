@@ -16,11 +16,17 @@ from fewshot_film.data import open_source
 from tests.clevr.data.builders import a_question, write_clevr, write_json
 
 
-def test_long_output_is_cut_to_a_screen():
-    text = "".join(f"line {number}\n" for number in range(100))
-    shown = demo.screenful(text, Path("all.md")).splitlines()
-    assert shown == [*text.splitlines()[: demo.MAX_LINES], f"... {100 - demo.MAX_LINES} more lines in all.md"]
-    assert demo.screenful("short\n") == "short\n"
+def test_gains_are_told_from_chance(tmp_path: Path):
+    files = [tmp_path / "before.json", tmp_path / "after.json"]
+    values = [
+        {"up": [0.5, 0.5, 0.6, 0.6], "same": [0.5, 0.6, 0.5, 0.6], "down": [0.9] * 4},
+        {"up": [0.7, 0.71, 0.8, 0.8], "same": [0.6, 0.5, 0.6, 0.5], "down": [0.7] * 4},
+    ]
+    for file, rows in zip(files, values, strict=True):
+        file.write_text(json.dumps({"results": {name: {"values": each} for name, each in rows.items()}}))
+    lines = demo.gains(*files).splitlines()[2:5]
+    assert [line.rpartition(": ")[2] for line in lines] == ["better", "no clear difference", "worse"]
+    assert lines[2].startswith("  down: -20.0 ± 0.0 points")
 
 
 def test_output_of_a_command_is_shown_and_its_failure_ends_the_part(capsys: pytest.CaptureFixture[str]):
@@ -46,7 +52,7 @@ def test_mistakes_are_listed_and_the_rest_is_counted(tmp_path: Path):
 
 def test_folders_of_images_are_written(tmp_path: Path):
     demo.write_folders(open_source("creatures", split="test"), tmp_path)
-    few, more = (sorted((tmp_path / name).glob("*/*.png")) for name in ("few", "more"))
+    few, more = (sorted((tmp_path / name).glob("*/*.png")) for name in ("support", "query"))
     assert len(few) == demo.CLASSES * demo.SUPPORT
     assert len(more) == demo.CLASSES * demo.QUERIES
     assert {file.parent.name for file in few} == {file.parent.name for file in more}

@@ -53,6 +53,8 @@ def test_pictures_are_named_scored_and_drawn(place: Path, folders, tmp_path: Pat
     printed = capsys.readouterr().out
     assert f"{right} of 6 right ({100 * right / 6:.1f} %)" in printed
     assert printed.count("\n| class ") == 6
+    assert "second choice | true class" in printed
+    assert printed.count("| ✗ class ") == 6 - right
     with Image.open(out / "predictions.png") as picture:
         sheet = np.asarray(picture.convert("RGB")).astype(int)
     blue = np.abs(sheet - (0x00, 0x72, 0xB2)).sum(2) < 30
@@ -85,7 +87,9 @@ def test_flat_folders_zips_and_single_pictures(place: Path, folders, tmp_path: P
     assert answers[0] == answers[1]
     assert [file for file, _, _ in answers[0]] == [f"{name}.png" for name in KNOWN]
     assert {truth for _, _, truth in answers[0]} == {""}
-    assert "right" not in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "right" not in printed
+    assert "true class" not in printed
     assert classify(place, support, flat / "class 01.png", "--out", tmp_path / "one") == 0
     (one,) = rows(tmp_path / "one")
     assert (one["file"], one["class"]) == answers[0][1][:2]

@@ -39,7 +39,8 @@ def test_everything_is_written(compared: Path, place: Path):  # noqa: F811
     means = [row["mean"] for row in learners.values()]
     assert means == sorted(means, reverse=True)
     table = (compared / "comparison.md").read_text()
-    assert "| labelled, 6 classes, 6 splits | accuracy, % |" in table
+    assert "| 6 classes of folder 'labelled', 6 splits | accuracy, % |" in table
+    assert "\npixels: nearest class means of the pixels, without a network.\n" in table
     assert table.count("the best") >= 1
     rows = list(csv.DictReader((compared / "comparison.csv").read_text().splitlines()))
     assert len(rows) == 6
@@ -96,6 +97,8 @@ def test_differences_by_hand():
     table = markdown_table("two", results)
     assert "| better | 75.00 ± 10.00 | best | 2.0 |" in table
     assert "| worse | 25.00 ± 10.00 | -50.00 ± 98.00 | 1.0 |" in table
+    assert "over these 2 random splits" in table
+    assert "pixels" not in table, "it was not compared"
 
 
 def test_features_once_or_anew_are_the_same():

@@ -19,6 +19,7 @@ from fewshot_film.run.checkpoint import load_checkpoint, load_weights
 from fewshot_film.run.config import LoopConfig
 from fewshot_film.run.errors import CheckpointError, ConfigError, NonFiniteLossError, RunFolderError
 from fewshot_film.run.loop import evaluating, train
+from fewshot_film.run.progress import Reporter
 from tests.run.reference import train_linear
 from tests.run.toy import Toy, ToyBatches, ToyConfig, make_toy, train_toy, validate_toy, weights_hash
 
@@ -356,6 +357,16 @@ def test_says_how_it_goes_where_there_is_no_terminal(tmp_path, caplog, capsys):
     assert any(text.startswith("train, step 7 of 30: loss") for text in caplog.messages)
     assert any("left" in text for text in caplog.messages)
     assert capsys.readouterr() == ("", "")
+
+
+def test_log_lines_give_accuracies_in_per_cent_and_say_of_what(caplog):
+    caplog.set_level(logging.INFO)
+    values = {"accuracy": 0.28581, "loss": 4.01412, "gradient_norm": 3.832, "learning_rate": 9.1e-9}
+    with Reporter(0, 30, True, {"validation": "20-way 1-shot"}) as reporter:
+        reporter.say("train", 7, values)
+        reporter.say("validation", 30, {"accuracy": 0.769})
+    assert caplog.messages[0].startswith("train, step 7 of 30: accuracy 28.6 %, loss 4.01; ")
+    assert caplog.messages[1].startswith("validation, step 30 of 30: accuracy (20-way 1-shot) 76.9 %; ")
 
 
 def test_a_bar_on_a_terminal(tmp_path, monkeypatch, capsys):

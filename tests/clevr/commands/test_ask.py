@@ -168,8 +168,15 @@ def test_pictures_are_turned_upright(tmp_path: Path) -> None:
 
 def test_answers_in_words() -> None:
     answer = Answer("?", (("yes", 0.75), ("no", 0.2), ("2", 0.05)), np.zeros((1, 1), np.int64), ())
-    assert describe(answer, 1) == "yes  (75.0 %)\n  or: no 20.0 %\n"
+    assert describe(answer, 1) == "yes  (75.0 %)\n  or: no (20.0 %)\n"
     assert describe(answer, 0) == "yes  (75.0 %)\n"
+
+
+def test_answers_of_no_probability_are_left_out() -> None:
+    places = np.zeros((1, 1), np.int64)
+    sure = Answer("?", (("5", 0.9994), ("1", 0.0005), ("2", 0.0001)), places, ())
+    assert describe(sure, 3) == "5  (99.9 %)\n  or: 1 (0.1 %)\n"
+    assert describe(Answer("?", (("5", 1.0), ("1", 0.0)), places, ()), 3) == "5  (100.0 %)\n"
 
 
 def test_the_figure_is_bright_where_the_answer_is() -> None:

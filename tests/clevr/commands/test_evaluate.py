@@ -63,8 +63,18 @@ def test_everything_is_written(tmp_path: Path, world: Path, model: Path, capsys:
     with Image.open(sheet) as picture:
         assert picture.width > 600
     printed = capsys.readouterr().out
-    assert printed == out.with_suffix(".md").read_text()
-    assert printed.startswith("# small on val\n")
+    written = out.with_suffix(".md").read_text()
+    assert written.startswith("# small on val\n")
+    assert printed.startswith("small on val\n")
+    assert f"are in {out.with_suffix('.md')}." in printed
+    assert "*" not in printed
+    rows = [line.replace("**", "") for line in written.splitlines() if line.startswith("| ")]
+    shown = [line for line in printed.splitlines() if line.startswith("| ")]
+    assert set(shown) < set(rows)
+    assert [line.split("|")[1].strip() for line in shown[2:]] == [
+        "this model", "questions", "most common answer of each function",
+        "human [published]", "FiLM, ResNet-101 features [published]", "FiLM, pixels [published]",
+    ]  # fmt: skip
     expected = one_by_one(world)
     assert len(set(expected)) > 2
     given = json.loads(predictions.read_text())
