@@ -23,14 +23,13 @@ import yaml
 
 from clevr.answers.predict import predict
 from clevr.answers.scores import evaluate
-from clevr.commands.features import FeaturesConfig
 from clevr.commands.features import run as extract
-from clevr.commands.generate import GenerateConfig
 from clevr.commands.generate import run as generate
 from clevr.commands.train import run as train
-from clevr.config import ClevrDataConfig, ReasonerConfig, TrainConfig
+from clevr.config.commands import FeaturesConfig, GenerateConfig
+from clevr.config.features import ExtractorConfig
+from clevr.config.model import ClevrDataConfig, ReasonerConfig, TrainConfig
 from clevr.data.batches import load_reasoning_data
-from clevr.data.feature_config import ExtractorConfig
 from clevr.questions.programs import QUESTION_TYPES
 from clevr.reasoning.loading import load
 from fewshot_film.run.command import Command, main

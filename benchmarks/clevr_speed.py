@@ -37,10 +37,11 @@ from torch import Tensor, nn
 
 from benchmarks.clevr_questions import make_scenes
 from benchmarks.timing import Spent, in_turns, timed
-from clevr.commands.generate import GenerateConfig, make_images, make_questions
+from clevr.commands.generate import make_images, make_questions
 from clevr.commands.generate import make_scenes as make_scenes_of
 from clevr.commands.generate import run as generate
-from clevr.config import TrainConfig
+from clevr.config.commands import GenerateConfig
+from clevr.config.model import TrainConfig
 from clevr.data.writer import Chunk, encode_png
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import encode

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.timing import in_turns
-from clevr.config import TrainConfig as ClevrTrainConfig
+from clevr.config.model import TrainConfig as ClevrTrainConfig
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import ANSWER_WORDS, encode
 from clevr.questions.writer import write_questions

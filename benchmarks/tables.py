@@ -18,7 +18,7 @@ from benchmarks.experiment import ROOTS_MIRRORED
 from benchmarks.methods import as_cells, as_gain
 from benchmarks.reliability import table as reliability_table
 from clevr.answers.report import PUBLISHED as CLEVR_PUBLISHED
-from clevr.config import ReasonerConfig
+from clevr.config.model import ReasonerConfig
 from clevr.questions.programs import QUESTION_TYPES
 from clevr.reasoning.network import FiLMReasoner
 

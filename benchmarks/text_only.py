@@ -24,8 +24,8 @@ from torch.nn import functional as F
 
 from clevr.answers.report import COLUMNS
 from clevr.answers.report import PUBLISHED as REPORTED
-from clevr.commands.generate import GenerateConfig
 from clevr.commands.generate import run as generate
+from clevr.config.commands import GenerateConfig
 from clevr.data.reader import ClevrSplit
 from clevr.data.table import QuestionTable
 from clevr.questions.families import FAMILIES

@@ -9,7 +9,7 @@ from fewshot_film.run.command import Command, main
 COMMANDS = (
     Command(
         name="generate",
-        config="clevr.commands.generate:GenerateConfig",
+        config="clevr.config.commands:GenerateConfig",
         run="clevr.commands.generate:run",
         help="Generate scenes, images and questions in CLEVR's format.",
         examples=(
@@ -20,7 +20,7 @@ COMMANDS = (
     ),
     Command(
         name="objects",
-        config="clevr.commands.objects:ObjectsConfig",
+        config="clevr.config.commands:ObjectsConfig",
         run="clevr.commands.objects:run",
         help="Crop objects from generated scenes into one folder per class, for few-shot learning.",
         examples=(
@@ -30,7 +30,7 @@ COMMANDS = (
     ),
     Command(
         name="train",
-        config="clevr.config:TrainConfig",
+        config="clevr.config.model:TrainConfig",
         run="clevr.commands.train:run",
         help="Train the reasoning model.",
         examples=(
@@ -54,7 +54,7 @@ COMMANDS = (
     ),
     Command(
         name="export",
-        config="clevr.commands.export:ExportConfig",
+        config="clevr.config.commands:ExportConfig",
         run="clevr.commands.export:run",
         help="Save the model of a run, finished or not.",
         examples=("clevr-film export runs/clevr/small --checkpoint last --half --out my-model",),
@@ -64,7 +64,7 @@ COMMANDS = (
     ),
     Command(
         name="calibrate",
-        config="clevr.commands.calibrate:CalibrateConfig",
+        config="clevr.config.commands:CalibrateConfig",
         run="clevr.commands.calibrate:run",
         help="Store statistics of its training images in a model, so that `ask` can warn about other images.",
         examples=(
@@ -76,7 +76,7 @@ COMMANDS = (
     ),
     Command(
         name="inspect",
-        config="clevr.commands.inspect:InspectConfig",
+        config="clevr.config.commands:InspectConfig",
         run="clevr.commands.inspect:run",
         help="Summarise, check and view a data set in CLEVR's format.",
         examples=(
@@ -92,7 +92,7 @@ COMMANDS = (
     ),
     Command(
         name="features",
-        config="clevr.commands.features:FeaturesConfig",
+        config="clevr.config.commands:FeaturesConfig",
         run="clevr.commands.features:run",
         help="Compute image features with a fixed network (by default ResNet-101 conv4) and store them.",
         examples=(
@@ -104,7 +104,7 @@ COMMANDS = (
     ),
     Command(
         name="evaluate",
-        config="clevr.commands.evaluate:EvaluateConfig",
+        config="clevr.config.commands:EvaluateConfig",
         run="clevr.commands.evaluate:run",
         help="Measure the accuracy of a model by kind of question, next to published results.",
         examples=(
@@ -121,7 +121,7 @@ COMMANDS = (
     ),
     Command(
         name="ask",
-        config="clevr.commands.ask:AskConfig",
+        config="clevr.config.commands:AskConfig",
         run="clevr.commands.ask:run",
         help="Ask a model a question about an image, and see where its answer comes from.",
         examples=(
@@ -136,7 +136,7 @@ COMMANDS = (
     ),
     Command(
         name="analyse",
-        config="clevr.commands.analyse:AnalyseConfig",
+        config="clevr.config.commands:AnalyseConfig",
         run="clevr.commands.analyse:run",
         help="Analyse a model: gamma and beta, resets and noise, consistency, composition.",
         examples=(
@@ -149,7 +149,7 @@ COMMANDS = (
     ),
     Command(
         name="report",
-        config="clevr.commands.report:ReportConfig",
+        config="clevr.config.commands:ReportConfig",
         run="clevr.commands.report:run",
         help="Write an HTML report about a run: curves, accuracy by type, confusion matrix, answers, effect of FiLM.",
         examples=(
@@ -168,7 +168,7 @@ COMMANDS = (
     ),
     Command(
         name="import",
-        config="clevr.commands.importing:ImportConfig",
+        config="clevr.config.commands:ImportConfig",
         run="clevr.commands.importing:run",
         help="Convert a checkpoint written by the code of FiLM's authors.",
         examples=("clevr-film import film.pt --out models/film",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from clevr.config import TrainConfig
+from clevr.config.model import TrainConfig
 from clevr.data.layout import find_split
 from fewshot_film.run.errors import SavedModelError
 

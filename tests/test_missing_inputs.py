@@ -22,7 +22,7 @@ MISTAKES = {
         "train --out x --config sources.yaml": "omniglot: no data at 'nowhere'",
         f"train --out x {FOLDER} . --data.split_file nowhere.json": "no split file at 'nowhere.json'",
         f"evaluate . {FOLDER} nowhere": "nowhere: no data at 'nowhere'",
-        "evaluate nowhere": "model: there is no 'nowhere'",
+        "evaluate runs/nowhere/model": "model: there is no 'runs/nowhere/model'",
         f"calibrate . {FOLDER} nowhere": "nowhere: no data at 'nowhere'",
         "classify --support nowhere --query .": "support: there is no 'nowhere'",
         "classify --support . --query nowhere": "query: there is no 'nowhere'",

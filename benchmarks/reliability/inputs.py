@@ -179,7 +179,7 @@ def draw_classes(root: Path, num_classes: int, per_class: int = 8) -> None:
 
 def _write_published(path: Path) -> None:
     """A checkpoint as the FiLM authors' code writes it, of a model that was never trained."""
-    from clevr.config import ReasonerConfig
+    from clevr.config.model import ReasonerConfig
     from clevr.reasoning.network import FiLMReasoner
     from clevr.reasoning.published import to_published
 

@@ -113,6 +113,11 @@ class Running:
         self._process.join(max(0.0, seconds))
         return self._process.exitcode is None
 
+    def send(self, number: int) -> None:
+        """A signal for it alone; nothing where it has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
     def kill(self) -> None:
         """SIGKILL for it and all processes that it has started."""
         with contextlib.suppress(ProcessLookupError):

@@ -20,8 +20,8 @@ from clevr.app.asking import (
     describe,
     modulations_of,
 )
+from clevr.config.features import ExtractorOverrides
 from clevr.data.backbone import Extractor
-from clevr.data.feature_config import ExtractorOverrides
 from clevr.reasoning.loading import load, training_record
 from clevr.world.scene import COLORS
 from fewshot_film.run.device import choose_device

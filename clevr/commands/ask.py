@@ -5,38 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Any
 
-from clevr.data.feature_config import ExtractorOverrides
+from clevr.answers.plotting import answer_figure, save_figure
+from clevr.answers.predict import Answer, Answerer, QuestionError, open_image
+from clevr.config.commands import AskConfig
+from clevr.data.backbone import Extractor
+from clevr.reasoning.loading import load, training_record
+from fewshot_film.run.device import choose_device
 from fewshot_film.run.errors import ConfigError
-from fewshot_film.run.settings import OnDevice, between
-
-if TYPE_CHECKING:
-    from clevr.answers.predict import Answer, Answerer
-
-
-@dataclass(frozen=True)
-class AskConfig(OnDevice):
-    """Ask a model about an image."""
-
-    image: Path
-    """Path of the image."""
-    question: str | None = None
-    """A question in CLEVR's English; null: read questions from standard input, one per line, until an empty line."""
-    model: str = "clevr-small"
-    """Folder of a saved model, or the name of a model that ships with the package."""
-    out: Path | None = None
-    """PNG file that shows where the answer came from."""
-    runners_up: Annotated[int, between(0, 27, "0 to 27")] = 3
-    """Number of further answers to show, with their probabilities."""
-    format: Literal["text", "json"] = "text"
-    """Text, or one JSON document on standard output: the answer, its probability, other answers, and any warning; with
-    questions from standard input, a list of these."""
-    extractor: ExtractorOverrides = field(default_factory=ExtractorOverrides)
-    """For models that read features: how to compute them. Settings that are not given are taken from the model's own
-    record, if it has one."""
 
 
 def run(config: AskConfig) -> None:
@@ -49,8 +26,6 @@ def run(config: AskConfig) -> None:
         ConfigError: there are settings of an extractor, and the model reads pixels.
         QuestionError: the question is empty, far too long, or in words that the model does not know.
     """
-    from clevr.answers.predict import open_image
-
     answerer = _answerer(config, open_image(config.image))
     if config.question is not None:
         answer = answerer.ask(config.question)
@@ -101,10 +76,6 @@ def as_json(answer: Answer, runners_up: int = 3) -> dict[str, Any]:
 
 
 def _answerer(config: AskConfig, image: Any) -> Answerer:
-    from clevr.answers.predict import Answerer
-    from clevr.data.backbone import Extractor
-    from clevr.reasoning.loading import load, training_record
-    from fewshot_film.run.device import choose_device
 
     device = choose_device(config.device)
     reasoner = load(config.model).to(device)
@@ -118,8 +89,6 @@ def _answerer(config: AskConfig, image: Any) -> Answerer:
 
 def _conversation(answerer: Answerer, config: AskConfig) -> Iterator[tuple[dict[str, Any], str]]:
     """Answers to the questions from standard input, or why there is none, as plain values and as text."""
-    from clevr.answers.predict import QuestionError
-
     for question in _typed(silent=config.format == "json"):
         try:
             answer = answerer.ask(question)
@@ -132,8 +101,6 @@ def _conversation(answerer: Answerer, config: AskConfig) -> Iterator[tuple[dict[
 
 def _draw(answerer: Answerer, answer: Answer, config: AskConfig) -> None:
     if config.out:
-        from clevr.answers.plotting import answer_figure, save_figure
-
         save_figure(config.out, answer_figure(answerer, answer))
 
 

@@ -4,48 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from PIL import Image
 
-from clevr.reasoning.familiarity import MIN_IMAGES, Familiarity, fit_familiarity
+from clevr.config.commands import MIN_IMAGES, USED, CalibrateConfig
+from clevr.data.errors import DataError
+from clevr.data.reader import ClevrSplit
+from clevr.reasoning.familiarity import Familiarity, fit_familiarity
+from clevr.reasoning.loading import set_familiarity
 from fewshot_film.errors import counted
 from fewshot_film.run.errors import UserError
-from fewshot_film.run.settings import Settings, at_least
-
-if TYPE_CHECKING:
-    from PIL import Image
-
-    from clevr.data.reader import ClevrSplit
 
 logger = logging.getLogger(__name__)
-
-USED = 1000
-"""Images that are looked at where nobody says how many."""
-
-
-@dataclass(frozen=True)
-class CalibrateConfig(Settings):
-    """Which model, and the images that it was trained on.
-
-    Raises:
-        ConfigError: a value out of range.
-    """
-
-    model: str
-    """Folder of a saved model, or the name of a model that ships with the package; the statistics are saved in its
-    config.json."""
-    data: Path
-    """Folder or zip file in CLEVR's format."""
-    split: str = "train"
-    """Split that the model was trained on."""
-    images: Annotated[int, at_least(MIN_IMAGES)] = USED
-    """Number of images to use, spread evenly over the split."""
-    seed: Annotated[int, at_least(0)] = 0
-    """Seed of the random changes of brightness, colour, contrast, noise, size and compression that count as familiar
-    too."""
 
 
 def run(config: CalibrateConfig) -> None:
@@ -56,9 +28,6 @@ def run(config: CalibrateConfig) -> None:
         DataError: an image cannot be read, or there are too few.
         SavedModelError: there is no such model, or it is damaged.
     """
-    from clevr.data.reader import ClevrSplit
-    from clevr.reasoning.loading import set_familiarity
-
     familiarity = familiarity_of(ClevrSplit.open(config.data, config.split), config.images, config.seed)
     folder = set_familiarity(config.model, familiarity)
     logger.info("%s warns about images farther than %.2f from its training images", folder, familiarity.threshold)
@@ -73,10 +42,8 @@ def familiarity_of(split: ClevrSplit, count: int = USED, seed: int = 0) -> Famil
         seed: of the changes.
 
     Raises:
-        DataError: there are fewer than :data:`~clevr.reasoning.familiarity.MIN_IMAGES` images, or one cannot be read.
+        DataError: there are fewer than :data:`~clevr.config.commands.MIN_IMAGES` images, or one cannot be read.
     """
-    from clevr.data.errors import DataError
-
     names = sorted(split.images)
     if len(names) < MIN_IMAGES:
         raise DataError(
@@ -90,8 +57,6 @@ def familiarity_of(split: ClevrSplit, count: int = USED, seed: int = 0) -> Famil
 
 def training_familiarity(root: Path, split: str) -> Familiarity | None:
     """What the training images of a model look like; None, with a line that says so, where they cannot be read."""
-    from clevr.data.reader import ClevrSplit
-
     try:
         return familiarity_of(ClevrSplit.open(root, split))
     except (UserError, OSError) as error:

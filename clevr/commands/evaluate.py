@@ -5,53 +5,27 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from clevr.answers.predict import check_words, predict
+from clevr.answers.report import markdown, predictions_json, short
+from clevr.answers.scores import evaluate, infer_types
+from clevr.config.commands import EvaluateConfig
+from clevr.data.batches import load_reasoning_data
+from clevr.data.contact_sheet import answer_sheet
+from clevr.data.reader import ClevrSplit
+from clevr.data.table import QuestionTable
+from clevr.reasoning.loading import load
 from fewshot_film.errors import counted
-from fewshot_film.run.settings import OnDevice, at_least
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from clevr.data.reader import ClevrSplit
-    from clevr.data.table import QuestionTable
+from fewshot_film.run.device import choose_device
+from fewshot_film.run.files import write_atomically, write_json_atomically, write_text_atomically
+from fewshot_film.run.results import write_result
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class EvaluateConfig(OnDevice):
-    """Evaluate a model on the questions of a split."""
-
-    model: str
-    """Folder of a saved model, or the name of a model that ships with the package."""
-    data: Path
-    """Folder or zip file in CLEVR's format."""
-    split: str = "val"
-    """Split to answer."""
-    humans: bool = False
-    """Answer the questions of CLEVR-Humans about the images of the split."""
-    features: str = ""
-    """For models that read features: folder of the feature stores, as for training."""
-    cache: Path | None = None
-    """Folder for decoded images and parsed questions; null: ``cache`` in the folder of the data set."""
-    questions: Annotated[int | None, at_least(1)] = None
-    """Maximum number of questions, rounded up to whole images; null: all."""
-    common_answers: str = ""
-    """Split that determines the most common answer per function; empty: the evaluated one."""
-    batch_size: Annotated[int, at_least(1)] = 500
-    """Questions per batch."""
-    out: Path | None = None
-    """JSON file for all values; a Markdown file of the same name is written next to it."""
-    sheet: Path | None = None
-    """PNG file for a contact sheet of images with questions, answers and true answers."""
-    format: Literal["text", "json"] = "text"
-    """Format of standard output: the main table, or one JSON document with all values."""
-    predictions: Path | None = None
-    """JSON file for all answers, in the format of CLEVR's test server."""
 
 
 def run(config: EvaluateConfig) -> None:
@@ -63,9 +37,6 @@ def run(config: EvaluateConfig) -> None:
         DataError: a record or an image is wrong.
         QuestionError: the model's vocabulary is another one.
     """
-    from clevr.answers.report import predictions_json
-    from fewshot_film.run.files import write_json_atomically
-
     table, answers = _answer(config)
     if config.predictions:
         config.predictions.parent.mkdir(parents=True, exist_ok=True)
@@ -81,11 +52,6 @@ def run(config: EvaluateConfig) -> None:
 
 def _answer(config: EvaluateConfig) -> tuple[QuestionTable, NDArray[np.int64]]:
     """The questions, and the model's answers to them."""
-    from clevr.answers.predict import check_words, predict
-    from clevr.data.batches import load_reasoning_data
-    from clevr.reasoning.loading import load
-    from fewshot_film.run.device import choose_device
-
     reasoner = load(config.model)
     data = load_reasoning_data(
         config.data,
@@ -106,12 +72,6 @@ def _answer(config: EvaluateConfig) -> tuple[QuestionTable, NDArray[np.int64]]:
 
 def _judge(config: EvaluateConfig, table: QuestionTable, answers: NDArray[np.int64]) -> None:
     """Compare the answers with the right ones, print and write."""
-    from clevr.answers.report import markdown, short
-    from clevr.answers.scores import evaluate, infer_types
-    from clevr.data.reader import ClevrSplit
-    from fewshot_film.run.files import write_text_atomically
-    from fewshot_film.run.results import write_result
-
     if not config.humans:
         table = infer_types(table)
     split = ClevrSplit.open(config.data, config.split)
@@ -146,9 +106,6 @@ def _write(text: str, config: EvaluateConfig, results: dict[str, Any] | None) ->
 
 
 def _write_sheet(config: EvaluateConfig, table: QuestionTable, answers: NDArray[np.int64]) -> None:
-    from clevr.data.contact_sheet import answer_sheet
-    from clevr.data.reader import ClevrSplit
-    from fewshot_film.run.files import write_atomically
 
     assert config.sheet is not None
     config.sheet.parent.mkdir(parents=True, exist_ok=True)

@@ -3,49 +3,24 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
 
 from tqdm import tqdm
 
+from clevr.config.commands import FeaturesConfig
+from clevr.config.features import RANDOM
+from clevr.data.backbone import Extractor, ImageBatches
 from clevr.data.errors import DataNotFoundError
-from clevr.data.feature_config import RANDOM, ExtractorConfig
+from clevr.data.feature_store import FeatureWriter
 from clevr.data.layout import SplitFiles, list_splits, open_storage
 from clevr.data.reader import ClevrSplit
 from fewshot_film.images import is_image_name
+from fewshot_film.run.config import plain
+from fewshot_film.run.device import choose_device
+from fewshot_film.run.files import FolderLock
+from fewshot_film.run.loading import loaded
 from fewshot_film.run.progress import hides_bars
-from fewshot_film.run.settings import OnDevice, at_least
-
-if TYPE_CHECKING:
-    from clevr.data.backbone import Extractor, ImageBatches
-    from clevr.data.feature_store import FeatureWriter
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class FeaturesConfig(OnDevice):
-    """Store image features of a fixed network.
-
-    Raises:
-        ConfigError: a value out of range.
-    """
-
-    data: Path
-    """Folder of images; or, with split, a data set in CLEVR's format (folder or zip file)."""
-    out: Path
-    """Folder of the feature store; an unfinished one with the same settings is continued."""
-    split: str | None = None
-    """Split of the data set; null: data is a plain folder of images."""
-    extractor: ExtractorConfig = field(default_factory=ExtractorConfig)
-    """Network and layer."""
-    dtype: Literal["float16", "float32"] = "float16"
-    """Precision of stored features; CLEVR's 100,000 images take 40 GB in float16."""
-    batch_size: Annotated[int, at_least(1)] = 64
-    """Images per batch."""
-    num_workers: Annotated[int, at_least(0)] = 0
-    """Processes that decode images in the background."""
 
 
 def run(config: FeaturesConfig) -> None:
@@ -58,12 +33,6 @@ def run(config: FeaturesConfig) -> None:
         FeatureStoreError: the folder holds other features, or there is no room.
         RunFolderError: another process writes to the folder.
     """
-    from clevr.data.backbone import Extractor, ImageBatches
-    from clevr.data.feature_store import FeatureWriter
-    from fewshot_film.run.config import plain
-    from fewshot_film.run.device import choose_device
-    from fewshot_film.run.files import FolderLock
-
     split = _open_images(config)
     names = sorted(name for name in split.images if is_image_name(name))
     extractor = Extractor(config.extractor)
@@ -79,8 +48,6 @@ def run(config: FeaturesConfig) -> None:
 
 def _extract(config: FeaturesConfig, extractor: Extractor, writer: FeatureWriter, batches: ImageBatches) -> None:
     """Add the rows that are not there yet."""
-    from fewshot_film.run.loading import loaded
-
     logger.info("%d of %d images to do, %s each", writer.num_rows - writer.done, writer.num_rows, extractor.shape)
     left = range(writer.done // config.batch_size, len(batches))
     bar = tqdm(total=writer.num_rows, initial=writer.done, unit="picture", disable=hides_bars())

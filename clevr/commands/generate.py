@@ -7,76 +7,25 @@ import logging
 import signal
 import time
 from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from clevr.config.commands import GenerateConfig
 from clevr.data.writer import Chunk, ChunkContent, ChunkStore, select_chunks, split_into_chunks
-from clevr.questions.families import FAMILIES
 from clevr.questions.question import Question
 from clevr.questions.writer import write_questions
+from clevr.world.placement import SceneConfig, Scenes
+from clevr.world.render import render
 from clevr.world.scene import Scene
-from fewshot_film import __version__
 from fewshot_film.errors import counted
 from fewshot_film.run.errors import Interrupted
 from fewshot_film.run.progress import hides_bars
 from fewshot_film.run.seeding import numpy_generator
-from fewshot_film.run.settings import Settings, Workers, at_least, at_most, matching
 from fewshot_film.run.workers import available_cores, run_jobs
 
 logger = logging.getLogger(__name__)
-
-NUM_FAMILIES = len(FAMILIES)
-
-
-@dataclass(frozen=True)
-class GenerateConfig(Settings):
-    """Generate a data set in CLEVR's format.
-
-    Raises:
-        ConfigError: a value out of range.
-    """
-
-    out: Path
-    """Folder of the data set; it may already contain other splits."""
-    split: Annotated[str, matching("[A-Za-z0-9]+", "letters and digits, such as train or valB")] = "train"
-    """Name of the split, letters and digits; splits with different names have different scenes."""
-    scenes: Annotated[int, at_least(1)] = 1000
-    """Number of scenes in the whole split, each with one image."""
-    seed: Annotated[int, at_least(0)] = 0
-    """Seed; scene i of a split is a function of seed, split and i."""
-    width: Annotated[int, at_least(1)] = 320
-    """Width of the images in pixels; CLEVR's are 480 by 320."""
-    height: Annotated[int, at_least(1)] = 240
-    """Height of the images in pixels."""
-    questions_per_scene: Annotated[
-        int, at_least(0), at_most(NUM_FAMILIES, f"at most {NUM_FAMILIES}, one of each family")
-    ] = 10
-    """Questions per image, each of a different family; scenes with few objects may have fewer."""
-    condition: Literal["none", "A", "B"] = "none"
-    """CoGenT's condition, which restricts the colours of cubes and cylinders."""
-    workers: Workers = "auto"
-    """Number of processes; auto: one per core. The data set does not depend on it."""
-    start: Annotated[int, at_least(0)] = 0
-    """First scene to generate, for part of the work; a multiple of chunk."""
-    stop: int | None = None
-    """Scene before which to stop; null: after the last one."""
-    chunk: Annotated[int, at_least(1)] = 100
-    """Scenes per chunk: the most that is lost if a process is killed, and the smallest part for one machine."""
-    device: str = "cpu"
-    """Device that renders the images: cpu, cuda or mps."""
-    date: str = ""
-    """Date for the info block, any text; it is not taken from the clock, so that equal data sets have equal bytes."""
-
-    @property
-    def content(self) -> dict[str, Any]:
-        """The settings that the data set depends on."""
-        names = ("seed", "scenes", "width", "height", "questions_per_scene", "condition")
-        return {"name": "clevr-film", "version": __version__, **{name: getattr(self, name) for name in names}}
 
 
 def run(config: GenerateConfig) -> None:
@@ -132,8 +81,6 @@ def make(config: GenerateConfig, chunk: Chunk) -> ChunkContent:
 
 def make_scenes(config: GenerateConfig, chunk: Chunk) -> list[Scene]:
     """The scenes of a range."""
-    from clevr.world.placement import SceneConfig, Scenes
-
     rules = SceneConfig(condition="plain" if config.condition == "none" else config.condition)
     scenes = Scenes(config.seed, config.split, rules, width=config.width, height=config.height)
     return scenes.batch(range(chunk.start, chunk.stop))
@@ -141,8 +88,6 @@ def make_scenes(config: GenerateConfig, chunk: Chunk) -> list[Scene]:
 
 def make_images(config: GenerateConfig, scenes: list[Scene]) -> NDArray[np.uint8]:
     """Images of scenes, ``(N, 3, H, W)``."""
-    from clevr.world.render import render
-
     images = render(scenes, config.width, config.height, device=config.device)
     array: NDArray[np.uint8] = images.cpu().numpy()
     return array

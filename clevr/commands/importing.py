@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from pathlib import Path
 
-from clevr.data.feature_config import ExtractorConfig
+from clevr.config.commands import ImportConfig
+from clevr.config.features import ExtractorConfig
+from clevr.config.model import TrainConfig
+from clevr.reasoning.loading import save_reasoner
+from clevr.reasoning.published import load_published
+from fewshot_film.run.config import plain
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ImportConfig:
-    """Which checkpoint, and where to."""
-
-    checkpoint: Path
-    """``film.pt`` of https://github.com/ethanjperez/film."""
-    out: Path
-    """Folder for the saved model."""
-    vocabulary: Path | None = None
-    """``vocab.json`` to use instead of the one in the checkpoint."""
 
 
 def run(config: ImportConfig) -> None:
@@ -30,11 +21,6 @@ def run(config: ImportConfig) -> None:
         PublishedError: it is no such checkpoint, or of a variant that has no equal here.
         SavedModelError: the folder holds other files.
     """
-    from clevr.config import TrainConfig
-    from clevr.reasoning.loading import save_reasoner
-    from clevr.reasoning.published import load_published
-    from fewshot_film.run.config import plain
-
     reasoner = load_published(config.checkpoint, config.vocabulary)
     # their features were made with this normalisation
     training = {"origin": config.checkpoint.name, "extractor": plain(ExtractorConfig(normalisation="film"))}

@@ -6,10 +6,9 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
+from clevr.config.commands import InspectConfig
 from clevr.data.contact_sheet import SheetEntry, contact_sheet
 from clevr.data.errors import DataNotFoundError
 from clevr.data.layout import list_splits
@@ -19,33 +18,10 @@ from clevr.questions.families import FAMILIES
 from clevr.questions.programs import QUESTION_TYPES, Node, question_type
 from fewshot_film.errors import counted
 from fewshot_film.run.files import write_atomically, write_json_atomically
-from fewshot_film.run.settings import Settings, at_least
 
 logger = logging.getLogger(__name__)
 
 PROBLEMS_SHOWN = 20
-
-
-@dataclass(frozen=True)
-class InspectConfig(Settings):
-    """Summarise, check and view a data set."""
-
-    data: Path
-    """Folder or zip file of the data set: CLEVR v1.0, CoGenT, a generated data set, or any other in this format."""
-    split: str | None = None
-    """Split to inspect; null: all."""
-    humans: bool = False
-    """Use the questions of CLEVR-Humans instead of the split's own."""
-    families: bool = False
-    """Print every question family, not only their groups."""
-    out: Path | None = None
-    """JSON file for all counts and problems."""
-    sheet: Path | None = None
-    """PNG file for a contact sheet; with several splits, the name of the split is appended."""
-    images: Annotated[int, at_least(1)] = 12
-    """Number of images on a contact sheet, spread evenly over the split."""
-    questions: Annotated[int, at_least(0)] = 5
-    """Questions shown below each image."""
 
 
 def run(config: InspectConfig) -> int:

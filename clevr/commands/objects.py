@@ -13,18 +13,19 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from clevr.config.commands import ObjectsConfig
 from clevr.data.writer import Chunk, GenerateError, encode_png, split_into_chunks
+from clevr.world.placement import Scenes
+from clevr.world.render import boxes, object_ids, render
 from clevr.world.scene import COLORS, MATERIALS, SHAPES
 from fewshot_film.run.files import in_the_making, write_json_atomically
 from fewshot_film.run.progress import hides_bars
-from fewshot_film.run.settings import Settings, Workers, at_least, between
 from fewshot_film.run.workers import available_cores, run_jobs
 
 logger = logging.getLogger(__name__)
@@ -33,44 +34,6 @@ INFO_FILE = "objects.json"
 DONE_FOLDER = ".objects"
 SPLIT = "objects"
 """Name of the scenes: they are none of those that ``clevr-film generate`` makes, unless for a split of this name."""
-
-
-@dataclass(frozen=True)
-class ObjectsConfig(Settings):
-    """Crop objects from generated scenes.
-
-    Raises:
-        ConfigError: a value out of range.
-    """
-
-    out: Path
-    """Folder for the cropped objects."""
-    scenes: Annotated[int, at_least(1)] = 1000
-    """Number of scenes; each gives up to 10 objects, so 1,000 give about 130 for each of the 48 classes."""
-    seed: Annotated[int, at_least(0)] = 0
-    """Seed; scene i is a function of seed and i."""
-    width: Annotated[int, at_least(1)] = 480
-    """Width of the rendered scenes in pixels."""
-    height: Annotated[int, at_least(1)] = 320
-    """Height of the rendered scenes in pixels."""
-    size: Annotated[int, at_least(1)] = 84
-    """Side of a cropped image in pixels."""
-    margin: Annotated[float, between(0, 1)] = 0.15
-    """Margin around an object on each side, as a share of the longer side of its bounding box."""
-    min_side: Annotated[int, at_least(1)] = 20
-    """Objects with a bounding box smaller than this, in pixels, are skipped."""
-    workers: Workers = "auto"
-    """Number of processes; auto: one per core. The result does not depend on it."""
-    chunk: Annotated[int, at_least(1)] = 100
-    """Scenes per chunk: the most that is lost if a process is killed."""
-    device: str = "cpu"
-    """Device that renders the images: cpu, cuda or mps."""
-
-    @property
-    def content(self) -> dict[str, Any]:
-        """The settings that determine the cropped objects."""
-        names = ("scenes", "seed", "width", "height", "size", "margin", "min_side")
-        return {name: getattr(self, name) for name in names}
 
 
 def class_name(color: str, material: str, shape: str) -> str:
@@ -135,9 +98,6 @@ class Cutout:
 
 def cut_out(config: ObjectsConfig, indices: Sequence[int]) -> Iterator[Cutout]:
     """Cut the objects out of some scenes, but for those of which too little is seen."""
-    from clevr.world.placement import Scenes
-    from clevr.world.render import boxes, object_ids, render
-
     scenes = Scenes(config.seed, SPLIT, width=config.width, height=config.height).batch(indices)
     images = render(scenes, config.width, config.height, device=config.device).cpu().numpy()
     ids = object_ids(scenes, config.width, config.height, device=config.device)

@@ -4,49 +4,41 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from clevr.analysis.histograms import analyse
+from clevr.analysis.subject import Subject, read
+from clevr.answers.predict import predict
+from clevr.answers.report import COLUMNS, KINDS, PUBLISHED
+from clevr.answers.scores import evaluate
+from clevr.config.commands import ReportConfig
+from clevr.config.model import TrainConfig
+from clevr.data.batches import ReasoningData, load_reasoning_data
+from clevr.data.contact_sheet import answer_sheet
+from clevr.data.errors import DataNotFoundError
+from clevr.data.reader import ClevrSplit
+from clevr.reasoning.blocks import ReasoningBlock
+from clevr.reasoning.loading import load
+from clevr.reasoning.network import FiLMReasoner
+from clevr.reasoning.trunk import on_grid
 from fewshot_film.errors import counted
+from fewshot_film.film import film
+from fewshot_film.run.device import choose_device
 from fewshot_film.run.errors import ConfigError
-from fewshot_film.run.settings import OnDevice, at_least
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    import numpy as np
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from clevr.data.batches import ReasoningData
-    from clevr.reasoning.network import FiLMReasoner
-    from fewshot_film.run.figures import FilmedMaps
-    from fewshot_film.run.report import Report
+from fewshot_film.run.figures import Bar, FilmedMaps, bars, confusion, feature_maps
+from fewshot_film.run.parsing import parse
+from fewshot_film.run.report import Report, add_run
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ReportConfig(OnDevice):
-    """Write a report about a run."""
-
-    run: Path
-    """Run folder of ``clevr-film train``."""
-    data: Path | None = None
-    """Folder or zip file in CLEVR's format, if it has been moved since training."""
-    split: str = ""
-    """Split to evaluate on; empty: the validation split of the run."""
-    evaluation: Path | None = None
-    """JSON file written by ``clevr-film evaluate --out``; null: evaluate now on the questions below."""
-    questions: Annotated[int, at_least(1)] = 2000
-    """Number of questions to answer, from the start of the split."""
-    figures: Path | None = None
-    """Folder in which every figure is also saved as a PNG file; null: none."""
-    out: Path | None = None
-    """Path of the HTML file; null: RUN/report.html."""
 
 
 def run(config: ReportConfig) -> None:
@@ -57,9 +49,6 @@ def run(config: ReportConfig) -> None:
         SavedModelError: its model is damaged.
         ConfigError: the evaluation is none.
     """
-    from clevr.data.errors import DataNotFoundError
-    from fewshot_film.run.report import Report, add_run
-
     report = Report(f"Run {config.run}", config.figures)
     add_run(report, config.run)
     if config.evaluation is not None:
@@ -86,11 +75,6 @@ def add_accuracy(report: Report, evaluation: Mapping[str, Any], origin: str) -> 
         evaluation: as :meth:`clevr.answers.scores.Evaluation.to_json` makes it.
         origin: where the numbers are from.
     """
-    import numpy as np
-
-    from clevr.answers.report import COLUMNS, KINDS, PUBLISHED
-    from fewshot_film.run.figures import bars, confusion
-
     scores = {"overall": evaluation["overall"], **evaluation["by"].get("type", {})}
     published = dict(zip(COLUMNS, PUBLISHED["FiLM, pixels"], strict=True))
     report.section("Accuracy by type of question")
@@ -120,7 +104,6 @@ def add_accuracy(report: Report, evaluation: Mapping[str, Any], origin: str) -> 
 
 
 def _bar(name: str, score: Mapping[str, Any], reference: float | None = None) -> Any:
-    from fewshot_film.run.figures import Bar
 
     return Bar(name, 100 * score["accuracy"], *_ends(score), reference)
 
@@ -144,17 +127,6 @@ def _read_evaluation(path: Path) -> dict[str, Any]:
 
 
 def _add_model(report: Report, config: ReportConfig) -> None:
-    from clevr.analysis.histograms import analyse
-    from clevr.analysis.subject import Subject
-    from clevr.answers.predict import predict
-    from clevr.answers.scores import evaluate
-    from clevr.config import TrainConfig
-    from clevr.data.batches import load_reasoning_data
-    from clevr.data.contact_sheet import answer_sheet
-    from clevr.data.reader import ClevrSplit
-    from clevr.reasoning.loading import load
-    from fewshot_film.run.device import choose_device
-    from fewshot_film.run.parsing import parse
 
     trained: TrainConfig = parse("report", TrainConfig, ["--config", str(config.run / "config.yaml")])
     root, split = config.data or trained.data.root, config.split or trained.data.val_split
@@ -184,7 +156,6 @@ def _add_model(report: Report, config: ReportConfig) -> None:
 
 
 def _add_maps(report: Report, reasoner: FiLMReasoner, data: ReasoningData) -> None:
-    from fewshot_film.run.figures import feature_maps
 
     number = int((data.table.image == data.table.image[0]).nonzero()[0][-1])  # a question about the first image
     question = data.table.texts[number]
@@ -203,14 +174,6 @@ def filmed_maps(reasoner: FiLMReasoner, data: ReasoningData, number: int) -> lis
         data: questions and images.
         number: of the question.
     """
-    import numpy as np
-    import torch
-
-    from clevr.analysis.subject import read
-    from clevr.reasoning.trunk import on_grid
-    from fewshot_film.film import film
-    from fewshot_film.run.figures import FilmedMaps
-
     device = next(reasoner.parameters()).device
     image = torch.from_numpy(np.asarray(data.images[data.table.image[number : number + 1].astype(np.int64)]))
     with torch.no_grad(), _inputs_of_film(reasoner) as inputs:
@@ -237,8 +200,6 @@ def filmed_maps(reasoner: FiLMReasoner, data: ReasoningData, number: int) -> lis
 @contextmanager
 def _inputs_of_film(reasoner: FiLMReasoner) -> Iterator[dict[str, Tensor]]:
     """What goes into the FiLM of every modulated block while the context is open, by its site."""
-    from clevr.reasoning.blocks import ReasoningBlock
-
     inputs: dict[str, Tensor] = {}
     handles = []
     for site in reasoner.sites:

@@ -11,7 +11,7 @@ import torch
 
 from clevr.commands.calibrate import training_familiarity
 from clevr.commands.trunk_pretraining import cache_trunk_features, pretrain_trunk
-from clevr.config import AugmentationConfig, ClevrDataConfig, ReasonerConfig, TrainConfig
+from clevr.config.model import AugmentationConfig, ClevrDataConfig, ReasonerConfig, TrainConfig
 from clevr.data.batches import (
     Changes,
     FreshQuestionBatches,

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from clevr.config import AugmentationConfig, TrainConfig, TrunkPretrainingConfig
+from clevr.config.model import AugmentationConfig, TrainConfig, TrunkPretrainingConfig
 from clevr.data.batches import ReasoningData
 from clevr.data.supervision import COLUMN, RIGHT
 from clevr.data.table import load_arrays, save_arrays

@@ -14,7 +14,7 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-from clevr.data.feature_config import RANDOM, ExtractorConfig
+from clevr.config.features import RANDOM, ExtractorConfig
 from clevr.data.images import to_pixels
 from clevr.data.reader import ClevrSplit
 from fewshot_film.errors import suggestion

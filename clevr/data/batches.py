@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clevr.config import AugmentationConfig, ClevrDataConfig, ReasonerConfig
+from clevr.config.model import AugmentationConfig, ClevrDataConfig, ReasonerConfig
 from clevr.data.errors import DataError
 from clevr.data.feature_store import open_features
 from clevr.data.images import load_images

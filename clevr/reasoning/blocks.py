@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clevr.config import ReasonerConfig
+from clevr.config.model import ReasonerConfig
 from fewshot_film.film import FiLM, Modulation, append_coordinates, film_relu
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from clevr.config import ReasonerConfig
+from clevr.config.model import ReasonerConfig
 from fewshot_film.film import append_coordinates
 
 

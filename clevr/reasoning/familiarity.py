@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from clevr.config.commands import MIN_IMAGES
 from fewshot_film.errors import InvalidValueError, counted
 from fewshot_film.images import upright
 from fewshot_film.run.errors import SavedModelError
@@ -100,8 +101,6 @@ def _places() -> NDArray[np.float64]:
 _PLACES = _places()
 
 
-MIN_IMAGES = 100
-"""Of fewer images the statistics say too little."""
 _VARIANTS = 3
 """Changed copies of every training image."""
 _QUANTILE = 0.999
@@ -216,7 +215,7 @@ def fit_familiarity(images: Iterable[Image.Image], seed: int = 0) -> Familiarity
     that of half of the images, the threshold is set by the others.
 
     Args:
-        images: at least :data:`MIN_IMAGES`, any modes and sizes.
+        images: at least :data:`~clevr.config.commands.MIN_IMAGES`, any modes and sizes.
         seed: of the changes.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from clevr.config import ReasonerConfig, TrainConfig
+from clevr.config.model import ReasonerConfig, TrainConfig
 from clevr.inputs import model_folder
 from clevr.reasoning.familiarity import Familiarity
 from clevr.reasoning.network import FiLMReasoner

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clevr.config import ReasonerConfig
+from clevr.config.model import ReasonerConfig
 from clevr.questions.batch import QuestionBatch
 from clevr.questions.tokens import ANSWER_WORDS, Vocabulary
 from clevr.reasoning.blocks import ReasoningBlock

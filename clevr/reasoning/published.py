@@ -41,7 +41,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clevr.config import FilmPosition, GammaOption, ReasonerConfig
+from clevr.config.model import FilmPosition, GammaOption, ReasonerConfig
 from clevr.questions.tokens import ANSWER_WORDS, ANSWERS, SPECIAL_TOKENS
 from clevr.reasoning.network import FiLMReasoner
 from fewshot_film.run.checkpoint import differing_weights

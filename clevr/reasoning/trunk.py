@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from clevr.config import ReasonerConfig
+from clevr.config.model import ReasonerConfig
 from fewshot_film.film import append_coordinates
 from fewshot_film.images import IMAGENET_MEAN, IMAGENET_STD
 

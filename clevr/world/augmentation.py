@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from clevr.config import AugmentationConfig
+from clevr.config.model import AugmentationConfig
 
 
 def augment(images: Tensor, amounts: AugmentationConfig, generator: torch.Generator) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from benchmarks import clevr_experiments, clevr_transfer
-from clevr.data.feature_config import ExtractorConfig
+from clevr.config.features import ExtractorConfig
 from clevr.data.layout import list_splits
 from clevr.data.reader import ClevrSplit
 from clevr.reasoning import load

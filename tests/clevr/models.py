@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clevr.config import ReasonerConfig, TrainConfig
+from clevr.config.model import ReasonerConfig, TrainConfig
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.reasoning.loading import save_reasoner
 from clevr.reasoning.network import FiLMReasoner

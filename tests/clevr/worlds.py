@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clevr.commands.generate import GenerateConfig, run
+from clevr.commands.generate import run
+from clevr.config.commands import GenerateConfig
 
 
 def make_world(root: Path, splits: dict[str, int], width: int = 32, height: int = 24, questions: int = 4) -> Path:

@@ -78,24 +78,24 @@ REFUSED = {
         ("files", 0, "files is 0; expected at least 1"),
         ("visitors", 0, "visitors is 0; expected at least 1"),
     ],
-    "clevr.commands.report:ReportConfig": [
+    "clevr.config.commands:ReportConfig": [
         ("questions", 0, "questions is 0; expected at least 1"),
     ],
-    "clevr.commands.analyse:AnalyseConfig": [
+    "clevr.config.commands:AnalyseConfig": [
         ("analyses", (), "analyses is []; expected some of histograms, embedding, resets, consistency, composition"),
         ("questions", 99, "questions is 99; expected at least 100"),
         ("seed", -1, "seed is -1; expected 0 to 4294967295"),
         ("seed", 4294967296, "seed is 4294967296; expected 0 to 4294967295"),
     ],
-    "clevr.commands.evaluate:EvaluateConfig": [
+    "clevr.config.commands:EvaluateConfig": [
         ("questions", 0, "questions is 0; expected at least 1"),
         ("batch_size", 0, "batch_size is 0; expected at least 1"),
     ],
-    "clevr.commands.features:FeaturesConfig": [
+    "clevr.config.commands:FeaturesConfig": [
         ("batch_size", 0, "batch_size is 0; expected at least 1"),
         ("num_workers", -1, "num_workers is -1; expected at least 0"),
     ],
-    "clevr.commands.ask:AskConfig": [
+    "clevr.config.commands:AskConfig": [
         ("runners_up", -1, "runners_up is -1; expected 0 to 27"),
         ("runners_up", 28, "runners_up is 28; expected 0 to 27"),
     ],
@@ -213,7 +213,7 @@ REFUSED = {
         ("label_smoothing", -0.5, "label_smoothing is -0.5; expected a share from 0 to 1"),
         ("label_smoothing", 1.5, "label_smoothing is 1.5; expected a share from 0 to 1"),
     ],
-    "clevr.config:ReasonerConfig": [
+    "clevr.config.model:ReasonerConfig": [
         ("width", 0, "model.width is 0; expected at least 1"),
         ("height", 0, "model.height is 0; expected at least 1"),
         ("input_maps", 0, "model.input_maps is 0; expected at least 1"),
@@ -233,44 +233,44 @@ REFUSED = {
         ("classifier_dim", 0, "model.classifier_dim is 0; expected at least 1"),
         ("film_blocks", -1, "model.film_blocks is -1; expected at least 0"),
     ],
-    "clevr.config:ClevrDataConfig": [
+    "clevr.config.model:ClevrDataConfig": [
         ("fraction", 0.0, "data.fraction is 0.0; expected a number above 0, at most 1"),
         ("fraction", 1.5, "data.fraction is 1.5; expected a number above 0, at most 1"),
         ("curriculum", -1, "data.curriculum is -1; expected a number of batches, or 0 for none"),
         ("images", 0, "data.images is 0; expected at least 1"),
         ("questions", 0, "data.questions is 0; expected at least 1"),
     ],
-    "clevr.config:AugmentationConfig": [
+    "clevr.config.model:AugmentationConfig": [
         ("brightness", -0.5, "augmentation.brightness is -0.5; expected at least 0"),
         ("blur", -0.5, "augmentation.blur is -0.5; expected a number from 0 to 1"),
         ("blur", 1.5, "augmentation.blur is 1.5; expected a number from 0 to 1"),
         ("noise", -0.5, "augmentation.noise is -0.5; expected at least 0"),
     ],
-    "clevr.config:TrunkPretrainingConfig": [
+    "clevr.config.model:TrunkPretrainingConfig": [
         ("images", 0, "trunk_pretraining.images is 0; expected at least 1"),
     ],
-    "clevr.config:TrainConfig": [
+    "clevr.config.model:TrainConfig": [
         ("scene_weight", -0.5, "scene_weight is -0.5; expected at least 0"),
         ("trace_weight", -0.5, "trace_weight is -0.5; expected at least 0"),
         ("program_weight", -0.5, "program_weight is -0.5; expected at least 0"),
         ("unknown_words", 1.0, "unknown_words is 1.0; expected a share from 0 to below 1"),
         ("validation_questions", 0, "validation_questions is 0; expected at least 1"),
     ],
-    "clevr.data.feature_config:ExtractorConfig": [
+    "clevr.config.features:ExtractorConfig": [
         ("size", 0, "extractor.size is 0; expected at least 1"),
     ],
-    "clevr.data.feature_config:ExtractorOverrides": [
+    "clevr.config.features:ExtractorOverrides": [
         ("size", 0, "extractor.size is 0; expected at least 1"),
     ],
-    "clevr.commands.calibrate:CalibrateConfig": [
+    "clevr.config.commands:CalibrateConfig": [
         ("images", 99, "images is 99; expected at least 100"),
         ("seed", -1, "seed is -1; expected at least 0"),
     ],
-    "clevr.commands.inspect:InspectConfig": [
+    "clevr.config.commands:InspectConfig": [
         ("images", 0, "images is 0; expected at least 1"),
         ("questions", -1, "questions is -1; expected at least 0"),
     ],
-    "clevr.commands.generate:GenerateConfig": [
+    "clevr.config.commands:GenerateConfig": [
         ("split", "", "split is ''; expected letters and digits, such as train or valB"),
         ("split", "my split", "split is 'my split'; expected letters and digits, such as train or valB"),
         ("scenes", 0, "scenes is 0; expected at least 1"),
@@ -283,7 +283,7 @@ REFUSED = {
         ("start", -1, "start is -1; expected at least 0"),
         ("chunk", 0, "chunk is 0; expected at least 1"),
     ],
-    "clevr.commands.objects:ObjectsConfig": [
+    "clevr.config.commands:ObjectsConfig": [
         ("scenes", 0, "scenes is 0; expected at least 1"),
         ("seed", -1, "seed is -1; expected at least 0"),
         ("width", 0, "width is 0; expected at least 1"),

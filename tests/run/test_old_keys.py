@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import pytest
 
-from clevr.config import AugmentationConfig
-from clevr.config import TrainConfig as ClevrTrainConfig
+from clevr.config.model import AugmentationConfig
+from clevr.config.model import TrainConfig as ClevrTrainConfig
 from clevr.inputs import model_folder
 from fewshot_film.config.commands import TrainConfig as FewShotTrainConfig
 from fewshot_film.run import old_keys

@@ -15,7 +15,7 @@ from PIL import Image
 from clevr.analysis import embedding
 from clevr.analysis.subject import Subject, answers_about, read
 from clevr.cli import COMMANDS
-from clevr.commands.analyse import ALL, AnalyseConfig
+from clevr.config.commands import ANALYSES, AnalyseConfig
 from clevr.data.batches import load_reasoning_data
 from clevr.questions.families import FAMILIES
 from fewshot_film.run.command import main
@@ -56,7 +56,7 @@ def test_every_function_has_a_look_of_its_own_in_the_legend(world: Path) -> None
     assert len(looks) == len(names) == 13
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", ANALYSES)
 def test_every_analysis_is_a_picture_and_numbers(found: Path, name: str) -> None:
     with Image.open(found / f"{name}.png") as picture:
         assert np.asarray(picture.convert("L")).std() > 5
@@ -185,7 +185,7 @@ def test_without_scikit_learn_the_list_leaves_out_what_needs_it(
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with caplog.at_level(logging.INFO):
         assert analyse(a_saved_model(tmp_path / "model"), world, "--out", tmp_path / "out", "--questions=100") == 0
-    assert {path.stem for path in (tmp_path / "out").glob("*.json")} == set(ALL) - {"embedding"}
+    assert {path.stem for path in (tmp_path / "out").glob("*.json")} == set(ANALYSES) - {"embedding"}
     (said,) = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
     assert "left out embedding" in said
     assert "pip install 'fewshot-film[analysis]'" in said

@@ -14,10 +14,11 @@ from PIL import Image
 from clevr.answers.plotting import answer_figure
 from clevr.answers.predict import Answer, Answerer, QuestionError, open_image
 from clevr.cli import COMMANDS
-from clevr.commands.ask import AskConfig, describe
+from clevr.commands.ask import describe
+from clevr.config.commands import AskConfig
+from clevr.config.features import ExtractorConfig, ExtractorOverrides
 from clevr.data.backbone import Extractor
 from clevr.data.errors import DataError, DataNotFoundError
-from clevr.data.feature_config import ExtractorConfig, ExtractorOverrides
 from clevr.data.images import fit_image
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import ANSWER_WORDS

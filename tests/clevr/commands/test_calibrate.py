@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from clevr.cli import COMMANDS
-from clevr.commands.calibrate import CalibrateConfig, training_familiarity
+from clevr.commands.calibrate import training_familiarity
+from clevr.config.commands import CalibrateConfig
 from clevr.reasoning import load
 from fewshot_film.run.command import main
 from fewshot_film.run.errors import ConfigError

@@ -10,7 +10,7 @@ from PIL import Image
 
 from clevr.answers.predict import QuestionError, check_words, predict, read_question
 from clevr.cli import COMMANDS
-from clevr.commands.evaluate import EvaluateConfig
+from clevr.config.commands import EvaluateConfig
 from clevr.data.batches import ReasoningData, load_reasoning_data
 from clevr.data.reader import ClevrSplit
 from clevr.questions.tokens import ANSWER_WORDS, VOCABULARY, Vocabulary

@@ -15,9 +15,10 @@ import torch
 from PIL import Image
 
 from clevr.cli import COMMANDS
-from clevr.commands.features import FeaturesConfig, run
+from clevr.commands.features import run
+from clevr.config.commands import FeaturesConfig
+from clevr.config.features import ExtractorConfig
 from clevr.data.backbone import Extractor, to_pixels
-from clevr.data.feature_config import ExtractorConfig
 from clevr.data.feature_store import open_store
 from fewshot_film.run.command import main
 from fewshot_film.run.errors import ConfigError, RunFolderError

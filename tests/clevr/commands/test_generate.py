@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import random
 import shutil
 import signal
@@ -14,7 +13,8 @@ import numpy as np
 import pytest
 
 from clevr.cli import COMMANDS
-from clevr.commands.generate import GenerateConfig, make, make_questions, make_scenes, run
+from clevr.commands.generate import make, make_questions, make_scenes, run
+from clevr.config.commands import GenerateConfig
 from clevr.data.reader import ClevrSplit
 from clevr.data.survey import survey
 from clevr.data.writer import Chunk
@@ -164,7 +164,7 @@ def _kill_at_random(root: Path, process: Running, rng: random.Random) -> None:
     while process.is_alive and len(list(root.rglob("*.png"))) < wanted:
         time.sleep(0.002)
     time.sleep(rng.uniform(0, 0.03))
-    os.kill(process.pid, signal.SIGKILL)
+    process.send(signal.SIGKILL)
     process.wait()
 
 
@@ -183,7 +183,7 @@ def test_ctrl_c_ends_it_and_it_can_go_on(tmp_path: Path, whole: dict[str, bytes]
     while not list(root.rglob("*.png")):
         assert process.is_alive
         time.sleep(0.002)
-    os.kill(process.pid, signal.SIGINT)
+    process.send(signal.SIGINT)
     assert process.wait().status in (130, 0)
     run(a_config(root))
     assert content(root) == whole

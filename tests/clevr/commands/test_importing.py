@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from clevr.cli import COMMANDS
-from clevr.commands.ask import AskConfig
-from clevr.data.feature_config import ExtractorConfig, ExtractorOverrides
+from clevr.config.commands import AskConfig
+from clevr.config.features import ExtractorConfig, ExtractorOverrides
 from clevr.reasoning import load
 from clevr.reasoning.loading import training_record
 from fewshot_film.run.command import main

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from clevr.cli import COMMANDS
-from clevr.commands.objects import INFO_FILE, ObjectsConfig, class_name, cut_out, part_of, run, square_around
+from clevr.commands.objects import INFO_FILE, class_name, cut_out, part_of, run, square_around
+from clevr.config.commands import ObjectsConfig
 from clevr.world.placement import Scenes
 from clevr.world.render import boxes, object_ids, render
 from clevr.world.scene import COLORS, MATERIALS, SHAPES

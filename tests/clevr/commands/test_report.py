@@ -14,7 +14,7 @@ import yaml
 
 from clevr.cli import COMMANDS
 from clevr.commands.report import filmed_maps
-from clevr.config import ClevrDataConfig, TrainConfig
+from clevr.config.model import ClevrDataConfig, TrainConfig
 from clevr.data.batches import load_reasoning_data
 from fewshot_film.run.command import main
 from fewshot_film.run.config import plain

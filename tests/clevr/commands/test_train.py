@@ -16,7 +16,7 @@ import torch
 
 from clevr.cli import COMMANDS
 from clevr.commands.train import run
-from clevr.config import ClevrDataConfig, TrainConfig
+from clevr.config.model import ClevrDataConfig, TrainConfig
 from clevr.reasoning import load
 from fewshot_film.run.checkpoint import load_checkpoint
 from fewshot_film.run.command import main

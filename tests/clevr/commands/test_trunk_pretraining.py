@@ -13,7 +13,7 @@ import torch
 
 from clevr.commands.train import run
 from clevr.commands.trunk_pretraining import SceneBatches, cache_trunk_features, mirrored
-from clevr.config import AugmentationConfig, ClevrDataConfig, TrainConfig, TrunkPretrainingConfig
+from clevr.config.model import AugmentationConfig, ClevrDataConfig, TrainConfig, TrunkPretrainingConfig
 from clevr.data.batches import ReasoningData, load_reasoning_data
 from clevr.questions.tokens import CLEVR_VOCABULARY
 from clevr.reasoning import load

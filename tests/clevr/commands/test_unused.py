@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from clevr.commands.analyse import AnalyseConfig
 from clevr.commands.train import check_used, run
-from clevr.config import ClevrDataConfig, ReasonerConfig, TrainConfig, TrunkPretrainingConfig
+from clevr.config.commands import AnalyseConfig
+from clevr.config.model import ClevrDataConfig, ReasonerConfig, TrainConfig, TrunkPretrainingConfig
 from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.parsing import parse
 from tests.conftest import CHECKOUT

@@ -10,8 +10,8 @@ import torch
 import torchvision
 from PIL import Image
 
+from clevr.config.features import ExtractorConfig
 from clevr.data.backbone import BackboneError, Extractor, to_pixels
-from clevr.data.feature_config import ExtractorConfig
 from fewshot_film.run.errors import ConfigError
 
 RANDOM = ExtractorConfig("resnet18", "layer3", "random", size=32)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from clevr.config import AugmentationConfig, ClevrDataConfig
+from clevr.config.model import AugmentationConfig, ClevrDataConfig
 from clevr.data.batches import (
     CURRICULUM,
     Changes,

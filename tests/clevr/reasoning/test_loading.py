@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from clevr.config import ReasonerConfig, TrainConfig
+from clevr.config.model import ReasonerConfig, TrainConfig
 from clevr.reasoning.loading import load, save_reasoner
 from clevr.reasoning.network import FiLMReasoner
 from clevr.reasoning.training import ReasonerTraining

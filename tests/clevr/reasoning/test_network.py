@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.clevr_speed import PlainReasoner
-from clevr.config import ReasonerConfig, TrainConfig
+from clevr.config.model import ReasonerConfig, TrainConfig
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import Vocabulary
 from clevr.reasoning.network import FiLMReasoner

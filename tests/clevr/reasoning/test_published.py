@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from clevr.config import ReasonerConfig
+from clevr.config.model import ReasonerConfig
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import ANSWER_WORDS, ANSWERS, VOCABULARY
 from clevr.reasoning.network import FiLMReasoner

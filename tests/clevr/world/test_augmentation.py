@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from clevr.config import AugmentationConfig
+from clevr.config.model import AugmentationConfig
 from clevr.world.augmentation import augment
 
 

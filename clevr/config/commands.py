@@ -1,0 +1,312 @@
+"""Settings of the commands, apart from training. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from clevr.config.features import ExtractorConfig, ExtractorOverrides
+from fewshot_film import __version__
+from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.settings import OnDevice, Range, Settings, Workers, at_least, at_most, between, matching
+
+NUM_FAMILIES = 90
+"""Question families of CLEVR."""
+
+
+@dataclass(frozen=True)
+class GenerateConfig(Settings):
+    """Generate a data set in CLEVR's format.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    out: Path
+    """Folder of the data set; it may already contain other splits."""
+    split: Annotated[str, matching("[A-Za-z0-9]+", "letters and digits, such as train or valB")] = "train"
+    """Name of the split, letters and digits; splits with different names have different scenes."""
+    scenes: Annotated[int, at_least(1)] = 1000
+    """Number of scenes in the whole split, each with one image."""
+    seed: Annotated[int, at_least(0)] = 0
+    """Seed; scene i of a split is a function of seed, split and i."""
+    width: Annotated[int, at_least(1)] = 320
+    """Width of the images in pixels; CLEVR's are 480 by 320."""
+    height: Annotated[int, at_least(1)] = 240
+    """Height of the images in pixels."""
+    questions_per_scene: Annotated[
+        int, at_least(0), at_most(NUM_FAMILIES, f"at most {NUM_FAMILIES}, one of each family")
+    ] = 10
+    """Questions per image, each of a different family; scenes with few objects may have fewer."""
+    condition: Literal["none", "A", "B"] = "none"
+    """CoGenT's condition, which restricts the colours of cubes and cylinders."""
+    workers: Workers = "auto"
+    """Number of processes; auto: one per core. The data set does not depend on it."""
+    start: Annotated[int, at_least(0)] = 0
+    """First scene to generate, for part of the work; a multiple of chunk."""
+    stop: int | None = None
+    """Scene before which to stop; null: after the last one."""
+    chunk: Annotated[int, at_least(1)] = 100
+    """Scenes per chunk: the most that is lost if a process is killed, and the smallest part for one machine."""
+    device: str = "cpu"
+    """Device that renders the images: cpu, cuda or mps."""
+    date: str = ""
+    """Date for the info block, any text; it is not taken from the clock, so that equal data sets have equal bytes."""
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The settings that the data set depends on."""
+        names = ("seed", "scenes", "width", "height", "questions_per_scene", "condition")
+        return {"name": "clevr-film", "version": __version__, **{name: getattr(self, name) for name in names}}
+
+
+@dataclass(frozen=True)
+class ObjectsConfig(Settings):
+    """Crop objects from generated scenes.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    out: Path
+    """Folder for the cropped objects."""
+    scenes: Annotated[int, at_least(1)] = 1000
+    """Number of scenes; each gives up to 10 objects, so 1,000 give about 130 for each of the 48 classes."""
+    seed: Annotated[int, at_least(0)] = 0
+    """Seed; scene i is a function of seed and i."""
+    width: Annotated[int, at_least(1)] = 480
+    """Width of the rendered scenes in pixels."""
+    height: Annotated[int, at_least(1)] = 320
+    """Height of the rendered scenes in pixels."""
+    size: Annotated[int, at_least(1)] = 84
+    """Side of a cropped image in pixels."""
+    margin: Annotated[float, between(0, 1)] = 0.15
+    """Margin around an object on each side, as a share of the longer side of its bounding box."""
+    min_side: Annotated[int, at_least(1)] = 20
+    """Objects with a bounding box smaller than this, in pixels, are skipped."""
+    workers: Workers = "auto"
+    """Number of processes; auto: one per core. The result does not depend on it."""
+    chunk: Annotated[int, at_least(1)] = 100
+    """Scenes per chunk: the most that is lost if a process is killed."""
+    device: str = "cpu"
+    """Device that renders the images: cpu, cuda or mps."""
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The settings that determine the cropped objects."""
+        names = ("scenes", "seed", "width", "height", "size", "margin", "min_side")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Save the model of a run."""
+
+    run: Path
+    """Run folder of ``clevr-film train``."""
+    out: Path
+    """Folder of the saved model; created, or replaced if it contains a saved model."""
+    checkpoint: Literal["best", "last"] = "best"
+    """Weights with the best validation accuracy so far, or those of the last checkpoint."""
+    half: bool = False
+    """Save the weights in half precision, which halves the size; they are converted to single precision when loaded."""
+
+
+MIN_IMAGES = 100
+"""Of fewer images the statistics say too little."""
+USED = 1000
+"""Images that are looked at where nobody says how many."""
+
+
+@dataclass(frozen=True)
+class CalibrateConfig(Settings):
+    """Which model, and the images that it was trained on.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    model: str
+    """Folder of a saved model, or the name of a model that ships with the package; the statistics are saved in its
+    config.json."""
+    data: Path
+    """Folder or zip file in CLEVR's format."""
+    split: str = "train"
+    """Split that the model was trained on."""
+    images: Annotated[int, at_least(MIN_IMAGES)] = USED
+    """Number of images to use, spread evenly over the split."""
+    seed: Annotated[int, at_least(0)] = 0
+    """Seed of the random changes of brightness, colour, contrast, noise, size and compression that count as familiar
+    too."""
+
+
+@dataclass(frozen=True)
+class InspectConfig(Settings):
+    """Summarise, check and view a data set."""
+
+    data: Path
+    """Folder or zip file of the data set: CLEVR v1.0, CoGenT, a generated data set, or any other in this format."""
+    split: str | None = None
+    """Split to inspect; null: all."""
+    humans: bool = False
+    """Use the questions of CLEVR-Humans instead of the split's own."""
+    families: bool = False
+    """Print every question family, not only their groups."""
+    out: Path | None = None
+    """JSON file for all counts and problems."""
+    sheet: Path | None = None
+    """PNG file for a contact sheet; with several splits, the name of the split is appended."""
+    images: Annotated[int, at_least(1)] = 12
+    """Number of images on a contact sheet, spread evenly over the split."""
+    questions: Annotated[int, at_least(0)] = 5
+    """Questions shown below each image."""
+
+
+@dataclass(frozen=True)
+class FeaturesConfig(OnDevice):
+    """Store image features of a fixed network.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    data: Path
+    """Folder of images; or, with split, a data set in CLEVR's format (folder or zip file)."""
+    out: Path
+    """Folder of the feature store; an unfinished one with the same settings is continued."""
+    split: str | None = None
+    """Split of the data set; null: data is a plain folder of images."""
+    extractor: ExtractorConfig = field(default_factory=ExtractorConfig)
+    """Network and layer."""
+    dtype: Literal["float16", "float32"] = "float16"
+    """Precision of stored features; CLEVR's 100,000 images take 40 GB in float16."""
+    batch_size: Annotated[int, at_least(1)] = 64
+    """Images per batch."""
+    num_workers: Annotated[int, at_least(0)] = 0
+    """Processes that decode images in the background."""
+
+
+@dataclass(frozen=True)
+class EvaluateConfig(OnDevice):
+    """Evaluate a model on the questions of a split."""
+
+    model: str
+    """Folder of a saved model, or the name of a model that ships with the package."""
+    data: Path
+    """Folder or zip file in CLEVR's format."""
+    split: str = "val"
+    """Split to answer."""
+    humans: bool = False
+    """Answer the questions of CLEVR-Humans about the images of the split."""
+    features: str = ""
+    """For models that read features: folder of the feature stores, as for training."""
+    cache: Path | None = None
+    """Folder for decoded images and parsed questions; null: ``cache`` in the folder of the data set."""
+    questions: Annotated[int | None, at_least(1)] = None
+    """Maximum number of questions, rounded up to whole images; null: all."""
+    common_answers: str = ""
+    """Split that determines the most common answer per function; empty: the evaluated one."""
+    batch_size: Annotated[int, at_least(1)] = 500
+    """Questions per batch."""
+    out: Path | None = None
+    """JSON file for all values; a Markdown file of the same name is written next to it."""
+    sheet: Path | None = None
+    """PNG file for a contact sheet of images with questions, answers and true answers."""
+    format: Literal["text", "json"] = "text"
+    """Format of standard output: the main table, or one JSON document with all values."""
+    predictions: Path | None = None
+    """JSON file for all answers, in the format of CLEVR's test server."""
+
+
+@dataclass(frozen=True)
+class AskConfig(OnDevice):
+    """Ask a model about an image."""
+
+    image: Path
+    """Path of the image."""
+    question: str | None = None
+    """A question in CLEVR's English; null: read questions from standard input, one per line, until an empty line."""
+    model: str = "clevr-small"
+    """Folder of a saved model, or the name of a model that ships with the package."""
+    out: Path | None = None
+    """PNG file that shows where the answer came from."""
+    runners_up: Annotated[int, between(0, 27, "0 to 27")] = 3
+    """Number of further answers to show, with their probabilities."""
+    format: Literal["text", "json"] = "text"
+    """Text, or one JSON document on standard output: the answer, its probability, other answers, and any warning; with
+    questions from standard input, a list of these."""
+    extractor: ExtractorOverrides = field(default_factory=ExtractorOverrides)
+    """For models that read features: how to compute them. Settings that are not given are taken from the model's own
+    record, if it has one."""
+
+
+Analysis = Literal["histograms", "embedding", "resets", "consistency", "composition"]
+ANALYSES: tuple[Analysis, ...] = get_args(Analysis)
+
+
+@dataclass(frozen=True)
+class AnalyseConfig(OnDevice):
+    """Analyses of a model."""
+
+    model: str
+    """Folder of a saved model, or the name of a model that ships with the package."""
+    data: Path
+    """Folder or zip file in CLEVR's format."""
+    out: Path
+    """Folder for NAME.png and NAME.json of each analysis."""
+    analyses: Annotated[tuple[Analysis, ...] | None, Range(lambda _: True, f"some of {', '.join(ANALYSES)}")] = None
+    """histograms of gamma and beta, their embedding by t-SNE, accuracy after resets and noise, logical consistency,
+    zero-shot composition. null: all that the installed packages support."""
+    split: str = "val"
+    """Split with the questions and images to use."""
+    train_split: str = "train"
+    """Split over whose questions gamma and beta are averaged."""
+    questions: Annotated[int, at_least(100)] = 3000
+    """Number of questions per measurement."""
+    features: str = ""
+    """For models that read features: folder of the feature stores, as for training."""
+    cache: Path | None = None
+    """Folder for decoded images and parsed questions; null: ``cache`` in the folder of the data set."""
+    seed: Annotated[int, between(0, 2**32 - 1, f"0 to {2**32 - 1}")] = 0
+    """Seed of the noise, of the questions of the consistency analysis, and of t-SNE."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.train_split != "train" and "resets" not in (self.analyses or ANALYSES):
+            raise ConfigError(
+                f"train_split is {self.train_split!r}, and of the analyses only `resets` uses it; leave it out, or ask "
+                "for resets too"
+            )
+
+
+@dataclass(frozen=True)
+class ReportConfig(OnDevice):
+    """Write a report about a run."""
+
+    run: Path
+    """Run folder of ``clevr-film train``."""
+    data: Path | None = None
+    """Folder or zip file in CLEVR's format, if it has been moved since training."""
+    split: str = ""
+    """Split to evaluate on; empty: the validation split of the run."""
+    evaluation: Path | None = None
+    """JSON file written by ``clevr-film evaluate --out``; null: evaluate now on the questions below."""
+    questions: Annotated[int, at_least(1)] = 2000
+    """Number of questions to answer, from the start of the split."""
+    figures: Path | None = None
+    """Folder in which every figure is also saved as a PNG file; null: none."""
+    out: Path | None = None
+    """Path of the HTML file; null: RUN/report.html."""
+
+
+@dataclass(frozen=True)
+class ImportConfig:
+    """Which checkpoint, and where to."""
+
+    checkpoint: Path
+    """``film.pt`` of https://github.com/ethanjperez/film."""
+    out: Path
+    """Folder for the saved model."""
+    vocabulary: Path | None = None
+    """``vocab.json`` to use instead of the one in the checkpoint."""
