@@ -105,7 +105,9 @@ class Learner(nn.Module, ABC):
         self.config = self._configured(config, settings)
         is_built = backbone is None or isinstance(backbone, BackboneConfig | str)
         self.backbone = build_backbone(self.config.backbone) if is_built else cast(Backbone, backbone)
-        self.config = _stating(self.config, self.backbone.preprocessing)
+        preprocessing = getattr(self.backbone, "preprocessing", None)  # any module that makes features will do
+        if preprocessing is not None:
+            self.config = _stating(self.config, preprocessing)
         self.build()
 
     @classmethod

@@ -82,7 +82,10 @@ def test_models_that_ship_are_found_by_name(tmp_path: Path, monkeypatch):
     images, labels = pictures_and_labels(2, 2)
     classifier = FewShotClassifier.from_pretrained("general-tiny", device="cpu").fit(images, labels)
     assert classifier.predict(images[:1]).tolist() == ["class 0"]
-    with pytest.raises(ModelNotFoundError, match=r"there is no model 'general-tny'; models that ship .* general-tiny;"):
+    with pytest.raises(
+        ModelNotFoundError,
+        match=r"there is no model 'general-tny' \(did you mean 'general-tiny'\?\); models that ship .* general-tiny;",
+    ):
         FewShotClassifier.from_pretrained("general-tny")
 
 

@@ -58,7 +58,7 @@ def test_the_page_shows_everything_that_the_learner_can_show(run: Path, tmp_path
         "Settings",
         "Accuracy",
         "An episode",
-        "Confusions",
+        "Confusion matrix",
         "Gamma and beta",
         "Feature maps before and after FiLM",
     ]
@@ -73,7 +73,8 @@ def test_the_page_shows_everything_that_the_learner_can_show(run: Path, tmp_path
 def test_without_pictures_or_model_the_rest_is_there(run: Path, tmp_path: Path, capsys):
     bare = tmp_path / "bare"
     shutil.copytree(run, bare)
-    assert fewshot_film("report", bare, "--root", tmp_path / "nowhere") == 0
+    (tmp_path / "empty").mkdir()
+    assert fewshot_film("report", bare, "--root", tmp_path / "empty") == 0
     assert headings(bare / "report.html")[4:] == ["Episodes"]
     shutil.rmtree(bare / "model")
     assert fewshot_film("report", bare) == 0

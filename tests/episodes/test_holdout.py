@@ -47,7 +47,7 @@ def test_an_episode_of_pictures():
 def test_a_class_too_small():
     with pytest.raises(SourceError, match=r"'class 1' has 2 usable images, but an episode needs 3 \(2 support"):
         HoldOutSampler(blank_set([3, 2]), 2)
-    with pytest.raises(SourceError, match="'class 1' has 1 usable images"):
+    with pytest.raises(SourceError, match="'class 1' has 1 usable image"):
         HoldOutSampler(blank_set([3, 1]))
 
 

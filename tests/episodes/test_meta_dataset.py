@@ -229,7 +229,7 @@ def test_rules_can_be_changed() -> None:
 def test_sets_that_cannot_be_drawn_from() -> None:
     with pytest.raises(ValueError, match="noise: an episode has at least 5 classes, there are only 4"):
         MetaDatasetSampler(decode(array_source([5] * 4), 4, 1))
-    with pytest.raises(SourceError, match=r"class 'class 2' has 1 usable images, but an episode needs 2 \(1 support"):
+    with pytest.raises(SourceError, match=r"class 'class 2' has 1 usable image, but an episode needs 2 \(1 support"):
         MetaDatasetSampler(decode(array_source([5, 5, 1, 5, 5]), 4, 1))
 
 

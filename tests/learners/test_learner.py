@@ -16,6 +16,7 @@ from fewshot_film.config.learners import (
     SimpleCNAPSConfig,
 )
 from fewshot_film.learners import LEARNERS, FiT, PrototypicalNetworks, SimpleCNAPS, build_backbone
+from fewshot_film.learners.backbone import plain_preprocessing
 from fewshot_film.run.errors import ConfigError
 from tests.extras import needs_learn2learn
 
@@ -48,7 +49,8 @@ def test_settings_by_name_replace_those_of_a_configuration():
 
 def test_a_backbone_by_name_by_settings_or_as_a_network():
     config = PrototypesConfig(backbone=SMALL)
-    assert PrototypicalNetworks(backbone="resnet18").config.backbone == BackboneConfig(name="resnet18")
+    stated = PrototypicalNetworks(backbone="resnet18").config.backbone
+    assert stated == BackboneConfig(name="resnet18", preprocessing=plain_preprocessing())
     renamed = PrototypicalNetworks(config, backbone="cnaps-resnet18")
     assert renamed.config.backbone == replace(config.backbone, name="cnaps-resnet18")
     network = build_backbone(SMALL)

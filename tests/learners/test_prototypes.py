@@ -40,7 +40,7 @@ def test_cosine_by_hand():
 
 @pytest.mark.parametrize("labels", [torch.tensor([0]), torch.zeros(0, dtype=torch.long)])
 def test_bad_support_is_refused(labels):
-    with pytest.raises(SupportError, match=r"support images and \d labels; expected as many, at least 1"):
+    with pytest.raises(SupportError, match=r"support images and \d labels?; expected as many, at least 1"):
         class_means(torch.zeros(0 if len(labels) == 0 else 2, 3), labels)
 
 
