@@ -21,7 +21,7 @@ from tests.main_jobs import JOBS
 IMPORTED_AS = {"scikit-learn": "sklearn", "pillow-heif": "pillow_heif"}
 NOT_OURS_TO_HIDE = {"docs", "dev"}
 """Extras of tools, which no command imports."""
-PAGE_NEEDS = {"gradio", "huggingface_hub", "requests"}
+PAGE_NEEDS = {"gradio", "huggingface_hub"}
 """What the page in the browser cannot do without: itself, and what it imports."""
 
 

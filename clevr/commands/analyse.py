@@ -51,7 +51,6 @@ def _that_run_here() -> tuple[Analysis, ...]:
 
 
 def _subject(config: AnalyseConfig, analyses: Sequence[Analysis]) -> Subject:
-
     reasoner = load(config.model).to(choose_device(config.device))
     data = load_reasoning_data(
         config.data,

@@ -7,10 +7,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from clevr.answers.plotting import answer_figure, save_figure
 from clevr.answers.predict import Answer, Answerer, QuestionError, open_image
 from clevr.config.commands import AskConfig
-from clevr.data.backbone import Extractor
 from clevr.reasoning.loading import load, training_record
 from fewshot_film.run.device import choose_device
 from fewshot_film.run.errors import ConfigError
@@ -76,10 +74,11 @@ def as_json(answer: Answer, runners_up: int = 3) -> dict[str, Any]:
 
 
 def _answerer(config: AskConfig, image: Any) -> Answerer:
-
     device = choose_device(config.device)
     reasoner = load(config.model).to(device)
     if reasoner.config.inputs == "features":
+        from clevr.data.backbone import Extractor  # torchvision takes a second, and few models need it
+
         return Answerer(reasoner, image, Extractor(config.extractor.complete(training_record(config.model))).to(device))
     if config.extractor.given:
         names = ", ".join(f"--extractor.{name}" for name in config.extractor.given)
@@ -101,6 +100,8 @@ def _conversation(answerer: Answerer, config: AskConfig) -> Iterator[tuple[dict[
 
 def _draw(answerer: Answerer, answer: Answer, config: AskConfig) -> None:
     if config.out:
+        from clevr.answers.plotting import answer_figure, save_figure  # so does Matplotlib
+
         save_figure(config.out, answer_figure(answerer, answer))
 
 

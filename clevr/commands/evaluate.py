@@ -106,7 +106,6 @@ def _write(text: str, config: EvaluateConfig, results: dict[str, Any] | None) ->
 
 
 def _write_sheet(config: EvaluateConfig, table: QuestionTable, answers: NDArray[np.int64]) -> None:
-
     assert config.sheet is not None
     config.sheet.parent.mkdir(parents=True, exist_ok=True)
     sheet = answer_sheet(ClevrSplit.open(config.data, config.split), table, answers)

@@ -104,7 +104,6 @@ def add_accuracy(report: Report, evaluation: Mapping[str, Any], origin: str) -> 
 
 
 def _bar(name: str, score: Mapping[str, Any], reference: float | None = None) -> Any:
-
     return Bar(name, 100 * score["accuracy"], *_ends(score), reference)
 
 
@@ -127,7 +126,6 @@ def _read_evaluation(path: Path) -> dict[str, Any]:
 
 
 def _add_model(report: Report, config: ReportConfig) -> None:
-
     trained: TrainConfig = parse("report", TrainConfig, ["--config", str(config.run / "config.yaml")])
     root, split = config.data or trained.data.root, config.split or trained.data.val_split
     cache = None if config.data else trained.data.cache
@@ -156,7 +154,6 @@ def _add_model(report: Report, config: ReportConfig) -> None:
 
 
 def _add_maps(report: Report, reasoner: FiLMReasoner, data: ReasoningData) -> None:
-
     number = int((data.table.image == data.table.image[0]).nonzero()[0][-1])  # a question about the first image
     question = data.table.texts[number]
     report.section("Feature maps before and after FiLM")
