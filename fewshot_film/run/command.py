@@ -24,7 +24,7 @@ from fewshot_film import __version__
 from fewshot_film.errors import InvalidValueError, MissingFileError, suggestion
 from fewshot_film.run.errors import ConfigError, exit_status_of
 from fewshot_film.run.parsing import parse
-from fewshot_film.run.progress import is_quiet, quiet
+from fewshot_film.run.progress import is_quiet, quiet, say_at_once
 
 SWITCHES = {
     "--quiet": "Print only warnings and results, without progress bars and log lines.",
@@ -132,7 +132,7 @@ def announcing_stop(name: str) -> Iterator[None]:
 
     def answer(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, before)
-        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"\n{name}: stopping\n".encode())
+        say_at_once(f"{name}: stopping")
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, answer)

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -39,7 +37,7 @@ from fewshot_film.run.folder import RunFolder
 from fewshot_film.run.loading import Batches, loaded
 from fewshot_film.run.old_keys import current
 from fewshot_film.run.optimizer import Stepper, learning_rate_at, make_optimizer
-from fewshot_film.run.progress import Progress, Reporter
+from fewshot_film.run.progress import Progress, Reporter, say_at_once
 from fewshot_film.run.runtime import Runtime
 from fewshot_film.run.seeding import derived_seed
 
@@ -370,9 +368,8 @@ class StopRequest:
     def _remember(self, number: int, frame: FrameType | None) -> None:
         self.signal_number = number
         self._restore()
-        if self._talks:  # not by the log, which may be in the middle of a line
-            text = "stopping: saving a checkpoint first (the same signal again ends the run without one)"
-            os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"\n{text}\n".encode())
+        if self._talks:
+            say_at_once("stopping: saving a checkpoint first (the same signal again ends the run without one)")
         if self._at_once:
             raise StoppedAtOnce
 

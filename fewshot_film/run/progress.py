@@ -42,6 +42,11 @@ def quiet(wanted: bool) -> Iterator[None]:
             os.environ.pop(_VARIABLE) if before is None else os.environ.update({_VARIABLE: before})
 
 
+def say_at_once(text: str) -> None:
+    """Write a line to stderr from where a signal is handled: not by the log, which may be in the middle of a line."""
+    os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"\n{text}\n".encode())
+
+
 @dataclass
 class Progress:
     """Counters of a run, all of them plain values."""
