@@ -32,10 +32,10 @@ from clevr.config.model import ClevrDataConfig, ReasonerConfig, TrainConfig
 from clevr.data.batches import load_reasoning_data
 from clevr.questions.programs import QUESTION_TYPES
 from clevr.reasoning.loading import load
+from fewshot_film.errors import ConfigError
 from fewshot_film.run.command import Command, main
 from fewshot_film.run.config import LoopConfig
 from fewshot_film.run.device import choose_device
-from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import write_result
 from fewshot_film.run.settings import OnDevice

@@ -26,8 +26,8 @@ from clevr.reasoning import load
 from clevr.reasoning.familiarity import Familiarity
 from clevr.world.placement import Scenes
 from clevr.world.render import render
+from fewshot_film.errors import ConfigError
 from fewshot_film.images import is_image_name, open_image, read_image, upright
-from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import write_result
 from fewshot_film.run.seeding import numpy_generator

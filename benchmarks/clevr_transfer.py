@@ -41,8 +41,8 @@ from clevr.data.writer import write_questions, write_scenes
 from clevr.questions.question import Question
 from clevr.questions.tokens import tokenize
 from clevr.world.scene import Scene
+from fewshot_film.errors import ConfigError
 from fewshot_film.run.command import Command, main
-from fewshot_film.run.errors import ConfigError
 
 Record = TypeVar("Record", Question, Scene)
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from clevr.config.model import TrainConfig
 from clevr.data.layout import find_split
-from fewshot_film.run.errors import SavedModelError
+from fewshot_film.errors import SavedModelError
 
 SHIPPED = Path(__file__).resolve().parent / "models"
 """Models that come with the package, a folder each."""

@@ -8,7 +8,7 @@ import io
 import warnings
 from typing import Any
 
-from fewshot_film.run.errors import UserError
+from fewshot_film.errors import UserError
 
 LEARN2LEARN_COMMAND = (
     "pip install 'fewshot-film[learn2learn]' && CYTHON_FORCE_REGEN=1 pip install --no-deps --use-pep517 "

@@ -96,7 +96,7 @@ def first_page(words: Sequence[str]) -> int:
     """The app up to the first page that it answers with; 0 is success."""
     from fewshot_film.app.server import serving
     from fewshot_film.config.commands import AppConfig
-    from fewshot_film.run.errors import exit_status_of
+    from fewshot_film.errors import exit_status_of
     from fewshot_film.run.parsing import parse
 
     try:

@@ -9,8 +9,8 @@ import pytest
 
 from fewshot_film import extras
 from fewshot_film.config.learners import MAMLConfig
+from fewshot_film.errors import exit_status_of
 from fewshot_film.learners import build_learner
-from fewshot_film.run.errors import exit_status_of
 from tests.conftest import CHECKOUT
 from tests.extras import needs_learn2learn
 from tests.learners.small import SMALL

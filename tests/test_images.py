@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
+from fewshot_film.errors import UserError
 from fewshot_film.images import IMAGE_SUFFIXES, ImageError, is_heic, is_image_name, open_image, read_image, upright
-from fewshot_film.run.errors import UserError
 from tests.data.layouts import noise, png
 
 

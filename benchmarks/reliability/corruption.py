@@ -27,9 +27,9 @@ from benchmarks.reliability.inputs import FOLDER, Places, case
 from benchmarks.reliability.process import Line, run
 from benchmarks.reliability.resource_limits import Count
 from clevr.reasoning import load as load_reasoner
+from fewshot_film.errors import UserError
 from fewshot_film.learners import load_learner
 from fewshot_film.run.checkpoint import load_checkpoint
-from fewshot_film.run.errors import UserError
 
 EDGE = 64
 """Bytes at both ends of a file that are changed one by one."""

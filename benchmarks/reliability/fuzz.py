@@ -37,10 +37,10 @@ from clevr.questions.tokens import SPECIAL_TOKENS, VOCABULARY, Vocabulary
 from fewshot_film.data.errors import SourceError
 from fewshot_film.data.pictures import to_array
 from fewshot_film.data.tfrecord import bytes_feature, index_records, masked_crc, read_picture
+from fewshot_film.errors import exit_status_of
 from fewshot_film.images import ImageError, open_image
 from fewshot_film.run.command import Command
 from fewshot_film.run.config import defaults_of, plain
-from fewshot_film.run.errors import exit_status_of
 from fewshot_film.run.parsing import keys_of, parse
 
 LIMIT_SECONDS = 10.0

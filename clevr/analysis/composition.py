@@ -33,9 +33,9 @@ from clevr.questions import templates
 from clevr.questions.tokens import ANSWER_WORDS
 from clevr.world.placement import CONDITIONS
 from clevr.world.scene import COLORS, SHAPES, Scene
+from fewshot_film.errors import ConfigError
 from fewshot_film.film import Modulation, Modulations
 from fewshot_film.run.device import to_device
-from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.figures import INK
 
 _PAIRS = tuple((color, shape) for color in COLORS for shape in SHAPES)

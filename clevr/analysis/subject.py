@@ -17,9 +17,9 @@ from clevr.data.table import QuestionTable
 from clevr.questions.batch import build_prefix_tree
 from clevr.reasoning.network import FiLMReasoner
 from clevr.world.scene import Scene
+from fewshot_film.errors import ConfigError
 from fewshot_film.film import Modulation, Modulations
 from fewshot_film.run.device import to_device
-from fewshot_film.run.errors import ConfigError
 
 _AT_ONCE = 500
 """Questions that are read at a time."""

@@ -23,10 +23,10 @@ from clevr.data.images import fit_image, to_pixels
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import ANSWER_WORDS, Vocabulary, tokenize
 from clevr.reasoning.network import FiLMReasoner
+from fewshot_film.errors import ConfigError, UserError
 from fewshot_film.film import Modulations
 from fewshot_film.images import ImageError, read_image, upright
 from fewshot_film.run.device import to_device
-from fewshot_film.run.errors import ConfigError, UserError
 from fewshot_film.run.progress import hides_bars
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from clevr.reasoning.network import FiLMReasoner
 from clevr.world.placement import SceneConfig, Scenes, relate
 from clevr.world.render import object_ids, render
 from clevr.world.scene import COLORS, Scene, SceneObject
-from fewshot_film.run.errors import UserError
+from fewshot_film.errors import UserError
 from fewshot_film.run.page import Limits
 from fewshot_film.run.seeding import numpy_generator
 

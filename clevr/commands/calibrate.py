@@ -14,8 +14,7 @@ from clevr.data.errors import DataError
 from clevr.data.reader import ClevrSplit
 from clevr.reasoning.familiarity import Familiarity, fit_familiarity
 from clevr.reasoning.loading import set_familiarity
-from fewshot_film.errors import counted
-from fewshot_film.run.errors import UserError
+from fewshot_film.errors import UserError, counted
 
 logger = logging.getLogger(__name__)
 

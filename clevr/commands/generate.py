@@ -19,8 +19,7 @@ from clevr.questions.writer import write_questions
 from clevr.world.placement import SceneConfig, Scenes
 from clevr.world.render import render
 from clevr.world.scene import Scene
-from fewshot_film.errors import counted
-from fewshot_film.run.errors import Interrupted
+from fewshot_film.errors import Interrupted, counted
 from fewshot_film.run.progress import hides_bars
 from fewshot_film.run.seeding import numpy_generator
 from fewshot_film.run.workers import available_cores, run_jobs

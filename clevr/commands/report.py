@@ -30,10 +30,9 @@ from clevr.reasoning.blocks import ReasoningBlock
 from clevr.reasoning.loading import load
 from clevr.reasoning.network import FiLMReasoner
 from clevr.reasoning.trunk import on_grid
-from fewshot_film.errors import counted
+from fewshot_film.errors import ConfigError, counted
 from fewshot_film.film import film
 from fewshot_film.run.device import choose_device
-from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.figures import Bar, FilmedMaps, bars, confusion, feature_maps
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.report import Report, add_run

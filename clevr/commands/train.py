@@ -26,10 +26,10 @@ from clevr.questions.programs import QUESTION_TYPES
 from clevr.reasoning.loading import load, save_reasoner
 from clevr.reasoning.network import FiLMReasoner
 from clevr.reasoning.training import ReasonerTraining, answers_of
+from fewshot_film.errors import ConfigError
 from fewshot_film.run.checkpoint import load_weights
 from fewshot_film.run.command import is_first_process
 from fewshot_film.run.device import to_device
-from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.loop import TrainResult, train
 from fewshot_film.run.seeding import derived_seed
 

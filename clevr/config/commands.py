@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from clevr.config.features import ExtractorConfig, ExtractorOverrides
 from fewshot_film import __version__
-from fewshot_film.run.errors import ConfigError
+from fewshot_film.errors import ConfigError
 from fewshot_film.run.settings import OnDevice, Range, Settings, Workers, at_least, at_most, between, matching
 
 NUM_FAMILIES = 90

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
+from fewshot_film.errors import ConfigError
 from fewshot_film.run.config import LoopConfig
-from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.settings import Range, Settings, at_least, between
 
 GammaOption = Literal["linear", "sigmoid", "tanh", "exp", "one"]

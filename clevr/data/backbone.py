@@ -17,9 +17,8 @@ from torchvision.models.feature_extraction import create_feature_extractor, get_
 from clevr.config.features import RANDOM, ExtractorConfig
 from clevr.data.images import to_pixels
 from clevr.data.reader import ClevrSplit
-from fewshot_film.errors import suggestion
+from fewshot_film.errors import UserError, suggestion
 from fewshot_film.images import IMAGENET_MEAN, IMAGENET_STD
-from fewshot_film.run.errors import UserError
 from fewshot_film.run.saved_model import fetch_state_dict, read_state_dict
 from fewshot_film.run.seeding import derived_seed
 

@@ -31,8 +31,7 @@ from clevr.questions.question import Question
 from clevr.questions.tokens import ANSWER_WORDS, SPECIAL_TOKENS, UNK, Vocabulary
 from clevr.questions.writer import write_questions
 from clevr.world.augmentation import augment
-from fewshot_film.errors import InvalidValueError
-from fewshot_film.run.errors import ConfigError
+from fewshot_film.errors import ConfigError, InvalidValueError
 from fewshot_film.run.seeding import generator, numpy_generator
 
 

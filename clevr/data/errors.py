@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fewshot_film.run.errors import UserError
+from fewshot_film.errors import UserError
 
 
 class DataError(UserError, ValueError):

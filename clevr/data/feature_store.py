@@ -20,9 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clevr.data.errors import DataError, DataNotFoundError
-from fewshot_film.errors import InvalidValueError
+from fewshot_film.errors import InvalidValueError, UserError
 from fewshot_film.extras import optional
-from fewshot_film.run.errors import UserError
 from fewshot_film.run.files import reserve, write_json_atomically
 
 FORMAT, VERSION = "clevr-film features", 1

@@ -29,7 +29,7 @@ from clevr.data.layout import image_filename, images_name, questions_name, scene
 from clevr.data.records import JsonRecords
 from clevr.questions.question import Question
 from clevr.world.scene import Scene
-from fewshot_film.run.errors import ConfigError, UserError
+from fewshot_film.errors import ConfigError, UserError
 from fewshot_film.run.files import write_atomically, write_json_atomically, write_text_atomically
 
 LICENSE = "Creative Commons Attribution (CC-BY 4.0)"

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clevr.config.commands import MIN_IMAGES
-from fewshot_film.errors import InvalidValueError, counted
+from fewshot_film.errors import InvalidValueError, SavedModelError, counted
 from fewshot_film.images import upright
-from fewshot_film.run.errors import SavedModelError
 
 WIDTH, HEIGHT = 48, 32
 """Every image is brought to this size first, so that its own size hardly matters."""

@@ -44,8 +44,8 @@ from torch import Tensor, nn
 from clevr.config.model import FilmPosition, GammaOption, ReasonerConfig
 from clevr.questions.tokens import ANSWER_WORDS, ANSWERS, SPECIAL_TOKENS
 from clevr.reasoning.network import FiLMReasoner
+from fewshot_film.errors import UserError
 from fewshot_film.run.checkpoint import differing_weights
-from fewshot_film.run.errors import UserError
 
 Checkpoint = Mapping[str, Any]
 _NEVER = -1e4

@@ -19,12 +19,11 @@ from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.data import ImageSet, SourceError, decode, open_source
 from fewshot_film.data.source import ImageSource
 from fewshot_film.episodes import EpisodeSampler, HoldOutSampler, Plan
-from fewshot_film.errors import counted
+from fewshot_film.errors import UserError, counted
 from fewshot_film.images import MAX_PIXELS
 from fewshot_film.learners import Learner
 from fewshot_film.learners.backbone import plain_preprocessing
 from fewshot_film.run.device import choose_device
-from fewshot_film.run.errors import UserError
 from fewshot_film.run.page import Page
 from fewshot_film.run.results import mean_and_interval, paired_difference
 

@@ -17,8 +17,7 @@ from fewshot_film.app.images import PageImage, Reader
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.data import open_source
 from fewshot_film.data.source import ImageSource
-from fewshot_film.errors import counted
-from fewshot_film.run.errors import UserError
+from fewshot_film.errors import UserError, counted
 from fewshot_film.run.page import Limits
 
 MAX_CLASSES, MAX_IMAGES, MAX_QUERIES = 40, 1000, 40

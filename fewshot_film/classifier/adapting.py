@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from fewshot_film.config.learners import LearnerConfig
+from fewshot_film.errors import UserError
 from fewshot_film.film import FoldError, Modulation, Modulations, find_conv_norm_pairs, fold_film, fuse_conv_norm
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.film_learner import FilmLearner
 from fewshot_film.learners.learner import Head, Learner
 from fewshot_film.learners.simple_cnaps import MahalanobisClassifier, SimpleCNAPS, fit_mahalanobis
 from fewshot_film.learners.support import NonFiniteFeaturesError, check_finite
-from fewshot_film.run.errors import UserError
 
 MAX_CODE_IMAGES = 500
 """Most images that the task code is made from: the size of Meta-Dataset's largest support set."""

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from fewshot_film.classifier.adapting import Adapter, TaskHead
 from fewshot_film.classifier.pretrained import FITTED, Pretrained
 from fewshot_film.config.preprocessing import Preprocessing, Resize
-from fewshot_film.errors import InvalidValueError, shown
+from fewshot_film.errors import InvalidValueError, SavedModelError, shown
 from fewshot_film.film import Modulation, Modulations
 from fewshot_film.learners.registry import UnsavableError, check_can_be_rebuilt, record_of
-from fewshot_film.run.errors import SavedModelError
 from fewshot_film.run.saved_model import SavedModel, save_model
 
 _PLAIN = (str, bool, int, float)

@@ -11,14 +11,13 @@ from typing import Any
 from torch import nn
 
 from fewshot_film.config.learners import PRETRAINED, STAGED_BACKBONES, TORCHVISION, BackboneConfig, SimpleCNAPSConfig
-from fewshot_film.errors import shown, suggestion
+from fewshot_film.errors import UserError, shown, suggestion
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.libraries import torchvision_names
 from fewshot_film.learners.networks import library_preprocessing
 from fewshot_film.learners.registry import learner_of
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
-from fewshot_film.run.errors import UserError
 from fewshot_film.run.saved_model import SavedModel, load_model
 
 SHIPPED = Path(__file__).resolve().parent.parent / "pretrained"

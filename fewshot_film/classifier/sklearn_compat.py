@@ -9,8 +9,7 @@ from numbers import Real
 from typing import Any, ClassVar, TypeVar, get_args
 
 from fewshot_film.config.preprocessing import Resize
-from fewshot_film.errors import shown, suggestion
-from fewshot_film.run.errors import ConfigError, UserError
+from fewshot_film.errors import ConfigError, UserError, shown, suggestion
 
 Self = TypeVar("Self", bound="SklearnClassifierMixin")
 DEVICES = ("auto", "cpu", "cuda", "mps")

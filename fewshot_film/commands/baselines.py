@@ -16,6 +16,7 @@ from fewshot_film.classifier.pretrained import load_pretrained
 from fewshot_film.config.learners import LearnerConfig
 from fewshot_film.data import ImageSet
 from fewshot_film.episodes import Plan
+from fewshot_film.errors import ConfigError
 from fewshot_film.extras import MissingExtraError
 from fewshot_film.film import remove_film
 from fewshot_film.learners import CONFIGS, Learner, build_learner
@@ -24,7 +25,6 @@ from fewshot_film.learners.film_learner import FilmLearner
 from fewshot_film.learners.prototypes import PrototypeHead
 from fewshot_film.learners.registry import LEARNERS
 from fewshot_film.learners.support import class_means
-from fewshot_film.run.errors import ConfigError
 
 log = logging.getLogger(__name__)
 

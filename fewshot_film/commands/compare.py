@@ -21,10 +21,9 @@ from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.data import ImageSet, decode, open_source
 from fewshot_film.data.source import ImageSource
 from fewshot_film.episodes import EpisodeList, HoldOutSampler, fingerprint, load_episodes, save_episodes
-from fewshot_film.errors import counted
+from fewshot_film.errors import ConfigError, counted
 from fewshot_film.learners import Learner
 from fewshot_film.run.device import choose_device
-from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.files import write_text_atomically
 from fewshot_film.run.progress import hides_bars
 from fewshot_film.run.results import paired_difference, summary, write_result

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
 from fewshot_film.config.preprocessing import Resize
-from fewshot_film.run.errors import ConfigError
+from fewshot_film.errors import ConfigError
 from fewshot_film.run.settings import Settings, above, at_least, between
 
 

@@ -17,8 +17,7 @@ import numpy as np
 
 from fewshot_film.data.image_set import ImageSet
 from fewshot_film.episodes.episode import Episode, Episodes, Plan, build_episode
-from fewshot_film.errors import InvalidValueError
-from fewshot_film.run.errors import UserError
+from fewshot_film.errors import InvalidValueError, UserError
 from fewshot_film.run.files import write_text_atomically
 
 

@@ -10,11 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fewshot_film.config.preprocessing import Preprocessing
-from fewshot_film.errors import InvalidValueError
+from fewshot_film.errors import ConfigError, InvalidValueError
 from fewshot_film.film import FiLMedNetwork, Sites, inject_film
 from fewshot_film.film.inject import first_part
 from fewshot_film.images import IMAGENET_MEAN, IMAGENET_STD
-from fewshot_film.run.errors import ConfigError
 
 FEATURE_NORMS = "feature_norms."
 _SMALL = 1e-6

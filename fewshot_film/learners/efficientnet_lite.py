@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fewshot_film.config.preprocessing import Preprocessing
-from fewshot_film.run.errors import UserError
+from fewshot_film.errors import UserError
 
 PREPROCESSING = Preprocessing(
     size=224,

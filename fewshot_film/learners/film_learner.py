@@ -17,6 +17,7 @@ from torch import Tensor
 
 from fewshot_film.config.learners import FilmConfig
 from fewshot_film.episodes import Episode
+from fewshot_film.errors import ConfigError
 from fewshot_film.film import (
     AutoregressiveGenerator,
     FiLMedNetwork,
@@ -31,7 +32,6 @@ from fewshot_film.learners.bounded_memory import MIB, activation_bytes, draw_sub
 from fewshot_film.learners.learner import FeatureClassifier, Head, Learner
 from fewshot_film.learners.set_encoder import SetEncoder
 from fewshot_film.learners.support import check_finite
-from fewshot_film.run.errors import ConfigError
 
 LEAST_SPREAD = 0.1
 """Lower bound on a feature's spread, as a share of the mean spread: features that hardly vary are not blown up."""

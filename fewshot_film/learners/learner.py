@@ -15,12 +15,11 @@ from torch import Tensor, nn
 from fewshot_film.config.learners import BackboneConfig, LearnerConfig
 from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.episodes import Episode
-from fewshot_film.errors import suggestion
+from fewshot_film.errors import ConfigError, suggestion
 from fewshot_film.film import FiLMedNetwork, Modulations
 from fewshot_film.learners.backbone import Backbone, plain_preprocessing
 from fewshot_film.learners.networks import build_backbone
 from fewshot_film.learners.support import check_finite
-from fewshot_film.run.errors import ConfigError
 
 
 class Adapted(Protocol):

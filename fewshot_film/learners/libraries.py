@@ -15,9 +15,8 @@ from torch import Tensor, nn
 
 from fewshot_film.config.learners import PRETRAINED, TIMM
 from fewshot_film.config.preprocessing import Interpolation, Preprocessing, Resize
-from fewshot_film.errors import suggestion
+from fewshot_film.errors import ConfigError, UserError, suggestion
 from fewshot_film.extras import optional
-from fewshot_film.run.errors import ConfigError, UserError
 from fewshot_film.run.saved_model import fetch_state_dict
 
 OFFLINE = (

@@ -16,11 +16,10 @@ from torchvision.models.resnet import BasicBlock
 
 from fewshot_film.config.learners import PRETRAINED, RESNETS, TIMM, TORCHVISION, BackboneConfig
 from fewshot_film.config.preprocessing import Preprocessing
-from fewshot_film.errors import InvalidValueError
+from fewshot_film.errors import InvalidValueError, UserError
 from fewshot_film.learners import efficientnet_lite, libraries
 from fewshot_film.learners.backbone import Backbone, plain_preprocessing
 from fewshot_film.learners.wrapped import WrappedBackbone, without_classifier
-from fewshot_film.run.errors import UserError
 from fewshot_film.run.saved_model import read_state_dict
 
 CNAPS = "cnaps-resnet18"

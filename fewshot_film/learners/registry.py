@@ -11,6 +11,7 @@ import torch
 
 from fewshot_film.config.learners import BackboneConfig, LearnerConfig
 from fewshot_film.config.preprocessing import Preprocessing
+from fewshot_film.errors import ConfigError, SavedModelError
 from fewshot_film.learners.backbone import Backbone, plain_preprocessing
 from fewshot_film.learners.cnaps import CNAPS
 from fewshot_film.learners.discriminants import LDA, QDA
@@ -25,7 +26,6 @@ from fewshot_film.learners.simple_cnaps import SimpleCNAPS
 from fewshot_film.learners.transductive_cnaps import TransductiveCNAPS
 from fewshot_film.run.checkpoint import differing_weights
 from fewshot_film.run.config import plain
-from fewshot_film.run.errors import ConfigError, SavedModelError
 from fewshot_film.run.old_keys import current
 from fewshot_film.run.saved_model import SavedModel, load_model, save_model
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fewshot_film.errors import counted
-from fewshot_film.run.errors import UserError
+from fewshot_film.errors import UserError, counted
 
 _LISTED = 10
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from fewshot_film.config.memory import MemoryConfig
 from fewshot_film.data.batches import LabelledBatch
 from fewshot_film.episodes import Episode
+from fewshot_film.errors import ConfigError
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.film_learner import FilmFeatures
 from fewshot_film.learners.learner import Learner
-from fewshot_film.run.errors import ConfigError
 
 Classifier = Literal["cosine", "linear"]
 

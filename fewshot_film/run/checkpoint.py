@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fewshot_film.run.errors import CheckpointError
+from fewshot_film.errors import CheckpointError
 from fewshot_film.run.files import write_atomically
 from fewshot_film.run.old_keys import current_weights
 from fewshot_film.run.progress import Progress

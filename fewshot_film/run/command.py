@@ -21,8 +21,7 @@ from types import FrameType
 from typing import Any
 
 from fewshot_film import __version__
-from fewshot_film.errors import InvalidValueError, MissingFileError, suggestion
-from fewshot_film.run.errors import ConfigError, exit_status_of
+from fewshot_film.errors import ConfigError, InvalidValueError, MissingFileError, exit_status_of, suggestion
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.progress import is_quiet, quiet, say_at_once
 
@@ -86,7 +85,7 @@ def main(prog: str, commands: Sequence[Command], argv: Sequence[str] | None = No
     """Run one command line and return its exit status.
 
     User-fixable errors end with their message on stderr (which ones:
-    :func:`fewshot_film.run.errors.exit_status_of`); anything else keeps its traceback.
+    :func:`fewshot_film.errors.exit_status_of`); anything else keeps its traceback.
 
     Args:
         prog: name of the program as typed, for messages.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fewshot_film.run.errors import ConfigError
+from fewshot_film.errors import ConfigError
 from fewshot_film.run.settings import OnDevice, above, at_least, below
 
 

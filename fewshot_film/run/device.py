@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from fewshot_film.run.errors import ConfigError
+from fewshot_film.errors import ConfigError
 
 
 def choose_device(name: str) -> torch.device:

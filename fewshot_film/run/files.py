@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from fewshot_film.run.errors import RunFolderError
+from fewshot_film.errors import RunFolderError
 
 _DAY = 86_400.0
 _WINDOWS = os.name == "nt"

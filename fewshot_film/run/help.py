@@ -13,8 +13,7 @@ from typing import Any, cast
 
 import jsonargparse
 
-from fewshot_film.errors import suggestion
-from fewshot_film.run.errors import ConfigError
+from fewshot_film.errors import ConfigError, suggestion
 from fewshot_film.run.settings import ranges_of
 
 ALL = "*"

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from fewshot_film.run.errors import ProcessLostError, exit_status_of
+from fewshot_film.errors import ProcessLostError, exit_status_of
 
 
 class Batches(Protocol):

@@ -24,15 +24,15 @@ from typing import Any, NoReturn, Self
 import torch
 from torch import nn
 
-from fewshot_film.run.checkpoint import Checkpoint, differences, load_checkpoint, put_weights, save_checkpoint
-from fewshot_film.run.config import LoopConfig, defaults_of, plain
-from fewshot_film.run.errors import (
+from fewshot_film.errors import (
     CheckpointError,
     ConfigError,
     Interrupted,
     NonFiniteLossError,
     RunFolderError,
 )
+from fewshot_film.run.checkpoint import Checkpoint, differences, load_checkpoint, put_weights, save_checkpoint
+from fewshot_film.run.config import LoopConfig, defaults_of, plain
 from fewshot_film.run.folder import RunFolder
 from fewshot_film.run.loading import Batches, loaded
 from fewshot_film.run.old_keys import current

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fewshot_film.run.errors import ConfigError
+from fewshot_film.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

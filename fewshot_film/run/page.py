@@ -18,8 +18,8 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from PIL import Image
 
+from fewshot_film.errors import UserError, exit_status_of
 from fewshot_film.images import JPEG_FACTOR
-from fewshot_film.run.errors import UserError, exit_status_of
 
 log = logging.getLogger(__name__)
 
@@ -164,7 +164,7 @@ class Page:
 def in_page(function: Callable[P, R]) -> Callable[P, R]:
     """Show errors of a function in the page, as messages without a traceback.
 
-    User-fixable errors (:func:`fewshot_film.run.errors.exit_status_of`) are shown as they are; anything else is logged
+    User-fixable errors (:func:`fewshot_film.errors.exit_status_of`) are shown as they are; anything else is logged
     with its traceback, and the page refers to the log.
     """
     import gradio

@@ -24,8 +24,7 @@ from typing import Any
 import jsonargparse
 import yaml
 
-from fewshot_film.errors import suggestion
-from fewshot_film.run.errors import ConfigError
+from fewshot_film.errors import ConfigError, suggestion
 from fewshot_film.run.help import Formatter, describe_settings, narrow_help, take_topic
 from fewshot_film.run.old_keys import current, current_key, dataclasses_in
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from fewshot_film.errors import counted
-from fewshot_film.run.errors import RunFolderError
+from fewshot_film.errors import RunFolderError, counted
 from fewshot_film.run.files import write_atomically, write_text_atomically
 
 if TYPE_CHECKING:

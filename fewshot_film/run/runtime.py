@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from fewshot_film.errors import ProcessLostError
 from fewshot_film.run.device import check_device
-from fewshot_film.run.errors import ProcessLostError
 
 T = TypeVar("T")
 

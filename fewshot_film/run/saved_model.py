@@ -16,9 +16,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from fewshot_film.errors import SavedModelError, UserError
 from fewshot_film.run.checkpoint import differing_weights
 from fewshot_film.run.config import plain
-from fewshot_film.run.errors import SavedModelError, UserError
 from fewshot_film.run.files import in_the_making, write_json_atomically, write_text_atomically
 from fewshot_film.run.old_keys import current_weights
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, ClassVar, Literal
 
-from fewshot_film.run.errors import ConfigError
+from fewshot_film.errors import ConfigError
 
 
 @dataclass(frozen=True)

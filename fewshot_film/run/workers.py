@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-from fewshot_film.run.errors import ProcessLostError
+from fewshot_film.errors import ProcessLostError
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")

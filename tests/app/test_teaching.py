@@ -16,7 +16,7 @@ from fewshot_film.app.archive import unpack_classifier
 from fewshot_film.app.images import THUMBNAIL
 from fewshot_film.app.teaching import EXAMPLES, Teaching, TeachingError
 from fewshot_film.classifier import FewShotClassifier
-from fewshot_film.run.errors import SavedModelError
+from fewshot_film.errors import SavedModelError
 from fewshot_film.run.page import Limits, UploadError
 from tests.classifier.small import film_learner, prototypes
 from tests.commands.test_commands import draw_classes

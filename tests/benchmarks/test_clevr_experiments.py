@@ -17,7 +17,7 @@ from clevr.data.layout import list_splits
 from clevr.data.reader import ClevrSplit
 from clevr.reasoning import load
 from clevr.reasoning.network import FiLMReasoner
-from fewshot_film.run.errors import ConfigError
+from fewshot_film.errors import ConfigError
 from tests.clevr.data.builders import a_question, without, write_json
 from tests.clevr.models import SMALL, a_saved_model, a_world
 

@@ -11,9 +11,9 @@ import pytest
 from huggingface_hub.errors import RepositoryNotFoundError
 
 from fewshot_film.classifier import FewShotClassifier, ModelNotFoundError, pretrained, shipped_models
+from fewshot_film.errors import SavedModelError
 from fewshot_film.learners import save_learner
 from fewshot_film.learners.libraries import torchvision_preprocessing
-from fewshot_film.run.errors import SavedModelError
 from fewshot_film.run.saved_model import load_model, save_model
 from tests.classifier.small import film_learner, fitted, pictures_and_labels, prototypes
 

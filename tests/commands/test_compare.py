@@ -14,9 +14,9 @@ from fewshot_film.commands.baselines import CachedFeatures, FullLearner, Pixels,
 from fewshot_film.commands.compare import markdown_table, with_differences
 from fewshot_film.config.learners import LDAConfig
 from fewshot_film.episodes import HoldOutSampler
+from fewshot_film.errors import ConfigError
 from fewshot_film.extras import MissingExtraError
 from fewshot_film.learners.registry import LEARNERS
-from fewshot_film.run.errors import ConfigError
 from tests.classifier.small import film_learner, prototypes
 from tests.commands.pictures import fewshot_film, place  # noqa: F401 - a fixture
 from tests.learners.small import noisy_classes

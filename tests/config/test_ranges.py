@@ -11,7 +11,7 @@ import pytest
 
 import clevr.commands
 import fewshot_film.config
-from fewshot_film.run.errors import ConfigError
+from fewshot_film.errors import ConfigError
 from fewshot_film.run.settings import Settings, ranges_of
 
 INF, NAN = float("inf"), float("nan")

@@ -8,8 +8,8 @@ from fewshot_film.config import DataConfig, SourceConfig
 from fewshot_film.data import SourceError
 from fewshot_film.data.domains import SUITES, domains_of, open_domains, open_joined
 from fewshot_film.data.image_set import JoinedSet
+from fewshot_film.errors import ConfigError
 from fewshot_film.learners.backbone import plain_preprocessing
-from fewshot_film.run.errors import ConfigError
 from tests.data.layouts import class_files, noise, png, write
 
 

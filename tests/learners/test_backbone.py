@@ -13,10 +13,10 @@ import torch.nn.functional as F
 import torchvision
 
 from fewshot_film.config.learners import BackboneConfig
+from fewshot_film.errors import ConfigError
 from fewshot_film.film import Modulation, fold_film
 from fewshot_film.learners.backbone import L2Norm
 from fewshot_film.learners.networks import WeightsError, build_backbone
-from fewshot_film.run.errors import ConfigError
 
 SMALL = BackboneConfig(width=4, blocks=(1, 1), channels=1, image_size=12)
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from fewshot_film.episodes import Episode, EpisodeSampler
+from fewshot_film.errors import ProcessLostError
 from fewshot_film.learners.evaluation import episode_accuracy, evaluate
-from fewshot_film.run.errors import ProcessLostError
 from tests.learners.small import noisy_classes, small_learner
 
 SAMPLER = EpisodeSampler(noisy_classes(), way=5, shot=1, query=4, seed=3, split="test")

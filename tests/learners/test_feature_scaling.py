@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewshot_film.config.learners import SimpleCNAPSConfig
+from fewshot_film.errors import ConfigError
 from fewshot_film.learners import SimpleCNAPS, load_learner
 from fewshot_film.learners.film_learner import feature_scales
 from fewshot_film.learners.registry import save_learner
-from fewshot_film.run.errors import ConfigError
 from tests.learners.small import SMALL, small_learner
 
 SITES = ("layer*.*.bn[12]", "feature_norms.*")

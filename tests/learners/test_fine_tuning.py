@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from fewshot_film.config.learners import FineTuningConfig
+from fewshot_film.errors import ConfigError
 from fewshot_film.learners.fine_tuning import FineTuning
 from fewshot_film.learners.support import SupportError
-from fewshot_film.run.errors import ConfigError
 from tests.reference import fine_tuning as reference
 
 CONFIG = FineTuningConfig(epochs=3, batch_size=2, learning_rate=0.1)

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 
 from fewshot_film.config.learners import FiTConfig
+from fewshot_film.errors import ConfigError
 from fewshot_film.learners.fit import START, TASK_SIZE, FiT, SmallTasks, naive_bayes_head
 from fewshot_film.learners.support import SupportError
-from fewshot_film.run.errors import ConfigError
 from tests.learners.small import SMALL
 from tests.reference import heads as reference
 

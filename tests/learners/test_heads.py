@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from fewshot_film.config.learners import CNAPSConfig, LDAConfig, MatchingConfig, QDAConfig, RelationConfig
+from fewshot_film.errors import ConfigError
 from fewshot_film.learners import CNAPS, LDA, QDA, MatchingNetworks, RelationNetworks, SupportError
 from fewshot_film.learners.cnaps import ClassifierGenerator
 from fewshot_film.learners.discriminants import fit_lda, fit_qda
-from fewshot_film.run.errors import ConfigError
 from tests.reference import heads as reference
 
 LABELS = np.array([7, 3, 7, 7, 3, 9])

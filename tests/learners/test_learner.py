@@ -15,9 +15,9 @@ from fewshot_film.config.learners import (
     PrototypesConfig,
     SimpleCNAPSConfig,
 )
+from fewshot_film.errors import ConfigError
 from fewshot_film.learners import LEARNERS, FiT, PrototypicalNetworks, SimpleCNAPS, build_backbone
 from fewshot_film.learners.backbone import plain_preprocessing
-from fewshot_film.run.errors import ConfigError
 from tests.extras import needs_learn2learn
 
 SMALL = BackboneConfig(width=4, blocks=(1, 1), channels=1, image_size=16)

@@ -18,6 +18,7 @@ from fewshot_film.classifier.inputs import read_images
 from fewshot_film.classifier.pretrained import ModelNotFoundError
 from fewshot_film.config.learners import BackboneConfig, PrototypesConfig
 from fewshot_film.config.preprocessing import Preprocessing
+from fewshot_film.errors import ConfigError
 from fewshot_film.extras import MissingExtraError
 from fewshot_film.learners import (
     WeightsError,
@@ -30,7 +31,6 @@ from fewshot_film.learners import (
 )
 from fewshot_film.learners.backbone import plain_preprocessing
 from fewshot_film.learners.registry import UnsavableError, learner_of
-from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.saved_model import load_model
 from tests.extras import needs_timm
 

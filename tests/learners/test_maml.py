@@ -14,10 +14,10 @@ from torch import nn
 from fewshot_film.config.learners import ANILConfig, GradientConfig, MAMLConfig, MetaSGDConfig
 from fewshot_film.data import decode, open_source
 from fewshot_film.episodes import EpisodeSampler
+from fewshot_film.errors import ConfigError
 from fewshot_film.learners import MetaSGD, SupportError, build_learner, evaluate
 from fewshot_film.learners.maml import TaskNorm
 from fewshot_film.learners.training import MetaTraining
-from fewshot_film.run.errors import ConfigError
 from tests.extras import needs_learn2learn
 from tests.learners.small import SMALL
 from tests.reference import maml as reference

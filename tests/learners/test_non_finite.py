@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from fewshot_film.classifier import FewShotClassifier
+from fewshot_film.errors import UserError
 from fewshot_film.learners import build_learner
 from fewshot_film.learners.registry import CONFIGS
 from fewshot_film.learners.support import NonFiniteFeaturesError, check_finite
-from fewshot_film.run.errors import UserError
 from tests.extras import needs_learn2learn
 from tests.learners.small import SMALL
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from fewshot_film.config.learners import PrototypesConfig
+from fewshot_film.errors import ConfigError
 from fewshot_film.learners.prototypes import PrototypicalNetworks, squared_distances
 from fewshot_film.learners.support import SupportError, class_means
-from fewshot_film.run.errors import ConfigError
 
 
 class Pixels(nn.Module):

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from fewshot_film.errors import SavedModelError
 from fewshot_film.learners.registry import load_learner, save_learner
 from fewshot_film.run.config import plain
-from fewshot_film.run.errors import SavedModelError
 from fewshot_film.run.saved_model import save_model
 from tests.learners.small import SMALL, small_learner
 

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 
 from fewshot_film.config.learners import SimpleCNAPSConfig
+from fewshot_film.errors import ConfigError
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS, fit_mahalanobis
-from fewshot_film.run.errors import ConfigError
 from tests.learners.small import small_learner
 
 

@@ -13,12 +13,12 @@ from fewshot_film.commands.train import with_templates
 from fewshot_film.config.learners import PrototypesConfig, SimpleCNAPSConfig, TransductiveCNAPSConfig
 from fewshot_film.data.image_set import JoinedSet
 from fewshot_film.episodes import Episode, EpisodeSampler
+from fewshot_film.errors import ConfigError
 from fewshot_film.film import TemplateGenerator
 from fewshot_film.learners import SimpleCNAPS, load_learner
 from fewshot_film.learners.film_learner import outlier_images
 from fewshot_film.learners.registry import save_learner
 from fewshot_film.learners.training import MetaTraining
-from fewshot_film.run.errors import ConfigError
 from tests.learners.small import SMALL, noisy_classes, small_learner
 
 

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from fewshot_film.config.learners import TransductiveCNAPSConfig
+from fewshot_film.errors import ConfigError
 from fewshot_film.learners.transductive_cnaps import TaskEncoder, TransductiveCNAPS, refine
-from fewshot_film.run.errors import ConfigError
 from tests.learners.small import SMALL
 from tests.reference import refinement as reference
 

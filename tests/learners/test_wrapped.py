@@ -12,10 +12,10 @@ import torchvision
 from torch import nn
 
 from fewshot_film.config.learners import BackboneConfig, CNAPSConfig, FiTConfig, PrototypesConfig, SimpleCNAPSConfig
+from fewshot_film.errors import ConfigError
 from fewshot_film.film import SiteError
 from fewshot_film.learners import WrappedBackbone, build_backbone, build_learner, load_learner, save_learner
 from fewshot_film.learners.backbone import plain_preprocessing
-from fewshot_film.run.errors import ConfigError
 
 SUPPORT, LABELS, QUERY = torch.rand(4, 3, 32, 32), torch.tensor([0, 1, 0, 1]), torch.rand(2, 3, 32, 32)
 

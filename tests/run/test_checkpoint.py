@@ -14,6 +14,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fewshot_film.errors import CheckpointError
 from fewshot_film.run.checkpoint import (
     Checkpoint,
     differences,
@@ -21,7 +22,6 @@ from fewshot_film.run.checkpoint import (
     load_weights,
     save_checkpoint,
 )
-from fewshot_film.run.errors import CheckpointError
 from fewshot_film.run.progress import Progress
 from tests.run.toy import make_toy
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from fewshot_film.errors import UserError
 from fewshot_film.run.command import Command, main
 from fewshot_film.run.config import LoopConfig
-from fewshot_film.run.errors import UserError
 from tests.conftest import CHECKOUT
 
 

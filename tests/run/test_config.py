@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from fewshot_film.errors import ConfigError
 from fewshot_film.run.config import LoopConfig, defaults_of, plain
-from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.optimizer import learning_rate_at
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+from fewshot_film.errors import ConfigError
 from fewshot_film.run.device import choose_device, to_device
-from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.runtime import Runtime
 
 Pair = namedtuple("Pair", ["left", "right"])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fewshot_film.run.errors import RunFolderError
+from fewshot_film.errors import RunFolderError
 from fewshot_film.run.files import (
     FolderLock,
     in_the_making,

@@ -8,7 +8,7 @@ import signal
 import pytest
 import torch
 
-from fewshot_film.run.errors import ProcessLostError, UserError
+from fewshot_film.errors import ProcessLostError, UserError
 from fewshot_film.run.loading import loaded
 from tests.run.toy import ToyBatches
 

@@ -15,9 +15,9 @@ import torch
 import yaml
 from torch import nn
 
+from fewshot_film.errors import CheckpointError, ConfigError, NonFiniteLossError, RunFolderError
 from fewshot_film.run.checkpoint import load_checkpoint, load_weights
 from fewshot_film.run.config import LoopConfig
-from fewshot_film.run.errors import CheckpointError, ConfigError, NonFiniteLossError, RunFolderError
 from fewshot_film.run.loop import evaluating, train
 from fewshot_film.run.progress import Reporter
 from tests.run.reference import train_linear

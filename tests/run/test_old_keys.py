@@ -15,9 +15,9 @@ from clevr.config.model import AugmentationConfig
 from clevr.config.model import TrainConfig as ClevrTrainConfig
 from clevr.inputs import model_folder
 from fewshot_film.config.commands import TrainConfig as FewShotTrainConfig
+from fewshot_film.errors import CheckpointError, ConfigError
 from fewshot_film.run import old_keys
 from fewshot_film.run.config import LoopConfig
-from fewshot_film.run.errors import CheckpointError, ConfigError
 from fewshot_film.run.loop import train
 from fewshot_film.run.old_keys import OLD_KEYS, OldKey, current, current_key
 from fewshot_film.run.parsing import parse

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fewshot_film.run.errors import ConfigError
+from fewshot_film.errors import ConfigError
 from fewshot_film.run.page import Limits, UploadError, Visitors, in_page
 from tests.extras import needs_gradio
 

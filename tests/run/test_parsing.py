@@ -9,9 +9,9 @@ from typing import Literal
 import pytest
 
 from fewshot_film.cli import COMMANDS
+from fewshot_film.errors import ConfigError
 from fewshot_film.run import parsing
 from fewshot_film.run.command import main
-from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.parsing import find_config, parse
 from tests.conftest import CHECKOUT
 

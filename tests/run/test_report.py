@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fewshot_film.run.errors import RunFolderError
+from fewshot_film.errors import RunFolderError
 from fewshot_film.run.figures import Bar, FilmedMaps, bars, confusion, curves, feature_maps, modulation_histograms
 from fewshot_film.run.report import Report, add_run, read_run
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fewshot_film.run.errors import ProcessLostError
+from fewshot_film.errors import ProcessLostError
 from fewshot_film.run.runtime import Runtime
 
 

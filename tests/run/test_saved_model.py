@@ -8,8 +8,8 @@ import shutil
 import pytest
 import torch
 
+from fewshot_film.errors import SavedModelError
 from fewshot_film.run import saved_model
-from fewshot_film.run.errors import SavedModelError
 from fewshot_film.run.saved_model import load_model, replace_config, save_model
 from tests.run.toy import make_toy, weights_hash
 

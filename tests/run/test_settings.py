@@ -7,7 +7,7 @@ from typing import Annotated
 
 import pytest
 
-from fewshot_film.run.errors import ConfigError
+from fewshot_film.errors import ConfigError
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.settings import OnDevice, Settings, above, at_least, at_most, below, between, matching
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fewshot_film.run.errors import ProcessLostError
+from fewshot_film.errors import ProcessLostError
 from fewshot_film.run.workers import available_cores, run_jobs
 
 

@@ -18,8 +18,8 @@ from clevr.cli import COMMANDS
 from clevr.config.commands import ANALYSES, AnalyseConfig
 from clevr.data.batches import load_reasoning_data
 from clevr.questions.families import FAMILIES
+from fewshot_film.errors import ConfigError
 from fewshot_film.run.command import main
-from fewshot_film.run.errors import ConfigError
 from tests.clevr.models import SMALL, a_reasoner, a_saved_model, a_world, one_question
 
 

@@ -23,9 +23,9 @@ from clevr.data.images import fit_image
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import ANSWER_WORDS
 from clevr.reasoning import load
+from fewshot_film.errors import ConfigError
 from fewshot_film.film import append_coordinates
 from fewshot_film.run.command import main
-from fewshot_film.run.errors import ConfigError
 from tests.clevr.models import a_reasoner, a_saved_model, one_question
 
 QUESTION = "How many red things are there?"

@@ -11,8 +11,8 @@ from clevr.cli import COMMANDS
 from clevr.commands.calibrate import training_familiarity
 from clevr.config.commands import CalibrateConfig
 from clevr.reasoning import load
+from fewshot_film.errors import ConfigError
 from fewshot_film.run.command import main
-from fewshot_film.run.errors import ConfigError
 from tests.clevr.models import a_saved_model
 from tests.clevr.worlds import make_world
 

@@ -20,8 +20,8 @@ from clevr.config.commands import FeaturesConfig
 from clevr.config.features import ExtractorConfig
 from clevr.data.backbone import Extractor, to_pixels
 from clevr.data.feature_store import open_store
+from fewshot_film.errors import ConfigError, RunFolderError
 from fewshot_film.run.command import main
-from fewshot_film.run.errors import ConfigError, RunFolderError
 from tests.clevr.data.builders import pack, write_clevr
 
 EXTRACTOR = ExtractorConfig("resnet18", "layer3", "random", size=32)

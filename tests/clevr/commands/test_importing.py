@@ -11,8 +11,8 @@ from clevr.config.commands import AskConfig
 from clevr.config.features import ExtractorConfig, ExtractorOverrides
 from clevr.reasoning import load
 from clevr.reasoning.loading import training_record
+from fewshot_film.errors import SavedModelError
 from fewshot_film.run.command import main
-from fewshot_film.run.errors import SavedModelError
 from tests.clevr.reasoning.test_published import a_checkpoint, ours, theirs
 
 

@@ -19,8 +19,8 @@ from clevr.world.render import boxes, object_ids, render
 from clevr.world.scene import COLORS, MATERIALS, SHAPES
 from fewshot_film.data import decode
 from fewshot_film.data.folder import folder
+from fewshot_film.errors import ConfigError
 from fewshot_film.run.command import main
-from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.files import in_the_making
 
 CLASSES = list(itertools.product(COLORS, MATERIALS, SHAPES))

@@ -9,7 +9,7 @@ import pytest
 from clevr.commands.train import check_used, run
 from clevr.config.commands import AnalyseConfig
 from clevr.config.model import ClevrDataConfig, ReasonerConfig, TrainConfig, TrunkPretrainingConfig
-from fewshot_film.run.errors import ConfigError
+from fewshot_film.errors import ConfigError
 from fewshot_film.run.parsing import parse
 from tests.conftest import CHECKOUT
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from clevr.config.features import ExtractorConfig
 from clevr.data.backbone import BackboneError, Extractor, to_pixels
-from fewshot_film.run.errors import ConfigError
+from fewshot_film.errors import ConfigError
 
 RANDOM = ExtractorConfig("resnet18", "layer3", "random", size=32)
 

@@ -14,7 +14,7 @@ import pytest
 from clevr.data.reader import ClevrSplit
 from clevr.data.records import parse_question, parse_scene
 from clevr.data.writer import Chunk, ChunkContent, ChunkStore, GenerateError, select_chunks, split_into_chunks
-from fewshot_film.run.errors import ConfigError
+from fewshot_film.errors import ConfigError
 from tests.clevr.data.builders import a_question, a_scene, write_clevr, write_json
 
 SETTINGS = {"name": "test", "seed": 3}

@@ -13,7 +13,7 @@ from clevr.reasoning import load
 from clevr.reasoning.familiarity import LENGTH, Familiarity, changed, fit_familiarity, image_statistics
 from clevr.world.placement import Scenes
 from clevr.world.render import render
-from fewshot_film.run.errors import SavedModelError
+from fewshot_film.errors import SavedModelError
 
 NOT_A_SCENE = "This image does not look like a CLEVR scene"
 

@@ -11,8 +11,8 @@ from clevr.config.model import ReasonerConfig, TrainConfig
 from clevr.reasoning.loading import load, save_reasoner
 from clevr.reasoning.network import FiLMReasoner
 from clevr.reasoning.training import ReasonerTraining
+from fewshot_film.errors import ConfigError, SavedModelError
 from fewshot_film.run.checkpoint import put_weights
-from fewshot_film.run.errors import ConfigError, SavedModelError
 from fewshot_film.run.saved_model import read_config, save_model
 from tests.clevr.models import SMALL, a_batch, a_fresh_reasoner, a_reasoner
 

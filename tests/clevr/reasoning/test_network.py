@@ -12,8 +12,8 @@ from clevr.config.model import ReasonerConfig, TrainConfig
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import Vocabulary
 from clevr.reasoning.network import FiLMReasoner
+from fewshot_film.errors import ConfigError
 from fewshot_film.film import Modulation
-from fewshot_film.run.errors import ConfigError
 from fewshot_film.run.parsing import parse
 from tests.clevr.models import SMALL, a_batch, a_fresh_reasoner
 from tests.conftest import CHECKOUT

@@ -10,7 +10,7 @@ from clevr.questions.batch import QuestionBatch
 from clevr.reasoning.network import FiLMReasoner
 from clevr.reasoning.trunk import ObjectPositions, cells_of, on_grid, spatial_relation_mask
 from clevr.world.placement import Scenes
-from fewshot_film.run.errors import ConfigError
+from fewshot_film.errors import ConfigError
 from tests.clevr.models import SMALL, a_batch, a_fresh_reasoner
 
 SPARSE = {"block_kernel": 1, "context": True, "pooling": "max_mean"}

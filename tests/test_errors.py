@@ -12,8 +12,16 @@ import pytest
 from PIL import Image
 
 from fewshot_film.data import open_source
-from fewshot_film.errors import InvalidValueError, MissingFileError, counted, shown
-from fewshot_film.run.errors import ConfigError, Interrupted, UserError, exit_status_of
+from fewshot_film.errors import (
+    ConfigError,
+    Interrupted,
+    InvalidValueError,
+    MissingFileError,
+    UserError,
+    counted,
+    exit_status_of,
+    shown,
+)
 from tests.conftest import CHECKOUT
 
 FAULTS = {
