@@ -34,11 +34,10 @@ from clevr.questions.programs import QUESTION_TYPES
 from clevr.reasoning.loading import load
 from fewshot_film.errors import ConfigError
 from fewshot_film.run.command import Command, main
-from fewshot_film.run.config import LoopConfig
-from fewshot_film.run.device import choose_device
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import write_result
-from fewshot_film.run.settings import OnDevice
+from fewshot_film.run.runtime import choose_device
+from fewshot_film.run.settings import LoopConfig, OnDevice
 
 log = logging.getLogger(__name__)
 

@@ -45,8 +45,8 @@ from fewshot_film.data.domains import domains_of
 from fewshot_film.learners import Learner, SimpleCNAPS, load_learner
 from fewshot_film.run.command import Command, main
 from fewshot_film.run.files import write_text_atomically
+from fewshot_film.run.model_folder import load_model, save_model
 from fewshot_film.run.results import write_result
-from fewshot_film.run.saved_model import load_model, save_model
 
 HERE = Path(__file__).resolve().parent
 CONFIGS = HERE.parent / "configs" / "general"

@@ -32,10 +32,9 @@ from fewshot_film.config import SimpleCNAPSConfig
 from fewshot_film.episodes import Episode
 from fewshot_film.learners import SimpleCNAPS
 from fewshot_film.learners.training import MetaTraining
-from fewshot_film.run.device import to_device
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import summary, write_result
-from fewshot_film.run.runtime import Runtime
+from fewshot_film.run.runtime import Runtime, to_device
 
 HERE = Path(__file__).resolve().parent
 CONFIGS = HERE.parent / "configs" / "clevr"

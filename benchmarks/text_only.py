@@ -32,11 +32,11 @@ from clevr.questions.families import FAMILIES
 from clevr.questions.programs import QUESTION_TYPES
 from clevr.questions.tokens import ANSWERS, VOCABULARY, encode
 from fewshot_film.run.checkpoint import load_weights
-from fewshot_film.run.config import LoopConfig
 from fewshot_film.run.loop import train
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import write_result
 from fewshot_film.run.seeding import numpy_generator
+from fewshot_film.run.settings import LoopConfig
 
 PUBLISHED = {
     name: {column: value for column, value in zip(COLUMNS, REPORTED[name], strict=True) if value is not None}

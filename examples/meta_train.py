@@ -14,9 +14,9 @@ from fewshot_film.data import decode, open_source
 from fewshot_film.episodes import EpisodeSampler
 from fewshot_film.learners import SimpleCNAPS, evaluate, load_learner, save_learner
 from fewshot_film.learners.training import MetaTraining
-from fewshot_film.run.config import LoopConfig
 from fewshot_film.run.loop import train
 from fewshot_film.run.results import mean_and_interval
+from fewshot_film.run.settings import LoopConfig
 
 
 def draw_episodes(split: str) -> EpisodeSampler:

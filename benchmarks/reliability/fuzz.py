@@ -40,8 +40,8 @@ from fewshot_film.data.tfrecord import bytes_feature, index_records, masked_crc,
 from fewshot_film.errors import exit_status_of
 from fewshot_film.images import ImageError, open_image
 from fewshot_film.run.command import Command
-from fewshot_film.run.config import defaults_of, plain
 from fewshot_film.run.parsing import keys_of, parse
+from fewshot_film.run.settings import defaults_of, plain
 
 LIMIT_SECONDS = 10.0
 

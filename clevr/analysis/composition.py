@@ -35,8 +35,8 @@ from clevr.world.placement import CONDITIONS
 from clevr.world.scene import COLORS, SHAPES, Scene
 from fewshot_film.errors import ConfigError
 from fewshot_film.film import Modulation, Modulations
-from fewshot_film.run.device import to_device
 from fewshot_film.run.figures import INK
+from fewshot_film.run.runtime import to_device
 
 _PAIRS = tuple((color, shape) for color in COLORS for shape in SHAPES)
 SOURCES = {

@@ -19,7 +19,7 @@ from clevr.reasoning.network import FiLMReasoner
 from clevr.world.scene import Scene
 from fewshot_film.errors import ConfigError
 from fewshot_film.film import Modulation, Modulations
-from fewshot_film.run.device import to_device
+from fewshot_film.run.runtime import to_device
 
 _AT_ONCE = 500
 """Questions that are read at a time."""

@@ -26,8 +26,8 @@ from clevr.reasoning.network import FiLMReasoner
 from fewshot_film.errors import ConfigError, UserError
 from fewshot_film.film import Modulations
 from fewshot_film.images import ImageError, read_image, upright
-from fewshot_film.run.device import to_device
 from fewshot_film.run.progress import hides_bars
+from fewshot_film.run.runtime import to_device
 
 if TYPE_CHECKING:
     from clevr.data.backbone import Extractor

@@ -14,8 +14,8 @@ from clevr.data.batches import load_reasoning_data
 from clevr.data.reader import ClevrSplit
 from clevr.reasoning.loading import load
 from fewshot_film.extras import MissingExtraError
-from fewshot_film.run.device import choose_device
 from fewshot_film.run.results import write_result
+from fewshot_film.run.runtime import choose_device
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from clevr.answers.predict import Answer, Answerer, QuestionError, open_image
 from clevr.config.commands import AskConfig
 from clevr.reasoning.loading import load, training_record
 from fewshot_film.errors import ConfigError
-from fewshot_film.run.device import choose_device
+from fewshot_film.run.runtime import choose_device
 
 
 def run(config: AskConfig) -> None:

@@ -21,9 +21,9 @@ from clevr.data.reader import ClevrSplit
 from clevr.data.table import QuestionTable
 from clevr.reasoning.loading import load
 from fewshot_film.errors import counted
-from fewshot_film.run.device import choose_device
 from fewshot_film.run.files import write_atomically, write_json_atomically, write_text_atomically
 from fewshot_film.run.results import write_result
+from fewshot_film.run.runtime import choose_device
 
 logger = logging.getLogger(__name__)
 

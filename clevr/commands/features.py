@@ -14,11 +14,11 @@ from clevr.data.feature_store import FeatureWriter
 from clevr.data.layout import SplitFiles, list_splits, open_storage
 from clevr.data.reader import ClevrSplit
 from fewshot_film.images import is_image_name
-from fewshot_film.run.config import plain
-from fewshot_film.run.device import choose_device
 from fewshot_film.run.files import FolderLock
-from fewshot_film.run.loading import loaded
 from fewshot_film.run.progress import hides_bars
+from fewshot_film.run.runtime import choose_device
+from fewshot_film.run.settings import plain
+from fewshot_film.run.workers import loaded
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from clevr.config.features import ExtractorConfig
 from clevr.config.model import TrainConfig
 from clevr.reasoning.loading import save_reasoner
 from clevr.reasoning.published import load_published
-from fewshot_film.run.config import plain
+from fewshot_film.run.settings import plain
 
 logger = logging.getLogger(__name__)
 

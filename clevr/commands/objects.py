@@ -24,7 +24,7 @@ from clevr.data.writer import Chunk, GenerateError, encode_png, split_into_chunk
 from clevr.world.placement import Scenes
 from clevr.world.render import boxes, object_ids, render
 from clevr.world.scene import COLORS, MATERIALS, SHAPES
-from fewshot_film.run.files import in_the_making, write_json_atomically
+from fewshot_film.run.files import temporary_path, write_json_atomically
 from fewshot_film.run.progress import hides_bars
 from fewshot_film.run.workers import available_cores, run_jobs
 
@@ -72,7 +72,7 @@ def run(config: ObjectsConfig) -> None:
 
 def make_chunk(config: ObjectsConfig, chunk: Chunk) -> Chunk:
     """Cut up a range of scenes and write what they give; runs in a worker process."""
-    temporary = in_the_making(_mark(config, chunk))
+    temporary = temporary_path(_mark(config, chunk))
     for cutout in cut_out(config, range(chunk.start, chunk.stop)):
         path = config.out / cutout.part / cutout.class_name / f"{cutout.scene:06d}_{cutout.index:02d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)

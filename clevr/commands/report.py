@@ -32,10 +32,10 @@ from clevr.reasoning.network import FiLMReasoner
 from clevr.reasoning.trunk import on_grid
 from fewshot_film.errors import ConfigError, counted
 from fewshot_film.film import film
-from fewshot_film.run.device import choose_device
 from fewshot_film.run.figures import Bar, FilmedMaps, bars, confusion, feature_maps
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.report import Report, add_run
+from fewshot_film.run.runtime import choose_device
 
 logger = logging.getLogger(__name__)
 

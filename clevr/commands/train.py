@@ -29,8 +29,8 @@ from clevr.reasoning.training import ReasonerTraining, answers_of
 from fewshot_film.errors import ConfigError
 from fewshot_film.run.checkpoint import load_weights
 from fewshot_film.run.command import is_first_process
-from fewshot_film.run.device import to_device
 from fewshot_film.run.loop import TrainResult, train
+from fewshot_film.run.runtime import to_device
 from fewshot_film.run.seeding import derived_seed
 
 log = logging.getLogger(__name__)

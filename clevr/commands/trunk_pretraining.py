@@ -24,8 +24,8 @@ from clevr.reasoning.network import FiLMReasoner
 from clevr.reasoning.training import TrunkPretraining, is_object
 from clevr.world.augmentation import augment
 from fewshot_film.run.checkpoint import load_weights
-from fewshot_film.run.device import to_device
 from fewshot_film.run.loop import evaluating, train
+from fewshot_film.run.runtime import to_device
 from fewshot_film.run.seeding import generator, numpy_generator
 
 log = logging.getLogger(__name__)

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from fewshot_film.errors import ConfigError
-from fewshot_film.run.config import LoopConfig
-from fewshot_film.run.settings import Range, Settings, at_least, between
+from fewshot_film.run.settings import LoopConfig, Range, Settings, at_least, between
 
 GammaOption = Literal["linear", "sigmoid", "tanh", "exp", "one"]
 FilmPosition = Literal["norm", "conv", "relu", "residual", "input"]

@@ -19,7 +19,7 @@ from clevr.data.images import to_pixels
 from clevr.data.reader import ClevrSplit
 from fewshot_film.errors import UserError, suggestion
 from fewshot_film.images import IMAGENET_MEAN, IMAGENET_STD
-from fewshot_film.run.saved_model import fetch_state_dict, read_state_dict
+from fewshot_film.run.model_folder import fetch_state_dict, read_state_dict
 from fewshot_film.run.seeding import derived_seed
 
 STD = {"imagenet": IMAGENET_STD, "film": (0.229, 0.224, 0.224)}

@@ -15,9 +15,9 @@ from clevr.inputs import model_folder
 from clevr.reasoning.familiarity import Familiarity
 from clevr.reasoning.network import FiLMReasoner
 from fewshot_film.errors import ConfigError, SavedModelError
-from fewshot_film.run.config import plain
+from fewshot_film.run.model_folder import CONFIG, SavedModel, load_model, read_config, replace_config, save_model
 from fewshot_film.run.old_keys import current
-from fewshot_film.run.saved_model import CONFIG, SavedModel, load_model, read_config, replace_config, save_model
+from fewshot_film.run.settings import plain
 
 KIND = "clevr-reasoner"
 FAMILIARITY = "familiarity"

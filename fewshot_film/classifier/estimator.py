@@ -30,7 +30,7 @@ from fewshot_film.classifier.pretrained import load_pretrained
 from fewshot_film.classifier.sklearn_compat import SklearnClassifierMixin, check_parameters, not_fitted
 from fewshot_film.config.preprocessing import Preprocessing, Resize
 from fewshot_film.errors import InvalidValueError, counted
-from fewshot_film.run.device import choose_device
+from fewshot_film.run.runtime import choose_device
 
 Self = TypeVar("Self", bound="FewShotClassifier")
 

@@ -17,7 +17,7 @@ from fewshot_film.config.preprocessing import Preprocessing, Resize
 from fewshot_film.errors import InvalidValueError, SavedModelError, shown
 from fewshot_film.film import Modulation, Modulations
 from fewshot_film.learners.registry import UnsavableError, check_can_be_rebuilt, record_of
-from fewshot_film.run.saved_model import SavedModel, save_model
+from fewshot_film.run.model_folder import SavedModel, save_model
 
 _PLAIN = (str, bool, int, float)
 _ADVICE = "pickle.dump or joblib.dump(classifier, file) keeps such a classifier"

@@ -18,7 +18,7 @@ from fewshot_film.learners.libraries import torchvision_names
 from fewshot_film.learners.networks import library_preprocessing
 from fewshot_film.learners.registry import learner_of
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
-from fewshot_film.run.saved_model import SavedModel, load_model
+from fewshot_film.run.model_folder import SavedModel, load_model
 
 SHIPPED = Path(__file__).resolve().parent.parent / "pretrained"
 """One saved model's folder for each name that ships with the package."""

@@ -22,9 +22,9 @@ from fewshot_film.episodes import EpisodeSampler
 from fewshot_film.figures import reliability_diagrams
 from fewshot_film.learners.registry import load_learner
 from fewshot_film.run.files import write_atomically
+from fewshot_film.run.model_folder import CONFIG, read_config, replace_config
 from fewshot_film.run.progress import hides_bars
 from fewshot_film.run.results import write_result
-from fewshot_film.run.saved_model import CONFIG, read_config, replace_config
 
 log = logging.getLogger(__name__)
 

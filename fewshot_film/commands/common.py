@@ -25,9 +25,9 @@ from fewshot_film.learners.evaluation import evaluate
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.networks import preprocessing_of
 from fewshot_film.learners.registry import save_learner
-from fewshot_film.run.config import plain
 from fewshot_film.run.loop import TrainResult
 from fewshot_film.run.seeding import derived_seed
+from fewshot_film.run.settings import plain
 
 log = logging.getLogger(__name__)
 

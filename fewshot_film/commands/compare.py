@@ -23,10 +23,10 @@ from fewshot_film.data.source import ImageSource
 from fewshot_film.episodes import EpisodeList, HoldOutSampler, fingerprint, load_episodes, save_episodes
 from fewshot_film.errors import ConfigError, counted
 from fewshot_film.learners import Learner
-from fewshot_film.run.device import choose_device
 from fewshot_film.run.files import write_text_atomically
 from fewshot_film.run.progress import hides_bars
 from fewshot_film.run.results import paired_difference, summary, write_result
+from fewshot_film.run.runtime import choose_device
 
 log = logging.getLogger(__name__)
 

@@ -26,9 +26,9 @@ from fewshot_film.episodes import (
 )
 from fewshot_film.errors import counted
 from fewshot_film.learners.evaluation import evaluate
-from fewshot_film.run.device import choose_device
 from fewshot_film.run.files import write_text_atomically
 from fewshot_film.run.results import summary, write_result
+from fewshot_film.run.runtime import choose_device
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,6 @@ from fewshot_film.film import Modulations
 from fewshot_film.learners.film_learner import FilmLearner
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.registry import load_learner
-from fewshot_film.run.device import choose_device
 from fewshot_film.run.figures import (
     Bar,
     FilmedMaps,
@@ -34,7 +33,9 @@ from fewshot_film.run.figures import (
     modulation_histograms,
 )
 from fewshot_film.run.parsing import parse
-from fewshot_film.run.report import Report, add_run, read_run
+from fewshot_film.run.report import Report, add_run
+from fewshot_film.run.run_folder import read_run
+from fewshot_film.run.runtime import choose_device
 
 log = logging.getLogger(__name__)
 

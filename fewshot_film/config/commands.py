@@ -9,8 +9,7 @@ from fewshot_film.config.data import AugmentConfig, DataConfig
 from fewshot_film.config.learners import AnyLearnerConfig, BackboneConfig, SimpleCNAPSConfig
 from fewshot_film.config.memory import MemoryConfig
 from fewshot_film.config.preprocessing import Resize
-from fewshot_film.run.config import LoopConfig
-from fewshot_film.run.settings import OnDevice, Settings, above, at_least, between
+from fewshot_film.run.settings import LoopConfig, OnDevice, Settings, above, at_least, between
 
 
 @dataclass(frozen=True)

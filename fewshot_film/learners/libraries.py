@@ -17,7 +17,7 @@ from fewshot_film.config.learners import PRETRAINED, TIMM
 from fewshot_film.config.preprocessing import Interpolation, Preprocessing, Resize
 from fewshot_film.errors import ConfigError, UserError, suggestion
 from fewshot_film.extras import optional
-from fewshot_film.run.saved_model import fetch_state_dict
+from fewshot_film.run.model_folder import fetch_state_dict
 
 OFFLINE = (
     "without a network connection the models that ship with the package and efficientnet-lite0 work, and any network "

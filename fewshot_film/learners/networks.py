@@ -20,7 +20,7 @@ from fewshot_film.errors import InvalidValueError, UserError
 from fewshot_film.learners import efficientnet_lite, libraries
 from fewshot_film.learners.backbone import Backbone, plain_preprocessing
 from fewshot_film.learners.wrapped import WrappedBackbone, without_classifier
-from fewshot_film.run.saved_model import read_state_dict
+from fewshot_film.run.model_folder import read_state_dict
 
 CNAPS = "cnaps-resnet18"
 

@@ -25,9 +25,9 @@ from fewshot_film.learners.relation import RelationNetworks
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
 from fewshot_film.learners.transductive_cnaps import TransductiveCNAPS
 from fewshot_film.run.checkpoint import differing_weights
-from fewshot_film.run.config import plain
+from fewshot_film.run.model_folder import SavedModel, load_model, save_model
 from fewshot_film.run.old_keys import current
-from fewshot_film.run.saved_model import SavedModel, load_model, save_model
+from fewshot_film.run.settings import plain
 
 LEARNERS: dict[type[LearnerConfig], type[Learner]] = {
     learner.config_class(): learner

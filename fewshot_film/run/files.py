@@ -21,7 +21,7 @@ _DAY = 86_400.0
 _WINDOWS = os.name == "nt"
 
 
-def in_the_making(path: Path, ending: str = "tmp") -> Path:
+def temporary_path(path: Path, ending: str = "tmp") -> Path:
     """The name beside ``path`` under which this process makes what then becomes it: ``.NAME.HOST.PID.ENDING``.
 
     What processes that were killed have left under such names is removed: those of this machine that run no more, and
@@ -47,7 +47,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         path: where the file shall be; what was there before stays until the move.
         write: fills the file whose path it gets.
     """
-    temporary = in_the_making(path)
+    temporary = temporary_path(path)
     try:
         write(temporary)
         _sync(temporary)

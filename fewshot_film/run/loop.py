@@ -32,14 +32,14 @@ from fewshot_film.errors import (
     RunFolderError,
 )
 from fewshot_film.run.checkpoint import Checkpoint, differences, load_checkpoint, put_weights, save_checkpoint
-from fewshot_film.run.config import LoopConfig, defaults_of, plain
-from fewshot_film.run.folder import RunFolder
-from fewshot_film.run.loading import Batches, loaded
 from fewshot_film.run.old_keys import current
 from fewshot_film.run.optimizer import Stepper, learning_rate_at, make_optimizer
 from fewshot_film.run.progress import Progress, Reporter, say_at_once
+from fewshot_film.run.run_folder import RunFolder
 from fewshot_film.run.runtime import Runtime
 from fewshot_film.run.seeding import derived_seed
+from fewshot_film.run.settings import LoopConfig, defaults_of, plain
+from fewshot_film.run.workers import Batches, loaded
 
 logger = logging.getLogger(__name__)
 

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from fewshot_film.errors import ConfigError, NonFiniteLossError
-from fewshot_film.run.config import LoopConfig
-from fewshot_film.run.device import to_device
-from fewshot_film.run.runtime import OpaqueBatch, Runtime
+from fewshot_film.run.runtime import OpaqueBatch, Runtime, to_device
 from fewshot_film.run.seeding import derived_seed
+from fewshot_film.run.settings import LoopConfig
 
 
 class Stepper:

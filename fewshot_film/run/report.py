@@ -5,15 +5,13 @@ from __future__ import annotations
 import base64
 import html
 import io
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from fewshot_film.errors import RunFolderError, counted
+from fewshot_film.errors import counted
 from fewshot_film.run.files import write_atomically, write_text_atomically
+from fewshot_film.run.run_folder import read_run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -117,26 +115,6 @@ class Report:
         if self._images is not None:
             self._images.mkdir(parents=True, exist_ok=True)
             write_atomically(self._images / f"{name}.png", save)
-
-
-def read_run(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
-    """What a run folder says of a run: its settings, its starts, and the points of its curves.
-
-    Raises:
-        RunFolderError: it is no run folder, or a file of it is damaged.
-    """
-    if not (folder / "config.yaml").is_file():
-        raise RunFolderError(
-            f"no run in {folder}: expected config.yaml and metrics.jsonl there; give the --out folder of a training"
-        )
-    try:
-        settings = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-        starts = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-        lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
-        points = [json.loads(line) for line in lines if line.endswith("\n")]  # the last one may be half written
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise RunFolderError(f"a file of the run in {folder} is missing or damaged: {error}") from None
-    return settings, starts, points
 
 
 def add_run(report: Report, folder: Path) -> None:

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from fewshot_film.errors import InvalidValueError
-from fewshot_film.run.config import plain
 from fewshot_film.run.files import write_json_atomically
+from fewshot_film.run.settings import plain
 
 
 def mean_and_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
@@ -87,6 +86,8 @@ _PACKAGES = ("fewshot-film", "torch", "torchvision", "numpy", "lightning-fabric"
 
 def environment() -> dict[str, Any]:
     """Versions, commit and hardware as plain values, for run folders and result files."""
+    import torch  # what only reads results does not wait for it
+
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",

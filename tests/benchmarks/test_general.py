@@ -25,8 +25,8 @@ from fewshot_film.data import ImageSet
 from fewshot_film.data.image_set import Pixels
 from fewshot_film.learners import SimpleCNAPS, load_learner
 from fewshot_film.learners.registry import save_learner
+from fewshot_film.run.model_folder import load_model
 from fewshot_film.run.parsing import parse
-from fewshot_film.run.saved_model import load_model
 from tests.learners.small import SMALL, noisy_classes, small_learner
 
 

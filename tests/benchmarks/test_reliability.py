@@ -20,7 +20,7 @@ from benchmarks.reliability.process import Line, Outcome, run, start
 from benchmarks.reliability.resource_limits import Count
 from clevr.cli import COMMANDS as CLEVR_COMMANDS
 from fewshot_film.cli import COMMANDS as FEW_SHOT_COMMANDS
-from fewshot_film.run.saved_model import save_model
+from fewshot_film.run.model_folder import save_model
 from tests.clevr.worlds import make_world
 from tests.conftest import CHECKOUT
 from tests.run.toy import make_toy

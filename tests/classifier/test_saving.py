@@ -14,7 +14,7 @@ from fewshot_film.classifier import FewShotClassifier, ModelNotFoundError, pretr
 from fewshot_film.errors import SavedModelError
 from fewshot_film.learners import save_learner
 from fewshot_film.learners.libraries import torchvision_preprocessing
-from fewshot_film.run.saved_model import load_model, save_model
+from fewshot_film.run.model_folder import load_model, save_model
 from tests.classifier.small import film_learner, fitted, pictures_and_labels, prototypes
 
 

@@ -9,7 +9,7 @@ import torch
 from clevr.commands.train import ReasonerTraining, run
 from clevr.config.model import ClevrDataConfig, TrainConfig
 from clevr.reasoning import load
-from fewshot_film.run.config import LoopConfig
+from fewshot_film.run.settings import LoopConfig
 from tests.clevr.models import a_reasoner, a_saved_model, a_world
 
 

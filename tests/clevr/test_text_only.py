@@ -22,7 +22,7 @@ from benchmarks.text_only import (
 from clevr.data.records import parse_question
 from clevr.data.table import QuestionTable
 from clevr.questions.tokens import ANSWERS, encode
-from fewshot_film.run.config import LoopConfig
+from fewshot_film.run.settings import LoopConfig
 from tests.clevr.data.builders import a_node, a_question
 
 SEE = [a_node("scene", []), a_node("exist", [0])]

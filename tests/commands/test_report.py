@@ -19,8 +19,8 @@ from fewshot_film.config.data import DataConfig
 from fewshot_film.episodes import EpisodeSampler
 from fewshot_film.learners import save_learner
 from fewshot_film.run.command import main
-from fewshot_film.run.config import plain
 from fewshot_film.run.results import summary, write_result
+from fewshot_film.run.settings import plain
 from tests.commands.test_commands import draw_classes
 from tests.learners.small import SMALL, noisy_classes, small_learner
 

@@ -17,7 +17,7 @@ from fewshot_film.run.settings import Settings, ranges_of
 INF, NAN = float("inf"), float("nan")
 
 REFUSED = {
-    "fewshot_film.run.config:LoopConfig": [
+    "fewshot_film.run.settings:LoopConfig": [
         ("steps", 0, "steps is 0; expected at least 1"),
         ("accumulate", 0, "accumulate is 0; expected at least 1"),
         ("learning_rate", 0.0, "learning_rate is 0.0; expected above 0"),

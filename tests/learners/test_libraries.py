@@ -31,7 +31,7 @@ from fewshot_film.learners import (
 )
 from fewshot_film.learners.backbone import plain_preprocessing
 from fewshot_film.learners.registry import UnsavableError, learner_of
-from fewshot_film.run.saved_model import load_model
+from fewshot_film.run.model_folder import load_model
 from tests.extras import needs_timm
 
 PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 80, 3), np.uint8)).resize((400, 250))

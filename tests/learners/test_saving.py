@@ -9,8 +9,8 @@ import torch
 
 from fewshot_film.errors import SavedModelError
 from fewshot_film.learners.registry import load_learner, save_learner
-from fewshot_film.run.config import plain
-from fewshot_film.run.saved_model import save_model
+from fewshot_film.run.model_folder import save_model
+from fewshot_film.run.settings import plain
 from tests.learners.small import SMALL, small_learner
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from fewshot_film.errors import UserError
 from fewshot_film.run.command import Command, main
-from fewshot_film.run.config import LoopConfig
+from fewshot_film.run.settings import LoopConfig
 from tests.conftest import CHECKOUT
 
 
@@ -298,7 +298,7 @@ def test_faults_keep_their_traceback():
 def test_help_does_without_torch():
     code = (
         "import sys; from fewshot_film.run.command import Command, main; "
-        "commands = [Command('train', 'fewshot_film.run.config:LoopConfig', 'no:where', 'Train.')]; "
+        "commands = [Command('train', 'fewshot_film.run.settings:LoopConfig', 'no:where', 'Train.')]; "
         "main('p', commands, ['train', '-h']); "
         "heavy = {'torch', 'numpy', 'matplotlib', 'torchvision', 'lightning_fabric'} & set(sys.modules); "
         "assert not heavy, heavy"

@@ -16,8 +16,8 @@ import pytest
 from fewshot_film.errors import RunFolderError
 from fewshot_film.run.files import (
     FolderLock,
-    in_the_making,
     reserve,
+    temporary_path,
     write_atomically,
     write_json_atomically,
     write_text_atomically,
@@ -69,7 +69,7 @@ def test_what_killed_processes_left_is_removed(tmp_path):
     for name in kept:
         (tmp_path / name).touch()
     write_text_atomically(tmp_path / "a.txt", "whole")
-    in_the_making(tmp_path / "a.txt", "new")
+    temporary_path(tmp_path / "a.txt", "new")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted([*kept, "a.txt"])
 
 
@@ -83,8 +83,8 @@ def test_what_another_machine_left_is_removed_after_a_day(tmp_path):
 
 def test_what_this_process_number_left_is_removed(tmp_path):
     """In a container every start may have the same number."""
-    in_the_making(tmp_path / "model", "new").mkdir()
-    assert not in_the_making(tmp_path / "model", "new").exists()
+    temporary_path(tmp_path / "model", "new").mkdir()
+    assert not temporary_path(tmp_path / "model", "new").exists()
 
 
 def test_a_full_disk_shows_before_a_map_is_written_to(tmp_path, monkeypatch):

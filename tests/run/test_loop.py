@@ -17,9 +17,9 @@ from torch import nn
 
 from fewshot_film.errors import CheckpointError, ConfigError, NonFiniteLossError, RunFolderError
 from fewshot_film.run.checkpoint import load_checkpoint, load_weights
-from fewshot_film.run.config import LoopConfig
 from fewshot_film.run.loop import evaluating, train
 from fewshot_film.run.progress import Reporter
+from fewshot_film.run.settings import LoopConfig
 from tests.run.reference import train_linear
 from tests.run.toy import Toy, ToyBatches, ToyConfig, make_toy, train_toy, validate_toy, weights_hash
 

@@ -17,12 +17,11 @@ from clevr.inputs import model_folder
 from fewshot_film.config.commands import TrainConfig as FewShotTrainConfig
 from fewshot_film.errors import CheckpointError, ConfigError
 from fewshot_film.run import old_keys
-from fewshot_film.run.config import LoopConfig
 from fewshot_film.run.loop import train
+from fewshot_film.run.model_folder import read_config
 from fewshot_film.run.old_keys import OLD_KEYS, OldKey, current, current_key
 from fewshot_film.run.parsing import parse
-from fewshot_film.run.saved_model import read_config
-from fewshot_film.run.settings import Settings
+from fewshot_film.run.settings import LoopConfig, Settings
 from tests.config.test_ranges import every_settings_class
 from tests.run.toy import ToyBatches, make_toy
 

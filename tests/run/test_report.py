@@ -14,7 +14,8 @@ from PIL import Image
 
 from fewshot_film.errors import RunFolderError
 from fewshot_film.run.figures import Bar, FilmedMaps, bars, confusion, curves, feature_maps, modulation_histograms
-from fewshot_film.run.report import Report, add_run, read_run
+from fewshot_film.run.report import Report, add_run
+from fewshot_film.run.run_folder import read_run
 
 
 def a_run(folder: Path) -> Path:

@@ -12,8 +12,8 @@ import pytest
 from torch import Tensor, nn
 
 from fewshot_film.errors import Interrupted
-from fewshot_film.run.config import LoopConfig
 from fewshot_film.run.loop import train
+from fewshot_film.run.settings import LoopConfig
 from tests.run.processes import start_toy
 from tests.run.toy import ToyBatches, make_toy, validate_toy, weights_hash
 

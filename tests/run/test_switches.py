@@ -15,9 +15,9 @@ import clevr.cli
 import fewshot_film.cli
 from fewshot_film import __version__
 from fewshot_film.run.command import Command, main
-from fewshot_film.run.config import LoopConfig
 from fewshot_film.run.parsing import keys_of
 from fewshot_film.run.progress import hides_bars, is_quiet
+from fewshot_film.run.settings import LoopConfig
 from tests.conftest import CHECKOUT
 
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from fewshot_film.run.command import Command, main
-from fewshot_film.run.config import LoopConfig
 from fewshot_film.run.loop import TrainResult, train
 from fewshot_film.run.runtime import Runtime
 from fewshot_film.run.seeding import generator
+from fewshot_film.run.settings import LoopConfig
 
 
 @dataclass(frozen=True)

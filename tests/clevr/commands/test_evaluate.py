@@ -18,7 +18,7 @@ from clevr.reasoning import load
 from fewshot_film.errors import ConfigError
 from fewshot_film.film import Modulation, Modulations
 from fewshot_film.run.command import main
-from fewshot_film.run.saved_model import save_model
+from fewshot_film.run.model_folder import save_model
 from tests.clevr.data.builders import a_question, without, write_json
 from tests.clevr.models import a_reasoner, a_saved_model, a_world, one_question
 

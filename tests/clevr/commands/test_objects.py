@@ -21,7 +21,7 @@ from fewshot_film.data import decode
 from fewshot_film.data.folder import folder
 from fewshot_film.errors import ConfigError
 from fewshot_film.run.command import main
-from fewshot_film.run.files import in_the_making
+from fewshot_film.run.files import temporary_path
 
 CLASSES = list(itertools.product(COLORS, MATERIALS, SHAPES))
 
@@ -117,7 +117,7 @@ def test_a_kill_leaves_no_half_picture(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_kill_at_the_very_beginning_can_be_gone_on_from(whole: Path, tmp_path: Path) -> None:
-    in_the_making(tmp_path / INFO_FILE).write_text("{")
+    temporary_path(tmp_path / INFO_FILE).write_text("{")
     run(a_config(tmp_path))
     assert content(tmp_path) == content(whole)
 

@@ -17,7 +17,7 @@ from clevr.commands.report import filmed_maps
 from clevr.config.model import ClevrDataConfig, TrainConfig
 from clevr.data.batches import load_reasoning_data
 from fewshot_film.run.command import main
-from fewshot_film.run.config import plain
+from fewshot_film.run.settings import plain
 from tests.clevr.models import a_reasoner, a_saved_model, a_world
 
 

@@ -21,7 +21,7 @@ from clevr.reasoning import load
 from fewshot_film.errors import ConfigError
 from fewshot_film.run.checkpoint import load_checkpoint
 from fewshot_film.run.command import main
-from fewshot_film.run.config import LoopConfig
+from fewshot_film.run.settings import LoopConfig
 from tests.clevr.models import SMALL
 from tests.clevr.worlds import make_world
 from tests.conftest import CHECKOUT

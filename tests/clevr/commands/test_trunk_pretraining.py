@@ -19,7 +19,7 @@ from clevr.questions.tokens import CLEVR_VOCABULARY
 from clevr.reasoning import load
 from fewshot_film.errors import ConfigError
 from fewshot_film.run.checkpoint import load_checkpoint
-from fewshot_film.run.config import LoopConfig
+from fewshot_film.run.settings import LoopConfig
 from tests.clevr.models import SMALL, a_reasoner
 from tests.clevr.worlds import make_world
 

@@ -13,7 +13,7 @@ from clevr.reasoning.network import FiLMReasoner
 from clevr.reasoning.training import ReasonerTraining
 from fewshot_film.errors import ConfigError, SavedModelError
 from fewshot_film.run.checkpoint import put_weights
-from fewshot_film.run.saved_model import read_config, save_model
+from fewshot_film.run.model_folder import read_config, save_model
 from tests.clevr.models import SMALL, a_batch, a_fresh_reasoner, a_reasoner
 
 CONFIG = TrainConfig(out=Path("out"), model=SMALL)

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from fewshot_film.errors import SavedModelError
-from fewshot_film.run import saved_model
-from fewshot_film.run.saved_model import load_model, replace_config, save_model
+from fewshot_film.run import model_folder
+from fewshot_film.run.model_folder import load_model, replace_config, save_model
 from tests.run.toy import make_toy, weights_hash
 
 
@@ -53,7 +53,7 @@ def test_replaces_a_saved_model(folder):
 
 
 def test_an_error_while_saving_leaves_the_old_one(folder, monkeypatch):
-    monkeypatch.setattr(saved_model, "write_text_atomically", lambda *_: 1 / 0)
+    monkeypatch.setattr(model_folder, "write_text_atomically", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         save_model(folder, make_toy(seed=5).state_dict(), {}, "new")
     assert load_model(folder).config == {"width": 16}

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from fewshot_film.errors import SavedModelError, UserError
 from fewshot_film.run.checkpoint import differing_weights
-from fewshot_film.run.config import plain
-from fewshot_film.run.files import in_the_making, write_json_atomically, write_text_atomically
+from fewshot_film.run.files import temporary_path, write_json_atomically, write_text_atomically
 from fewshot_film.run.old_keys import current_weights
+from fewshot_film.run.settings import plain
 
 FORMAT = "fewshot-film model"
 VERSION = 2
@@ -71,7 +71,7 @@ def save_model(folder: Path, module_state: Mapping[str, Tensor], config: Any, ca
     strangers = sorted(found - {CONFIG, WEIGHTS, CARD})
     if strangers:
         raise SavedModelError(f"{folder} holds other files ({', '.join(strangers[:3])}); choose another folder")
-    new, old = (in_the_making(folder, kind) for kind in ("new", "old"))
+    new, old = (temporary_path(folder, kind) for kind in ("new", "old"))
     new.mkdir(parents=True)
     try:
         copies = {name: value.detach().cpu().contiguous().clone() for name, value in module_state.items()}

@@ -7,8 +7,8 @@ import json
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from fewshot_film.run.folder import RunFolder
 from fewshot_film.run.progress import Progress
+from fewshot_film.run.run_folder import RunFolder
 
 
 def test_curves_go_back_to_the_checkpoint(tmp_path):

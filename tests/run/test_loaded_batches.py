@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fewshot_film.errors import ProcessLostError, UserError
-from fewshot_film.run.loading import loaded
+from fewshot_film.run.workers import loaded
 from tests.run.toy import ToyBatches
 
 # A warning of torch's, on a machine with one core.

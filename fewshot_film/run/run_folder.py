@@ -8,14 +8,17 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import yaml
-from torch.utils.tensorboard import SummaryWriter
 
+from fewshot_film.errors import RunFolderError
 from fewshot_film.run.files import FolderLock, write_json_atomically, write_text_atomically
 from fewshot_film.run.progress import Progress
 from fewshot_film.run.results import command_line, environment
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 
 class RunFolder:
@@ -56,6 +59,8 @@ class RunFolder:
             progress: how far the run had come.
             where: on what it computes, for ``environment.json``.
         """
+        from torch.utils.tensorboard import SummaryWriter  # here, as it takes long and only trainings need it
+
         write_text_atomically(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
         starts = self.path / "environment.json"
         before = json.loads(starts.read_text(encoding="utf-8")) if progress.step and starts.is_file() else []
@@ -85,6 +90,26 @@ class RunFolder:
             for name, value in values.items():
                 self._events.add_scalar(f"{split}/{name}", value, step)
             self._events.flush()
+
+
+def read_run(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
+    """What a run folder says of a run: its settings, its starts, and the points of its curves.
+
+    Raises:
+        RunFolderError: it is no run folder, or a file of it is damaged.
+    """
+    if not (folder / "config.yaml").is_file():
+        raise RunFolderError(
+            f"no run in {folder}: expected config.yaml and metrics.jsonl there; give the --out folder of a training"
+        )
+    try:
+        settings = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        starts = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+        lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+        points = [json.loads(line) for line in lines if line.endswith("\n")]  # the last one may be half written
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise RunFolderError(f"a file of the run in {folder} is missing or damaged: {error}") from None
+    return settings, starts, points
 
 
 def _first_lines(path: Path, count: int) -> list[str]:
