@@ -22,7 +22,7 @@ from clevr.world.placement import SceneConfig, Scenes, relate
 from clevr.world.render import object_ids, render
 from clevr.world.scene import COLORS, Scene, SceneObject
 from fewshot_film.errors import UserError
-from fewshot_film.run.page import Limits
+from fewshot_film.page import Limits
 from fewshot_film.run.seeding import numpy_generator
 
 WIDTH, HEIGHT = 480, 360

@@ -7,8 +7,8 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 from fewshot_film.classifier import FewShotClassifier
+from fewshot_film.page import UploadError
 from fewshot_film.run.model_folder import CARD, CONFIG, WEIGHTS
-from fewshot_film.run.page import UploadError
 
 FILES = (CONFIG, WEIGHTS, CARD)
 """What a saved classifier consists of."""

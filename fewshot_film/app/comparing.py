@@ -23,7 +23,7 @@ from fewshot_film.errors import UserError, counted
 from fewshot_film.images import MAX_PIXELS
 from fewshot_film.learners import Learner
 from fewshot_film.learners.backbone import plain_preprocessing
-from fewshot_film.run.page import Page
+from fewshot_film.page import Page
 from fewshot_film.run.results import mean_and_interval, paired_difference
 from fewshot_film.run.runtime import choose_device
 

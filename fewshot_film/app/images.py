@@ -16,7 +16,7 @@ from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.data.pictures import to_array
 from fewshot_film.data.source import ImageSource
 from fewshot_film.images import ImageError, open_image
-from fewshot_film.run.page import Limits, UploadError
+from fewshot_film.page import Limits, UploadError
 
 THUMBNAIL = 112
 """Side of a thumbnail, pixels."""

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import gradio as gr
 
-from clevr.app import ask
-from fewshot_film.app import compare, teach
-from fewshot_film.run.page import Page
+from clevr.app import ask_tab
+from fewshot_film.app import compare_tab, teach_tab
+from fewshot_film.page import Page
 
-TABS = {"Teach": teach.build, "Ask": ask.build, "Compare": compare.build}
+TABS = {"Teach": teach_tab.build, "Ask": ask_tab.build, "Compare": compare_tab.build}
 """What is clicked on, and what puts a tab's components into the page that is being laid out; in their order."""
 
 _TIDY = (60, 900)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from fewshot_film.config.commands import AppConfig
 from fewshot_film.errors import UserError
 from fewshot_film.extras import MissingExtraError
-from fewshot_film.run.page import Limits, Page, Visitors
+from fewshot_film.page import Limits, Page, Visitors
 
 if TYPE_CHECKING:
     import uvicorn

@@ -18,7 +18,7 @@ from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.data import open_source
 from fewshot_film.data.source import ImageSource
 from fewshot_film.errors import UserError, counted
-from fewshot_film.run.page import Limits
+from fewshot_film.page import Limits
 
 MAX_CLASSES, MAX_IMAGES, MAX_QUERIES = 40, 1000, 40
 MAX_NAME = 60

@@ -27,7 +27,7 @@ from fewshot_film.data import SourceError, decode
 from fewshot_film.episodes import HoldOutSampler, build_episode
 from fewshot_film.learners import load_learner, save_learner
 from fewshot_film.learners.evaluation import episode_accuracy
-from fewshot_film.run.page import Limits, Page, Visitors
+from fewshot_film.page import Limits, Page, Visitors
 from fewshot_film.run.results import mean_and_interval, paired_difference
 from tests.classifier.small import film_learner
 from tests.commands.test_commands import draw_classes

@@ -17,7 +17,7 @@ from fewshot_film.app.images import THUMBNAIL
 from fewshot_film.app.teaching import EXAMPLES, Teaching, TeachingError
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.errors import SavedModelError
-from fewshot_film.run.page import Limits, UploadError
+from fewshot_film.page import Limits, UploadError
 from tests.classifier.small import film_learner, prototypes
 from tests.commands.test_commands import draw_classes
 from tests.data.layouts import pack

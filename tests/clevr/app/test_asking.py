@@ -28,7 +28,7 @@ from clevr.app.asking import (
 from clevr.data.errors import DataError
 from clevr.world.render import object_ids
 from clevr.world.scene import COLORS
-from fewshot_film.run.page import Limits, UploadError
+from fewshot_film.page import Limits, UploadError
 from tests.clevr.models import a_reasoner
 
 
@@ -209,7 +209,7 @@ def test_descriptions(asking):
 
 
 def test_an_uploaded_image_that_is_no_scene_gets_a_warning_with_its_answer(tmp_path):
-    from clevr.app.ask import _said
+    from clevr.app.ask_tab import _said
     from clevr.reasoning import load
 
     Image.fromarray(np.random.default_rng(1).integers(0, 256, (90, 120, 3), np.uint8)).save(tmp_path / "noise.png")

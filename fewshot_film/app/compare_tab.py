@@ -21,7 +21,7 @@ from fewshot_film.app.comparing import (
 )
 from fewshot_film.app.teaching import Teaching
 from fewshot_film.data.source import ImageSource
-from fewshot_film.run.page import Page, in_page
+from fewshot_film.page import Page, in_page
 
 MINE, FOLDER, ARCHIVE = "my classes from Teach", "the folder of --folder", "a zip file of folders"
 MAX_EPISODES = 2000

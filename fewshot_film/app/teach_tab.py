@@ -13,7 +13,7 @@ from fewshot_film.app.drop_zone import DropZone
 from fewshot_film.app.teaching import Group, Teaching, TeachingError, Verdict
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.errors import exit_status_of
-from fewshot_film.run.page import EVERY, Page, in_page
+from fewshot_film.page import EVERY, Page, in_page
 
 EXAMPLES = {"creatures": "Example: creatures", "glyphs": "Example: letters", "textures": "Example: patterns"}
 _START = (

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from fewshot_film.errors import ConfigError
-from fewshot_film.run.page import Limits, UploadError, Visitors, in_page
+from fewshot_film.page import Limits, UploadError, Visitors, in_page
 from tests.extras import needs_gradio
 
 

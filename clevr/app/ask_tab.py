@@ -24,7 +24,7 @@ from clevr.config.features import ExtractorOverrides
 from clevr.data.backbone import Extractor
 from clevr.reasoning.loading import load, training_record
 from clevr.world.scene import COLORS
-from fewshot_film.run.page import EVERY, Page, in_page
+from fewshot_film.page import EVERY, Page, in_page
 from fewshot_film.run.runtime import choose_device
 
 HEADERS = ("question", "true answer", "model answer")
