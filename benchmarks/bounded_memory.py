@@ -31,7 +31,7 @@ from benchmarks.timing import timed
 from fewshot_film.config.learners import BackboneConfig, SimpleCNAPSConfig
 from fewshot_film.config.memory import MemoryConfig
 from fewshot_film.learners import SimpleCNAPS
-from fewshot_film.learners.training import bound_memory
+from fewshot_film.learners.objectives import bound_memory
 from fewshot_film.run.results import write_result
 
 OUT = Path(__file__).resolve().parent / "results" / "bounded_memory.json"

@@ -31,7 +31,7 @@ from clevr.world.placement import SceneConfig, Scenes
 from fewshot_film.config import SimpleCNAPSConfig
 from fewshot_film.episodes import Episode
 from fewshot_film.learners import SimpleCNAPS
-from fewshot_film.learners.training import MetaTraining
+from fewshot_film.learners.objectives import MetaTraining
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import summary, write_result
 from fewshot_film.run.runtime import Runtime, to_device

@@ -13,7 +13,7 @@ from fewshot_film.config import BackboneConfig
 from fewshot_film.data import decode, open_source
 from fewshot_film.episodes import EpisodeSampler
 from fewshot_film.learners import SimpleCNAPS, evaluate, load_learner, save_learner
-from fewshot_film.learners.training import MetaTraining
+from fewshot_film.learners.objectives import MetaTraining
 from fewshot_film.run.loop import train
 from fewshot_film.run.results import mean_and_interval
 from fewshot_film.run.settings import LoopConfig

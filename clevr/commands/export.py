@@ -9,7 +9,7 @@ from clevr.config.commands import ExportConfig
 from clevr.config.model import TrainConfig
 from clevr.reasoning.loading import save_reasoner
 from clevr.reasoning.network import FiLMReasoner
-from clevr.reasoning.training import ReasonerTraining
+from clevr.reasoning.objectives import ReasonerTraining
 from fewshot_film.run.checkpoint import load_checkpoint, put_weights
 from fewshot_film.run.parsing import parse
 

@@ -25,7 +25,7 @@ from clevr.data.batches import (
 from clevr.questions.programs import QUESTION_TYPES
 from clevr.reasoning.loading import load, save_reasoner
 from clevr.reasoning.network import FiLMReasoner
-from clevr.reasoning.training import ReasonerTraining, answers_of
+from clevr.reasoning.objectives import ReasonerTraining, answers_of
 from fewshot_film.errors import ConfigError
 from fewshot_film.run.checkpoint import load_weights
 from fewshot_film.run.command import is_first_process

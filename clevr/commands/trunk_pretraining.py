@@ -21,7 +21,7 @@ from clevr.data.batches import ReasoningData
 from clevr.data.supervision import COLUMN, RIGHT
 from clevr.data.table import load_arrays, save_arrays
 from clevr.reasoning.network import FiLMReasoner
-from clevr.reasoning.training import TrunkPretraining, is_object
+from clevr.reasoning.objectives import TrunkPretraining, is_object
 from clevr.world.augmentation import augment
 from fewshot_film.run.checkpoint import load_weights
 from fewshot_film.run.loop import evaluating, train

@@ -1,7 +1,7 @@
 """The FiLM-ed network that answers questions about images.
 
-``network`` is the whole; ``question_encoder`` reads, ``trunk`` sees, ``blocks`` reason, ``classifier`` answers;
-``loading`` saves and loads.
+``network`` is the whole; ``question_encoder`` reads, ``trunk`` sees, ``blocks`` reason, ``answer_classifier`` answers;
+``objectives``: what training minimises; ``loading`` saves and loads.
 """
 
 from clevr.questions.batch import PrefixTree, QuestionBatch, build_prefix_tree

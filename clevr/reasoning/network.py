@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from clevr.config.model import ReasonerConfig
 from clevr.questions.batch import QuestionBatch
 from clevr.questions.tokens import ANSWER_WORDS, Vocabulary
+from clevr.reasoning.answer_classifier import AnswerClassifier
 from clevr.reasoning.blocks import ReasoningBlock
-from clevr.reasoning.classifier import Classifier
 from clevr.reasoning.familiarity import Familiarity
 from clevr.reasoning.question_encoder import QuestionEncoder
 from clevr.reasoning.trunk import ObjectPositions, build_trunk, cells_of, places_of, spatial_relation_mask
@@ -62,7 +62,7 @@ class FiLMReasoner(nn.Module):
         self.blocks = nn.ModuleList(
             ReasoningBlock(config, index < config.num_film_blocks) for index in range(config.blocks)
         )
-        self.classifier = Classifier(config, len(ANSWER_WORDS))
+        self.classifier = AnswerClassifier(config, len(ANSWER_WORDS))
         self._reset_weights()
 
     def forward(self, batch: QuestionBatch) -> Tensor:

@@ -24,9 +24,9 @@ from fewshot_film.data.batches import LabelledBatches
 from fewshot_film.errors import counted
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.networks import build_backbone
+from fewshot_film.learners.objectives import Pretraining
 from fewshot_film.learners.prototypes import PrototypicalNetworks
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
-from fewshot_film.learners.training import Pretraining
 from fewshot_film.run.checkpoint import load_weights
 from fewshot_film.run.command import is_first_process
 from fewshot_film.run.loop import train

@@ -26,8 +26,8 @@ from fewshot_film.data.leaks import parts_of
 from fewshot_film.episodes import AugmentedEpisodes
 from fewshot_film.errors import ConfigError
 from fewshot_film.learners.learner import Learner
+from fewshot_film.learners.objectives import MetaTraining
 from fewshot_film.learners.registry import build_learner
-from fewshot_film.learners.training import MetaTraining
 from fewshot_film.run.checkpoint import load_weights
 from fewshot_film.run.command import is_first_process
 from fewshot_film.run.loop import TrainResult, train

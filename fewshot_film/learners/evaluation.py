@@ -12,7 +12,7 @@ from tqdm import tqdm
 from fewshot_film.episodes import Episode, Episodes
 from fewshot_film.errors import InvalidValueError
 from fewshot_film.learners.learner import Learner
-from fewshot_film.learners.training import accuracy
+from fewshot_film.learners.objectives import accuracy
 from fewshot_film.run.loop import evaluating
 from fewshot_film.run.progress import hides_bars
 from fewshot_film.run.workers import available_cores, run_jobs

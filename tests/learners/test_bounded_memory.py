@@ -18,8 +18,8 @@ from fewshot_film.learners import PrototypicalNetworks, film_learner
 from fewshot_film.learners.bounded_memory import activation_bytes, draw_subset, in_chunks, through_subset
 from fewshot_film.learners.film_learner import FilmLearner
 from fewshot_film.learners.learner import Learner
+from fewshot_film.learners.objectives import MetaTraining
 from fewshot_film.learners.set_encoder import SetEncoder
-from fewshot_film.learners.training import MetaTraining
 from tests.learners.small import SMALL, noisy_classes, small_learner
 from tests.learners.test_simple_cnaps import wide_awake
 

@@ -17,7 +17,7 @@ from fewshot_film.episodes import EpisodeSampler
 from fewshot_film.errors import ConfigError
 from fewshot_film.learners import MetaSGD, SupportError, build_learner, evaluate
 from fewshot_film.learners.maml import TaskNorm
-from fewshot_film.learners.training import MetaTraining
+from fewshot_film.learners.objectives import MetaTraining
 from tests.extras import needs_learn2learn
 from tests.learners.small import SMALL
 from tests.reference import maml as reference

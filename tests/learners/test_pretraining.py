@@ -9,7 +9,7 @@ import torch
 from fewshot_film.config.learners import BackboneConfig
 from fewshot_film.data.batches import LabelledBatch
 from fewshot_film.learners.networks import build_backbone
-from fewshot_film.learners.training import Pretraining
+from fewshot_film.learners.objectives import Pretraining
 
 IMAGES = torch.arange(5 * 2 * 2.0).view(5, 1, 2, 2)
 LABELS = torch.tensor([2, 0, 1, 2, 0])

@@ -17,8 +17,8 @@ from fewshot_film.errors import ConfigError
 from fewshot_film.film import TemplateGenerator
 from fewshot_film.learners import SimpleCNAPS, load_learner
 from fewshot_film.learners.film_learner import outlier_images
+from fewshot_film.learners.objectives import MetaTraining
 from fewshot_film.learners.registry import save_learner
-from fewshot_film.learners.training import MetaTraining
 from tests.learners.small import SMALL, noisy_classes, small_learner
 
 

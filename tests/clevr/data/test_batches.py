@@ -24,7 +24,7 @@ from clevr.questions.families import FAMILIES, GROUPS
 from clevr.questions.parser import parse
 from clevr.questions.programs import execute
 from clevr.questions.tokens import ANSWER_WORDS, CLEVR_VOCABULARY
-from clevr.reasoning.training import answers_of
+from clevr.reasoning.objectives import answers_of
 from tests.clevr.data.builders import a_question, write_clevr, write_json
 from tests.clevr.models import SMALL
 from tests.clevr.worlds import make_world

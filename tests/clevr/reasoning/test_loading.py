@@ -10,7 +10,7 @@ import torch
 from clevr.config.model import ReasonerConfig, TrainConfig
 from clevr.reasoning.loading import load, save_reasoner
 from clevr.reasoning.network import FiLMReasoner
-from clevr.reasoning.training import ReasonerTraining
+from clevr.reasoning.objectives import ReasonerTraining
 from fewshot_film.errors import ConfigError, SavedModelError
 from fewshot_film.run.checkpoint import put_weights
 from fewshot_film.run.model_folder import read_config, save_model

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from clevr.data.supervision import ATTRIBUTES, describe_scenes
 from clevr.questions.program_encoding import FIELDS, FUNCTIONS, MAX_HOPS
-from clevr.reasoning.training import PLACE_WEIGHT, ProgramHead, SceneHead, TraceHead, cells
+from clevr.reasoning.objectives import PLACE_WEIGHT, ProgramHead, SceneHead, TraceHead, cells
 from clevr.world.scene import Scene, SceneObject
 
 

@@ -1,4 +1,4 @@
-"""What the training loop trains: the trunk alone, then the network, each with the heads of its further losses.
+"""The objectives that the training loop minimises: of the trunk alone, then of the network, each with further heads.
 
 Answers alone teach slowly: one is a few bits about an image of ten objects. Where scenes and programs are at hand, as
 for every generated world, the trunk can learn from what lies where, the blocks from which objects a question is about,

@@ -1,4 +1,4 @@
-"""What the training loop trains: a backbone by classification, a learner by episodes."""
+"""The objectives that the training loop minimises: a backbone classifies, a learner is tried on episodes."""
 
 from __future__ import annotations
 

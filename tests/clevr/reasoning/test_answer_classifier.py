@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clevr.reasoning.classifier import max_response
+from clevr.reasoning.answer_classifier import max_response
 
 
 @settings(max_examples=30)

@@ -13,7 +13,7 @@ from clevr.config.model import ReasonerConfig
 from fewshot_film.film import append_coordinates
 
 
-class Classifier(nn.Module):
+class AnswerClassifier(nn.Module):
     """A 1x1 convolution, normalisation, ReLU, the maximum over all positions, and two linear layers.
 
     The convolution's maps are never stored. Their mean and variance follow from those of its input, so
