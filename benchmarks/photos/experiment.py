@@ -1,0 +1,182 @@
+"""All cells: every backbone and head on every domain, part by part, so that what was stopped is continued."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.photos.domains import Domain, open_domains
+from benchmarks.photos.features import (
+    FrozenBackbone,
+    cached_features,
+    feature_milliseconds,
+    features_key,
+    load_backbone,
+)
+from benchmarks.photos.heads import LOGISTIC, SVM, build_head
+from benchmarks.photos.measure import (
+    ALL,
+    FEW,
+    Cell,
+    Tasks,
+    episodes_digest,
+    head_milliseconds,
+    measure,
+    why_left_out,
+)
+from benchmarks.photos.settings import HeadsConfig
+from fewshot_film.errors import UserError
+from fewshot_film.run.config import plain
+from fewshot_film.run.errors import ConfigError
+from fewshot_film.run.files import write_json_atomically
+from fewshot_film.run.results import write_result
+
+HERE = Path(__file__).resolve().parent
+OUT = HERE.parent / "results" / "photos.json"
+TASKS_CODE = ("fewshot_film/episodes/*.py", "benchmarks/photos/[hm]*.py")
+"""Files that decide the tasks, and what is counted: their change makes what was measured before out of date."""
+LEARNERS_CODE = (*TASKS_CODE, "fewshot_film/learners/*.py", "fewshot_film/classifier/[ac]*.py")
+"""The same for heads that are the project's own."""
+
+
+def run(config: HeadsConfig) -> int:
+    """Measure what is not measured yet, print, write."""
+    torch.set_num_threads(1)
+    config = replace(config, shots=(1, 5), episodes=20, judged=10) if config.quick else config
+    domains = open_domains(config.root, config.domains)[: 2 if config.quick else None]
+    backbones, left_out = load_backbones(config.backbones)
+    cells, why = _cells(domains, config)
+    results: dict[str, Any] = {
+        "domains": {one.name: described(one) for one in domains},
+        "left_out": [*left_out, *why],
+        "cells": {},
+        "milliseconds": {},
+    }
+    for backbone in backbones:
+        results["cells"][backbone.name] = {one.name: _domain(backbone, one, cells[one.name], config) for one in domains}
+        results["milliseconds"][backbone.name] = _milliseconds(backbone, domains[0], config)
+        write_result(Path(config.out or OUT), config=config, seed=0, results=results)
+    for line in results["left_out"]:
+        print(f"left out: {line}")
+    return 0
+
+
+def load_backbones(names: Sequence[str]) -> tuple[list[FrozenBackbone], list[str]]:
+    """Backbones that can be loaded, and a sentence for each that cannot.
+
+    Raises:
+        ConfigError: none of them can.
+    """
+    found: list[FrozenBackbone] = []
+    why: list[str] = []
+    for name in names:
+        try:
+            found.append(load_backbone(name))
+        except UserError as error:
+            why.append(f"{name}: {error}")
+    if not found:
+        raise ConfigError(f"no backbone can be loaded: {'; '.join(why) or 'none is named'}")
+    return found, why
+
+
+def described(domain: Domain) -> dict[str, Any]:
+    """How many classes and images a domain has."""
+    sizes = domain.images.class_sizes
+    return {
+        "classes": len(sizes),
+        "images": len(domain.images),
+        "smallest_class": int(sizes.min()),
+        "duplicates": len(domain.images.duplicates),
+    }
+
+
+def _cells(domains: Sequence[Domain], config: HeadsConfig) -> tuple[dict[str, list[Cell]], list[str]]:
+    """The cells that every domain has enough images for, and why the others are left out."""
+    wanted = [Cell(way, shot) for way in (FEW, ALL) for shot in config.shots]
+    why = {(one.name, cell): why_left_out(one, cell, config.query) for one in domains for cell in wanted}
+    cells = {one.name: [cell for cell in wanted if not why[one.name, cell]] for one in domains}
+    return cells, [text for text in why.values() if text]
+
+
+def _domain(backbone: FrozenBackbone, domain: Domain, cells: Sequence[Cell], config: HeadsConfig) -> dict[str, Any]:
+    """All heads on one domain, by cell."""
+    parts = Path(config.cache) / "parts"
+    key = features_key(backbone.network, domain)
+    found: dict[str, Any] = {
+        cell.name: {
+            "episodes_sha256": episodes_digest(domain, cell, config.query, config.episodes),
+            "heads": {},
+        }
+        for cell in cells
+    }
+    for name in config.heads:
+
+        def part(name: str = name) -> dict[str, Any]:
+            head, features = build_head(name, backbone), cached_features(backbone, domain, Path(config.cache))
+            settings = {"query": config.query, "episodes": config.episodes, "judged": config.judged}
+            return {cell.name: measure(head, domain, features, cell, **settings).record() for cell in cells}
+
+        decisive = [key, name, config.query, config.episodes, config.judged, [asdict(cell) for cell in cells]]
+        code = TASKS_CODE if name in (LOGISTIC, SVM) else LEARNERS_CODE
+        records = remembered(parts, [*decisive, plain(backbone.template), backbone.temperatures], code, part)
+        for cell, record in records.items():
+            found[cell]["heads"][name] = record
+        print(f"{backbone.name}, {domain.name}, {name}: {_line(records)}", flush=True)
+    return found
+
+
+def _line(records: Mapping[str, Any]) -> str:
+    return " ".join(f"{100 * record['mean']:.1f}" for record in records.values())
+
+
+def remembered(folder: Path, decisive: Any, code: Sequence[str], work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What ``work`` returns: read from a file where it was done before with the same code, else done and kept.
+
+    Args:
+        folder: of the files; made where it is missing.
+        decisive: all that the result depends on beside the code, plain values.
+        code: patterns of the files of code that it depends on, from the checkout on.
+        work: returns plain values.
+    """
+    text = json.dumps([code_digest(tuple(code)), plain(decisive)], sort_keys=True, default=str)
+    path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
+    if path.is_file():
+        known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return known
+    folder.mkdir(parents=True, exist_ok=True)
+    found = work()
+    write_json_atomically(path, found)
+    return found
+
+
+@cache
+def code_digest(patterns: tuple[str, ...]) -> str:
+    """Digest of files of the checkout, as they are when this is first asked."""
+    digest = hashlib.sha256()
+    for pattern in patterns:
+        for path in sorted(HERE.parent.parent.glob(pattern)):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _milliseconds(backbone: FrozenBackbone, domain: Domain, config: HeadsConfig) -> dict[str, Any]:
+    """Processor time of one image's features, and of each head with five classes of five images."""
+    heads = {name: build_head(name, backbone) for name in config.heads}
+    cell = Cell(min(FEW, len(domain.images.class_names)), min(5, max(config.shots)))
+    features = torch.from_numpy(np.asarray(cached_features(backbone, domain, Path(config.cache))))
+    task = Tasks(domain, cell, 1).task(0, features)
+    times = {name: {"fit": fit, "query": query} for name, fit, query in head_milliseconds(heads, task)}
+    return {
+        "size": backbone.network.preprocessing.size,
+        "features": feature_milliseconds(backbone),
+        "task": cell.name,
+        "heads": times,
+    }

@@ -1,0 +1,135 @@
+"""Features of frozen backbones: computed once per backbone and domain, kept in a folder, memory-mapped.
+
+A file's name holds a digest of all that decides its content: the images, how they are prepared, and the network's
+weights. Anything else that changes is another file.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from benchmarks.photos.domains import Domain
+from fewshot_film.classifier.adapting import Adapter, features_of
+from fewshot_film.classifier.pretrained import load_pretrained
+from fewshot_film.config.learners import LearnerConfig, PrototypesConfig
+from fewshot_film.data import ImageSet, decode
+from fewshot_film.data.cache import FORMAT
+from fewshot_film.film import remove_film
+from fewshot_film.learners import PrototypicalNetworks
+from fewshot_film.learners.backbone import Backbone
+from fewshot_film.run.files import write_atomically
+from fewshot_film.run.progress import hides_bars
+
+CHUNK = 64
+
+
+@dataclass(frozen=True)
+class FrozenBackbone:
+    """A backbone without FiLM."""
+
+    name: str
+    """What tables call it."""
+    network: Backbone
+    """In evaluation mode."""
+    template: LearnerConfig
+    """Settings that say what the backbone is."""
+    temperatures: dict[float, float]
+    """Temperature by images per class that was measured for its own head; see `Pretrained`."""
+
+    def reading(self, **changes: Any) -> FrozenBackbone:
+        """The same network on images that are prepared in another way: fields of `Preprocessing`."""
+        network = copy.deepcopy(self.network)
+        network.normalize.preprocessing = replace(network.preprocessing, **changes)
+        stated = replace(
+            self.template.backbone, preprocessing=network.preprocessing, image_size=network.preprocessing.size
+        )
+        return replace(self, network=network, template=replace(self.template, backbone=stated))
+
+
+def load_backbone(model: str) -> FrozenBackbone:
+    """The backbone of whatever `load_pretrained` knows by a name or a path, without FiLM.
+
+    Raises:
+        UserError: see `load_pretrained`.
+    """
+    found = load_pretrained(model)
+    network = copy.deepcopy(found.learner.backbone)
+    remove_film(network)
+    name = Path(model).name if Path(model).is_dir() else model
+    return FrozenBackbone(name, network.eval(), found.learner.config, dict(found.temperatures))
+
+
+def cached_features(backbone: FrozenBackbone, domain: Domain, folder: Path) -> np.ndarray:
+    """Features ``(N, D)``, float32, of the domain's images, in their order; read from ``folder`` where they are known.
+
+    Args:
+        backbone: the network.
+        domain: the images.
+        folder: keeps the features; made where it is missing.
+    """
+    path = folder / f"{domain.name}-{features_key(backbone.network, domain)}.npy"
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        found = _compute(backbone, domain)
+
+        def write(temporary: Path) -> None:
+            with temporary.open("wb") as file:  # by a path, numpy would add its ending
+                np.save(file, found)
+
+        write_atomically(path, write)
+    known: np.ndarray = np.load(path, mmap_mode="r")
+    return known[domain.rows]
+
+
+def features_key(network: Backbone, domain: Domain) -> str:
+    """Digest of what decides the features of a domain."""
+    digest = hashlib.sha256(f"{FORMAT}/{domain.source.fingerprint()}".encode())
+    digest.update(json.dumps([asdict(network.preprocessing), network.flip_tta, str(network.feature_norms)]).encode())
+    for name, value in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.contiguous().cpu().numpy().tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _compute(backbone: FrozenBackbone, domain: Domain) -> np.ndarray:
+    """Features of every file of a source, ``(files, D)``; NaN for those that are no images."""
+    images = decode(domain.source, **backbone.network.preprocessing.pixels, on_duplicate="keep")
+    place = {file: number for number, file in enumerate(domain.source.files)}
+    adapter = Adapter(PrototypicalNetworks(PrototypesConfig(backbone=backbone.template.backbone), backbone.network))
+    network = adapter.network({})
+    found: np.ndarray | None = None
+    with tqdm(total=len(images), desc=f"{backbone.name}, {domain.name}", disable=hides_bars()) as bar:
+        for numbers in _chunks(images):
+            rows = features_of(network, images.get(numbers), adapter.device).numpy()
+            if found is None:
+                found = np.full((len(domain.source), rows.shape[1]), np.nan, np.float32)
+            found[[place[images.files[number]] for number in numbers]] = rows
+            bar.update(len(numbers))
+    assert found is not None  # a source without images does not decode
+    return found
+
+
+def _chunks(images: ImageSet) -> Iterator[np.ndarray]:
+    for first in range(0, len(images), CHUNK):
+        yield np.arange(first, min(first + CHUNK, len(images)))
+
+
+def feature_milliseconds(backbone: FrozenBackbone, rounds: int = 9) -> float:
+    """Processor time of one image's features, median of some rounds, one thread."""
+    from benchmarks.timing import in_turns
+
+    adapter = Adapter(PrototypicalNetworks(PrototypesConfig(backbone=backbone.template.backbone), backbone.network))
+    network, read = adapter.network({}), backbone.network.preprocessing
+    image = torch.zeros(1, read.channels, read.size, read.size, dtype=torch.uint8)
+    times = in_turns({"one": lambda: features_of(network, image, adapter.device)}, rounds)["one"]
+    return 1000 * float(np.median(times))

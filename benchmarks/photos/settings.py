@@ -1,0 +1,81 @@
+"""Settings of the benchmark's commands; imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fewshot_film.run.command import Command
+from fewshot_film.run.settings import Settings, at_least
+
+HEADS = ("nearest mean", "cosine to the mean", "logistic regression", "linear SVM", "Mahalanobis")
+"""Heads that are measured unless others are asked for."""
+
+
+@dataclass(frozen=True)
+class PhotosConfig(Settings, group="photos"):
+    """Where the photos are, and which episodes are measured."""
+
+    root: str
+    """Folder with a zip or a folder for each domain, each with a folder of images per class."""
+    domains: tuple[str, ...] = ()
+    """Which of them; empty: all."""
+    query: Annotated[int, at_least(1)] = 10
+    """Query images per class."""
+    episodes: Annotated[int, at_least(2)] = 200
+    """Episodes of each cell."""
+    cache: str = "runs/photos"
+    """Folder that keeps features and finished parts, so that what was stopped is continued."""
+    out: str = ""
+    """The result file; empty: benchmarks/results/photos.json, photos_sizes.json or photos_film.json."""
+
+
+@dataclass(frozen=True)
+class HeadsConfig(PhotosConfig):
+    """Which backbones and heads are compared."""
+
+    backbones: tuple[str, ...] = ("efficientnet-lite0",)
+    """Names or folders of models; see ``--model`` of ``fewshot-film classify``. What cannot be loaded is left out."""
+    heads: tuple[str, ...] = HEADS
+    """The heads; beside the names above, any method that needs no training."""
+    shots: Annotated[tuple[int, ...], at_least(1)] = (1, 2, 5, 10, 20)
+    """Support images per class."""
+    judged: Annotated[int, at_least(2)] = 100
+    """Episodes of each cell on which calibration and rejection are measured, too."""
+    quick: bool = False
+    """Only the first two domains, 1 and 5 images per class and 20 episodes: a look whether all works."""
+
+
+@dataclass(frozen=True)
+class SizesConfig(PhotosConfig):
+    """Which sizes, and which ways to make an image square, are compared."""
+
+    backbone: str = "efficientnet-lite0"
+    """The backbone."""
+    head: str = "cosine to the mean"
+    """The head."""
+    sizes: Annotated[tuple[int, ...], at_least(32)] = (128, 160, 192, 224)
+    """Sides of the square, pixels; at each, the middle 0.875 of the image is cut out."""
+    shots: Annotated[tuple[int, ...], at_least(1)] = (1, 5, 20)
+    """Support images per class."""
+
+
+COMMANDS = [
+    Command(
+        name="run",
+        config=HeadsConfig,
+        run="benchmarks.photos.experiment:run",
+        help="Heads on the features of frozen backbones, 1 to 20 photos per class.",
+        examples=(
+            "python -m benchmarks.photos run --root photos",
+            "python -m benchmarks.photos run --root photos --quick true --out quick.json",
+        ),
+    ),
+    Command(
+        name="sizes",
+        config=SizesConfig,
+        run="benchmarks.photos.sizes:run",
+        help="How large images should be, and how they become square.",
+        examples=("python -m benchmarks.photos sizes --root photos",),
+    ),
+]
