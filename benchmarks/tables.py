@@ -16,6 +16,7 @@ from torch import nn
 import clevr
 from benchmarks.experiment import ROOTS_MIRRORED
 from benchmarks.methods import as_cells, as_gain
+from benchmarks.photos.report import TABLES as PHOTOS_TABLES
 from benchmarks.reliability import table as reliability_table
 from clevr.answers.report import PUBLISHED as CLEVR_PUBLISHED
 from clevr.config.model import ReasonerConfig
@@ -267,6 +268,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "leave_one_domain_out": partial(gains, "leave_one_domain_out", "held out"),
     "clevr_small": clevr_small,
     "reliability": reliability,
+    **PHOTOS_TABLES,
 }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.photos.bars import judged_heads, summary
 from benchmarks.photos.domains import Domain, open_domains
 from benchmarks.photos.features import (
     FrozenBackbone,
@@ -59,13 +60,18 @@ def run(config: HeadsConfig) -> int:
         "left_out": [*left_out, *why],
         "cells": {},
         "milliseconds": {},
+        "ours": config.ours,
+        "bars": {},
     }
     for backbone in backbones:
         results["cells"][backbone.name] = {one.name: _domain(backbone, one, cells[one.name], config) for one in domains}
+        results["bars"][backbone.name] = judged_heads(results["cells"][backbone.name], config.ours)
         results["milliseconds"][backbone.name] = _milliseconds(backbone, domains[0], config)
         write_result(Path(config.out or OUT), config=config, seed=0, results=results)
     for line in results["left_out"]:
         print(f"left out: {line}")
+    for name, bars in results["bars"].items():
+        print(f"{name}: {'; '.join(f'{kind} {held} of {all_}' for kind, (held, all_) in summary(bars).items())}")
     return 0
 
 

@@ -38,6 +38,8 @@ class HeadsConfig(PhotosConfig):
     """Names or folders of models; see ``--model`` of ``fewshot-film classify``. What cannot be loaded is left out."""
     heads: tuple[str, ...] = HEADS
     """The heads; beside the names above, any method that needs no training."""
+    ours: str = "Mahalanobis"
+    """The head that is held against the others: best or within half a point, calibrated, turns strangers away."""
     shots: Annotated[tuple[int, ...], at_least(1)] = (1, 2, 5, 10, 20)
     """Support images per class."""
     judged: Annotated[int, at_least(2)] = 100

@@ -9,7 +9,8 @@ from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.run.settings import Range, Settings, above, at_least, between
 
 RESNETS = ("cnaps-resnet18", "resnet18", "resnet34", "resnet50")
-STAGED_BACKBONES = (*RESNETS, "efficientnet-lite0")
+LITES = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
+STAGED_BACKBONES = (*RESNETS, *LITES)
 TORCHVISION, TIMM = "torchvision:", "timm:"
 PRETRAINED = "pretrained"
 Adaptation = Literal["film", "film+ar", "templates", "none"]
@@ -22,7 +23,8 @@ class BackboneConfig(Settings, group="backbone"):
 
     name: str = "cnaps-resnet18"
     """cnaps-resnet18 is the variant of CNAPS for 84 x 84 images; resnet18, resnet34 and resnet50 are torchvision's,
-    efficientnet-lite0 comes with weights that need no download; film+ar can use the stages of all of these.
+    efficientnet-lite0 comes with weights that need no download, those of efficientnet-lite1 and -lite2 are packages of
+    their own; film+ar can use the stages of all of these.
     torchvision:NAME is any other torchvision classifier, timm:NAME any network of timm (extra ``timm``)."""
     width: Annotated[int, at_least(1)] = 64
     """Channels of the first stage, doubled in each further stage; 64 in torchvision's networks."""

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
-from fewshot_film.config.learners import PRETRAINED, RESNETS, TIMM, TORCHVISION, BackboneConfig
+from fewshot_film.config.learners import LITES, PRETRAINED, RESNETS, TIMM, TORCHVISION, BackboneConfig
 from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.errors import InvalidValueError, UserError
 from fewshot_film.learners import efficientnet_lite, libraries
@@ -74,8 +74,8 @@ def library_preprocessing(config: BackboneConfig) -> Preprocessing:
     """
     if config.name.startswith(TIMM):
         return libraries.timm_preprocessing(config.name.removeprefix(TIMM))
-    if config.name == "efficientnet-lite0":
-        return efficientnet_lite.PREPROCESSING
+    if config.name in LITES:
+        return efficientnet_lite.preprocessing(config.name)
     return libraries.torchvision_preprocessing(config.name.removeprefix(TORCHVISION), config.weights)
 
 
@@ -90,9 +90,9 @@ def _network(config: BackboneConfig, preprocessing: Preprocessing) -> Backbone:
     if config.name.startswith(TORCHVISION):
         network = without_classifier(libraries.torchvision_network(config.name.removeprefix(TORCHVISION)))
         return WrappedBackbone(network, preprocessing, *features)
-    if config.name == "efficientnet-lite0":
-        stem, stages = efficientnet_lite.parts()
-        return Backbone(preprocessing, stem, stages, efficientnet_lite.WIDTHS, *features)
+    if config.name in LITES:
+        stem, stages = efficientnet_lite.parts(config.name)
+        return Backbone(preprocessing, stem, stages, efficientnet_lite.widths(config.name), *features)
     return _torchvision_resnet(config, preprocessing)
 
 
@@ -181,11 +181,11 @@ def _fetch(config: BackboneConfig, backbone: Backbone) -> dict[str, Tensor]:
     if config.name.startswith(TIMM):
         size = backbone.preprocessing.size
         return libraries.timm_weights(config.name.removeprefix(TIMM), config.weights, size, WeightsError)
-    if config.name == "efficientnet-lite0":
+    if config.name in LITES:
         if config.weights != PRETRAINED:
             raise WeightsError(
                 f"no weights at {config.weights!r}: there is no such file or folder; those of the package are called "
                 f"`{PRETRAINED}`"
             )
-        return efficientnet_lite.read_packaged_weights(WeightsError)
+        return efficientnet_lite.read_packaged_weights(WeightsError, config.name)
     return libraries.torchvision_weights(config.name.removeprefix(TORCHVISION), config.weights, WeightsError)
