@@ -19,6 +19,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.photos.domains import Domain
+from benchmarks.timing import in_turns
 from fewshot_film.classifier.adapting import Adapter, features_of
 from fewshot_film.classifier.pretrained import load_pretrained
 from fewshot_film.config.learners import LearnerConfig, PrototypesConfig
@@ -87,8 +88,8 @@ def cached_features(backbone: FrozenBackbone, domain: Domain, folder: Path) -> n
                 np.save(file, found)
 
         write_atomically(path, write)
-    known: np.ndarray = np.load(path, mmap_mode="r")
-    return known[domain.rows]
+    known: np.ndarray = np.load(path, mmap_mode="r")[domain.rows]
+    return known
 
 
 def features_key(network: Backbone, domain: Domain) -> str:
@@ -126,10 +127,8 @@ def _chunks(images: ImageSet) -> Iterator[np.ndarray]:
 
 def feature_milliseconds(backbone: FrozenBackbone, rounds: int = 9) -> float:
     """Processor time of one image's features, median of some rounds, one thread."""
-    from benchmarks.timing import in_turns
-
     adapter = Adapter(PrototypicalNetworks(PrototypesConfig(backbone=backbone.template.backbone), backbone.network))
     network, read = adapter.network({}), backbone.network.preprocessing
-    image = torch.zeros(1, read.channels, read.size, read.size, dtype=torch.uint8)
+    image = torch.full((1, read.channels, read.size, read.size), 99, dtype=torch.uint8)
     times = in_turns({"one": lambda: features_of(network, image, adapter.device)}, rounds)["one"]
     return 1000 * float(np.median(times))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -192,9 +193,8 @@ def episodes_digest(domain: Domain, cell: Cell, query: int, episodes: int) -> st
 
 def head_milliseconds(heads: Mapping[str, Head], task: Task, rounds: int = 9) -> Iterator[tuple[str, float, float]]:
     """Processor time of one fit and of one query of every head, medians of some rounds, in turns."""
-    fits = in_turns({name: lambda head=head: head(task.support, task.labels) for name, head in heads.items()}, rounds)
+    fits = in_turns({name: partial(head, task.support, task.labels) for name, head in heads.items()}, rounds)
     fitted = {name: head(task.support, task.labels) for name, head in heads.items()}
-    one = task.queries[:1]
-    asks = in_turns({name: lambda answer=answer: answer(one) for name, answer in fitted.items()}, rounds)
+    asks = in_turns({name: partial(answer, task.queries[:1]) for name, answer in fitted.items()}, rounds)
     for name in heads:
         yield name, 1000 * float(np.median(fits[name])), 1000 * float(np.median(asks[name]))

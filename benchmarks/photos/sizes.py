@@ -20,8 +20,8 @@ from benchmarks.photos.features import (
 from benchmarks.photos.heads import build_head
 from benchmarks.photos.measure import FEW, Cell, accuracies, measure, why_left_out
 from benchmarks.photos.settings import SizesConfig
-from fewshot_film.run.config import plain
 from fewshot_film.run.results import paired_difference, write_result
+from fewshot_film.run.settings import plain
 
 OUT = Path(__file__).resolve().parent.parent / "results" / "photos_sizes.json"
 CROP = 0.875

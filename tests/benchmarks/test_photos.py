@@ -21,10 +21,9 @@ from benchmarks.photos.heads import COSINE, LOGISTIC, MAHALANOBIS, MEAN, SVM, Sk
 from benchmarks.photos.measure import ALL, Cell, Tasks, accuracies, measure, why_left_out
 from fewshot_film.config import BackboneConfig, SimpleCNAPSConfig
 from fewshot_film.data import SourceError
-from fewshot_film.errors import MissingFileError
+from fewshot_film.errors import ConfigError, MissingFileError
 from fewshot_film.learners import SimpleCNAPS
 from fewshot_film.learners.registry import save_learner
-from fewshot_film.run.errors import ConfigError
 
 
 def make_domain(path: Path, classes: int, per_class: int, noise: float = 30.0, seed: int = 0) -> Path:
@@ -227,11 +226,23 @@ def test_parts_are_measured_again_by_other_code(tmp_path: Path, monkeypatch: pyt
         calls.append(1)
         return {"a": len(calls)}
 
-    assert experiment.remembered(tmp_path, ["x"], ("*.md",), work) == {"a": 1}
-    assert experiment.remembered(tmp_path, ["x"], ("*.md",), work) == {"a": 1}
-    assert experiment.remembered(tmp_path, ["y"], ("*.md",), work) == {"a": 2}
+    assert experiment.remembered(tmp_path, ["x"], (), work) == {"a": 1}
+    assert experiment.remembered(tmp_path, ["x"], (), work) == {"a": 1}
+    assert experiment.remembered(tmp_path, ["y"], (), work) == {"a": 2}
     monkeypatch.setattr(experiment, "code_digest", lambda patterns: "other")
-    assert experiment.remembered(tmp_path, ["x"], ("*.md",), work) == {"a": 3}
+    assert experiment.remembered(tmp_path, ["x"], (), work) == {"a": 3}
+
+
+def test_the_digest_of_code_is_of_what_it_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(experiment, "HERE", tmp_path / "benchmarks" / "photos")
+    texts = ("import a\nx = 1\n", "from b import a\nx = 1  # a comment\n", "import a\nx = 2\n")
+    found = []
+    for text in texts:
+        (tmp_path / "code.py").write_text(text)
+        experiment.code_digest.cache_clear()
+        found.append(experiment.code_digest(("*.py",)))
+    experiment.code_digest.cache_clear()
+    assert found[0] == found[1] != found[2]
 
 
 def test_backbones_without_weights_are_left_out_in_a_sentence(model: Path):
