@@ -105,6 +105,18 @@ def _last(key: str) -> str:
     return key.rpartition(".")[2]
 
 
+def listed(items: Iterable[object], most: int = 5) -> str:
+    """Items as ``a, b and 3 more``; ``none`` where there are none.
+
+    Args:
+        items: shown by their text.
+        most: how many are shown.
+    """
+    texts = [str(item) for item in items]
+    left = len(texts) - most
+    return (", ".join(texts[:most]) or "none") + (f" and {left} more" if left > 0 else "")
+
+
 def counted(number: int, noun: str) -> str:
     """A number with its noun, as in ``1 class`` and ``1,024 images``.
 

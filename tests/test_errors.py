@@ -20,6 +20,7 @@ from fewshot_film.errors import (
     UserError,
     counted,
     exit_status_of,
+    listed,
     shown,
 )
 from tests.conftest import CHECKOUT
@@ -105,3 +106,10 @@ def test_one_image_of_one_class(tmp_path):
     (tmp_path / "only").mkdir()
     (tmp_path / "loose.png").rename(tmp_path / "only" / "1.png")
     assert repr(open_source("folder", tmp_path)).endswith("1 class, 1 image)")
+
+
+@pytest.mark.parametrize(
+    ("items", "text"), [([], "none"), (["a"], "a"), (range(3), "0, 1, 2"), (range(5), "0, 1, 2 and 2 more")]
+)
+def test_lists_in_messages(items, text):
+    assert listed(items, 3) == text

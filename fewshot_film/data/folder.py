@@ -21,7 +21,7 @@ from fewshot_film.data.errors import SourceError, data_not_found
 from fewshot_film.data.source import FileSource, ImageSource
 from fewshot_film.data.splits import FRACTIONS, check_disjoint, deal_classes, take_part
 from fewshot_film.data.stores import Store, open_store
-from fewshot_film.errors import counted
+from fewshot_film.errors import counted, listed
 from fewshot_film.images import is_image_name
 
 log = logging.getLogger(__name__)
@@ -272,9 +272,8 @@ def _note_of_sub_folders(files: Iterable[File], depth: int) -> tuple[str, ...]:
     counts = Counter("/".join(path[:depth]) for path, _ in files if len(path) > depth + 1)
     if not counts:
         return ()
-    some = ", ".join(f"'{name}' ({count})" for name, count in sorted(counts.items())[:3])
-    more = f" and {len(counts) - 3} more" if len(counts) > 3 else ""
-    return (f"images in subfolders of a class folder belong to that class: {some}{more}",)
+    some = listed((f"'{name}' ({count})" for name, count in sorted(counts.items())), 3)
+    return (f"images in subfolders of a class folder belong to that class: {some}",)
 
 
 def _unwrap(files: list[File], depth: int) -> list[File]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fewshot_film.data.errors import SourceError
 from fewshot_film.episodes.episode import Episode, Episodes
-from fewshot_film.errors import InvalidValueError, counted
+from fewshot_film.errors import InvalidValueError, counted, listed
 from fewshot_film.run.seeding import derived_seed
 
 
@@ -203,9 +203,8 @@ def _missing(taskset: Tasks) -> str:
     small = [(label, len(members)) for label, members in classes.items() if len(members) < items]
     if not small:
         return ""
-    some = ", ".join(f"class {label} has {count}" for label, count in small[:10])
-    more = f" and {len(small) - 10} more" if len(small) > 10 else ""
-    return f"KShots asks for {items} images of a class, and {some}{more}; lower it, or add images"
+    some = listed((f"class {label} has {count}" for label, count in small), 10)
+    return f"KShots asks for {items} images of a class, and {some}; lower it, or add images"
 
 
 @contextmanager

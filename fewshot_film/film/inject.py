@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from fewshot_film.errors import listed, suggestion
 from fewshot_film.film.errors import SiteError
 from fewshot_film.film.layer import Modulation, film
-from fewshot_film.film.naming import matches, suggest
+from fewshot_film.film.naming import matches
 from fewshot_film.film.norms import after_norm, channel_axis, is_norm, norm_width
 from fewshot_film.film.sites import Modulations, Site, Sites
 
@@ -79,7 +80,8 @@ def _resolve(modules: dict[str, nn.Module], after: Iterable[str | Site], stage_o
         pattern = item.name if isinstance(item, Site) else item
         names = [pattern] if pattern in modules else [name for name in norms if matches(name, pattern)]
         if not names or (isinstance(item, Site) and names != [pattern]):
-            raise SiteError(f"no layer is named {pattern!r} and no norm fits it; {suggest(pattern, norms)}")
+            hint = f"{suggestion(pattern, norms)}; the norms are: {listed(norms)}"
+            raise SiteError(f"no layer is named {pattern!r} and no norm fits it{hint}")
         for name in names:
             if isinstance(item, Site):
                 found.setdefault(name, item)

@@ -1,9 +1,8 @@
-"""Names of modules: glob patterns over them, and near matches for a name that does not exist."""
+"""Glob patterns over the dotted names of modules."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 
@@ -27,14 +26,3 @@ def _parts_match(parts: Sequence[str], patterns: Sequence[str]) -> bool:
     if patterns[0] == "**":
         return any(_parts_match(parts[skip:], patterns[1:]) for skip in range(len(parts) + 1))
     return bool(parts) and fnmatchcase(parts[0], patterns[0]) and _parts_match(parts[1:], patterns[1:])
-
-
-def suggest(name: str, candidates: Sequence[str]) -> str:
-    """A sentence that names the candidates nearest to a name that was not found."""
-    if not candidates:
-        return "there are none at all"
-    near = get_close_matches(name, candidates, n=4, cutoff=0.5)
-    if near:
-        return f"near matches: {', '.join(near)}"
-    shown = ", ".join(candidates[:4])
-    return f"there are {shown}" + (f" and {len(candidates) - 4} more" if len(candidates) > 4 else "")

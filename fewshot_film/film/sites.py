@@ -9,9 +9,9 @@ from typing import overload
 import torch
 from torch import Tensor
 
+from fewshot_film.errors import listed, suggestion
 from fewshot_film.film.errors import ShapeError, SiteError
 from fewshot_film.film.layer import Modulation
-from fewshot_film.film.naming import suggest
 
 Modulations = dict[str, Modulation]
 """Values for many sites, by site name. A site without an entry is left as it is."""
@@ -174,7 +174,8 @@ class Sites(Sequence[Site]):
         for name, (gamma, beta) in modulations.items():
             site = self._by_name.get(name)
             if site is None:
-                raise SiteError(f"there is no site {name!r}; {suggest(name, self.names)}")
+                hint = f"{suggestion(name, self.names)}; the sites are: {listed(self.names)}"
+                raise SiteError(f"there is no site {name!r}{hint}")
             for values in (gamma, beta):
                 if values.ndim != 2 or values.shape[1] != site.num_channels:
                     raise ShapeError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fewshot_film.errors import UserError, counted
+from fewshot_film.errors import UserError, counted, listed
 
 _LISTED = 10
 
@@ -44,11 +44,10 @@ def check_finite(features: Tensor, kind: str, images: Tensor | None = None, firs
         if bool(damaged.any()):
             wrong, cause = damaged, "the pixels themselves are not finite: exclude or fix these images"
     numbers = wrong.nonzero()[:, 0].tolist()
-    named = ", ".join(str(first + number) for number in numbers[:_LISTED])
-    more = f" and {len(numbers) - _LISTED} more" if len(numbers) > _LISTED else ""
+    named = listed((first + number for number in numbers), _LISTED)
     plural = "s" if len(numbers) > 1 else ""
     raise NonFiniteFeaturesError(
-        f"{kind}{plural} {named}{more} (of {len(features)}): NaN or infinity instead of finite features; {cause}"
+        f"{kind}{plural} {named} (of {len(features)}): NaN or infinity instead of finite features; {cause}"
     )
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fewshot_film.errors import CheckpointError
+from fewshot_film.errors import CheckpointError, listed
 from fewshot_film.run.files import write_atomically
 from fewshot_film.run.old_keys import current_weights
 from fewshot_film.run.progress import Progress
@@ -147,9 +147,9 @@ def differing_weights(expected: Mapping[str, Tensor], found: Mapping[str, Tensor
         for key in expected
         if key in found and found[key].shape != expected[key].shape
     ]
-    problems = [f"without {_some(missing)}"] if missing else []
-    problems += [f"with unknown {_some(extra)}"] if extra else []
-    return problems + ([_some(shapes)] if shapes else [])
+    problems = [f"without {listed(missing)}"] if missing else []
+    problems += [f"with unknown {listed(extra)}"] if extra else []
+    return problems + ([listed(shapes)] if shapes else [])
 
 
 def differences(
@@ -204,10 +204,6 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in settings.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat
-
-
-def _some(items: list[str]) -> str:
-    return ", ".join(items[:5]) + (f" and {len(items) - 5} more" if len(items) > 5 else "")
 
 
 def _seal(path: Path) -> None:

@@ -290,7 +290,7 @@ def test_a_norm_used_twice_is_modulated_twice() -> None:
     [
         (
             ["layer1.bn3"],
-            "no layer is named 'layer1.bn3' and no norm fits it; near matches: layer1.bn2, layer1.bn1",
+            "no layer is named 'layer1.bn3' and no norm fits it (did you mean 'layer1.bn2'?); the norms are: ",
         ),
         (["layer9.**"], "no layer is named 'layer9.**' and no norm fits it"),
         ([Site("layer1.bn*", 4)], "no layer is named 'layer1.bn*' and no norm fits it"),
@@ -323,7 +323,10 @@ def test_inject_refuses_a_second_film() -> None:
 
 def test_the_call_refuses_values_for_other_sites() -> None:
     filmed, x, values = filmed_tiny()
-    with pytest.raises(SiteError, match=r"there is no site 'layer1.bn'; near matches: layer1.bn2, layer1.bn1"):
+    with pytest.raises(
+        SiteError,
+        match=r"there is no site 'layer1.bn' \(did you mean 'layer1.bn2' or 'layer2.bn2'\?\); the sites are: ",
+    ):
         filmed(x, {"layer1.bn": values["layer1.bn1"]})
     with pytest.raises(ShapeError, match=re.escape("site 'layer1.bn1': gamma has shape (1, 8)")):
         filmed(x, {"layer1.bn1": values["layer2.bn1"]})

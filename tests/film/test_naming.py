@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from fewshot_film.film.naming import matches, suggest
+from fewshot_film.film.naming import matches
 
 
 @pytest.mark.parametrize(
@@ -24,10 +24,3 @@ from fewshot_film.film.naming import matches, suggest
 )
 def test_patterns(name: str, pattern: str, expected: bool) -> None:
     assert matches(name, pattern) is expected
-
-
-def test_suggestions() -> None:
-    names = ["layer1.0.bn1", "layer1.0.bn2", "fc", "stem", "head"]
-    assert suggest("layer1.0.bn", names) == "near matches: layer1.0.bn2, layer1.0.bn1"
-    assert suggest("zzz", names) == "there are layer1.0.bn1, layer1.0.bn2, fc, stem and 1 more"
-    assert suggest("zzz", []) == "there are none at all"
