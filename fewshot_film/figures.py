@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from fewshot_film.episodes import Episode
-from fewshot_film.run.figures import BLUE, VERMILION
+from fewshot_film.run.figures import BLUE, VERMILION, literal
 
 RIGHT, WRONG, UNKNOWN = BLUE, VERMILION, "#777777"
 
@@ -50,7 +50,7 @@ def episode_sheet(episode: Episode, logits: Tensor, *, max_support: int = 5, max
             axes.set_title(f"{100 * float(confidence[index]):.0f} %{mistaken}", fontsize=7, color=colour)
     share = float((predicted == episode.query_labels).float().mean())
     figure.suptitle(
-        f"{episode.source}, episode {episode.index}: left of the gap the support set, right of it queries\n"
+        f"{literal(episode.source)}, episode {episode.index}: left of the gap the support set, right of it queries\n"
         f"{100 * share:.0f} % of {len(predicted)} named rightly (blue); the others (orange) with the name given",
         fontsize=10,
     )
@@ -95,6 +95,7 @@ def answer_sheet(rows: Sequence[SheetRow], title: str) -> Figure:
     grid = figure.subplots(len(rows), columns, squeeze=False, width_ratios=widths)
     for axes in grid.flat:
         axes.set_axis_off()
+        axes.set_box_aspect(1)
     for line, row in zip(grid, rows, strict=True):
         line[0].set_title(f"{_short(row.name)} ({row.count})", loc="left", fontsize=9)
         for axes, pixels in zip(line, row.support, strict=False):
@@ -103,8 +104,8 @@ def answer_sheet(rows: Sequence[SheetRow], title: str) -> Figure:
             colour = UNKNOWN if picture.is_right is None else RIGHT if picture.is_right else WRONG
             axes.imshow(picture.pixels.transpose(1, 2, 0))
             _frame(axes, colour)
-            axes.set_xlabel(picture.caption, fontsize=8, color=colour, labelpad=2)
-    figure.suptitle(title, fontsize=10)
+            axes.set_xlabel(literal(picture.caption), fontsize=8, color=colour, labelpad=2)
+    figure.suptitle(literal(title), fontsize=10)
     return figure
 
 
@@ -146,4 +147,5 @@ def _frame(axes, colour: str) -> None:  # type: ignore[no-untyped-def]
 
 
 def _short(name: str, length: int = 28) -> str:
-    return name if len(name) <= length else f"{name[: length - 1]}…"
+    """A name that fits, as it was typed."""
+    return literal(name if len(name) <= length else f"{name[: length - 1]}…")

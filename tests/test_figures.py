@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
+from matplotlib import cbook
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from fewshot_film.figures import RIGHT, UNKNOWN, WRONG, SheetPicture, SheetRow, answer_sheet, reliability_diagrams
+from fewshot_film.run.figures import Bar, bars, confusion, literal
 
 GREY = np.full((3, 8, 8), 128, np.uint8)
 
@@ -40,3 +44,17 @@ def test_a_reliability_diagram_for_each_title():
     assert [axes.get_title() for axes in figure.axes] == ["one", "two", "three", ""]
     points = figure.axes[0].collections[0].get_offsets()
     assert points[0].tolist() == [0.4, 0.5]
+
+
+def test_dollar_signs_are_no_formulas():
+    names = ["$x$", "$\\bad$ and $", "a\\$b"]
+    rows = [SheetRow(name, [GREY], [SheetPicture(GREY, name, None)], 1) for name in names]
+    sheet = answer_sheet(rows, "$\\bad$ price")
+    sheet.savefig(io.BytesIO())  # a formula that cannot be read would end it
+    shown = [axes.title.get_text() or axes.get_title(loc="left") for axes in sheet.axes]
+    assert [name for name in shown if name] == [f"{literal(name)} (1)" for name in names]
+    assert [cbook.is_math_text(literal(name)) for name in names] == [False] * 3
+    assert [literal(name).replace("\\$", "$") for name in names[:2]] == names[:2]
+    shares = np.eye(3)
+    confusion(names, shares).savefig(io.BytesIO())
+    bars([Bar(name, 50, 40, 60) for name in names]).savefig(io.BytesIO())

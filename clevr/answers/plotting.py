@@ -17,7 +17,7 @@ from PIL import Image
 
 from clevr.answers.predict import Answer, Answerer
 from clevr.questions.programs import QUESTION_TYPES
-from fewshot_film.run.figures import BLUE, GREEN, INK, ORANGE, PALE, PURPLE, SKY, VERMILION
+from fewshot_film.run.figures import BLUE, GREEN, INK, ORANGE, PALE, PURPLE, SKY, VERMILION, literal
 from fewshot_film.run.files import write_atomically
 
 COLORS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, "#F0E442", "#000000")
@@ -60,7 +60,7 @@ def bars(axes: Axes, names: Sequence[str], values: Sequence[float], colors: Sequ
     """Lying bars from top to bottom with their values, per cent, behind them."""
     places = range(len(names))[::-1]
     axes.barh(places, values, color=colors, height=0.7)
-    axes.set_yticks(places, names)
+    axes.set_yticks(places, [literal(name) for name in names])
     for place, value in zip(places, values, strict=True):
         axes.text(value + 1, place, f"{value:.1f}", va="center", fontsize=8, color=INK)
     axes.set_xlim(0, 112)
@@ -90,7 +90,7 @@ def answer_figure(answerer: Answerer, answer: Answer, *, shown: int = 5) -> Figu
     for first, last in ((0, max(0, top)), (min(height, bottom), height)):  # what the model does not see
         axes.axhspan(first, last, color="black", alpha=_DARK, linewidth=0)
     axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
-    axes.set_title("\n".join(textwrap.wrap(answer.question, 60)), fontsize=11, color=INK)
+    axes.set_title("\n".join(textwrap.wrap(literal(answer.question), 60)), fontsize=11, color=INK)
     axes.set_xlabel(f"bright: where the {answer.places.sum()} strongest responses are", fontsize=9, color=INK)
     ranking = answer.ranking[:shown][::-1]
     colours = [COLORS[0] if word == answer.answer else PALE for word, _ in ranking]

@@ -12,6 +12,7 @@ from clevr.answers.scores import Evaluation, Score, Scores, total
 from clevr.data.table import QuestionTable
 from clevr.questions.programs import QUESTION_TYPES, VALUES
 from clevr.questions.tokens import ANSWER_WORDS
+from fewshot_film.run.tables import markdown_text
 
 COLUMNS = ("overall", *QUESTION_TYPES)
 
@@ -58,7 +59,7 @@ def markdown(evaluation: Evaluation, title: str) -> str:
         evaluation: what :func:`clevr.answers.scores.evaluate` found.
         title: what was evaluated, on what.
     """
-    parts = [f"# {title}", comparison(evaluation)]
+    parts = [f"# {markdown_text(title)}", comparison(evaluation)]
     for name, heading in _TITLES.items():
         scores = evaluation.by.get(name)
         if scores:
@@ -109,7 +110,12 @@ def comparison(
 def score_table(heading: str, scores: Scores) -> str:
     """One row a kind of question."""
     rows = [
-        (name, f"{score.count:,}", f"{100 * score.accuracy:.1f}", "{:.1f} to {:.1f}".format(*_ends(score)))
+        (
+            markdown_text(name),
+            f"{score.count:,}",
+            f"{100 * score.accuracy:.1f}",
+            "{:.1f} to {:.1f}".format(*_ends(score)),
+        )
         for name, score in scores.items()
     ]
     return "\n".join(_table((heading, "questions", "accuracy, %", "95 % interval"), rows))

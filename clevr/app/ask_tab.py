@@ -26,6 +26,7 @@ from clevr.reasoning.loading import load, training_record
 from clevr.world.scene import COLORS
 from fewshot_film.page import EVERY, Page, in_page
 from fewshot_film.run.runtime import choose_device
+from fewshot_film.run.tables import markdown_text
 
 HEADERS = ("question", "true answer", "model answer")
 BEFORE = ("true before", "model before")
@@ -236,7 +237,7 @@ def _said(line: Line | None, before: Line | None, warning: str = "") -> str:
     if before is not None:
         lines.append(f"before the change: {before.given.answer}" + (f" (true: {before.truth})" if before.truth else ""))
     if given.unknown_words:
-        lines.append(f"unknown words: {', '.join(given.unknown_words)}")
+        lines.append(f"unknown words: {markdown_text(', '.join(given.unknown_words))}")
     lines += [_warned(warning)] if warning else []
     return "\n\n".join(lines)
 

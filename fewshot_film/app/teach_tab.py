@@ -14,6 +14,7 @@ from fewshot_film.app.teaching import Group, Teaching, TeachingError, Verdict
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.errors import exit_status_of
 from fewshot_film.page import EVERY, Page, in_page
+from fewshot_film.run.tables import markdown_text
 
 EXAMPLES = {"creatures": "Example: creatures", "glyphs": "Example: letters", "textures": "Example: patterns"}
 _START = (
@@ -248,9 +249,9 @@ class _Teach:
 
     def _lay_out_verdicts(self, verdicts: Sequence[Verdict], can_reject: bool) -> None:
         first, *_ = verdicts
-        gallery = _thumbnails([(one.image.thumbnail, _caption(one)) for one in verdicts])
+        gallery = _thumbnails([(one.image.thumbnail, caption(one)) for one in verdicts])
         with gr.Column(variant="panel", elem_classes="verdict"):
-            said = gr.Markdown(_headline(first, can_reject))
+            said = gr.Markdown(headline(first, can_reject))
             bars = gr.Label(first.probabilities, num_top_classes=_BARS, show_label=False, show_heading=False)
             gr.Markdown("Most similar support images, with the distance of their features", elem_classes="count")
             nearest = _thumbnails(_alike(first))
@@ -259,7 +260,7 @@ class _Teach:
         def choose(event: gr.SelectData) -> tuple[str, dict[str, float], list[Any]]:
             one = verdicts[int(event.index)]
             alike = [(str(path), caption) for path, caption in _alike(one)]
-            return _headline(one, can_reject), one.probabilities, alike
+            return headline(one, can_reject), one.probabilities, alike
 
         shown = [said, bars, nearest]
         gallery.select(choose, None, shown, show_progress="hidden", api_visibility="private", **EVERY)
@@ -324,16 +325,29 @@ def _thumbnails(images: Sequence[tuple[Path, str | None]]) -> gr.Gallery:
     )
 
 
-def _caption(verdict: Verdict) -> str:
+def caption(verdict: Verdict) -> str:
+    """What stands below a query image, as plain text."""
     share = verdict.probabilities[verdict.name]
-    return "none of these" if verdict.is_stranger else f"{verdict.name} {100 * share:.0f} %"
+    return (
+        f"none of these ({verdict.relative_distance:.1f} ×)"
+        if verdict.is_stranger
+        else f"{verdict.name} {100 * share:.0f} %"
+    )
 
 
-def _headline(verdict: Verdict, can_reject: bool) -> str:
+def headline(verdict: Verdict, can_reject: bool) -> str:
+    """What is said of the selected query image, as Markdown.
+
+    Args:
+        verdict: the prediction.
+        can_reject: whether the classifier can reject images.
+    """
+    name = markdown_text(verdict.name)
     if verdict.is_stranger:
-        return f"### None of these\nFurther from every class than its own images are; the nearest is {verdict.name}."
+        far = f"{verdict.relative_distance:.1f} times as far from the nearest class, {name}"
+        return f"### None of these\nIt is {far}, as that class's own images are at most."
     note = "" if can_reject else "\nWith one image per class, nothing can be rejected: add a second one."
-    return f"### {verdict.name}, {100 * verdict.probabilities[verdict.name]:.1f} %{note}"
+    return f"### {name}, {100 * verdict.probabilities[verdict.name]:.1f} %{note}"
 
 
 def _alike(verdict: Verdict) -> list[tuple[Path, str | None]]:

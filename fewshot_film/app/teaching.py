@@ -57,12 +57,18 @@ class Verdict:
     """The query."""
     name: str
     """The most probable class."""
-    is_stranger: bool
-    """Whether it is rejected as none of these: further from all classes than their own images are."""
+    relative_distance: float | None
+    """How far it is from its nearest class, as a multiple of the largest distance that is not rejected; None where
+    nothing can be rejected."""
     probabilities: dict[str, float]
     """Probability of every class."""
     nearest: tuple[tuple[PageImage, str, float], ...]
     """The most similar support images, with their classes and the distances of their features."""
+
+    @property
+    def is_stranger(self) -> bool:
+        """Whether it is rejected as none of these: further from all classes than their own images are."""
+        return self.relative_distance is not None and self.relative_distance > 1
 
 
 class Teaching:
@@ -304,15 +310,15 @@ class Teaching:
             return ""
         filled = [group for group in self.groups.values() if group.images]
         if self._classifier is None:
-            wanted = "Add images to two classes" if not filled else "Add images to one more class"
+            wanted = "Add images to one more class (anything else will do)" if filled else "Add images to two classes"
             return f"{wanted}, and the classifier will adapt to them."
         count = sum(len(group.images) for group in filled)
         return f"Adapted to {counted(len(filled), 'class')} and {counted(count, 'image')} in {self.seconds:.1f} s."
 
     @property
     def can_reject(self) -> bool:
-        """Whether images can be rejected, which needs a class with two images."""
-        return any(len(group.images) > 1 for group in self.groups.values())
+        """Whether there is a classifier that can reject images."""
+        return self._classifier is not None and self._classifier.can_reject
 
     # internals
 
@@ -356,8 +362,8 @@ class Teaching:
                 (support[place], names[owner[place]], float(distance))
                 for place, distance in zip(places[row].tolist(), distances[row].tolist(), strict=True)
             )
-            is_stranger = answers.labels[row] is None
-            verdicts.append(Verdict(query, max(shares, key=shares.__getitem__), is_stranger, shares, nearest))
+            far = None if answers.relative_distances is None else float(answers.relative_distances[row])
+            verdicts.append(Verdict(query, max(shares, key=shares.__getitem__), far, shares, nearest))
         return verdicts
 
     def _adapted(self) -> FewShotClassifier:

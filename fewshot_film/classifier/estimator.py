@@ -235,11 +235,13 @@ class FewShotClassifier(SklearnClassifierMixin):
         logits = fitted.in_columns(fitted.head.logits(features), -torch.inf)
         distances = fitted.in_columns(fitted.head.distances(features), torch.inf)
         labels = self.classes_[logits.argmax(1).cpu().numpy()]
+        relative = None
         if limit is not None:
+            relative = (distances.amin(1).double() / limit).sqrt().cpu().numpy()
             labels = labels.astype(object)
-            labels[(distances.amin(1) > limit).cpu().numpy()] = None
+            labels[relative > 1] = None
         probabilities = (logits / fitted.temperature).softmax(1)
-        return Answers(labels, probabilities.cpu().numpy(), distances.cpu().numpy())
+        return Answers(labels, probabilities.cpu().numpy(), distances.cpu().numpy(), relative)
 
     def predict(self, X: Any, *, reject: float | None = None) -> np.ndarray:
         """The most likely class of every image, ``(M,)``, or None where it is rejected; see :meth:`answer`."""
@@ -384,6 +386,11 @@ class FewShotClassifier(SklearnClassifierMixin):
     def n_samples_fit_(self) -> int:
         """Total number of support images."""
         return len(self._check_fitted().labels)
+
+    @property
+    def can_reject(self) -> bool:
+        """Whether the support images tell how far members of a class lie from it, which ``reject`` needs."""
+        return len(self._check_fitted().member_distances) >= 2
 
     def support(self) -> tuple[Tensor, list[Hashable]]:
         """The support set: images ``(N, C, H, W)``, uint8 at the network's size, and their labels.

@@ -18,6 +18,7 @@ from fewshot_film.errors import InvalidValueError, SavedModelError, shown
 from fewshot_film.film import Modulation, Modulations
 from fewshot_film.learners.registry import UnsavableError, check_can_be_rebuilt, record_of
 from fewshot_film.run.model_folder import SavedModel, save_model
+from fewshot_film.run.tables import markdown_text
 
 _PLAIN = (str, bool, int, float)
 _ADVICE = "pickle.dump or joblib.dump(classifier, file) keeps such a classifier"
@@ -133,6 +134,9 @@ class Answers:
     """``(M, way)``, rows that sum to 1."""
     distances: np.ndarray
     """``(M, way)``: squared Mahalanobis distances to the classes."""
+    relative_distances: np.ndarray | None = None
+    """``(M,)``: how far each is from its nearest class, as a multiple of the largest distance that is not rejected:
+    above 1 it was rejected. None where ``reject`` was not given."""
 
 
 def save_fitted(folder: Path, fitted: Fitted) -> None:
@@ -218,7 +222,9 @@ def _modulations(weights: dict[str, Tensor]) -> dict[str, Modulation]:
 
 def _card(classes: list[Hashable], labels: Tensor) -> str:
     counts = labels.bincount(minlength=len(classes)).tolist()
-    rows = [f"| {name} | {count} |" for name, count in list(zip(classes, counts, strict=True))[:100]]
+    rows = [
+        f"| {markdown_text(str(name))} | {count} |" for name, count in list(zip(classes, counts, strict=True))[:100]
+    ]
     more = f"\n\n{len(classes) - len(rows)} more classes are in `config.json`." if len(classes) > len(rows) else ""
     table = "\n".join(rows)
     return f"""# A few-shot classifier of {len(classes)} classes

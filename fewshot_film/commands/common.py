@@ -28,6 +28,7 @@ from fewshot_film.learners.registry import save_learner
 from fewshot_film.run.loop import TrainResult
 from fewshot_film.run.seeding import derived_seed
 from fewshot_film.run.settings import plain
+from fewshot_film.run.tables import markdown_text
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +160,7 @@ def _card(learner: Learner, config: PretrainConfig | TrainConfig, result: TrainR
     backbone = learner.config.backbone
     rotated = ", rotations counted as classes" if config.data.rotations else ""
     classes = counted(len(images.class_names), "class")
-    trained = f"{source_title(config.data, images)}, {classes} of its training split{rotated}"
+    trained = f"{markdown_text(source_title(config.data, images))}, {classes} of its training split{rotated}"
     return f"""# {learner.config.method}, a few-shot classifier
 
 - Trained on: {trained if result else "the data of its backbone only"}.

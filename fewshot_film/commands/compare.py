@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import tempfile
 import time
@@ -27,6 +25,7 @@ from fewshot_film.run.files import write_text_atomically
 from fewshot_film.run.progress import hides_bars
 from fewshot_film.run.results import paired_difference, summary, write_result
 from fewshot_film.run.runtime import choose_device
+from fewshot_film.run.tables import csv_text, markdown_text
 
 log = logging.getLogger(__name__)
 
@@ -124,13 +123,13 @@ def markdown_table(title: str, results: Mapping[str, Any]) -> str:
     rows = with_differences(results)
     count = next(iter(rows.values()))["count"]
     lines = [
-        f"| {title}, {count} splits | accuracy, % | difference to the best | processor time, s |",
+        f"| {markdown_text(title)}, {count} splits | accuracy, % | difference to the best | processor time, s |",
         "| --- | ---: | ---: | ---: |",
     ]
     for index, (name, row) in enumerate(rows.items()):
         lead = f"{100 * row['to_best']:.2f} ± {100 * row['to_best_interval']:.2f}" if index else "best"
         accuracy = f"{100 * row['mean']:.2f} ± {100 * row['interval']:.2f}"
-        lines.append(f"| {name} | {accuracy} | {lead} | {row['processor_seconds']:.1f} |")
+        lines.append(f"| {markdown_text(name)} | {accuracy} | {lead} | {row['processor_seconds']:.1f} |")
     lines += ["", *([f"{PIXELS}: nearest class means of the pixels, without a network."] if PIXELS in rows else [])]
     lines.append(
         f"After ±: 95 % intervals of means over these {count} random splits; differences are taken split by split. "
@@ -152,9 +151,6 @@ def _write(out: Path, config: CompareConfig, title: str, results: Mapping[str, A
 
 def _as_csv(rows: Mapping[str, Any]) -> str:
     """Accuracy of every learner on every split."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("split", *rows))
     splits = zip(*(row["values"] for row in rows.values()), strict=True)
-    writer.writerows((index, *(f"{value:.6f}" for value in values)) for index, values in enumerate(splits))
-    return text.getvalue()
+    lines = ((index, *(round(value, 6) for value in values)) for index, values in enumerate(splits))
+    return csv_text(("split", *rows), lines)

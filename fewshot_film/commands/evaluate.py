@@ -29,6 +29,7 @@ from fewshot_film.learners.evaluation import evaluate
 from fewshot_film.run.files import write_text_atomically
 from fewshot_film.run.results import summary, write_result
 from fewshot_film.run.runtime import choose_device
+from fewshot_film.run.tables import markdown_text
 
 log = logging.getLogger(__name__)
 
@@ -111,9 +112,9 @@ def _samplers(config: EvaluateConfig, images: ImageSet) -> dict[str, EpisodeSamp
 
 def markdown_table(title: str, rows: dict[str, Any]) -> str:
     """Rows of ``mean`` and ``interval`` (fractions) and ``count`` as a Markdown table in per cent."""
-    lines = [f"| {title} | accuracy, % | 95 % interval | episodes |", "| --- | ---: | ---: | ---: |"]
+    lines = [f"| {markdown_text(title)} | accuracy, % | 95 % interval | episodes |", "| --- | ---: | ---: | ---: |"]
     lines += [
-        f"| {name} | {100 * row['mean']:.2f} | ± {100 * row['interval']:.2f} | {row['count']} |"
+        f"| {markdown_text(name)} | {100 * row['mean']:.2f} | ± {100 * row['interval']:.2f} | {row['count']} |"
         for name, row in rows.items()
     ]
     return "\n".join(lines) + "\n"

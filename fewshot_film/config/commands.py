@@ -147,9 +147,9 @@ class ClassifyConfig(OnDevice):
     with weights of your own."""
     out: str = ""
     """Folder for ``predictions.csv`` and the contact sheet ``predictions.png``; empty: print only."""
-    reject: Annotated[float | None, between(0, 1, "a share from 0 to 1, or null for never")] = None
-    """Predict "none of these" for images that are unlike every class; the number is the share of a class's own images
-    that may be lost by it, e.g. 0.05."""
+    reject: Annotated[float | None, between(0, 1, "a share from 0 to 1, or null for never")] = 0.05
+    """Call images that are unlike every class "none of these", and with them about this share of the classes' own
+    images; null: every image gets a class."""
     resize: Resize | None = None
     """How images are made square: stretch, crop the centre, or pad with white; null: as the model was trained."""
     format: Literal["text", "json"] = "text"

@@ -23,6 +23,7 @@ from fewshot_film.data.splits import FRACTIONS, check_disjoint, deal_classes, ta
 from fewshot_film.data.stores import Store, open_store
 from fewshot_film.errors import counted, listed
 from fewshot_film.images import is_image_name
+from fewshot_film.run.tables import unguarded
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,8 @@ def read_labels(data: bytes, csv_file: str, files: Sequence[str]) -> tuple[Pairs
     from the CSV's own folder, or by its name alone where only one file is called so.
 
     Args:
-        data: content of the CSV, UTF-8; separated by commas, semicolons or tabs.
+        data: content of the CSV, UTF-8; separated by commas, semicolons or tabs. An apostrophe before what a
+            spreadsheet would take for a formula, as ``classify`` writes it, is no part of a name.
         csv_file: its full name in the store.
         files: full names of all images of the store.
 
@@ -65,7 +67,7 @@ def read_labels(data: bytes, csv_file: str, files: Sequence[str]) -> tuple[Pairs
     aside: Pairs = []
     conflicting: dict[str, str] = {}
     for place, written, label in _lines(_rows(data, csv_file), csv_file, known, aside):
-        file = known.get(_plain(written))
+        file = known.get(_plain(written)) or known.get(_plain(unguarded(written)))
         if file is None:
             aside.append((place, f"names '{written}', which is not there"))
         elif not label:
@@ -89,7 +91,7 @@ def _lines(rows: list[list[str]], csv_file: str, known: dict[str, str], aside: P
     for number, row in enumerate(rows[has_header:], 1 + has_header):
         place = f"{csv_file}, line {number}"
         if len(row) > max(file_column, label_column):
-            yield place, row[file_column].strip(), row[label_column].strip()
+            yield place, row[file_column].strip(), unguarded(row[label_column].strip())
         else:
             aside.append((place, f"has {counted(len(row), 'column')}, too few for a file and a label"))
 

@@ -23,6 +23,11 @@ _LABELS = {"learning_rate": "learning rate", "gradient_norm": "norm of the gradi
 _MAX_CELLS_WITH_NUMBERS = 12
 
 
+def literal(text: str) -> str:
+    """A user's text as matplotlib draws it as it was typed: dollar signs begin no formula."""
+    return text.replace("$", r"\$")
+
+
 def curves(points: Sequence[Mapping[str, Any]], columns: int = 3) -> Figure:
     """Every value of a run's ``metrics.jsonl`` against the step, one panel a name.
 
@@ -53,7 +58,7 @@ def _curve(axes: Axes, name: str, points: Sequence[Mapping[str, Any]]) -> None:
         marker = "o" if len(mine) < 40 else ""
         color = SPLIT_COLORS.get(split, GREEN)
         axes.plot([point["step"] for point in mine], heights, color=color, marker=marker, ms=3, label=split)
-    axes.set_title(_LABELS.get(name, name.replace("_", " ")) + (", %" if is_share else ""))
+    axes.set_title(literal(_LABELS.get(name, name.replace("_", " "))) + (", %" if is_share else ""))
     axes.set_xlabel("step")
     axes.margins(x=0.02)
     if values and min(values) > 0 and max(values) > 20 * min(values) and name == "gradient_norm":
@@ -107,7 +112,7 @@ def bars(chart: Sequence[Bar], reference: str = "", unit: str = "accuracy, %") -
         is_in_the_way = bar.reference is not None and -2 < bar.reference - bar.high < 11
         end = bar.reference if bar.reference is not None and is_in_the_way else bar.high
         axes.text(end + 1.5, place, f"{bar.value:.1f}", va="center", fontsize=9, color=INK)
-    axes.set_yticks(places, [bar.name for bar in chart])
+    axes.set_yticks(places, [literal(bar.name) for bar in chart])
     axes.set_xlim(0, 112)
     axes.set_xticks(range(0, 101, 20))
     axes.set_xlabel(f"{unit}; whiskers: 95 % interval")
@@ -128,8 +133,9 @@ def confusion(
     figure, (axes,) = _grid(1, 1, size + 1.0, size, layout="compressed")
     image = axes.imshow(100 * np.ma.masked_invalid(shares), cmap="cividis", vmin=0, vmax=100)
     axes.set_facecolor("#EEEEEE")
-    axes.set_xticks(range(len(names)), names, rotation=90)
-    axes.set_yticks(range(len(names)), names)
+    shown = [literal(name) for name in names]
+    axes.set_xticks(range(len(names)), shown, rotation=90)
+    axes.set_yticks(range(len(names)), shown)
     axes.tick_params(labelsize=8 if len(names) > 15 else 9, length=0)
     if len(names) <= _MAX_CELLS_WITH_NUMBERS:
         for (row, column), share in np.ndenumerate(shares):

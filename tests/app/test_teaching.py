@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,8 @@ from PIL import Image
 
 from fewshot_film.app import teaching
 from fewshot_film.app.archive import unpack_classifier
-from fewshot_film.app.images import THUMBNAIL
-from fewshot_film.app.teaching import EXAMPLES, Teaching, TeachingError
+from fewshot_film.app.images import THUMBNAIL, PageImage
+from fewshot_film.app.teaching import EXAMPLES, Teaching, TeachingError, Verdict
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.errors import SavedModelError
 from fewshot_film.page import Limits, UploadError
@@ -186,6 +187,21 @@ def test_strangers(made, drawn):
     assert [verdict.is_stranger for verdict in one.verdicts] == [False, False]
     one.forget_queries()
     assert one.queries == one.verdicts == []
+
+
+def test_what_is_said_of_an_image():
+    pytest.importorskip("gradio")
+    from fewshot_film.app.teach_tab import caption, headline
+
+    image = PageImage("a.png", torch.zeros(3, 8, 8, dtype=torch.uint8), Path("a.png"))
+    shares = {"<b>[x](javascript:y)": 0.75, "dog": 0.25}
+    member = Verdict(image, "<b>[x](javascript:y)", 0.5, shares, ())
+    assert headline(member, True) == "### &#60;b&#62;\\[x\\](javascript:y), 75.0 %"
+    assert caption(member) == "<b>[x](javascript:y) 75 %"
+    stranger = dataclasses.replace(member, name="dog", relative_distance=1.84)
+    assert caption(stranger) == "none of these (1.8 ×)"
+    assert "1.8 times as far from the nearest class, dog" in headline(stranger, True)
+    assert "add a second one" in headline(dataclasses.replace(member, relative_distance=None), False)
 
 
 def test_without_a_second_image_nothing_is_turned_away(made, drawn):

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fewshot_film.commands.classify import MAX_LINES, Named, draw, screenful
+from fewshot_film.commands.classify import draw
+from fewshot_film.commands.predictions import MAX_LINES, Prediction, screenful, table
 from fewshot_film.commands.queries import Queries, truths
 from fewshot_film.data import open_source
+from fewshot_film.run.tables import read_csv
 from tests.commands.pictures import fewshot_film, place  # noqa: F401 - a fixture
 
 KNOWN = ("class 00", "class 01", "class 02")
@@ -34,7 +36,7 @@ def classify(place: Path, support: Path, query: Path, *words: object) -> int:  #
 
 
 def rows(path: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader((path / "predictions.csv").read_text().splitlines()))
+    return read_csv((path / "predictions.csv").read_text(encoding="utf-8"))
 
 
 def test_pictures_are_named_scored_and_drawn(place: Path, folders, tmp_path: Path, capsys):  # noqa: F811
@@ -53,7 +55,7 @@ def test_pictures_are_named_scored_and_drawn(place: Path, folders, tmp_path: Pat
     printed = capsys.readouterr().out
     assert f"{right} of 6 right ({100 * right / 6:.1f} %)" in printed
     assert printed.count("\n| class ") == 6
-    assert "second choice | true class" in printed
+    assert "second choice | distance | true class" in printed
     assert printed.count("| ✗ class ") == 6 - right
     with Image.open(out / "predictions.png") as picture:
         sheet = np.asarray(picture.convert("RGB")).astype(int)
@@ -95,10 +97,15 @@ def test_flat_folders_zips_and_single_pictures(place: Path, folders, tmp_path: P
     assert (one["file"], one["class"]) == answers[0][1][:2]
 
 
-def test_a_class_that_only_the_queries_have(place: Path, folders, tmp_path: Path):  # noqa: F811
-    support, query = folders
-    shutil.copytree(place / "labelled" / "class 05", query / "stranger")
-    assert classify(place, support, query, "--reject=0.1", "--out", tmp_path / "out") == 0
+@pytest.fixture
+def mixed(place: Path, folders) -> tuple[Path, Path]:  # noqa: F811
+    """The same, and eight strangers among the queries."""
+    shutil.copytree(place / "labelled" / "class 05", folders[1] / "stranger")
+    return folders
+
+
+def test_strangers_are_none_of_these_and_say_how_far_they_are(place: Path, mixed, tmp_path: Path, capsys):  # noqa: F811
+    assert classify(place, *mixed, "--reject=0.1", "--out", tmp_path / "out") == 0
     found = rows(tmp_path / "out")
     strangers = [row for row in found if row["truth"] == "stranger"]
     rejected = [row for row in strangers if row["class"] == "(none of these)"]
@@ -106,17 +113,100 @@ def test_a_class_that_only_the_queries_have(place: Path, folders, tmp_path: Path
     assert len(rejected) >= 4
     assert {row["right"] for row in rejected} == {"true"}
     assert {row["right"] for row in strangers if row not in rejected} <= {"false"}
-    assert {row["otherwise"] for row in rejected} <= set(KNOWN)
+    for row in found:
+        is_rejected = row["class"] == "(none of these)"
+        assert (float(row["relative_distance"]) > 1) == is_rejected
+        assert (row["probability"] == "") == is_rejected
+        assert row["otherwise"] in KNOWN
+    members = [row for row in found if row["truth"] != "stranger"]
+    right = sum(row["right"] == "true" for row in members)
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"{right} of 6 members right ({100 * right / 6:.1f} %)")
+    assert f"; {len(rejected)} of 8 strangers rejected ({100 * len(rejected) / 8:.1f} %); judged by folder" in printed
+    assert "above 1" in printed
 
 
-def test_one_class_and_one_picture(place: Path, tmp_path: Path):  # noqa: F811
-    (tmp_path / "support" / "only").mkdir(parents=True)
-    shutil.copy(place / "labelled" / "class 00" / "0.png", tmp_path / "support" / "only")
+def test_strangers_are_looked_for_unless_it_is_switched_off(place: Path, mixed, capsys):  # noqa: F811
+    assert classify(place, *mixed, "--format=json") == 0
+    found = json.loads(capsys.readouterr().out)
+    rejected = [one for one in found["images"] if one["class"] is None]
+    assert rejected
+    assert all(one["probability"] is None and one["relative_distance"] > 1 for one in rejected)
+    assert found["score"]["strangers"] == {"rejected": sum(bool(one["right"]) for one in rejected), "of": 8}
+    assert found["score"]["members"]["of"] == 6
+    assert classify(place, *mixed, "--reject=null") == 0
+    printed = capsys.readouterr().out
+    assert "8 strangers, which only --reject can find" in printed
+    assert "none of these" not in printed
+
+
+def test_the_sheet_shows_how_far_strangers_are(mixed):
+    support, query = mixed
+    predictions = [
+        Prediction("stranger/0.png", "class 00", 1.0, "class 01", 9.0, 1.84, "stranger", True),
+        Prediction("class 00/6.png", "class 01", 1.0, "class 02", 9.0, 1.2, "class 00", False),
+        Prediction("class 00/7.png", "class 00", 0.9, "class 01", 1.0, 0.4, "class 00", False),
+    ]
+    figure = draw(predictions, open_source("folder", str(support)), Queries(query))
+    captions = [axes.get_xlabel() for axes in figure.axes if axes.get_xlabel()]
+    assert captions == ["90 %", "1.2 × limit\nnearest: class 01\ntrue: class 00", "1.8 × limit\nnearest: class 00"]
+    titles = [axes.get_title(loc="left") for axes in figure.axes if axes.get_title(loc="left")]
+    assert titles == ["class 00 (1)", "(none of these) (2)"]
+
+
+def test_one_class_needs_a_second_or_strangers(place: Path, tmp_path: Path, capsys, caplog):  # noqa: F811
+    alone = tmp_path / "support" / "only"
+    alone.mkdir(parents=True)
+    shutil.copy(place / "labelled" / "class 00" / "0.png", alone)
     query = place / "labelled" / "class 01"
+    message = "there is one class, 'only', and nothing to tell it from; add the folder of a second class, or one of"
+    assert classify(place, tmp_path / "support", query) == 2
+    assert message in capsys.readouterr().err
+    for number in (1, 2, 3):
+        shutil.copy(place / "labelled" / "class 00" / f"{number}.png", alone)
+    assert classify(place, tmp_path / "support", query, "--reject=null") == 2
+    assert message in capsys.readouterr().err
     assert classify(place, tmp_path / "support", query, "--out", tmp_path / "out") == 0
-    assert {(row["class"], row["probability"], row["otherwise"]) for row in rows(tmp_path / "out")} == {
-        ("only", "1.000000", "")
-    }
+    assert "distance alone tells what is none of it: add the folder of a second class" in caplog.text
+    assert {row["class"] for row in rows(tmp_path / "out")} <= {"only", "(none of these)"}
+    assert all(row["relative_distance"] for row in rows(tmp_path / "out"))
+
+
+def test_one_image_per_class_rejects_nothing_and_says_so(place: Path, folders, tmp_path: Path, capsys, caplog):  # noqa: F811
+    for name in KNOWN:
+        (tmp_path / "one" / name).mkdir(parents=True)
+        shutil.copy(folders[0] / name / "0.png", tmp_path / "one" / name)
+    assert classify(place, tmp_path / "one", folders[1]) == 0
+    assert "one image per class: nothing can be rejected" in caplog.text
+    assert "of 6 right" in capsys.readouterr().out
+
+
+ODD = ("=1+1", "<none>", "[x](javascript:alert(1))", "$a$ or $b$", "(none of these)", "-lab_el*")
+
+
+def test_names_are_text_wherever_they_stand(place: Path, tmp_path: Path, capsys):  # noqa: F811
+    support, query, out = tmp_path / "support", tmp_path / "query", tmp_path / "out"
+    for number, name in enumerate(ODD):
+        (query / name).mkdir(parents=True)
+        shutil.copytree(place / "labelled" / f"class {number:02}", support / name)
+        (support / name / "7.png").rename(query / name / f"@{name[:3]}.png")
+    assert classify(place, support, query, "--reject=null", "--out", out) == 0
+    found = rows(out)
+    assert sorted(row["truth"] for row in found) == sorted(ODD)
+    assert {row["file"] for row in found} == {f"{name}/@{name[:3]}.png" for name in ODD}
+    assert all(row["probability"] for row in found)  # also where the class is called (none of these)
+    cells = [cell for row in csv.reader((out / "predictions.csv").read_text("utf-8").splitlines()) for cell in row]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
+    printed = capsys.readouterr().out
+    assert all(f" {name}/@{name[:3]}.png" in printed for name in ODD)
+    assert (out / "predictions.png").is_file()
+
+
+def test_a_name_cannot_move_the_cursor():
+    printed = table([Prediction("a\x1b[2J\n.png", "\u202ecat", 1.0, "", 1.0)])
+    assert "a\\x1b[2J\\n.png" in printed
+    assert "\\u202ecat" in printed
+    assert len(printed.splitlines()) == 3
 
 
 @pytest.mark.parametrize(
@@ -150,10 +240,18 @@ def test_truths_are_the_names_of_folders():
     assert truths(["deep/a/1.png"], ["a"]) == ["a"]
 
 
-def answers(count: int, wrong: set[int], *, known: bool = True) -> list[Named]:
+def answers(count: int, wrong: set[int], *, known: bool = True) -> list[Prediction]:
     """Answers that are the surer the later they come."""
     return [
-        Named(f"{i:03}.png", "a", 0.5 + i / 1000, "b", 1.0, "a" if known else "", i not in wrong if known else None)
+        Prediction(
+            f"{i:03}.png",
+            "a",
+            0.5 + i / 1000,
+            "b",
+            1.0,
+            truth=("b" if i in wrong else "a") if known else "",
+            is_stranger=False if known else None,
+        )
         for i in range(count)
     ]
 
@@ -191,7 +289,7 @@ def test_the_sheet_begins_with_mistakes(folders):
     files = [f"{name}/{number}.png" for name in KNOWN for number in (6, 7)]
     sure = [0.99, 0.98, 0.6, 0.5, 0.9, 0.4]
     named = [
-        Named(file, "class 00", share, "class 01", 1.0, "", index != 1)
+        Prediction(file, "class 00", share, "", 1.0, truth="class 01" if index == 1 else "class 00", is_stranger=False)
         for index, (file, share) in enumerate(zip(files, sure, strict=True))
     ]
     figure = draw(named, open_source("folder", str(support)), Queries(query))

@@ -17,6 +17,7 @@ from fewshot_film.episodes import HoldOutSampler
 from fewshot_film.errors import ConfigError
 from fewshot_film.extras import MissingExtraError
 from fewshot_film.learners.registry import LEARNERS
+from fewshot_film.run.results import summary
 from tests.classifier.small import film_learner, prototypes
 from tests.commands.pictures import fewshot_film, place  # noqa: F401 - a fixture
 from tests.learners.small import noisy_classes
@@ -45,6 +46,14 @@ def test_everything_is_written(compared: Path, place: Path):  # noqa: F811
     rows = list(csv.DictReader((compared / "comparison.csv").read_text().splitlines()))
     assert len(rows) == 6
     assert [float(row[model]) for row in rows] == pytest.approx(learners[model]["values"], abs=1e-6)
+
+
+def test_names_of_models_are_text(tmp_path: Path):
+    row = {**summary([0.5, 0.75]), "processor_seconds": 1.0}
+    table = markdown_table("2 classes of folder '<b>'", {"[x](y)|z": row, "runs/my_model": row})
+    assert table.startswith("| 2 classes of folder '&#60;b&#62;', 2 splits |")
+    assert "| \\[x\\](y)\\|z | 62.50" in table
+    assert "| runs/my_model | 62.50" in table
 
 
 def test_splits_are_replayed(compared: Path, place: Path, tmp_path: Path, capsys):  # noqa: F811

@@ -10,6 +10,7 @@ import pytest
 
 from fewshot_film.data import SourceError, decode
 from fewshot_film.data.folder import folder
+from fewshot_film.run.tables import csv_text
 from tests.data.layouts import class_files, noise, pack, png, write
 
 
@@ -95,6 +96,15 @@ def test_a_csv_labels_a_flat_folder(tmp_path: Path, kind: str, prefix: str, head
     ]  # fmt: skip
     assert source.set_aside == ()
     assert len(decode(source, 8, 3)) == 4
+
+
+def test_a_csv_that_is_safe_in_a_spreadsheet_labels_the_same_images(tmp_path: Path) -> None:
+    table = csv_text(("file", "class"), [("=1.png", "-a"), ("'b.png", "'=b")])
+    source = folder(write(tmp_path, {"=1.png": png(noise(0)), "'b.png": png(noise(1)), "labels.csv": table.encode()}))
+    assert sorted(zip(source.files, (source.class_names[label] for label in source.labels), strict=True)) == [
+        ("'b.png", "'=b"),
+        ("=1.png", "-a"),
+    ]
 
 
 def test_what_a_csv_leaves_out_is_listed(tmp_path: Path) -> None:
