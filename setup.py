@@ -77,6 +77,7 @@ setup(
             "onnxscript>=0.5",
             "pillow-heif>=1.1",
             "playwright>=1.50",
+            "pre-commit>=4",
             "pytest>=8",
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.6",
