@@ -10,6 +10,7 @@ from fewshot_film.classifier.estimator import FewShotClassifier
 from fewshot_film.classifier.fitted import Answers
 from fewshot_film.classifier.inputs import read_images
 from fewshot_film.classifier.pretrained import ModelNotFoundError, shipped_models
+from fewshot_film.classifier.quantized import QuantizationError
 from fewshot_film.classifier.sklearn_compat import NotFittedError
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "FewShotClassifier",
     "ModelNotFoundError",
     "NotFittedError",
+    "QuantizationError",
     "calibration_error",
     "read_images",
     "shipped_models",

@@ -8,10 +8,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from fewshot_film.classifier.quantized import QuantizationError, Quantizer
 from fewshot_film.config.learners import LearnerConfig
 from fewshot_film.errors import UserError
 from fewshot_film.film import FoldError, Modulation, Modulations, find_conv_norm_pairs, fold_film, fuse_conv_norm
-from fewshot_film.learners.backbone import Backbone
+from fewshot_film.learners.backbone import Backbone, FeatureMaps
 from fewshot_film.learners.film_learner import FilmLearner
 from fewshot_film.learners.learner import Head, Learner
 from fewshot_film.learners.simple_cnaps import MahalanobisClassifier, SimpleCNAPS, fit_mahalanobis
@@ -20,7 +21,11 @@ from fewshot_film.learners.support import NonFiniteFeaturesError, check_finite
 MAX_CODE_IMAGES = 500
 """Most images that the task code is made from: the size of Meta-Dataset's largest support set."""
 CHUNK = LearnerConfig.chunk
-"""Images that go through the network at once: as many as learners take, with FiLM folded in as without."""
+"""Most images that go through the network at once: as many as learners take, with FiLM folded in as without."""
+CHUNK_PIXELS = 2 * 224 * 224
+"""Most pixels that go through the network at once for every thread of a processor, whose caches hold no more maps."""
+MAX_CALIBRATION_IMAGES = 32
+"""Most support images that the ranges of a network in integers are measured on."""
 HEAD_CHUNK = 256
 """Features that go through the head at once."""
 
@@ -118,6 +123,34 @@ class Adapter:
         fused = fuse_conv_norm(self._plain(modulations), self._pairs)
         return fused.requires_grad_(False).eval().to(memory_format=torch.channels_last)
 
+    def quantizer(self, modulations: Modulations) -> Quantizer:
+        """What turns the :meth:`network` with these values into one of 8-bit integers.
+
+        Raises:
+            QuantizationError: it cannot become one, or is not on the processor.
+        """
+        if self.device.type != "cpu":
+            raise QuantizationError(
+                f"precision is int8, which is for the processor, and the device is {self.device.type}; pass "
+                "device='cpu', or precision='float32'"
+            )
+        return Quantizer(cast(Backbone, self.network(modulations)))
+
+    def calibrated(self, modulations: Modulations, images: Tensor, labels: Tensor) -> tuple[nn.Module, Tensor]:
+        """The network in 8-bit integers, with ranges as some of these images have them, evenly over the classes.
+
+        Args:
+            modulations: gamma and beta of the sites.
+            images: ``(N, C, H, W)``, uint8.
+            labels: ``(N,)``.
+
+        Returns:
+            The network, and the ranges, see :meth:`Quantizer.calibrated`.
+        """
+        chosen = images[_even_choice(labels, MAX_CALIBRATION_IMAGES)]
+        batches = [_as_float(chunk, self.device) for chunk in chosen.split(_chunk(chosen, self.device))]
+        return self.quantizer(modulations).calibrated(batches)
+
     @torch.no_grad()
     def fit_head(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> TaskHead:
         """The learner's head, and the Mahalanobis distances on the same features in double precision.
@@ -154,9 +187,17 @@ def features_of(network: nn.Module, images: Tensor, device: torch.device, first:
     Raises:
         NonFiniteFeaturesError: a feature is NaN or infinite; says of which images.
     """
-    features = torch.cat([network(_as_float(chunk, device)) for chunk in images.split(CHUNK)])
+    chunks = images.split(_chunk(images, device))
+    features = torch.cat([network(_as_float(chunk, device)) for chunk in chunks])
     check_finite(features, "image", first=first)
     return features
+
+
+def _chunk(images: Tensor, device: torch.device) -> int:
+    """How many images ``(N, C, H, W)`` go through a network at once."""
+    if device.type != "cpu":
+        return CHUNK
+    return min(max(torch.get_num_threads() * CHUNK_PIXELS // (images.shape[2] * images.shape[3]), 1), CHUNK)
 
 
 def _as_float(images: Tensor, device: torch.device) -> Tensor:
@@ -164,25 +205,10 @@ def _as_float(images: Tensor, device: torch.device) -> Tensor:
     return moved.float().div_(255)
 
 
-class _Maps(nn.Module):
-    """A backbone up to its last maps: the part whose data flow can be read off."""
-
-    def __init__(self, backbone: Backbone) -> None:
-        super().__init__()
-        self.backbone = backbone
-
-    def forward(self, images: Tensor) -> Tensor:
-        for module in self.backbone.stem_modules():
-            images = module(images)
-        for name in self.backbone.stage_names:
-            images = self.backbone.get_submodule(name)(images)
-        return images
-
-
 def _fusable_pairs(network: nn.Module) -> list[tuple[str, str]]:
     """Convolutions and the BatchNorm layers after them; none where the data flow cannot be read off."""
     try:
-        pairs = find_conv_norm_pairs(_Maps(cast(Backbone, network)))
+        pairs = find_conv_norm_pairs(FeatureMaps(cast(Backbone, network)))
     except FoldError:
         return []
     return [(conv.removeprefix("backbone."), norm.removeprefix("backbone.")) for conv, norm in pairs]

@@ -16,7 +16,7 @@ from torch import Tensor
 from fewshot_film.classifier.adapting import Adapter, features_of
 from fewshot_film.classifier.calibration import HeldOut, held_out, largest_member_distance, task_temperature
 from fewshot_film.classifier.export import export_onnx
-from fewshot_film.classifier.fitted import Answers, Fitted, Loaded, Support, load_fitted, save_fitted
+from fewshot_film.classifier.fitted import Answers, Fitted, Loaded, Precision, Support, load_fitted, save_fitted
 from fewshot_film.classifier.inputs import (
     as_array,
     check_known,
@@ -54,6 +54,8 @@ class FewShotClassifier(SklearnClassifierMixin):
         temperature: divides the logits before the softmax; None: fitted at every fit to support images that are
             left out in turn.
         device: auto, cpu, cuda or mps.
+        precision: what the network computes in, ``float32`` or ``int8``: 8-bit integers, two to four times as fast on
+            processors with VNNI or AMX, with almost the same answers; for convolutional networks on the CPU.
 
     Attributes:
         classes_: ``(way,)`` the labels, in the order of the columns.
@@ -70,7 +72,7 @@ class FewShotClassifier(SklearnClassifierMixin):
         >>> classifier.fit(images[::2], labels[::2]).score(images[1::2], labels[1::2])  # doctest: +SKIP
     """
 
-    PARAMETERS = ("model", "resize", "temperature", "device")
+    PARAMETERS = ("model", "resize", "temperature", "device", "precision")
 
     _loaded: Loaded | None = None
     _fitted: Fitted | None = None
@@ -82,11 +84,13 @@ class FewShotClassifier(SklearnClassifierMixin):
         resize: Resize | None = None,
         temperature: float | None = None,
         device: str = "auto",
+        precision: Precision = "float32",
     ) -> None:
         self.model = model
         self.resize = resize
         self.temperature = temperature
         self.device = device
+        self.precision = precision
 
     @classmethod
     def from_pretrained(cls: type[Self], name: Any, **parameters: Any) -> Self:
@@ -106,7 +110,12 @@ class FewShotClassifier(SklearnClassifierMixin):
         saved = loaded.pretrained.fitted
         if saved is not None:
             classifier.resize = parameters.get("resize", saved.config["resize"])
-            classifier._fitted = load_fitted(saved, loaded, classifier.resize)
+            fitted = load_fitted(saved, loaded, classifier.resize)
+            classifier.precision = parameters.get("precision", fitted.precision)
+            if classifier.precision != fitted.precision:
+                announced = fitted.classes if fitted.announced else None
+                fitted = classifier._fit(loaded, fitted.support, announced, None)
+            classifier._fitted = fitted
         return classifier
 
     # fitting
@@ -128,6 +137,7 @@ class FewShotClassifier(SklearnClassifierMixin):
             InvalidValueError: numbers of images and labels differ, or a value that cannot name a class or be a weight.
             ConfigError: a parameter is out of range.
             NonFiniteFeaturesError: the network makes NaN or infinity of an image.
+            QuantizationError: ``precision`` is int8, and the network, device or processor is not made for it.
         """
         loaded = self._load()
         self._fitted = self._fit(loaded, self._read_support(loaded, X, y, sample_weight), None, None)
@@ -180,13 +190,17 @@ class FewShotClassifier(SklearnClassifierMixin):
         classes = class_order(support.names) if announced is None else announced
         number = {name: label for label, name in enumerate(classes)}
         labels = torch.tensor([number[name] for name in support.names])
-        if known is not None and not adapter.has_film:
+        ranges = None
+        if known is not None and not adapter.has_film and known.precision == self.precision == "float32":
             modulations, network = known.modulations, known.network
             new = features_of(network, images[len(known.images) :], adapter.device, first=len(known.images))
             features = torch.cat([known.features, new])
         else:
             modulations = adapter.modulations(images, labels, weights)
-            network = adapter.network(modulations)
+            if self.precision == "int8":
+                network, ranges = adapter.calibrated(modulations, images, labels)
+            else:
+                network = adapter.network(modulations)
             features = features_of(network, images, adapter.device)
         labels_there = labels.to(features.device)
         present, members = labels_there.unique(return_inverse=True)
@@ -203,6 +217,7 @@ class FewShotClassifier(SklearnClassifierMixin):
             modulations=modulations,
             network=network,
             features=features,
+            ranges=ranges,
             head=adapter.fit_head(features, labels_there, weights),
             temperature=self._fit_temperature(loaded, held, total / len(present)),
             member_distances=held.nearest.double().cpu(),
@@ -433,7 +448,7 @@ class FewShotClassifier(SklearnClassifierMixin):
 
     def _load(self) -> Loaded:
         """The model of the present parameters, which are checked; read once."""
-        check_parameters(self.resize, self.temperature, self.device)
+        check_parameters(self.resize, self.temperature, self.device, self.precision)
         loaded = self._loaded
         if loaded is None or not _is_same_model(loaded.model, self.model) or loaded.device != self.device:
             pretrained = load_pretrained(self.model)

@@ -50,7 +50,8 @@ def export_onnx(path: Path, fitted: Fitted) -> Path:
     """
     for package in ("onnx", "onnxscript"):  # asked for before the work begins
         optional(package, extra="onnx", what="export_onnx")
-    module = PlainClassifier(fitted.network, fitted.head, fitted.temperature).cpu().eval()
+    network = fitted.loaded.adapter.network(fitted.modulations)  # in float32, whatever the classifier computes in
+    module = PlainClassifier(network, fitted.head, fitted.temperature).cpu().eval()
     size = fitted.preprocessing.size
     example = torch.rand(2, fitted.preprocessing.channels, size, size)
     with torch.no_grad():

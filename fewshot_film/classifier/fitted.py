@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from fewshot_film.film import Modulation, Modulations
 from fewshot_film.learners.registry import UnsavableError, check_can_be_rebuilt, record_of
 from fewshot_film.run.model_folder import SavedModel, save_model
 from fewshot_film.run.tables import markdown_text
+
+Precision = Literal["float32", "int8"]
+"""What a classifier's network computes in."""
 
 _PLAIN = (str, bool, int, float)
 _ADVICE = "pickle.dump or joblib.dump(classifier, file) keeps such a classifier"
@@ -98,12 +101,19 @@ class Fitted:
     """Images to features, FiLM folded in."""
     features: Tensor
     """``(N, D)`` of the support images."""
+    ranges: Tensor | None
+    """Extremes of the network's maps, ``(T, 2)``, where it computes in 8-bit integers; None: in float32."""
     head: TaskHead
     """Features to logits and distances."""
     temperature: float
     """Divides the logits."""
     member_distances: Tensor
     """``(M,)``: distance to the nearest class of support images that were left out."""
+
+    @property
+    def precision(self) -> Precision:
+        """What the network computes in."""
+        return "float32" if self.ranges is None else "int8"
 
     @property
     def support(self) -> Support:
@@ -157,6 +167,8 @@ def save_fitted(folder: Path, fitted: Fitted) -> None:
     }
     if fitted.weights is not None:
         weights["support.weights"] = fitted.weights
+    if fitted.ranges is not None:
+        weights["ranges"] = fitted.ranges
     for name, (gamma, beta) in fitted.modulations.items():
         weights |= {f"gamma.{name}": gamma, f"beta.{name}": beta}
     record = {
@@ -195,7 +207,7 @@ def load_fitted(saved: SavedModel, loaded: Loaded, resize: Resize | None) -> Fit
     try:
         features = weights["support.features"].to(adapter.device)
         labels, counted = weights["support.labels"], weights.get("support.weights")
-        modulations = _modulations(weights)
+        modulations, ranges = _modulations(weights), weights.get("ranges")
         return Fitted(
             loaded=loaded,
             preprocessing=own if resize is None else replace(own, resize=resize),
@@ -205,8 +217,11 @@ def load_fitted(saved: SavedModel, loaded: Loaded, resize: Resize | None) -> Fit
             labels=labels,
             weights=counted,
             modulations=modulations,
-            network=adapter.network(modulations),
+            network=adapter.network(modulations)
+            if ranges is None
+            else adapter.quantizer(modulations).quantized(ranges),
             features=features,
+            ranges=ranges,
             head=adapter.fit_head(features, labels.to(features.device), counted),
             temperature=float(saved.config["temperature"]),
             member_distances=weights["member_distances"],

@@ -13,6 +13,7 @@ from fewshot_film.errors import ConfigError, UserError, shown, suggestion
 
 Self = TypeVar("Self", bound="SklearnClassifierMixin")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("float32", "int8")
 
 
 class SklearnClassifierMixin:
@@ -52,7 +53,7 @@ class SklearnClassifierMixin:
         return Tags("classifier", TargetTags(required=True), classifier_tags=ClassifierTags(), input_tags=inputs)
 
 
-def check_parameters(resize: Any, temperature: Any, device: Any) -> None:
+def check_parameters(resize: Any, temperature: Any, device: Any, precision: Any) -> None:
     """Refuse values that mean nothing; the model is checked where it is loaded.
 
     Raises:
@@ -61,6 +62,7 @@ def check_parameters(resize: Any, temperature: Any, device: Any) -> None:
     if resize is not None:
         check_choice("resize", resize, get_args(Resize))
     check_choice("device", device, DEVICES)
+    check_choice("precision", precision, PRECISIONS)
     if temperature is None:
         return
     is_number = isinstance(temperature, Real) and not isinstance(temperature, bool)

@@ -44,7 +44,7 @@ def run(config: ClassifyConfig) -> None:
     """
     source = open_source("folder", config.support)
     classifier = FewShotClassifier.from_pretrained(config.model, device=config.device)
-    classifier.set_params(resize=config.resize)
+    classifier.set_params(resize=config.resize, precision=config.precision)
     support = decode(source, **classifier.preprocessing.pixels)
     classifier.fit(support.get(np.arange(len(support))), [support.class_names[label] for label in support.labels])
     reject = _usable(config.reject, classifier)

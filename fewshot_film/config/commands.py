@@ -152,6 +152,9 @@ class ClassifyConfig(OnDevice):
     images; null: every image gets a class."""
     resize: Resize | None = None
     """How images are made square: stretch, crop the centre, or pad with white; null: as the model was trained."""
+    precision: Literal["float32", "int8"] = "float32"
+    """What the network computes in: int8, 8-bit integers, is two to four times as fast on most recent processors, with
+    almost the same answers; for convolutional networks on the CPU."""
     format: Literal["text", "json"] = "text"
     """What is printed: a table, or one JSON document for scripts; log lines go to standard error."""
 

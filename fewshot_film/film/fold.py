@@ -99,16 +99,14 @@ def find_conv_norm_pairs(network: nn.Module) -> list[tuple[str, str]]:
     FiLM-ed network search ``fold_film(filmed, {})`` once and use the pairs for every task.
 
     Raises:
-        FoldError: ``torch.fx`` cannot trace the network, for instance because its ``forward`` branches on
-            values or checks shapes.
+        FoldError: see :func:`trace_layers`.
     """
     try:
-        # a copy: some networks keep what they computed last, which while tracing is a stand-in for a tensor
-        nodes = list(_LayerTracer().trace(_copy(network, [network])).nodes)
-    except Exception as error:
+        nodes = list(trace_layers(network).graph.nodes)
+    except FoldError as error:
         raise FoldError(
-            f"torch.fx cannot trace this {type(network).__name__} ({error}), which is how convolutions and "
-            'the BatchNorm layers after them are found; name them yourself: pairs=[("conv1", "bn1"), ...]'
+            f"{error}, which is how convolutions and the BatchNorm layers after them are found; name them yourself: "
+            'pairs=[("conv1", "bn1"), ...]'
         ) from error
     calls = [node for node in nodes if node.op == "call_module"]
     num_uses = Counter(node.target for node in calls)
@@ -126,6 +124,20 @@ def find_conv_norm_pairs(network: nn.Module) -> list[tuple[str, str]]:
     return pairs
 
 
+def trace_layers(network: nn.Module) -> fx.GraphModule:
+    """A copy of a network, with the same tensors, whose data flow between layers can be read; nothing is run.
+
+    Raises:
+        FoldError: ``torch.fx`` cannot trace the network, for instance because its ``forward`` branches on
+            values or checks shapes.
+    """
+    network = _copy(network, [network])  # some networks keep what they computed last: a stand-in while tracing
+    try:
+        return fx.GraphModule(network, _LayerTracer().trace(network))
+    except Exception as error:
+        raise FoldError(f"torch.fx cannot trace this {type(network).__name__} ({error})") from error
+
+
 class _LayerTracer(fx.Tracer):
     """Takes whole, besides torch's own layers, those without parts and those of a norm and an activation."""
 
@@ -139,7 +151,7 @@ def _copy(network: nn.Module, sharing: Iterable[nn.Module]) -> nn.Module:
     return copy.deepcopy(network, {id(tensor): tensor for tensor in tensors})
 
 
-def _is_plain_conv(layer: nn.Module) -> bool:
+def is_plain_conv(layer: nn.Module) -> bool:
     """Whether a layer convolves with its very weight: timm's ``Conv2dSame`` pads first, others rescale the weight."""
     return type(layer) in _CONVS or (isinstance(layer, nn.Conv2d) and type(layer).__name__ == "Conv2dSame")
 
@@ -151,7 +163,7 @@ def _is_plain_batch_norm(layer: nn.Module) -> bool:
 
 def _why_not_fusable(conv: nn.Module, norm: nn.Module) -> str:
     """Reason why two layers cannot become one convolution; empty if they can."""
-    if not _is_plain_conv(conv) or not _is_plain_batch_norm(norm):
+    if not is_plain_conv(conv) or not _is_plain_batch_norm(norm):
         kinds = f"{type(conv).__name__} and {type(norm).__name__}"
         return f"they are {kinds}, expected Conv1d, Conv2d or Conv3d and BatchNorm"
     if norm.training or norm.running_mean is None:

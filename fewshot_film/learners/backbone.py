@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
 import torch
@@ -207,22 +207,56 @@ class Backbone(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features ``(B, feature_dim)`` of images ``(B, C, H, W)`` in [0, 1]: maps of the last stages, averaged."""
-        averages = self._averages(x)
-        if self.flip_tta and not self.training:
-            averages = [(one + other) / 2 for one, other in zip(averages, self._averages(x.flip(-1)), strict=True)]
-        features = [norm(average) for norm, average in zip(self.feature_norms.values(), averages, strict=True)]
-        return torch.cat(features, 1) if len(features) > 1 else features[0]
+        return joined_features(self.maps, self.feature_norms, x, self.flip_tta and not self.training)
 
-    def _averages(self, x: Tensor) -> list[Tensor]:
-        """Maps of the stages that make the features, each averaged over its positions."""
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """What the stages that make the features return for images ``(B, C, H, W)`` in [0, 1]."""
         for module in self.stem_modules():
             x = module(x)
-        averages = []
+        maps = []
         for name in self.stage_names:
             x = self.get_submodule(name)(x)
             if name in self.feature_norms:
-                averages.append(x.flatten(2).mean(2) if x.ndim > 2 else x)
-        return averages
+                maps.append(x)
+        return maps
+
+
+class FeatureMaps(nn.Module):
+    """A backbone up to its maps: the part whose data flow can be read off.
+
+    Args:
+        backbone: a copy of one, too, with FiLM or BatchNorm folded in.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """See :meth:`Backbone.maps`."""
+        return self.backbone.maps(images)
+
+
+def joined_features(
+    maps: Callable[[Tensor], Sequence[Tensor]], norms: nn.ModuleDict, images: Tensor, flip_tta: bool
+) -> Tensor:
+    """Features ``(B, D)`` of images ``(B, C, H, W)``: maps averaged over their positions, each part with its norm.
+
+    Args:
+        maps: images to maps ``(B, C, *)``.
+        norms: one for each of the maps, in their order.
+        images: what ``maps`` takes.
+        flip_tta: average over an image and its mirror image.
+    """
+
+    def averages(images: Tensor) -> list[Tensor]:
+        return [found.flatten(2).mean(2) if found.ndim > 2 else found for found in maps(images)]
+
+    parts = averages(images)
+    if flip_tta:
+        parts = [(one + other) / 2 for one, other in zip(parts, averages(images.flip(-1)), strict=True)]
+    features = [norm(part) for norm, part in zip(norms.values(), parts, strict=True)]
+    return torch.cat(features, 1) if len(features) > 1 else features[0]
 
 
 def _is_narrow_shortcut(module: nn.Module) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fewshot_film.classifier.int8_layers import is_exact
 from fewshot_film.commands.classify import draw
 from fewshot_film.commands.predictions import MAX_LINES, Prediction, screenful, table
 from fewshot_film.commands.queries import Queries, truths
@@ -295,3 +296,13 @@ def test_the_sheet_begins_with_mistakes(folders):
     figure = draw(named, open_source("folder", str(support)), Queries(query))
     captions = [axes.get_xlabel() for axes in figure.axes if axes.get_xlabel()]
     assert [caption.split()[0] for caption in captions] == ["98", "40", "50", "60", "90", "99"]
+
+
+@pytest.mark.skipif(not is_exact(), reason="no exact convolutions of 8-bit integers on this processor")
+def test_in_integers_the_distances_hardly_change(place: Path, folders, tmp_path: Path):  # noqa: F811
+    found = []
+    for precision in ("float32", "int8"):
+        assert classify(place, *folders, "--out", tmp_path / precision, "--precision", precision) == 0
+        found.append(np.array([float(row["distance"]) for row in rows(tmp_path / precision)]))
+    assert np.all(found[0] != found[1])
+    np.testing.assert_allclose(found[0], found[1], rtol=0.3)
