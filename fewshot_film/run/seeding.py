@@ -3,9 +3,20 @@
 The mapping goes through SHA-256, so it is the same on every machine and for every version of Python; the
 numbers drawn from a generator are as stable as PyTorch's and NumPy's own streams.
 
-Whatever is drawn by number comes from here, but for two older schemes that stay so that their data stay: few-shot
-episodes have a counter-based stream each (:mod:`fewshot_film.episodes.rng`), and CLEVR's scenes are placed by PCG64 of
-the seed, the CRC-32 of the split and the scene's number.
+Seven older streams have other schemes, and keep them, as another one would change their data:
+
+- few-shot episodes, by Philox keyed with a SHA-256 of seed and split (:mod:`fewshot_film.episodes.rng`): all episodes,
+  so every stored list of episodes and every result on them;
+- random splits of classes, by the SHA-256 of seed and name (:mod:`fewshot_film.data.splits`): which classes
+  ``split_seed`` puts into train, val and test;
+- CLEVR's scenes, by PCG64 of seed, CRC-32 of the split and number (:mod:`clevr.world.placement`): all generated scenes
+  and images;
+- CLEVR's questions, by Python's Mersenne Twister seeded from here (:mod:`clevr.questions.referring_expressions`): all
+  generated questions;
+- the order of images in fine-tuning, and the tasks of FiT, by torch's generator seeded with the setting itself
+  (:mod:`fewshot_film.learners.fine_tuning`, :mod:`fewshot_film.learners.fit`): what either learns from a support set;
+- the changed copies from which CLEVR's models learn what is familiar, by PCG64 of the seed
+  (:mod:`clevr.reasoning.familiarity`): the mean, covariance and threshold that ``clevr-film calibrate`` saves.
 """
 
 from __future__ import annotations
