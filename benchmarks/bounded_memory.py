@@ -44,9 +44,9 @@ MODELS = {
 }
 WAYS = {
     "full": MemoryConfig(),
-    "exact, 64 pictures": MemoryConfig("exact", chunk=64),
-    "exact, 16 pictures": MemoryConfig("exact", chunk=16),
-    "exact, 4 pictures": MemoryConfig("exact", chunk=4),
+    "exact, 64 images": MemoryConfig("exact", chunk=64),
+    "exact, 16 images": MemoryConfig("exact", chunk=16),
+    "exact, 4 images": MemoryConfig("exact", chunk=4),
     "LITE, 40 of 100": MemoryConfig("lite", lite_support=40),
     "LITE, 10 of 100": MemoryConfig("lite", lite_support=10),
 }
@@ -112,7 +112,7 @@ def measure(model: str, way: str, file: str) -> dict[str, Any]:
 
 
 def an_episode(backbone: BackboneConfig, shot: int = SHOT, query: int = QUERY) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Random pictures of every class about a random one: support, labels, queries, labels."""
+    """Random images of every class about a random one: support, labels, queries, labels."""
     generator = torch.Generator().manual_seed(1)
     shape = (backbone.channels, backbone.image_size, backbone.image_size)
     centres = torch.rand(WAY, *shape, generator=generator)

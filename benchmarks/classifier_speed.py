@@ -1,9 +1,9 @@
-"""What a fit and an answer of `FewShotClassifier` cost, beside asking the learner anew for every picture.
+"""What a fit and an answer of `FewShotClassifier` cost, beside asking the learner anew for every image.
 
     python -m benchmarks.classifier_speed
 
 The published network at 84 x 84 with random weights, one thread; milliseconds of the processor's time, so that other
-work on the machine hardly matters. "anew" is what the reference implementation does for every query picture: adapt to
+work on the machine hardly matters. "anew" is what the reference implementation does for every query image: adapt to
 the support set, then answer. The export is timed in onnxruntime where that is installed.
 """
 
@@ -63,13 +63,13 @@ def measure(way: int, shot: int, learner: Learner, config: ClassifierSpeedConfig
 
     results = {
         "fit": milliseconds(lambda: classifier.fit(support, labels), config.rounds),
-        "one picture after fit": milliseconds(lambda: classifier.predict_proba(queries[:1]), config.rounds),
-        f"{config.queries} pictures after fit": milliseconds(lambda: classifier.predict_proba(queries), config.rounds),
-        "one picture anew": milliseconds(anew, config.rounds),
+        "one image after fit": milliseconds(lambda: classifier.predict_proba(queries[:1]), config.rounds),
+        f"{config.queries} images after fit": milliseconds(lambda: classifier.predict_proba(queries), config.rounds),
+        "one image anew": milliseconds(anew, config.rounds),
     }
     results |= exported(classifier, queries[:1].float().numpy() / 255, config.rounds)
-    anew_mean, fitted_mean = (results[f"one picture {when}"]["mean"] for when in ("anew", "after fit"))
-    results["one picture, times faster"] = anew_mean / fitted_mean
+    anew_mean, fitted_mean = (results[f"one image {when}"]["mean"] for when in ("anew", "after fit"))
+    results["one image, times faster"] = anew_mean / fitted_mean
     return results
 
 
@@ -87,7 +87,7 @@ def exported(classifier: FewShotClassifier, picture: np.ndarray, rounds: int) ->
         given, _ = session.run(None, {"images": picture})
         difference = float(np.abs(given - classifier.predict_proba(torch.from_numpy(picture))).max())
         return {
-            "one picture in onnxruntime": milliseconds(lambda: session.run(None, {"images": picture}), rounds),
+            "one image in onnxruntime": milliseconds(lambda: session.run(None, {"images": picture}), rounds),
             "exported file, MB": path.stat().st_size / 1e6,
             "exported file, difference of probabilities": difference,
         }

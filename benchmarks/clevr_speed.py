@@ -1,4 +1,4 @@
-"""How fast CLEVR's half is: the reasoning network, pictures of scenes, whole data sets, and questions.
+"""How fast CLEVR's half is: the reasoning network, images of scenes, whole data sets, and questions.
 
     python -m benchmarks.clevr_speed reasoner
     python -m benchmarks.clevr_speed render
@@ -83,7 +83,7 @@ class PlainReasoner(nn.Module):
         self.classifier = parts.classifier
 
     def forward(self, pictures: Tensor, questions: Sequence[Sequence[int]]) -> Tensor:
-        """Logits ``(Q, 28)`` of questions, each with a picture of its own ``(Q, 3, H, W)``."""
+        """Logits ``(Q, 28)`` of questions, each with an image of its own ``(Q, 3, H, W)``."""
         code = self.read(questions)
         assert self.generator is not None
         flat = self.generator.linear(code)  # type: ignore[operator]
@@ -125,7 +125,7 @@ class ReasonerSpeedConfig:
     model: Path = CONFIGS / "clevr" / "film-pixels.yaml"
     """Training settings whose network is timed; kept positions and their relations are not written down plainly."""
     images: int = 2
-    """Pictures in a batch."""
+    """Images in a batch."""
     questions: int = 10
     """Questions about each."""
     repeats: int = 3
@@ -146,7 +146,7 @@ class Work:
 
     batch: QuestionBatch
     pictures: Tensor
-    """One picture for every question."""
+    """One image for every question."""
     questions: list[list[int]]
     answers: Tensor
 
@@ -188,7 +188,7 @@ def _rows(
             lambda: plain.classify(maps).sum().backward(),
             lambda: reasoner.classifier(maps).sum().backward(),
         ),
-        "one picture a question against grouped ones, trunk alone": (
+        "one image a question against grouped ones, trunk alone": (
             lambda: plain.trunk(work.pictures).sum().backward(),
             lambda: reasoner.encode_image(work.batch.images).sum().backward(),
         ),
@@ -228,7 +228,7 @@ def _plain_loss(plain: PlainReasoner, work: Work) -> Tensor:
 
 
 def _work(config: ReasonerSpeedConfig, reasoner: FiLMReasoner) -> Work:
-    """Scenes, their pictures, and questions that the writer asks about them."""
+    """Scenes, their images, and questions that the writer asks about them."""
     model = reasoner.config
     scenes = Scenes(config.seed, "speed", SceneConfig()).batch(range(config.images))
     rng = np.random.default_rng(config.seed)
@@ -240,7 +240,7 @@ def _work(config: ReasonerSpeedConfig, reasoner: FiLMReasoner) -> Work:
     return Work(QuestionBatch(drawn, picture, build_prefix_tree(questions)), drawn[picture], questions, answers)
 
 
-# scenes and pictures of them
+# scenes and images of them
 
 
 @dataclass(frozen=True)
@@ -254,7 +254,7 @@ class RenderSpeedConfig:
     batch: int = 100
     """Scenes drawn at once."""
     sizes: tuple[tuple[int, int], ...] = ((128, 96), (320, 240), (480, 320))
-    """Widths and heights of the pictures."""
+    """Widths and heights of the images."""
     seed: int = 0
     """Seed of the scenes."""
     out: Path = RESULTS / "clevr_render_speed.json"
@@ -290,19 +290,19 @@ def measure_render(
 
 
 def render_rates(spent: list[tuple[Spent, Spent]], batch: int) -> dict[str, float]:
-    """Scenes and pictures a second of all processes together, and the processor's time for one."""
+    """Scenes and images a second of all processes together, and the processor's time for one."""
     scenes, pictures = zip(*spent, strict=True)
     return {
-        "pictures alone a second": sum(batch / one.clock for one in pictures),
+        "images alone a second": sum(batch / one.clock for one in pictures),
         "scenes alone a second": sum(batch / one.clock for one in scenes),
-        "scenes with pictures a second": sum(batch / (one.clock + two.clock) for one, two in spent),
-        "processor ms a picture": sum(one.processor for one in pictures) * 1000 / (batch * len(spent)),
+        "scenes with images a second": sum(batch / (one.clock + two.clock) for one, two in spent),
+        "processor ms an image": sum(one.processor for one in pictures) * 1000 / (batch * len(spent)),
         "processor ms a scene": sum(one.processor for one in scenes) * 1000 / (batch * len(spent)),
     }
 
 
 def _draw_batch(seed: int, start: int, number: int, size: tuple[int, int]) -> tuple[Spent, Spent]:
-    """Make a batch of scenes, then pictures of them."""
+    """Make a batch of scenes, then images of them."""
     scenes, placing = timed(lambda: Scenes(seed).batch(range(start, start + number)))
     _, drawing = timed(lambda: render(scenes, *size))
     return placing, drawing
@@ -322,9 +322,9 @@ class GenerateSpeedConfig:
     sample: int = 200
     """Scenes for the steps alone."""
     width: int = 128
-    """Width of the pictures."""
+    """Width of the images."""
     height: int = 96
-    """Height of the pictures."""
+    """Height of the images."""
     folder: Path | None = None
     """Where to keep the data set; null: a temporary folder."""
 
@@ -340,21 +340,21 @@ def generate_world(config: GenerateSpeedConfig) -> None:
 
 
 def measure_steps(config: GenerateSpeedConfig) -> dict[str, float]:
-    """Scenes, pictures, questions and PNG files a second, each step alone with one thread."""
+    """Scenes, images, questions and PNG files a second, each step alone with one thread."""
     torch.set_num_threads(1)
     settings = GenerateConfig(out=Path(), width=config.width, height=config.height)
     chunk = Chunk(0, config.sample)
     make_images(settings, make_scenes_of(settings, Chunk(0, 2)))  # what is made once only
     speed: dict[str, float] = {}
     scenes = _timed(speed, "scenes", lambda: make_scenes_of(settings, chunk))
-    pictures = _timed(speed, "pictures", lambda: make_images(settings, scenes))
+    pictures = _timed(speed, "images", lambda: make_images(settings, scenes))
     _timed(speed, "png files", lambda: [encode_png(picture) for picture in pictures])
     _timed(speed, "questions", lambda: [one for scene in scenes for one in make_questions(settings, scene)])
     return speed
 
 
 def measure_generate(config: GenerateSpeedConfig) -> dict[str, float]:
-    """Seconds of the whole command with all cores, and pictures a second."""
+    """Seconds of the whole command with all cores, and images a second."""
     folder = config.folder or Path(tempfile.mkdtemp())
     settings = GenerateConfig(out=folder, scenes=config.scenes, width=config.width, height=config.height)
     seconds = timed(lambda: generate(settings))[1].clock

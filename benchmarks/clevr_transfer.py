@@ -66,7 +66,7 @@ class CogentConfig(ExperimentConfig):
     shares: tuple[float, ...] = (0.1, 0.3, 1.0)
     """Shares of the fine-tuning questions."""
     tune_images: float = 0.2
-    """Share of the pictures of valB that fine-tuning may use; the others are tested on. A fifth of CoGenT's valB is
+    """Share of the images of valB that fine-tuning may use; the others are tested on. A fifth of CoGenT's valB is
     the paper's 30,000 questions."""
     tune_steps: int | None = None
     """Steps of each fine-tuning; null: a tenth of the training."""
@@ -117,13 +117,13 @@ def _tuning_to_b(config: CogentConfig, training: TrainConfig, model: Path, halve
 
 
 def divide(root: Path, split: str, share: float, out: Path) -> Path:
-    """A data set whose splits ``tune`` and ``rest`` are the first pictures of a split and the others.
+    """A data set whose splits ``tune`` and ``rest`` are the first images of a split and the others.
 
     Args:
         root: folder of the data set.
         split: what to divide.
-        share: of the pictures, that go to ``tune``.
-        out: folder to make; its pictures are links.
+        share: of the images, that go to ``tune``.
+        out: folder to make; its images are links.
     """
     source = ClevrSplit.open(root, split)
     names = sorted(source.images)
@@ -166,7 +166,7 @@ class HumansConfig(ExperimentConfig):
 def humans(config: HumansConfig) -> None:
     """Test, extend the vocabulary, fine-tune, test again; with CLEVR's own questions to see what is forgotten."""
     if config.root is None:
-        raise ConfigError("CLEVR-Humans is about CLEVR's pictures: give the folder of CLEVR as --root")
+        raise ConfigError("CLEVR-Humans is about CLEVR's images: give the folder of CLEVR as --root")
     root = data_root(config)
     folder = config.runs / f"{config.size}-humans"
     words = new_words(ClevrSplit.open(root, "train", humans=True).table().texts, config.least)

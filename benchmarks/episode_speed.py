@@ -29,7 +29,7 @@ from torch import Tensor
 from benchmarks.timing import rates, timed
 from fewshot_film.data import ImageSet, ImageSource, decode, open_source
 from fewshot_film.data.image_set import Pixels
-from fewshot_film.data.pictures import to_array
+from fewshot_film.data.pixels import to_array
 from fewshot_film.episodes import EpisodeSampler, MetaDatasetSampler, fingerprint
 from fewshot_film.errors import InvalidValueError
 from fewshot_film.extras import learn2learn
@@ -88,7 +88,7 @@ def throughput(config: ThroughputConfig) -> None:
         results = measure(source, images, config)
         digest = fingerprint(EpisodeSampler(images, 5, 1, config.query, seed=config.seed), 100)
     results |= {
-        "pictures": len(images),
+        "images": len(images),
         "processor seconds to decode": decoding.processor,
         "processor seconds to open the cache": opening.processor,
         "fingerprint of 100 episodes": digest,
@@ -144,7 +144,7 @@ class Learn2LearnSpeedConfig:
     ways: tuple[int, ...] = (5, 20)
     """Classes of each task."""
     shots: tuple[int, ...] = (5, 5)
-    """Support pictures a class, of each task; 10 queries a class."""
+    """Support images a class, of each task; 10 queries a class."""
     rounds: int = 7
     """Measurements of each side."""
     seconds: float = 0.5
@@ -190,7 +190,7 @@ def beside_learn2learn(config: Learn2LearnSpeedConfig) -> None:
 
 
 def image_set(pixels: np.ndarray, labels: np.ndarray) -> ImageSet:
-    """The pictures as this project holds them."""
+    """The images as this project holds them."""
     names = [f"class {label:02d}" for label in range(CLASSES)]
     rows = np.arange(len(pixels))
     files = [str(row) for row in rows]
@@ -207,7 +207,7 @@ def pairs(images: ImageSet, theirs: Any, way: int, shot: int) -> Iterator[tuple[
     described = l2l.data.Taskset(theirs, task_transforms=indices)
     loaded = l2l.data.Taskset(theirs, task_transforms=pictures)
     yield "episodes as indices", (sampler.plan, lambda _: described.sample_task_description())
-    yield "episodes with pictures", (sampler.__getitem__, lambda _: loaded.sample())
+    yield "episodes with images", (sampler.__getitem__, lambda _: loaded.sample())
     support, queries = torch.rand(way * shot, FEATURE_DIM), torch.rand(way * QUERY, FEATURE_DIM)
     labels = torch.arange(way).repeat_interleave(shot)
 

@@ -33,7 +33,7 @@ STAGES = ("pretrain", "train")
 PLAIN: dict[str, tuple[str, ...]] = {"plain": ()}
 ROOTS_MIRRORED = "roots-mirrored"
 PHOTOGRAPHS = {**PLAIN, ROOTS_MIRRORED: ("--tukey_power=0.5", "--flip_tta=true")}
-"""What can be made of the features of pictures that may be mirrored: names, and flags of ``fewshot-film evaluate``."""
+"""What can be made of the features of images that may be mirrored: names, and flags of ``fewshot-film evaluate``."""
 _FOLDERS = re.compile(r"""(?<![\w./:])/(?:[^/\s"']+/)+""")
 
 
@@ -42,9 +42,9 @@ class ExperimentConfig:
     """Where an experiment finds its images and leaves its runs."""
 
     root: str
-    """The pictures: the zip or the folder."""
+    """The images: the zip or the folder."""
     runs: str = ""
-    """Folder for the runs and the decoded pictures; empty: runs/NAME."""
+    """Folder for the runs and the decoded images; empty: runs/NAME."""
     out: str = ""
     """The result file; empty: benchmarks/results/NAME.json."""
     episodes: int = 600
@@ -60,11 +60,11 @@ class Experiment:
     name: str
     """Of its runs and of its result file."""
     source: tuple[str, ...]
-    """Flags that name the source of the pictures: ``--data.source=...``."""
+    """Flags that name the source of the images: ``--data.source=...``."""
     ways: tuple[int, ...] = (5,)
     """Numbers of classes that are evaluated, each with every shot."""
     shots: tuple[int, ...] = (1, 5)
-    """Numbers of support pictures a class that are evaluated."""
+    """Numbers of support images a class that are evaluated."""
     settings: str = ""
     """Folder with pretrain.yaml and train.yaml, in ``configs`` or by its full path; empty: the name."""
     network: tuple[str, ...] = ()
@@ -91,7 +91,7 @@ class Experiment:
 
     def commands(self, config: ExperimentConfig, runs: Path) -> Iterator[list[str]]:
         """The commands that are left, each made when the one before it is done."""
-        data = [*self.source, f"--data.root={config.root}", f"--data.cache={runs / 'pictures'}"]
+        data = [*self.source, f"--data.root={config.root}", f"--data.cache={runs / 'images'}"]
         settings = HERE.parent / "configs" / (self.settings or self.name)
         flags = {
             "pretrain": [f"--backbone.{setting}" for setting in self.network],
@@ -143,7 +143,7 @@ class KnownConfig(ExperimentConfig):
 class FolderConfig(ExperimentConfig):
     """A set of one's own and how its classes are split."""
 
-    name: str = "small-pictures"
+    name: str = "small-images"
     """Of the runs and of the result file."""
     split_file: str = ""
     """JSON file with the class names of train, val and test."""

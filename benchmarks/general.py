@@ -65,13 +65,13 @@ class GeneralConfig:
     cifar: str
     """CIFAR-100: the zip or the folder."""
     runs: str = "runs/general"
-    """Folder for the runs and the decoded pictures."""
+    """Folder for the runs and the decoded images."""
     weights: str = ""
     """A backbone to start meta-training from; empty: pre-train one on the same domains."""
     episodes: int = 600
     """Episodes for each row of the measurements."""
     unseen: tuple[str, ...] = ()
-    """Folders or zips of further kinds of pictures that no training saw, a sub-folder a class, to measure on too."""
+    """Folders or zips of further kinds of images that no training saw, a sub-folder a class, to measure on too."""
 
     @property
     def objects(self) -> Path:
@@ -81,7 +81,7 @@ class GeneralConfig:
     def flags(self, *, objects: bool = True) -> list[str]:
         """What the commands are told of the data."""
         given = [item if isinstance(item, str) else asdict(item) for item in sources(self, objects=objects)]
-        return [f"--data.sources={json.dumps(given)}", f"--data.cache={Path(self.runs) / 'pictures'}"]
+        return [f"--data.sources={json.dumps(given)}", f"--data.cache={Path(self.runs) / 'images'}"]
 
 
 def sources(config: GeneralConfig, *, objects: bool = True) -> tuple[str | SourceConfig, ...]:
@@ -93,7 +93,7 @@ def sources(config: GeneralConfig, *, objects: bool = True) -> tuple[str | Sourc
 
 
 def test_images(data: DataConfig, domain: str, backbone: BackboneConfig) -> ImageSet:
-    """Pictures of the test classes of one domain."""
+    """Images of the test classes of one domain."""
     (chosen,) = [one for one in domains_of(data) if one.name == domain]
     return open_images(DataConfig(sources=(chosen,), cache=data.cache), "test", backbone)
 
@@ -135,7 +135,7 @@ def measure(config: GeneralConfig, learner: Learner) -> dict[str, Any]:
 
     Domain by domain for those that it was trained on, then for kinds that it was not.
     """
-    data = DataConfig(sources=sources(config), cache=str(Path(config.runs) / "pictures"))
+    data = DataConfig(sources=sources(config), cache=str(Path(config.runs) / "images"))
     backbone = learner.config.backbone
     sets = {domain.name: partial(test_images, data, domain.name, backbone) for domain in domains_of(data)}
     sets[f"scikit-learn's digits ({UNSEEN})"] = partial(digits, backbone)
@@ -224,12 +224,12 @@ class LeaveOneOutConfig(GeneralConfig):
     out: str = "benchmarks/results/leave_one_domain_out.json"
     """The result file."""
     shots: tuple[int, ...] = (1, 5)
-    """Support pictures a class that are evaluated."""
+    """Support images a class that are evaluated."""
 
 
 def leave_one_out(config: LeaveOneOutConfig) -> int:
     """Train what is missing, evaluate, print, write."""
-    data = DataConfig(sources=sources(config, objects=False), cache=str(Path(config.runs) / "pictures"))
+    data = DataConfig(sources=sources(config, objects=False), cache=str(Path(config.runs) / "images"))
     results: dict[str, Any] = {}
     for domain in config.domains or [domain.name for domain in domains_of(data)]:
         for words in held_out_trainings(config, domain):

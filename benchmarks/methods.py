@@ -37,7 +37,7 @@ def paired(
     Args:
         images: test classes.
         learners: by name; None is the nearest class mean of raw pixels.
-        shots: support pictures a class, one row each.
+        shots: support images a class, one row each.
         episodes: for each row.
     """
     torch.set_num_threads(1)
@@ -96,11 +96,11 @@ class MethodsConfig:
     model: str
     """Folder of a model; its backbone is used."""
     root: str
-    """The pictures: the zip or the folder."""
+    """The images: the zip or the folder."""
     source: str = "cifar-fs"
-    """What the pictures are; the test classes are used."""
+    """What the images are; the test classes are used."""
     cache: str = ""
-    """Folder for the decoded pictures; empty: none."""
+    """Folder for the decoded images; empty: none."""
     methods: tuple[str, ...] = (
         "prototypes",
         "lda",
@@ -111,7 +111,7 @@ class MethodsConfig:
     )
     """What stands beside Simple CNAPS."""
     shots: tuple[int, ...] = (1, 5)
-    """Support pictures a class."""
+    """Support images a class."""
     episodes: int = 600
     """Episodes for each row."""
     out: str = "benchmarks/results/cifar_fs_methods.json"

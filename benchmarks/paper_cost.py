@@ -51,13 +51,13 @@ class CostConfig:
     way: int = 5
     """Classes of the task that Simple CNAPS is timed on."""
     shot: int = 5
-    """Support pictures a class of that task; ten queries a class."""
+    """Support images a class of that task; ten queries a class."""
     device: str = "cpu"
     """cpu, cuda or mps."""
     precision: str = "32-true"
     """32-true or bf16-mixed."""
     seed: int = 0
-    """Seed of weights, pictures and questions."""
+    """Seed of weights, images and questions."""
     out: Path = HERE / "results/paper_cost_cpu.json"
     """Result file."""
 
@@ -137,7 +137,7 @@ def _episode(way: int, shot: int, query: int) -> Episode:
 
 
 def _questions(seed: int, reasoner: FiLMReasoner, count: int) -> QuestionBatch:
-    """One question about each of so many pictures, as the papers batch them."""
+    """One question about each of so many images, as the papers batch them."""
     scenes = Scenes(seed, "cost", SceneConfig()).batch(range(count))
     rng = np.random.default_rng(seed)
     asked = [encode(write_questions(scene, rng, 1)[0].question) for scene in scenes]

@@ -1,9 +1,9 @@
-"""How near the world's pictures come to real ones: a sheet of pairs, and their differences in numbers.
+"""How near the world's images come to real ones: a sheet of pairs, and their differences in numbers.
 
     python -m benchmarks.real_and_rendered --real ../shared/data/clevr-v1-sample/images
 
-``docs/real-scenes.json`` describes eleven pictures of CLEVR v1.0 as scenes. Each is rendered and held against the real
-picture. Differences are absolute ones in levels of 255; real pictures have about one level of noise.
+``docs/real-scenes.json`` describes eleven images of CLEVR v1.0 as scenes. Each is rendered and held against the real
+image. Differences are absolute ones in levels of 255; real images have about one level of noise.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class PairsConfig:
     """What is compared."""
 
     real: Path
-    """Folder of the real pictures, with the folders val and unlabelled."""
+    """Folder of the real images, with the folders val and unlabelled."""
     scenes: Path = Path("docs/real-scenes.json")
-    """The same pictures as scenes."""
+    """The same images as scenes."""
     sheet: Path = Path("docs/images/real-and-rendered.png")
     """The sheet of pairs."""
     shown: tuple[int, ...] = (0, 3, 4, 10)
-    """Which of the pictures go on the sheet."""
+    """Which of the images go on the sheet."""
     out: Path = Path("benchmarks/results/clevr_real_and_rendered.json")
     """Result file."""
 
@@ -52,7 +52,7 @@ def run(config: PairsConfig) -> None:
     bodies = [ids.numpy() >= 0 for ids in object_ids(scenes, width, height)]
     results = compare(real, drawn, bodies)
     results["objects by colour"] = objects_by_color(scenes, real, drawn)
-    for name in ("whole picture", "ground", "objects"):
+    for name in ("whole image", "ground", "objects"):
         print(f"{name}: {results[name]['mean']:.2f} +- {results[name]['interval']:.2f} levels")
     for name, (of_real, of_drawn) in results["objects by colour"].items():
         print(f"{name:15} real {of_real}  rendered {of_drawn}")
@@ -61,7 +61,7 @@ def run(config: PairsConfig) -> None:
 
 
 def load(path: Path) -> Picture:
-    """A picture as ``(H, W, 3)`` bytes."""
+    """An image as ``(H, W, 3)`` bytes."""
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB"))
 
@@ -69,11 +69,11 @@ def load(path: Path) -> Picture:
 def compare(
     real: Sequence[Picture], drawn: Sequence[Picture], bodies: Sequence[npt.NDArray[np.bool_]]
 ) -> dict[str, Any]:
-    """Differences of pairs on the whole picture, on the ground and on objects, and the ground's brightness."""
+    """Differences of pairs on the whole image, on the ground and on objects, and the ground's brightness."""
     errors = [np.abs(a.astype(float) - b).mean(-1) for a, b in zip(real, drawn, strict=True)]
     quantiles = (0.05, 0.5, 0.95)
     return {
-        "whole picture": summary([float(error.mean()) for error in errors]),
+        "whole image": summary([float(error.mean()) for error in errors]),
         "ground": summary([float(error[~seen].mean()) for error, seen in zip(errors, bodies, strict=True)]),
         "objects": summary([float(error[seen].mean()) for error, seen in zip(errors, bodies, strict=True)]),
         "brightness of the ground at 5, 50 and 95 %, real and rendered": [

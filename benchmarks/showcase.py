@@ -38,7 +38,7 @@ QUESTIONS = (
     "Is the red cylinder the same size as the gray thing?",
 )
 SIZE: dict[str, Any] = {"figsize": (4.6, 3.7), "dpi": 160}
-"""Of both pictures, so that they stand side by side."""
+"""Of both images, so that they stand side by side."""
 
 
 def write_creatures(folder: Path) -> list[Path]:

@@ -133,9 +133,9 @@ class TaskSpeedConfig:
     ways: tuple[int, ...] = (5, 5, 20, 50)
     """Classes of each task."""
     shots: tuple[int, ...] = (1, 5, 5, 10)
-    """Support pictures a class, of each task."""
+    """Support images a class, of each task."""
     query: int = 10
-    """Query pictures a class."""
+    """Query images a class."""
     seconds: float = 10.0
     """Time for each pair that is compared; every side is measured at least once beside the first time."""
     most: int = 50
@@ -143,7 +143,7 @@ class TaskSpeedConfig:
     bfloat16: bool = False
     """Also measure ours with bfloat16 convolutions: for processors that have them."""
     seed: int = 0
-    """Seed of weights and pictures."""
+    """Seed of weights and images."""
     out: Path = RESULTS / "task_speed.json"
     """Result file."""
 
@@ -379,8 +379,8 @@ def chunk_size(config: ChunkSizeConfig) -> None:
         for chunk in map(str, CHUNKS)
     }
     print(f"| times the best, geometric mean | {' | '.join(f'{value:.2f}' for value in relative.values())} |")
-    settings = {"pictures": IMAGES, "rounds": ROUNDS, "backbones": BACKBONES}
-    write_result(config.out, config=settings, seed=0, results={"ms_per_picture": results, "times_the_best": relative})
+    settings = {"images": IMAGES, "rounds": ROUNDS, "backbones": BACKBONES}
+    write_result(config.out, config=settings, seed=0, results={"ms_per_image": results, "times_the_best": relative})
 
 
 COMMANDS = [

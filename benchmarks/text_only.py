@@ -1,4 +1,4 @@
-"""What can be answered from the question alone: a GRU that never sees the picture.
+"""What can be answered from the question alone: a GRU that never sees the image.
 
 A world without shortcuts leaves such a network near what the questions' types give away; on CLEVR itself an
 LSTM gets 46.8 % (Johnson et al. 2017, table of baselines). Run with:
@@ -98,7 +98,7 @@ def run(config: TextOnlyConfig) -> None:
         load_weights(network, result.best_checkpoint)
     right = correct(network.eval(), texts["test"])
     ours = {
-        "GRU without the picture": by_type(right, tables["test"]),
+        "GRU without the image": by_type(right, tables["test"]),
         "most common answer of the question's type": by_type(
             most_common_answer(tables["train"], tables["test"]), tables["test"]
         ),
@@ -231,7 +231,7 @@ def _asks(table: QuestionTable) -> NDArray[np.str_]:
 
 
 def _questions(config: TextOnlyConfig, split: str, num_scenes: int) -> QuestionTable:
-    """The questions of a split, generated with small pictures if they are not there."""
+    """The questions of a split, generated with small images if they are not there."""
     if not (config.data / "questions" / f"CLEVR_{split}_questions.json").exists():
         generate(GenerateConfig(out=config.data, split=split, scenes=num_scenes, width=32, height=24))
     return ClevrSplit.open(config.data, split).table(config.data / "cache")

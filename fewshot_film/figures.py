@@ -58,7 +58,7 @@ def episode_sheet(episode: Episode, logits: Tensor, *, max_support: int = 5, max
 
 
 @dataclass(frozen=True)
-class SheetPicture:
+class SheetImage:
     """A query image on a sheet of answers."""
 
     pixels: np.ndarray
@@ -77,7 +77,7 @@ class SheetRow:
     """The class."""
     support: Sequence[np.ndarray]
     """Support images to show, ``(3, H, W)`` uint8 each."""
-    queries: Sequence[SheetPicture]
+    queries: Sequence[SheetImage]
     """Query images that got this name, to show."""
     count: int
     """Query images that got this name, shown or not."""

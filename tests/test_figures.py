@@ -9,7 +9,7 @@ from matplotlib import cbook
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from fewshot_film.figures import RIGHT, UNKNOWN, WRONG, SheetPicture, SheetRow, answer_sheet, reliability_diagrams
+from fewshot_film.figures import RIGHT, UNKNOWN, WRONG, SheetImage, SheetRow, answer_sheet, reliability_diagrams
 from fewshot_film.run.figures import Bar, bars, confusion, literal
 
 GREY = np.full((3, 8, 8), 128, np.uint8)
@@ -22,8 +22,8 @@ def frames(figure: Figure) -> list[str]:
 
 def test_frames_tell_right_from_wrong():
     rows = [
-        SheetRow("cat", [GREY, GREY], [SheetPicture(GREY, "90 %", True), SheetPicture(GREY, "60 %\ndog", False)], 2),
-        SheetRow("dog", [GREY], [SheetPicture(GREY, "50 %", None)], 7),
+        SheetRow("cat", [GREY, GREY], [SheetImage(GREY, "90 %", True), SheetImage(GREY, "60 %\ndog", False)], 2),
+        SheetRow("dog", [GREY], [SheetImage(GREY, "50 %", None)], 7),
     ]
     figure = answer_sheet(rows, "three pictures")
     assert frames(figure) == [colour.lower() for colour in (RIGHT, WRONG, UNKNOWN)]
@@ -48,7 +48,7 @@ def test_a_reliability_diagram_for_each_title():
 
 def test_dollar_signs_are_no_formulas():
     names = ["$x$", "$\\bad$ and $", "a\\$b"]
-    rows = [SheetRow(name, [GREY], [SheetPicture(GREY, name, None)], 1) for name in names]
+    rows = [SheetRow(name, [GREY], [SheetImage(GREY, name, None)], 1) for name in names]
     sheet = answer_sheet(rows, "$\\bad$ price")
     sheet.savefig(io.BytesIO())  # a formula that cannot be read would end it
     shown = [axes.title.get_text() or axes.get_title(loc="left") for axes in sheet.axes]

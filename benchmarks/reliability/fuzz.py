@@ -35,8 +35,8 @@ from clevr.questions import tokenize
 from clevr.questions.realizer import realize
 from clevr.questions.tokens import SPECIAL_TOKENS, VOCABULARY, Vocabulary
 from fewshot_film.data.errors import SourceError
-from fewshot_film.data.pictures import to_array
-from fewshot_film.data.tfrecord import bytes_feature, index_records, masked_crc, read_picture
+from fewshot_film.data.pixels import to_array
+from fewshot_film.data.tfrecord import bytes_feature, index_records, masked_crc, read_image
 from fewshot_film.errors import exit_status_of
 from fewshot_film.images import ImageError, open_image
 from fewshot_film.run.command import Command
@@ -145,9 +145,9 @@ def _all(places: dict[str, Any], folder: Path) -> Iterator[Fuzz]:
         yield Fuzz(f"YAML: {program} {command.name}", _documents(command), _check_yaml(command, file), 100)
     pictures = [(form, _encoded(form)) for form in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")]
     for form, data in pictures:
-        yield Fuzz(f"pictures: {form}", changed(data), check_picture, 1_500)
-    yield Fuzz("pictures: any bytes", st.binary(max_size=200), check_picture, 1_500)
-    yield Fuzz("pictures of CLEVR", st.sampled_from([data for _, data in pictures]).flatmap(changed),
+        yield Fuzz(f"images: {form}", changed(data), check_picture, 1_500)
+    yield Fuzz("images: any bytes", st.binary(max_size=200), check_picture, 1_500)
+    yield Fuzz("images of CLEVR", st.sampled_from([data for _, data in pictures]).flatmap(changed),
                _check_clevr_picture(folder), 1_500)  # fmt: skip
 
 
@@ -284,7 +284,7 @@ def _flat(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 
 def _encoded(form: str) -> bytes:
-    """A small picture in a format."""
+    """A small image in a format."""
     pixels = np.random.default_rng(1).integers(0, 256, (16, 16, 3), np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, form)
@@ -377,7 +377,7 @@ def check_question(record: dict[str, Any]) -> bool:
     except RecordError:
         return False
     assert question.question == record["question"], "another text"
-    assert question.image_filename == record["image_filename"], "another picture"
+    assert question.image_filename == record["image_filename"], "another image"
     assert parse_question(json.loads(json.dumps(question.to_json()))) == question, "it does not come back"
     return True
 
@@ -397,17 +397,17 @@ def check_scene(record: dict[str, Any]) -> bool:
 def _check_records(folder: Path, whole: bytes) -> Check:
     path = folder / "1.tfrecords"
     path.write_bytes(whole)
-    pictures = {read_picture(path, offset, length, "x") for offset, length in index_records(path).tolist()}
+    pictures = {read_image(path, offset, length, "x") for offset, length in index_records(path).tolist()}
 
     def check(data: bytes) -> bool:
-        """Every picture that is read is one of those that were written."""
+        """Every image that is read is one of those that were written."""
         path.write_bytes(data)
         try:
             places = index_records(path).tolist()
-            found = [read_picture(path, offset, length, "x") for offset, length in places]
+            found = [read_image(path, offset, length, "x") for offset, length in places]
         except (SourceError, ImageError):
             return False
-        assert set(found) <= pictures, "a picture that nobody wrote"
+        assert set(found) <= pictures, "an image that nobody wrote"
         return True
 
     return check
@@ -469,14 +469,14 @@ def _check_clevr_picture(folder: Path) -> Check:
     split = ClevrSplit.open(root, "val")
 
     def check(data: bytes) -> bool:
-        """It is a picture in colours, or it is refused with the name of the file."""
+        """It is an image in colours, or it is refused with the name of the file."""
         file.write_bytes(data)
         try:
             picture = split.load_image(file.name)
         except DataError as error:
             _names(file.name, str(error))
             return False
-        assert picture.mode == "RGB", f"a picture of mode {picture.mode}"
+        assert picture.mode == "RGB", f"an image of mode {picture.mode}"
         return True
 
     return check

@@ -1,4 +1,4 @@
-"""Small pictures, worlds, runs and models that the attempts work on, and every command with settings that suit them."""
+"""Small images, worlds, runs and models that the attempts work on, and every command with settings that suit them."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ class Case:
 
 
 INPUTS = (
-    "pictures", "queries", "few_model", "few_run", "world", "clevr_model", "clevr_run", "published", "picture",
+    "images", "queries", "few_model", "few_run", "world", "clevr_model", "clevr_run", "published", "image",
 )  # fmt: skip
-FOLDER = "--data.source=folder --data.root={pictures} --data.split_seed=0"
+FOLDER = "--data.source=folder --data.root={images} --data.split_seed=0"
 BACKBONE = "backbone.width=4 backbone.blocks=[1,1] backbone.image_size=16 backbone.channels=1"
 EPISODES = "--validation.way=2 --validation.query=4 --validation.episodes=4"
 LOOP = "--loop.log_every=5 --loop.validate_every=10 --loop.checkpoint_seconds=0"
@@ -95,7 +95,7 @@ CASES = (
         f"evaluate {{few_model}} {FOLDER} --ways=[2] --shots=[1,2] --query=4 --episodes={{episodes}} --processes=1 "
         "--data.cache={out}/cache --out={out}/result.json --save_episodes={out}/episodes.json",
     ),
-    Case("fewshot-film", "classify --model {few_model} --support {pictures} --query {queries} --out {out}"),
+    Case("fewshot-film", "classify --model {few_model} --support {images} --query {queries} --out {out}"),
     Case(
         "fewshot-film",
         f"calibrate {{few_model}} {FOLDER} --way=2 --shots=[1,2] --query=4 --episodes=4 --out={{out}}",
@@ -103,7 +103,7 @@ CASES = (
     ),
     Case(
         "fewshot-film",
-        "compare --data {pictures} --models [{few_model}] --learners [pixels,lda] --splits 4 --out {out}",
+        "compare --data {images} --models [{few_model}] --learners [pixels,lda] --splits 4 --out {out}",
     ),
     Case("fewshot-film", "report {few_run} --episodes 2 --out {out}/report.html --figures {out}/figures"),
     Case("clevr-film", f"generate --out={{out}} --split=val --scenes={{scenes}} --workers=1 {WORLD}"),
@@ -125,7 +125,7 @@ CASES = (
         "evaluate {clevr_model} {world} --cache={out}/cache --out={out}/result.json --predictions={out}/answers.json "
         "--sheet={out}/sheet.png",
     ),
-    Case("clevr-film", "ask {picture} 'Is there a cube?' --model={clevr_model} --out={out}/answer.png"),
+    Case("clevr-film", "ask {image} 'Is there a cube?' --model={clevr_model} --out={out}/answer.png"),
     Case(
         "clevr-film",
         "analyse {clevr_model} {world} --out={out} --cache={out}/cache --analyses=[histograms] --questions=100",
@@ -147,11 +147,11 @@ def make_inputs(root: Path, logs: Path) -> dict[str, Any]:
     Raises:
         RuntimeError: a command failed.
     """
-    places: dict[str, Any] = {name: root / name for name in ("pictures", "queries", "world", "few_run", "clevr_run")}
+    places: dict[str, Any] = {name: root / name for name in ("images", "queries", "world", "few_run", "clevr_run")}
     places |= {"few_model": root / "few_pretrained/model", "clevr_model": root / "clevr_run/model"}
-    places |= {"published": root / "film.pt", "picture": root / "world/images/val/CLEVR_val_000000.png"}
+    places |= {"published": root / "film.pt", "image": root / "world/images/val/CLEVR_val_000000.png"}
     places |= {"steps": 10, "episodes": 4, "scenes": 4}
-    draw_classes(places["pictures"], 10)
+    draw_classes(places["images"], 10)
     draw_classes(places["queries"], 3, per_class=2)
     generate = f"generate --out={places['world']} --scenes=10 --workers=1 {WORLD}".split()
     worlds = [Line("clevr-film", (*generate, f"--split={split}")) for split in ("train", "val")]
@@ -166,7 +166,7 @@ def make_inputs(root: Path, logs: Path) -> dict[str, Any]:
 
 
 def draw_classes(root: Path, num_classes: int, per_class: int = 8) -> None:
-    """Folders of pictures; every class is one random pattern with noise on it."""
+    """Folders of images; every class is one random pattern with noise on it."""
     rng = np.random.default_rng(0)
     for label in range(num_classes):
         pattern = np.kron(rng.integers(0, 2, size=(4, 4)), np.ones((4, 4))) * 180

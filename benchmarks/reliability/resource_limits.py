@@ -171,12 +171,12 @@ def no_network(cases: Sequence[Case], places: Places, work: Path, count: Count) 
         out = work / f"{number}"
         case.prepare(places, out)
         count.add(run(case.line(places, out), work / "logs"), may="done")
-    pictures, world = places["pictures"], places["world"]
-    few = f"--data.source=folder --data.root={pictures} --data.split_seed=0"
+    images, world = places["images"], places["world"]
+    few = f"--data.source=folder --data.root={images} --data.split_seed=0"
     for program, words in (
-        ("fewshot-film", f"classify --model=torchvision:vgg11 --support={pictures} --query={places['queries']}"),
-        ("fewshot-film", f"classify --model=someone/something --support={pictures} --query={places['queries']}"),
-        ("fewshot-film", f"compare --data={pictures} --models=[torchvision:vgg11]"),
+        ("fewshot-film", f"classify --model=torchvision:vgg11 --support={images} --query={places['queries']}"),
+        ("fewshot-film", f"classify --model=someone/something --support={images} --query={places['queries']}"),
+        ("fewshot-film", f"compare --data={images} --models=[torchvision:vgg11]"),
         ("fewshot-film", f"pretrain --out={work}/a {few} --backbone.weights=IMAGENET1K_V1"),
         ("fewshot-film", f"evaluate someone/something {few}"),
         ("clevr-film", f"features {world} --split=val --out={work}/b --extractor.backbone=vgg11 "

@@ -62,7 +62,7 @@ def analyse(subject: Subject) -> Finding:
     sources = {"asked": asked, "composed": compose(asked)}
     sources["color alone"] = subject.values([f"How many {color} things are there?" for color, _ in _PAIRS])
     sources["shape alone"] = subject.values([f"How many {shape}s are there?" for _, shape in _PAIRS])
-    results: dict[str, Any] = {"pictures": len(names), "ways": {}, "other questions": measure(subject)}
+    results: dict[str, Any] = {"images": len(names), "ways": {}, "other questions": measure(subject)}
     for name, modulations in sources.items():
         right = answers_about(subject.reasoner, maps, modulations) == truth
         there = truth != ANSWER_WORDS.index("0")

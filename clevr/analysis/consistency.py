@@ -55,7 +55,7 @@ def analyse(subject: Subject) -> Finding:
     judged = [judge(seven) for given in answers for seven in given.reshape(-1, QUESTIONS_A_PAIR)]
     agreement = {name: score.to_json() for name, score in agreements(judged).items()}
     apart = {str(distance): score.to_json() for distance, score in by_distance(judged).items()}
-    results: dict[str, Any] = {"pictures": len(names), "pairs": len(judged), "agreement": agreement}
+    results: dict[str, Any] = {"images": len(names), "pairs": len(judged), "agreement": agreement}
     results["comparisons_by_difference"] = apart
     if all(name in subject.scenes for name in names):
         results["right"] = _accuracy(answers, names, subject.scenes, texts)

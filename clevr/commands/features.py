@@ -50,7 +50,7 @@ def _extract(config: FeaturesConfig, extractor: Extractor, writer: FeatureWriter
     """Add the rows that are not there yet."""
     logger.info("%d of %d images to do, %s each", writer.num_rows - writer.done, writer.num_rows, extractor.shape)
     left = range(writer.done // config.batch_size, len(batches))
-    bar = tqdm(total=writer.num_rows, initial=writer.done, unit="picture", disable=hides_bars())
+    bar = tqdm(total=writer.num_rows, initial=writer.done, unit="image", disable=hides_bars())
     with bar, loaded(batches, left, config.num_workers) as loader:
         for index, images in zip(left, loader, strict=True):
             known = writer.done - index * config.batch_size  # more than 0 after a change of batch_size

@@ -56,13 +56,13 @@ def run(config: InspectConfig) -> int:
 def describe(found: Survey, *, families: bool = False) -> list[str]:
     """The lines that are printed about a split."""
     lines = [
-        f"{found.split}: {found.picture_sizes.total():,} images, "
+        f"{found.split}: {found.image_sizes.total():,} images, "
         f"{counted(found.num_scenes, 'scene')}, {counted(found.num_questions, 'question')}"
     ]
-    if found.picture_sizes:
-        lines += [f"sizes in pixels: {_listed({f'{w}x{h}': n for (w, h), n in found.picture_sizes.items()})}"]
-    if found.questions_per_picture:
-        lines += [f"questions per image: {_spread(found.num_questions_per_picture)}"]
+    if found.image_sizes:
+        lines += [f"sizes in pixels: {_listed({f'{w}x{h}': n for (w, h), n in found.image_sizes.items()})}"]
+    if found.questions_per_image:
+        lines += [f"questions per image: {_spread(found.num_questions_per_image)}"]
         lines += [f"words per question: {_spread(found.question_lengths)}"]
     if found.program_lengths:
         lines += [f"nodes per program: {_spread(found.program_lengths)}"]

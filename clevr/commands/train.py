@@ -91,7 +91,7 @@ def _precompute(
 def _save(config: TrainConfig, reasoner: FiLMReasoner, data: ReasoningData, result: TrainResult) -> None:
     training = {
         "questions": len(data),
-        "pictures": len(data.table.images),
+        "images": len(data.table.images),
         "steps": result.step,
         "best_step": result.best_step,
         "validation_accuracy": result.best,

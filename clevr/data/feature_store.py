@@ -148,7 +148,7 @@ class FeatureStore:
             raise DataError(
                 str(folder),
                 "",
-                f"holds {done} of {len(self.names)} pictures; run the same clevr-film features command again to finish",
+                f"holds {done} of {len(self.names)} images; run the same clevr-film features command again to finish",
             )
         expected = (len(self.names), *self.shape)
         if self._array.shape != expected:

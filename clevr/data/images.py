@@ -94,7 +94,7 @@ def _decode(split: ClevrSplit, filenames: Sequence[str], width: int, height: int
     reserve(path)
     job = functools.partial(_decode_range, split, filenames, path)
     ranges = list(_ranges(len(filenames)))
-    with tqdm(total=len(filenames), desc="decoding", unit="picture", disable=hides_bars()) as bar:
+    with tqdm(total=len(filenames), desc="decoding", unit="image", disable=hides_bars()) as bar:
         for numbers in run_jobs(job, ranges, available_cores() if len(ranges) > 1 else 1):
             bar.update(len(numbers))
 

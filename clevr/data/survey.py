@@ -40,23 +40,23 @@ class Survey:
     """In tokens."""
     program_lengths: Counter[int] = field(default_factory=Counter)
     """In nodes."""
-    questions_per_picture: Counter[str] = field(default_factory=Counter)
+    questions_per_image: Counter[str] = field(default_factory=Counter)
     objects_per_scene: Counter[int] = field(default_factory=Counter)
     objects: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     """By attribute, and by ``"shape and color"``, which CoGenT restricts."""
-    picture_sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    image_sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
     """One line each; empty for a sound split."""
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as JSON can hold it."""
-        changed = {"questions_per_picture": self.num_questions_per_picture}
+        changed = {"questions_per_image": self.num_questions_per_image}
         return {name: _plain(value) for name, value in (vars(self) | changed).items()}
 
     @property
-    def num_questions_per_picture(self) -> Counter[int]:
+    def num_questions_per_image(self) -> Counter[int]:
         """How many images have how many questions."""
-        return Counter(self.questions_per_picture.values())
+        return Counter(self.questions_per_image.values())
 
 
 def survey(split: ClevrSplit) -> Survey:
@@ -101,7 +101,7 @@ def _survey_questions(split: ClevrSplit, scenes: Mapping[str, Scene], found: Sur
     numbers: set[int] = set()
     for question in split.questions():
         found.num_questions += 1
-        found.questions_per_picture[question.image_filename] += 1
+        found.questions_per_image[question.image_filename] += 1
         found.question_lengths[len(tokenize(question.question))] += 1
         if question.program is not None:
             found.program_lengths[len(question.program)] += 1
@@ -137,7 +137,7 @@ def _execute(question: Question, scenes: Mapping[str, Scene], found: Survey) -> 
 
 def _survey_images(split: ClevrSplit, found: Survey) -> None:
     sizes = {name: _image_size(split, name) for name in sorted(split.images)}
-    found.picture_sizes.update(size for size in sizes.values() if size is not None)
+    found.image_sizes.update(size for size in sizes.values() if size is not None)
     expected = _expected_size(found)
     for name, size in sizes.items():
         if size is None:
@@ -151,7 +151,7 @@ def _expected_size(found: Survey) -> tuple[int, int]:
     settings = _generator_settings(found)
     if {"width", "height"} <= settings.keys():
         return settings["width"], settings["height"]
-    return found.picture_sizes.most_common(1)[0][0] if found.picture_sizes else (0, 0)
+    return found.image_sizes.most_common(1)[0][0] if found.image_sizes else (0, 0)
 
 
 def _generator_settings(found: Survey) -> dict[str, Any]:

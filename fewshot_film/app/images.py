@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from fewshot_film.config.preprocessing import Preprocessing
-from fewshot_film.data.pictures import to_array
+from fewshot_film.data.pixels import to_array
 from fewshot_film.data.source import ImageSource
 from fewshot_film.images import ImageError, open_image
 from fewshot_film.page import Limits, UploadError

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from fewshot_film.config.preprocessing import Interpolation, Resize
-from fewshot_film.data.pictures import to_array
+from fewshot_film.data.pixels import to_array
 from fewshot_film.errors import InvalidValueError, shown
 from fewshot_film.images import ImageError, read_image
 

@@ -24,10 +24,10 @@ from fewshot_film.commands.queries import Queries
 from fewshot_film.config.commands import ClassifyConfig
 from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.data import SourceError, decode, open_source
-from fewshot_film.data.pictures import to_array
+from fewshot_film.data.pixels import to_array
 from fewshot_film.data.source import ImageSource
 from fewshot_film.errors import counted
-from fewshot_film.figures import SheetPicture, SheetRow, answer_sheet
+from fewshot_film.figures import SheetImage, SheetRow, answer_sheet
 from fewshot_film.run.files import write_atomically, write_text_atomically
 
 log = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ def _row(name: str | None, predictions: Sequence[Prediction], source: ImageSourc
     label = source.class_names.index(name) if name is not None else -1
     members = np.flatnonzero(source.labels == label)[:MAX_SUPPORT].tolist()
     shown = [
-        SheetPicture(queries.one(one.file, THUMBNAIL), _caption(one), one.is_right) for one in predictions[:MAX_QUERIES]
+        SheetImage(queries.one(one.file, THUMBNAIL), _caption(one), one.is_right) for one in predictions[:MAX_QUERIES]
     ]
     title = NONE if name is None else name
     return SheetRow(title, [_thumbnail(source, index) for index in members], shown, len(predictions))

@@ -90,7 +90,7 @@ def protocol_notes(images: ImageSet, data: DataConfig, leaks: Leaks | None) -> l
         counts = leaks.counts
         notes.append(
             f"{counted(counts['classes'], 'class')} and "
-            f"{counted(counts['pictures'], 'image')} are also in the training classes, so these "
+            f"{counted(counts['images'], 'image')} are also in the training classes, so these "
             "accuracies are too high."
         )
     return notes

@@ -14,7 +14,7 @@ from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.data import ImageError
 from fewshot_film.data.decoding import listed
 from fewshot_film.data.errors import data_not_found
-from fewshot_film.data.pictures import to_array
+from fewshot_film.data.pixels import to_array
 from fewshot_film.data.stores import FolderStore, Store, open_store
 from fewshot_film.images import open_image
 

@@ -17,7 +17,7 @@ import numpy as np
 from filelock import FileLock
 
 from fewshot_film.data.image_set import Pixels
-from fewshot_film.data.repeats import picture_digest
+from fewshot_film.data.repeats import image_digest
 from fewshot_film.data.source import ImageSource
 from fewshot_film.images import ImageError
 
@@ -41,7 +41,7 @@ class Decoded:
     indices: np.ndarray
     """``(rows,)`` int64: which image of the source a row is."""
     digests: np.ndarray
-    """``(rows,)`` uint64, see `fewshot_film.data.repeats.picture_digest`."""
+    """``(rows,)`` uint64, see `fewshot_film.data.repeats.image_digest`."""
     skipped: list[tuple[str, str]]
     """File and reason of the others."""
 
@@ -65,7 +65,7 @@ class Rows:
             self.skipped.append((result.file, result.reason))
         else:
             self.indices.append(index)
-            self.digests.append(picture_digest(result))
+            self.digests.append(image_digest(result))
 
     def decoded(self, pixels: Pixels) -> Decoded:
         """Close the account."""

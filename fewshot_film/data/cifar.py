@@ -68,7 +68,7 @@ def cifar100(root: str | Path, *, name: str = "cifar-100") -> ImageSource:
         if (folder / "train").is_file() and (folder / "meta").is_file():
             return _checked(_from_python(folder, name))
     if root.exists():
-        source = _from_pictures(root, name)
+        source = _from_images(root, name)
         if source is not None:
             return _checked(source)
     raise data_not_found(
@@ -93,7 +93,7 @@ def _from_python(folder: Path, name: str) -> ImageSource:
     return ArraySource(name, class_names, labels, planes.transpose(0, 2, 3, 1), files)
 
 
-def _from_pictures(root: Path, name: str) -> ImageSource | None:
+def _from_images(root: Path, name: str) -> ImageSource | None:
     known = {class_name for names in cifar_fs_split().values() for class_name in names}
     store = open_store(root)
     members = [(PurePosixPath(file).parent.name, file) for file in store.names()]

@@ -44,7 +44,7 @@ def cub(root: str | Path, split: str | None = None) -> ImageSource:
         known = _split(store)
         check_part(NAME, known, split)
         # Images alone: the segmentations are PNG files in folders of the same names.
-        source = from_class_folders(NAME, store, known, split, is_picture=_is_photo)
+        source = from_class_folders(NAME, store, known, split, is_image=_is_photo)
         if source is not None:
             return source
     raise data_not_found(

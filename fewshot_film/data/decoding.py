@@ -26,7 +26,7 @@ from fewshot_film.config.preprocessing import Interpolation, Resize
 from fewshot_film.data import cache
 from fewshot_film.data.errors import SourceError
 from fewshot_film.data.image_set import ImageSet, Pixels
-from fewshot_film.data.pictures import check_settings, to_array
+from fewshot_film.data.pixels import check_settings, to_array
 from fewshot_film.data.repeats import find_repeats
 from fewshot_film.data.source import ImageSource
 from fewshot_film.errors import InvalidValueError, shown
@@ -88,13 +88,13 @@ def decode(
     _check_choice("on_bad", on_bad, get_args(OnBad))
     _check_choice("on_duplicate", on_duplicate, get_args(OnDuplicate))
     pixels = {"image_size": image_size, "channels": channels, "resize": resize, "interpolation": interpolation}
-    pictures = _Pictures(source, {**pixels, "crop": crop}, max_pixels)
-    decoded = pictures.in_memory() if cache_dir is None else pictures.cached(Path(cache_dir))
+    decoder = _Decoder(source, {**pixels, "crop": crop}, max_pixels)
+    decoded = decoder.in_memory() if cache_dir is None else decoder.cached(Path(cache_dir))
     _report_bad(source, decoded.skipped, on_bad)
     return _assemble(source, decoded, on_duplicate)
 
 
-class _Pictures:
+class _Decoder:
     """One source with the settings that decide its pixels."""
 
     def __init__(self, source: ImageSource, settings: Mapping[str, Any], max_pixels: int) -> None:
@@ -136,7 +136,7 @@ class _Pictures:
         from tqdm import tqdm
 
         count = len(self.source)
-        bar = tqdm(total=count, desc=f"decoding {self.source.name}", unit="picture", leave=False, disable=hides_bars())
+        bar = tqdm(total=count, desc=f"decoding {self.source.name}", unit="image", leave=False, disable=hides_bars())
         with bar, ThreadPoolExecutor(available_cores()) as pool:
             for start in range(0, count, _CHUNK):  # in chunks, so that results never pile up
                 stop = min(start + _CHUNK, count)

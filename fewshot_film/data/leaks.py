@@ -34,7 +34,7 @@ class Leaks:
 
     classes: tuple[str, ...]
     """Names of classes that are in both, as ``source:class``."""
-    pictures: tuple[Pair, ...]
+    images: tuple[Pair, ...]
     """Images of equal content that nothing allows, each of the test set once."""
     allowed: tuple[Pair, ...]
     """Images of equal content that are known and allowed."""
@@ -42,10 +42,10 @@ class Leaks:
     @property
     def counts(self) -> dict[str, int]:
         """How many of each."""
-        return {"classes": len(self.classes), "pictures": len(self.pictures), "allowed": len(self.allowed)}
+        return {"classes": len(self.classes), "images": len(self.images), "allowed": len(self.allowed)}
 
     def __bool__(self) -> bool:
-        return bool(self.classes or self.pictures)
+        return bool(self.classes or self.images)
 
 
 def check_no_leaks(train: ImageSet, test: ImageSet, *, allow: Iterable[str] = (), on_leak: OnLeak = "raise") -> Leaks:
@@ -102,7 +102,7 @@ def find_leaks(train: ImageSet, test: ImageSet, allow: Iterable[str] = ()) -> Le
         if one.name == other.name:
             theirs = set(one.class_names)
             classes += [f"{other.name}:{name}" for name in other.class_names if name in theirs]
-        for pair in _equal_pictures(one, other):
+        for pair in _equal_images(one, other):
             (allowed if pair[0] in permitted or _names(pair) in known else pairs).append(pair)
     return Leaks(tuple(classes), tuple(pairs), tuple(allowed))
 
@@ -120,7 +120,7 @@ def parts_of(images: ImageSet) -> Sequence[ImageSet]:
     return images.parts if isinstance(images, JoinedSet) else (images,)
 
 
-def _equal_pictures(train: ImageSet, test: ImageSet) -> list[Pair]:
+def _equal_images(train: ImageSet, test: ImageSet) -> list[Pair]:
     shared = np.isin(test.digests, train.digests)
     if not shared.any():
         return []
@@ -140,9 +140,9 @@ def _message(train: ImageSet, test: ImageSet, found: Leaks) -> str:
     lines = []
     if found.classes:
         lines.append(f"{counted(len(found.classes), 'class')} in both, first '{found.classes[0]}'")
-    if found.pictures:
-        file, other = found.pictures[0]
-        lines.append(f"{counted(len(found.pictures), 'image')} in both, first '{file}', which equals '{other}'")
+    if found.images:
+        file, other = found.images[0]
+        lines.append(f"{counted(len(found.images), 'image')} in both, first '{file}', which equals '{other}'")
     return (
         f"{test.name} and {train.name}, which is trained on: {' and '.join(lines)}. Take them out of one of the two, "
         "or say that this is meant: list the images in allow_leaks, or set on_leak to report"

@@ -27,7 +27,7 @@ from PIL import Image
 from fewshot_film.data.errors import SourceError, data_not_found
 from fewshot_film.data.groups import ClassGroups
 from fewshot_film.data.source import ImageSource
-from fewshot_film.data.tfrecord import index_records, read_picture
+from fewshot_film.data.tfrecord import index_records, read_image
 from fewshot_film.errors import InvalidValueError, MissingFileError
 from fewshot_film.images import MAX_PIXELS, open_image
 from fewshot_film.run.files import write_atomically
@@ -253,7 +253,7 @@ class RecordSource(ImageSource):
         """See `ImageSource.load`."""
         file = self.files[index]
         offset, length = self._records[index].tolist()
-        data = read_picture(self._paths[self._path_of[index]], offset, length, file)
+        data = read_image(self._paths[self._path_of[index]], offset, length, file)
         return open_image(data, file, min_side=min_side, max_pixels=max_pixels)
 
     def stamp(self, index: int) -> str:

@@ -18,7 +18,7 @@ class Repeats:
     """They are of different classes: the same image has two answers."""
 
 
-def picture_digest(pixels: np.ndarray) -> int:
+def image_digest(pixels: np.ndarray) -> int:
     """64 bits of the SHA-256 of an image's pixels: 100,000 images collide with a chance of 3e-10."""
     return int.from_bytes(hashlib.sha256(np.ascontiguousarray(pixels).data).digest()[:8], "little")
 
@@ -28,7 +28,7 @@ def find_repeats(labels: np.ndarray, digests: np.ndarray) -> Repeats:
 
     Args:
         labels: ``(N,)`` class of every image.
-        digests: ``(N,)`` uint64, see `picture_digest`.
+        digests: ``(N,)`` uint64, see `image_digest`.
     """
     within: list[tuple[int, int]] = []
     across: list[tuple[int, int]] = []

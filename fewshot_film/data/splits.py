@@ -112,7 +112,7 @@ def _digest(text: str) -> bytes:
 
 
 def from_class_folders(
-    name: str, store: Store, split: Split, part: str | None, *, is_picture: Callable[[str], bool] = lambda _: True
+    name: str, store: Store, split: Split, part: str | None, *, is_image: Callable[[str], bool] = lambda _: True
 ) -> FileSource | None:
     """Take the images in the folders of the classes of one part of a split.
 
@@ -123,7 +123,7 @@ def from_class_folders(
         store: where the folders lie, at any depth.
         split: class names, which are folder names, by part.
         part: which part; None for all.
-        is_picture: says of a file's name whether it is one of the images.
+        is_image: says of a file's name whether it is one of the images.
 
     Returns:
         None where there is none of the folders.
@@ -132,7 +132,7 @@ def from_class_folders(
         SourceError: some of the folders are missing.
     """
     wanted = {class_name for class_names in ([split[part]] if part else split.values()) for class_name in class_names}
-    parents = ((PurePosixPath(file).parent.name, file) for file in store.names() if is_picture(file))
+    parents = ((PurePosixPath(file).parent.name, file) for file in store.names() if is_image(file))
     members = [(parent, file) for parent, file in parents if parent in wanted]
     missing = sorted(wanted - {parent for parent, _ in members})
     if not members:

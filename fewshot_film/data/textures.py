@@ -270,7 +270,7 @@ def draw_texture(class_name: str, number: int, seed: int = 0) -> Image.Image:
     field = FAMILIES[family](class_parameters(int(place)), grid, rng)
     has_colours = int(place) % 2 == 0
     palette = draw_palette(own if has_colours else rng)
-    return to_picture(field, _jittered(palette, rng), rng)
+    return to_image(field, _jittered(palette, rng), rng)
 
 
 def class_parameters(number: int) -> np.ndarray:
@@ -296,7 +296,7 @@ def draw_palette(rng: Generator) -> np.ndarray:
     return np.array(colours if rng.uniform() < 0.5 else colours[::-1])
 
 
-def to_picture(field: np.ndarray, palette: np.ndarray, rng: Generator) -> Image.Image:
+def to_image(field: np.ndarray, palette: np.ndarray, rng: Generator) -> Image.Image:
     """Colour a field of values in [0, 1], and light it from one side with a little noise."""
     stops = np.linspace(0, 1, len(palette))
     pixels = np.stack([np.interp(field, stops, channel) for channel in palette.T], axis=-1)

@@ -152,7 +152,7 @@ def _varint(message: bytes, place: int) -> tuple[int, int]:
     raise InvalidValueError("the record is no tf.train.Example (an integer without end)")
 
 
-def read_picture(path: Path, offset: int, length: int, file: str) -> bytes:
+def read_image(path: Path, offset: int, length: int, file: str) -> bytes:
     """The encoded image in one of Meta-Dataset's records.
 
     Raises:

@@ -153,7 +153,7 @@ def test_humans(tiny: dict[str, Any], tmp_path: Path) -> None:
 
 
 def test_humans_needs_clevr(tiny: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="CLEVR-Humans is about CLEVR's pictures: give the folder of CLEVR as --root"):
+    with pytest.raises(ConfigError, match="CLEVR-Humans is about CLEVR's images: give the folder of CLEVR as --root"):
         clevr_transfer.humans(clevr_transfer.HumansConfig(**tiny))
 
 

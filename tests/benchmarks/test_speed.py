@@ -88,7 +88,7 @@ def test_every_step_of_a_generated_world_has_a_rate(tmp_path: Path, capsys):
     config = clevr_speed.GenerateSpeedConfig(out=out, scenes=2, sample=2, width=32, height=24)
     clevr_speed.generate_world(config)
     found = json.loads(out.read_text())["results"]
-    assert set(found["one_core_per_second"]) == {"scenes", "pictures", "png files", "questions"}
+    assert set(found["one_core_per_second"]) == {"scenes", "images", "png files", "questions"}
     assert min(found["one_core_per_second"].values()) > 0
     assert found["generate"]["scenes per second"] > 0
 

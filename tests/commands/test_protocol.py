@@ -63,11 +63,11 @@ def test_evaluation_refuses_reports_or_allows(pictures: Path, leaky: Path, tmp_p
         "0 classes and 1 image are also in the training classes, so these accuracies are too high."
         in out.with_suffix(".md").read_text()
     )
-    shared = {"classes": 0, "pictures": 1, "allowed": 0}
+    shared = {"classes": 0, "images": 1, "allowed": 0}
     assert json.loads(out.read_text())["results"]["3-way 1-shot"]["shared_with_training"] == shared
 
     assert fewshot_film(*words, f"--data.root={leaky}", "--data.allow_leaks=[test/class 10/copy.png]") == 0
-    shared = {"classes": 0, "pictures": 0, "allowed": 1}
+    shared = {"classes": 0, "images": 0, "allowed": 1}
     assert json.loads(out.read_text())["results"]["3-way 1-shot"]["shared_with_training"] == shared
     assert "too high" not in out.with_suffix(".md").read_text()
 

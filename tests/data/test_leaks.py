@@ -28,7 +28,7 @@ TRAIN = a_set("x", "ab", [0, 1, 2, 3], "train/")
 def test_nothing_shared() -> None:
     found = check_no_leaks(TRAIN, a_set("x", "cd", [4, 5, 6, 7]))
     assert not found
-    assert found.counts == {"classes": 0, "pictures": 0, "allowed": 0}
+    assert found.counts == {"classes": 0, "images": 0, "allowed": 0}
 
 
 def test_a_class_by_name_of_the_same_source() -> None:
@@ -43,30 +43,30 @@ def test_a_picture_by_content() -> None:
     with pytest.raises(LeakError, match=message):
         check_no_leaks(TRAIN, test)
     assert isinstance(LeakError(""), SourceError)
-    assert find_leaks(TRAIN, test).pictures == (("test/2.png", "train/2.png"), ("test/2.png", "train/2.png"))
+    assert find_leaks(TRAIN, test).images == (("test/2.png", "train/2.png"), ("test/2.png", "train/2.png"))
 
 
 def test_what_is_allowed_is_listed() -> None:
     test = a_set("y", "cd", [4, 2, 6, 3], "test/")
     found = find_leaks(TRAIN, test, allow=["test/2.png"])
     assert found.allowed == (("test/2.png", "train/2.png"),)
-    assert found.pictures == (("test/3.png", "train/3.png"),)
+    assert found.images == (("test/3.png", "train/3.png"),)
     assert not check_no_leaks(TRAIN, test, allow=["test/2.png", "test/3.png"])
 
 
 def test_reporting_instead(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         found = check_no_leaks(TRAIN, a_set("x", "bc", [4, 2, 6, 7]), on_leak="report")
-    assert found.counts == {"classes": 1, "pictures": 1, "allowed": 0}
+    assert found.counts == {"classes": 1, "images": 1, "allowed": 0}
     assert "1 class in both, first 'x:b' and 1 image in both, first '2.png'" in caplog.text
 
 
 def test_turned_pictures_count_once() -> None:
     test = a_set("y", "cd", [4, 2, 6, 7]).with_rotations()
     found = find_leaks(TRAIN.with_rotations(), test)
-    assert found.pictures == (("2.png", "train/2.png"),)
+    assert found.images == (("2.png", "train/2.png"),)
     only_turned = test.select(["c/rot090", "d/rot090"])
-    assert find_leaks(TRAIN, only_turned).pictures == (("2.png#rot090", "train/2.png"),)
+    assert find_leaks(TRAIN, only_turned).images == (("2.png#rot090", "train/2.png"),)
 
 
 def test_joined_sets_are_compared_part_by_part() -> None:
@@ -74,7 +74,7 @@ def test_joined_sets_are_compared_part_by_part() -> None:
     test = JoinedSet([a_set("x", "cd", [8, 9, 10, 11]), a_set("y", "ce", [12, 0, 14, 15], "test/")])
     found = find_leaks(train, test)
     assert found.classes == ("y:c",)
-    assert found.pictures == (("test/0.png", "train/0.png"),)
+    assert found.images == (("test/0.png", "train/0.png"),)
 
 
 def test_known_pairs_of_cifar_100_are_allowed_by_their_names() -> None:
@@ -86,9 +86,9 @@ def test_known_pairs_of_cifar_100_are_allowed_by_their_names() -> None:
         return decode(ArraySource("cifar-fs", [name], np.zeros(1, np.int64), PICTURES[:1], [file]), 4, 1)
 
     whale, shark = of_name("whale", "train/whale/whale_s_001463.png"), of_name("shark", "test/shark_s_002211.png")
-    assert find_leaks(whale, shark.with_rotations()).counts == {"classes": 0, "pictures": 0, "allowed": 1}
+    assert find_leaks(whale, shark.with_rotations()).counts == {"classes": 0, "images": 0, "allowed": 1}
     other = of_name("shark", "test/shark_s_000001.png")
-    assert find_leaks(whale, other).counts == {"classes": 0, "pictures": 1, "allowed": 0}
+    assert find_leaks(whale, other).counts == {"classes": 0, "images": 1, "allowed": 0}
 
 
 def test_sets_must_be_decoded_alike_and_settings_have_a_meaning() -> None:
@@ -106,5 +106,5 @@ def test_the_real_cifar_sets_share_nothing_but_what_is_known(shared_data: Path, 
             decode(opener(shared_data / "cifar-100.zip", part), 32, 3, tmp_path) for part in ("train", "val", "test")
         )
         found = [find_leaks(*pair).counts for pair in ((train, val), (train, test), (val, test))]
-        assert [each["classes"] for each in found] == [each["pictures"] for each in found] == [0, 0, 0]
+        assert [each["classes"] for each in found] == [each["images"] for each in found] == [0, 0, 0]
         assert [each["allowed"] for each in found] == counts

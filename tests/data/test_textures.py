@@ -14,7 +14,7 @@ from fewshot_film.data.textures import (
     draw_texture,
     texture_split,
     textures,
-    to_picture,
+    to_image,
 )
 
 
@@ -77,7 +77,7 @@ def test_a_grid_is_turned_and_zoomed() -> None:
 def test_colours_run_from_one_end_of_the_palette_to_the_other() -> None:
     palette = np.array([[1.0, 0, 0], [0, 0, 1.0]])
     ramp = np.tile(np.linspace(0, 1, SIDE), (SIDE, 1))
-    pixels = np.asarray(to_picture(ramp, palette, np.random.default_rng(0))).astype(int)
+    pixels = np.asarray(to_image(ramp, palette, np.random.default_rng(0))).astype(int)
     assert pixels[:, 0, 0].mean() > 150 > 40 > pixels[:, 0, 2].mean()
     assert pixels[:, -1, 2].mean() > 150 > 40 > pixels[:, -1, 0].mean()
     for seed in range(20):

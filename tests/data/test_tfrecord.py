@@ -9,7 +9,7 @@ from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from fewshot_film.data.errors import SourceError
-from fewshot_film.data.tfrecord import bytes_feature, index_records, masked_crc, read_picture, read_record
+from fewshot_film.data.tfrecord import bytes_feature, index_records, masked_crc, read_image, read_record
 from fewshot_film.images import ImageError
 from tests.reference import tfrecord as oracle
 
@@ -125,7 +125,7 @@ def test_every_flipped_bit_of_the_data_is_found(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         message = rf"5.tfrecords#1: cannot be read from '.*': the record at byte {offset - 12} does not have its"
         with pytest.raises(ImageError, match=message):
-            read_picture(path, offset, length, "5.tfrecords#1")
+            read_image(path, offset, length, "5.tfrecords#1")
 
 
 def test_a_file_that_shrank_since_it_was_indexed(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_file_that_shrank_since_it_was_indexed(tmp_path: Path) -> None:
     offset, length = index_records(path)[2].tolist()
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(ImageError, match=f"the file ends inside the record at byte {offset - 12}"):
-        read_picture(path, offset, length, "x")
+        read_image(path, offset, length, "x")
     path.unlink()
     with pytest.raises(ImageError, match="No such file"):
-        read_picture(path, offset, length, "x")
+        read_image(path, offset, length, "x")

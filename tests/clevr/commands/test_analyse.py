@@ -95,7 +95,7 @@ def test_resets_are_of_all_blocks_and_of_each(found: Path) -> None:
 
 def test_consistency_counts_every_answer(found: Path) -> None:
     content = results(found, "consistency")
-    assert (content["pictures"], content["pairs"]) == (3, 12)
+    assert (content["images"], content["pairs"]) == (3, 12)
     assert content["agreement"]["a comparison with both counts"]["count"] == 36
     assert {name: entry["count"] for name, entry in content["right"].items()} == {
         "count": 24,

@@ -51,7 +51,7 @@ def test_the_set_is_sound(whole_root: Path, whole: dict[str, bytes]) -> None:
     found = survey(split)
     assert found.problems == []
     assert (found.num_scenes, found.num_questions, found.num_executed) == (10, 100, 100)
-    assert found.picture_sizes == {(24, 16): 10}
+    assert found.image_sizes == {(24, 16): 10}
     assert len(whole) == 12
     table = split.table()
     assert table.question_index.tolist() == list(range(100))

@@ -126,7 +126,7 @@ def test_other_features_are_not_mixed_in(tmp_path: Path, changes: dict[str, Any]
 
 def test_unfinished_stores_say_how_to_finish(tmp_path: Path) -> None:
     a_writer(tmp_path / "store").append(some_rows()[:2])
-    with pytest.raises(DataError, match="holds 2 of 5 pictures; run the same clevr-film features command again"):
+    with pytest.raises(DataError, match="holds 2 of 5 images; run the same clevr-film features command again"):
         open_store(tmp_path / "store")
 
 

@@ -43,17 +43,17 @@ def test_counts(tmp_path: Path, packed: bool) -> None:
     assert found.answers_by_family == {84: {"1": 2}, 83: {"no": 1}}
     assert found.question_lengths == {6: 2, 5: 1}
     assert found.program_lengths == {3: 3}
-    assert found.num_questions_per_picture == {1: 1, 2: 1}
+    assert found.num_questions_per_image == {1: 1, 2: 1}
     assert found.objects_per_scene == {2: 3}
     assert found.objects["shape"] == {"cube": 3, "sphere": 3}
     assert found.objects["shape and color"] == {"cube red": 3, "sphere blue": 3}
-    assert found.picture_sizes == {(12, 8): 3}
+    assert found.image_sizes == {(12, 8): 3}
 
 
 def test_json_form(tmp_path: Path) -> None:
     content = json.loads(json.dumps(surveyed(write_clevr(tmp_path)).to_json()))
-    assert content["picture_sizes"] == {"12x8": 2}
-    assert content["questions_per_picture"] == {"1": 2}
+    assert content["image_sizes"] == {"12x8": 2}
+    assert content["questions_per_image"] == {"1": 2}
     assert content["answers_by_family"] == {"84": {"1": 2}}
     assert content["problems"] == []
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fewshot_film.data.pictures import check_settings, to_array
+from fewshot_film.data.pixels import check_settings, to_array
 from fewshot_film.images import ImageError, open_image
 from tests.data.layouts import noise, png
 
