@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from fewshot_film.classifier.adapting import TaskHead
 from fewshot_film.classifier.fitted import Fitted
 from fewshot_film.extras import optional
+from fewshot_film.learners.prototypes import squared_distances
 from fewshot_film.learners.simple_cnaps import ClassGroup, MahalanobisClassifier
 from fewshot_film.run.files import write_atomically
 
@@ -150,14 +151,10 @@ class _MatrixGroup(nn.Module):
 
     def forward(self, queries: Tensor) -> Tensor:
         """Distances ``(Q, K)`` of features about the task's mean."""
-        white = _squared_distances(queries @ self.whitening.T, self.means @ self.whitening.T)
-        distance = _squared_distances(queries, self.means) - white if self.is_dual else white
+        white = squared_distances(queries @ self.whitening.T, self.means @ self.whitening.T)
+        distance = squared_distances(queries, self.means) - white if self.is_dual else white
         if self.own is None:
             return distance
         along = (queries @ self.own.T).unflatten(1, (self.num_classes, -1))
         at_mean = (self.own.unflatten(0, (self.num_classes, -1)) @ self.means[..., None])[..., 0]
         return distance - cast(Tensor, (along - at_mean).square().sum(2))
-
-
-def _squared_distances(left: Tensor, right: Tensor) -> Tensor:
-    return left.square().sum(1, keepdim=True) - 2 * left @ right.T + right.square().sum(1)

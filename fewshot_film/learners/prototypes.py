@@ -50,12 +50,11 @@ class PrototypeHead:
         """Logits ``(Q, way)`` of features ``(Q, D)``: scaled cosines, or minus the squared distances."""
         features = features.to(self.prototypes.dtype)
         if self.scale is None:
-            return -squared_distances(features, self.prototypes)
+            centre = self.prototypes.mean(0)  # numbers near zero keep more digits through the difference below
+            return -squared_distances(features - centre, self.prototypes - centre)
         return self.scale * F.normalize(features, dim=1) @ self.prototypes.T
 
 
 def squared_distances(left: Tensor, right: Tensor) -> Tensor:
-    """Squared Euclidean distances of all rows, ``(len(left), len(right))``."""
-    centre = right.mean(0)  # numbers near zero keep more digits through the difference below
-    left, right = left - centre, right - centre
+    """Squared Euclidean distances of all rows, ``(len(left), len(right))``; a difference, so centre the rows first."""
     return left.square().sum(1, keepdim=True) - 2 * left @ right.T + right.square().sum(1)
