@@ -231,7 +231,7 @@ class AskConfig(OnDevice):
     """Folder of a saved model, or the name of a model that ships with the package."""
     out: Path | None = None
     """PNG file that shows where the answer came from."""
-    runners_up: Annotated[int, between(0, 27, "0 to 27")] = 3
+    runners_up: Annotated[int, between(0, 27)] = 3
     """Number of further answers to show, with their probabilities."""
     format: Literal["text", "json"] = "text"
     """Text, or one JSON document on standard output: the answer, its probability, other answers, and any warning; with
@@ -268,7 +268,7 @@ class AnalyseConfig(OnDevice):
     """For models that read features: folder of the feature stores, as for training."""
     cache: Path | None = None
     """Folder for decoded images and parsed questions; null: ``cache`` in the folder of the data set."""
-    seed: Annotated[int, between(0, 2**32 - 1, f"0 to {2**32 - 1}")] = 0
+    seed: Annotated[int, between(0, 2**32 - 1)] = 0
     """Seed of the noise, of the questions of the consistency analysis, and of t-SNE."""
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from fewshot_film.errors import ConfigError
-from fewshot_film.run.settings import LoopConfig, Range, Settings, at_least, between
+from fewshot_film.run.settings import SHARE, LoopConfig, Range, Settings, at_least, below, between
 
 GammaOption = Literal["linear", "sigmoid", "tanh", "exp", "one"]
 FilmPosition = Literal["norm", "conv", "relu", "residual", "input"]
@@ -41,7 +41,7 @@ class ReasonerConfig(Settings, group="model"):
     """Stride of the trunk's convolutions; with stride 1 they also see coordinate maps."""
     trunk_blocks: Annotated[int, at_least(0)] = 0
     """Number of residual blocks of two 3x3 convolutions at the end of the trunk; they do not depend on the question."""
-    positions: Annotated[int, at_least(0, "a number of positions, or 0 for all")] = 0
+    positions: Annotated[int, at_least(0)] = 0
     """Number of positions of the trunk's maps to keep, those that look most like objects; 0: all. Needs
     ``block_kernel: 1``, and a loss on scenes that trains the selection."""
     maps: Annotated[int, at_least(1)] = 128
@@ -147,12 +147,12 @@ class ClevrDataConfig(Settings, group="data"):
     FOLDER/SPLIT``), or with published HDF5 files (``SPLIT_features.h5``)."""
     cache: Path | None = None
     """Folder for decoded images and parsed questions; null: ``cache`` in the folder of the data set."""
-    fraction: Annotated[float, Range(lambda share: 0 < share <= 1, "a number above 0, at most 1")] = 1.0
+    fraction: Annotated[float, SHARE] = 1.0
     """Share of the training questions to use, sampled with the seed."""
     fresh: bool = False
     """Generate new questions about the training scenes in every epoch instead of using those in the files; needs scene
     files."""
-    curriculum: Annotated[int, at_least(0, "a number of batches, or 0 for none")] = 0
+    curriculum: Annotated[int, at_least(0)] = 0
     """Number of batches over which the nine groups of question families are added, from zero relations to three; 0: all
     from the start."""
     images: Annotated[int, at_least(1)] = 16
@@ -217,7 +217,7 @@ class TrainConfig(Settings):
     program_weight: Annotated[float, at_least(0)] = 0.0
     """Weight of a loss by which the question embedding learns to predict which relation each step of the program
     follows and what it filters by; 0: none."""
-    unknown_words: Annotated[float, Range(lambda share: 0 <= share < 1, "a share from 0 to below 1")] = 0.0
+    unknown_words: Annotated[float, at_least(0), below(1)] = 0.0
     """Share of the words that are replaced by the unknown token in training, so that its embedding is trained."""
     weights: str = ""
     """Saved model to start from; empty: random weights."""

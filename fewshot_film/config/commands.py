@@ -56,7 +56,7 @@ class PretrainConfig(Settings):
     """Images per micro-batch."""
     classifier: Literal["cosine", "linear"] = "cosine"
     """Classifier over the training classes, discarded afterwards; ``linear`` is the paper's."""
-    label_smoothing: Annotated[float, between(0, 1, "a share from 0 to 1")] = 0.0
+    label_smoothing: Annotated[float, between(0, 1)] = 0.0
     """Label smoothing: share of the target that is spread over all classes."""
     rotation_ssl: bool = False
     """Rotate the images by quarter turns and make each rotation of a class a class of its own: the features then
@@ -121,7 +121,7 @@ class EvaluateConfig(OnDevice):
     """Replay all episodes of this file instead of sampling new ones."""
     save_episodes: str = ""
     """Save the episodes to this file, for use with --episode_list."""
-    tukey_power: Annotated[float | None, above(0, "a finite number above 0")] = None
+    tukey_power: Annotated[float | None, above(0)] = None
     """Exponent applied to each feature's magnitude, see ``backbone.tukey_power``; null: as the model was trained."""
     flip_tta: bool | None = None
     """Whether to average features over mirror images, see ``backbone.flip_tta``; null: as the model was trained."""
@@ -147,7 +147,7 @@ class ClassifyConfig(OnDevice):
     with weights of your own."""
     out: str = ""
     """Folder for ``predictions.csv`` and the contact sheet ``predictions.png``; empty: print only."""
-    reject: Annotated[float | None, between(0, 1, "a share from 0 to 1, or null for never")] = 0.05
+    reject: Annotated[float | None, between(0, 1, "a number from 0 to 1, or null for never")] = 0.05
     """Call images that are unlike every class "none of these", and with them about this share of the classes' own
     images; null: every image gets a class."""
     resize: Resize | None = None
@@ -235,7 +235,7 @@ class AppConfig(OnDevice):
 
     host: str = "127.0.0.1"
     """Address to listen on; localhost only by default. 0.0.0.0 accepts all connections, without a password."""
-    port: Annotated[int, between(0, 65535, "0 to 65535")] = 7860
+    port: Annotated[int, between(0, 65535)] = 7860
     """Port to listen on; 0: any free port."""
     open: bool = False
     """Open the page in the browser."""

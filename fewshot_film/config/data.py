@@ -35,7 +35,7 @@ class SourceConfig(OneSource):
 
     name: str = ""
     """Its name in tables and episodes; empty: its kind."""
-    weight: Annotated[float, above(0, "a number above 0")] = 1.0
+    weight: Annotated[float, above(0)] = 1.0
     """Relative frequency with which episodes are sampled from this source."""
 
     def _title(self, name: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from fewshot_film.config.preprocessing import Preprocessing
-from fewshot_film.run.settings import Range, Settings, above, at_least, between
+from fewshot_film.run.settings import SHARE, Range, Settings, above, at_least, between
 
 RESNETS = ("cnaps-resnet18", "resnet18", "resnet34", "resnet50")
 LITES = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
@@ -45,11 +45,11 @@ class BackboneConfig(Settings, group="backbone"):
     preprocessing: Preprocessing | None = None
     """Mean, standard deviation, size, interpolation and crop of input images; null: those that the weights were trained
     with."""
-    feature_norms: Annotated[tuple[float, ...], at_least(0, "finite numbers of at least 0")] = (0.0,)
+    feature_norms: Annotated[tuple[float, ...], at_least(0)] = (0.0,)
     """Features are the spatial means of the last stages, concatenated; one number per stage, the norm to which its
     means are scaled, or 0 to leave them unscaled. ``(4,)`` suits a backbone trained with a cosine classifier; ``(2, 3,
     4)`` adds earlier stages, which represent colours and simple shapes."""
-    tukey_power: Annotated[float, above(0, "a finite number above 0")] = 1.0
+    tukey_power: Annotated[float, above(0)] = 1.0
     """Exponent applied to each feature's magnitude before scaling; 0.5 removes long tails."""
     flip_tta: bool = False
     """After training, average the features of each image and its mirror image, at twice the cost. Not for letters."""
@@ -264,7 +264,7 @@ class ShrinkageConfig(FilmConfig):
 
     adaptation: Adaptation = "none"
     """``none``: unmodified features; ``film``, ``film+ar`` and ``templates``: as in Simple CNAPS."""
-    shrinkage: Annotated[float, Range(lambda share: 0 < share <= 1, "a number above 0 and up to 1")] = 0.5
+    shrinkage: Annotated[float, SHARE] = 0.5
     """Shrinkage of covariances towards a multiple of the identity, in (0, 1]; 1 is the nearest class mean."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from fewshot_film.run.settings import Range, Settings, above, at_least
+from fewshot_film.run.settings import SHARE, Settings, above, at_least
 
 Resize = Literal["stretch", "crop", "pad"]
 """How an image becomes square: ``stretch`` ignores its proportions (what Omniglot, mini-ImageNet and
@@ -14,8 +14,6 @@ with white."""
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 """Pillow's resampling filters."""
-
-_SHARE = Range(lambda value: 0 < value <= 1, "a number above 0 and up to 1")
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Preprocessing(Settings, group="preprocessing"):
     """Resampling filter; always antialiased."""
     resize: Resize = "stretch"
     """How an image becomes square."""
-    crop: Annotated[float, _SHARE] = 1.0
+    crop: Annotated[float, SHARE] = 1.0
     """Share of the square's side that is kept, from its middle: 0.875 of ImageNet's usual 224 of 256 pixels."""
 
     def __post_init__(self) -> None:

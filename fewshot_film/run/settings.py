@@ -46,20 +46,19 @@ class Range:
         return value is None or self.holds(value)
 
 
-def at_least(least: float, expected: str = "", *, may_be_empty: bool = False) -> Range:
+def at_least(least: float, *, may_be_empty: bool = False) -> Range:
     """Finite numbers from ``least`` on.
 
     Args:
         least: the smallest one.
-        expected: what messages say; empty: ``at least LEAST``.
         may_be_empty: whether a tuple of them may have none.
     """
-    return Range(lambda value: least <= value < math.inf, expected or f"at least {least}", may_be_empty)
+    return Range(lambda value: least <= value < math.inf, f"at least {least}", may_be_empty)
 
 
-def above(bound: float, expected: str = "") -> Range:
-    """Finite numbers greater than ``bound``; messages say ``expected``, or ``above BOUND``."""
-    return Range(lambda value: bound < value < math.inf, expected or f"above {bound}")
+def above(bound: float) -> Range:
+    """Finite numbers greater than ``bound``."""
+    return Range(lambda value: bound < value < math.inf, f"above {bound}")
 
 
 def at_most(most: float, expected: str = "") -> Range:
@@ -75,6 +74,10 @@ def below(bound: float) -> Range:
 def between(least: float, most: float, expected: str = "") -> Range:
     """Numbers from ``least`` to ``most``; messages say ``expected``, or ``a number from LEAST to MOST``."""
     return Range(lambda value: least <= value <= most, expected or f"a number from {least} to {most}")
+
+
+SHARE = Range(lambda value: 0 < value <= 1, "above 0, and at most 1")
+"""Shares of a whole, of which there must be some."""
 
 
 def matching(pattern: str, expected: str) -> Range:

@@ -44,13 +44,13 @@ REFUSED = {
         ("query", 0, "query is 0; expected at least 1"),
         ("episodes", 1, "episodes is 1; expected at least 2"),
         ("seed", -1, "seed is -1; expected at least 0"),
-        ("tukey_power", 0.0, "tukey_power is 0.0; expected a finite number above 0"),
+        ("tukey_power", 0.0, "tukey_power is 0.0; expected above 0"),
         ("processes", -1, "processes is -1; expected at least 0"),
     ],
     "fewshot_film.config.commands:ClassifyConfig": [
-        ("reject", -0.5, "reject is -0.5; expected a share from 0 to 1, or null for never"),
-        ("reject", NAN, "reject is nan; expected a share from 0 to 1, or null for never"),
-        ("reject", 1.5, "reject is 1.5; expected a share from 0 to 1, or null for never"),
+        ("reject", -0.5, "reject is -0.5; expected a number from 0 to 1, or null for never"),
+        ("reject", NAN, "reject is nan; expected a number from 0 to 1, or null for never"),
+        ("reject", 1.5, "reject is 1.5; expected a number from 0 to 1, or null for never"),
     ],
     "fewshot_film.config.commands:CalibrateConfig": [
         ("way", 0, "way is 0; expected at least 1"),
@@ -70,8 +70,8 @@ REFUSED = {
         ("episodes", 0, "episodes is 0; expected at least 1"),
     ],
     "fewshot_film.config.commands:AppConfig": [
-        ("port", -1, "port is -1; expected 0 to 65535"),
-        ("port", 65536, "port is 65536; expected 0 to 65535"),
+        ("port", -1, "port is -1; expected a number from 0 to 65535"),
+        ("port", 65536, "port is 65536; expected a number from 0 to 65535"),
         ("file_mib", 0, "file_mib is 0; expected at least 1"),
         ("megapixels", 0, "megapixels is 0; expected at least 1"),
         ("archive_mib", 0, "archive_mib is 0; expected at least 1"),
@@ -84,8 +84,8 @@ REFUSED = {
     "clevr.config.commands:AnalyseConfig": [
         ("analyses", (), "analyses is []; expected some of histograms, embedding, resets, consistency, composition"),
         ("questions", 99, "questions is 99; expected at least 100"),
-        ("seed", -1, "seed is -1; expected 0 to 4294967295"),
-        ("seed", 4294967296, "seed is 4294967296; expected 0 to 4294967295"),
+        ("seed", -1, "seed is -1; expected a number from 0 to 4294967295"),
+        ("seed", 4294967296, "seed is 4294967296; expected a number from 0 to 4294967295"),
     ],
     "clevr.config.commands:EvaluateConfig": [
         ("questions", 0, "questions is 0; expected at least 1"),
@@ -96,12 +96,12 @@ REFUSED = {
         ("num_workers", -1, "num_workers is -1; expected at least 0"),
     ],
     "clevr.config.commands:AskConfig": [
-        ("runners_up", -1, "runners_up is -1; expected 0 to 27"),
-        ("runners_up", 28, "runners_up is 28; expected 0 to 27"),
+        ("runners_up", -1, "runners_up is -1; expected a number from 0 to 27"),
+        ("runners_up", 28, "runners_up is 28; expected a number from 0 to 27"),
     ],
     "fewshot_film.config.data:SourceConfig": [
         ("split_seed", -1, "split_seed of the source x is -1; expected at least 0"),
-        ("weight", 0.0, "weight of the source x is 0.0; expected a number above 0"),
+        ("weight", 0.0, "weight of the source x is 0.0; expected above 0"),
     ],
     "fewshot_film.config.data:OneSource": [
         ("split_seed", -1, "split_seed is -1; expected at least 0"),
@@ -130,8 +130,8 @@ REFUSED = {
     "fewshot_film.config.preprocessing:Preprocessing": [
         ("size", 0, "preprocessing.size is 0; expected at least 1"),
         ("std", (0.5, 0.0, 0.5), "preprocessing.std is [0.5, 0.0, 0.5]; expected above 0"),
-        ("crop", 0.0, "preprocessing.crop is 0.0; expected a number above 0 and up to 1"),
-        ("crop", 1.5, "preprocessing.crop is 1.5; expected a number above 0 and up to 1"),
+        ("crop", 0.0, "preprocessing.crop is 0.0; expected above 0, and at most 1"),
+        ("crop", 1.5, "preprocessing.crop is 1.5; expected above 0, and at most 1"),
     ],
     "fewshot_film.config.learners:BackboneConfig": [
         ("width", 0, "backbone.width is 0; expected at least 1"),
@@ -141,10 +141,10 @@ REFUSED = {
         ("stem_stride", 0, "backbone.stem_stride is 0; expected at least 1"),
         ("channels", 2, "backbone.channels is 2; expected 3, or 1 for drawings"),
         ("image_size", -1, "backbone.image_size is -1; expected at least 0"),
-        ("feature_norms", (-0.5,), "backbone.feature_norms is [-0.5]; expected finite numbers of at least 0"),
-        ("feature_norms", (1, INF), "backbone.feature_norms is [1, inf]; expected finite numbers of at least 0"),
-        ("feature_norms", (), "backbone.feature_norms is []; expected finite numbers of at least 0"),
-        ("tukey_power", 0.0, "backbone.tukey_power is 0.0; expected a finite number above 0"),
+        ("feature_norms", (-0.5,), "backbone.feature_norms is [-0.5]; expected at least 0"),
+        ("feature_norms", (1, INF), "backbone.feature_norms is [1, inf]; expected at least 0"),
+        ("feature_norms", (), "backbone.feature_norms is []; expected at least 0"),
+        ("tukey_power", 0.0, "backbone.tukey_power is 0.0; expected above 0"),
     ],
     "fewshot_film.config.learners:LearnerConfig": [
         ("chunk", 0, "learner.chunk is 0; expected at least 1"),
@@ -170,8 +170,8 @@ REFUSED = {
         ("hidden_dim", 0, "learner.hidden_dim is 0; expected at least 1"),
     ],
     "fewshot_film.config.learners:ShrinkageConfig": [
-        ("shrinkage", 0.0, "learner.shrinkage is 0.0; expected a number above 0 and up to 1"),
-        ("shrinkage", 1.5, "learner.shrinkage is 1.5; expected a number above 0 and up to 1"),
+        ("shrinkage", 0.0, "learner.shrinkage is 0.0; expected above 0, and at most 1"),
+        ("shrinkage", 1.5, "learner.shrinkage is 1.5; expected above 0, and at most 1"),
     ],
     "fewshot_film.config.learners:GradientConfig": [
         ("inner_steps", 0, "learner.inner_steps is 0; expected at least 1"),
@@ -210,8 +210,8 @@ REFUSED = {
     ],
     "fewshot_film.config.commands:PretrainConfig": [
         ("batch_size", 0, "batch_size is 0; expected at least 1"),
-        ("label_smoothing", -0.5, "label_smoothing is -0.5; expected a share from 0 to 1"),
-        ("label_smoothing", 1.5, "label_smoothing is 1.5; expected a share from 0 to 1"),
+        ("label_smoothing", -0.5, "label_smoothing is -0.5; expected a number from 0 to 1"),
+        ("label_smoothing", 1.5, "label_smoothing is 1.5; expected a number from 0 to 1"),
     ],
     "clevr.config.model:ReasonerConfig": [
         ("width", 0, "model.width is 0; expected at least 1"),
@@ -221,7 +221,7 @@ REFUSED = {
         ("trunk_kernel", 0, "model.trunk_kernel is 0; expected at least 1"),
         ("trunk_stride", 0, "model.trunk_stride is 0; expected at least 1"),
         ("trunk_blocks", -1, "model.trunk_blocks is -1; expected at least 0"),
-        ("positions", -1, "model.positions is -1; expected a number of positions, or 0 for all"),
+        ("positions", -1, "model.positions is -1; expected at least 0"),
         ("maps", 0, "model.maps is 0; expected at least 1"),
         ("blocks", 0, "model.blocks is 0; expected at least 1"),
         ("block_kernel", 0, "model.block_kernel is 0; expected at least 1"),
@@ -234,9 +234,9 @@ REFUSED = {
         ("film_blocks", -1, "model.film_blocks is -1; expected at least 0"),
     ],
     "clevr.config.model:ClevrDataConfig": [
-        ("fraction", 0.0, "data.fraction is 0.0; expected a number above 0, at most 1"),
-        ("fraction", 1.5, "data.fraction is 1.5; expected a number above 0, at most 1"),
-        ("curriculum", -1, "data.curriculum is -1; expected a number of batches, or 0 for none"),
+        ("fraction", 0.0, "data.fraction is 0.0; expected above 0, and at most 1"),
+        ("fraction", 1.5, "data.fraction is 1.5; expected above 0, and at most 1"),
+        ("curriculum", -1, "data.curriculum is -1; expected at least 0"),
         ("images", 0, "data.images is 0; expected at least 1"),
         ("questions", 0, "data.questions is 0; expected at least 1"),
     ],
@@ -253,7 +253,7 @@ REFUSED = {
         ("scene_weight", -0.5, "scene_weight is -0.5; expected at least 0"),
         ("trace_weight", -0.5, "trace_weight is -0.5; expected at least 0"),
         ("program_weight", -0.5, "program_weight is -0.5; expected at least 0"),
-        ("unknown_words", 1.0, "unknown_words is 1.0; expected a share from 0 to below 1"),
+        ("unknown_words", 1.0, "unknown_words is 1.0; expected below 1"),
         ("validation_questions", 0, "validation_questions is 0; expected at least 1"),
     ],
     "clevr.config.features:ExtractorConfig": [

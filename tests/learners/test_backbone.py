@@ -61,7 +61,7 @@ def test_features_of_a_given_length_keep_their_direction():
     with torch.no_grad():
         torch.testing.assert_close(scaled(images).norm(dim=1), torch.full((3,), 4.0))
         torch.testing.assert_close(F.normalize(scaled(images)), F.normalize(plain(images)))
-    with pytest.raises(ConfigError, match=r"backbone.feature_norms is \[-1.0\]; expected finite numbers of at least 0"):
+    with pytest.raises(ConfigError, match=r"backbone.feature_norms is \[-1.0\]; expected at least 0"):
         BackboneConfig(feature_norms=(-1.0,))
 
 

@@ -171,8 +171,8 @@ def test_bad_support_is_refused(name):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: LDAConfig(shrinkage=0), r"learner.shrinkage is 0; expected a number above 0 and up to 1"),
-        (lambda: QDAConfig(shrinkage=1.5), r"learner.shrinkage is 1.5; expected a number above 0 and up to 1"),
+        (lambda: LDAConfig(shrinkage=0), r"learner.shrinkage is 0; expected above 0, and at most 1"),
+        (lambda: QDAConfig(shrinkage=1.5), r"learner.shrinkage is 1.5; expected above 0, and at most 1"),
         (lambda: MatchingConfig(scale=-1), r"learner.scale is -1; expected above 0"),
         (lambda: RelationConfig(hidden_dim=0), r"learner.hidden_dim is 0; expected at least 1"),
     ],

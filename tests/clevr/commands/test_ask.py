@@ -194,7 +194,7 @@ def test_the_figure_is_bright_where_the_answer_is() -> None:
 
 
 def test_settings_out_of_range(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="runners_up is 28; expected 0 to 27"):
+    with pytest.raises(ConfigError, match="runners_up is 28; expected a number from 0 to 27"):
         AskConfig(tmp_path, runners_up=28)
 
 

@@ -186,7 +186,7 @@ class TestNetwork:
                 {"relations": True, "positions": 5, "maps": 6, **SPARSE},
                 r"positions is 5, maps 6; keep some positions, a multiple of 4 maps, or leave relations off",
             ),
-            ({"positions": -1}, r"model.positions is -1; expected a number of positions, or 0 for all"),
+            ({"positions": -1}, r"model.positions is -1; expected at least 0"),
             ({"positions": 8}, r"keeps 8 positions, which have no neighbours, but model.block_kernel is 3"),
             (
                 {"question_code": "attention", "question_heads": 3},
