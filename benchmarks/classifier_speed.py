@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -25,19 +25,20 @@ from fewshot_film.config.learners import SimpleCNAPSConfig
 from fewshot_film.learners import Learner, build_learner
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import summary, write_result
+from fewshot_film.run.settings import Settings, at_least
 
 RESULTS = Path(__file__).parent / "results"
 
 
 @dataclass(frozen=True)
-class ClassifierSpeedConfig:
+class ClassifierSpeedConfig(Settings):
     """What is measured."""
 
-    rounds: int = 5
+    rounds: Annotated[int, at_least(1)] = 5
     """Repetitions of every measurement."""
     tasks: tuple[tuple[int, int], ...] = ((5, 1), (5, 5), (20, 5))
     """Ways and shots."""
-    queries: int = 50
+    queries: Annotated[int, at_least(1)] = 50
     """Images classified at once."""
     out: Path = RESULTS / "classifier_speed.json"
     """Result file."""

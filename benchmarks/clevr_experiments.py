@@ -17,7 +17,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 
@@ -37,7 +37,7 @@ from fewshot_film.run.command import Command, main
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import write_result
 from fewshot_film.run.runtime import choose_device
-from fewshot_film.run.settings import LoopConfig, OnDevice
+from fewshot_film.run.settings import SHARE, LoopConfig, OnDevice, Settings, at_least
 
 log = logging.getLogger(__name__)
 
@@ -69,17 +69,17 @@ class ExperimentConfig(OnDevice):
     """Folder for the world, the trainings and their models."""
     out: Path | None = None
     """Result file; null: in benchmarks/results, by the names of experiment and size."""
-    scenes: int = 4000
+    scenes: Annotated[int, at_least(1)] = 4000
     """Training scenes to generate, ten questions each."""
-    test_scenes: int = 500
+    test_scenes: Annotated[int, at_least(1)] = 500
     """Scenes to generate for validation, and so many for each test."""
-    steps: int | None = None
+    steps: Annotated[int | None, at_least(1)] = None
     """Steps of each training; null: 3000 at the small size, at the paper's size its 80 passes."""
-    questions: int | None = None
+    questions: Annotated[int | None, at_least(1)] = None
     """Questions to test on; null: all."""
-    scene_weight: float = 0.3
+    scene_weight: Annotated[float, at_least(0)] = 0.3
     """At the small size: weight of the trunk's own loss, without which a short training learns to see little."""
-    seed: int = 0
+    seed: Annotated[int, at_least(0)] = 0
     """Of weights and batches."""
 
 
@@ -343,7 +343,7 @@ PUBLISHED_PIXELS, PUBLISHED_FEATURES = 97.6, 97.7
 class DataEfficiencyConfig(ExperimentConfig):
     """Size, data, and which shares."""
 
-    shares: tuple[float, ...] = (0.05, 0.1, 0.25, 0.5, 1.0)
+    shares: Annotated[tuple[float, ...], SHARE] = (0.05, 0.1, 0.25, 0.5, 1.0)
     """Shares of the training questions."""
 
 
@@ -422,7 +422,7 @@ def _from_features(config: PixelsFeaturesConfig, pixels: TrainConfig, features: 
 
 
 @dataclass(frozen=True)
-class CurvesConfig:
+class CurvesConfig(Settings):
     """Whose curves to keep."""
 
     run: Path = Path("runs/clevr/small")

@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ from fewshot_film.images import is_image_name, open_image, read_image, upright
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import write_result
 from fewshot_film.run.seeding import numpy_generator
+from fewshot_film.run.settings import Settings, at_least
 
 SIZES = ((128, 96), (320, 240), (480, 320))
 """Of the generated scenes."""
@@ -38,7 +39,7 @@ Pixels = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class FamiliarityConfig:
+class FamiliarityConfig(Settings):
     """Which model, and which images."""
 
     model: str = "clevr-small"
@@ -51,17 +52,17 @@ class FamiliarityConfig:
     """Folders or zips of other images, which were looked at while the statistics were chosen."""
     held_out: tuple[Path, ...] = ()
     """Folders or zips of other images, which were not."""
-    limit: int = 1000
+    limit: Annotated[int, at_least(1)] = 1000
     """At most so many images of each set, spread evenly over it."""
     generated: tuple[Path, ...] = ()
     """Folders or zips of generated scenes; empty: they are drawn here, in three sizes."""
-    scenes: int = 400
+    scenes: Annotated[int, at_least(1)] = 400
     """Scenes of each size that are drawn."""
-    changed: int = 100
+    changed: Annotated[int, at_least(0)] = 100
     """At most so many scenes of each set are also measured as JPEGs, at half the size, and cut."""
-    synthetic: int = 200
+    synthetic: Annotated[int, at_least(0)] = 200
     """Images of each kind of noise, blanks and drawings."""
-    seed: int = 20
+    seed: Annotated[int, at_least(0)] = 20
     """Of scenes and synthetic images."""
     out: Path = Path("benchmarks/results/clevr_ood.json")
     """Result file."""

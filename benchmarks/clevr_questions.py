@@ -30,7 +30,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -56,6 +56,7 @@ from fewshot_film.errors import InvalidValueError
 from fewshot_film.run.command import Command, main
 from fewshot_film.run.results import write_result
 from fewshot_film.run.seeding import generator, numpy_generator
+from fewshot_film.run.settings import Settings, at_least
 
 
 def make_scenes(seed: int, first: int, stop: int) -> list[Scene]:
@@ -167,12 +168,12 @@ def usage(questions: Sequence[Question]) -> dict[str, float]:
 
 
 @dataclass(frozen=True)
-class WeightsConfig:
+class WeightsConfig(Settings):
     """How the family weights are fitted."""
 
-    scenes: int = 10_000
+    scenes: Annotated[int, at_least(1)] = 10_000
     """Scenes that questions are written about."""
-    rounds: int = 8
+    rounds: Annotated[int, at_least(1)] = 8
     """Rounds of writing."""
 
 
@@ -192,16 +193,16 @@ def weights(config: WeightsConfig) -> None:
 
 
 @dataclass(frozen=True)
-class BalanceConfig:
+class BalanceConfig(Settings):
     """How much is written and learned."""
 
-    scenes: int = 10_000
+    scenes: Annotated[int, at_least(1)] = 10_000
     """Training scenes."""
-    test_scenes: int = 2_000
+    test_scenes: Annotated[int, at_least(1)] = 2_000
     """Test scenes."""
-    epochs: int = 3
+    epochs: Annotated[int, at_least(1)] = 3
     """Epochs of the text model."""
-    seed: int = 0
+    seed: Annotated[int, at_least(0)] = 0
     """Seed of scenes, questions and text model."""
     out: Path = Path("benchmarks/results/question_balance.json")
     """Result file."""
@@ -278,7 +279,7 @@ def read_questions(path: Path) -> list[str]:
 
 
 @dataclass(frozen=True)
-class CoverageConfig:
+class CoverageConfig(Settings):
     """Which questions."""
 
     files: tuple[Path, ...]

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -55,6 +55,7 @@ from fewshot_film.run.command import Command, main
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import summary, write_result
 from fewshot_film.run.seeding import numpy_generator
+from fewshot_film.run.settings import Settings, at_least
 from fewshot_film.run.workers import available_cores
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -119,22 +120,22 @@ class PlainReasoner(nn.Module):
 
 
 @dataclass(frozen=True)
-class ReasonerSpeedConfig:
+class ReasonerSpeedConfig(Settings):
     """What to time."""
 
     model: Path = CONFIGS / "clevr" / "film-pixels.yaml"
     """Training settings whose network is timed; kept positions and their relations are not written down plainly."""
-    images: int = 2
+    images: Annotated[int, at_least(1)] = 2
     """Images in a batch."""
-    questions: int = 10
+    questions: Annotated[int, at_least(1)] = 10
     """Questions about each."""
-    repeats: int = 3
+    repeats: Annotated[int, at_least(1)] = 3
     """Measurements of each row; the two sides take turns."""
-    threads: int = 1
+    threads: Annotated[int, at_least(1)] = 1
     """Threads of torch."""
     compile: bool = False
     """Time torch.compile too; it needs a C++ compiler and some minutes."""
-    seed: int = 0
+    seed: Annotated[int, at_least(0)] = 0
     """Seed of weights, scenes and questions."""
     out: Path = RESULTS / "clevr_reasoner_speed.json"
     """Result file."""
@@ -244,18 +245,18 @@ def _work(config: ReasonerSpeedConfig, reasoner: FiLMReasoner) -> Work:
 
 
 @dataclass(frozen=True)
-class RenderSpeedConfig:
+class RenderSpeedConfig(Settings):
     """What is measured."""
 
-    processes: int = 0
+    processes: Annotated[int, at_least(0)] = 0
     """Processes of one thread each; 0: one for each core."""
-    repeats: int = 8
+    repeats: Annotated[int, at_least(1)] = 8
     """Repetitions of each measurement."""
-    batch: int = 100
+    batch: Annotated[int, at_least(1)] = 100
     """Scenes drawn at once."""
     sizes: tuple[tuple[int, int], ...] = ((128, 96), (320, 240), (480, 320))
     """Widths and heights of the images."""
-    seed: int = 0
+    seed: Annotated[int, at_least(0)] = 0
     """Seed of the scenes."""
     out: Path = RESULTS / "clevr_render_speed.json"
     """Result file."""
@@ -312,18 +313,18 @@ def _draw_batch(seed: int, start: int, number: int, size: tuple[int, int]) -> tu
 
 
 @dataclass(frozen=True)
-class GenerateSpeedConfig:
+class GenerateSpeedConfig(Settings):
     """What is measured."""
 
     out: Path = RESULTS / "clevr_generate_speed.json"
     """Result file."""
-    scenes: int = 10_000
+    scenes: Annotated[int, at_least(1)] = 10_000
     """Scenes that ``clevr-film generate`` makes, ten questions each; 0 leaves that out."""
-    sample: int = 200
+    sample: Annotated[int, at_least(1)] = 200
     """Scenes for the steps alone."""
-    width: int = 128
+    width: Annotated[int, at_least(1)] = 128
     """Width of the images."""
-    height: int = 96
+    height: Annotated[int, at_least(1)] = 96
     """Height of the images."""
     folder: Path | None = None
     """Where to keep the data set; null: a temporary folder."""
@@ -374,14 +375,14 @@ def _timed(speed: dict[str, float], name: str, step: Callable[[], Any]) -> Any:
 
 
 @dataclass(frozen=True)
-class QuestionSpeedConfig:
+class QuestionSpeedConfig(Settings):
     """What is measured."""
 
-    scenes: int = 1000
+    scenes: Annotated[int, at_least(1)] = 1000
     """Scenes in a repetition."""
-    repeats: int = 5
+    repeats: Annotated[int, at_least(1)] = 5
     """Repetitions."""
-    seed: int = 0
+    seed: Annotated[int, at_least(0)] = 0
     """Seed of scenes and questions."""
     out: Path = RESULTS / "question_speed.json"
     """Result file."""

@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from benchmarks.clevr_experiments import (
     ExperimentConfig,
@@ -43,6 +43,7 @@ from clevr.questions.tokens import tokenize
 from clevr.world.scene import Scene
 from fewshot_film.errors import ConfigError
 from fewshot_film.run.command import Command, main
+from fewshot_film.run.settings import SHARE, at_least
 
 Record = TypeVar("Record", Question, Scene)
 
@@ -63,12 +64,12 @@ SPLITS = {"trainA": "A", "valA": "A", "valB": "B"}
 class CogentConfig(ExperimentConfig):
     """Size, data, and the fine-tuning."""
 
-    shares: tuple[float, ...] = (0.1, 0.3, 1.0)
+    shares: Annotated[tuple[float, ...], SHARE] = (0.1, 0.3, 1.0)
     """Shares of the fine-tuning questions."""
-    tune_images: float = 0.2
+    tune_images: Annotated[float, SHARE] = 0.2
     """Share of the images of valB that fine-tuning may use; the others are tested on. A fifth of CoGenT's valB is
     the paper's 30,000 questions."""
-    tune_steps: int | None = None
+    tune_steps: Annotated[int | None, at_least(1)] = None
     """Steps of each fine-tuning; null: a tenth of the training."""
 
 
@@ -159,7 +160,7 @@ class HumansConfig(ExperimentConfig):
     """Model trained on CLEVR: a saved folder, or the name of one that comes with the package."""
     features: str = ""
     """For a model that reads features: folder of the stores of train and val."""
-    least: int = 1
+    least: Annotated[int, at_least(1)] = 1
     """How often a word must occur in the training questions to be learned."""
 
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ from fewshot_film.learners.prototypes import PrototypeHead
 from fewshot_film.learners.support import class_means
 from fewshot_film.run.command import Command, main
 from fewshot_film.run.results import summary, write_result
+from fewshot_film.run.settings import Settings, above, at_least
 
 Work = Callable[[int], object]
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -45,7 +46,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 
 @dataclass(frozen=True)
-class ThroughputConfig:
+class ThroughputConfig(Settings):
     """What is measured."""
 
     source: str = "omniglot"
@@ -54,17 +55,17 @@ class ThroughputConfig:
     """Folder or zip; null for generated sources."""
     split: str = "train"
     """Classes to draw from."""
-    image_size: int = 84
+    image_size: Annotated[int, at_least(1)] = 84
     """Side of the images, pixels."""
-    channels: int = 3
+    channels: Annotated[int, at_least(1)] = 3
     """3 or 1."""
-    rounds: int = 10
+    rounds: Annotated[int, at_least(1)] = 10
     """Repetitions of every measurement."""
-    seconds: float = 0.5
+    seconds: Annotated[float, above(0)] = 0.5
     """Least time of one round."""
-    query: int = 10
+    query: Annotated[int, at_least(1)] = 10
     """Query images per class."""
-    seed: int = 0
+    seed: Annotated[int, at_least(0)] = 0
     """Seed of the episodes."""
     out: Path | None = None
     """Result file; null: named by source and size, in benchmarks/results."""
@@ -138,16 +139,16 @@ GOAL = 10_000
 
 
 @dataclass(frozen=True)
-class Learn2LearnSpeedConfig:
+class Learn2LearnSpeedConfig(Settings):
     """What is measured."""
 
-    ways: tuple[int, ...] = (5, 20)
+    ways: Annotated[tuple[int, ...], at_least(2)] = (5, 20)
     """Classes of each task."""
-    shots: tuple[int, ...] = (5, 5)
+    shots: Annotated[tuple[int, ...], at_least(1)] = (5, 5)
     """Support images a class, of each task; 10 queries a class."""
-    rounds: int = 7
+    rounds: Annotated[int, at_least(1)] = 7
     """Measurements of each side."""
-    seconds: float = 0.5
+    seconds: Annotated[float, above(0)] = 0.5
     """Processor time of one measurement."""
     out: Path = RESULTS / "learn2learn_speed.json"
     """Result file."""

@@ -22,11 +22,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from fewshot_film.cli import COMMANDS as FEW_SHOT_COMMANDS
 from fewshot_film.run.command import Command, main
 from fewshot_film.run.results import write_result
+from fewshot_film.run.settings import Settings, at_least
 
 HERE = Path(__file__).resolve().parent
 STAGES = ("pretrain", "train")
@@ -38,7 +39,7 @@ _FOLDERS = re.compile(r"""(?<![\w./:])/(?:[^/\s"']+/)+""")
 
 
 @dataclass(frozen=True)
-class ExperimentConfig:
+class ExperimentConfig(Settings):
     """Where an experiment finds its images and leaves its runs."""
 
     root: str
@@ -47,9 +48,9 @@ class ExperimentConfig:
     """Folder for the runs and the decoded images; empty: runs/NAME."""
     out: str = ""
     """The result file; empty: benchmarks/results/NAME.json."""
-    episodes: int = 600
+    episodes: Annotated[int, at_least(2)] = 600
     """Episodes for each row."""
-    processes: int = 0
+    processes: Annotated[int, at_least(0)] = 0
     """Processes to evaluate with, 0: one a core."""
 
 
@@ -147,11 +148,11 @@ class FolderConfig(ExperimentConfig):
     """Of the runs and of the result file."""
     split_file: str = ""
     """JSON file with the class names of train, val and test."""
-    split_seed: int | None = None
+    split_seed: Annotated[int | None, at_least(0)] = None
     """Split the classes into train, val and test at random with this seed."""
-    image_size: int = 32
+    image_size: Annotated[int, at_least(1)] = 32
     """Side that every image is resized to, pixels; 24 to 64 suit the network."""
-    shots: tuple[int, ...] = (1, 5)
+    shots: Annotated[tuple[int, ...], at_least(1)] = (1, 5)
     """Numbers of support images per class that are evaluated."""
     flip_tta: bool = True
     """Try on the validation classes whether averaging over mirror images helps; false for images with writing."""

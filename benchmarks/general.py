@@ -26,7 +26,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -47,6 +47,7 @@ from fewshot_film.run.command import Command, main
 from fewshot_film.run.files import write_text_atomically
 from fewshot_film.run.model_folder import load_model, save_model
 from fewshot_film.run.results import write_result
+from fewshot_film.run.settings import Settings, at_least
 
 HERE = Path(__file__).resolve().parent
 CONFIGS = HERE.parent / "configs" / "general"
@@ -57,7 +58,7 @@ SHIPPED = HERE.parent / "fewshot_film" / "pretrained" / "general-small"
 
 
 @dataclass(frozen=True)
-class GeneralConfig:
+class GeneralConfig(Settings):
     """Where the data are and the runs go."""
 
     omniglot: str
@@ -68,7 +69,7 @@ class GeneralConfig:
     """Folder for the runs and the decoded images."""
     weights: str = ""
     """A backbone to start meta-training from; empty: pre-train one on the same domains."""
-    episodes: int = 600
+    episodes: Annotated[int, at_least(2)] = 600
     """Episodes for each row of the measurements."""
     unseen: tuple[str, ...] = ()
     """Folders or zips of further kinds of images that no training saw, a sub-folder a class, to measure on too."""
@@ -223,7 +224,7 @@ class LeaveOneOutConfig(GeneralConfig):
     """Domains to hold out, each in turn; empty: all."""
     out: str = "benchmarks/results/leave_one_domain_out.json"
     """The result file."""
-    shots: tuple[int, ...] = (1, 5)
+    shots: Annotated[tuple[int, ...], at_least(1)] = (1, 5)
     """Support images a class that are evaluated."""
 
 

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from fewshot_film.episodes import EpisodeSampler, fingerprint
 from fewshot_film.learners import Learner, load_learner
 from fewshot_film.run.command import Command, main
 from fewshot_film.run.results import paired_difference, summary, write_result
+from fewshot_film.run.settings import Settings, at_least
 
 
 def paired(
@@ -90,7 +91,7 @@ FIRST = "simple-cnaps"
 
 
 @dataclass(frozen=True)
-class MethodsConfig:
+class MethodsConfig(Settings):
     """Which backbone, asked about what."""
 
     model: str
@@ -110,9 +111,9 @@ class MethodsConfig:
         PIXELS,
     )
     """What stands beside Simple CNAPS."""
-    shots: tuple[int, ...] = (1, 5)
+    shots: Annotated[tuple[int, ...], at_least(1)] = (1, 5)
     """Support images a class."""
-    episodes: int = 600
+    episodes: Annotated[int, at_least(2)] = 600
     """Episodes for each row."""
     out: str = "benchmarks/results/cifar_fs_methods.json"
     """The result file."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -35,28 +35,29 @@ from fewshot_film.learners.objectives import MetaTraining
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import summary, write_result
 from fewshot_film.run.runtime import Runtime, to_device
+from fewshot_film.run.settings import Settings, at_least
 
 HERE = Path(__file__).resolve().parent
 CONFIGS = HERE.parent / "configs" / "clevr"
 
 
 @dataclass(frozen=True)
-class CostConfig:
+class CostConfig(Settings):
     """What to time."""
 
-    repeats: int = 3
+    repeats: Annotated[int, at_least(1)] = 3
     """Steps of each row that are timed, after one that is not."""
-    threads: int = 1
+    threads: Annotated[int, at_least(1)] = 1
     """Threads of torch."""
-    way: int = 5
+    way: Annotated[int, at_least(2)] = 5
     """Classes of the task that Simple CNAPS is timed on."""
-    shot: int = 5
+    shot: Annotated[int, at_least(1)] = 5
     """Support images a class of that task; ten queries a class."""
     device: str = "cpu"
     """cpu, cuda or mps."""
     precision: str = "32-true"
     """32-true or bf16-mixed."""
-    seed: int = 0
+    seed: Annotated[int, at_least(0)] = 0
     """Seed of weights, images and questions."""
     out: Path = HERE / "results/paper_cost_cpu.json"
     """Result file."""

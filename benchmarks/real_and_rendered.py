@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +23,13 @@ from clevr.world.render import object_ids, render
 from clevr.world.scene import Scene
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import summary, write_result
+from fewshot_film.run.settings import Settings, at_least
 
 Picture = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class PairsConfig:
+class PairsConfig(Settings):
     """What is compared."""
 
     real: Path
@@ -37,7 +38,7 @@ class PairsConfig:
     """The same images as scenes."""
     sheet: Path = Path("docs/images/real-and-rendered.png")
     """The sheet of pairs."""
-    shown: tuple[int, ...] = (0, 3, 4, 10)
+    shown: Annotated[tuple[int, ...], at_least(0)] = (0, 3, 4, 10)
     """Which of the images go on the sheet."""
     out: Path = Path("benchmarks/results/clevr_real_and_rendered.json")
     """Result file."""

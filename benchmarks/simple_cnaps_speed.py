@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +35,7 @@ from fewshot_film.film import Modulation, Modulations
 from fewshot_film.learners import SimpleCNAPS, fit_mahalanobis
 from fewshot_film.run.command import Command, main
 from fewshot_film.run.results import write_result
+from fewshot_film.run.settings import Settings, above, at_least
 
 GOALS = {
     "head": {"5-way 1-shot": 100, "5-way 5-shot": 100, "20-way 5-shot": 100, "50-way 10-shot": 40},
@@ -127,22 +128,22 @@ def plain_logits(learner: SimpleCNAPS, support: Tensor, labels: Tensor, queries:
 
 
 @dataclass(frozen=True)
-class TaskSpeedConfig:
+class TaskSpeedConfig(Settings):
     """What is measured."""
 
-    ways: tuple[int, ...] = (5, 5, 20, 50)
+    ways: Annotated[tuple[int, ...], at_least(2)] = (5, 5, 20, 50)
     """Classes of each task."""
-    shots: tuple[int, ...] = (1, 5, 5, 10)
+    shots: Annotated[tuple[int, ...], at_least(1)] = (1, 5, 5, 10)
     """Support images a class, of each task."""
-    query: int = 10
+    query: Annotated[int, at_least(1)] = 10
     """Query images a class."""
-    seconds: float = 10.0
+    seconds: Annotated[float, above(0)] = 10.0
     """Time for each pair that is compared; every side is measured at least once beside the first time."""
-    most: int = 50
+    most: Annotated[int, at_least(1)] = 50
     """Measurements of each side, at most."""
     bfloat16: bool = False
     """Also measure ours with bfloat16 convolutions: for processors that have them."""
-    seed: int = 0
+    seed: Annotated[int, at_least(0)] = 0
     """Seed of weights and images."""
     out: Path = RESULTS / "task_speed.json"
     """Result file."""
@@ -283,7 +284,7 @@ TASKS = {
 
 
 @dataclass(frozen=True)
-class HeadSpeedConfig:
+class HeadSpeedConfig(Settings):
     """Where the result goes."""
 
     out: Path = RESULTS / "head_speed.json"
@@ -341,7 +342,7 @@ BACKBONES = {
 
 
 @dataclass(frozen=True)
-class ChunkSizeConfig:
+class ChunkSizeConfig(Settings):
     """Where the result goes."""
 
     out: Path = RESULTS / "chunk_size.json"

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import cast
+from typing import Annotated, cast
 
 import numpy as np
 import torch
@@ -36,7 +36,7 @@ from fewshot_film.run.loop import train
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import write_result
 from fewshot_film.run.seeding import numpy_generator
-from fewshot_film.run.settings import LoopConfig
+from fewshot_film.run.settings import LoopConfig, Settings, at_least
 
 PUBLISHED = {
     name: {column: value for column, value in zip(COLUMNS, REPORTED[name], strict=True) if value is not None}
@@ -46,7 +46,7 @@ PUBLISHED = {
 
 
 @dataclass(frozen=True)
-class TextOnlyConfig:
+class TextOnlyConfig(Settings):
     """Data, network and training."""
 
     data: Path = Path("runs/text_only/data")
@@ -55,17 +55,17 @@ class TextOnlyConfig:
     """Folder of the training."""
     out: Path = Path("benchmarks/results/clevr_text_only.json")
     """Result file."""
-    train_scenes: int = 10_000
+    train_scenes: Annotated[int, at_least(1)] = 10_000
     """Scenes to generate for training, ten questions each."""
-    val_scenes: int = 1_000
+    val_scenes: Annotated[int, at_least(1)] = 1_000
     """Scenes to choose the checkpoint by."""
-    test_scenes: int = 2_000
+    test_scenes: Annotated[int, at_least(1)] = 2_000
     """Scenes for the number that is reported."""
-    word_dim: int = 128
+    word_dim: Annotated[int, at_least(1)] = 128
     """Width of the word embeddings."""
-    hidden_dim: int = 256
+    hidden_dim: Annotated[int, at_least(1)] = 256
     """Width of the GRU."""
-    batch_size: int = 256
+    batch_size: Annotated[int, at_least(1)] = 256
     """Questions in a batch."""
     loop: LoopConfig = field(
         default_factory=lambda: LoopConfig(
