@@ -17,6 +17,7 @@ from fewshot_film.config.preprocessing import Interpolation, Resize
 from fewshot_film.data.pixels import to_array
 from fewshot_film.errors import InvalidValueError, shown
 from fewshot_film.images import ImageError, read_image
+from fewshot_film.run.workers import available_cores
 
 Labels = list[Hashable]
 KINDS = (
@@ -73,7 +74,7 @@ def _stacked(items: Sequence[Any], side: int, pixels: Callable[[Image.Image, str
 
     if len(items) == 1:
         return torch.from_numpy(read(0)[None].copy())
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # Pillow frees the interpreter's lock
+    with ThreadPoolExecutor(min(8, available_cores())) as pool:  # Pillow frees the interpreter's lock
         return torch.from_numpy(np.stack(list(pool.map(read, range(len(items))))))
 
 

@@ -6,6 +6,8 @@ import logging
 import unicodedata
 import zipfile
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -17,6 +19,7 @@ from fewshot_film.data.errors import data_not_found
 from fewshot_film.data.pixels import to_array
 from fewshot_film.data.stores import FolderStore, Store, open_store
 from fewshot_film.images import open_image
+from fewshot_film.run.workers import available_cores
 
 log = logging.getLogger(__name__)
 
@@ -57,14 +60,16 @@ class Queries:
             FileNotFoundError: none can be used.
         """
         names, pictures, left_out = [], [], list[tuple[str, str]]()
-        for name in self.names:
-            try:
-                pictures.append(self.one(name, preprocessing))
-                names.append(name)
-            except ImageError as error:
-                if self.where.is_file() and len(self.names) == 1:
-                    raise
-                left_out.append((name, error.reason))
+        with ThreadPoolExecutor(available_cores()) as pool:  # Pillow frees the interpreter's lock
+            results = pool.map(partial(self._one_or_error, preprocessing), self.names)
+            for name, found in zip(self.names, results, strict=True):
+                if not isinstance(found, ImageError):
+                    names.append(name)
+                    pictures.append(found)
+                elif self.where.is_file() and len(self.names) == 1:
+                    raise found
+                else:
+                    left_out.append((name, found.reason))
         if left_out:
             log.warning("left out %d of %d files:\n  %s", len(left_out), len(self.names), "\n  ".join(listed(left_out)))
         if not names:
@@ -79,6 +84,12 @@ class Queries:
         """
         picture = open_image(self.store.read(name), name, min_side=preprocessing.min_side)
         return to_array(picture, name, **preprocessing.pixels)
+
+    def _one_or_error(self, preprocessing: Preprocessing, name: str) -> np.ndarray | ImageError:
+        try:
+            return self.one(name, preprocessing)
+        except ImageError as error:
+            return error
 
     def _not_found(self) -> FileNotFoundError:
         return data_not_found(
