@@ -80,6 +80,18 @@ _ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
 _JPEG_START = b"\xff\xd8\xff"
 _JPEG_SCALES = (2, 4, 8)
+_EXTENT = "extent"
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: (False, True, False),
+    3: (False, True, True),
+    4: (False, False, True),
+    5: (True, False, False),
+    6: (True, True, False),
+    7: (True, True, True),
+    8: (True, False, True),
+}
+"""What an EXIF orientation does: swaps the axes, then mirrors the horizontal, then the vertical one."""
 
 
 class ImageError(UserError, ValueError):
@@ -189,11 +201,24 @@ def upright(image: Image.Image, file: str, *, channels: int = 3) -> Image.Image:
         ImageError: the mode has no agreed meaning as an image, or its pixels cannot be converted.
     """
     try:
-        return _eight_bit(ImageOps.exif_transpose(image), file).convert("RGB" if channels == 3 else "L")
+        found = _eight_bit(ImageOps.exif_transpose(image), file).convert("RGB" if channels == 3 else "L")
+        if _EXTENT in image.info:
+            found.info[_EXTENT] = _turned(extent(image), image.size, image.getexif().get(_ORIENTATION))
+        return found
     except ImageError:
         raise
     except Exception as error:  # a damaged EXIF block or profile raises whatever its parser raises
         raise ImageError(file, f"cannot be converted: {error}") from error
+
+
+def extent(image: Image.Image) -> tuple[float, float, float, float]:
+    """Left, upper, right and lower edge of what an image shows, for the ``box`` of :meth:`PIL.Image.Image.resize`.
+
+    Where a JPEG was decoded at a quarter of a width that is no multiple of 4, say, its last column is not all image:
+    to take it for that would move everything by up to one pixel. The whole image otherwise.
+    """
+    found: tuple[float, float, float, float] = image.info.get(_EXTENT, (0, 0, *image.size))
+    return found
 
 
 def check_pixels(image: Image.Image, file: str, max_pixels: int) -> None:
@@ -220,7 +245,10 @@ def _opened(data: bytes, file: str) -> Image.Image:
 
 
 def _draft(image: Image.Image, file: str, min_side: int | None, max_pixels: int) -> None:
-    """Have a JPEG decoded at a lower resolution where that is wanted or needed; refuse what stays too large."""
+    """Have a JPEG decoded at a lower resolution where that is wanted or needed; refuse what stays too large.
+
+    Its :func:`extent` is kept with it.
+    """
     width, height = image.size
     scale = min(width, height) // min_side if min_side is not None else 1
     if isinstance(image, JpegImagePlugin.JpegImageFile) and max_pixels < width * height <= JPEG_FACTOR * max_pixels:
@@ -228,7 +256,25 @@ def _draft(image: Image.Image, file: str, min_side: int | None, max_pixels: int)
     else:
         check_pixels(image, file, max_pixels)
     if scale > 1:
-        image.draft(None, (max(width // scale, 1), max(height // scale, 1)))
+        reduced = image.draft(None, (max(width // scale, 1), max(height // scale, 1)))
+        if reduced is not None:
+            image.info[_EXTENT] = reduced[1]
+
+
+def _turned(
+    box: tuple[float, float, float, float], size: tuple[int, int], orientation: int | None
+) -> tuple[float, float, float, float]:
+    """Where a box of an image of that size lies after it was turned upright."""
+    left, top, right, bottom = box
+    width, height = size
+    swapped, mirrored, upside_down = _TURNS.get(orientation or 1, (False, False, False))
+    if swapped:
+        left, top, right, bottom, width, height = top, left, bottom, right, height, width
+    if mirrored:
+        left, right = width - right, width - left
+    if upside_down:
+        top, bottom = height - bottom, height - top
+    return left, top, right, bottom
 
 
 def is_heic(data: bytes) -> bool:

@@ -9,8 +9,19 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
+from fewshot_film.config.preprocessing import Preprocessing
+from fewshot_film.data.pictures import to_array
 from fewshot_film.errors import UserError
-from fewshot_film.images import IMAGE_SUFFIXES, ImageError, is_heic, is_image_name, open_image, read_image, upright
+from fewshot_film.images import (
+    IMAGE_SUFFIXES,
+    ImageError,
+    extent,
+    is_heic,
+    is_image_name,
+    open_image,
+    read_image,
+    upright,
+)
 from tests.data.layouts import noise, png
 
 
@@ -111,3 +122,60 @@ def test_the_reader_is_light() -> None:
     program = "import sys, fewshot_film.images; print(*sorted({'torch', 'torchvision'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def scene(mode: str, size: tuple[int, int]) -> Image.Image:
+    """Structure at several scales, and noise."""
+    rng, (width, height) = np.random.default_rng(0), size
+    pixels = np.full((height, width, 3), 128.0)
+    for octave in range(2, 8):
+        coarse = rng.normal(127, 40, (max(height >> octave, 2), max(width >> octave, 2), 3)).clip(0, 255)
+        fine = Image.fromarray(coarse.astype(np.uint8)).resize(size, Image.Resampling.BILINEAR)
+        pixels += (np.asarray(fine) - 127.0) * octave / 10
+    pixels += rng.normal(0, 6, (height, width, 1))
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).convert(mode)
+
+
+def photo(mode: str, size: tuple[int, int], orientation: int) -> bytes:
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[274] = orientation
+    scene(mode, size).save(file, "JPEG", quality=90, exif=exif)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("size", [(800, 600), (803, 599), (601, 1207)])  # multiples of 8, and next to them
+@pytest.mark.parametrize(("resize", "crop", "interpolation"), [
+    ("crop", 0.875, "bicubic"), ("crop", 1.0, "bilinear"), ("stretch", 1.0, "bilinear"), ("pad", 1.0, "lanczos"),
+])  # fmt: skip
+def test_decoded_at_reduced_size_the_pixels_hardly_change(mode, size, resize, crop, interpolation) -> None:
+    reads = Preprocessing(64, (0.5,) * 3, (0.5,) * 3, interpolation, resize, crop)
+    data = photo(mode, size, 6)
+    whole, reduced = open_image(data, "x"), open_image(data, "x", min_side=reads.min_side)
+    assert reads.min_side <= min(reduced.size) < min(whole.size)
+    one, other = (to_array(image, "x", **reads.pixels).astype(int) for image in (whole, reduced))
+    assert np.abs(one - other).mean() < 0.6
+    assert np.abs(one - other).max() <= 4
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_edge_that_is_not_all_image_is_cut_off_however_the_camera_was_held(orientation: int) -> None:
+    data = photo("RGB", (801, 603), orientation)
+    whole, reduced = open_image(data, "x"), open_image(data, "x", min_side=75)
+    assert reduced.size == (101, 76)
+    assert extent(reduced)[2:] == (801 / 8, 603 / 8)
+    one, other = upright(whole, "x"), upright(reduced, "x")
+    assert extent(one) == (0, 0, *one.size)
+    left, top, right, bottom = extent(other)
+    assert (right - left, bottom - top) == (one.width / 8, one.height / 8)
+    assert extent(upright(other, "x")) == extent(other)
+    small = [np.asarray(image.resize((40, 30), box=extent(image))).astype(int) for image in (one, other)]
+    assert np.abs(small[0] - small[1]).mean() < 1.5
+    shifted = np.asarray(other.resize((40, 30))).astype(int)
+    assert np.abs(small[0] - small[1]).mean() < 0.8 * np.abs(small[0] - shifted).mean()
+
+
+@pytest.mark.parametrize("form", ["PNG", "WEBP", "BMP", "TIFF"])
+def test_other_formats_are_decoded_whole(form: str) -> None:
+    image = open_image(png(scene("RGB", (160, 120)), form), "x", min_side=10)
+    assert (image.size, extent(image)) == ((160, 120), (0, 0, 160, 120))

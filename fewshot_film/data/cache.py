@@ -23,7 +23,7 @@ from fewshot_film.images import ImageError
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 """Part of every key; goes up when the same settings would give other pixels or other files."""
 
 PIXELS_FILE = "pixels.u8"

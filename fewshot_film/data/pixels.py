@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from fewshot_film.config.preprocessing import Interpolation, Resize
 from fewshot_film.errors import InvalidValueError
-from fewshot_film.images import ImageError, upright
+from fewshot_film.images import ImageError, extent, upright
 
 
 def to_array(
@@ -72,15 +72,21 @@ def _square(picture: Image.Image, size: int, resize: Resize, interpolation: Inte
         return picture
     method = Image.Resampling[interpolation.upper()]
     whole = math.floor(size / crop + 1e-6)
+    box = left, top, right, bottom = extent(picture)
+    width, height = right - left, bottom - top
     if resize == "stretch":
-        scaled = picture.resize((whole, whole), method)
+        scaled = picture.resize((whole, whole), method, box)
     elif resize == "pad":
+        longest = max(width, height)
+        fitting = picture.resize((round(width / longest * whole), round(height / longest * whole)), method, box)
         white: int | tuple[int, int, int] = 255 if picture.mode == "L" else (255, 255, 255)
-        scaled = ImageOps.pad(picture, (whole, whole), method, color=white)
+        scaled = ImageOps.pad(fitting, (whole, whole), method, color=white)
     elif whole == size:
-        scaled = ImageOps.fit(picture, (size, size), method)
+        side = min(width, height)
+        left, top = left + (width - side) / 2, top + (height - side) / 2
+        return picture.resize((size, size), method, (left, top, left + side, top + side))
     else:
-        width, height = (int(whole * side / min(picture.size)) for side in picture.size)
-        scaled = picture.resize((width, height), method)
+        shape = [int(whole * side / min(width, height)) for side in (width, height)]
+        scaled = picture.resize((shape[0], shape[1]), method, box)
     left, top = (round((side - size) / 2) for side in scaled.size)
     return scaled.crop((left, top, left + size, top + size))

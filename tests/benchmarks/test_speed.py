@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 import yaml
 from PIL import Image
 
-from benchmarks import clevr_speed, episode_speed, simple_cnaps_speed
+from benchmarks import clevr_speed, episode_speed, photo_speed, simple_cnaps_speed
+from fewshot_film.classifier.int8_layers import is_exact
 from fewshot_film.config import BackboneConfig, SimpleCNAPSConfig
 from fewshot_film.learners import SimpleCNAPS
 from tests.clevr.models import SMALL as SMALL_REASONER
@@ -123,3 +126,22 @@ def test_episodes_are_counted_with_and_without_the_cache(tmp_path: Path, capsys)
     for way, shot in ((5, 1), (5, 5), (20, 5)):
         for how in ("indices", "with cache", "without cache"):
             assert found[f"{way}-way {shot}-shot, {how}"]["count"] == 2
+
+
+@pytest.mark.skipif(not is_exact(), reason="no exact convolutions of 8-bit integers on this processor")
+def test_photographs_are_measured_beside_their_bars(tmp_path: Path, capsys):
+    out, threads = tmp_path / "photo_speed.json", torch.get_num_threads()
+    sizes = {"camera": (64, 48), "shared": (48, 64)}
+    config = photo_speed.PhotoSpeedConfig(model="general-small", rounds=1, threads=1, files=3, out=out, **sizes)
+    photo_speed.run(config)
+    torch.set_num_threads(threads)
+    results = json.loads(out.read_text())["results"]
+    assert set(photo_speed.BARS) <= set(results)
+    network, ratio = results["network, one photo, ms"], results["int8: times as fast, one photo"]
+    assert network["bar"] == "< 15"
+    assert network["reached"] == {side: network[side] < 15 for side in ("float32", "int8")}
+    assert ratio["int8"] == network["float32"] / network["int8"]
+    assert "fit to 25 files, s" in capsys.readouterr().out
+    with Image.open(io.BytesIO(photo_speed.photo(np.random.default_rng(0), (640, 480)))) as image:
+        assert image.size == (640, 480)
+        assert image.getexif()[274] in (1, 3, 6, 8)
