@@ -28,6 +28,7 @@ from PIL import Image
 
 from benchmarks.timing import in_turns
 from fewshot_film.classifier import FewShotClassifier, read_images
+from fewshot_film.classifier.fitted import Precision
 from fewshot_film.commands.classify import run as classify
 from fewshot_film.config.commands import ClassifyConfig
 from fewshot_film.run.parsing import parse
@@ -36,7 +37,7 @@ from fewshot_film.run.results import write_result
 Values = dict[str, float]
 """By precision; "any" where it makes no difference."""
 RESULTS = Path(__file__).parent / "results"
-PRECISIONS = ("float32", "int8")
+PRECISIONS: tuple[Precision, ...] = ("float32", "int8")
 CAMERA, SHARED = (4032, 3024), (1600, 1200)
 """Sizes of photos: as a camera of 12 megapixels takes them, and as they are sent on."""
 BARS: dict[str, tuple[str, float]] = {
