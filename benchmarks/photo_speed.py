@@ -36,6 +36,7 @@ from fewshot_film.run.results import write_result
 
 Values = dict[str, float]
 """By precision; "any" where it makes no difference."""
+Classifiers = dict[str, FewShotClassifier]
 RESULTS = Path(__file__).parent / "results"
 PRECISIONS: tuple[Precision, ...] = ("float32", "int8")
 CAMERA, SHARED = (4032, 3024), (1600, 1200)
@@ -110,7 +111,7 @@ def repeated(paths: list[Path], count: int, folder: Path) -> list[Path]:
     return found
 
 
-def seconds(work: Callable[[FewShotClassifier], Any], classifiers: dict[str, FewShotClassifier], rounds: int) -> Values:
+def seconds(work: Callable[[FewShotClassifier], Any], classifiers: Classifiers, rounds: int) -> Values:
     """The least time of all rounds by precision; in a round the classifiers take turns."""
     sides = {precision: partial(work, classifier) for precision, classifier in classifiers.items()}
     return {side: min(times) for side, times in in_turns(sides, rounds, clock=time.perf_counter).items()}
@@ -123,7 +124,7 @@ def measure(config: PhotoSpeedConfig, folder: Path) -> dict[str, Values]:
     labels = [path.parent.name for path in support]
     small = repeated(write_photos(folder / "small", config.shared, shot=5), config.files, folder / "shared")
     large = repeated(support, config.files, folder / "camera")
-    ours = {each: FewShotClassifier(config.model, device="cpu", precision=each) for each in PRECISIONS}
+    ours: Classifiers = {each: FewShotClassifier(config.model, device="cpu", precision=each) for each in PRECISIONS}
     pixels = ours["float32"].preprocessing.pixels
     time_of = partial(seconds, classifiers=ours, rounds=config.rounds)
     fit = time_of(lambda classifier: classifier.fit(support, labels))
@@ -154,7 +155,7 @@ def in_ms(values: Values) -> Values:
     return {side: 1000 * value for side, value in values.items()}
 
 
-def rates(classifiers: dict[str, FewShotClassifier], paths: list[Path]) -> Values:
+def rates(classifiers: Classifiers, paths: list[Path]) -> Values:
     """Files that ``predict`` names in a second, once."""
     times = seconds(lambda classifier: classifier.predict(paths), classifiers, 1)
     return {side: len(paths) / value for side, value in times.items()}
@@ -162,7 +163,7 @@ def rates(classifiers: dict[str, FewShotClassifier], paths: list[Path]) -> Value
 
 def commanded(config: PhotoSpeedConfig, folder: Path) -> Values:
     """Files that ``fewshot-film classify`` names in a second, once; loading and fitting are part of it."""
-    found = {}
+    found: Values = {}
     for precision in PRECISIONS:
         settings = ClassifyConfig(
             str(folder / "support"), str(folder / "shared"), config.model, precision=precision, device="cpu"

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, features
 
 from fewshot_film.config.preprocessing import Preprocessing
-from fewshot_film.data.pictures import to_array
+from fewshot_film.data.pixels import to_array
 from fewshot_film.errors import UserError
 from fewshot_film.images import (
     IMAGE_SUFFIXES,
