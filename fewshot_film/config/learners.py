@@ -13,7 +13,7 @@ LITES = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
 STAGED_BACKBONES = (*RESNETS, *LITES)
 TORCHVISION, TIMM = "torchvision:", "timm:"
 PRETRAINED = "pretrained"
-Adaptation = Literal["film", "film+ar", "templates", "none"]
+Adaptation = Literal["film", "film+ar", "templates", "channelwise", "none"]
 OneShot = Literal["zero", "broadcast"]
 
 
@@ -85,7 +85,8 @@ class FilmConfig(LearnerConfig):
 
     adaptation: Adaptation = "film"
     """``film``: all sites from the task embedding; ``film+ar``: stage by stage (autoregressive); ``templates``: a blend
-    of learned values, one set per source; ``none``: unmodified features."""
+    of learned values, one set per source; ``channelwise``: each channel from its statistics over the support set;
+    ``none``: unmodified features."""
     templates: tuple[str, ...] = ()
     """With ``templates``, names of the sources that have a set of values; empty: the training sources."""
     feature_scaling: Annotated[float, between(0, 1)] = 0.0
@@ -95,7 +96,7 @@ class FilmConfig(LearnerConfig):
     sites: tuple[str, ...] = ("layer*.*.bn[12]",)
     """Names or patterns of the normalisation layers that FiLM follows."""
     code_dim: Annotated[int, at_least(1)] = 64
-    """Dimension of the task embedding and width of the set encoder's layers."""
+    """Dimension of the task embedding, width of the set encoder's layers; with ``channelwise`` of the generator's."""
     set_encoder_layers: Annotated[int, at_least(1)] = 5
     """Number of convolution blocks in the set encoder, each halving the resolution; use 4 for 28 x 28 images."""
     penalty: Annotated[float, at_least(0)] = 0.001

@@ -8,6 +8,7 @@ This package imports torch and nothing else.
 """
 
 from fewshot_film.film.autoregressive import AutoregressiveGenerator, StageRunner
+from fewshot_film.film.channelwise import ChannelGenerator, channel_statistics, site_moments
 from fewshot_film.film.errors import FilmError, FoldError, ShapeError, SiteError
 from fewshot_film.film.fold import find_conv_norm_pairs, fold_film, fuse_conv_norm
 from fewshot_film.film.fused import film_relu
@@ -20,6 +21,7 @@ from fewshot_film.film.templates import TemplateGenerator
 
 __all__ = [
     "AutoregressiveGenerator",
+    "ChannelGenerator",
     "FiLM",
     "FiLMedNetwork",
     "FilmError",
@@ -37,6 +39,7 @@ __all__ = [
     "StagedRun",
     "TemplateGenerator",
     "append_coordinates",
+    "channel_statistics",
     "coordinate_maps",
     "film",
     "film_relu",
@@ -45,4 +48,5 @@ __all__ = [
     "fuse_conv_norm",
     "inject_film",
     "remove_film",
+    "site_moments",
 ]

@@ -135,7 +135,7 @@ class Backbone(nn.Module):
         self.normalize = Normalize(preprocessing, by_pixel=not any(map(_is_narrow_shortcut, modules)))
         for name, module in [*stem.items(), *stages.items()]:
             self.add_module(name, module)
-        self._stem_names = tuple(stem)
+        self.stem_names = tuple(stem)
         self.stage_names = tuple(stages)
         lengths = dict(zip([*stages][-len(feature_norms) :], feature_norms, strict=True))
         widths = {name: width for name, width in zip(stages, stage_widths, strict=True) if name in lengths}
@@ -157,7 +157,7 @@ class Backbone(nn.Module):
 
     def stem_modules(self) -> list[nn.Module]:
         """What comes before the first stage, in order, normalisation of the images first."""
-        return [self.normalize, *(self.get_submodule(name) for name in self._stem_names)]
+        return [self.normalize, *(self.get_submodule(name) for name in self.stem_names)]
 
     def set_features(self, power: float | None = None, flip_tta: bool | None = None) -> None:
         """Change what is made of the maps, which needs no other weights; None leaves it."""

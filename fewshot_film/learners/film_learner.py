@@ -20,13 +20,17 @@ from fewshot_film.episodes import Episode
 from fewshot_film.errors import ConfigError
 from fewshot_film.film import (
     AutoregressiveGenerator,
+    ChannelGenerator,
     FiLMedNetwork,
     Generator,
     Modulations,
     ResidualGenerator,
     StagedRun,
     TemplateGenerator,
+    channel_statistics,
+    site_moments,
 )
+from fewshot_film.film.channelwise import ChannelStatistics
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.bounded_memory import MIB, activation_bytes, draw_subset, in_chunks, through_subset
 from fewshot_film.learners.learner import FeatureClassifier, Head, Learner
@@ -60,8 +64,9 @@ class FilmFeatures(Learner):
         self.generator: Generator | None = None
         if config.adaptation != "none":
             self.inject_film(config.sites)
-            channels = self.backbone.preprocessing.channels
-            self.set_encoder = SetEncoder(channels, config.code_dim, config.set_encoder_layers)
+            if config.adaptation != "channelwise":
+                channels = self.backbone.preprocessing.channels
+                self.set_encoder = SetEncoder(channels, config.code_dim, config.set_encoder_layers)
             self.generator = _generator(config, self.backbone, self.filmed)
         self.train()
 
@@ -86,6 +91,8 @@ class FilmFeatures(Learner):
         """
         if self.generator is None:
             return None
+        if isinstance(self.generator, ChannelGenerator):
+            return cast(Modulations, self.generator(*self.channel_statistics(support_images)))
         code = self.encode(support_images) if code is None else code
         if isinstance(self.generator, AutoregressiveGenerator):
             segments = self.backbone.segments(self.filmed.sites)
@@ -95,6 +102,12 @@ class FilmFeatures(Learner):
         if self.config.feature_scaling:
             return cast(Modulations, self.generator(code, self._feature_scaling(support_images)))
         return cast(Modulations, self.generator(code))
+
+    @torch.no_grad()
+    def channel_statistics(self, support_images: Tensor) -> ChannelStatistics:
+        """What ``(N, C, H, W)`` images do to the channels of every site, for a :class:`ChannelGenerator`."""
+        moments = site_moments(self.filmed, lambda: self._features(support_images, None))
+        return channel_statistics(self.filmed, moments)
 
     def _feature_scaling(self, support_images: Tensor) -> Modulations:
         """Values that scale the joined features by their spread over the support set and change nothing else."""
@@ -234,6 +247,8 @@ def _generator(config: FilmConfig, backbone: Backbone, filmed: FiLMedNetwork) ->
                 f"{', '.join(sorted(without))}; expected feature_norms.* among learner.sites, or 0"
             )
         return TemplateGenerator(config.code_dim, filmed.sites, len(config.templates), config.penalty)
+    if config.adaptation == "channelwise":
+        return ChannelGenerator(filmed.sites, config.code_dim, config.penalty)
     if config.adaptation == "film":
         return ResidualGenerator(config.code_dim, filmed.sites, **settings)
     return AutoregressiveGenerator(config.code_dim, filmed.sites, backbone.entering_widths(filmed.sites), **settings)

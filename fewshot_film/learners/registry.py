@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
-from fewshot_film.config.learners import BackboneConfig, LearnerConfig
+from fewshot_film.config.learners import LITES, PRETRAINED, BackboneConfig, LearnerConfig
 from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.errors import ConfigError, SavedModelError
+from fewshot_film.learners import efficientnet_lite
 from fewshot_film.learners.backbone import Backbone, plain_preprocessing
 from fewshot_film.learners.cnaps import CNAPS
 from fewshot_film.learners.discriminants import LDA, QDA
@@ -49,6 +50,8 @@ LEARNERS: dict[type[LearnerConfig], type[Learner]] = {
 }
 """The learner of every configuration."""
 
+BACKBONE = "backbone."
+"""How the names of a backbone's weights begin in a learner's state dict."""
 CONFIGS: dict[str, type[LearnerConfig]] = {config().method: config for config in LEARNERS}
 """The configuration of every method, by its name."""
 
@@ -88,14 +91,27 @@ def save_learner(folder: Path, learner: Learner, training: Mapping[str, Any], ca
         UnsavableError: the folder could not be loaded again; nothing is written.
     """
     check_can_be_rebuilt(learner, "torch.save(learner, file) keeps it as it is")
-    save_model(folder, learner.state_dict(), record_of(learner, training), card)
+    is_packaged = has_packaged_backbone(learner)
+    own = {key: value for key, value in learner.state_dict().items() if not (is_packaged and key.startswith(BACKBONE))}
+    save_model(folder, own, record_of(learner, training), card)
 
 
 def record_of(learner: Learner, training: Mapping[str, Any]) -> dict[str, Any]:
     """What ``config.json`` says of a learner: from it and its weights :func:`learner_of` makes the learner again."""
-    backbone = dataclasses.replace(learner.config.backbone, weights="")
+    weights = PRETRAINED if has_packaged_backbone(learner) else ""
+    backbone = dataclasses.replace(learner.config.backbone, weights=weights)
     config = dataclasses.replace(learner.config, backbone=backbone)
     return {"kind": config.method, "learner": plain(config), "training": plain(training)}
+
+
+def has_packaged_backbone(learner: Learner) -> bool:
+    """Whether the backbone's weights are those of its package: a saved model names them and does not hold them."""
+    config = learner.config.backbone
+    if config.name not in LITES or config.weights != PRETRAINED:
+        return False
+    packaged = efficientnet_lite.read_packaged_weights(SavedModelError, config.name)
+    found = learner.backbone.state_dict()
+    return all(torch.equal(found[key].cpu(), value) for key, value in packaged.items())
 
 
 def check_can_be_rebuilt(learner: Learner, advice: str) -> None:
@@ -165,6 +181,7 @@ def learner_of(saved: SavedModel) -> Learner:
 
     Raises:
         SavedModelError: it is no learner, or its weights are of another network.
+        WeightsError: the backbone's weights are those of a package that is not installed.
     """
     kind = saved.config.get("kind")
     if kind not in CONFIGS:
@@ -173,6 +190,9 @@ def learner_of(saved: SavedModel) -> Learner:
             "pretrain` and `fewshot-film train` write them"
         )
     learner = build_learner(_learner_config(saved.folder, CONFIGS[kind], saved.config["learner"]))
+    if learner.config.backbone.weights:  # named, not held; a fitted classifier holds them all the same
+        named = {key: value for key, value in learner.state_dict().items() if key.startswith(BACKBONE)}
+        saved = dataclasses.replace(saved, weights={**named, **saved.weights})
     saved.load_into(learner)
     learner.eval()
     return learner
