@@ -7,6 +7,7 @@ Imports no torch.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -165,7 +166,13 @@ def _title(kind: type) -> str:
 
 def _groups(owners: Sequence[type], name: str) -> list[type]:
     """The dataclasses that a field can hold: one, or several where it is a union of them."""
-    return [each for owner in owners for each in dataclasses_in(typing.get_type_hints(owner).get(name))]
+    return [each for owner in owners for each in dataclasses_in(_hints(owner).get(name))]
+
+
+@functools.cache
+def _hints(config_class: type) -> dict[str, Any]:
+    """The types of a dataclass's settings."""
+    return typing.get_type_hints(config_class)
 
 
 def dataclasses_in(kind: Any) -> list[type]:
