@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from fewshot_film.classifier.quantized import QuantizationError, Quantizer
+from fewshot_film.classifier.quantized import Measured, QuantizationError, Quantizer
 from fewshot_film.config.learners import LearnerConfig
 from fewshot_film.errors import UserError
 from fewshot_film.film import FoldError, Modulation, Modulations, find_conv_norm_pairs, fold_film, fuse_conv_norm
@@ -24,8 +24,8 @@ CHUNK = LearnerConfig.chunk
 """Most images that go through the network at once: as many as learners take, with FiLM folded in as without."""
 CHUNK_PIXELS = 2 * 224 * 224
 """Most pixels that go through the network at once for every thread of a processor, whose caches hold no more maps."""
-MAX_CALIBRATION_IMAGES = 32
-"""Most support images that the ranges of a network in integers are measured on."""
+MAX_CALIBRATION_IMAGES = 16
+"""Most support images that a network in integers is calibrated on."""
 HEAD_CHUNK = 256
 """Features that go through the head at once."""
 
@@ -136,8 +136,8 @@ class Adapter:
             )
         return Quantizer(cast(Backbone, self.network(modulations)))
 
-    def calibrated(self, modulations: Modulations, images: Tensor, labels: Tensor) -> tuple[nn.Module, Tensor]:
-        """The network in 8-bit integers, with ranges as some of these images have them, evenly over the classes.
+    def calibrated(self, modulations: Modulations, images: Tensor, labels: Tensor) -> tuple[nn.Module, Measured]:
+        """The network in 8-bit integers, calibrated on some of these images, evenly over the classes.
 
         Args:
             modulations: gamma and beta of the sites.
@@ -145,7 +145,7 @@ class Adapter:
             labels: ``(N,)``.
 
         Returns:
-            The network, and the ranges, see :meth:`Quantizer.calibrated`.
+            The network, and what was measured, see :meth:`Quantizer.calibrated`.
         """
         chosen = images[_even_choice(labels, MAX_CALIBRATION_IMAGES)]
         batches = [_as_float(chunk, self.device) for chunk in chosen.split(_chunk(chosen, self.device))]

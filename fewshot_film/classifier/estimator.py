@@ -190,7 +190,7 @@ class FewShotClassifier(SklearnClassifierMixin):
         classes = class_order(support.names) if announced is None else announced
         number = {name: label for label, name in enumerate(classes)}
         labels = torch.tensor([number[name] for name in support.names])
-        ranges = None
+        measured = None
         if known is not None and not adapter.has_film and known.precision == self.precision == "float32":
             modulations, network = known.modulations, known.network
             new = features_of(network, images[len(known.images) :], adapter.device, first=len(known.images))
@@ -198,7 +198,7 @@ class FewShotClassifier(SklearnClassifierMixin):
         else:
             modulations = adapter.modulations(images, labels, weights)
             if self.precision == "int8":
-                network, ranges = adapter.calibrated(modulations, images, labels)
+                network, measured = adapter.calibrated(modulations, images, labels)
             else:
                 network = adapter.network(modulations)
             features = features_of(network, images, adapter.device)
@@ -217,7 +217,7 @@ class FewShotClassifier(SklearnClassifierMixin):
             modulations=modulations,
             network=network,
             features=features,
-            ranges=ranges,
+            measured=measured,
             head=adapter.fit_head(features, labels_there, weights),
             temperature=self._fit_temperature(loaded, held, total / len(present)),
             member_distances=held.nearest.double().cpu(),

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from fewshot_film.classifier.adapting import Adapter, TaskHead
 from fewshot_film.classifier.pretrained import FITTED, Pretrained
+from fewshot_film.classifier.quantized import Measured
 from fewshot_film.config.preprocessing import Preprocessing, Resize
 from fewshot_film.errors import InvalidValueError, SavedModelError, shown
 from fewshot_film.film import Modulation, Modulations
@@ -101,8 +102,8 @@ class Fitted:
     """Images to features, FiLM folded in."""
     features: Tensor
     """``(N, D)`` of the support images."""
-    ranges: Tensor | None
-    """Extremes of the network's maps, ``(T, 2)``, where it computes in 8-bit integers; None: in float32."""
+    measured: Measured | None
+    """What the network was calibrated by, where it computes in 8-bit integers; None: in float32."""
     head: TaskHead
     """Features to logits and distances."""
     temperature: float
@@ -113,7 +114,7 @@ class Fitted:
     @property
     def precision(self) -> Precision:
         """What the network computes in."""
-        return "float32" if self.ranges is None else "int8"
+        return "float32" if self.measured is None else "int8"
 
     @property
     def support(self) -> Support:
@@ -167,8 +168,8 @@ def save_fitted(folder: Path, fitted: Fitted) -> None:
     }
     if fitted.weights is not None:
         weights["support.weights"] = fitted.weights
-    if fitted.ranges is not None:
-        weights["ranges"] = fitted.ranges
+    if fitted.measured is not None:
+        weights |= {"int8.ranges": fitted.measured.ranges, "int8.biases": fitted.measured.biases}
     for name, (gamma, beta) in fitted.modulations.items():
         weights |= {f"gamma.{name}": gamma, f"beta.{name}": beta}
     record = {
@@ -207,7 +208,11 @@ def load_fitted(saved: SavedModel, loaded: Loaded, resize: Resize | None) -> Fit
     try:
         features = weights["support.features"].to(adapter.device)
         labels, counted = weights["support.labels"], weights.get("support.weights")
-        modulations, ranges = _modulations(weights), weights.get("ranges")
+        modulations, measured = _modulations(weights), None
+        network = adapter.network(modulations)
+        if "int8.ranges" in weights:
+            measured = Measured(weights["int8.ranges"], weights["int8.biases"])
+            network = adapter.quantizer(modulations).quantized(measured)
         return Fitted(
             loaded=loaded,
             preprocessing=own if resize is None else replace(own, resize=resize),
@@ -217,11 +222,9 @@ def load_fitted(saved: SavedModel, loaded: Loaded, resize: Resize | None) -> Fit
             labels=labels,
             weights=counted,
             modulations=modulations,
-            network=adapter.network(modulations)
-            if ranges is None
-            else adapter.quantizer(modulations).quantized(ranges),
+            network=network,
             features=features,
-            ranges=ranges,
+            measured=measured,
             head=adapter.fit_head(features, labels.to(features.device), counted),
             temperature=float(saved.config["temperature"]),
             member_distances=weights["member_distances"],

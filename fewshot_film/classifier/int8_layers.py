@@ -74,7 +74,7 @@ class QuantizedConv(nn.Module):
 
     weight: Tensor
     weight_scale: Tensor
-    bias: Tensor | None
+    bias: Tensor
 
     def __init__(
         self,
@@ -88,7 +88,8 @@ class QuantizedConv(nn.Module):
         scale = conv.weight.detach().abs().amax((1, 2, 3)).clamp_min(_TINY) / _LARGEST_WEIGHT
         self.register_buffer("weight", (conv.weight.detach() / scale[:, None, None, None]).round().to(torch.int8))
         self.register_buffer("weight_scale", scale)
-        self.register_buffer("bias", None if conv.bias is None else conv.bias.detach().float())
+        bias = scale.new_zeros(len(scale)) if conv.bias is None else conv.bias.detach().float()
+        self.register_buffer("bias", bias)
         self.source, self.result, self.other = source, result, other
         self.stride, self.dilation, self.groups = list(conv.stride), list(conv.dilation), conv.groups
         self.is_padded_same = type(conv).__name__ == "Conv2dSame"
@@ -103,21 +104,33 @@ class QuantizedConv(nn.Module):
 
     def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
         """Maps ``(B, C, H, W)`` uint8, and what is added, ``(B, C', H', W')`` uint8, to uint8 or float32."""
+        given, shape = self._arguments(x)
+        out = (*(self.result or Scale(1.0, 0)), torch.float32 if self.result is None else torch.uint8)
+        conv = torch.ops.onednn.qconv2d_pointwise
+        found: Tensor
+        if other is None:
+            found = conv.default(*given, *shape, *out, *self._activation, "")
+            return found
+        assert self.other is not None
+        summed = other.clone(memory_format=torch.channels_last)  # which the result overwrites
+        found = conv.binary(*given, summed, *shape, *out, *self.other, "sum", 1.0, "none", [], "")
+        return found
+
+    def sums(self, x: Tensor) -> Tensor:
+        """What the convolution alone computes, float32, before the addition and the activation."""
+        given, shape = self._arguments(x)
+        plain = (1.0, 0, torch.float32, "none", [], "")
+        found: Tensor = torch.ops.onednn.qconv2d_pointwise.default(*given, *shape, *plain)
+        return found
+
+    def _arguments(self, x: Tensor) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """Input and weights, and bias and geometry, as oneDNN's operators take them."""
         x, padding = self._pad(x)
         if self._packed is None:
             self._packed = self._pack(x, padding)
         zeros = torch.zeros_like(self.weight_scale, dtype=torch.int8)
         given = (x, *self.source, self._packed, self.weight_scale, zeros)
-        shape = (self.bias, self.stride, padding, self.dilation, self.groups)
-        kind = torch.float32 if self.result is None else torch.uint8
-        out = (*(self.result or Scale(1.0, 0)), kind)
-        conv = torch.ops.onednn.qconv2d_pointwise
-        if other is None:
-            found: Tensor = conv.default(*given, *shape, *out, *self._activation, "")
-            return found
-        assert self.other is not None
-        summed = other.clone(memory_format=torch.channels_last)  # which the result overwrites
-        return conv.binary(*given, summed, *shape, *out, *self.other, "sum", 1.0, "none", [], "")  # type: ignore[no-any-return]
+        return given, (self.bias, self.stride, padding, self.dilation, self.groups)
 
     def _pad(self, x: Tensor) -> tuple[Tensor, list[int]]:
         """The input with the padding that the convolution cannot do, and that which it can."""

@@ -5,8 +5,12 @@ per output channel, maps unsigned with one scale and zero point each, from their
 convolution, the residual addition and the ReLU or ReLU6 after it are one call of oneDNN, in whose output the
 saturation of the integers is the ReLU; whatever else a network holds is computed in float32 between them.
 
+Rounded weights shift the means of the maps, which is most of the error: biases are corrected layer by layer so that
+every channel keeps the mean that it has in float32.
+
 Source: Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
-CVPR 2018, https://arxiv.org/abs/1712.05877, sections 2 and 3.
+CVPR 2018, https://arxiv.org/abs/1712.05877, sections 2 and 3; Nagel et al., "Data-Free Quantization Through Weight
+Equalization and Bias Correction", ICCV 2019, https://arxiv.org/abs/1906.04721, section 4.2 (the empirical correction).
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ import math
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -39,6 +43,15 @@ _ACTIVATIONS = {F.relu: math.inf, torch.relu: math.inf, "relu": math.inf, "relu_
 
 class QuantizationError(UserError):
     """A network, device or processor that int8 is not for."""
+
+
+class Measured(NamedTuple):
+    """What calibration images say of a network: with it, the network in integers is made again, bit by bit."""
+
+    ranges: Tensor
+    """Least and largest value of every map that becomes integers, ``(T, 2)``."""
+    biases: Tensor
+    """Corrected biases of all convolutions, one after the other, ``(C,)``."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +106,8 @@ class Quantizer:
         self.observed = [node for node in self.graph.graph.nodes if node in read]
 
     @torch.no_grad()
-    def calibrated(self, batches: Sequence[Tensor]) -> tuple[nn.Module, Tensor]:
-        """The network in integers, and the ranges of its maps, ``(T, 2)``, by which :meth:`quantized` makes it again.
+    def calibrated(self, batches: Sequence[Tensor]) -> tuple[nn.Module, Measured]:
+        """The network in integers, and that by which :meth:`quantized` makes it again.
 
         Args:
             batches: at least one, of calibration images ``(B, C, H, W)`` in [0, 1].
@@ -103,7 +116,7 @@ class Quantizer:
             QuantizationError: its features would differ too much; see :meth:`quantized` for others.
             NonFiniteFeaturesError: a map is NaN or infinite.
         """
-        observer = _Observer(self.graph, self.observed)
+        observer = _Observer(self.graph, self.observed, [unit.conv for unit in self.units])
         maps = [observer.run(batch) for batch in batches]
         ranges = torch.stack([torch.stack(observer.found[node]) for node in self.observed])
         if not bool(ranges.isfinite().all()):
@@ -111,7 +124,10 @@ class Quantizer:
                 "the network computed NaN or infinity from the support images, so the model's weights are faulty or "
                 "overflow: use another model"
             )
-        found = self.quantized(ranges)
+        found, layers = self._lowered(ranges)
+        images = torch.cat(list(batches))
+        means = [observer.sums[unit.conv] / len(images) for unit in self.units]
+        _Corrector(found.maps, {id(layer): mean for layer, mean in zip(layers, means, strict=True)}).run(images)
         norms = self.network.feature_norms
         expected = joined_features(lambda _: maps[0], norms, batches[0], flip_tta=False)
         got = joined_features(found.maps, norms, batches[0], flip_tta=False)
@@ -121,31 +137,41 @@ class Quantizer:
                 f"precision is int8, but this network's features differ by {error:.0%} in it from those in float32 "
                 f"(expected at most {MOST_ERROR:.0%}); {_ADVICE}"
             )
-        return found, ranges
+        return found, Measured(ranges, torch.cat([layer.bias for layer in layers]))
 
     @torch.no_grad()
-    def quantized(self, ranges: Tensor) -> QuantizedNetwork:
+    def quantized(self, measured: Measured) -> nn.Module:
         """The network in integers: images ``(B, C, H, W)`` in [0, 1] to features ``(B, D)``, float32.
 
         Args:
-            ranges: see :meth:`calibrated`, of the same network.
+            measured: see :meth:`calibrated`, of the same network.
 
         Raises:
-            QuantizationError: they are of another network, or oneDNN refuses a layer.
+            QuantizationError: it is of another network, or oneDNN refuses a layer.
         """
-        if ranges.shape != (len(self.observed), 2):
+        widths = [_module(self.graph, unit.conv).out_channels for unit in self.units]
+        if (*measured.ranges.shape, len(measured.biases)) != (len(self.observed), 2, sum(widths)):
             raise QuantizationError(
-                f"the ranges of {len(ranges)} maps are given, and this network has {len(self.observed)}; fit again"
+                f"ranges of {len(measured.ranges)} maps and {len(measured.biases)} biases are given, and this network "
+                f"has {len(self.observed)} and {sum(widths)}; fit again"
             )
+        found, layers = self._lowered(measured.ranges)
+        for layer, bias in zip(layers, measured.biases.split(widths), strict=True):
+            layer.bias = bias
+        return found
+
+    def _lowered(self, ranges: Tensor) -> tuple[QuantizedNetwork, list[QuantizedConv]]:
+        """The network in integers with the biases that it has, and its convolutions in the order of the units."""
         scales = {node: Scale.of(*row) for node, row in zip(self.observed, ranges.tolist(), strict=True)}
-        found = QuantizedNetwork(_lowered(self.graph, self.units, scales), self.network)
+        maps, layers = _lowered(self.graph, self.units, scales)
+        found = QuantizedNetwork(maps, self.network)
         reads = self.network.preprocessing
         try:
             found(torch.zeros(1, reads.channels, reads.size, reads.size))
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
             raise QuantizationError(f"precision is int8, but oneDNN refuses a layer ({reason}); {_ADVICE}") from error
-        return found
+        return found, layers
 
 
 class QuantizedNetwork(nn.Module):
@@ -156,7 +182,9 @@ class QuantizedNetwork(nn.Module):
         backbone: what makes features of them; its convolutions are not kept.
     """
 
-    def __init__(self, maps: nn.Module, backbone: Backbone) -> None:
+    maps: fx.GraphModule
+
+    def __init__(self, maps: fx.GraphModule, backbone: Backbone) -> None:
         super().__init__()
         self.maps = maps
         self.feature_norms = backbone.feature_norms
@@ -168,10 +196,17 @@ class QuantizedNetwork(nn.Module):
 
 
 class _Observer(fx.Interpreter):
-    """Runs a network and keeps the extremes of some of its values."""
+    """Runs a network and keeps the extremes of some of its values, and the means of others.
 
-    def __init__(self, graph: fx.GraphModule, observed: Sequence[fx.Node]) -> None:
+    Args:
+        graph: the network.
+        observed: nodes whose extremes are wanted.
+        averaged: nodes of maps ``(B, C, H, W)`` whose means per channel are wanted, summed over images.
+    """
+
+    def __init__(self, graph: fx.GraphModule, observed: Sequence[fx.Node], averaged: Sequence[fx.Node]) -> None:
         super().__init__(graph)
+        self.sums = dict.fromkeys(averaged, torch.zeros(()))
         zero = torch.zeros(())
         self.found = dict.fromkeys(observed, (zero, zero))
 
@@ -180,7 +215,29 @@ class _Observer(fx.Interpreter):
         if n in self.found:
             (low, high), (lowest, highest) = result.aminmax(), self.found[n]
             self.found[n] = (torch.minimum(low, lowest), torch.maximum(high, highest))  # NaN stays NaN
+        if n in self.sums:
+            self.sums[n] = self.sums[n] + result.mean((2, 3)).sum(0)
         return result
+
+
+class _Corrector(fx.Interpreter):
+    """Runs a network in integers and gives every convolution the bias by which its channels have their means.
+
+    Args:
+        graph: the network, which is changed.
+        means: wanted, by the identity of the layer.
+    """
+
+    def __init__(self, graph: fx.GraphModule, means: Mapping[int, Tensor]) -> None:
+        super().__init__(graph)
+        self._means = means
+
+    def run_node(self, n: fx.Node) -> Any:
+        layer = self.fetch_attr(str(n.target)) if n.op == "call_module" else None
+        if isinstance(layer, QuantizedConv):
+            (x, *_), _ = self.fetch_args_kwargs_from_env(n)
+            layer.bias = layer.bias + self._means[id(layer)] - layer.sums(x).mean((0, 2, 3))
+        return super().run_node(n)
 
 
 def _module(graph: fx.GraphModule, node: fx.Node) -> Any:
@@ -255,17 +312,20 @@ def _ceiling(graph: fx.GraphModule, node: fx.Node) -> float | None:
     return math.inf if isinstance(layer, nn.ReLU) else None
 
 
-def _lowered(graph: fx.GraphModule, units: Sequence[_Unit], scales: Mapping[fx.Node, Scale]) -> fx.GraphModule:
-    """The network with its units in integers."""
+def _lowered(
+    graph: fx.GraphModule, units: Sequence[_Unit], scales: Mapping[fx.Node, Scale]
+) -> tuple[fx.GraphModule, list[QuantizedConv]]:
+    """The network with its units in integers, and what became of them."""
     by_out = {unit.out: unit for unit in units}
     inside = {node for unit in units for node in _between(unit)}
     lowering = _Lowering(graph, scales)
+    layers: dict[fx.Node, QuantizedConv] = {}
     for node in graph.graph.nodes:
         if node in by_out:
-            lowering.add_unit(by_out[node])
+            layers[node] = lowering.add_unit(by_out[node])
         elif node not in inside:
             lowering.add_float(node)
-    return lowering.result()
+    return lowering.result(), [layers[unit.out] for unit in units]
 
 
 def _between(unit: _Unit) -> set[fx.Node]:
@@ -288,7 +348,7 @@ class _Lowering:
         self._floats: dict[fx.Node, fx.Node] = {}
         self._integers: dict[fx.Node, fx.Node] = {}
 
-    def add_unit(self, unit: _Unit) -> None:
+    def add_unit(self, unit: _Unit) -> QuantizedConv:
         """A convolution of integers, whose output is integers where another such convolution reads it."""
         others = [] if unit.other is None else [unit.other]
         result = self._scales.get(unit.out)
@@ -297,6 +357,7 @@ class _Lowering:
         layer = QuantizedConv(conv, self._scales[unit.source], result, unit.ceiling, scale_of_other)
         found = self._call(layer, *(self._as_integers(node) for node in (unit.source, *others)))
         (self._floats if result is None else self._integers)[unit.out] = found
+        return layer
 
     def add_float(self, node: fx.Node) -> None:
         """Anything else, as it is."""
