@@ -119,8 +119,8 @@ class QuantizedConv(nn.Module):
     def sums(self, x: Tensor) -> Tensor:
         """What the convolution alone computes, float32, before the addition and the activation."""
         given, shape = self._arguments(x)
-        plain = (1.0, 0, torch.float32, "none", [], "")
-        found: Tensor = torch.ops.onednn.qconv2d_pointwise.default(*given, *shape, *plain)
+        conv = torch.ops.onednn.qconv2d_pointwise.default
+        found: Tensor = conv(*given, *shape, *Scale(1.0, 0), torch.float32, "none", [], "")
         return found
 
     def _arguments(self, x: Tensor) -> tuple[tuple[Any, ...], tuple[Any, ...]]:

@@ -128,16 +128,20 @@ class Quantizer:
         images = torch.cat(list(batches))
         means = [observer.sums[unit.conv] / len(images) for unit in self.units]
         _Corrector(found.maps, {id(layer): mean for layer, mean in zip(layers, means, strict=True)}).run(images)
+        self._check_alike(found.maps, batches[0], maps[0])
+        return found, Measured(ranges, torch.cat([layer.bias for layer in layers]))
+
+    def _check_alike(self, maps: fx.GraphModule, images: Tensor, expected_maps: Sequence[Tensor]) -> None:
+        """Refuse a network whose features in integers are others."""
         norms = self.network.feature_norms
-        expected = joined_features(lambda _: maps[0], norms, batches[0], flip_tta=False)
-        got = joined_features(found.maps, norms, batches[0], flip_tta=False)
+        expected = joined_features(lambda _: expected_maps, norms, images, flip_tta=False)
+        got = joined_features(maps, norms, images, flip_tta=False)
         error = float((got - expected).norm() / expected.norm().clamp_min(1e-12))
         if error > MOST_ERROR:
             raise QuantizationError(
                 f"precision is int8, but this network's features differ by {error:.0%} in it from those in float32 "
                 f"(expected at most {MOST_ERROR:.0%}); {_ADVICE}"
             )
-        return found, Measured(ranges, torch.cat([layer.bias for layer in layers]))
 
     @torch.no_grad()
     def quantized(self, measured: Measured) -> nn.Module:
