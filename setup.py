@@ -13,14 +13,19 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "fewshot_film" / "__init__.
 DOCS = ["jinja2>=3.1", "latex2mathml>=3.77", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.30", "nbformat>=5.10"]
 
 
-class BuildWithConfigs(build_py):
-    """Puts ``configs/`` into the package, where ``--config NAME`` looks for it outside a checkout."""
+COPIED = {"configs": "configs", "examples/photos": "photos"}
+"""Folders of the checkout, and where the package has them."""
+
+
+class BuildWithFolders(build_py):
+    """Puts folders of the checkout into the package, where they are looked for outside a checkout."""
 
     def run(self):
-        """Build, then copy; an editable installation finds the folder in the checkout."""
+        """Build, then copy; an editable installation finds the folders in the checkout."""
         super().run()
         if not self.editable_mode:
-            shutil.copytree(HERE / "configs", Path(self.build_lib, "fewshot_film", "configs"), dirs_exist_ok=True)
+            for source, target in COPIED.items():
+                shutil.copytree(HERE / source, Path(self.build_lib, "fewshot_film", target), dirs_exist_ok=True)
 
 
 setup(
@@ -32,7 +37,7 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=["fewshot_film*", "clevr*"]),
-    cmdclass={"build_py": BuildWithConfigs},
+    cmdclass={"build_py": BuildWithFolders},
     package_data={
         "fewshot_film": ["py.typed", "data/splits/*.json", "pretrained/*/*", "app/*.css", "app/*.js"],
         "clevr": ["py.typed", "models/*/*", "**/*.json", "**/*.yaml"],

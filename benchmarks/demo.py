@@ -1,14 +1,16 @@
 """The demo: what this project does, in a few minutes and without a download.
 
-``python -m benchmarks.demo`` classifies images from a handful of labelled ones, with the learner that comes with the
-package, and compares learners on them; trains a small Simple CNAPS on generated glyphs; and has the reasoning model
-that comes with the package answer questions about generated scenes. Everything it makes is in ``runs/demo``.
+``python -m benchmarks.demo`` classifies photos from a handful of labelled ones, with the model that comes with the
+package; compares learners on generated creatures; trains a small Simple CNAPS on generated glyphs; and has the
+reasoning model that comes with the package answer questions about generated scenes. Everything it makes is in
+``runs/demo``.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import shlex
 import shutil
 import sys
@@ -23,6 +25,7 @@ import clevr.cli
 import fewshot_film.cli
 from clevr.data import ClevrSplit
 from fewshot_film.data import ImageSource, decode, open_source
+from fewshot_film.data.photos import photos_folder
 from fewshot_film.episodes import EpisodeSampler
 from fewshot_film.figures import episode_sheet
 from fewshot_film.learners import load_learner
@@ -31,12 +34,12 @@ from fewshot_film.run.results import paired_difference
 
 RUNS = Path("runs/demo")
 PROGRAMS: dict[str, Sequence[Command]] = {"fewshot-film": fewshot_film.cli.COMMANDS, "clevr-film": clevr.cli.COMMANDS}
-FIRST_CLASS, CLASSES, SUPPORT, QUERIES = 6, 6, 5, 15
-"""Which of the generated creatures are classified, and how many images of each are labelled and asked about."""
+FIRST_CLASS, CLASSES, IMAGES = 6, 6, 15
+"""Which of the generated creatures learners are compared on, and how many images of each."""
 MAX_MISTAKES = 5
 """Of the reasoning model that are listed."""
 SHOWN = {
-    "named/predictions.png": "six creatures from five images each: what was taken for what, mistakes first",
+    "named/predictions.png": "photos classified from four labelled ones per class, and what is none of these",
     "episode.png": "five letters of unseen alphabets from one image each, by the learner that was just trained",
     "answers.png": "scenes with questions and answers; a wrong answer has the true one beside it",
     "answer.png": "where in the image an answer comes from",
@@ -60,12 +63,13 @@ def demo() -> int:
 
 
 def own_images() -> int:
-    """Classify the images of a folder from a few labelled ones; compare learners on it."""
-    folder = RUNS / "creatures"
-    write_folders(open_source("creatures", split="test"), folder)
+    """Classify photos from a few labelled ones; compare learners on a folder of images."""
+    photos = os.path.relpath(photos_folder())
+    write_folders(open_source("creatures", split="test"), RUNS / "creatures")
     return run(
-        f"fewshot-film classify --support {folder / 'support'} --query {folder / 'query'} --out {RUNS / 'named'}",
-        f"fewshot-film compare --data {folder / 'query'} --shot 3 --splits 20 --out {RUNS / 'compared'}",
+        f"fewshot-film classify --support {photos}/labelled --query {photos}/unknown --out {RUNS / 'named'}",
+        "# Which learner suits other images, here generated creatures? All classify the same random splits.",
+        f"fewshot-film compare --data {RUNS / 'creatures'} --shot 3 --splits 20 --out {RUNS / 'compared'}",
     )
 
 
@@ -126,7 +130,7 @@ def reasoning() -> int:
 
 
 PARTS = {
-    "images classified from five labelled ones per class, by the learner that comes with the package": own_images,
+    "photos classified from four labelled ones per class, by the model that comes with the package": own_images,
     "letters of unseen alphabets (generated glyphs), by a learner trained here": meta_training,
     "questions about scenes": reasoning,
 }
@@ -164,10 +168,10 @@ def mistakes(split: ClevrSplit, answers: Path) -> str:
 
 
 def write_folders(source: ImageSource, folder: Path) -> None:
-    """Images of a few classes as files: some with their names to learn from, others to be classified."""
+    """Images of a few classes as files, one folder per class."""
     for label, name in enumerate(source.class_names[FIRST_CLASS : FIRST_CLASS + CLASSES], FIRST_CLASS):
-        for place, index in enumerate(np.flatnonzero(source.labels == label)[: SUPPORT + QUERIES]):
-            path = folder / ("support" if place < SUPPORT else "query") / name.replace("/", "-") / f"{place:02}.png"
+        for place, index in enumerate(np.flatnonzero(source.labels == label)[:IMAGES]):
+            path = folder / name.replace("/", "-") / f"{place:02}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             source.load(int(index)).save(path)
 

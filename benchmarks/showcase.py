@@ -1,7 +1,6 @@
-"""The images of README and docs, and the example images: ``python -m benchmarks.showcase`` makes all of them anew.
+"""The images of README and docs: ``python -m benchmarks.showcase`` makes all of them anew.
 
-``examples/creatures`` has a folder per class with a few generated creatures, to try the classifier on files;
-``docs/images/classified.png`` and ``docs/images/answered.png`` show what the models that ship make of such images.
+``docs/images/classified.png`` and ``docs/images/answered.png`` show what the models make of photos and scenes.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -18,18 +16,15 @@ import clevr
 from clevr.answers.predict import Answerer
 from clevr.world.placement import SceneConfig, Scenes
 from clevr.world.render import render
-from fewshot_film.classifier import FewShotClassifier
-from fewshot_film.data import open_source
+from fewshot_film.classifier import Answers, FewShotClassifier
 from fewshot_film.run.figures import BLUE, VERMILION
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-CREATURES = CHECKOUT / "examples" / "creatures"
+PHOTOS = CHECKOUT / "examples" / "photos"
 IMAGES = CHECKOUT / "docs" / "images"
-NAMES = ("caterpillar", "apple", "imp", "cat", "beetle", "mouse")
-"""Names for the first test classes of the generated creatures, by what they look like."""
-PER_CLASS = 8
-"""Images per class; every second one is labelled, the others are classified."""
-CELL = 0.11
+REJECT = 0.05
+"""Share of the members that may be rejected together with strangers."""
+CELL = 0.095
 """Height of a drawn image, a share of the figure's."""
 SCENE = 9
 QUESTIONS = (
@@ -41,40 +36,39 @@ SIZE: dict[str, Any] = {"figsize": (4.6, 3.7), "dpi": 160}
 """Of both images, so that they stand side by side."""
 
 
-def write_creatures(folder: Path) -> list[Path]:
-    """Some generated creatures as JPEG files, one folder per class."""
-    source = open_source("creatures", split="test")
-    files = []
-    for label, name in enumerate(NAMES):
-        for place, index in enumerate(np.flatnonzero(source.labels == label)[:PER_CLASS]):
-            path = folder / name / f"{place}.jpg"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            source.load(int(index)).convert("RGB").save(path, quality=90)
-            files.append(path)
-    return files
-
-
-def draw_classified(files: Sequence[Path]) -> Figure:
-    """One row per class: its labelled images, and beside them others with the class and probability that they got."""
-    support = files[::2]
-    classifier = FewShotClassifier().fit(support, [file.parent.name for file in support])
+def draw_classified(folder: Path = PHOTOS) -> Figure:
+    """One row per class: its labelled photos, and beside them others with what they were taken for; strangers last."""
+    labelled, unknown = (sorted((folder / part).glob("*/*.jpg")) for part in ("labelled", "unknown"))
+    classifier = FewShotClassifier().fit(labelled, [file.parent.name for file in labelled])
+    answers = classifier.answer(unknown, reject=REJECT)
+    classes = classifier.classes_.tolist()
+    strangers = sorted({file.parent.name for file in unknown} - set(classes))
     figure = Figure(**SIZE)
     figure.text(0.17, 0.965, "labelled", fontsize=7.5)
     figure.text(0.585, 0.965, "classified, with probability", fontsize=7.5)
-    for row, name in enumerate(NAMES):
-        bottom = 0.845 - 0.16 * row
+    for row, name in enumerate([*classes, *strangers]):
+        bottom = 0.86 - 0.138 * row
         figure.text(0.15, bottom + CELL / 2, name, fontsize=7, ha="right", va="center")
-        for column, file in enumerate(file for file in support if file.parent.name == name):
+        for column, file in enumerate(file for file in labelled if file.parent.name == name):
             _show(figure.add_axes((0.17 + 0.095 * column, bottom, CELL, CELL)), Image.open(file))
-        queries = [file for file in files[1::2] if file.parent.name == name]
-        answers = classifier.answer(queries)
-        for column, (file, label) in enumerate(zip(queries, answers.labels, strict=True)):
-            colour = BLUE if label == name else VERMILION
+        if name in strangers:
+            figure.text(0.36, bottom + CELL / 2, "(no class of its own)", fontsize=7, ha="center", va="center")
+        places = [place for place, file in enumerate(unknown) if file.parent.name == name]
+        for column, place in enumerate(places):
+            colour = BLUE if answers.labels[place] == (name if name in classes else None) else VERMILION
             axes = figure.add_axes((0.58 + 0.105 * column, bottom, CELL, CELL))
-            _show(axes, Image.open(file), colour)
-            share = f"{100 * answers.probabilities[column].max():.0f} %"
-            axes.set_xlabel(share if label == name else f"{label} {share}", fontsize=5.5, color=colour, labelpad=1.5)
+            _show(axes, Image.open(unknown[place]), colour)
+            axes.set_xlabel(_said(answers, place, name), fontsize=5.5, color=colour, labelpad=1.5)
     return figure
+
+
+def _said(answers: Answers, place: int, name: str) -> str:
+    """What is said of a photo: how certain its class is, or that it has none; another class by its name."""
+    label = answers.labels[place]
+    if label is None:
+        return "none of these"
+    share = f"{100 * answers.probabilities[place].max():.0f} %"
+    return share if label == name else f"{label} {share}"
 
 
 def draw_answered(index: int = SCENE, questions: Sequence[str] = QUESTIONS) -> Figure:
@@ -111,7 +105,7 @@ def _show(axes: Any, image: Image.Image, frame: str = "") -> None:
 
 def main() -> None:
     """Write everything where README and docs expect it."""
-    draw_classified(write_creatures(CREATURES)).savefig(IMAGES / "classified.png")
+    draw_classified().savefig(IMAGES / "classified.png")
     draw_answered().savefig(IMAGES / "answered.png")
 
 

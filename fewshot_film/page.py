@@ -151,10 +151,10 @@ class Page:
     """Limits on uploads."""
     visitors: Visitors
     """Visitors who have the page open."""
+    models: tuple[str, ...]
+    """Few-shot models; the first is the one that is taught."""
     device: str = "auto"
     """Device to compute on: auto, cpu, cuda or mps."""
-    models: tuple[str, ...] = ("general-small",)
-    """Few-shot models; the first is the one that is taught."""
     reasoner: str = "clevr-small"
     """The model that answers questions."""
     folder: str = ""

@@ -22,7 +22,7 @@ SCRIPTS = sorted((CHECKOUT / "examples").glob("*.py"))
 SHOWS = {
     "clevr_ask": r"\d of 5 right",
     "clevr_world": r"'filter_material', 'count'\] ; answer: \d",
-    "classify_my_images": r"(?m)^\d\.png of \d: .+ \(\d+ %\)$",
+    "classify_my_images": r"(?m)^\d\.jpg of cat: .+ \(\d+ %\)$",
     "compare_learners": r"Mahalanobis: [\d.]+ ± [\d.]+ % over 40 episodes",
     "film_in_your_network": r"more red than blue: (9\d|100)\.\d % right; folded, it differs by [\d.]+e-0[5-9]",
     "meta_train": r"5-way 1-shot on unseen alphabets: [\d.]+ ± [\d.]+ %",

@@ -114,11 +114,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     names = sorted(folder.name for folder in (tmp_path / "images").iterdir())
     split = {"train": names[:15], "val": names[15:20], "test": names[20:]}
     (tmp_path / "split.json").write_text(json.dumps(split), encoding="utf-8")
-    for folder in sorted((CHECKOUT / "examples" / "creatures").iterdir()):
-        for file in sorted(folder.iterdir()):
-            target = tmp_path / ("labelled" if int(file.stem) < 6 else "unknown") / folder.name / file.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, target)
+    photos = CHECKOUT / "examples" / "photos"
+    shutil.copytree(photos, tmp_path / "examples" / "photos")
+    for part in ("labelled", "unknown"):
+        shutil.copytree(photos / part, tmp_path / part)
     shutil.copytree(CHECKOUT / "configs", tmp_path / "configs")
     monkeypatch.chdir(tmp_path)
     return tmp_path

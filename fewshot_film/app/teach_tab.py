@@ -16,7 +16,12 @@ from fewshot_film.errors import exit_status_of
 from fewshot_film.page import EVERY, Page, in_page
 from fewshot_film.run.tables import markdown_text
 
-EXAMPLES = {"creatures": "Example: creatures", "glyphs": "Example: letters", "textures": "Example: patterns"}
+EXAMPLES = {
+    "photos": "Example: photos",
+    "creatures": "Example: creatures",
+    "glyphs": "Example: letters",
+    "textures": "Example: patterns",
+}
 _START = (
     "Give each class a name and a few images: three are enough to start, ten are better. The classifier adapts at "
     "once, without training. Or start with an example."

@@ -16,6 +16,7 @@ from fewshot_film.app.archive import pack_classifier, unpack_classifier
 from fewshot_film.app.images import PageImage, Reader
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.data import open_source
+from fewshot_film.data.photos import photos_folder
 from fewshot_film.data.source import ImageSource
 from fewshot_film.errors import UserError, counted
 from fewshot_film.page import Limits
@@ -24,8 +25,11 @@ MAX_CLASSES, MAX_IMAGES, MAX_QUERIES = 40, 1000, 40
 MAX_NAME = 60
 NEAREST = 6
 """Number of similar support images shown with a prediction."""
-EXAMPLES = {"creatures": "creature", "glyphs": "letter", "textures": "pattern"}
+PHOTOS = "photos"
+"""The example that is made of photographs."""
+GENERATED = {"creatures": "creature", "glyphs": "letter", "textures": "pattern"}
 """Generated data sets that serve as examples, and how their classes are named."""
+EXAMPLES = (PHOTOS, *GENERATED)
 _CLASSES, _SHOTS = 5, 4
 _STRANGER = {"creatures": "textures", "glyphs": "creatures", "textures": "glyphs"}
 """The data set of the one query that belongs to no class."""
@@ -205,17 +209,20 @@ class Teaching:
             return troubles + self._take(source, range(len(source)), dict(enumerate(source.class_names)))
 
     def add_example(self, name: str) -> None:
-        """Replace everything by generated images: some classes, a query of each, and one that belongs to none.
+        """Replace everything by example images: some classes, a query of each, and one that belongs to none.
 
         Args:
-            name: a key of :data:`EXAMPLES`.
+            name: one of :data:`EXAMPLES`.
         """
         with self._lock:
             self.clear()
+            if name == PHOTOS:
+                self._take_photos()
+                return
             source = open_source(name, split="test")
             apart = len(source.class_names) // _CLASSES
             members = [np.flatnonzero(source.labels == place * apart)[: _SHOTS + 1] for place in range(_CLASSES)]
-            names = {place * apart: f"{EXAMPLES[name]} {'ABCDE'[place]}" for place in range(_CLASSES)}
+            names = {place * apart: f"{GENERATED[name]} {'ABCDE'[place]}" for place in range(_CLASSES)}
             queries = [*self.reader.source(source, [int(some[_SHOTS]) for some in members])]
             queries += self.reader.source(open_source(_STRANGER[name], split="test"), [0])
             self.queries = [image for _, image in queries if isinstance(image, PageImage)]
@@ -391,6 +398,13 @@ class Teaching:
             known[name].images.append(image)
         self._adapt()
         return troubles
+
+    def _take_photos(self) -> None:
+        labelled, unknown = (open_source("folder", photos_folder() / part) for part in ("labelled", "unknown"))
+        firsts = [int(np.flatnonzero(unknown.labels == label)[0]) for label in range(len(unknown.class_names))]
+        firsts.sort(key=lambda index: unknown.class_names[unknown.labels[index]] not in labelled.class_names)
+        self.queries = [image for _, image in self.reader.source(unknown, firsts) if isinstance(image, PageImage)]
+        self._take(labelled, range(len(labelled)), dict(enumerate(labelled.class_names)))
 
     def _check_fits(self, source: ImageSource) -> None:
         names = {group.name for group in self.groups.values()} | {name[:MAX_NAME] for name in source.class_names}

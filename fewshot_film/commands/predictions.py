@@ -13,7 +13,7 @@ import numpy as np
 from fewshot_film.classifier import Answers
 from fewshot_film.commands.queries import truths
 from fewshot_film.errors import counted
-from fewshot_film.run.tables import csv_text
+from fewshot_film.run.tables import csv_text, encodable
 
 NONE = "(none of these)"
 MAX_LINES = 12
@@ -202,7 +202,7 @@ def as_json(predictions: Sequence[Prediction], classes: Sequence[str]) -> str:
         for one in predictions
     ]
     found = {"classes": list(classes), "score": _scores(predictions), "images": images}
-    return json.dumps(found, indent=2, ensure_ascii=False)
+    return encodable(json.dumps(found, indent=2, ensure_ascii=False))  # JSON has the same escapes
 
 
 def as_csv(predictions: Sequence[Prediction]) -> str:

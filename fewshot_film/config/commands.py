@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from fewshot_film.config.data import AugmentConfig, DataConfig
 from fewshot_film.config.learners import AnyLearnerConfig, BackboneConfig, SimpleCNAPSConfig
 from fewshot_film.config.memory import MemoryConfig
+from fewshot_film.config.models import DEFAULT_MODEL, DRAWINGS_MODEL
 from fewshot_film.config.preprocessing import Resize
 from fewshot_film.run.settings import LoopConfig, OnDevice, Settings, above, at_least, between
 
@@ -141,7 +142,7 @@ class ClassifyConfig(OnDevice):
     """Folder or zip file with one subfolder of images per class."""
     query: str
     """An image, or a folder or zip file of images; if its subfolders are named after classes, accuracy is reported."""
-    model: str = "general-small"
+    model: str = DEFAULT_MODEL
     """A model that ships with the package, a folder saved by ``train`` or ``pretrain``, owner/name on the Hugging Face
     hub, or a backbone with ImageNet weights: efficientnet-lite0, NAME or torchvision/NAME, timm/NAME, or NAME@FILE
     with weights of your own."""
@@ -189,7 +190,7 @@ class CompareConfig(OnDevice):
 
     data: str
     """Folder or zip file with one subfolder of images per class."""
-    models: tuple[str, ...] = ("general-small",)
+    models: tuple[str, ...] = (DEFAULT_MODEL, DRAWINGS_MODEL)
     """Trained models to compare, named as for ``classify``; the learners below use the backbone of the first."""
     learners: tuple[str, ...] = ()
     """Learners that use the backbone without training, and ``pixels``; empty: all that take no gradient steps."""
@@ -241,7 +242,7 @@ class AppConfig(OnDevice):
     """Open the page in the browser."""
     folder: str = ""
     """Folder or zip file with one subfolder of images per class, which a button in the page loads."""
-    models: tuple[str, ...] = ("general-small",)
+    models: tuple[str, ...] = (DEFAULT_MODEL, DRAWINGS_MODEL)
     """Trained models, named as for ``classify``; Teach adapts the first, and all can be compared."""
     reasoner: str = "clevr-small"
     """The model that answers questions: one that ships with the package, or a folder."""

@@ -15,6 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from fewshot_film.run.tables import encodable
+
 BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
 INK, PALE = "#282828", "#B5B5B5"
 SPLIT_COLORS = {"train": BLUE, "validation": VERMILION}
@@ -25,7 +27,7 @@ _MAX_CELLS_WITH_NUMBERS = 12
 
 def literal(text: str) -> str:
     """A user's text as matplotlib draws it as it was typed: dollar signs begin no formula."""
-    return text.replace("$", r"\$")
+    return encodable(text).replace("$", r"\$")
 
 
 def curves(points: Sequence[Mapping[str, Any]], columns: int = 3) -> Figure:

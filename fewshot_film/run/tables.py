@@ -32,7 +32,7 @@ def csv_text(head: Sequence[str], rows: Iterable[Sequence[str | float]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     for row in (head, *rows):
-        writer.writerow([guarded(cell) if isinstance(cell, str) else cell for cell in row])
+        writer.writerow([guarded(encodable(cell)) if isinstance(cell, str) else cell for cell in row])
     return text.getvalue()
 
 
@@ -44,6 +44,11 @@ def read_csv(text: str) -> list[dict[str, str]]:
     """
     rows = csv.DictReader(io.StringIO(text, newline=""))
     return [{unguarded(column): unguarded(cell) for column, cell in row.items()} for row in rows]
+
+
+def encodable(text: str) -> str:
+    r"""Text that UTF-8 can hold: bytes of a file's name that are no text, as ``\udce9``."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def guarded(cell: str) -> str:

@@ -37,7 +37,7 @@ from tests.learners.small import SMALL, small_learner
 @pytest.fixture
 def page(tmp_path: Path) -> Page:
     save_learner(tmp_path / "model", film_learner(), {}, "")
-    return Page(Limits(), Visitors(tmp_path), device="cpu", models=(str(tmp_path / "model"),))
+    return Page(Limits(), Visitors(tmp_path), models=(str(tmp_path / "model"),), device="cpu")
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_models_of_several_sizes_see_the_same_images(page, root, tmp_path):
     save_learner(tmp_path / "larger", larger, {}, "")
     files = sorted((root / "class 00").iterdir())
     files[1].write_bytes(files[0].read_bytes())
-    page = Page(Limits(), page.visitors, device="cpu", models=(page.models[0], str(tmp_path / "larger")))
+    page = Page(Limits(), page.visitors, models=(page.models[0], str(tmp_path / "larger")), device="cpu")
     source = folder_source(root)
     found = last(compare(page, source, list(page.models), 4, shot=2))
     sampler = HoldOutSampler(decode(source, 16, 1), 2)

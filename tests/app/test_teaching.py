@@ -15,7 +15,7 @@ from PIL import Image
 from fewshot_film.app import teaching
 from fewshot_film.app.archive import unpack_classifier
 from fewshot_film.app.images import THUMBNAIL, PageImage
-from fewshot_film.app.teaching import EXAMPLES, Teaching, TeachingError, Verdict
+from fewshot_film.app.teaching import EXAMPLES, PHOTOS, Teaching, TeachingError, Verdict
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.errors import SavedModelError
 from fewshot_film.page import Limits, UploadError
@@ -281,12 +281,21 @@ def test_an_archive_writes_its_three_files_and_no_others(tmp_path, monkeypatch):
 def test_examples(made, name):
     one = made()
     one.add_example(name)
-    assert [len(group.images) for group in one.groups.values()] == [4] * 5
-    assert len(one.verdicts) == 6
+    classes = 6 if name == PHOTOS else 5
+    assert [len(group.images) for group in one.groups.values()] == [4] * classes
+    assert len(one.verdicts) == classes + 1
     again = [query.pixels for query in one.queries]
     one.add_example(name)
     assert all(torch.equal(one.queries[place].pixels, pixels) for place, pixels in enumerate(again))
-    assert len(list(one.folder.iterdir())) == 26
+    assert len(list(one.folder.iterdir())) == 5 * classes + 1
+
+
+def test_photos_are_told_apart_and_the_last_is_a_stranger(made):
+    one = made("efficientnet-lite0")
+    one.add_example(PHOTOS)
+    names = [group.name for group in one.groups.values()]
+    assert [query.name.split("/")[0] for query in one.queries] == [*names, "astronaut"]
+    assert [verdict.name for verdict in one.verdicts[:-1]] == names
 
 
 def test_the_onnx_file_is_written_with_the_names(made, drawn):

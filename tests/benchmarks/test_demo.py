@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from benchmarks import demo, showcase
 from clevr.data import ClevrSplit
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.data import open_source
+from fewshot_film.data.photos import photos_folder
 from tests.clevr.data.builders import a_question, write_clevr, write_json
 
 
@@ -52,29 +51,32 @@ def test_mistakes_are_listed_and_the_rest_is_counted(tmp_path: Path):
 
 def test_folders_of_images_are_written(tmp_path: Path):
     demo.write_folders(open_source("creatures", split="test"), tmp_path)
-    few, more = (sorted((tmp_path / name).glob("*/*.png")) for name in ("support", "query"))
-    assert len(few) == demo.CLASSES * demo.SUPPORT
-    assert len(more) == demo.CLASSES * demo.QUERIES
-    assert {file.parent.name for file in few} == {file.parent.name for file in more}
+    files = sorted(tmp_path.glob("*/*.png"))
+    assert len(files) == demo.CLASSES * demo.IMAGES
+    assert len({file.parent for file in files}) == demo.CLASSES
 
 
-def test_example_images_are_those_that_the_command_makes(tmp_path: Path):
-    made = showcase.write_creatures(tmp_path)
-    shipped = sorted(showcase.CREATURES.glob("*/*.jpg"))
-    assert [file.relative_to(showcase.CREATURES) for file in shipped] == sorted(
-        file.relative_to(tmp_path) for file in made
-    )
-    for old, new in zip(shipped, sorted(made), strict=True):
-        pixels = [np.asarray(Image.open(file), dtype=float) for file in (old, new)]
-        assert np.abs(pixels[0] - pixels[1]).mean() < 3
+def test_example_photos_are_in_both_folders_and_no_photo_twice():
+    labelled, unknown = (sorted((showcase.PHOTOS / part).glob("*/*.jpg")) for part in ("labelled", "unknown"))
+    names = {file.parent.name for file in labelled}
+    assert len(names) == 6
+    assert {file.parent.name for file in unknown} == names | {"astronaut"}
+    contents = [file.read_bytes() for file in labelled + unknown]
+    assert len(set(contents)) == len(contents) == 4 * 13
+    assert photos_folder() == showcase.PHOTOS
+    credit = (showcase.PHOTOS / "README.md").read_text(encoding="utf-8")
+    assert all(name in credit for name in (*names, "astronaut", "CC BY 2.0", "CC0"))
 
 
 def test_pictures_of_the_readme_show_what_the_models_say():
-    files = [file for name in showcase.NAMES for file in sorted((showcase.CREATURES / name).glob("*.jpg"))]
-    figure = showcase.draw_classified(files)
+    figure = showcase.draw_classified()
     captions = [axes.get_xlabel() for axes in figure.axes if axes.get_xlabel()]
-    names = [file.parent.name for file in files]
-    right = FewShotClassifier().fit(files[::2], names[::2]).predict(files[1::2]) == np.array(names[1::2])
-    assert [not caption[0].isdigit() for caption in captions] == (~right).tolist()
+    labelled, unknown = (sorted((showcase.PHOTOS / part).glob("*/*.jpg")) for part in ("labelled", "unknown"))
+    classifier = FewShotClassifier().fit(labelled, [file.parent.name for file in labelled])
+    said = dict(zip(unknown, classifier.predict(unknown, reject=showcase.REJECT), strict=True))
+    drawn = sorted(unknown, key=lambda file: (file.parent.name == "astronaut", file))
+    assert [caption == "none of these" for caption in captions] == [said[file] is None for file in drawn]
+    right = [said[file] == file.parent.name for file in drawn]
+    assert [caption[0].isdigit() for caption in captions] == right
     texts = [text.get_text() for text in showcase.draw_answered().texts]
     assert [text.split()[0] for text in texts[1::2]] == ["3", "blue", "no"]  # the true answers

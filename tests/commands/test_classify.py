@@ -203,6 +203,17 @@ def test_names_are_text_wherever_they_stand(place: Path, tmp_path: Path, capsys)
     assert (out / "predictions.png").is_file()
 
 
+def test_a_name_that_is_no_text(place: Path, folders, tmp_path: Path, capsys):  # noqa: F811
+    support, query = folders
+    odd = query / "class 00" / "caf\udce9.png"  # Latin-1, as old archives have it
+    (query / "class 00" / "6.png").rename(odd)
+    assert classify(place, support, query, "--out", tmp_path / "out") == 0
+    assert "class 00/caf\\udce9.png" in {row["file"] for row in rows(tmp_path / "out")}
+    assert "class 00/caf\\udce9.png" in capsys.readouterr().out
+    assert classify(place, support, query, "--format=json") == 0
+    assert "class 00/caf\udce9.png" in {one["file"] for one in json.loads(capsys.readouterr().out)["images"]}
+
+
 def test_a_name_cannot_move_the_cursor():
     printed = table([Prediction("a\x1b[2J\n.png", "\u202ecat", 1.0, "", 1.0)])
     assert "a\\x1b[2J\\n.png" in printed
