@@ -137,7 +137,7 @@ def _domain(backbone: FrozenBackbone, domain: Domain, cells: Sequence[Cell], con
 
         decisive = [key, name, config.query, config.episodes, config.judged, [asdict(cell) for cell in cells]]
         code = TASKS_CODE if name in (LOGISTIC, SVM) else LEARNERS_CODE
-        records = remembered(parts, [*decisive, plain(backbone.template), backbone.temperatures], code, part)
+        records = remembered(parts, [*decisive, plain(backbone.template), backbone.measured.record()], code, part)
         for cell, record in records.items():
             found[cell]["heads"][name] = record
         print(f"{backbone.name}, {domain.name}, {name}: {_line(records)}", flush=True)

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from benchmarks.photos.domains import Domain
 from benchmarks.timing import in_turns
 from fewshot_film.classifier.adapting import Adapter, features_of
+from fewshot_film.classifier.calibration import Measured
 from fewshot_film.classifier.pretrained import load_pretrained
 from fewshot_film.config.learners import LearnerConfig, PrototypesConfig
 from fewshot_film.data import ImageSet, decode
@@ -44,8 +45,8 @@ class FrozenBackbone:
     """In evaluation mode."""
     template: LearnerConfig
     """Settings that say what the backbone is."""
-    temperatures: dict[float, float]
-    """Temperature by images per class that was measured for its own head; see `Pretrained`."""
+    measured: Measured
+    """What is known of its own head from other images; see `Pretrained`."""
 
     def reading(self, **changes: Any) -> FrozenBackbone:
         """The same network on images that are prepared in another way: fields of `Preprocessing`."""
@@ -67,7 +68,7 @@ def load_backbone(model: str) -> FrozenBackbone:
     network = copy.deepcopy(found.learner.backbone)
     remove_film(network)
     name = Path(model).name if Path(model).is_dir() else model
-    return FrozenBackbone(name, network.eval(), found.learner.config, dict(found.temperatures))
+    return FrozenBackbone(name, network.eval(), found.learner.config, found.measured)
 
 
 def cached_features(backbone: FrozenBackbone, domain: Domain, folder: Path) -> np.ndarray:

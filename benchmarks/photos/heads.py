@@ -17,7 +17,13 @@ from torch import Tensor
 from benchmarks.photos.features import FrozenBackbone
 from benchmarks.photos.settings import HEADS
 from fewshot_film.classifier.adapting import Adapter
-from fewshot_film.classifier.calibration import held_out, largest_member_distance, task_temperature
+from fewshot_film.classifier.calibration import (
+    Measured,
+    expected_distances,
+    held_out,
+    largest_member_distance,
+    task_temperature,
+)
 from fewshot_film.commands.baselines import without_training
 from fewshot_film.config.learners import PrototypesConfig
 from fewshot_film.errors import InvalidValueError
@@ -58,17 +64,18 @@ class LearnerHead:
     """The head of a learner, with the temperature and the limit of distances that `FewShotClassifier` gives it."""
 
     adapter: Adapter
-    temperatures: dict[float, float] | None
-    """Temperature by images per class, as measured for this head; None: it gives no probabilities."""
+    measured: Measured | None
+    """What is known of this head from other images; None: it gives no probabilities."""
 
     def __call__(self, features: Tensor, labels: Tensor, *, judge: bool = True) -> Answer:
         """See `Head`."""
         head = self.adapter.fit_head(features, labels)
-        if not judge or self.temperatures is None:
+        if not judge or self.measured is None:
             return lambda queries: Answers(head.logits(queries).argmax(1), None, None)
         held = held_out(self.adapter.fit_head, features, labels)
-        temperature = task_temperature(held, self.temperatures, len(labels) / len(labels.unique()))
-        limit = _limit(held.nearest)
+        shot = len(labels) / len(labels.unique())
+        temperature = task_temperature(held, self.measured.temperatures, shot, self.measured.doubt)
+        limit = _limit(held.nearest, expected_distances(self.measured.member_distances, shot))
 
         def answer(queries: Tensor) -> Answers:
             logits = head.logits(queries)
@@ -78,10 +85,10 @@ class LearnerHead:
         return answer
 
 
-def _limit(nearest: Tensor) -> float | None:
+def _limit(nearest: Tensor, expected: Tensor | None) -> float | None:
     try:
-        return largest_member_distance(nearest.double(), REJECT)
-    except InvalidValueError:  # one image per class: nothing can be held out
+        return largest_member_distance(nearest.double(), REJECT, expected)
+    except InvalidValueError:  # one image per class, and nothing is known of other kinds
         return None
 
 
@@ -130,6 +137,6 @@ def build_head(name: str, backbone: FrozenBackbone) -> Head:
         return LearnerHead(Adapter(PrototypicalNetworks(config, backbone.network)), None)
     method = _METHODS.get(name, name)
     learner = without_training((method,), backbone.network, backbone.template)[method]
-    # temperatures belong to the head that they were measured with
-    own = backbone.temperatures if method == backbone.template.method else {}
+    # what is known belongs to the head that it was measured with
+    own = backbone.measured if method == backbone.template.method else Measured()
     return LearnerHead(Adapter(learner), own)  # type: ignore[arg-type]  # a method that is not `pixels` is a learner

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from fewshot_film.film import FoldError, Modulation, Modulations, find_conv_norm
 from fewshot_film.learners.backbone import Backbone, FeatureMaps
 from fewshot_film.learners.film_learner import FilmLearner
 from fewshot_film.learners.learner import Head, Learner
+from fewshot_film.learners.ridge import RidgeHead, RidgeRegression
 from fewshot_film.learners.simple_cnaps import MahalanobisClassifier, SimpleCNAPS, fit_mahalanobis
 from fewshot_film.learners.support import NonFiniteFeaturesError, check_finite
 
@@ -30,14 +31,22 @@ HEAD_CHUNK = 256
 """Features that go through the head at once."""
 
 
+class Metric(Protocol):
+    """What says how far features are from the classes."""
+
+    def distances(self, queries: Tensor, /) -> Tensor:
+        """``(Q, way)``, at least 0, of features ``(Q, D)``."""
+        ...
+
+
 @dataclass(frozen=True)
 class TaskHead:
     """What stands on the features of one task."""
 
     learned: Head
     """The learner's own head: features ``(Q, D)`` to logits ``(Q, way)``."""
-    metric: MahalanobisClassifier
-    """Distances to the classes; the head itself in Simple CNAPS."""
+    metric: Metric
+    """Distances to the classes; the head itself in Simple CNAPS and ridge regression."""
 
     @torch.no_grad()
     def logits(self, features: Tensor) -> Tensor:
@@ -55,7 +64,7 @@ class TaskHead:
 
     @torch.no_grad()
     def distances(self, features: Tensor) -> Tensor:
-        """Squared Mahalanobis distances ``(Q, way)``, double."""
+        """Distances ``(Q, way)``, double: squared Mahalanobis distances, or what the learner's head has of its own."""
         return torch.cat([self.metric.distances(chunk) for chunk in features.split(HEAD_CHUNK)])
 
     def nearest(self, features: Tensor) -> Tensor:
@@ -153,7 +162,7 @@ class Adapter:
 
     @torch.no_grad()
     def fit_head(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> TaskHead:
-        """The learner's head, and the Mahalanobis distances on the same features in double precision.
+        """The learner's head, and distances on the same features: its own, or Mahalanobis in double precision.
 
         Args:
             features: ``(N, D)``.
@@ -161,9 +170,9 @@ class Adapter:
             weights: what each image counts, above 0, ``(N,)``; None: 1 each.
         """
         given = {} if weights is None else {"weights": weights.to(features.device)}
-        rows = features.double() if isinstance(self.learner, SimpleCNAPS) else features
+        rows = features.double() if isinstance(self.learner, SimpleCNAPS | RidgeRegression) else features
         head = self.learner.fit_head(rows, labels, **given)
-        if isinstance(head, MahalanobisClassifier):
+        if isinstance(head, MahalanobisClassifier | RidgeHead):
             return TaskHead(head, head)
         return TaskHead(head, fit_mahalanobis(features.double(), labels, sample_weights=given.get("weights")))
 

@@ -7,8 +7,8 @@ al., "On Calibration of Modern Neural Networks", ICML 2017, https://arxiv.org/ab
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,6 +21,10 @@ NUM_FOLDS = 20
 MAX_HELD_OUT = 1000
 PRIOR_STRENGTH = 5.0
 """How firmly a task's temperature is expected near the one that was measured for its learner."""
+LAPLACE, JEFFREYS = 1.0, 0.5
+"""Mistakes and right answers that are counted before any held-out image is: rules for a share that was never seen."""
+EXPECTED_COUNT = 1.0
+"""How many held-out images the distances that are known of a learner count as."""
 _LOG_RANGE = (math.log(1e-6), math.log(1e6))
 
 
@@ -48,6 +52,35 @@ class HeldOut:
     """``(M,)``: their classes."""
     weights: Tensor | None = None
     """``(M,)``: what each counts; None: 1 each."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is known of a learner from episodes on other images; a saved model's ``config.json`` keeps it."""
+
+    temperatures: Mapping[float, float] = field(default_factory=dict)
+    """Temperature by images per class."""
+    doubt: float = LAPLACE
+    """How firmly a mistake is expected before one is seen, see :func:`fit_temperature`."""
+    member_distances: Mapping[float, Sequence[float]] = field(default_factory=dict)
+    """By images per class, quantiles at even probabilities of the distance from a class's member to the nearest class;
+    empty: a task's distances say nothing of another's."""
+
+    def record(self) -> dict[str, Any]:
+        """As ``config.json`` keeps it."""
+        members = {str(shot): list(values) for shot, values in self.member_distances.items()}
+        known = {"temperatures": {str(shot): value for shot, value in self.temperatures.items()}, "doubt": self.doubt}
+        return {**known, "member_distances": members} if members else known
+
+    @staticmethod
+    def of(record: Mapping[str, Any]) -> Measured:
+        """What a record says; what it leaves out is as by default."""
+        temperatures, members = (record.get(name) or {} for name in ("temperatures", "member_distances"))
+        return Measured(
+            {float(shot): float(value) for shot, value in temperatures.items()},
+            float(record.get("doubt", LAPLACE)),
+            {float(shot): tuple(map(float, values)) for shot, values in members.items()},
+        )
 
 
 def held_out(
@@ -91,13 +124,18 @@ def held_out(
 
 
 def fit_temperature(
-    logits: Tensor, labels: Tensor, prior: float = 1.0, strength: float = 0.0, weights: Tensor | None = None
+    logits: Tensor,
+    labels: Tensor,
+    prior: float = 1.0,
+    strength: float = 0.0,
+    weights: Tensor | None = None,
+    doubt: float = LAPLACE,
 ) -> float:
     """The temperature ``T`` for ``softmax(logits / T)``.
 
     Minimises the cross-entropy of the images plus ``strength / 2 (log T - log prior)^2``. Of every image's target
-    ``1 / (M + 2)`` goes to the likeliest of the other classes: however well all is told apart, the next image may be
-    a mistake (Laplace's rule, as in Platt's scaling).
+    ``doubt / (M + 2 doubt)`` goes to the likeliest of the other classes: however well all is told apart, the next
+    image may be a mistake (Laplace's rule with a doubt of 1, as in Platt's scaling; Jeffreys' with 1/2).
 
     Args:
         logits: ``(M, way)`` of images that the classifier was not fitted to.
@@ -105,6 +143,7 @@ def fit_temperature(
         prior: temperature expected beforehand, above 0.
         strength: how firmly, at least 0.
         weights: what each image counts, ``(M,)``; None: 1 each.
+        doubt: at least 0; 0 suits many images, of which some are mistakes.
 
     Returns:
         The temperature; the prior where there are no images or no two classes.
@@ -118,7 +157,7 @@ def fit_temperature(
         )
     if len(labels) == 0 or logits.shape[1] == 1:
         return prior
-    loss, centre = _doubting_loss(logits.double(), labels, weights), math.log(prior)
+    loss, centre = _doubting_loss(logits.double(), labels, weights, doubt), math.log(prior)
 
     def penalised(log_temperature: float) -> float:
         return strength / 2 * (log_temperature - centre) ** 2 + loss(log_temperature)
@@ -126,22 +165,22 @@ def fit_temperature(
     return math.exp(_golden_section(penalised, *_LOG_RANGE))
 
 
-def _doubting_loss(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Callable[[float], float]:
-    """The cross-entropy as a function of log T, with Laplace's share of every target given to its likeliest rival."""
+def _doubting_loss(logits: Tensor, labels: Tensor, weights: Tensor | None, doubt: float) -> Callable[[float], float]:
+    """The cross-entropy as a function of log T, with a share of every target given to its likeliest rival."""
     counted = torch.ones_like(logits[:, :1]) if weights is None else weights.to(logits)[:, None]
-    doubt = 1 / (float(counted.sum()) + 2)
+    share = doubt / (float(counted.sum()) + 2 * doubt)
     target = labels[:, None]
     rival = logits.scatter(1, target, -math.inf).argmax(1, keepdim=True)
 
     def loss(log_temperature: float) -> float:
         log_share = (logits / math.exp(log_temperature)).log_softmax(1)
-        expected = (1 - doubt) * log_share.gather(1, target) + doubt * log_share.gather(1, rival)
+        expected = (1 - share) * log_share.gather(1, target) + share * log_share.gather(1, rival)
         return -float((counted * expected).sum())
 
     return loss
 
 
-def task_temperature(held: HeldOut, measured: Mapping[float, float], shot: float) -> float:
+def task_temperature(held: HeldOut, measured: Mapping[float, float], shot: float, doubt: float = LAPLACE) -> float:
     """The temperature of a task, from its own held-out support images and from what is known of the learner.
 
     Held-out images are judged by heads of one image per class less, which need a higher temperature: what they tell
@@ -151,9 +190,10 @@ def task_temperature(held: HeldOut, measured: Mapping[float, float], shot: float
         held: held-out support images.
         measured: see :func:`prior_temperature`.
         shot: support images per class, a mean where they differ.
+        doubt: see :func:`fit_temperature`.
     """
     before, now = (prior_temperature(measured, max(number, 1)) for number in (shot - 1, shot))
-    return fit_temperature(held.logits, held.labels, before, PRIOR_STRENGTH, held.weights) * now / before
+    return fit_temperature(held.logits, held.labels, before, PRIOR_STRENGTH, held.weights, doubt) * now / before
 
 
 def prior_temperature(measured: Mapping[float, float], shot: float) -> float:
@@ -173,15 +213,39 @@ def prior_temperature(measured: Mapping[float, float], shot: float) -> float:
     return math.exp(float(np.interp(math.log(shot), np.log(shots), values)))
 
 
-def largest_member_distance(distances: Tensor, reject: float) -> float:
-    """The distance to its nearest class that an image of one of the classes exceeds with probability ``reject``.
-
-    The logarithms of the held-out images' distances are taken as normal with unknown mean and variance; the bound is
-    that for one more image, ``m + t s sqrt(1 + 1 / n)`` with Student's ``t`` of ``n - 1`` degrees of freedom.
+def expected_distances(measured: Mapping[float, Sequence[float]], shot: float) -> Tensor | None:
+    """How far members of a class lie from it at some number of images per class, from what was measured at others.
 
     Args:
-        distances: ``(n,)`` distances of held-out support images to their nearest class, at least 2.
+        measured: by shot, quantiles of the distance to the nearest class, at even probabilities
+            (:func:`fewshot_film.classifier.kinds.measure_kinds`).
+        shot: images per class, a mean where they differ.
+
+    Returns:
+        The quantiles, ``(quantiles,)`` double: between two shots straight in the logarithm of the shot, beyond all of
+        them those of the nearest; None where none is known.
+    """
+    if not measured:
+        return None
+    shots = sorted(measured)
+    columns = zip(*(measured[known] for known in shots), strict=True)
+    found = [float(np.interp(math.log(shot), np.log(shots), column)) for column in columns]
+    return torch.tensor(found, dtype=torch.float64)
+
+
+def largest_member_distance(distances: Tensor, reject: float, expected: Tensor | None = None) -> float:
+    """The distance to its nearest class that an image of one of the classes exceeds with probability ``reject``.
+
+    Where nothing is known of the learner, the logarithms of the held-out images' distances are taken as normal with
+    unknown mean and variance; the bound is that for one more image, ``m + t s sqrt(1 + 1 / n)`` with Student's ``t``
+    of ``n - 1`` degrees of freedom. With ``expected`` it is the quantile of those that were held out and of what other
+    kinds of images showed, which counts as one of them: all there is with one image per class.
+
+    Args:
+        distances: ``(n,)`` distances of held-out support images to their nearest class; at least 2 without
+            ``expected``.
         reject: probability, in (0, 1).
+        expected: quantiles of the distance that are known of the learner, see :func:`expected_distances`.
 
     Raises:
         InvalidValueError: ``reject`` is out of range, or there are fewer than 2 distances.
@@ -189,6 +253,9 @@ def largest_member_distance(distances: Tensor, reject: float) -> float:
     if not 0 < reject < 1:
         raise InvalidValueError(f"reject is {reject}; expected a share between 0 and 1, such as 0.05")
     count = len(distances)
+    if expected is not None:
+        values = np.concatenate([distances.double().cpu().numpy(), expected.numpy()])
+        return _quantile(values, np.repeat([1.0, EXPECTED_COUNT / len(expected)], [count, len(expected)]), 1 - reject)
     if count < 2:
         raise InvalidValueError(
             "reject needs support images to learn from how far members of a class lie from it: at least one class "
@@ -197,6 +264,13 @@ def largest_member_distance(distances: Tensor, reject: float) -> float:
     logs = distances.double().clamp_min(1e-12).log()
     spread = float(logs.std()) * math.sqrt(1 + 1 / count)
     return math.exp(float(logs.mean()) + student_quantile(1 - reject, count - 1) * spread)
+
+
+def _quantile(values: np.ndarray, weights: np.ndarray, probability: float) -> float:
+    """Quantile of weighted values, each at the middle of its weight; straight between them."""
+    order = values.argsort(kind="stable")
+    middles = (weights[order].cumsum() - weights[order] / 2) / weights.sum()
+    return float(np.interp(probability, middles, values[order]))
 
 
 def student_quantile(probability: float, freedom: int) -> float:

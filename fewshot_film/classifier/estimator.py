@@ -14,9 +14,24 @@ import torch
 from torch import Tensor
 
 from fewshot_film.classifier.adapting import Adapter, features_of
-from fewshot_film.classifier.calibration import HeldOut, held_out, largest_member_distance, task_temperature
+from fewshot_film.classifier.calibration import (
+    HeldOut,
+    expected_distances,
+    held_out,
+    largest_member_distance,
+    task_temperature,
+)
 from fewshot_film.classifier.export import export_onnx
-from fewshot_film.classifier.fitted import Answers, Fitted, Loaded, Precision, Support, load_fitted, save_fitted
+from fewshot_film.classifier.fitted import (
+    Answers,
+    Fitted,
+    Loaded,
+    Precision,
+    Support,
+    load_fitted,
+    mean_shot,
+    save_fitted,
+)
 from fewshot_film.classifier.inputs import (
     as_array,
     check_known,
@@ -204,9 +219,8 @@ class FewShotClassifier(SklearnClassifierMixin):
                 network = adapter.network(modulations)
             features = features_of(network, images, adapter.device)
         labels_there = labels.to(features.device)
-        present, members = labels_there.unique(return_inverse=True)
+        members = labels_there.unique(return_inverse=True)[1]
         held = held_out(adapter.fit_head, features, members, weights)
-        total = len(labels) if weights is None else float(weights.sum())
         return Fitted(
             loaded=loaded,
             preprocessing=self._preprocessing(loaded),
@@ -220,14 +234,15 @@ class FewShotClassifier(SklearnClassifierMixin):
             features=features,
             measured=measured,
             head=adapter.fit_head(features, labels_there, weights),
-            temperature=self._fit_temperature(loaded, held, total / len(present)),
+            temperature=self._fit_temperature(loaded, held, mean_shot(labels, weights)),
             member_distances=held.nearest.double().cpu(),
         )
 
     def _fit_temperature(self, loaded: Loaded, held: HeldOut, shot: float) -> float:
         if self.temperature is not None:
             return float(self.temperature)
-        return task_temperature(held, loaded.pretrained.temperatures, shot)
+        known = loaded.pretrained.measured
+        return task_temperature(held, known.temperatures, shot, known.doubt)
 
     # asking
 
@@ -238,15 +253,17 @@ class FewShotClassifier(SklearnClassifierMixin):
             X: images, see :meth:`fit`.
             reject: if given, label None ("none of these") where the distance to the nearest class is larger than that
                 of members of the classes. It is the share of true members that is rejected together with unknown
-                images, such as 0.05, as estimated from held-out support images.
+                images, such as 0.05, as estimated from held-out support images and, where the model knows it, from
+                how far members lie in other kinds of images.
 
         Raises:
             NotFittedError: :meth:`fit` comes first.
-            InvalidValueError: ``reject`` is out of range, or no class has two support images to estimate it from.
+            InvalidValueError: ``reject`` is out of range, or nothing tells how far members lie: no class has two
+                support images, and the model does not know it of others.
             NonFiniteFeaturesError: the network makes NaN or infinity of an image.
         """
         fitted = self._check_fitted()
-        limit = None if reject is None else largest_member_distance(fitted.member_distances, reject)
+        limit = None if reject is None else _largest_member_distance(fitted, reject)
         features = self._features(fitted, X)
         logits = fitted.in_columns(fitted.head.logits(features), -torch.inf)
         distances = fitted.in_columns(fitted.head.distances(features), torch.inf)
@@ -287,7 +304,10 @@ class FewShotClassifier(SklearnClassifierMixin):
         return logits
 
     def distances(self, X: Any) -> np.ndarray:
-        """Squared Mahalanobis distances ``(M, way)`` from images to classes, in the adapted features."""
+        """Distances ``(M, way)`` from images to classes, in the adapted features.
+
+        Squared Mahalanobis distances, unless the learner's head has a measure of its own, as ``ridge`` has.
+        """
         return self.answer(X).distances
 
     def nearest_support(self, X: Any, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -466,3 +486,12 @@ def _is_same_model(one: Any, other: Any) -> bool:
 def _read(preprocessing: Preprocessing, X: Any) -> Tensor:
     """Images ``(N, C, H, W)``, uint8, as the network takes them."""
     return read_images(one_column(X, "images"), **preprocessing.pixels)
+
+
+def _largest_member_distance(fitted: Fitted, reject: float) -> float:
+    known = fitted.loaded.pretrained.measured.member_distances
+    # what is known of other tasks is in units of how far a task's images lie apart: one alone has none
+    if len(fitted.labels) == 1:
+        known = {}
+    expected = expected_distances(known, mean_shot(fitted.labels, fitted.weights))
+    return largest_member_distance(fitted.member_distances, reject, expected)

@@ -1,8 +1,9 @@
-"""A fitted classifier as one ONNX file, its Mahalanobis distances as matrix products alone."""
+"""A fitted classifier as one ONNX file, its distances as matrix products alone."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from fewshot_film.classifier.adapting import TaskHead
 from fewshot_film.classifier.fitted import Fitted
 from fewshot_film.extras import optional
+from fewshot_film.learners.learner import Head
 from fewshot_film.learners.prototypes import squared_distances
 from fewshot_film.learners.simple_cnaps import ClassGroup, MahalanobisClassifier
 from fewshot_film.run.files import write_atomically
@@ -31,14 +33,17 @@ class PlainClassifier(nn.Module):
     def __init__(self, network: nn.Module, head: TaskHead, temperature: float) -> None:
         super().__init__()
         self.network = network
-        self.metric = MatrixHead(head.metric)
         self.temperature = temperature
-        self._learned = None if head.learned is head.metric else head.learned
+        self._learned: Head | None = head.learned
+        self.distances: Callable[[Tensor], Tensor] = head.metric.distances
+        if isinstance(head.metric, MahalanobisClassifier):
+            self.distances = MatrixHead(head.metric)
+            self._learned = None if head.learned is head.metric else head.learned
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Probabilities and squared distances, ``(N, way)`` float32 each, of ``(N, C, H, W)`` in [0, 1]."""
+        """Probabilities and distances, ``(N, way)`` float32 each, of ``(N, C, H, W)`` in [0, 1]."""
         features = self.network(images)
-        distances = self.metric(features)
+        distances = self.distances(features)
         logits = -distances if self._learned is None else self._learned(features).double()
         return (logits / self.temperature).softmax(1).float(), distances.float()
 

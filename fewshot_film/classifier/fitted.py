@@ -135,6 +135,11 @@ class Fitted:
         return values.new_full((len(values), len(self.classes)), absent).index_copy(1, present, values)
 
 
+def mean_shot(labels: Tensor, weights: Tensor | None) -> float:
+    """Support images per class, of the classes that have any; weights count."""
+    return (len(labels) if weights is None else float(weights.sum())) / len(labels.unique())
+
+
 @dataclass(frozen=True)
 class Answers:
     """Predictions of a classifier for M images."""
@@ -144,7 +149,7 @@ class Answers:
     probabilities: np.ndarray
     """``(M, way)``, rows that sum to 1."""
     distances: np.ndarray
-    """``(M, way)``: squared Mahalanobis distances to the classes."""
+    """``(M, way)``: distances to the classes, see :meth:`FewShotClassifier.distances`."""
     relative_distances: np.ndarray | None = None
     """``(M,)``: how far each is from its nearest class, as a multiple of the largest distance that is not rejected:
     above 1 it was rejected. None where ``reject`` was not given."""

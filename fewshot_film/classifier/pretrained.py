@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from fewshot_film.classifier.calibration import Measured
 from fewshot_film.config.learners import PRETRAINED, STAGED_BACKBONES, TORCHVISION, BackboneConfig, SimpleCNAPSConfig
 from fewshot_film.errors import UserError, shown, suggestion
 from fewshot_film.learners.backbone import Backbone
@@ -43,8 +44,8 @@ class Pretrained:
     """In evaluation mode, on the CPU."""
     record: Mapping[str, Any]
     """What ``config.json`` says of it; empty for a learner that was never saved."""
-    temperatures: Mapping[float, float] = field(default_factory=dict)
-    """Temperature by images per class, measured on validation episodes."""
+    measured: Measured = field(default_factory=Measured)
+    """Temperatures and distances, from validation episodes."""
     fitted: SavedModel | None = None
     """The saved classifier that the learner was found in, classes and all."""
 
@@ -113,9 +114,8 @@ def _read(folder: Path) -> Pretrained:
 
 
 def _pretrained(saved: SavedModel, fitted: SavedModel | None) -> Pretrained:
-    measured = (saved.config.get("training") or {}).get("temperatures") or {}
-    temperatures = {float(shot): float(value) for shot, value in measured.items()}
-    return Pretrained(learner_of(saved), saved.config, temperatures, fitted)
+    measured = Measured.of(saved.config.get("training") or {})
+    return Pretrained(learner_of(saved), saved.config, measured, fitted)
 
 
 def _backbone_config(model: str) -> BackboneConfig | None:

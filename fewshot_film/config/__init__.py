@@ -17,6 +17,7 @@ from fewshot_film.config.learners import (
     PrototypesConfig,
     QDAConfig,
     RelationConfig,
+    RidgeConfig,
     SimpleCNAPSConfig,
     TransductiveCNAPSConfig,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "PrototypesConfig",
     "QDAConfig",
     "RelationConfig",
+    "RidgeConfig",
     "SimpleCNAPSConfig",
     "SourceConfig",
     "TransductiveCNAPSConfig",

@@ -141,6 +141,22 @@ class PrototypesConfig(FilmConfig):
 
 
 @dataclass(frozen=True)
+class RidgeConfig(FilmConfig):
+    """Ridge regression of the classes on normalised features, by default without FiLM."""
+
+    method: Literal["ridge"] = "ridge"
+    """Name of the method."""
+    adaptation: Adaptation = "none"
+    """``none``: unmodified features; ``film``, ``film+ar`` and ``templates``: as in Simple CNAPS."""
+    power: Annotated[float, SHARE] = 0.5
+    """Exponent applied to each feature's magnitude before its vector is brought to length 1; 1 leaves it as it is."""
+    ridge_penalty: Annotated[float, above(0)] = 0.4
+    """Weight of the squared coefficients, as a multiple of the support features' variance."""
+    scale: Annotated[float, above(0)] = 14.0
+    """Factor of the logits; the default makes probabilities right for photographs on ImageNet features."""
+
+
+@dataclass(frozen=True)
 class GradientConfig(LearnerConfig):
     """Methods that take a few gradient steps on the support set and are meta-trained through them."""
 
@@ -332,6 +348,7 @@ AnyLearnerConfig = (
     | PrototypesConfig
     | MatchingConfig
     | RelationConfig
+    | RidgeConfig
     | LDAConfig
     | QDAConfig
     | FiTConfig

@@ -15,6 +15,7 @@ from fewshot_film.learners.networks import WeightsError, build_backbone
 from fewshot_film.learners.prototypes import PrototypicalNetworks
 from fewshot_film.learners.registry import CONFIGS, LEARNERS, build_learner, load_learner, save_learner
 from fewshot_film.learners.relation import RelationNetworks
+from fewshot_film.learners.ridge import RidgeRegression
 from fewshot_film.learners.simple_cnaps import MahalanobisClassifier, SimpleCNAPS, fit_mahalanobis
 from fewshot_film.learners.support import SupportError
 from fewshot_film.learners.transductive_cnaps import TransductiveCNAPS
@@ -42,6 +43,7 @@ __all__ = [
     "Preprocessing",
     "PrototypicalNetworks",
     "RelationNetworks",
+    "RidgeRegression",
     "SimpleCNAPS",
     "SupportError",
     "TransductiveCNAPS",

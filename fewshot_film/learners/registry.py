@@ -23,6 +23,7 @@ from fewshot_film.learners.maml import ANIL, MAML, MetaSGD
 from fewshot_film.learners.matching import MatchingNetworks
 from fewshot_film.learners.prototypes import PrototypicalNetworks
 from fewshot_film.learners.relation import RelationNetworks
+from fewshot_film.learners.ridge import RidgeRegression
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
 from fewshot_film.learners.transductive_cnaps import TransductiveCNAPS
 from fewshot_film.run.checkpoint import differing_weights
@@ -39,6 +40,7 @@ LEARNERS: dict[type[LearnerConfig], type[Learner]] = {
         PrototypicalNetworks,
         MatchingNetworks,
         RelationNetworks,
+        RidgeRegression,
         LDA,
         QDA,
         FiT,

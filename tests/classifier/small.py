@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from fewshot_film.classifier import FewShotClassifier
-from fewshot_film.config.learners import PrototypesConfig
+from fewshot_film.config.learners import PrototypesConfig, RidgeConfig
 from fewshot_film.learners import Learner, build_learner
 from tests.learners.small import SMALL, noisy_classes, small_learner
 
@@ -28,6 +29,11 @@ def film_learner() -> Learner:
 
 def prototypes() -> Learner:
     return build_learner(PrototypesConfig(backbone=SMALL.backbone)).eval()
+
+
+def ridge() -> Learner:
+    torch.manual_seed(0)
+    return build_learner(RidgeConfig(backbone=SMALL.backbone)).eval()
 
 
 def fitted(learner: Learner | None = None, **shape: int) -> tuple[FewShotClassifier, np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -14,6 +15,8 @@ from fewshot_film.classifier import calibration_error
 from fewshot_film.classifier.adapting import TaskHead
 from fewshot_film.classifier.calibration import (
     HeldOut,
+    Measured,
+    expected_distances,
     fit_temperature,
     held_out,
     largest_member_distance,
@@ -153,6 +156,47 @@ def test_about_the_stated_share_of_members_is_rejected(reject, count):
         rejected.append((drawn[count:] > largest_member_distance(drawn[:count], reject)).double().mean())
     share = float(torch.stack(rejected).mean())
     assert share == pytest.approx(reject, abs=0.02)
+
+
+def test_what_other_kinds_show_counts_as_one_image():
+    """1 and 3 with a weight of one, 2 and 4 of a half: their quantiles are those at 1/6, 5/12, 2/3 and 11/12."""
+    held_out_distances, expected = torch.tensor([1.0, 3.0]), torch.tensor([2.0, 4.0], dtype=torch.float64)
+    assert largest_member_distance(held_out_distances, 0.25, expected) == pytest.approx(3 + 1 / 3)
+    # four of them, with a quarter each: 3 at 2/3, the first 4 at 7/8
+    assert largest_member_distance(held_out_distances, 0.25, expected.repeat(2)) == pytest.approx(3.4)
+
+
+def test_one_image_per_class_leaves_what_other_kinds_show():
+    expected = (torch.arange(100, dtype=torch.float64) + 0.5) / 100
+    assert largest_member_distance(torch.zeros(0), 0.05, expected) == pytest.approx(0.95)
+
+
+def test_many_held_out_images_outweigh_what_other_kinds_show():
+    drawn = torch.rand(1000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    bound = largest_member_distance(drawn, 0.05, torch.full((100,), 50.0, dtype=torch.float64))
+    assert bound == pytest.approx(0.95, abs=0.02)
+
+
+def test_distances_between_the_measured_shots():
+    measured = {1.0: [2.0, 8.0], 16.0: [1.0, 4.0]}
+    assert expected_distances(measured, 4).tolist() == pytest.approx([1.5, 6.0])
+    assert expected_distances(measured, 100).tolist() == [1.0, 4.0]
+    assert expected_distances({}, 4) is None
+
+
+def test_less_doubt_is_more_certain():
+    logits, labels = 5 * torch.eye(3), torch.arange(3)
+    temperatures = [fit_temperature(logits, labels, doubt=doubt) for doubt in (1.0, 0.5, 0.1)]
+    assert temperatures == sorted(temperatures, reverse=True)
+    # half a mistake before three images and half a right answer: the largest probability is 1 - 0.5 / 4
+    assert 1 / (1 + 2 * math.exp(-5 / temperatures[1])) == pytest.approx(7 / 8, rel=1e-3)
+
+
+def test_what_was_measured_is_read_as_it_was_written():
+    measured = Measured({1.0: 0.9, 5.0: 1.1}, 0.5, {1.0: (0.1, 0.7)})
+    assert Measured.of(json.loads(json.dumps(measured.record()))) == measured
+    assert Measured.of({}) == Measured()
+    assert Measured.of({"temperatures": {"1": 3.0}}).doubt == 1
 
 
 @pytest.mark.parametrize(

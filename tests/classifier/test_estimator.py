@@ -18,10 +18,15 @@ from fewshot_film.classifier import FewShotClassifier, NotFittedError
 from fewshot_film.classifier.adapting import Adapter
 from fewshot_film.config.learners import PrototypesConfig
 from fewshot_film.learners import Learner, build_learner, fit_mahalanobis
-from tests.classifier.small import film_learner, fitted, pictures_and_labels, prototypes
+from tests.classifier.small import film_learner, fitted, pictures_and_labels, prototypes, ridge
 from tests.learners.small import SMALL, small_learner
 
-LEARNERS = {"film": film_learner, "frozen": lambda: small_learner(adaptation="none").eval(), "prototypes": prototypes}
+LEARNERS = {
+    "film": film_learner,
+    "frozen": lambda: small_learner(adaptation="none").eval(),
+    "prototypes": prototypes,
+    "ridge": ridge,
+}
 
 
 def as_floats(images):

@@ -15,7 +15,7 @@ import torch
 from fewshot_film.classifier import FewShotClassifier, NotFittedError
 from fewshot_film.classifier.export import MatrixHead
 from fewshot_film.learners import fit_mahalanobis
-from tests.classifier.small import film_learner, fitted, prototypes
+from tests.classifier.small import film_learner, fitted, prototypes, ridge
 
 
 def session(path: Path) -> onnxruntime.InferenceSession:
@@ -44,8 +44,9 @@ def test_same_answers_for_any_number_of_pictures(exported):
 
 
 @pytest.mark.slow
-def test_same_answers_of_another_head(tmp_path: Path):
-    classifier, images, _ = fitted(prototypes())
+@pytest.mark.parametrize("make", [prototypes, ridge])
+def test_same_answers_of_another_head(make, tmp_path: Path):
+    classifier, images, _ = fitted(make())
     check_answers(classifier, classifier.export_onnx(tmp_path / "mine.onnx"), images)
 
 

@@ -15,10 +15,10 @@ from fewshot_film.errors import SavedModelError
 from fewshot_film.learners import save_learner
 from fewshot_film.learners.libraries import torchvision_preprocessing
 from fewshot_film.run.model_folder import load_model, save_model
-from tests.classifier.small import film_learner, fitted, pictures_and_labels, prototypes
+from tests.classifier.small import film_learner, fitted, pictures_and_labels, prototypes, ridge
 
 
-@pytest.mark.parametrize("make", [film_learner, prototypes])
+@pytest.mark.parametrize("make", [film_learner, prototypes, ridge])
 def test_saved_and_loaded_all_answers_are_the_same(make, tmp_path: Path):
     classifier, images, labels = fitted(make())
     classifier.set_params(resize="pad").partial_fit(images[:5], labels[:5])

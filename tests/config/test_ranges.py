@@ -169,6 +169,12 @@ REFUSED = {
     "fewshot_film.config.learners:RelationConfig": [
         ("hidden_dim", 0, "learner.hidden_dim is 0; expected at least 1"),
     ],
+    "fewshot_film.config.learners:RidgeConfig": [
+        ("power", 0.0, "learner.power is 0.0; expected above 0, and at most 1"),
+        ("power", 1.5, "learner.power is 1.5; expected above 0, and at most 1"),
+        ("ridge_penalty", 0.0, "learner.ridge_penalty is 0.0; expected above 0"),
+        ("scale", 0.0, "learner.scale is 0.0; expected above 0"),
+    ],
     "fewshot_film.config.learners:ShrinkageConfig": [
         ("shrinkage", 0.0, "learner.shrinkage is 0.0; expected above 0, and at most 1"),
         ("shrinkage", 1.5, "learner.shrinkage is 1.5; expected above 0, and at most 1"),

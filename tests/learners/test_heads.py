@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from fewshot_film.config.learners import CNAPSConfig, LDAConfig, MatchingConfig, QDAConfig, RelationConfig
+from fewshot_film.config.learners import CNAPSConfig, LDAConfig, MatchingConfig, QDAConfig, RelationConfig, RidgeConfig
 from fewshot_film.errors import ConfigError
-from fewshot_film.learners import CNAPS, LDA, QDA, MatchingNetworks, RelationNetworks, SupportError
+from fewshot_film.learners import CNAPS, LDA, QDA, MatchingNetworks, RelationNetworks, RidgeRegression, SupportError
 from fewshot_film.learners.cnaps import ClassifierGenerator
 from fewshot_film.learners.discriminants import fit_lda, fit_qda
 from tests.reference import heads as reference
@@ -135,6 +135,7 @@ HEADS = {
     "qda": lambda: QDA(QDAConfig(), Pixels(4)),
     "matching": lambda: MatchingNetworks(MatchingConfig(), Pixels(4)),
     "relation": lambda: RelationNetworks(RelationConfig(), Pixels(4)),
+    "ridge": lambda: RidgeRegression(RidgeConfig(), Pixels(4)),
 }
 
 
@@ -175,6 +176,8 @@ def test_bad_support_is_refused(name):
         (lambda: QDAConfig(shrinkage=1.5), r"learner.shrinkage is 1.5; expected above 0, and at most 1"),
         (lambda: MatchingConfig(scale=-1), r"learner.scale is -1; expected above 0"),
         (lambda: RelationConfig(hidden_dim=0), r"learner.hidden_dim is 0; expected at least 1"),
+        (lambda: RidgeConfig(power=0), r"learner.power is 0; expected above 0, and at most 1"),
+        (lambda: RidgeConfig(ridge_penalty=0), r"learner.ridge_penalty is 0; expected above 0"),
     ],
 )
 def test_settings_out_of_range(make, message):

@@ -71,3 +71,48 @@ def three_layers(x: Array, layers: list[tuple[Array, Array]]) -> Array:
         if number < len(layers) - 1:
             x = np.where(x > 0, x, np.exp(np.minimum(x, 0)) - 1)
     return x
+
+
+def ridge(features: Array, labels: Labels, weights: Array, power: float, penalty: float) -> tuple[Array, Array]:
+    """Intercept (way,) and coefficients (D, way) of ridge regression on transformed features.
+
+    By least squares on the weighted rows, with a row of its own for the penalty on every coefficient.
+    """
+    rows = np.array([unit_power(row, power) for row in features])
+    targets = (labels[:, None] == np.unique(labels)).astype(float)
+    mean = np.average(rows, axis=0, weights=weights)
+    amount = penalty * np.average([np.sum((row - mean) ** 2) for row in rows], weights=weights)
+    roots, dim = np.sqrt(weights)[:, None], rows.shape[1]
+    seen = np.hstack([roots, roots * rows])
+    penalised = np.hstack([np.zeros((dim, 1)), np.sqrt(amount) * np.eye(dim)])
+    wanted = np.vstack([roots * targets, np.zeros((dim, targets.shape[1]))])
+    solution = np.linalg.lstsq(np.vstack([seen, penalised]), wanted, rcond=None)[0]
+    return solution[0], solution[1:]
+
+
+def ridge_logits_and_distances(
+    features: Array, labels: Labels, queries: Array, weights: Array, power: float, penalty: float
+) -> tuple[Array, Array]:
+    """Logits of scale 1 and distances, (Q, way) each, one query and class at a time."""
+    intercept, coefficients = ridge(features, labels, weights, power, penalty)
+    rows, classes = np.array([unit_power(row, power) for row in features]), np.unique(labels)
+    mean, way = np.average(rows, axis=0, weights=weights), len(classes)
+    spread = np.sum(weights * np.sum((rows - mean) ** 2, axis=1)) / (weights.sum() - 1)
+    logits, distances = np.zeros((len(queries), way)), np.zeros((len(queries), way))
+    for number, query in enumerate(queries):
+        z = unit_power(query, power)
+        for column, label in enumerate(classes):
+            own = labels == label
+            centre = np.average(rows[own], axis=0, weights=weights[own])
+            cosine = z @ centre / np.linalg.norm(centre)
+            fitted = intercept[column] + z @ coefficients[:, column]
+            prior = intercept[column] + mean @ coefficients[:, column]
+            logits[number, column] = (1 - 1 / way) * (fitted - prior)
+            distances[number, column] = max(0, (1 - cosine) / spread + 1 - (fitted - prior + 1 / way))
+    return logits, distances
+
+
+def unit_power(row: Array, power: float) -> Array:
+    """One feature vector with its sizes raised to a power, at length 1."""
+    raised: Array = np.sign(row) * np.abs(row) ** power
+    return raised / np.linalg.norm(raised)
