@@ -7,7 +7,8 @@ max-pooling (Requeima et al. 2019, https://arxiv.org/abs/1906.07697). Layers car
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def build_backbone(config: BackboneConfig) -> Backbone:
             f"{config.name} has width 64 and 3 channels, not width {config.width} and {config.channels} channels; "
             f"use {CNAPS} for other sizes"
         )
-    backbone = _network(config, preprocessing_of(config))
+    backbone = _family(config).build(config, preprocessing_of(config))
     if config.weights:
         backbone.load_state_dict(_read_weights(config, backbone))
     return backbone
@@ -72,28 +73,7 @@ def library_preprocessing(config: BackboneConfig) -> Preprocessing:
         ConfigError: the library has no such network.
         MissingExtraError: the network is timm's, and the extra ``timm`` is not installed.
     """
-    if config.name.startswith(TIMM):
-        return libraries.timm_preprocessing(config.name.removeprefix(TIMM))
-    if config.name in LITES:
-        return efficientnet_lite.preprocessing(config.name)
-    return libraries.torchvision_preprocessing(config.name.removeprefix(TORCHVISION), config.weights)
-
-
-def _network(config: BackboneConfig, preprocessing: Preprocessing) -> Backbone:
-    """A backbone with random weights."""
-    if config.name == CNAPS:
-        return _cnaps_resnet(config, preprocessing)
-    features = _features(config)
-    if config.name.startswith(TIMM):
-        network = libraries.timm_network(config.name.removeprefix(TIMM), preprocessing.size)
-        return WrappedBackbone(network, preprocessing, *features)
-    if config.name.startswith(TORCHVISION):
-        network = without_classifier(libraries.torchvision_network(config.name.removeprefix(TORCHVISION)))
-        return WrappedBackbone(network, preprocessing, *features)
-    if config.name in LITES:
-        stem, stages = efficientnet_lite.parts(config.name)
-        return Backbone(preprocessing, stem, stages, efficientnet_lite.widths(config.name), *features)
-    return _torchvision_resnet(config, preprocessing)
+    return _family(config).preprocessing(config)
 
 
 def _cnaps_resnet(config: BackboneConfig, preprocessing: Preprocessing) -> Backbone:
@@ -144,7 +124,11 @@ def _read_weights(config: BackboneConfig, backbone: Backbone) -> dict[str, Tenso
     """Weights from a file, a folder or the network's library, checked against the network's keys and shapes."""
     path = Path(config.weights)
     path = path / "model.safetensors" if path.is_dir() else path
-    found = _bare(read_state_dict(path, WeightsError)) if path.is_file() else _fetch(config, backbone)
+    found = (
+        _bare(read_state_dict(path, WeightsError))
+        if path.is_file()
+        else _family(config).weights(config, backbone.preprocessing)
+    )
     found = {key.removeprefix("backbone."): value for key, value in found.items()}
     expected = backbone.state_dict()
     if config.name.startswith((TORCHVISION, TIMM)):
@@ -171,21 +155,75 @@ def _bare(found: dict[str, Any]) -> dict[str, Tensor]:
     return {key.removeprefix("module."): value for key, value in found.items()}
 
 
-def _fetch(config: BackboneConfig, backbone: Backbone) -> dict[str, Tensor]:
+@dataclass(frozen=True)
+class _Family:
+    """What the networks of one library or package read, how they are built, and where their weights come from."""
+
+    preprocessing: Callable[[BackboneConfig], Preprocessing]
+    """What the weights were trained to see."""
+    build: Callable[[BackboneConfig, Preprocessing], Backbone]
+    """A backbone with random weights."""
+    weights: Callable[[BackboneConfig, Preprocessing], dict[str, Tensor]]
     """Weights by name; the libraries keep theirs in a cache after the first time."""
-    if config.name == CNAPS:
+
+
+def _family(config: BackboneConfig) -> _Family:
+    library = next((prefix for prefix in (TORCHVISION, TIMM) if config.name.startswith(prefix)), config.name)
+    return _FAMILIES[library]
+
+
+def _name(config: BackboneConfig) -> str:
+    """What the library calls the network."""
+    return config.name.removeprefix(TORCHVISION).removeprefix(TIMM)
+
+
+def _torchvision_preprocessing(config: BackboneConfig) -> Preprocessing:
+    return libraries.torchvision_preprocessing(_name(config), config.weights)
+
+
+def _torchvision_network(config: BackboneConfig, preprocessing: Preprocessing) -> Backbone:
+    network = without_classifier(libraries.torchvision_network(_name(config)))
+    return WrappedBackbone(network, preprocessing, *_features(config))
+
+
+def _torchvision_weights(config: BackboneConfig, _: Preprocessing) -> dict[str, Tensor]:
+    return libraries.torchvision_weights(_name(config), config.weights, WeightsError)
+
+
+def _timm_network(config: BackboneConfig, preprocessing: Preprocessing) -> Backbone:
+    return WrappedBackbone(libraries.timm_network(_name(config), preprocessing.size), preprocessing, *_features(config))
+
+
+def _timm_weights(config: BackboneConfig, preprocessing: Preprocessing) -> dict[str, Tensor]:
+    return libraries.timm_weights(_name(config), config.weights, preprocessing.size, WeightsError)
+
+
+def _lite(config: BackboneConfig, preprocessing: Preprocessing) -> Backbone:
+    stem, stages = efficientnet_lite.parts(config.name)
+    return Backbone(preprocessing, stem, stages, efficientnet_lite.widths(config.name), *_features(config))
+
+
+def _lite_weights(config: BackboneConfig, _: Preprocessing) -> dict[str, Tensor]:
+    if config.weights != PRETRAINED:
         raise WeightsError(
-            f"no weights at {config.weights!r}: there is no such file or folder, and torchvision has none for "
-            f"{CNAPS}; train them with `fewshot-film pretrain`"
+            f"no weights at {config.weights!r}: there is no such file or folder; those of the package are called "
+            f"`{PRETRAINED}`"
         )
-    if config.name.startswith(TIMM):
-        size = backbone.preprocessing.size
-        return libraries.timm_weights(config.name.removeprefix(TIMM), config.weights, size, WeightsError)
-    if config.name in LITES:
-        if config.weights != PRETRAINED:
-            raise WeightsError(
-                f"no weights at {config.weights!r}: there is no such file or folder; those of the package are called "
-                f"`{PRETRAINED}`"
-            )
-        return efficientnet_lite.read_packaged_weights(WeightsError, config.name)
-    return libraries.torchvision_weights(config.name.removeprefix(TORCHVISION), config.weights, WeightsError)
+    return efficientnet_lite.read_packaged_weights(WeightsError, config.name)
+
+
+def _no_weights(config: BackboneConfig, _: Preprocessing) -> dict[str, Tensor]:
+    raise WeightsError(
+        f"no weights at {config.weights!r}: there is no such file or folder, and torchvision has none for "
+        f"{CNAPS}; train them with `fewshot-film pretrain`"
+    )
+
+
+_FAMILIES = {
+    TORCHVISION: _Family(_torchvision_preprocessing, _torchvision_network, _torchvision_weights),
+    TIMM: _Family(lambda config: libraries.timm_preprocessing(_name(config)), _timm_network, _timm_weights),
+    **dict.fromkeys(RESNETS, _Family(_torchvision_preprocessing, _torchvision_resnet, _torchvision_weights)),
+    **dict.fromkeys(LITES, _Family(lambda config: efficientnet_lite.preprocessing(config.name), _lite, _lite_weights)),
+    CNAPS: _Family(_torchvision_preprocessing, _cnaps_resnet, _no_weights),
+}
+"""By the prefix or the name of a network."""
