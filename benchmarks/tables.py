@@ -16,6 +16,7 @@ from torch import nn
 import clevr
 from benchmarks.experiment import ROOTS_MIRRORED
 from benchmarks.methods import as_cells, as_gain
+from benchmarks.photos.answers import ANSWERS
 from benchmarks.photos.report import TABLES as PHOTOS_TABLES
 from benchmarks.reliability import table as reliability_table
 from clevr.answers.report import PUBLISHED as CLEVR_PUBLISHED
@@ -269,6 +270,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "clevr_small": clevr_small,
     "reliability": reliability,
     **PHOTOS_TABLES,
+    **ANSWERS,
 }
 
 

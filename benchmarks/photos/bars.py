@@ -125,7 +125,7 @@ def judged_film(domains: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _least(about: str, where: str, task: str, least: float, gain: float, interval: float | None) -> Bar:
-    expected = f"a gain of at least {100 * least:+g} points"
+    expected = f"at least {100 * least:+g}"
     return Bar(about, where, task, expected, gain, gain >= least, interval)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,22 @@ from matplotlib.figure import Figure
 from benchmarks.photos.bars import FILM_LOSS
 from benchmarks.photos.measure import ALL, FEW, Cell
 from benchmarks.photos.report import heads_of, mean_of, read, shots_of, shown
+from benchmarks.photos.settings import FiguresConfig
 from fewshot_film.run.figures import BLUE, GREEN, INK, ORANGE, PALE, PURPLE, SKY, VERMILION
 
 _COLORS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, INK, "#8C6D31")
 _GAP = 3.4
 """Least distance of two labels at the ends of lines, per cent."""
+
+
+def write(config: FiguresConfig) -> int:
+    """Write the figures of the result files."""
+    folder = Path(config.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    shots_figure().savefig(folder / "photos-shots.png")
+    heads_figure().savefig(folder / "photos-heads.png")
+    film_figure(read("photos_film")["models"]).savefig(folder / "photos-film.png")
+    return 0
 
 
 def shots_figure() -> Figure:

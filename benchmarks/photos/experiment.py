@@ -7,9 +7,9 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -23,7 +23,8 @@ from benchmarks.photos.features import (
     features_key,
     load_backbone,
 )
-from benchmarks.photos.heads import LOGISTIC, SVM, build_head
+from benchmarks.photos.heads import COSINE, LOGISTIC, MAHALANOBIS, MEAN, RIDGE, SVM, LearnerHead, build_head
+from benchmarks.photos.kinds import judged_domains, known_without
 from benchmarks.photos.measure import (
     ALL,
     FEW,
@@ -35,6 +36,7 @@ from benchmarks.photos.measure import (
     why_left_out,
 )
 from benchmarks.photos.settings import HeadsConfig
+from fewshot_film.classifier.kinds import Judged
 from fewshot_film.errors import ConfigError, UserError
 from fewshot_film.run.files import write_json_atomically
 from fewshot_film.run.results import write_result
@@ -42,15 +44,34 @@ from fewshot_film.run.settings import plain
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE.parent / "results" / "photos.json"
-TASKS_CODE = ("fewshot_film/episodes/*.py", "benchmarks/photos/heads.py", "benchmarks/photos/measure.py")
+TASKS_CODE = ("fewshot_film/episodes/*.py", "benchmarks/photos/measure.py")
 """Files that decide the tasks, and what is counted: their change makes what was measured before out of date."""
-LEARNERS_CODE = (
+JUDGED_CODE = (
     *TASKS_CODE,
-    "fewshot_film/learners/*.py",
+    "benchmarks/photos/heads.py",
+    "benchmarks/photos/kinds.py",
     "fewshot_film/classifier/adapting.py",
     "fewshot_film/classifier/calibration.py",
+    "fewshot_film/classifier/kinds.py",
 )
-"""The same for heads that are the project's own."""
+"""The same for a head whose probabilities and limits are measured too."""
+ALL_LEARNERS = "fewshot_film/learners/*.py"
+_FILES = {
+    LOGISTIC: ("benchmarks/photos/linear.py",),
+    SVM: ("benchmarks/photos/linear.py",),
+    **{
+        name: tuple(f"fewshot_film/learners/{file}.py" for file in files)
+        for name, files in {
+            MEAN: ("prototypes", "support"),
+            COSINE: ("prototypes", "support"),
+            MAHALANOBIS: ("simple_cnaps", "scatter", "support"),
+            RIDGE: ("ridge", "support"),
+        }.items()
+    },
+}
+"""Files of every head; of a method that is not here, all learners."""
+OUTSIDERS = 40
+"""Images of other domains that must be none of the classes."""
 
 
 def run(config: HeadsConfig) -> int:
@@ -69,7 +90,8 @@ def run(config: HeadsConfig) -> int:
         "bars": {},
     }
     for backbone in backbones:
-        results["cells"][backbone.name] = {one.name: _domain(backbone, one, cells[one.name], config) for one in domains}
+        measured = BackboneRun(backbone, domains, config)
+        results["cells"][backbone.name] = {one.name: measured.domain(one, cells[one.name]) for one in domains}
         results["bars"][backbone.name] = judged_heads(results["cells"][backbone.name], config.ours)
         results["milliseconds"][backbone.name] = _milliseconds(backbone, domains[0], config)
         write_result(Path(config.out or OUT), config=config, seed=0, results=results)
@@ -117,31 +139,75 @@ def _cells(domains: Sequence[Domain], config: HeadsConfig) -> tuple[dict[str, li
     return cells, [text for text in why.values() if text]
 
 
-def _domain(backbone: FrozenBackbone, domain: Domain, cells: Sequence[Cell], config: HeadsConfig) -> dict[str, Any]:
-    """All heads on one domain, by cell."""
-    parts = Path(config.cache) / "parts"
-    key = features_key(backbone.network, domain)
-    found: dict[str, Any] = {
-        cell.name: {
-            "episodes_sha256": episodes_digest(domain, cell, config.query, config.episodes),
-            "heads": {},
+class BackboneRun:
+    """All heads on the features of one backbone.
+
+    Calibration and rejection are those of our head, to which the other domains tell its temperature and distances, and
+    calibration that of logistic regression, which has probabilities anyway.
+
+    Args:
+        backbone: what gives the features.
+        domains: all domains.
+        config: which tasks and heads.
+    """
+
+    def __init__(self, backbone: FrozenBackbone, domains: Sequence[Domain], config: HeadsConfig) -> None:
+        self.backbone = backbone
+        self.domains = domains
+        self.config = config
+        self.cache = Path(config.cache)
+
+    def domain(self, domain: Domain, cells: Sequence[Cell]) -> dict[str, Any]:
+        """All heads on one domain, by cell."""
+        config = self.config
+        found: dict[str, Any] = {
+            cell.name: {"episodes_sha256": episodes_digest(domain, cell, config.query, config.episodes), "heads": {}}
+            for cell in cells
         }
-        for cell in cells
-    }
-    for name in config.heads:
+        for name in config.heads:
+            records = self._head(name, domain, cells)
+            for cell, record in records.items():
+                found[cell]["heads"][name] = record
+            print(f"{self.backbone.name}, {domain.name}, {name}: {_line(records)}", flush=True)
+        return found
 
-        def part(name: str = name) -> dict[str, Any]:
-            head, features = build_head(name, backbone), cached_features(backbone, domain, Path(config.cache))
-            settings = {"query": config.query, "episodes": config.episodes, "judged": config.judged}
-            return {cell.name: measure(head, domain, features, cell, **settings).record() for cell in cells}
+    def _head(self, name: str, domain: Domain, cells: Sequence[Cell]) -> dict[str, Any]:
+        """Records of one head on one domain, by cell."""
+        config, network, is_ours = self.config, self.backbone.network, name == self.config.ours
+        judged = config.judged if is_ours or name == LOGISTIC else 0
+        settings = {"query": config.query, "episodes": config.episodes, "judged": judged}
 
-        decisive = [key, name, config.query, config.episodes, config.judged, [asdict(cell) for cell in cells]]
-        code = TASKS_CODE if name in (LOGISTIC, SVM) else LEARNERS_CODE
-        records = remembered(parts, [*decisive, plain(backbone.template), backbone.measured.record()], code, part)
-        for cell, record in records.items():
-            found[cell]["heads"][name] = record
-        print(f"{backbone.name}, {domain.name}, {name}: {_line(records)}", flush=True)
-    return found
+        def part() -> dict[str, Any]:
+            head, features = build_head(name, self.backbone), cached_features(self.backbone, domain, self.cache)
+            if is_ours and isinstance(head, LearnerHead):
+                head = replace(head, measured=known_without(domain, self._judged))
+            outsiders = self._outsiders(domain) if is_ours else None
+            return {
+                cell.name: measure(head, domain, features, cell, outsiders=outsiders, **settings).record()
+                for cell in cells
+            }
+
+        decisive = [features_key(network, domain), name, settings, [asdict(cell) for cell in cells]]
+        decisive.append(plain(self.backbone.template.backbone))
+        if is_ours:
+            decisive.append([features_key(network, one) for one in self.domains])
+        code = (*(JUDGED_CODE if is_ours else TASKS_CODE), *_FILES.get(name, (ALL_LEARNERS,)))
+        return remembered(self.cache / "parts", decisive, code, part)
+
+    @cached_property
+    def _judged(self) -> dict[int, dict[str, Judged]]:
+        """What our head says in episodes of every domain, by shot."""
+        head = cast(LearnerHead, build_head(self.config.ours, self.backbone))
+        return judged_domains(head, self.backbone, self.domains, self.config.shots, self.config.query, self.cache)
+
+    def _outsiders(self, domain: Domain) -> np.ndarray | None:
+        """Features of `OUTSIDERS` images of the other domains, evenly from all; None where there is no other."""
+        others = [cached_features(self.backbone, one, self.cache) for one in self.domains if one.name != domain.name]
+        if not others:
+            return None
+        rows = np.concatenate(others)
+        chosen: np.ndarray = rows[np.arange(OUTSIDERS) * len(rows) // OUTSIDERS]
+        return chosen
 
 
 def _line(records: Mapping[str, Any]) -> str:

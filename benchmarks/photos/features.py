@@ -46,7 +46,7 @@ class FrozenBackbone:
     template: LearnerConfig
     """Settings that say what the backbone is."""
     measured: Measured
-    """What is known of its own head from other images; see `Pretrained`."""
+    """What is known of its own head; see `Pretrained`."""
 
     def reading(self, **changes: Any) -> FrozenBackbone:
         """The same network on images that are prepared in another way: fields of `Preprocessing`."""

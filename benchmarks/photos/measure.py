@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from benchmarks.photos.domains import Domain
-from benchmarks.photos.heads import Answers, Head
+from benchmarks.photos.head import Answer, Head
 from benchmarks.timing import in_turns
 from fewshot_film.classifier.calibration import calibration_error
 from fewshot_film.episodes import EpisodeSampler, Plan, fingerprint
@@ -53,6 +53,8 @@ class Task:
     """``(M,)``."""
     strangers: Tensor
     """``(S, D)``: queries of other classes of the domain."""
+    outsiders: Tensor
+    """``(O, D)``: images of other domains."""
 
 
 class Tasks:
@@ -78,8 +80,8 @@ class Tasks:
         )
         return own, plan.query[~asked]
 
-    def task(self, index: int, features: Tensor) -> Task:
-        """Task ``index`` on features ``(N, D)`` of all images of the domain."""
+    def task(self, index: int, features: Tensor, outsiders: Tensor | None = None) -> Task:
+        """Task ``index`` on features ``(N, D)`` of all images of the domain, and those of images of other domains."""
         plan, strangers = self.split(index)
         return Task(
             features[plan.support],
@@ -87,6 +89,7 @@ class Tasks:
             features[plan.query],
             torch.from_numpy(plan.query_labels),
             features[strangers],
+            features[:0] if outsiders is None else outsiders,
         )
 
 
@@ -114,18 +117,27 @@ class Tally:
     truth: list[Tensor] = field(default_factory=list)
     members: list[Tensor] = field(default_factory=list)
     strangers: list[Tensor] = field(default_factory=list)
+    outsiders: list[Tensor] = field(default_factory=list)
 
-    def add(self, task: Task, of_queries: Answers, of_strangers: Answers | None) -> None:
-        """Count one task."""
+    def add(self, task: Task, answer: Answer, *, judge: bool) -> None:
+        """Count one task.
+
+        Args:
+            task: the task.
+            answer: what was fitted to its support set.
+            judge: whether strangers are asked about too.
+        """
+        of_queries = answer(task.queries)
         self.right.append(int((of_queries.labels == task.truth).sum()))
         self.asked = len(task.truth)
         if of_queries.probabilities is not None:
             self.probabilities.append(of_queries.probabilities)
             self.truth.append(task.truth)
-        if of_queries.turned_away is not None:
+        if judge and of_queries.turned_away is not None:
             self.members.append(of_queries.turned_away)
-        if of_strangers is not None and of_strangers.turned_away is not None:
-            self.strangers.append(of_strangers.turned_away)
+            for rows, tally in ((task.strangers, self.strangers), (task.outsiders, self.outsiders)):
+                if len(rows):
+                    tally.append(cast(Tensor, answer(rows).turned_away))
 
     def record(self) -> dict[str, Any]:
         """Accuracy with its interval, calibration error and shares turned away; None for what a head does not tell.
@@ -141,6 +153,7 @@ class Tally:
             "calibration_error": self._calibration(),
             "members_turned_away": _share(self.members),
             "strangers_turned_away": _share(self.strangers),
+            "outsiders_turned_away": _share(self.outsiders),
         }
 
     @property
@@ -164,7 +177,15 @@ def accuracies(record: Mapping[str, Any]) -> list[float]:
 
 
 def measure(
-    head: Head, domain: Domain, features: np.ndarray, cell: Cell, *, query: int, episodes: int, judged: int
+    head: Head,
+    domain: Domain,
+    features: np.ndarray,
+    cell: Cell,
+    *,
+    query: int,
+    episodes: int,
+    judged: int,
+    outsiders: np.ndarray | None = None,
 ) -> Tally:
     """What a head makes of the tasks of a cell.
 
@@ -176,13 +197,13 @@ def measure(
         query: query images per class.
         episodes: tasks.
         judged: tasks, the first ones, on which calibration and rejection are measured too, which takes longer.
+        outsiders: features of images of other domains, ``(O, D)``.
     """
     rows, tasks, tally = torch.from_numpy(features), Tasks(domain, cell, query), Tally()
+    others = None if outsiders is None else torch.from_numpy(outsiders)
     for index in range(episodes):
-        task, judge = tasks.task(index, rows), index < judged and cell.way != ALL
-        answer = head(task.support, task.labels, judge=judge)
-        of_strangers = answer(task.strangers) if judge and len(task.strangers) else None
-        tally.add(task, answer(task.queries), of_strangers)
+        task, judge = tasks.task(index, rows, others), index < judged and cell.way != ALL
+        tally.add(task, head(task.support, task.labels, judge=judge), judge=judge)
     return tally
 
 

@@ -1,9 +1,4 @@
-"""Tables of ``docs/photos.md`` and its figures, from the result files.
-
-    python -m benchmarks.photos report
-
-writes the figures; ``python -m benchmarks.tables`` fills the tables of all pages.
-"""
+"""Tables of ``docs/photos.md``, from the result files; ``python -m benchmarks.tables`` fills them in."""
 
 from __future__ import annotations
 
@@ -127,18 +122,27 @@ def photos_rejection() -> str:
         for task, cell in tasks.items():
             head = cell["heads"].get(ours, {})
             members, strangers = head.get("members_turned_away"), head.get("strangers_turned_away")
+            others = _percent(head.get("outsiders_turned_away"))
             if members is not None and strangers is not None:
                 within = _yes(MEMBERS[0] <= members <= MEMBERS[1])
                 enough = _yes(strangers >= STRANGERS) if domain in THINGS else ""
-                rows.append([shown(domain), task, _percent(members), within, _percent(strangers), enough])
+                rows.append([shown(domain), task, _percent(members), within, _percent(strangers), enough, others])
     rows += [
-        ["mean of all", bar["task"], "", "", _percent(bar["found"]), _holds(bar)]
+        ["mean of all", bar["task"], "", "", _percent(bar["found"]), _holds(bar), ""]
         for bar in results["bars"][backbone]
         if bar["about"] == "strangers" and bar["where"] == "mean of all"
     ]
     low, high = (f"{100 * bound:g}" for bound in MEMBERS)
     least = f"at least {100 * STRANGERS:g} % of things, {100 * STRANGERS_MEAN:g} % on the mean"
-    heads = ["domain", "task", "members turned away, %", f"{low} to {high} %", "strangers turned away, %", least]
+    heads = [
+        "domain",
+        "task",
+        "members turned away, %",
+        f"{low} to {high} %",
+        "strangers turned away, %",
+        least,
+        "of other kinds, %",
+    ]
     return table(heads, rows, 2)
 
 
@@ -180,8 +184,31 @@ def photos_sizes() -> str:
             for task in one
         )
         loss = f"{100 * worst:+.1f} ({shown(domain)}, {task})" if worst < 0 else ""
-        rows.append([name, f"{variant['milliseconds']:.0f}", *values, loss])
-    return table(["pixels", "ms a photo", *tasks, "largest loss, points"], rows)
+        rows.append([name, f"{variant['milliseconds']:.0f}", *values, variant["compared_with"], loss])
+    return table(["pixels", "ms a photo", *tasks, "compared with", "largest loss, points"], rows)
+
+
+def photos_film() -> str:
+    """Paired gains by FiLM of every model in every domain, and whether the bars hold."""
+    results = read("photos_film")
+    tasks = list(dict.fromkeys(task for model in results["models"].values() for one in model.values() for task in one))
+    rows = []
+    for model, domains in results["models"].items():
+        bars = results["bars"][model]
+        for place in (*domains, "mean of all"):
+            mine = [bar for bar in bars if bar["where"] == place]
+            found = {bar["task"]: bar for bar in mine}
+            cells = [_gain(found.get(task)) for task in tasks]
+            strictest = mine[-1]["expected"]
+            rows.append([shown(model), shown(place), *cells, strictest, _yes(all(bar["holds"] for bar in mine))])
+    return table(["model", "domain", *tasks, "bar, points", "holds"], rows, 2)
+
+
+def _gain(bar: Mapping[str, Any] | None) -> str:
+    if bar is None:
+        return ""
+    interval = "" if bar["interval"] is None else f" ± {100 * bar['interval']:.1f}"
+    return f"{100 * bar['found']:+z.1f}{interval}"
 
 
 def _has(cells: Mapping[str, Any], head: str, what: str) -> bool:
@@ -219,6 +246,7 @@ TABLES: dict[str, Callable[[], str]] = {
         photos_speed,
         photos_backbones,
         photos_sizes,
+        photos_film,
     )
 }
 """Tables by their names in a page."""

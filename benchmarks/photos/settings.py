@@ -8,7 +8,7 @@ from typing import Annotated
 from fewshot_film.run.command import Command
 from fewshot_film.run.settings import Settings, at_least
 
-HEADS = ("nearest mean", "cosine to the mean", "logistic regression", "linear SVM", "Mahalanobis")
+HEADS = ("nearest mean", "cosine to the mean", "logistic regression", "linear SVM", "Mahalanobis", "ridge")
 """Heads that are measured unless others are asked for."""
 
 
@@ -38,7 +38,7 @@ class HeadsConfig(PhotosConfig):
     """Names or folders of models; see ``--model`` of ``fewshot-film classify``. What cannot be loaded is left out."""
     heads: tuple[str, ...] = HEADS
     """The heads; beside the names above, any method that needs no training."""
-    ours: str = "Mahalanobis"
+    ours: str = "ridge"
     """The head that is held against the others: best or within half a point, calibrated, turns strangers away."""
     shots: Annotated[tuple[int, ...], at_least(1)] = (1, 2, 5, 10, 20)
     """Support images per class."""
@@ -58,8 +58,31 @@ class SizesConfig(PhotosConfig):
     """The head."""
     sizes: Annotated[tuple[int, ...], at_least(32)] = (128, 160, 192, 224)
     """Sides of the square, pixels; at each, the middle 0.875 of the image is cut out."""
+    ways_at: Annotated[int, at_least(0)] = 0
+    """Side at which other ways to make an image square are compared; 0: the largest."""
     shots: Annotated[tuple[int, ...], at_least(1)] = (1, 5, 20)
     """Support images per class."""
+
+
+@dataclass(frozen=True)
+class FilmGainConfig(PhotosConfig):
+    """Which models are measured with their FiLM and without."""
+
+    models: tuple[str, ...] = ("general-small",)
+    """Names or folders of models, or NAME=FOLDER for what tables call it; DOMAIN in a folder is each domain's name:
+    ``runs/without-DOMAIN/model`` are models that were each trained without the domain that they are measured on."""
+    shots: Annotated[tuple[int, ...], at_least(1)] = (1, 5, 10)
+    """Support images per class."""
+    judged: Annotated[int, at_least(2)] = 100
+    """Episodes of each cell on which calibration and rejection are measured, too."""
+
+
+@dataclass(frozen=True)
+class FiguresConfig(Settings, group="figures"):
+    """Where the figures go."""
+
+    out: str = "docs/images"
+    """Folder of the figures."""
 
 
 COMMANDS = [
@@ -79,5 +102,22 @@ COMMANDS = [
         run="benchmarks.photos.sizes:run",
         help="How large images should be, and how they become square.",
         examples=("python -m benchmarks.photos sizes --root photos",),
+    ),
+    Command(
+        name="film",
+        config=FilmGainConfig,
+        run="benchmarks.photos.film:run",
+        help="Models with FiLM beside the very same without, on the same episodes.",
+        examples=(
+            "python -m benchmarks.photos film --root photos --models '[general-small]'",
+            "python -m benchmarks.photos film --root photos --models '[mine=runs/without-DOMAIN/model]'",
+        ),
+    ),
+    Command(
+        name="figures",
+        config=FiguresConfig,
+        run="benchmarks.photos.charts:write",
+        help="The figures of docs/photos.md, from the result files; its tables: python -m benchmarks.tables.",
+        examples=("python -m benchmarks.photos figures",),
     ),
 ]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from benchmarks.photos.domains import Domain, open_domains
-from benchmarks.photos.experiment import LEARNERS_CODE, remembered
+from benchmarks.photos.experiment import ALL_LEARNERS, TASKS_CODE, remembered
 from benchmarks.photos.features import (
     FrozenBackbone,
     cached_features,
@@ -28,17 +28,22 @@ CROP = 0.875
 """Share of the side that is kept where images are cropped: 224 of 256 pixels."""
 
 
-def variants(backbone: FrozenBackbone, config: SizesConfig) -> Iterator[tuple[str, FrozenBackbone]]:
-    """The backbone on images of every size, then of the largest size made square in other ways.
+def variants(backbone: FrozenBackbone, config: SizesConfig) -> Iterator[tuple[str, str, FrozenBackbone]]:
+    """Names, what each is compared with, and the backbone: on images of every size, then made square in other ways.
 
-    The first is what differences are taken to: the largest size, the middle cut out.
+    Sizes are compared with the largest, other ways with the middle cut out at the same size.
     """
-    largest = max(config.sizes)
-    for size in sorted(config.sizes, reverse=True):
-        yield f"{size}, crop {CROP}", backbone.reading(size=size, resize="crop", crop=CROP)
-    yield f"{largest}, crop 1", backbone.reading(size=largest, resize="crop", crop=1.0)
+    sizes = sorted({*config.sizes, *([config.ways_at] if config.ways_at else [])}, reverse=True)
+    for size in sizes:
+        yield _cropped(size), _cropped(sizes[0]), backbone.reading(size=size, resize="crop", crop=CROP)
+    size = config.ways_at or sizes[0]
+    yield f"{size}, crop 1", _cropped(size), backbone.reading(size=size, resize="crop", crop=1.0)
     for resize in ("stretch", "pad"):
-        yield f"{largest}, {resize}", backbone.reading(size=largest, resize=resize, crop=1.0)
+        yield f"{size}, {resize}", _cropped(size), backbone.reading(size=size, resize=resize, crop=1.0)
+
+
+def _cropped(size: int) -> str:
+    return f"{size}, crop {CROP}"
 
 
 def run(config: SizesConfig) -> int:
@@ -48,10 +53,11 @@ def run(config: SizesConfig) -> int:
     cells = [Cell(FEW, shot) for shot in config.shots]
     why = [text for one in domains for cell in cells if (text := why_left_out(one, cell, config.query))]
     results: dict[str, Any] = {"left_out": why, "variants": {}}
-    for name, changed in variants(backbone, config):
+    for name, reference, changed in variants(backbone, config):
         found = {one.name: _domain(changed, one, cells, config) for one in domains}
-        first = next(iter(results["variants"].values()), {"domains": found})["domains"]
+        first = results["variants"].get(reference, {"domains": found})["domains"]
         results["variants"][name] = {
+            "compared_with": reference,
             "milliseconds": feature_milliseconds(changed),
             "domains": {domain: with_differences(cells_of, first[domain]) for domain, cells_of in found.items()},
         }
@@ -70,11 +76,11 @@ def _domain(backbone: FrozenBackbone, domain: Domain, cells: list[Cell], config:
         return {cell.name: measure(head, domain, features, cell, **settings).record() for cell in enough}
 
     decisive = [features_key(backbone.network, domain), config.head, config.query, config.episodes, config.shots]
-    return remembered(Path(config.cache) / "parts", plain(["sizes", *decisive]), LEARNERS_CODE, part)
+    return remembered(Path(config.cache) / "parts", plain(["sizes", *decisive]), (*TASKS_CODE, ALL_LEARNERS), part)
 
 
 def with_differences(cells: Mapping[str, Any], first: Mapping[str, Any]) -> dict[str, Any]:
-    """Records of cells with the paired difference to those of the first variant."""
+    """Records of cells with the paired difference to those of another variant."""
     found = {}
     for cell, record in cells.items():
         mean, interval = paired_difference(accuracies(record), accuracies(first[cell]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zipfile
 from io import BytesIO
@@ -14,10 +15,11 @@ import torch
 from PIL import Image
 
 from benchmarks import tables
-from benchmarks.photos import bars, charts, experiment, features, report, settings, sizes
+from benchmarks.photos import answers, bars, charts, experiment, features, kinds, report, settings, sizes
 from benchmarks.photos.domains import Domain, open_domains
 from benchmarks.photos.features import FrozenBackbone, cached_features, features_key, load_backbone
-from benchmarks.photos.heads import COSINE, LOGISTIC, MAHALANOBIS, MEAN, SVM, SklearnHead, build_head
+from benchmarks.photos.heads import COSINE, LOGISTIC, MAHALANOBIS, MEAN, SVM, build_head
+from benchmarks.photos.linear import logistic_regression
 from benchmarks.photos.measure import ALL, Cell, Tasks, accuracies, measure, why_left_out
 from fewshot_film.config import BackboneConfig, SimpleCNAPSConfig
 from fewshot_film.data import SourceError
@@ -70,7 +72,13 @@ def domain(root: Path) -> Domain:
 
 def small_config(root: Path, model: Path, folder: Path, **changes: Any) -> settings.HeadsConfig:
     values: dict[str, Any] = {"heads": (COSINE, LOGISTIC, MAHALANOBIS), "shots": (1, 5), "query": 3}
-    values |= {"episodes": 4, "judged": 3, "cache": str(folder / "cache"), "out": str(folder / "photos.json")}
+    values |= {
+        "episodes": 4,
+        "judged": 3,
+        "ours": MAHALANOBIS,
+        "cache": str(folder / "cache"),
+        "out": str(folder / "photos.json"),
+    }
     return settings.HeadsConfig(root=str(root), backbones=(str(model),), **{**values, **changes})
 
 
@@ -189,6 +197,10 @@ def test_what_is_judged(backbone, domain, tmp_path: Path):
     assert 0 <= record["calibration_error"] <= 1
     assert 0 <= record["members_turned_away"] <= 1
     assert 0 <= record["strangers_turned_away"] <= 1
+    assert record["outsiders_turned_away"] is None
+    far = np.full((4, found.shape[1]), 1e3, np.float32) * np.array([-1.0, 1.0] * (found.shape[1] // 2), np.float32)
+    outside = measure(build_head(COSINE, backbone), domain, found, Cell(5, 5), outsiders=far, **settings).record()
+    assert outside["outsiders_turned_away"] == 1.0
     whole = measure(build_head(COSINE, backbone), domain, found, Cell(ALL, 5), **settings).record()
     assert whole["calibration_error"] is None
     svm = measure(build_head(SVM, backbone), domain, found, Cell(5, 5), **settings).record()
@@ -200,8 +212,7 @@ def test_linear_heads_lose_nothing_in_the_span_of_their_support():
     torch.manual_seed(0)
     support, queries = torch.randn(10, 40), torch.randn(6, 40)
     labels = torch.arange(10) % 2
-    head = build_head(LOGISTIC, None)  # type: ignore[arg-type]  # it needs no backbone
-    assert isinstance(head, SklearnHead)
+    head = logistic_regression()
     plain = head.make().fit(*scaled(support, labels)).predict_proba(scaled(queries, labels)[0])
     np.testing.assert_allclose(head(support, labels)(queries).probabilities, plain, atol=1e-3)
 
@@ -215,8 +226,30 @@ def test_a_run_that_was_stopped_goes_on(root: Path, model: Path, tmp_path: Path,
     experiment.run(config)
     before = results_of(config)["cells"]
     monkeypatch.setattr(experiment, "measure", None)  # nothing is measured again
+    monkeypatch.setattr(experiment, "judged_domains", None)
     experiment.run(config)
     assert results_of(config)["cells"] == before
+
+
+def test_a_domain_tells_nothing_of_itself(backbone, root: Path, tmp_path: Path):
+    domains = open_domains(root)
+    head = build_head(MAHALANOBIS, backbone)
+    judged = kinds.judged_domains(head, backbone, domains, (1, 5), 3, tmp_path)
+    assert judged.keys() == {1, 5}
+    known = [kinds.known_without(one, judged) for one in domains]
+    assert known[0] == kinds.measure_kinds({shot: {"pollen": one["pollen"]} for shot, one in judged.items()})
+    assert known[0] != known[1]
+    assert kinds.known_without(domains[0], {1: {"clothing": judged[1]["clothing"]}}) == kinds.Measured()
+    with_others = measure(
+        dataclasses.replace(head, measured=known[0]),
+        domains[0],
+        cached_features(backbone, domains[0], tmp_path),
+        Cell(5, 1),
+        query=3,
+        episodes=4,
+        judged=2,
+    ).record()
+    assert with_others["members_turned_away"] is not None  # with one image per class nothing else tells
 
 
 def test_parts_are_measured_again_by_other_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -322,6 +355,22 @@ def test_tables_and_figures_show_what_was_measured(
     assert f"| {100 * record['calibration_error']:.1f} |" in report.photos_calibration()
     assert len(report.photos_best().splitlines()) == 2 + 8
     assert "| 40, crop 0.875 |" in report.photos_sizes()
+    gain = {"5-way, 1-shot": {"gain": {"mean": -0.02, "interval": 0.01}}}
+    film = {"models": {"mine": {"pollen": gain}}, "bars": {"mine": bars.judged_film({"pollen": gain})}}
+    (tmp_path / "photos_film.json").write_text(json.dumps({"results": film}))
+    means = [
+        np.mean([cells[one][f"5-way, {shot}-shot"]["heads"][MAHALANOBIS]["mean"] for one in cells]) for shot in (1, 5)
+    ]
+    first, second = (f"{100 * mean:.1f} % with {shot}" for mean, shot in zip(means, (1, 5), strict=True))
+    assert f"On the mean of 2 domains, five classes are told apart at {first} and {second}" in (
+        answers.photos_answer_shots()
+    )
+    assert answers.photos_answer_heads().startswith("- 1 photo: ")
+    assert answers.photos_answer_film() == (
+        "- mine: -2.0 points on the mean, from -2.0 (pollen, 5-way, 1-shot) to -2.0 (pollen, 5-way, 1-shot); 1 of 1 "
+        "cells lose more than 0.5."
+    )
+    assert "| mine: film | 2 | 0 | pollen, 5-way, 1-shot: -2.0, asked at least -0.5; " in answers.photos_failed()
     for table in (report.photos_speed(), report.photos_backbones()):
         assert "tiny" in table
     for figure in (charts.shots_figure(), charts.heads_figure()):
@@ -340,6 +389,9 @@ def test_sizes_are_paired_with_the_largest(root: Path, model: Path, tmp_path: Pa
     assert first["difference"] == {"mean": 0.0, "interval": 0.0}
     expected = np.mean(accuracies(second)) - np.mean(accuracies(first))
     assert second["difference"]["mean"] == pytest.approx(expected)
+    smaller = dataclasses.replace(config, ways_at=32)
+    found = [(name, reference) for name, reference, _ in sizes.variants(load_backbone(str(model)), smaller)]
+    assert found[2:] == [(f"32, {way}", "32, crop 0.875") for way in ("crop 1", "stretch", "pad")]
 
 
 def test_pages_take_the_tables():

@@ -1,0 +1,178 @@
+"""Does FiLM help? A saved model beside the very same model without its FiLM, on the same tasks.
+
+``DOMAIN`` in a model's path is replaced by the name of each domain: ``runs/without-DOMAIN/model`` names for every
+domain a model that was trained without it, so that none is measured on images of a kind that it learned from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmarks.photos.bars import judged_film, summary
+from benchmarks.photos.domains import Domain, open_domains
+from benchmarks.photos.experiment import ALL_LEARNERS, JUDGED_CODE, remembered
+from benchmarks.photos.heads import LearnerHead
+from benchmarks.photos.measure import FEW, Cell, Tally, Task, Tasks, accuracies, episodes_digest, why_left_out
+from benchmarks.photos.prefix import without_prefix
+from benchmarks.photos.settings import FilmGainConfig
+from fewshot_film.classifier.adapting import CHUNK, Adapter
+from fewshot_film.classifier.pretrained import Pretrained, load_pretrained
+from fewshot_film.data import ImageSet, decode
+from fewshot_film.errors import ConfigError
+from fewshot_film.film import Modulations
+from fewshot_film.learners.film_learner import FilmLearner
+from fewshot_film.run.results import paired_difference, write_result
+from fewshot_film.run.settings import plain
+
+OUT = Path(__file__).resolve().parent.parent / "results" / "photos_film.json"
+CODE = (
+    *JUDGED_CODE,
+    ALL_LEARNERS,
+    "fewshot_film/film/*.py",
+    "benchmarks/photos/film.py",
+    "benchmarks/photos/prefix.py",
+)
+"""Files whose change makes what was measured before out of date."""
+
+
+def run(config: FilmGainConfig) -> int:
+    """Measure, print, write."""
+    torch.set_num_threads(1)
+    domains = open_domains(config.root, config.domains)
+    results: dict[str, Any] = {"models": {}, "bars": {}, "left_out": []}
+    for text in config.models:
+        name, path = named(text)
+        found = {one.name: gains(path.replace("DOMAIN", one.name), one, config) for one in domains}
+        results["models"][name] = found
+        results["bars"][name] = judged_film(found)
+        for domain, cells in found.items():
+            print(f"{name}, {domain}: {', '.join(_line(task, cell) for task, cell in cells.items())}", flush=True)
+        held = summary(results["bars"][name])
+        print(f"{name}: {'; '.join(f'{kind} {some} of {count}' for kind, (some, count) in held.items())}", flush=True)
+        write_result(Path(config.out or OUT), config=config, seed=0, results=results)
+    return 0
+
+
+def named(text: str) -> tuple[str, str]:
+    """Name and path of a model that is given as ``NAME=PATH``, or by its name or path alone."""
+    name, equals, path = text.partition("=")
+    return (name, path) if equals else (Path(text).name, text)
+
+
+def _line(task: str, cell: Mapping[str, Any]) -> str:
+    gain = cell["gain"]
+    return f"{task} {100 * gain['mean']:+.1f} ± {100 * gain['interval']:.1f}"
+
+
+def gains(model: str, domain: Domain, config: FilmGainConfig) -> dict[str, Any]:
+    """A model's paired gain by FiLM in one domain, by cell.
+
+    Args:
+        model: what `load_pretrained` knows.
+        domain: the images.
+        config: which tasks.
+
+    Raises:
+        ConfigError: the model has no FiLM.
+    """
+    pretrained = load_pretrained(model)
+    learner = pretrained.learner
+    if not isinstance(learner, FilmLearner) or not learner.has_film:
+        raise ConfigError(f"{model} has no FiLM to measure; expected a model whose adaptation is not none")
+    cells = [cell for shot in config.shots if not why_left_out(domain, cell := Cell(FEW, shot), config.query)]
+    decisive = [weights_digest(learner), plain(learner.config), domain.source.fingerprint(), domain.name, config.query]
+    decisive += [config.episodes, config.judged, [cell.shot for cell in cells]]
+    return remembered(
+        Path(config.cache) / "parts", decisive, CODE, lambda: _measured(pretrained, domain, cells, config)
+    )
+
+
+def _measured(pretrained: Pretrained, domain: Domain, cells: Sequence[Cell], config: FilmGainConfig) -> dict[str, Any]:
+    tail = Tail(pretrained.learner, domain)  # type: ignore[arg-type]  # `gains` looked
+    head = LearnerHead(Adapter(pretrained.learner), pretrained.measured)
+    found = {}
+    for cell in cells:
+        tasks, tallies = Tasks(domain, cell, config.query), {"film": Tally(), "none": Tally()}
+        for index in range(config.episodes):
+            judge = index < config.judged
+            for name, tally in tallies.items():
+                task = tail.task(tasks, index, adapted=name == "film", strangers=judge)
+                tally.add(task, head(task.support, task.labels, judge=judge), judge=judge)
+        records = {name: tally.record() for name, tally in tallies.items()}
+        mean, interval = paired_difference(*(accuracies(record) for record in records.values()))
+        digest = episodes_digest(domain, cell, config.query, config.episodes)
+        found[cell.name] = {**records, "gain": {"mean": mean, "interval": interval}, "episodes_sha256": digest}
+    return found
+
+
+def weights_digest(network: nn.Module) -> str:
+    """Digest of all weights."""
+    digest = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.contiguous().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+class Tail:
+    """A learner with FiLM on the images of a domain, what comes before its first site computed once.
+
+    Args:
+        learner: in evaluation mode.
+        domain: the images.
+    """
+
+    def __init__(self, learner: FilmLearner, domain: Domain) -> None:
+        self.learner = learner
+        self.cut, prefix = without_prefix(learner)
+        decoded = decode(domain.source, **learner.backbone.preprocessing.pixels, on_duplicate="keep")
+        self.images = _in_order_of(domain.images, decoded)
+        with torch.no_grad():
+            self.maps = torch.cat([prefix(chunk.float().div_(255)) for chunk in self.images.split(CHUNK)])
+            self.plain = torch.cat([self.cut.features(part, None) for part in self.maps.split(CHUNK)])
+
+    @torch.no_grad()
+    def task(self, tasks: Tasks, index: int, *, adapted: bool, strangers: bool = True) -> Task:
+        """Task ``index`` on features that its support set adapted, or on unmodified ones.
+
+        Args:
+            tasks: the tasks.
+            index: which of them.
+            adapted: whether FiLM acts.
+            strangers: whether features of strangers are needed; they are NaN otherwise.
+        """
+        if not adapted:
+            return tasks.task(index, self.plain)
+        plan, others = tasks.split(index)
+        modulations = self.modulations(plan.support)
+        used = np.concatenate([plan.support, plan.query, *([others] if strangers else [])])
+        features = self.cut.features(self.maps[used], modulations)
+        return tasks.task(index, _placed(features, used, len(self.maps)))
+
+    def modulations(self, support: np.ndarray) -> Modulations | None:
+        """Gamma and beta of every site for a support set."""
+        code = self.learner.encode(self._floats(support))
+        return self.cut.modulations(self.maps[support], code)
+
+    def _floats(self, numbers: np.ndarray) -> Tensor:
+        return self.images[numbers].float().div_(255)
+
+
+def _placed(features: Tensor, places: np.ndarray, count: int) -> Tensor:
+    """Rows put at their places among ``count``; the others are NaN, so that none of them is used unseen."""
+    found = features.new_full((count, features.shape[1]), torch.nan)
+    found[places] = features
+    return found
+
+
+def _in_order_of(images: ImageSet, decoded: ImageSet) -> Tensor:
+    """The images of one set as another decoded them, uint8."""
+    place = {file: number for number, file in enumerate(decoded.files)}
+    return decoded.get(np.array([place[file] for file in images.files]))
