@@ -42,7 +42,7 @@ class LearnerHead:
     def __call__(self, features: Tensor, labels: Tensor, *, judge: bool = True) -> Answer:
         """See `Head`."""
         if not judge:
-            bare = cast(FilmLearner, self.adapter.learner).fit_head(features.double(), labels)
+            bare = self.adapter.learner.fit_head(features.double(), labels)
             return lambda queries: Answers(bare(queries.double()).argmax(1), None, None)
         head, known, shot = self.adapter.fit_head(features, labels), self.measured, len(labels) / len(labels.unique())
         held = held_out(self.adapter.fit_head, features, labels)

@@ -72,8 +72,12 @@ def _domain(backbone: FrozenBackbone, domain: Domain, cells: list[Cell], config:
     def part() -> dict[str, Any]:
         head, features = build_head(config.head, backbone), cached_features(backbone, domain, Path(config.cache))
         enough = [cell for cell in cells if not why_left_out(domain, cell, config.query)]
-        settings = {"query": config.query, "episodes": config.episodes, "judged": 0}
-        return {cell.name: measure(head, domain, features, cell, **settings).record() for cell in enough}
+
+        def measured(cell: Cell) -> dict[str, Any]:
+            tally = measure(head, domain, features, cell, query=config.query, episodes=config.episodes, judged=0)
+            return tally.record()
+
+        return {cell.name: measured(cell) for cell in enough}
 
     decisive = [features_key(backbone.network, domain), config.head, config.query, config.episodes, config.shots]
     return remembered(Path(config.cache) / "parts", plain(["sizes", *decisive]), (*TASKS_CODE, ALL_LEARNERS), part)
