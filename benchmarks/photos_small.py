@@ -92,7 +92,7 @@ class PhotosSmallConfig(Settings, group="photos_small"):
     and loses least where ImageNet's features are good already."""
     domains: tuple[str, ...] = ()
     """``leave-one-out``: which domains to leave out in turn; empty: all of the folder."""
-    seed: int = 0
+    seed: Annotated[int, at_least(0)] = 0
     """Decides the episodes and the generator's first weights."""
 
 

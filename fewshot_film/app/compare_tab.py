@@ -73,9 +73,9 @@ def _lay_out_choices(page: Page, names: list[str]) -> list[gr.components.Compone
     data.change(lambda chosen: gr.File(visible=chosen == ARCHIVE), data, archive, show_progress="hidden")
     learners = gr.CheckboxGroup(
         names,
-        value=names,
+        value=[name for name in names if name not in page.models[:-1]],
         label="Learners",
-        info="all except the models use the network of the first model, without FiLM",
+        info="all except the models use the network of the last model, without FiLM",
     )
     with gr.Row():
         way = gr.Slider(2, 20, 5, step=1, label="Way", info="classes per episode, for generated images")

@@ -99,9 +99,9 @@ class TaughtSource(ImageSource):
 
 
 def learner_names(page: Page) -> list[str]:
-    """What can be compared: the page's models, and learners on the backbone of the first model without FiLM."""
-    first = next(iter(load_models(page.models).values()))
-    return [*page.models, *without_training((), first.backbone, first.config)]
+    """What can be compared: the page's models, and learners on the backbone of the last model without FiLM."""
+    last = [*load_models(page.models).values()][-1]
+    return [*page.models, *without_training((), last.backbone, last.config)]
 
 
 def compare(
@@ -166,9 +166,9 @@ def _run(
 def _learners(page: Page, names: Sequence[str]) -> dict[str, Learner | None]:
     """Learners by name; those of the page's models are loaded anew: FiLM is switched on in them."""
     models = load_models(page.models)
-    first = next(iter(models.values()))
+    last = [*models.values()][-1]
     plain = [name for name in names if name not in models]
-    others = without_training(plain, first.backbone, first.config) if plain else {}
+    others = without_training(plain, last.backbone, last.config) if plain else {}
     return {name: models[name] if name in models else others[name] for name in names}
 
 

@@ -437,7 +437,7 @@ def test_compare(visit, keep):
     count.press("Enter")
     page.get_by_role("button", name="Compare", exact=True).click()
     seen(page.get_by_text("20 of 20 episodes"))
-    seen(page.locator(".virtual-row:visible"), 6)
+    seen(page.locator(".virtual-row:visible"), 7)
     rows = page.locator(".virtual-row:visible").all_inner_texts()
     assert any(row.startswith("general-small") for row in rows)
     assert "best" in rows[0]

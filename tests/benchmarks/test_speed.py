@@ -117,7 +117,7 @@ def test_episodes_are_counted_with_and_without_the_cache(tmp_path: Path, capsys)
         "split": "train",
         "image_size": 8,
         "rounds": 2,
-        "seconds": 0.0,
+        "seconds": 1e-6,
         "query": 1,
         "out": out,
     }

@@ -168,7 +168,7 @@ def test_scikit_learns_manners():
 
 def test_settings_by_name():
     classifier = FewShotClassifier("somewhere")
-    expected = {"model": "somewhere", "resize": None, "temperature": None, "device": "auto"}
+    expected = {"model": "somewhere", "resize": None, "temperature": None, "precision": "float32", "device": "auto"}
     assert classifier.get_params() == expected
     assert classifier.set_params(resize="pad").resize == "pad"
     with pytest.raises(

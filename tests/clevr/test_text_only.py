@@ -114,7 +114,7 @@ def test_whole_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(config)
     result = json.loads(config.out.read_text(encoding="utf-8"))
     assert result["results"]["questions"] == {"train": 40, "val": 40, "test": 60}
-    ours = result["results"]["accuracy_percent"]["GRU without the picture"]
+    ours = result["results"]["accuracy_percent"]["GRU without the image"]
     assert 0 <= ours["overall"] <= 100
     assert result["config"]["loop"]["steps"] == 4
     assert "| CLEVR | LSTM without the image | 46.8 | 41.7 |" in capsys.readouterr().out

@@ -99,7 +99,7 @@ def test_flatten_refuses_incomplete_and_uneven_values() -> None:
 
 def test_check_names_what_does_not_fit() -> None:
     TWO.check({"a": Modulation(torch.ones(4, 2), torch.ones(1, 2))})
-    with pytest.raises(SiteError, match="there is no site 'layer1'; there are a, b"):
+    with pytest.raises(SiteError, match="there is no site 'layer1'; the sites are: a, b"):
         TWO.check({"layer1": Modulation(torch.ones(1, 2), torch.ones(1, 2))})
     for gamma, beta in (((1, 3), (1, 2)), ((1, 2), (2,))):
         message = f"site 'a': gamma has shape {gamma} and beta {beta}, expected (B, 2) or (1, 2) each"

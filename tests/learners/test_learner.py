@@ -67,7 +67,7 @@ def test_a_backbone_by_name_by_settings_or_as_a_network():
         (lambda: SimpleCNAPS(method="fit"), "SimpleCNAPS has no setting 'method'"),
         (
             lambda: SimpleCNAPS(adaptation="flim"),
-            "learner.adaptation is flim; expected one of film, film+ar, templates, none",
+            "learner.adaptation is flim; expected one of film, film+ar, templates, channelwise, none",
         ),
         (lambda: SimpleCNAPS(penalty=-1.0), "learner.penalty is -1.0; expected "),
         (lambda: SimpleCNAPS(backbone="resnet19"), "backbone.name is resnet19; expected cnaps-resnet18, resnet18, "),

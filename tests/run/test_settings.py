@@ -73,7 +73,6 @@ class Painting(OnDevice):
     [
         (at_least(1), (1, 2.5, 10**9), (0, 0.99, INF, NAN), "at least 1"),
         (above(0), (1e-9, 7), (0, -1, INF, NAN), "above 0"),
-        (above(0, "a size"), (1,), (0,), "a size"),
         (below(1), (0.99, -7), (1, INF, NAN), "below 1"),
         (at_most(2), (2, -7), (3, INF, NAN), "at most 2"),
         (between(0, 1), (0, 0.5, 1), (-0.1, 1.1, INF, NAN), "a number from 0 to 1"),
