@@ -58,7 +58,8 @@ def draw_classified(folder: Path = PHOTOS) -> Figure:
             colour = BLUE if answers.labels[place] == (name if name in classes else None) else VERMILION
             axes = figure.add_axes((0.58 + 0.105 * column, bottom, CELL, CELL))
             _show(axes, Image.open(unknown[place]), colour)
-            axes.set_xlabel(_said(answers, place, name), fontsize=5.5, color=colour, labelpad=1.5)
+            size = 4.4 if answers.labels[place] is None else 5.5  # the words have to fit beside each other
+            axes.set_xlabel(_said(answers, place, name), fontsize=size, color=colour, labelpad=1.5)
     return figure
 
 
