@@ -37,7 +37,7 @@ def episode_sheet(episode: Episode, logits: Tensor, *, max_support: int = 5, max
         axes.set_axis_off()
     confidence, predicted = logits.softmax(1).max(1)
     for label, name in enumerate(episode.class_names):
-        grid[label, 0].set_title(_short(name), loc="left", fontsize=9)
+        grid[label, 0].set_title(literal(shortened(name)), loc="left", fontsize=9)
         support = (episode.support_labels == label).nonzero()[:shown_support, 0]
         for column, index in enumerate(support.tolist()):
             _draw(grid[label, column], episode.support_images[index])
@@ -46,7 +46,7 @@ def episode_sheet(episode: Episode, logits: Tensor, *, max_support: int = 5, max
             axes, given = grid[label, shown_support + 1 + column], int(predicted[index])
             colour = RIGHT if given == label else WRONG
             _draw(axes, episode.query_images[index], colour)
-            mistaken = "" if given == label else f"\n{_short(episode.class_names[given], 14)}"
+            mistaken = "" if given == label else f"\n{literal(shortened(episode.class_names[given], 14))}"
             axes.set_title(f"{100 * float(confidence[index]):.0f} %{mistaken}", fontsize=7, color=colour)
     share = float((predicted == episode.query_labels).float().mean())
     figure.suptitle(
@@ -97,7 +97,7 @@ def answer_sheet(rows: Sequence[SheetRow], title: str) -> Figure:
         axes.set_axis_off()
         axes.set_box_aspect(1)
     for line, row in zip(grid, rows, strict=True):
-        line[0].set_title(f"{_short(row.name)} ({row.count})", loc="left", fontsize=9)
+        line[0].set_title(f"{literal(shortened(row.name))} ({row.count})", loc="left", fontsize=9)
         for axes, pixels in zip(line, row.support, strict=False):
             axes.imshow(pixels.transpose(1, 2, 0))
         for axes, picture in zip(line[shown_support + 1 :], row.queries, strict=False):
@@ -146,6 +146,6 @@ def _frame(axes, colour: str) -> None:  # type: ignore[no-untyped-def]
         spine.set(color=colour, linewidth=2.5)
 
 
-def _short(name: str, length: int = 28) -> str:
-    """A name that fits, as it was typed."""
-    return literal(name if len(name) <= length else f"{name[: length - 1]}…")
+def shortened(name: str, length: int = 28) -> str:
+    """A name that fits."""
+    return name if len(name) <= length else f"{name[: length - 1]}…"

@@ -27,7 +27,7 @@ from fewshot_film.data import SourceError, decode, open_source
 from fewshot_film.data.pixels import to_array
 from fewshot_film.data.source import ImageSource
 from fewshot_film.errors import counted
-from fewshot_film.figures import SheetImage, SheetRow, answer_sheet
+from fewshot_film.figures import SheetImage, SheetRow, answer_sheet, shortened
 from fewshot_film.run.files import write_atomically, write_text_atomically
 
 log = logging.getLogger(__name__)
@@ -119,11 +119,10 @@ def _row(name: str | None, predictions: Sequence[Prediction], source: ImageSourc
 
 def _caption(one: Prediction) -> str:
     """How certain it is, or how far from its nearest class; and the truth, if it is another one."""
-    truth = [one.truth] if one.is_right is False else []
+    truth = [shortened(one.truth, 15)] if one.is_right is False and one.truth is not None else []
     if one.is_rejected:
-        return "\n".join(
-            [f"{one.relative_distance:.1f} × limit", f"nearest: {one.name}", *(f"true: {t}" for t in truth)]
-        )
+        far = [f"{one.relative_distance:.1f} × limit", f"nearest: {shortened(one.name, 11)}"]
+        return "\n".join([*far, *(f"true: {name}" for name in truth)])
     return "\n".join([f"{100 * one.probability:.0f} %", *truth])
 
 
