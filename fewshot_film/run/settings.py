@@ -89,11 +89,9 @@ def matching(pattern: str, expected: str) -> Range:
 class Settings:
     """Base of all groups of settings: every instance is in the ranges, and among the options, that its types state.
 
-    A rule between several settings stands in the group's own ``__post_init__``, after that of this class.
-
-    Args:
-        group: given with the class; what stands before a setting's name in messages, ``backbone`` for
-            ``backbone.width``. Inherited where it is not given.
+    A rule between several settings stands in the group's own ``__post_init__``, after that of this class. ``group``,
+    given with the class (``class BackboneConfig(Settings, group="backbone")``), is what stands before a setting's name
+    in messages, ``backbone`` for ``backbone.width``; it is inherited where it is not given.
 
     Raises:
         ConfigError: a value out of range; names the setting and says what was expected.
