@@ -93,9 +93,10 @@ def save_learner(folder: Path, learner: Learner, training: Mapping[str, Any], ca
         UnsavableError: the folder could not be loaded again; nothing is written.
     """
     check_can_be_rebuilt(learner, "torch.save(learner, file) keeps it as it is")
-    is_packaged = has_packaged_backbone(learner)
-    own = {key: value for key, value in learner.state_dict().items() if not (is_packaged and key.startswith(BACKBONE))}
-    save_model(folder, own, record_of(learner, training), card)
+    record = record_of(learner, training)
+    is_named = bool(record["learner"]["backbone"]["weights"])
+    own = {key: value for key, value in learner.state_dict().items() if not (is_named and key.startswith(BACKBONE))}
+    save_model(folder, own, record, card)
 
 
 def record_of(learner: Learner, training: Mapping[str, Any]) -> dict[str, Any]:
