@@ -33,13 +33,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from benchmarks.photos.domains import Domain, open_domains
-from benchmarks.photos.features import features_key
+from benchmarks.photos.features import kept_rows
 from benchmarks.photos.prefix import without_prefix
 from fewshot_film.classifier.adapting import Adapter
 from fewshot_film.classifier.calibration import Measured
 from fewshot_film.classifier.kinds import measure_features
 from fewshot_film.config.learners import BackboneConfig, RidgeConfig
-from fewshot_film.data import ImageSet, decode, open_source
+from fewshot_film.data import open_source
 from fewshot_film.data.arrays import ArraySource
 from fewshot_film.data.source import ImageSource, SelectedSource
 from fewshot_film.episodes import Episode, EpisodeSampler
@@ -48,7 +48,6 @@ from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.registry import save_learner
 from fewshot_film.learners.ridge import RidgeRegression
 from fewshot_film.run.command import Command, main
-from fewshot_film.run.files import write_atomically
 from fewshot_film.run.progress import hides_bars
 from fewshot_film.run.seeding import derived_seed
 from fewshot_film.run.settings import Settings, above, at_least
@@ -207,7 +206,7 @@ class MapEpisodes:
         self.sampler = EpisodeSampler(
             kind.images, WAY, shots, QUERY, seed=config.seed, split=f"photos-small {kind.name}"
         )
-        self.maps = kept_maps(kind, backbone, prefix, Path(config.runs) / "maps")[kind.rows]
+        self.maps = kept_maps(kind, backbone, prefix, Path(config.runs) / "maps")
 
     def __getitem__(self, index: int) -> Episode:
         """Episode ``index``."""
@@ -227,35 +226,10 @@ class MapEpisodes:
         )
 
 
-def kept_maps(kind: Domain, backbone: Backbone, prefix: nn.Module, folder: Path) -> np.ndarray:
-    """Maps ``(N, C, H, W)``, half precision, of all images of a source; computed once."""
-    path = folder / f"{kind.name}-{features_key(backbone, kind)}.npy"
-    if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        maps = _compute_maps(kind, backbone, prefix)
-
-        def write(temporary: Path) -> None:
-            with temporary.open("wb") as file:
-                np.save(file, maps)
-
-        write_atomically(path, write)
-    found: np.ndarray = np.load(path, mmap_mode="r")
-    return found
-
-
 @torch.no_grad()
-def _compute_maps(kind: Domain, backbone: Backbone, prefix: nn.Module) -> np.ndarray:
-    images: ImageSet = decode(kind.source, **backbone.preprocessing.pixels, on_duplicate="keep")
-    place = {file: number for number, file in enumerate(kind.source.files)}
-    found: np.ndarray | None = None
-    for first in tqdm(range(0, len(images), CHUNK), desc=kind.name, disable=hides_bars()):
-        numbers = np.arange(first, min(first + CHUNK, len(images)))
-        maps = prefix(images.get(numbers).float().div_(255)).half().numpy()
-        if found is None:
-            found = np.full((len(kind.source), *maps.shape[1:]), np.nan, np.float16)
-        found[[place[images.files[number]] for number in numbers.tolist()]] = maps
-    assert found is not None  # a source without images does not decode
-    return found
+def kept_maps(kind: Domain, backbone: Backbone, prefix: nn.Module, folder: Path) -> np.ndarray:
+    """Maps ``(N, C, H, W)``, half precision, of a kind's images; computed once."""
+    return kept_rows(backbone, kind, folder, lambda: lambda images: prefix(images.float().div_(255)).half())
 
 
 def store(
@@ -278,7 +252,7 @@ def measured_on(learner: RidgeRegression, domains: Iterable[Domain], config: Pho
     cut, prefix = without_prefix(learner)
     kinds = {}
     for domain in domains:
-        maps = torch.from_numpy(kept_maps(domain, learner.backbone, prefix, Path(config.runs) / "maps")[domain.rows])
+        maps = torch.from_numpy(kept_maps(domain, learner.backbone, prefix, Path(config.runs) / "maps"))
         features = torch.cat([cut.features(part.float(), None) for part in maps.split(CHUNK)])
         kinds[domain.name] = (features, torch.from_numpy(domain.images.labels))
     return measure_features(Adapter(learner).fit_head, kinds)

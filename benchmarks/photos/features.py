@@ -9,13 +9,14 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from benchmarks.photos.domains import Domain
@@ -79,10 +80,30 @@ def cached_features(backbone: FrozenBackbone, domain: Domain, folder: Path) -> n
         domain: the images.
         folder: keeps the features; made where it is missing.
     """
-    path = folder / f"{domain.name}-{features_key(backbone.network, domain)}.npy"
+
+    def compute() -> Callable[[Tensor], Tensor]:
+        adapter = Adapter(PrototypicalNetworks(PrototypesConfig(backbone=backbone.template.backbone), backbone.network))
+        network = adapter.network({})
+        return lambda images: features_of(network, images, adapter.device)
+
+    return kept_rows(backbone.network, domain, folder, compute)
+
+
+def kept_rows(
+    network: Backbone, domain: Domain, folder: Path, prepare: Callable[[], Callable[[Tensor], Tensor]]
+) -> np.ndarray:
+    """What is made of each of the domain's images, in their order, memory-mapped; computed once.
+
+    Args:
+        network: decides how images are read and, with the images, the file's name.
+        domain: the images.
+        folder: keeps the rows; made where it is missing. One folder for each kind of rows.
+        prepare: called where they are not known yet; gives the function of images ``(B, C, H, W)``, uint8, to rows.
+    """
+    path = folder / f"{domain.name}-{features_key(network, domain)}.npy"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        found = _compute(backbone, domain)
+        found = _compute(network, domain, prepare())
 
         def write(temporary: Path) -> None:
             with temporary.open("wb") as file:  # by a path, numpy would add its ending
@@ -97,24 +118,27 @@ def features_key(network: Backbone, domain: Domain) -> str:
     """Digest of what decides the features of a domain."""
     digest = hashlib.sha256(f"{FORMAT}/{domain.source.fingerprint()}".encode())
     digest.update(json.dumps([asdict(network.preprocessing), network.flip_tta, str(network.feature_norms)]).encode())
-    for name, value in network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.contiguous().cpu().numpy().tobytes())
+    add_weights(digest, network)
     return digest.hexdigest()[:32]
 
 
-def _compute(backbone: FrozenBackbone, domain: Domain) -> np.ndarray:
-    """Features of every file of a source, ``(files, D)``; NaN for those that are no images."""
-    images = decode(domain.source, **backbone.network.preprocessing.pixels, on_duplicate="keep")
+def add_weights(digest: hashlib._Hash, network: nn.Module) -> None:
+    """Let a digest depend on all weights of a network."""
+    for name, value in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.contiguous().cpu().numpy().tobytes())
+
+
+def _compute(network: Backbone, domain: Domain, of_images: Callable[[Tensor], Tensor]) -> np.ndarray:
+    """Rows of every file of a source; NaN for those that are no images."""
+    images = decode(domain.source, **network.preprocessing.pixels, on_duplicate="keep")
     place = {file: number for number, file in enumerate(domain.source.files)}
-    adapter = Adapter(PrototypicalNetworks(PrototypesConfig(backbone=backbone.template.backbone), backbone.network))
-    network = adapter.network({})
     found: np.ndarray | None = None
-    with tqdm(total=len(images), desc=f"{backbone.name}, {domain.name}", disable=hides_bars()) as bar:
+    with tqdm(total=len(images), desc=domain.name, disable=hides_bars()) as bar:
         for numbers in _chunks(images):
-            rows = features_of(network, images.get(numbers), adapter.device).numpy()
+            rows = of_images(images.get(numbers)).numpy()
             if found is None:
-                found = np.full((len(domain.source), rows.shape[1]), np.nan, np.float32)
+                found = np.full((len(domain.source), *rows.shape[1:]), np.nan, rows.dtype)
             found[[place[images.files[number]] for number in numbers]] = rows
             bar.update(len(numbers))
     assert found is not None  # a source without images does not decode

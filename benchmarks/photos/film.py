@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from benchmarks.photos.bars import judged_film, summary
 from benchmarks.photos.domains import Domain, open_domains
 from benchmarks.photos.experiment import ALL_LEARNERS, JUDGED_CODE, remembered
+from benchmarks.photos.features import add_weights
 from benchmarks.photos.heads import LearnerHead
 from benchmarks.photos.measure import FEW, Cell, Tally, Task, Tasks, accuracies, episodes_digest, why_left_out
 from benchmarks.photos.prefix import without_prefix
@@ -115,9 +116,7 @@ def _measured(pretrained: Pretrained, domain: Domain, cells: Sequence[Cell], con
 def weights_digest(network: nn.Module) -> str:
     """Digest of all weights."""
     digest = hashlib.sha256()
-    for name, value in network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.contiguous().cpu().numpy().tobytes())
+    add_weights(digest, network)
     return digest.hexdigest()
 
 
