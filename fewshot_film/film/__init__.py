@@ -15,7 +15,7 @@ from fewshot_film.film.fused import film_relu
 from fewshot_film.film.generators import Generator, LinearGenerator, ResidualGenerator
 from fewshot_film.film.inject import FiLMedNetwork, inject_film, remove_film
 from fewshot_film.film.layer import FiLM, Modulation, append_coordinates, coordinate_maps, film
-from fewshot_film.film.sites import Modulations, Site, Sites
+from fewshot_film.film.sites import Form, Modulations, Site, Sites
 from fewshot_film.film.stages import StagedRun
 from fewshot_film.film.templates import TemplateGenerator
 
@@ -26,6 +26,7 @@ __all__ = [
     "FiLMedNetwork",
     "FilmError",
     "FoldError",
+    "Form",
     "Generator",
     "LinearGenerator",
     "Modulation",

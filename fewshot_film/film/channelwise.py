@@ -92,7 +92,7 @@ class ChannelGenerator(Generator):
         scale, shift = self.change(torch.cat([hidden, summary], 1)).unbind(1)
         widths = [site.num_channels for site in self.sites]
         parts = zip(scale.split(widths), (shift * units).split(widths), strict=True)
-        return self._from_identity(torch.cat([part for pair in parts for part in pair])[None])
+        return self.sites.from_residuals(torch.cat([part for pair in parts for part in pair])[None])
 
     def penalty(self) -> Tensor:
         """``penalty_weight`` times the sum of the last layer's squared weights: without them it is the identity."""

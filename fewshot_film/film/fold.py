@@ -1,4 +1,4 @@
-"""FiLM made part of the weights: of a normalisation layer, and on into the convolution before it."""
+"""FiLM made part of the weights: of the layer it follows, and on into the convolution before a norm."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from fewshot_film.film.errors import FoldError
 from fewshot_film.film.inject import FiLMedNetwork, remove_film
-from fewshot_film.film.norms import after_norm, fold_into_affine
+from fewshot_film.film.norms import after_norm, channel_axis, fold_into_affine
 from fewshot_film.film.sites import Modulations
 
 _CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -24,7 +24,8 @@ def fold_film(filmed: FiLMedNetwork, modulations: Modulations, *, share_weights:
     """A plain copy of a FiLM-ed network with one task's values folded into its normalisation layers.
 
     BatchNorm, InstanceNorm, GroupNorm and LayerNorm can take FiLM into their affine part; those without one
-    get one. Sites without values stay as they are. The copy has no gradient path to ``modulations``.
+    get one. Linear layers and convolutions take it into weight and bias. Sites without values stay as they are. The
+    copy has no gradient path to ``modulations``.
 
     Args:
         filmed: the network; it is not changed.
@@ -36,7 +37,8 @@ def fold_film(filmed: FiLMedNetwork, modulations: Modulations, *, share_weights:
         A copy of ``filmed.network`` with equal outputs and without FiLM.
 
     Raises:
-        FoldError: values differ per example (more than one row), or a layer has no affine part to fold into.
+        FoldError: values differ per example (more than one row) or per position, or a layer has no affine part to
+            fold into.
         SiteError: a name in ``modulations`` is no site of this network.
         ShapeError: values do not fit their site.
 
@@ -48,6 +50,10 @@ def fold_film(filmed: FiLMedNetwork, modulations: Modulations, *, share_weights:
     """
     filmed.sites.check(modulations)
     for name, (gamma, beta) in modulations.items():
+        if gamma.ndim != 2:
+            raise FoldError(
+                f"site {name!r} has one value per position, expected one per channel: weights are the same everywhere"
+            )
         rows = max(gamma.shape[0], beta.shape[0])
         if rows != 1:
             raise FoldError(
@@ -56,9 +62,34 @@ def fold_film(filmed: FiLMedNetwork, modulations: Modulations, *, share_weights:
             )
     plain = _copy(filmed.network, [filmed.network] if share_weights else [])
     remove_film(plain)
+    axis_of_site = {site.name: site.axis for site in filmed.sites}
     for name, (gamma, beta) in modulations.items():
-        fold_into_affine(name, plain.get_submodule(name), gamma[0], beta[0])
+        layer, axis = plain.get_submodule(name), axis_of_site[name]
+        if axis not in (None, channel_axis(layer)) and not getattr(layer, "ends_in_affine", False):
+            raise FoldError(
+                f"site {name!r} has its channels on axis {axis}, expected {channel_axis(layer)}, where those of a "
+                f"{type(layer).__name__} are: its weights cannot act on another axis"
+            )
+        if _is_affine_layer(layer):
+            _fold_into_weight(layer, gamma[0], beta[0])
+        else:
+            fold_into_affine(name, layer, gamma[0], beta[0])
     return plain
+
+
+def _is_affine_layer(layer: nn.Module) -> bool:
+    """Whether a layer multiplies with its very weight and adds its bias, and nothing computes the weight anew."""
+    return (is_plain_conv(layer) or type(layer) is nn.Linear) and not layer._forward_pre_hooks
+
+
+@torch.no_grad()
+def _fold_into_weight(layer: Any, gamma: Tensor, beta: Tensor) -> None:
+    """Make a linear layer or a convolution return ``gamma * layer(x) + beta`` from now on."""
+    weight, trainable = layer.weight, layer.weight.requires_grad
+    bias = beta if layer.bias is None else gamma * layer.bias + beta
+    scaled = gamma.reshape(-1, *[1] * (weight.ndim - 1)) * weight
+    layer.weight = nn.Parameter(scaled.to(weight), requires_grad=trainable)
+    layer.bias = nn.Parameter(bias.to(weight, copy=True), requires_grad=trainable)
 
 
 def fuse_conv_norm(network: nn.Module, pairs: Iterable[tuple[str, str]] | None = None) -> nn.Module:

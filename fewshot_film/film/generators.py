@@ -7,13 +7,13 @@ identity.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Literal, cast, get_args
+from typing import Any, ClassVar, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
 
 from fewshot_film.errors import InvalidValueError, shown
-from fewshot_film.film.errors import ShapeError
+from fewshot_film.film.errors import ShapeError, SiteError
 from fewshot_film.film.layer import Modulation
 from fewshot_film.film.sites import Modulations, Site, Sites
 
@@ -31,12 +31,22 @@ class Generator(nn.Module, ABC):
 
     Raises:
         ShapeError: ``code_dim`` is below 1, or there are no sites.
+        SiteError: a site has a form that this kind of generator does not generate.
     """
+
+    any_form: ClassVar[bool] = False
+    """Whether sites may have any form, or only ``film``."""
 
     def __init__(self, code_dim: int, sites: Sites) -> None:
         super().__init__()
         if code_dim < 1 or not sites:
             raise ShapeError(f"a generator needs a code and sites, got code_dim={code_dim} and {len(sites)} sites")
+        others = [] if self.any_form else [site for site in sites if site.form != "film"]
+        if others:
+            raise SiteError(
+                f"{type(self).__name__} generates gamma and beta for sites of the form 'film', and {others[0].name!r} "
+                f"has the form {others[0].form!r}; use LinearGenerator"
+            )
         self.code_dim = code_dim
         self.sites = sites
 
@@ -58,11 +68,6 @@ class Generator(nn.Module, ABC):
     @abstractmethod
     def penalty(self) -> Tensor:
         """What training adds to the loss to keep the values near the identity; a scalar."""
-
-    def _from_identity(self, residuals: Tensor) -> Modulations:
-        """Values that lie ``residuals``, in the flat layout, from the identity."""
-        values = self.sites.split(residuals)
-        return {name: Modulation(1 + gamma, beta) for name, (gamma, beta) in values.items()}
 
     def _check_code(self, code: Tensor) -> None:
         if code.ndim != 2 or code.shape[1] != self.code_dim:
@@ -89,6 +94,8 @@ class LinearGenerator(Generator):
         Perez et al., "FiLM", AAAI 2018, section 3, https://arxiv.org/abs/1709.07871
     """
 
+    any_form = True
+
     def __init__(self, code_dim: int, sites: Sites, *, init: LinearInit = "near_identity") -> None:
         super().__init__(code_dim, sites)
         self.linear = nn.Linear(code_dim, sites.flat_dim)
@@ -108,7 +115,7 @@ class LinearGenerator(Generator):
     def forward(self, code: Tensor) -> Modulations:
         """Generate values for every site from ``code``, ``(B, code_dim)``; see :meth:`Generator.forward`."""
         self._check_code(code)
-        return self._from_identity(self.linear(code))
+        return self.sites.from_residuals(self.linear(code))
 
     def penalty(self) -> Tensor:
         """Zero: this generator has no regularisers."""

@@ -42,8 +42,9 @@ def inject_film(
             one part of a name, ``**`` spans several). BatchNorm, SyncBatchNorm, InstanceNorm and GroupNorm
             are channels-first, LayerNorm and RMSNorm channels-last, torchvision's and timm's ``LayerNorm2d``
             channels-first. In timm's layers that join a norm and an activation (``BatchNormAct2d``) FiLM acts
-            between the two. For any other channels-first layer give a :class:`Site` instead of a name: it
-            states the width that cannot be read off.
+            between the two. For any other layer give a :class:`Site` instead of a name: it states the width that
+            cannot be read off, and the axis of the channels where it is not 1. Of a layer that returns a tuple, as
+            ``nn.MultiheadAttention`` does, FiLM acts on the first part.
         stage_of: the stage of a site, from its name.
 
     Returns:
@@ -139,7 +140,7 @@ class _SiteHook:
 
     def __init__(self, site: Site, layer: nn.Module, link: _Link) -> None:
         self.site = site
-        self.axis = channel_axis(layer)
+        self.axis = axis_of(site, layer)
         self.link = link
         inside = after_norm(layer)
         if inside is None:
@@ -147,13 +148,18 @@ class _SiteHook:
         else:
             inside.register_forward_pre_hook(self)
 
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Tensor | None = None) -> Tensor:
-        features: Tensor = args[0] if output is None else output
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Any = None) -> Any:
+        features: Any = args[0] if output is None else output
         modulations = self.link.call.modulations
         if not torch.compiler.is_compiling():
             self.link.check_recomputation()
         modulation = modulations.get(self.site.name)
-        return features if modulation is None else film_along(features, modulation, self.axis)
+        return features if modulation is None else film_output(features, *modulation, self.axis)
+
+
+def axis_of(site: Site, layer: nn.Module) -> int:
+    """Axis of the channels at a site, in what its layer returns."""
+    return channel_axis(layer) if site.axis is None else site.axis
 
 
 def _site_hooks(layer: nn.Module) -> list[tuple[dict[int, Any], int]]:
@@ -163,17 +169,11 @@ def _site_hooks(layer: nn.Module) -> list[tuple[dict[int, Any], int]]:
     return [(hooks, key) for hooks in places for key, hook in hooks.items() if isinstance(hook, _SiteHook)]
 
 
-def film_along(output: Tensor, modulation: Modulation, axis: int) -> Tensor:
-    """FiLM over features whose channels are on any axis.
-
-    Args:
-        output: features, ``C`` channels on ``axis``.
-        modulation: gamma and beta, ``(B, C)`` or ``(1, C)`` each.
-        axis: 1, or -1 for channels-last features.
-    """
-    if axis == 1:
-        return film(output, *modulation)
-    return film(output.movedim(axis, 1), *modulation).movedim(1, axis)
+def film_output(output: Any, gamma: Tensor, beta: Tensor, axis: int) -> Any:
+    """FiLM over what a layer returns: features, or a tuple of them and other results (``nn.MultiheadAttention``)."""
+    if isinstance(output, tuple):
+        return (film(output[0], gamma, beta, axis=axis), *output[1:])
+    return film(output, gamma, beta, axis=axis)
 
 
 def site_values(modulations: Any, name: str, num_channels: int, like: Tensor) -> Modulation:
@@ -186,7 +186,7 @@ def site_values(modulations: Any, name: str, num_channels: int, like: Tensor) ->
 
 
 # What torch.fx records as one step: which sites have values is known only when a traced network runs.
-fx.wrap("film")
+fx.wrap("film_output")
 fx.wrap("site_values")
 
 
@@ -197,7 +197,7 @@ def _sites_traced(network: nn.Module, sites: Sites, modulations: fx.Proxy) -> It
     for site in sites:
         layer = network.get_submodule(site.name)
         inside = after_norm(layer)
-        film_here = partial(_traced_film, modulations, site, channel_axis(layer))
+        film_here = partial(_traced_film, modulations, site, axis_of(site, layer))
         if inside is None:
             calls[layer] = partial(_film_after, type(layer), film_here)
         else:
@@ -223,12 +223,12 @@ def _with_call(kind: type[nn.Module], call: Callable[..., Any]) -> type[nn.Modul
     return type(kind.__name__, (kind,), {"__module__": kind.__module__, "__call__": __call__})
 
 
-def _traced_film(modulations: fx.Proxy, site: Site, axis: int, features: Tensor) -> Tensor:
+def _traced_film(modulations: fx.Proxy, site: Site, axis: int, features: Any) -> Any:
     values = site_values(modulations, site.name, site.num_channels, features)
-    return film_along(features, Modulation(values[0], values[1]), axis)
+    return film_output(features, values[0], values[1], axis)
 
 
-def _film_after(kind: Any, film_here: Callable[[Tensor], Tensor], layer: nn.Module, *args: Any) -> Tensor:
+def _film_after(kind: Any, film_here: Callable[[Any], Any], layer: nn.Module, *args: Any) -> Any:
     return film_here(kind.__call__(layer, *args))
 
 
@@ -281,8 +281,8 @@ class FiLMedNetwork(nn.Module):
 
         Args:
             x: its input, batch first.
-            modulations: values by site name, one row per example or one row for all. Sites without values
-                stay the identity. ``None`` keeps those of a surrounding :meth:`modulated`.
+            modulations: values by site name, one row per example or one row for all, or one value per position.
+                Sites without values stay the identity. ``None`` keeps those of a surrounding :meth:`modulated`.
 
         Returns:
             What the network returns.

@@ -13,7 +13,10 @@ from fewshot_film.film.errors import ShapeError
 
 
 class Modulation(NamedTuple):
-    """Values for one FiLM site, ``(B, C)`` each; one row (``B = 1``) serves a whole batch."""
+    """Values for one FiLM site, ``(B, C)`` each; one row (``B = 1``) serves a whole batch.
+
+    Or one value per position: both have all axes of the features then, each as long as theirs or 1.
+    """
 
     gamma: Tensor
     """The full scale: 1 is the identity."""
@@ -26,39 +29,60 @@ _pytree._register_namedtuple(Modulation, serialized_type_name=f"{__name__}.Modul
 torch.serialization.add_safe_globals([Modulation])
 
 
-def film(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+def film(x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, *, axis: int = 1) -> Tensor:
     """Scale and shift every feature map: ``gamma * x + beta``.
 
     The sum is taken in the widest dtype of the three, so a float32 ``gamma`` of 1.001 still acts on
     bfloat16 features; only the result is rounded to the dtype of ``x``.
 
     Args:
-        x: features, ``(B, C, *)``; any number of trailing axes, floating point.
-        gamma: the full scale (1 is the identity, not 0): ``(B, C)``, ``(1, C)`` or ``(C,)``.
-        beta: shift, same shape as ``gamma``.
+        x: features, ``(B, C, *)``; any number of trailing axes, floating point. With ``axis=-1`` tokens,
+            ``(B, *, C)``.
+        gamma: the full scale (1 is the identity, not 0). One value per channel: ``(B, C)``, ``(1, C)`` or ``(C,)``;
+            or one per position: as many axes as ``x``, each as long as that of ``x`` or 1. None: no scale.
+        beta: shift, same shape as ``gamma``. None: no shift.
+        axis: of the channels in ``x``.
 
     Returns:
         A new tensor (an in-place ReLU may follow) with the shape, dtype, device and memory format of ``x``.
 
     Raises:
-        ShapeError: ``gamma`` and ``beta`` differ in shape, or do not fit ``x``, or ``x`` is not floating
-            point.
+        ShapeError: ``gamma`` and ``beta`` differ in shape, or do not fit ``x``, or neither is given, or ``x`` is not
+            floating point.
 
     Example:
         >>> film(torch.ones(1, 2, 3), torch.tensor([2.0, 1.0]), torch.tensor([0.0, 5.0]))
         tensor([[[2., 2., 2.],
                  [6., 6., 6.]]])
+        >>> film(torch.ones(1, 3, 2), torch.tensor([2.0, 1.0]), axis=-1)
+        tensor([[[2., 1.],
+                 [2., 1.],
+                 [2., 1.]]])
 
     Source:
         Perez et al., "FiLM", AAAI 2018, eq. 2, https://arxiv.org/abs/1709.07871
     """
-    check_film_inputs(x, gamma, beta)
-    shape = (-1, x.shape[1], *[1] * (x.ndim - 2))
-    return (gamma.reshape(shape) * x + beta.reshape(shape)).to(x.dtype)
+    axis = check_film_inputs(x, gamma, beta, axis)
+    out = x
+    if gamma is not None:
+        out = _aligned(gamma, x, axis) * out
+    if beta is not None:
+        out = out + _aligned(beta, x, axis)
+    return out.to(x.dtype)
 
 
-def check_film_inputs(x: Tensor, gamma: Tensor, beta: Tensor) -> None:
+def _aligned(values: Tensor, x: Tensor, axis: int) -> Tensor:
+    """Values in a shape that broadcasts against the features."""
+    if values.ndim == x.ndim:
+        return values
+    return values.reshape(-1, *(x.shape[axis] if i == axis else 1 for i in range(1, x.ndim)))
+
+
+def check_film_inputs(x: Tensor, gamma: Tensor | None, beta: Tensor | None, axis: int = 1) -> int:
     """Refuse features and values that do not fit each other.
+
+    Returns:
+        ``axis``, counted from the front.
 
     Raises:
         ShapeError: as of :func:`film`.
@@ -69,34 +93,52 @@ def check_film_inputs(x: Tensor, gamma: Tensor, beta: Tensor) -> None:
         raise ShapeError(
             f"film: features have shape {tuple(x.shape)}, expected (B, C, *); add the batch axis with x.unsqueeze(0)"
         )
-    if gamma.shape != beta.shape:
+    front = axis + x.ndim if axis < 0 else axis
+    if not 0 < front < x.ndim:
+        raise ShapeError(
+            f"film: channels on axis {axis} of features {tuple(x.shape)}, expected 1 to {x.ndim - 1} or -1: axis 0 is "
+            "the batch"
+        )
+    values = beta if gamma is None else gamma
+    if values is None:
+        raise ShapeError("film: got neither gamma nor beta, expected one of them or both")
+    if gamma is not None and beta is not None and gamma.shape != beta.shape:
         raise ShapeError(
             f"film: gamma has shape {tuple(gamma.shape)} and beta {tuple(beta.shape)}, expected the same "
             "shape; expand the smaller one"
         )
-    batch, channels = x.shape[:2]
-    if gamma.ndim not in (1, 2) or gamma.shape[-1] != channels:
+    _check_values(x, values, front)
+    return front
+
+
+def _check_values(x: Tensor, values: Tensor, axis: int) -> None:
+    batch, channels = x.shape[0], x.shape[axis]
+    if values.ndim == x.ndim > 2 and all(size in (1, full) for size, full in zip(values.shape, x.shape, strict=True)):
+        return
+    if values.ndim not in (1, 2) or values.shape[-1] != channels:
         raise ShapeError(
-            f"film: gamma and beta have shape {tuple(gamma.shape)} for features {tuple(x.shape)}, expected "
-            f"({channels},), (1, {channels}) or ({batch}, {channels}); generate one value per feature map"
+            f"film: gamma and beta have shape {tuple(values.shape)} for features {tuple(x.shape)}, expected "
+            f"({channels},), (1, {channels}) or ({batch}, {channels}); generate one value per feature map, or one per "
+            "position in a tensor with all axes of the features"
         )
-    if gamma.ndim == 2 and gamma.shape[0] != 1 and gamma.shape[0] != batch:
+    if values.ndim == 2 and values.shape[0] != 1 and values.shape[0] != batch:
         raise ShapeError(
-            f"film: gamma and beta have {gamma.shape[0]} rows for a batch of {batch}, expected 1 or {batch}; "
+            f"film: gamma and beta have {values.shape[0]} rows for a batch of {batch}, expected 1 or {batch}; "
             "pass one row to share it, or one row per example"
         )
 
 
-def check_width(x: Tensor, num_channels: int) -> Tensor:
-    """The features themselves, if they are ``(B, num_channels, *)``.
+def check_width(x: Tensor, num_channels: int, axis: int = 1) -> Tensor:
+    """The features themselves, if they have ``num_channels`` on ``axis``.
 
     Raises:
-        ShapeError: they are not.
+        ShapeError: they have not.
     """
-    if x.ndim < 2 or x.shape[1] != num_channels:
+    if x.ndim < 2 or x.shape[axis] != num_channels:
+        expected = f"(B, {num_channels}, *)" if axis == 1 else f"{num_channels} channels on axis {axis}"
         raise ShapeError(
-            f"FiLM({num_channels}): features have shape {tuple(x.shape)}, expected "
-            f"(B, {num_channels}, *); build the layer with the width of its input"
+            f"FiLM({num_channels}): features have shape {tuple(x.shape)}, expected {expected}; "
+            "build the layer with the width of its input"
         )
     return x
 
@@ -115,6 +157,7 @@ class FiLM(nn.Module):
 
     Args:
         num_channels: width ``C`` of the features.
+        axis: of the channels; -1 for tokens ``(B, T, C)``.
 
     Example:
         >>> layer = FiLM(2)
@@ -127,9 +170,10 @@ class FiLM(nn.Module):
     gamma: Tensor | None
     beta: Tensor | None
 
-    def __init__(self, num_channels: int) -> None:
+    def __init__(self, num_channels: int, *, axis: int = 1) -> None:
         super().__init__()
         self.num_channels = num_channels
+        self.axis = axis
         self.register_buffer("gamma", None, persistent=False)
         self.register_buffer("beta", None, persistent=False)
 
@@ -148,8 +192,8 @@ class FiLM(nn.Module):
         """Modulate ``x`` by the values given here, else by those kept, else not at all.
 
         Args:
-            x: features, ``(B, C, *)``.
-            modulation: gamma and beta, ``(B, C)`` or ``(1, C)`` each.
+            x: features, ``(B, C, *)``, or with the channels on the layer's ``axis``.
+            modulation: gamma and beta, ``(B, C)`` or ``(1, C)`` each, or one value per position.
 
         Returns:
             Tensor with the shape, dtype and device of ``x``.
@@ -158,12 +202,12 @@ class FiLM(nn.Module):
             ShapeError: ``x`` is not ``num_channels`` wide, or the values do not fit it.
         """
         values = self.modulation if modulation is None else modulation
-        x = check_width(x, self.num_channels)
-        return x if values is None else film(x, *values)
+        x = check_width(x, self.num_channels, self.axis)
+        return x if values is None else film(x, *values, axis=self.axis)
 
     def extra_repr(self) -> str:
         """The width, as ``print(layer)`` shows it."""
-        return str(self.num_channels)
+        return str(self.num_channels) + (f", axis={self.axis}" if self.axis != 1 else "")
 
 
 def coordinate_maps(

@@ -1,4 +1,4 @@
-"""What FiLM needs to know of normalisation layers: width, axis of the channels, affine part, activation inside."""
+"""What FiLM needs to know of layers: width, axis of the channels, affine part, activation inside."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from fewshot_film.film.errors import FoldError, SiteError
 
 _CHANNELS_LAST = (nn.LayerNorm, nn.RMSNorm)
 _NORMS = (_NormBase, nn.GroupNorm, *_CHANNELS_LAST)
+_TOKEN_LAYERS = (*_CHANNELS_LAST, nn.Linear, nn.MultiheadAttention)
 
 
 def is_norm(module: nn.Module) -> bool:
@@ -47,9 +48,7 @@ def channel_axis(module: nn.Module) -> int:
     ``LayerNorm2d`` of torchvision and timm derives from ``nn.LayerNorm`` yet takes and returns channels-first
     features; the name is all that tells them apart without importing those libraries.
     """
-    if isinstance(module, _CHANNELS_LAST) and not is_layer_norm_2d(module):
-        return -1
-    return 1
+    return -1 if isinstance(module, _TOKEN_LAYERS) and not is_layer_norm_2d(module) else 1
 
 
 def is_layer_norm_2d(module: nn.Module) -> bool:
@@ -99,8 +98,8 @@ def fold_into_affine(name: str, norm: Any, gamma: Tensor, beta: Tensor) -> None:
     """
     if not _ends_in_affine(norm):
         raise FoldError(
-            f"{name!r} is a {type(norm).__name__}, expected a BatchNorm, InstanceNorm, GroupNorm or "
-            "LayerNorm: there is no scale and shift at its end to fold into; leave out this site's values"
+            f"{name!r} is a {type(norm).__name__}, expected a BatchNorm, InstanceNorm, GroupNorm, LayerNorm, Linear or "
+            "Conv: there is no scale and shift at its end to fold into; leave out this site's values"
         )
     like = next((t for t in (norm.weight, getattr(norm, "running_mean", None)) if t is not None), gamma)
     trainable = norm.weight is None or norm.weight.requires_grad

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Literal, get_args, overload
 
 import torch
 from torch import Tensor
 
-from fewshot_film.errors import listed, suggestion
+from fewshot_film.errors import listed, shown, suggestion
 from fewshot_film.film.errors import ShapeError, SiteError
 from fewshot_film.film.layer import Modulation
 
 Modulations = dict[str, Modulation]
 """Values for many sites, by site name. A site without an entry is left as it is."""
+
+
+Form = Literal["film", "scale", "shift", "gate", "sigmoid", "tanh"]
+"""What a generator's output ``r`` means at a site.
+
+| form | values | a fresh generator, ``r`` = 0 |
+| --- | --- | --- |
+| ``film`` | gamma = 1 + r, beta = r' | identity |
+| ``scale`` | gamma = 1 + r | identity |
+| ``shift`` | beta = r | identity |
+| ``gate`` | gamma = r | closed |
+| ``tanh`` | gamma = tanh(r) | closed |
+| ``sigmoid`` | gamma = sigmoid(r) | half open |
+
+Gates belong at the end of a residual branch, which a closed one takes out of the network.
+"""
 
 
 @dataclass(frozen=True)
@@ -27,18 +43,28 @@ class Site:
     """Width of the features there."""
     stage: str = ""
     """Group of sites that share what a generator shares, e.g. ``layer1`` of a ResNet."""
+    axis: int | None = None
+    """Axis of the channels, -1 for tokens ``(B, T, C)``. None: read off the layer, 1 where it does not say."""
+    form: Form = "film"
+    """What is generated: gamma and beta, or one of them; see :data:`Form`."""
+
+    @property
+    def flat_dim(self) -> int:
+        """Values of the site in the flat layout."""
+        return self.num_channels * (2 if self.form == "film" else 1)
 
 
 class Sites(Sequence[Site]):
     """All FiLM sites of a network, in order.
 
-    The order fixes the flat layout, ``(B, flat_dim)``: site after site, gamma before beta.
+    The order fixes the flat layout, ``(B, flat_dim)``: site after site, gamma before beta, each where the site's form
+    has it.
 
     Args:
         sites: any number of sites with distinct names.
 
     Raises:
-        SiteError: a name occurs twice, or a width is below 1.
+        SiteError: a name occurs twice, a width is below 1, or there is no such form.
 
     Example:
         >>> sites = Sites([Site("a", 2), Site("b", 1)])
@@ -53,6 +79,9 @@ class Sites(Sequence[Site]):
                 raise SiteError(f"site {site.name!r} is listed twice, expected distinct names; drop one")
             if site.num_channels < 1:
                 raise SiteError(f"site {site.name!r} has {site.num_channels} channels, expected at least 1")
+            if site.form not in get_args(Form):
+                forms = ", ".join(get_args(Form))
+                raise SiteError(f"site {site.name!r} has the form {shown(site.form)}, expected one of {forms}")
             self._by_name[site.name] = site
         self._sites = tuple(self._by_name.values())
 
@@ -90,8 +119,8 @@ class Sites(Sequence[Site]):
 
     @property
     def flat_dim(self) -> int:
-        """Length of one row of the flat layout: a gamma and a beta per channel."""
-        return 2 * self.num_channels
+        """Length of one row of the flat layout: a gamma and a beta per channel, or what each site's form has of it."""
+        return sum(site.flat_dim for site in self)
 
     def by_stage(self) -> dict[str, Sites]:
         """The sites of every stage; stages in the order of their first site."""
@@ -107,7 +136,8 @@ class Sites(Sequence[Site]):
             flat: ``(B, flat_dim)``; gamma is the full scale here too.
 
         Returns:
-            gamma and beta of every site, ``(B, C)`` each, as views of ``flat``.
+            gamma and beta of every site, ``(B, C)`` each, as views of ``flat``; what a site's form lacks is the
+            identity's.
 
         Raises:
             ShapeError: ``flat`` has another shape.
@@ -115,14 +145,26 @@ class Sites(Sequence[Site]):
         if flat.ndim != 2 or flat.shape[1] != self.flat_dim:
             raise ShapeError(
                 f"split: the flat vector has shape {tuple(flat.shape)}, expected (B, {self.flat_dim}): "
-                f"gamma and beta of {self.num_channels} channels at {len(self)} sites"
+                f"the values of {self.num_channels} channels at {len(self)} sites"
             )
-        widths = [width for site in self for width in (site.num_channels, site.num_channels)]
+        widths = [site.num_channels for site in self for _ in range(site.flat_dim // site.num_channels)]
         parts = iter(torch.split(flat, widths, dim=1))
-        return {site.name: Modulation(next(parts), next(parts)) for site in self}
+        return {site.name: _with_constants(site.form, parts) for site in self}
+
+    def from_residuals(self, residuals: Tensor) -> Modulations:
+        """Values from what a network predicts: ``r`` in the table of :data:`Form`.
+
+        Args:
+            residuals: ``(B, flat_dim)``, in the flat layout.
+
+        Raises:
+            ShapeError: they have another shape.
+        """
+        values = self.split(residuals)
+        return {site.name: _from_residual(site.form, *values[site.name]) for site in self}
 
     def flatten(self, modulations: Mapping[str, Modulation]) -> Tensor:
-        """Write the flat layout; the inverse of :meth:`split`.
+        """Write the flat layout; the inverse of :meth:`split`. What a site's form lacks is left out.
 
         Args:
             modulations: values for every site; those of one row are repeated where others have more.
@@ -132,7 +174,8 @@ class Sites(Sequence[Site]):
 
         Raises:
             SiteError: a site is missing, or a name is unknown.
-            ShapeError: the values of a site do not fit it, or row counts other than 1 differ.
+            ShapeError: the values of a site do not fit it, row counts other than 1 differ, or there is one value per
+                position.
         """
         self.check(modulations)
         missing = [name for name in self.names if name not in modulations]
@@ -141,7 +184,9 @@ class Sites(Sequence[Site]):
                 f"flatten: {len(missing)} of {len(self)} sites have no values, the first is {missing[0]!r}; "
                 "start from sites.identity() and replace what differs"
             )
-        parts = [part for name in self.names for part in modulations[name]]
+        parts = [part for site in self for part in _of_form(site.form, modulations[site.name])]
+        if any(part.ndim != 2 for part in parts):
+            raise ShapeError("flatten: got one value per position, expected one per channel, (B, C)")
         rows = {part.shape[0] for part in parts} - {1}
         if len(rows) > 1:
             raise ShapeError(f"flatten: sites have {sorted(rows)} rows, expected one row count (or 1) everywhere")
@@ -169,7 +214,7 @@ class Sites(Sequence[Site]):
 
         Raises:
             SiteError: a name is unknown.
-            ShapeError: gamma or beta of a site is not ``(B, C)``.
+            ShapeError: gamma or beta of a site is neither ``(B, C)`` nor of one value per position.
         """
         for name, (gamma, beta) in modulations.items():
             site = self._by_name.get(name)
@@ -177,8 +222,32 @@ class Sites(Sequence[Site]):
                 hint = f"{suggestion(name, self.names)}; the sites are: {listed(self.names)}"
                 raise SiteError(f"there is no site {name!r}{hint}")
             for values in (gamma, beta):
-                if values.ndim != 2 or values.shape[1] != site.num_channels:
+                if values.ndim < 2 or (values.ndim == 2 and values.shape[1] != site.num_channels):
                     raise ShapeError(
                         f"site {name!r}: gamma has shape {tuple(gamma.shape)} and beta {tuple(beta.shape)}, "
                         f"expected (B, {site.num_channels}) or (1, {site.num_channels}) each"
                     )
+
+
+def _with_constants(form: Form, parts: Iterator[Tensor]) -> Modulation:
+    """The next values of the flat layout, with the identity's for what the form lacks."""
+    first = next(parts)
+    if form == "film":
+        return Modulation(first, next(parts))
+    constant = first.new_full((1, 1), float(form == "shift")).expand_as(first)
+    return Modulation(constant, first) if form == "shift" else Modulation(first, constant)
+
+
+def _of_form(form: Form, modulation: Modulation) -> tuple[Tensor, ...]:
+    """The parts of a modulation that the flat layout holds."""
+    if form == "film":
+        return modulation
+    return (modulation.beta,) if form == "shift" else (modulation.gamma,)
+
+
+def _from_residual(form: Form, gamma: Tensor, beta: Tensor) -> Modulation:
+    if form in ("film", "scale"):
+        return Modulation(1 + gamma, beta)
+    if form == "sigmoid":
+        return Modulation(gamma.sigmoid(), beta)
+    return Modulation(gamma.tanh() if form == "tanh" else gamma, beta)

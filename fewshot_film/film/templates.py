@@ -56,11 +56,11 @@ class TemplateGenerator(Generator):
         if otherwise is not None:
             identity = self.sites.identity(device=code.device, dtype=residuals.dtype)
             residuals = residuals + of_none * (self.sites.flatten(otherwise) - self.sites.flatten(identity))
-        return self._from_identity(residuals)
+        return self.sites.from_residuals(residuals)
 
     def template(self, index: int) -> Modulations:
         """Values of one template, one row each."""
-        return self._from_identity(self.templates[index, None])
+        return self.sites.from_residuals(self.templates[index, None])
 
     def penalty(self) -> Tensor:
         """Squared distance from the identity, the mean over templates; a scalar."""

@@ -137,12 +137,56 @@ class BatchNormThenReLU(nn.BatchNorm2d):
 
 @pytest.mark.parametrize(
     ("layer", "kind"),
-    [(BatchNormThenReLU(4), "BatchNormThenReLU"), (nn.RMSNorm(4), "RMSNorm"), (nn.Conv2d(4, 4, 1), "Conv2d")],
+    [(BatchNormThenReLU(4), "BatchNormThenReLU"), (nn.RMSNorm(4), "RMSNorm"), (nn.Embedding(9, 4), "Embedding")],
 )
 def test_fold_refuses_layers_without_an_affine_end(layer: nn.Module, kind: str) -> None:
     filmed = inject_film(nn.Sequential(layer), [Site("0", 4)])
-    message = f"'0' is a {kind}, expected a BatchNorm, InstanceNorm, GroupNorm or LayerNorm: there is no scale"
+    message = f"'0' is a {kind}, expected a BatchNorm, InstanceNorm, GroupNorm, LayerNorm, Linear or Conv: there"
     with pytest.raises(FoldError, match=re.escape(message)):
+        fold_film(filmed, filmed.sites.identity())
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.Linear, (2, 3)),
+        (nn.Linear, (2, 5, 3)),
+        (nn.Conv1d, (2, 3, 5)),
+        (nn.Conv2d, (2, 3, 5, 5)),
+        (nn.Conv3d, (2, 3, 5, 5, 5)),
+    ],
+    ids=str,
+)
+def test_film_becomes_part_of_linear_layers_and_convolutions(layer: type, shape: tuple[int, ...], bias: bool) -> None:
+    """SSF's re-parameterisation: Lian et al., "Scaling & Shifting Your Features", NeurIPS 2022, section 3.3."""
+    layer = layer(3, 4, bias=bias) if layer is nn.Linear else layer(3, 4, 3, bias=bias)
+    network, x = nn.Sequential(layer).double(), torch.randn(shape, dtype=torch.float64)
+    filmed = inject_film(network, [Site("0", 4)])
+    values = random_modulations(filmed.sites, dtype=torch.float64)
+    expected = filmed(x, values)
+    before = network(x)
+    assert (expected - before).abs().max() > 0.1
+    torch.testing.assert_close(fold_film(filmed, values)(x), expected, rtol=1e-12, atol=1e-12)
+    assert torch.equal(network(x), before)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated:FutureWarning")
+def test_fold_refuses_a_weight_that_is_computed_anew() -> None:
+    for weight_norm in (nn.utils.weight_norm, nn.utils.parametrizations.weight_norm):
+        filmed = inject_film(nn.Sequential(weight_norm(nn.Linear(3, 4))), [Site("0", 4)])
+        with torch.no_grad():
+            filmed(torch.ones(1, 3))  # the weight is a leaf then, without which torch cannot copy it
+        with pytest.raises(FoldError, match=r"'0' is a \w*Linear, expected .* there is no scale and shift at its end"):
+            fold_film(filmed, filmed.sites.identity())
+
+
+def test_fold_refuses_values_per_position_and_another_axis() -> None:
+    filmed = inject_film(nn.Sequential(nn.BatchNorm2d(4)), [Site("0", 4)])
+    with pytest.raises(FoldError, match="site '0' has one value per position, expected one per channel"):
+        fold_film(filmed, {"0": Modulation(torch.ones(1, 4, 2, 2), torch.zeros(1, 4, 2, 2))})
+    filmed = inject_film(nn.Sequential(nn.BatchNorm2d(4)), [Site("0", 4, axis=-1)])
+    with pytest.raises(FoldError, match="'0' has its channels on axis -1, expected 1, where those of a BatchNorm2d"):
         fold_film(filmed, filmed.sites.identity())
 
 

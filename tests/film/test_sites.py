@@ -82,7 +82,7 @@ def test_sites_refuse_bad_lists() -> None:
 
 @pytest.mark.parametrize("shape", [(6,), (2, 5), (1, 2, 6)])
 def test_split_refuses_other_shapes(shape: tuple[int, ...]) -> None:
-    message = f"the flat vector has shape {shape}, expected (B, 6): gamma and beta of 3 channels at 2 sites"
+    message = f"the flat vector has shape {shape}, expected (B, 6): the values of 3 channels at 2 sites"
     with pytest.raises(ShapeError, match=re.escape(message)):
         TWO.split(torch.zeros(shape))
 

@@ -71,3 +71,61 @@ def batch_norm(x: Array, mean: Array, var: Array, weight: Array, bias: Array, ep
         normalised = (x[:, channel] - mean[channel]) / np.sqrt(var[channel] + eps)
         out[:, channel] = weight[channel] * normalised + bias[channel]
     return out
+
+
+def normalise(x: Array, eps: float) -> Array:
+    """Zero mean and unit variance (divided by the count, as all norms do) of one vector or map."""
+    return (x - x.mean()) / np.sqrt(((x - x.mean()) ** 2).mean() + eps)
+
+
+def layer_norm(x: Array, eps: float) -> Array:
+    """LayerNorm without affine part over the last axis of tokens (B, T, C), token by token."""
+    return np.stack([np.stack([normalise(token, eps) for token in example]) for example in x])
+
+
+def ada_layer_norm(x: Array, scale: Array, shift: Array, eps: float) -> Array:
+    """Peebles and Xie, "Scalable Diffusion Models with Transformers", ICCV 2023: (1 + scale) LN(x) + shift."""
+    out = layer_norm(x, eps)
+    for example in range(len(x)):
+        for token in range(x.shape[1]):
+            out[example, token] = (1 + scale[example]) * out[example, token] + shift[example]
+    return out
+
+
+def conditional_instance_norm(x: Array, gammas: Array, betas: Array, styles: list[int], eps: float) -> Array:
+    """Dumoulin et al., "A Learned Representation for Artistic Style", ICLR 2017, eq. 5: a row of values per style."""
+    out = np.empty_like(x)
+    for example, style in enumerate(styles):
+        for channel in range(x.shape[1]):
+            out[example, channel] = gammas[style, channel] * normalise(x[example, channel], eps) + betas[style, channel]
+    return out
+
+
+def conditional_batch_norm(
+    x: Array, gamma: Array, beta: Array, gamma_change: Array, beta_change: Array, eps: float
+) -> Array:
+    """De Vries et al., "Modulating early visual processing by language", NIPS 2017, eqs. 2 to 4, in training mode."""
+    out = np.empty_like(x)
+    for channel in range(x.shape[1]):
+        normalised = normalise(x[:, channel], eps)
+        for example in range(len(x)):
+            scale, shift = (
+                gamma[channel] + gamma_change[example, channel],
+                beta[channel] + beta_change[example, channel],
+            )
+            out[example, channel] = scale * normalised[example] + shift
+    return out
+
+
+def spade(x: Array, gamma: Array, beta: Array, eps: float) -> Array:
+    """Park et al., "Semantic Image Synthesis with Spatially-Adaptive Normalization", CVPR 2019, eq. 1.
+
+    As the authors' code has it, gamma is 1 + what the convolution over the segmentation map says.
+    """
+    out = np.empty_like(x)
+    for channel in range(x.shape[1]):
+        normalised = normalise(x[:, channel], eps)
+        for example, row, column in np.ndindex(normalised.shape):
+            at = (example, channel, row, column)
+            out[at] = (1 + gamma[at]) * normalised[example, row, column] + beta[at]
+    return out
