@@ -15,11 +15,14 @@ from fewshot_film.config.learners import (
     MatchingConfig,
     MetaSGDConfig,
     PrototypesConfig,
+    PTMAPConfig,
     QDAConfig,
     RelationConfig,
     RidgeConfig,
     SimpleCNAPSConfig,
+    SoftKMeansConfig,
     TransductiveCNAPSConfig,
+    TransductiveConfig,
 )
 
 __all__ = [
@@ -34,11 +37,14 @@ __all__ = [
     "MAMLConfig",
     "MatchingConfig",
     "MetaSGDConfig",
+    "PTMAPConfig",
     "PrototypesConfig",
     "QDAConfig",
     "RelationConfig",
     "RidgeConfig",
     "SimpleCNAPSConfig",
+    "SoftKMeansConfig",
     "SourceConfig",
     "TransductiveCNAPSConfig",
+    "TransductiveConfig",
 ]

@@ -341,6 +341,48 @@ class FineTuningConfig(LearnerConfig):
     """Seed of the order of images; the classifier is a function of the seed and the support set."""
 
 
+@dataclass(frozen=True)
+class TransductiveConfig(LearnerConfig):
+    """Methods that classify all queries of a task together, on frozen features; nothing is meta-trained."""
+
+    power: Annotated[float, SHARE] = 1.0
+    """Exponent applied to each feature's magnitude before its vector is brought to length 1; 1 leaves it as it is."""
+    centring: Literal["none", "task", "sets"] = "none"
+    """What is subtracted before features are brought to length 1 again: nothing; the mean over all images of the task;
+    or from the support set and the queries the mean of each."""
+    self_transport: bool = False
+    """Replace features by affinities among all images of the task, by optimal transport of the task to itself (SOT,
+    later called BPA)."""
+
+
+@dataclass(frozen=True)
+class SoftKMeansConfig(TransductiveConfig):
+    """Soft k-means: class means that the queries refine."""
+
+    method: Literal["soft-kmeans"] = "soft-kmeans"
+    """Name of the method."""
+    scale: Annotated[float, above(0)] = 10.0
+    """Factor of the squared distances in the logits; 1 in the paper, whose embedding is trained for it."""
+    steps: Annotated[int, at_least(0)] = 1
+    """Number of refinements."""
+
+
+@dataclass(frozen=True)
+class PTMAPConfig(TransductiveConfig):
+    """PT-MAP: power transform, then class centres by optimal transport; takes queries to be balanced over classes."""
+
+    method: Literal["pt-map"] = "pt-map"
+    """Name of the method."""
+    power: Annotated[float, SHARE] = 0.5
+    """Exponent applied to each feature's magnitude before its vector is brought to length 1: the power transform."""
+    steps: Annotated[int, at_least(0)] = 20
+    """Number of times the class centres are moved."""
+    rate: Annotated[float, SHARE] = 0.2
+    """Share of the way to the new estimate that a class centre moves."""
+    sinkhorn_lambda: Annotated[float, above(0)] = 10.0
+    """Sinkhorn's lambda: the larger, the harder the assignments."""
+
+
 AnyLearnerConfig = (
     SimpleCNAPSConfig
     | CNAPSConfig
@@ -353,6 +395,8 @@ AnyLearnerConfig = (
     | QDAConfig
     | FiTConfig
     | FineTuningConfig
+    | SoftKMeansConfig
+    | PTMAPConfig
     | MAMLConfig
     | ANILConfig
     | MetaSGDConfig

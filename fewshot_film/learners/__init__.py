@@ -13,11 +13,14 @@ from fewshot_film.learners.maml import ANIL, MAML, MetaSGD
 from fewshot_film.learners.matching import MatchingNetworks
 from fewshot_film.learners.networks import WeightsError, build_backbone
 from fewshot_film.learners.prototypes import PrototypicalNetworks
+from fewshot_film.learners.pt_map import PTMAP
 from fewshot_film.learners.registry import CONFIGS, LEARNERS, build_learner, load_learner, save_learner
 from fewshot_film.learners.relation import RelationNetworks
 from fewshot_film.learners.ridge import RidgeRegression
 from fewshot_film.learners.simple_cnaps import MahalanobisClassifier, SimpleCNAPS, fit_mahalanobis
+from fewshot_film.learners.soft_kmeans import SoftKMeans
 from fewshot_film.learners.support import SupportError
+from fewshot_film.learners.transductive import TransductiveLearner
 from fewshot_film.learners.transductive_cnaps import TransductiveCNAPS
 from fewshot_film.learners.wrapped import WrappedBackbone
 
@@ -28,6 +31,7 @@ __all__ = [
     "LDA",
     "LEARNERS",
     "MAML",
+    "PTMAP",
     "QDA",
     "Adapted",
     "Backbone",
@@ -45,8 +49,10 @@ __all__ = [
     "RelationNetworks",
     "RidgeRegression",
     "SimpleCNAPS",
+    "SoftKMeans",
     "SupportError",
     "TransductiveCNAPS",
+    "TransductiveLearner",
     "WeightsError",
     "WrappedBackbone",
     "build_backbone",

@@ -14,24 +14,23 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fewshot_film.config.learners import FineTuningConfig
-from fewshot_film.learners.learner import FeatureClassifier, FrozenLearner
+from fewshot_film.learners.learner import FixedFeatures, Head
 from fewshot_film.learners.support import at_least_float32, check_support, class_means, members_in_order
 
 
-class FineTuning(FrozenLearner):
+class FineTuning(FixedFeatures):
     """A head trained from scratch on every task; the same for the same support set, every time."""
 
     config: FineTuningConfig
 
-    def adapt(self, support_images: Tensor, support_labels: Tensor) -> FeatureClassifier:
-        """Train the head; see :meth:`Learner.adapt`."""
-        features = at_least_float32(self.features(support_images, "support image"))
-        check_support(features, support_labels)
-        members, numbers = members_in_order(support_labels)
+    def fit_head(self, features: Tensor, labels: Tensor) -> Head:
+        """Train the head; see :meth:`FixedFeatures.fit_head`."""
+        check_support(features, labels)
+        features = at_least_float32(features)
+        members, numbers = members_in_order(labels)
         with torch.inference_mode(False), torch.enable_grad():
             weight, bias = self._train_head(features.clone(), members.clone())
-        head = partial(self.logits, weight=weight[numbers], bias=bias[numbers])
-        return FeatureClassifier(partial(self.features, kind="query image"), head)
+        return partial(self.logits, weight=weight[numbers], bias=bias[numbers])
 
     def logits(self, features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Logits ``(B, way)`` of features ``(B, D)`` by weights ``(way, D)`` and biases ``(way,)``."""

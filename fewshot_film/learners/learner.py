@@ -7,6 +7,7 @@ import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, Self, cast
 
 import torch
@@ -214,3 +215,24 @@ class FrozenLearner(Learner):
         found = torch.cat([cast(Tensor, run(chunk)) for chunk in images.split(self.config.chunk)])
         check_finite(found, kind, images)
         return found
+
+
+class FixedFeatures(FrozenLearner):
+    """Base of the methods that are a head on the unmodified features of a frozen backbone."""
+
+    @abstractmethod
+    def fit_head(self, features: Tensor, labels: Tensor) -> Head:
+        """The head for a task.
+
+        Args:
+            features: of the support set, ``(N, D)``.
+            labels: any integers, ``(N,)``; the logits' columns follow their sorted order.
+
+        Raises:
+            SupportError: no head can be made from this support set.
+        """
+
+    def adapt(self, support_images: Tensor, support_labels: Tensor) -> FeatureClassifier:
+        """Fit the head to the features of a support set; see :meth:`Learner.adapt`."""
+        head = self.fit_head(self.features(support_images, "support image"), support_labels)
+        return FeatureClassifier(partial(self.features, kind="query image"), head)

@@ -56,5 +56,10 @@ class PrototypeHead:
 
 
 def squared_distances(left: Tensor, right: Tensor) -> Tensor:
-    """Squared Euclidean distances of all rows, ``(len(left), len(right))``; a difference, so centre the rows first."""
-    return left.square().sum(1, keepdim=True) - 2 * left @ right.T + right.square().sum(1)
+    """Squared Euclidean distances of all rows, ``(*, L, R)``; a difference, so centre the rows first.
+
+    Args:
+        left: ``(*, L, D)``.
+        right: ``(*, R, D)``.
+    """
+    return left.square().sum(-1)[..., :, None] - 2 * left @ right.mT + right.square().sum(-1)[..., None, :]

@@ -22,9 +22,11 @@ from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.maml import ANIL, MAML, MetaSGD
 from fewshot_film.learners.matching import MatchingNetworks
 from fewshot_film.learners.prototypes import PrototypicalNetworks
+from fewshot_film.learners.pt_map import PTMAP
 from fewshot_film.learners.relation import RelationNetworks
 from fewshot_film.learners.ridge import RidgeRegression
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
+from fewshot_film.learners.soft_kmeans import SoftKMeans
 from fewshot_film.learners.transductive_cnaps import TransductiveCNAPS
 from fewshot_film.run.checkpoint import differing_weights
 from fewshot_film.run.model_folder import SavedModel, load_model, save_model
@@ -45,6 +47,8 @@ LEARNERS: dict[type[LearnerConfig], type[Learner]] = {
         QDA,
         FiT,
         FineTuning,
+        SoftKMeans,
+        PTMAP,
         MAML,
         ANIL,
         MetaSGD,

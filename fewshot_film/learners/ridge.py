@@ -85,10 +85,10 @@ class RidgeHead:
 
 
 def transformed(features: Tensor, power: float) -> Tensor:
-    """Features ``(N, D)`` with their sizes raised to a power, at length 1."""
+    """Features ``(*, D)`` with their sizes raised to a power, at length 1."""
     if power != 1:
         features = features.sign() * features.abs().clamp_min(_SMALL).pow(power)
-    return F.normalize(features, dim=1)
+    return F.normalize(features, dim=-1)
 
 
 def fit_ridge(

@@ -196,6 +196,22 @@ REFUSED = {
         ("weight_decay", -0.5, "learner.weight_decay is -0.5; expected at least 0"),
         ("scale", 0.0, "learner.scale is 0.0; expected above 0"),
     ],
+    "fewshot_film.config.learners:TransductiveConfig": [
+        ("power", 0.0, "learner.power is 0.0; expected above 0, and at most 1"),
+        ("power", 1.5, "learner.power is 1.5; expected above 0, and at most 1"),
+    ],
+    "fewshot_film.config.learners:SoftKMeansConfig": [
+        ("scale", 0.0, "learner.scale is 0.0; expected above 0"),
+        ("steps", -1, "learner.steps is -1; expected at least 0"),
+    ],
+    "fewshot_film.config.learners:PTMAPConfig": [
+        ("power", 0.0, "learner.power is 0.0; expected above 0, and at most 1"),
+        ("power", 1.5, "learner.power is 1.5; expected above 0, and at most 1"),
+        ("steps", -1, "learner.steps is -1; expected at least 0"),
+        ("rate", 0.0, "learner.rate is 0.0; expected above 0, and at most 1"),
+        ("rate", 1.5, "learner.rate is 1.5; expected above 0, and at most 1"),
+        ("sinkhorn_lambda", 0.0, "learner.sinkhorn_lambda is 0.0; expected above 0"),
+    ],
     "fewshot_film.config.memory:MemoryConfig": [
         ("chunk", 0, "memory.chunk is 0; expected at least 1"),
         ("budget_mib", -1, "memory.budget_mib is -1; expected at least 0"),
