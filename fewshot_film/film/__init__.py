@@ -12,14 +12,23 @@ from fewshot_film.film.channelwise import ChannelGenerator, channel_statistics, 
 from fewshot_film.film.errors import FilmError, FoldError, ShapeError, SiteError
 from fewshot_film.film.fold import find_conv_norm_pairs, fold_film, fuse_conv_norm
 from fewshot_film.film.fused import film_relu
-from fewshot_film.film.generators import Generator, LinearGenerator, ResidualGenerator
+from fewshot_film.film.generators import (
+    Generator,
+    LinearGenerator,
+    ResidualGenerator,
+    SharedGenerator,
+    identity_distance,
+)
 from fewshot_film.film.inject import FiLMedNetwork, inject_film, remove_film
 from fewshot_film.film.layer import FiLM, Modulation, append_coordinates, coordinate_maps, film
+from fewshot_film.film.learned import LearnedModulations, film_parameters
+from fewshot_film.film.pooling import AttentionPooling
 from fewshot_film.film.sites import Form, Modulations, Site, Sites
 from fewshot_film.film.stages import StagedRun
 from fewshot_film.film.templates import TemplateGenerator
 
 __all__ = [
+    "AttentionPooling",
     "AutoregressiveGenerator",
     "ChannelGenerator",
     "FiLM",
@@ -28,11 +37,13 @@ __all__ = [
     "FoldError",
     "Form",
     "Generator",
+    "LearnedModulations",
     "LinearGenerator",
     "Modulation",
     "Modulations",
     "ResidualGenerator",
     "ShapeError",
+    "SharedGenerator",
     "Site",
     "SiteError",
     "Sites",
@@ -43,10 +54,12 @@ __all__ = [
     "channel_statistics",
     "coordinate_maps",
     "film",
+    "film_parameters",
     "film_relu",
     "find_conv_norm_pairs",
     "fold_film",
     "fuse_conv_norm",
+    "identity_distance",
     "inject_film",
     "remove_film",
     "site_moments",

@@ -7,6 +7,7 @@ identity.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, cast, get_args
 
 import torch
@@ -86,9 +87,11 @@ class LinearGenerator(Generator):
         init: ``near_identity`` draws weights so small that gamma starts within about 0.01 of 1 for a code
             with entries near 1; ``zero`` starts at the identity; ``kaiming_uniform`` (what the FiLM authors trained
             with) and ``xavier_uniform`` start far from it.
+        rank: of the weight, which is then a product of two: ``rank * (D + flat_dim)`` numbers instead of
+            ``D * flat_dim``. None: of full rank.
 
     Raises:
-        ValueError: ``init`` is none of these.
+        ValueError: ``init`` is none of these, or ``rank`` is below 1.
 
     Source:
         Perez et al., "FiLM", AAAI 2018, section 3, https://arxiv.org/abs/1709.07871
@@ -96,11 +99,16 @@ class LinearGenerator(Generator):
 
     any_form = True
 
-    def __init__(self, code_dim: int, sites: Sites, *, init: LinearInit = "near_identity") -> None:
+    def __init__(
+        self, code_dim: int, sites: Sites, *, init: LinearInit = "near_identity", rank: int | None = None
+    ) -> None:
         super().__init__(code_dim, sites)
-        self.linear = nn.Linear(code_dim, sites.flat_dim)
+        if rank is not None and rank < 1:
+            raise InvalidValueError(f"rank is {rank}, expected at least 1, or None for full rank")
+        self.compress = nn.Identity() if rank is None else nn.Linear(code_dim, rank, bias=False)
+        self.linear = nn.Linear(code_dim if rank is None else rank, sites.flat_dim)
         if init == "near_identity":
-            nn.init.normal_(self.linear.weight, std=0.01 * code_dim**-0.5)
+            nn.init.normal_(self.linear.weight, std=0.01 * self.linear.in_features**-0.5)
             nn.init.zeros_(self.linear.bias)
         elif init == "zero":
             nn.init.zeros_(self.linear.weight)
@@ -115,11 +123,68 @@ class LinearGenerator(Generator):
     def forward(self, code: Tensor) -> Modulations:
         """Generate values for every site from ``code``, ``(B, code_dim)``; see :meth:`Generator.forward`."""
         self._check_code(code)
-        return self.sites.from_residuals(self.linear(code))
+        return self.sites.from_residuals(self.linear(self.compress(code)))
 
     def penalty(self) -> Tensor:
         """Zero: this generator has no regularisers."""
         return self.linear.weight.new_zeros(())
+
+
+class SharedGenerator(Generator):
+    """One linear layer for all sites of a width and form, and learned offsets of each site.
+
+    However many blocks a network repeats, the layer is as large as for one. It starts near the identity.
+
+    Args:
+        code_dim: width ``D`` of the conditioning vector.
+        sites: the sites to generate for.
+
+    Source:
+        Chen et al., "PixArt-alpha", ICLR 2024, section 2.3 (adaLN-single), https://arxiv.org/abs/2310.00426
+    """
+
+    any_form = True
+
+    def __init__(self, code_dim: int, sites: Sites) -> None:
+        super().__init__(code_dim, sites)
+        groups = list(dict.fromkeys((site.num_channels, site.form, site.flat_dim) for site in sites))
+        self._group_of_site = [groups.index((site.num_channels, site.form, site.flat_dim)) for site in sites]
+        self.shared = nn.ModuleList(nn.Linear(code_dim, flat_dim, bias=False) for _, _, flat_dim in groups)
+        for layer in self.shared:
+            nn.init.normal_(cast(nn.Linear, layer).weight, std=0.01 * code_dim**-0.5)
+        self.offsets = nn.Parameter(torch.zeros(sites.flat_dim))
+
+    def forward(self, code: Tensor) -> Modulations:
+        """Generate values for every site from ``code``, ``(B, code_dim)``; see :meth:`Generator.forward`."""
+        self._check_code(code)
+        of_group = [layer(code) for layer in self.shared]
+        return self.sites.from_residuals(torch.cat([of_group[i] for i in self._group_of_site], 1) + self.offsets)
+
+    def penalty(self) -> Tensor:
+        """Zero: this generator has no regularisers."""
+        return self.offsets.new_zeros(())
+
+
+def identity_distance(modulations: Mapping[str, Modulation]) -> Tensor:
+    """Mean squared distance of values from the identity: a loss that keeps any generator near it.
+
+    Args:
+        modulations: values by site name.
+
+    Returns:
+        A scalar: the mean of ``(gamma - 1)^2 + beta^2`` over all channels and rows.
+
+    Raises:
+        SiteError: there are no values.
+
+    Example:
+        >>> identity_distance({"a": Modulation(torch.tensor([[3.0, 1.0]]), torch.zeros(1, 2))})
+        tensor(2.)
+    """
+    if not modulations:
+        raise SiteError("identity_distance: there are no values, expected those of at least one site")
+    squares = [(gamma - 1).square() + beta.square() for gamma, beta in modulations.values()]
+    return torch.cat([square.flatten() for square in squares]).mean()
 
 
 class ResidualLinear(nn.Linear):

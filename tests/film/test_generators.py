@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from fewshot_film.errors import InvalidValueError
 from fewshot_film.film import (
     AutoregressiveGenerator,
     Generator,
@@ -18,9 +20,12 @@ from fewshot_film.film import (
     Modulations,
     ResidualGenerator,
     ShapeError,
+    SharedGenerator,
     Site,
+    SiteError,
     Sites,
     film,
+    identity_distance,
 )
 from tests.film.networks import seeded
 from tests.reference import film_numpy
@@ -32,7 +37,12 @@ RESNET18 = Sites(
     for block in (0, 1)
     for norm in (1, 2)
 )
-GENERATORS = {"linear": LinearGenerator, "residual": ResidualGenerator}
+GENERATORS = {
+    "linear": LinearGenerator,
+    "low rank": partial(LinearGenerator, rank=8),
+    "shared": SharedGenerator,
+    "residual": ResidualGenerator,
+}
 
 
 def code(rows: int, width: int = 4, seed: int = 0) -> Tensor:
@@ -111,6 +121,44 @@ def test_generators_refuse_codes_of_another_shape(kind: str) -> None:
         GENERATORS[kind](0, SITES)
     with pytest.raises(ShapeError, match="needs a code and sites, got code_dim=4 and 0 sites"):
         GENERATORS[kind](4, Sites([]))
+
+
+def test_a_low_rank_weight_is_a_product_of_two() -> None:
+    generator = LinearGenerator(64, RESNET18, rank=4, init="kaiming_uniform").double()
+    assert sum(p.numel() for p in generator.parameters()) == 4 * 64 + (4 + 1) * RESNET18.flat_dim
+    full = LinearGenerator(64, RESNET18).double()
+    full.linear.weight.data = generator.linear.weight @ generator.compress.weight
+    full.linear.bias.data = generator.linear.bias
+    codes = code(3, 64)
+    torch.testing.assert_close(RESNET18.flatten(generator(codes)), RESNET18.flatten(full(codes)))
+    with pytest.raises(InvalidValueError, match="rank is 0, expected at least 1, or None for full rank"):
+        LinearGenerator(64, RESNET18, rank=0)
+
+
+def test_a_shared_generator_has_one_layer_per_width_and_form() -> None:
+    """PixArt-alpha's adaLN-single: what all blocks share, plus an embedding of each."""
+    sites = Sites([Site("a", 3), Site("b", 3), Site("gate", 3, form="gate"), Site("c", 5)])
+    generator = SharedGenerator(4, sites).double()
+    assert sum(p.numel() for p in generator.parameters()) == 4 * (6 + 3 + 10) + sites.flat_dim
+    nn.init.normal_(generator.offsets)
+    for layer in generator.shared:
+        nn.init.normal_(layer.weight)
+    codes, offsets = code(2), iter(generator.offsets.split([6, 6, 3, 10]))
+    expected = torch.cat([codes @ generator.shared[i].weight.T + next(offsets) for i in (0, 0, 1, 2)], 1)
+    values = generator(codes)
+    torch.testing.assert_close(values["gate"].gamma, expected[:, 12:15])
+    expected[:, [*range(3), *range(6, 9), *range(15, 20)]] += 1
+    torch.testing.assert_close(sites.flatten(values), expected)
+
+
+def test_the_distance_from_the_identity() -> None:
+    values = LinearGenerator(4, SITES, init="kaiming_uniform").double()(code(3))
+    flat, identity = SITES.flatten(values), SITES.flatten(SITES.identity(dtype=torch.float64))
+    expected = (flat - identity).square().sum() / (3 * SITES.num_channels)
+    torch.testing.assert_close(identity_distance(values), expected)
+    assert identity_distance(SITES.identity(2)) == 0
+    with pytest.raises(SiteError, match="there are no values, expected those of at least one site"):
+        identity_distance({})
 
 
 def test_linear_generator_is_one_linear_layer_in_the_flat_layout() -> None:
