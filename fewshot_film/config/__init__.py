@@ -5,11 +5,15 @@ Free of torch, so that a command line starts at once; the rooms import their set
 
 from fewshot_film.config.data import AugmentConfig, DataConfig, SourceConfig
 from fewshot_film.config.learners import (
+    AlphaTIMConfig,
     ANILConfig,
     BackboneConfig,
+    BDCSPNConfig,
     CNAPSConfig,
     FineTuningConfig,
     FiTConfig,
+    InformationConfig,
+    LaplacianShotConfig,
     LDAConfig,
     MAMLConfig,
     MatchingConfig,
@@ -21,19 +25,24 @@ from fewshot_film.config.learners import (
     RidgeConfig,
     SimpleCNAPSConfig,
     SoftKMeansConfig,
+    TIMConfig,
     TransductiveCNAPSConfig,
     TransductiveConfig,
 )
 
 __all__ = [
     "ANILConfig",
+    "AlphaTIMConfig",
     "AugmentConfig",
+    "BDCSPNConfig",
     "BackboneConfig",
     "CNAPSConfig",
     "DataConfig",
     "FiTConfig",
     "FineTuningConfig",
+    "InformationConfig",
     "LDAConfig",
+    "LaplacianShotConfig",
     "MAMLConfig",
     "MatchingConfig",
     "MetaSGDConfig",
@@ -45,6 +54,7 @@ __all__ = [
     "SimpleCNAPSConfig",
     "SoftKMeansConfig",
     "SourceConfig",
+    "TIMConfig",
     "TransductiveCNAPSConfig",
     "TransductiveConfig",
 ]

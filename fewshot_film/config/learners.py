@@ -368,6 +368,72 @@ class SoftKMeansConfig(TransductiveConfig):
 
 
 @dataclass(frozen=True)
+class BDCSPNConfig(TransductiveConfig):
+    """BD-CSPN: class means that the queries rectify, and queries shifted to the support set."""
+
+    method: Literal["bd-cspn"] = "bd-cspn"
+    """Name of the method."""
+    scale: Annotated[float, above(0)] = 10.0
+    """Factor of the cosines, in the weights of the images and in the logits."""
+
+
+@dataclass(frozen=True)
+class LaplacianShotConfig(TransductiveConfig):
+    """LaplacianShot: neighbouring queries get the same class."""
+
+    method: Literal["laplacian-shot"] = "laplacian-shot"
+    """Name of the method."""
+    neighbours: Annotated[int, at_least(1)] = 3
+    """Number of nearest queries that each query agrees with."""
+    laplacian_weight: Annotated[float, at_least(0)] = 0.7
+    """Weight of the agreement, the paper's lambda; its authors take 0.7 for one image per class and 0.3 for five."""
+    rectify: bool = True
+    """Rectify class means and shift queries first, as in BD-CSPN."""
+    steps: Annotated[int, at_least(0)] = 20
+    """Number of updates."""
+
+
+@dataclass(frozen=True)
+class InformationConfig(TransductiveConfig):
+    """Methods that maximise the mutual information of queries and their labels by gradient descent."""
+
+    temperature: Annotated[float, above(0)] = 15.0
+    """Factor of half the squared distances in the logits, the paper's tau."""
+    support_weight: Annotated[float, at_least(0)] = 0.1
+    """Weight of the support set's cross-entropy."""
+    marginal_weight: Annotated[float, at_least(0)] = 1.0
+    """Weight of the entropy of the queries' mean probabilities, which is maximised."""
+    conditional_weight: Annotated[float, at_least(0)] = 0.1
+    """Weight of the mean entropy of the queries' probabilities, which is minimised."""
+    steps: Annotated[int, at_least(0)] = 1000
+    """Adam steps on each task."""
+    learning_rate: Annotated[float, above(0)] = 1e-4
+    """Learning rate."""
+
+
+@dataclass(frozen=True)
+class TIMConfig(InformationConfig):
+    """TIM: the classifier whose labels of the queries tell most; takes queries to be balanced over classes."""
+
+    method: Literal["tim"] = "tim"
+    """Name of the method."""
+
+
+@dataclass(frozen=True)
+class AlphaTIMConfig(InformationConfig):
+    """alpha-TIM: TIM with entropies that leave room for unbalanced queries."""
+
+    method: Literal["alpha-tim"] = "alpha-tim"
+    """Name of the method."""
+    support_weight: Annotated[float, at_least(0)] = 1.0
+    """Weight of the support set's cross-entropy."""
+    conditional_weight: Annotated[float, at_least(0)] = 1.0
+    """Weight of the mean entropy of the queries' probabilities, which is minimised."""
+    alpha: Annotated[float, Range(lambda alpha: alpha == 0 or alpha >= 1, "0, or at least 1")] = 0.0
+    """Order of the entropies, 1 for Shannon's; 0: the published values, 2 below five images per class and then 7."""
+
+
+@dataclass(frozen=True)
 class PTMAPConfig(TransductiveConfig):
     """PT-MAP: power transform, then class centres by optimal transport; takes queries to be balanced over classes."""
 
@@ -396,6 +462,10 @@ AnyLearnerConfig = (
     | FiTConfig
     | FineTuningConfig
     | SoftKMeansConfig
+    | BDCSPNConfig
+    | LaplacianShotConfig
+    | TIMConfig
+    | AlphaTIMConfig
     | PTMAPConfig
     | MAMLConfig
     | ANILConfig

@@ -2,12 +2,14 @@
 
 from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.learners.backbone import Backbone
+from fewshot_film.learners.bd_cspn import BDCSPN
 from fewshot_film.learners.cnaps import CNAPS
 from fewshot_film.learners.discriminants import LDA, QDA
 from fewshot_film.learners.evaluation import evaluate
 from fewshot_film.learners.film_learner import FilmLearner
 from fewshot_film.learners.fine_tuning import FineTuning
 from fewshot_film.learners.fit import FiT
+from fewshot_film.learners.laplacian_shot import LaplacianShot
 from fewshot_film.learners.learner import Adapted, FeatureClassifier, Head, Learner
 from fewshot_film.learners.maml import ANIL, MAML, MetaSGD
 from fewshot_film.learners.matching import MatchingNetworks
@@ -20,12 +22,14 @@ from fewshot_film.learners.ridge import RidgeRegression
 from fewshot_film.learners.simple_cnaps import MahalanobisClassifier, SimpleCNAPS, fit_mahalanobis
 from fewshot_film.learners.soft_kmeans import SoftKMeans
 from fewshot_film.learners.support import SupportError
+from fewshot_film.learners.tim import TIM, AlphaTIM
 from fewshot_film.learners.transductive import TransductiveLearner
 from fewshot_film.learners.transductive_cnaps import TransductiveCNAPS
 from fewshot_film.learners.wrapped import WrappedBackbone
 
 __all__ = [
     "ANIL",
+    "BDCSPN",
     "CNAPS",
     "CONFIGS",
     "LDA",
@@ -33,13 +37,16 @@ __all__ = [
     "MAML",
     "PTMAP",
     "QDA",
+    "TIM",
     "Adapted",
+    "AlphaTIM",
     "Backbone",
     "FeatureClassifier",
     "FiT",
     "FilmLearner",
     "FineTuning",
     "Head",
+    "LaplacianShot",
     "Learner",
     "MahalanobisClassifier",
     "MatchingNetworks",

@@ -14,10 +14,12 @@ from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.errors import ConfigError, SavedModelError
 from fewshot_film.learners import efficientnet_lite
 from fewshot_film.learners.backbone import Backbone, plain_preprocessing
+from fewshot_film.learners.bd_cspn import BDCSPN
 from fewshot_film.learners.cnaps import CNAPS
 from fewshot_film.learners.discriminants import LDA, QDA
 from fewshot_film.learners.fine_tuning import FineTuning
 from fewshot_film.learners.fit import FiT
+from fewshot_film.learners.laplacian_shot import LaplacianShot
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.maml import ANIL, MAML, MetaSGD
 from fewshot_film.learners.matching import MatchingNetworks
@@ -27,6 +29,7 @@ from fewshot_film.learners.relation import RelationNetworks
 from fewshot_film.learners.ridge import RidgeRegression
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
 from fewshot_film.learners.soft_kmeans import SoftKMeans
+from fewshot_film.learners.tim import TIM, AlphaTIM
 from fewshot_film.learners.transductive_cnaps import TransductiveCNAPS
 from fewshot_film.run.checkpoint import differing_weights
 from fewshot_film.run.model_folder import SavedModel, load_model, save_model
@@ -48,6 +51,10 @@ LEARNERS: dict[type[LearnerConfig], type[Learner]] = {
         FiT,
         FineTuning,
         SoftKMeans,
+        BDCSPN,
+        LaplacianShot,
+        TIM,
+        AlphaTIM,
         PTMAP,
         MAML,
         ANIL,

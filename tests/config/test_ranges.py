@@ -204,6 +204,27 @@ REFUSED = {
         ("scale", 0.0, "learner.scale is 0.0; expected above 0"),
         ("steps", -1, "learner.steps is -1; expected at least 0"),
     ],
+    "fewshot_film.config.learners:BDCSPNConfig": [
+        ("scale", 0.0, "learner.scale is 0.0; expected above 0"),
+    ],
+    "fewshot_film.config.learners:LaplacianShotConfig": [
+        ("neighbours", 0, "learner.neighbours is 0; expected at least 1"),
+        ("laplacian_weight", -0.5, "learner.laplacian_weight is -0.5; expected at least 0"),
+        ("steps", -1, "learner.steps is -1; expected at least 0"),
+    ],
+    "fewshot_film.config.learners:InformationConfig": [
+        ("temperature", 0.0, "learner.temperature is 0.0; expected above 0"),
+        ("support_weight", -0.5, "learner.support_weight is -0.5; expected at least 0"),
+        ("marginal_weight", -0.5, "learner.marginal_weight is -0.5; expected at least 0"),
+        ("conditional_weight", -0.5, "learner.conditional_weight is -0.5; expected at least 0"),
+        ("steps", -1, "learner.steps is -1; expected at least 0"),
+        ("learning_rate", 0.0, "learner.learning_rate is 0.0; expected above 0"),
+    ],
+    "fewshot_film.config.learners:AlphaTIMConfig": [
+        ("support_weight", -0.5, "learner.support_weight is -0.5; expected at least 0"),
+        ("conditional_weight", -0.5, "learner.conditional_weight is -0.5; expected at least 0"),
+        ("alpha", 0.5, "learner.alpha is 0.5; expected 0, or at least 1"),
+    ],
     "fewshot_film.config.learners:PTMAPConfig": [
         ("power", 0.0, "learner.power is 0.0; expected above 0, and at most 1"),
         ("power", 1.5, "learner.power is 1.5; expected above 0, and at most 1"),

@@ -9,18 +9,40 @@ import pytest
 import torch
 from torch import nn
 
-from fewshot_film.config.learners import PTMAPConfig, SoftKMeansConfig, TransductiveConfig
-from fewshot_film.learners import LEARNERS, PTMAP, SoftKMeans, SupportError, TransductiveLearner
+from fewshot_film.config.learners import (
+    AlphaTIMConfig,
+    BDCSPNConfig,
+    LaplacianShotConfig,
+    PTMAPConfig,
+    SoftKMeansConfig,
+    TIMConfig,
+    TransductiveConfig,
+)
+from fewshot_film.errors import ConfigError
+from fewshot_film.learners import (
+    BDCSPN,
+    LEARNERS,
+    PTMAP,
+    TIM,
+    AlphaTIM,
+    LaplacianShot,
+    SoftKMeans,
+    SupportError,
+    TransductiveLearner,
+)
+from fewshot_film.learners.bd_cspn import rectified
+from fewshot_film.learners.laplacian_shot import laplacian_logits, neighbours
 from fewshot_film.learners.pt_map import map_assignments
 from fewshot_film.learners.self_transport import self_transport
 from fewshot_film.learners.sinkhorn import sinkhorn
 from fewshot_film.learners.soft_kmeans import soft_kmeans_logits
+from fewshot_film.learners.tim import entropy
 from fewshot_film.learners.transductive import prepared
 from tests.reference import transductive as reference
 
-METHODS: list[type[TransductiveLearner]] = [
-    learner for learner in LEARNERS.values() if issubclass(learner, TransductiveLearner)
-]
+METHODS: dict[str, type[TransductiveLearner]] = {
+    config().method: learner for config, learner in LEARNERS.items() if issubclass(learner, TransductiveLearner)
+}
 
 
 class Pixels(nn.Module):
@@ -191,13 +213,132 @@ def test_what_refinement_gives():
     )
 
 
+def test_bd_cspn_equals_loops():
+    support, members, queries, _ = task()
+    rows, asked = reference.unit(support), reference.unit(queries)
+    found = BDCSPN(BDCSPNConfig(scale=3.0), Pixels()).classify(*tensors(support, members, queries))
+    np.testing.assert_allclose(found.numpy(), reference.bd_cspn(rows, members, asked, 3.0), rtol=1e-9)
+
+
+def test_rectification_by_hand():
+    """Queries that are the support set moved by (1, 1) come back to it; one more moves its class mean."""
+    support, members = torch.eye(2).double(), torch.eye(2).double()
+    means, queries = rectified(support, members, support + 1, 10.0)
+    torch.testing.assert_close(queries, support)
+    torch.testing.assert_close(means, support)
+    queries = torch.tensor([[0.8, 0.6], [0.2, 0.4]], dtype=torch.double)  # their mean is that of the support set
+    means, _ = rectified(support, members, queries, 5 * np.log(3))
+    # cosines of 1 and 0 give (1, 0) the weight 1 / (1 + 3^-5), those of 0.8 and 0.6 give 1 / (1 + 3^-1)
+    first, second = 243 / 244, 3 / 4
+    expected = [(first + 0.8 * second) / (first + second), 0.6 * second / (first + second)]
+    torch.testing.assert_close(means[0], torch.tensor(expected, dtype=torch.double))
+
+
+@pytest.mark.parametrize("rectify", [True, False])
+@pytest.mark.parametrize("steps", [0, 1, 4])
+def test_laplacian_shot_equals_loops(steps, rectify):
+    support, members, queries, _ = task()
+    rows, asked = reference.unit(support), reference.unit(queries)
+    means = reference.class_means(rows, members)
+    if rectify:
+        means, asked = reference.rectified(rows, members, asked, 10.0)
+    expected = reference.laplacian_shot(reference.squared_distances(asked, means), asked, 2, 0.7, steps)
+    config = LaplacianShotConfig(neighbours=2, steps=steps, rectify=rectify)
+    found = LaplacianShot(config, Pixels()).classify(*tensors(support, members, queries)).softmax(-1)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9)
+
+
+def test_laplacian_shot_by_hand():
+    """A query between the classes follows its neighbour, which is three times as likely of the first class."""
+    log3 = float(np.log(3))
+    costs, affinities = torch.tensor([[0.0, log3], [0.0, 0.0]]), torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    found = laplacian_logits(costs, affinities, 2.0, 1)
+    torch.testing.assert_close(found, torch.tensor([[1.0, 1 - log3], [1.5, 0.5]]))
+
+
+def test_neighbours_by_hand():
+    rows = torch.tensor([[0.0], [1.0], [3.0], [10.0]])
+    assert neighbours(rows, 1).tolist() == [[0, 1, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]
+    assert torch.equal(neighbours(rows, 9), 1 - torch.eye(4))
+    assert neighbours(rows[:1], 3).tolist() == [[0]]
+
+
+@pytest.mark.parametrize(
+    ("learner", "order"),
+    [
+        (TIM(temperature=3.0, steps=3, learning_rate=0.01, backbone=Pixels()), 1),
+        (AlphaTIM(temperature=3.0, steps=3, learning_rate=0.01, backbone=Pixels()), 2),
+        (AlphaTIM(temperature=3.0, steps=3, learning_rate=0.01, alpha=5.0, backbone=Pixels()), 5),
+    ],
+)
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+def test_information_equals_loops(learner, order, mode):
+    support, members, queries, _ = task()
+    rows, asked = reference.unit(support), reference.unit(queries)
+    config = learner.config
+    factors = (config.support_weight, config.marginal_weight, config.conditional_weight)
+    weights = reference.information_weights((rows, members, asked), order, factors, 3.0, 3, 0.01)
+    with mode():
+        found = learner.classify(*tensors(support, members, queries))
+    np.testing.assert_allclose(found.numpy(), -1.5 * reference.squared_distances(asked, weights), rtol=1e-5)
+
+
+def test_entropies_by_hand():
+    shares = torch.tensor([[0.25] * 4, [1.0, 0.0, 0.0, 0.0]]).double()
+    torch.testing.assert_close(entropy(shares, 1), torch.tensor([np.log(4), 0.0]))
+    torch.testing.assert_close(entropy(shares, 2), torch.tensor([0.75, 0.0]).double())
+    torch.testing.assert_close(entropy(shares, 1 + 1e-6), entropy(shares, 1), rtol=1e-5, atol=1e-5)
+
+
+def test_published_settings_of_information_maximisation():
+    """lambda and alpha are 0.1 in TIM; alpha-TIM is another order of entropy, 2 or 7 by the number of shots."""
+    config = TIMConfig()
+    assert (config.temperature, config.steps, config.learning_rate) == (15, 1000, 1e-4)
+    assert (config.support_weight, config.marginal_weight, config.conditional_weight) == (0.1, 1, 0.1)
+    few, many = (tensors(*task(shots=shots))[:3] for shots in ((1, 2, 3), (5, 5, 5)))
+    published, *others = (AlphaTIM(alpha=alpha, steps=5, backbone=Pixels()) for alpha in (0, 2, 7))
+    for one, same in ((few, others[0]), (many, others[1])):
+        torch.testing.assert_close(published.classify(*one), same.classify(*one), rtol=0, atol=0)
+    tim = TIM(steps=5, support_weight=1.0, conditional_weight=1.0, backbone=Pixels())
+    shannon = AlphaTIM(alpha=1, steps=5, backbone=Pixels())
+    torch.testing.assert_close(tim.classify(*few), shannon.classify(*few), rtol=0, atol=0)
+    with pytest.raises(ConfigError, match=r"learner.alpha is 0.5; expected 0, or at least 1"):
+        AlphaTIMConfig(alpha=0.5)
+
+
+def test_what_the_terms_of_tim_give():
+    """The shape of the paper's ablation: certainty alone lets classes die out, which the marginal entropy prevents."""
+    settings = {"power": 0.5, "steps": 100, "learning_rate": 1e-2, "backbone": Pixels()}
+    whole, prototypes = skewed_accuracies(TIM(**settings)), skewed_accuracies(TIM(**{**settings, "steps": 0}))
+    assert whole > prototypes + 0.05
+    assert skewed_accuracies(TIM(**settings, marginal_weight=0.0)) < whole - 0.1
+
+
+def test_what_alpha_tim_is_for():
+    """Unbalanced queries cost it less than what takes them for balanced."""
+    settings = {"power": 0.5, "steps": 100, "learning_rate": 1e-2, "backbone": Pixels()}
+    losses = {
+        name: skewed_accuracies(learner) - skewed_accuracies(learner, queries=(45, 15, 5, 5, 5))
+        for name, learner in {
+            "alpha": AlphaTIM(**settings), "tim": TIM(**settings), "pt-map": PTMAP(backbone=Pixels())
+        }.items()
+    }  # fmt: skip
+    assert losses["alpha"] < losses["tim"] - 0.02
+    assert losses["alpha"] < losses["pt-map"] - 0.1
+
+
 # all of them
 
 
-def each(**settings):
+def each():
     return pytest.mark.parametrize(
         "learner",
-        [pytest.param(method(**settings, backbone=Pixels()), id=method.config_class()().method) for method in METHODS],
+        [
+            pytest.param(
+                method(**({"steps": 50, "learning_rate": 1e-2} if "tim" in name else {}), backbone=Pixels()), id=name
+            )
+            for name, method in METHODS.items()
+        ],
     )
 
 

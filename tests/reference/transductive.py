@@ -79,3 +79,77 @@ def self_transport(features: Array) -> Array:
     plan = sinkhorn(cost, np.ones(len(rows)), np.ones(len(rows)), 10.0)
     np.fill_diagonal(plan, 1)
     return plan
+
+
+def cosine(one: Array, other: Array) -> float:
+    """Of two vectors."""
+    return float(one @ other / np.sqrt((one @ one) * (other @ other)))
+
+
+def rectified(support: Array, members: Array, queries: Array, scale: float) -> tuple[Array, Array]:
+    """Class means rectified by the queries, and the queries shifted to the support set."""
+    queries = np.array([query + support.mean(0) - queries.mean(0) for query in queries])
+    means = class_means(support, members)
+    found = []
+    for label in range(members.shape[1]):
+        total, weight = np.zeros(support.shape[1]), 0.0
+        for image, member in zip([*support, *queries], [*members, *[None] * len(queries)], strict=True):
+            similarities = np.array([cosine(image, mean) for mean in means])
+            is_member = similarities.argmax() == label if member is None else member[label] == 1
+            if is_member:
+                share = softmax(scale * similarities[None])[0, label]
+                total, weight = total + share * image, weight + share
+        found.append(total / weight)
+    return np.array(found), queries
+
+
+def bd_cspn(support: Array, members: Array, queries: Array, scale: float) -> Array:
+    """Scaled cosines of shifted queries and rectified means."""
+    means, queries = rectified(support, members, queries, scale)
+    return scale * np.array([[cosine(query, mean) for mean in means] for query in queries])
+
+
+def laplacian_shot(costs: Array, queries: Array, neighbours: int, weight: float, steps: int) -> Array:
+    """Assignments of the queries after so many bound updates."""
+    between = squared_distances(queries, queries)
+    shares = softmax(-costs)
+    for _ in range(steps):
+        updated = []
+        for number, cost in enumerate(costs):
+            nearest = [other for other in np.argsort(between[number]) if other != number][:neighbours]
+            updated.append(softmax((weight * sum(shares[other] for other in nearest) - cost)[None])[0])
+        shares = np.array(updated)
+    return shares
+
+
+def entropy(shares: Array, order: float) -> float:
+    """Of one distribution: Tsallis' of an order, Shannon's where it is 1."""
+    if order == 1:
+        return -sum(share * np.log(share) for share in shares)
+    return (1 - sum(share**order for share in shares)) / (order - 1)
+
+
+def information_loss(weights: Array, task: tuple[Array, Array, Array], order: float, factors, temperature) -> float:
+    """lambda CE - H(mean) + alpha mean H."""
+    support, members, queries = task
+    certain = softmax(-temperature / 2 * squared_distances(support, weights))
+    shares = softmax(-temperature / 2 * squared_distances(queries, weights))
+    known = -np.mean([np.log(row[member == 1][0]) for row, member in zip(certain, members, strict=True)])
+    conditional = np.mean([entropy(row, order) for row in shares])
+    return factors[0] * known - factors[1] * entropy(shares.mean(0), order) + factors[2] * conditional
+
+
+def information_weights(task, order: float, factors, temperature: float, steps: int, rate: float) -> Array:
+    """Class weights after so many Adam steps, with gradients from differences of the loss."""
+    weights = class_means(*task[:2])
+    first, second, tiny = np.zeros_like(weights), np.zeros_like(weights), 1e-5
+    for step in range(1, steps + 1):
+        gradient = np.zeros_like(weights)
+        for place in np.ndindex(*weights.shape):
+            nudge = np.zeros_like(weights)
+            nudge[place] = tiny
+            losses = [information_loss(weights + sign * nudge, task, order, factors, temperature) for sign in (1, -1)]
+            gradient[place] = (losses[0] - losses[1]) / (2 * tiny)
+        first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+        weights = weights - rate * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
+    return weights
