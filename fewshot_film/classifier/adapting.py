@@ -8,7 +8,7 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from fewshot_film.classifier.quantized import Measured, QuantizationError, Quantizer
+from fewshot_film.classifier.quantized import BLOCK, Measured, QuantizationError, QuantizedNetwork, Quantizer
 from fewshot_film.config.learners import LearnerConfig
 from fewshot_film.errors import UserError
 from fewshot_film.film import FoldError, Modulation, Modulations, find_conv_norm_pairs, fold_film, fuse_conv_norm
@@ -196,7 +196,7 @@ def features_of(network: nn.Module, images: Tensor, device: torch.device, first:
     Raises:
         NonFiniteFeaturesError: a feature is NaN or infinite; says of which images.
     """
-    chunks = images.split(_chunk(images, device))
+    chunks = images.split(BLOCK if isinstance(network, QuantizedNetwork) else _chunk(images, device))
     features = torch.cat([network(_as_float(chunk, device)) for chunk in chunks])
     check_finite(features, "image", first=first)
     return features

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -425,8 +425,9 @@ class FewShotClassifier(SklearnClassifierMixin):
 
     @property
     def can_reject(self) -> bool:
-        """Whether the support images tell how far members of a class lie from it, which ``reject`` needs."""
-        return len(self._check_fitted().member_distances) >= 2
+        """Whether support images, or the model, tell how far members of a class lie from it; ``reject`` needs that."""
+        fitted = self._check_fitted()
+        return len(fitted.member_distances) >= 2 or bool(_known_distances(fitted))
 
     def support(self) -> tuple[Tensor, list[Hashable]]:
         """The support set: images ``(N, C, H, W)``, uint8 at the network's size, and their labels.
@@ -489,9 +490,10 @@ def _read(preprocessing: Preprocessing, X: Any) -> Tensor:
 
 
 def _largest_member_distance(fitted: Fitted, reject: float) -> float:
-    known = fitted.loaded.pretrained.measured.member_distances
-    # what is known of other tasks is in units of how far a task's images lie apart: one alone has none
-    if len(fitted.labels) == 1:
-        known = {}
-    expected = expected_distances(known, mean_shot(fitted.labels, fitted.weights))
+    expected = expected_distances(_known_distances(fitted), mean_shot(fitted.labels, fitted.weights))
     return largest_member_distance(fitted.member_distances, reject, expected)
+
+
+def _known_distances(fitted: Fitted) -> Mapping[float, Sequence[float]]:
+    """What other tasks showed; in units of how far a task's images lie apart, of which one image alone has none."""
+    return fitted.loaded.pretrained.measured.member_distances if len(fitted.labels) > 1 else {}

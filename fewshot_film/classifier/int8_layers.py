@@ -12,6 +12,8 @@ from torch import Tensor, nn
 _LEVELS = 255
 _LARGEST_WEIGHT = 127
 _TINY = 1e-12
+MAX_LAYOUTS = 4
+"""Kinds of inputs, by threads and shape, for which a convolution keeps its weights laid out."""
 
 
 class Scale(NamedTuple):
@@ -97,10 +99,10 @@ class QuantizedConv(nn.Module):
         self._activation: tuple[str, list[float]] = ("none", [])
         if result is None and ceiling is not None:
             self._activation = ("relu", []) if ceiling == float("inf") else ("hardtanh", [0.0, ceiling])
-        self._packed: Tensor | None = None
+        self._packed: dict[tuple[int, ...], Tensor] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_packed": None}  # oneDNN's own layout of the weights can be neither copied nor saved
+        return {**self.__dict__, "_packed": {}}  # oneDNN's own layout of the weights can be neither copied nor saved
 
     def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
         """Maps ``(B, C, H, W)`` uint8, and what is added, ``(B, C', H', W')`` uint8, to uint8 or float32."""
@@ -126,10 +128,8 @@ class QuantizedConv(nn.Module):
     def _arguments(self, x: Tensor) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """Input and weights, and bias and geometry, as oneDNN's operators take them."""
         x, padding = self._pad(x)
-        if self._packed is None:
-            self._packed = self._pack(x, padding)
         zeros = torch.zeros_like(self.weight_scale, dtype=torch.int8)
-        given = (x, *self.source, self._packed, self.weight_scale, zeros)
+        given = (x, *self.source, self._packed_for(x, padding), self.weight_scale, zeros)
         return given, (self.bias, self.stride, padding, self.dilation, self.groups)
 
     def _pad(self, x: Tensor) -> tuple[Tensor, list[int]]:
@@ -149,11 +149,17 @@ class QuantizedConv(nn.Module):
         padded = F.pad(x, uneven, value=self.source.zero)
         return padded.contiguous(memory_format=torch.channels_last), [0, 0]
 
-    def _pack(self, x: Tensor, padding: list[int]) -> Tensor:
-        """The weights as oneDNN wants them for inputs like this one."""
-        shape = (self.stride, padding, self.dilation, self.groups, list(x.shape))
-        packed: Tensor = torch.ops.onednn.qconv_prepack(self.weight, self.weight_scale, *self.source, *shape)
-        return packed
+    def _packed_for(self, x: Tensor, padding: list[int]) -> Tensor:
+        """The weights as oneDNN wants them for inputs like this one; laid out otherwise, every call lays them out anew.
+
+        The layouts of the last few kinds of inputs are kept.
+        """
+        key = (torch.get_num_threads(), *x.shape)
+        if key not in self._packed:
+            shape = (self.stride, padding, self.dilation, self.groups, list(x.shape))
+            packed = torch.ops.onednn.qconv_prepack(self.weight, self.weight_scale, *self.source, *shape)
+            self._packed = {**dict(list(self._packed.items())[1 - MAX_LAYOUTS :]), key: packed}
+        return self._packed[key]
 
 
 @lru_cache(maxsize=1)

@@ -36,6 +36,9 @@ LEAST_SHARE = 0.5
 """Least share of a network's weights that must be in convolutions: with less, the rest would decide the time."""
 MOST_ERROR = 0.4
 """Most that features in integers may differ from those in float32: length of the difference, as a share."""
+BLOCK = 8
+"""Images computed at once. Weights are laid out for one number of images, which takes longer than to compute one: so
+there are two numbers only."""
 _ADVICE = "use precision='float32'"
 _ADDITIONS = (operator.add, operator.iadd, torch.add)
 _ACTIVATIONS = {F.relu: math.inf, torch.relu: math.inf, "relu": math.inf, "relu_": math.inf, F.relu6: 6.0}
@@ -195,7 +198,12 @@ class QuantizedNetwork(nn.Module):
         self.flip_tta = backbone.flip_tta
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features ``(B, D)`` of images ``(B, C, H, W)`` in [0, 1]."""
+        """Features ``(B, D)`` of images ``(B, C, H, W)`` in [0, 1], in blocks of :data:`BLOCK`, what is left singly."""
+        whole = len(images) - len(images) % BLOCK
+        parts = [*images[:whole].split(BLOCK), *images[whole:].split(1)] if whole else images.split(1)
+        return torch.cat([self._features(part) for part in parts])
+
+    def _features(self, images: Tensor) -> Tensor:
         return joined_features(self.maps, self.feature_norms, images, self.flip_tta)
 
 

@@ -77,6 +77,7 @@ def test_strangers_are_rejected_from_one_image_per_class(tmp_path: Path):
     strangers = np.concatenate([away[number] for number in (9, 10, 11)])
     classifier = FewShotClassifier(tmp_path / "model", device="cpu").fit(images[support], names[support])
     assert classifier.temperature_ == pytest.approx(measured.temperatures[1])
+    assert classifier.can_reject
     kept, turned = (classifier.predict(images[rows], reject=0.05) for rows in (members, strangers))
     assert np.mean(kept == None) < 0.3  # noqa: E711 - element by element
     assert np.mean(turned == None) > np.mean(kept == None) + 0.2  # noqa: E711
@@ -84,6 +85,7 @@ def test_strangers_are_rejected_from_one_image_per_class(tmp_path: Path):
     again = FewShotClassifier.from_pretrained(tmp_path / "mine", device="cpu")
     assert again.predict(images[strangers], reject=0.05).tolist() == turned.tolist()
     alone = classifier.fit(images[:1], names[:1])
+    assert not alone.can_reject
     with pytest.raises(ValueError, match="reject needs support images"):
         alone.predict(images, reject=0.05)
 
