@@ -34,7 +34,6 @@ from tqdm import tqdm
 
 from benchmarks.photos.domains import Domain, open_domains
 from benchmarks.photos.features import kept_rows
-from benchmarks.photos.prefix import without_prefix
 from fewshot_film.classifier.adapting import Adapter
 from fewshot_film.classifier.calibration import Measured
 from fewshot_film.classifier.kinds import measure_features
@@ -45,6 +44,7 @@ from fewshot_film.data.source import ImageSource, SelectedSource
 from fewshot_film.episodes import Episode, EpisodeSampler
 from fewshot_film.film import ChannelGenerator
 from fewshot_film.learners.backbone import Backbone
+from fewshot_film.learners.prefix import without_prefix
 from fewshot_film.learners.registry import save_learner
 from fewshot_film.learners.ridge import RidgeRegression
 from fewshot_film.run.command import Command, main

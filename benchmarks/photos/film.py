@@ -21,7 +21,6 @@ from benchmarks.photos.experiment import ALL_LEARNERS, JUDGED_CODE, remembered
 from benchmarks.photos.features import add_weights
 from benchmarks.photos.heads import LearnerHead
 from benchmarks.photos.measure import FEW, Cell, Tally, Task, Tasks, accuracies, episodes_digest, why_left_out
-from benchmarks.photos.prefix import without_prefix
 from benchmarks.photos.settings import FilmGainConfig
 from fewshot_film.classifier.adapting import CHUNK, Adapter
 from fewshot_film.classifier.pretrained import Pretrained, load_pretrained
@@ -29,6 +28,7 @@ from fewshot_film.data import ImageSet, decode
 from fewshot_film.errors import ConfigError
 from fewshot_film.film import Modulations
 from fewshot_film.learners.film_learner import FilmLearner
+from fewshot_film.learners.prefix import without_prefix
 from fewshot_film.run.results import paired_difference, write_result
 from fewshot_film.run.settings import plain
 
@@ -38,7 +38,7 @@ CODE = (
     ALL_LEARNERS,
     "fewshot_film/film/*.py",
     "benchmarks/photos/film.py",
-    "benchmarks/photos/prefix.py",
+    "fewshot_film/learners/prefix.py",
 )
 """Files whose change makes what was measured before out of date."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol, cast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple, Protocol, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +13,22 @@ from torch import Tensor, nn
 from fewshot_film.classifier.quantized import BLOCK, Measured, QuantizationError, QuantizedNetwork, Quantizer
 from fewshot_film.config.learners import LearnerConfig
 from fewshot_film.errors import UserError
-from fewshot_film.film import FoldError, Modulation, Modulations, find_conv_norm_pairs, fold_film, fuse_conv_norm
+from fewshot_film.film import (
+    ChannelGenerator,
+    FoldError,
+    Modulation,
+    Modulations,
+    channel_statistics,
+    find_conv_norm_pairs,
+    fold_film,
+    fuse_conv_norm,
+    site_moments,
+)
+from fewshot_film.film.channelwise import SiteMoments
 from fewshot_film.learners.backbone import Backbone, FeatureMaps
 from fewshot_film.learners.film_learner import FilmLearner
 from fewshot_film.learners.learner import Head, Learner
+from fewshot_film.learners.prefix import without_prefix
 from fewshot_film.learners.ridge import RidgeHead, RidgeRegression
 from fewshot_film.learners.simple_cnaps import MahalanobisClassifier, SimpleCNAPS, fit_mahalanobis
 from fewshot_film.learners.support import NonFiniteFeaturesError, check_finite
@@ -25,6 +39,8 @@ CHUNK = LearnerConfig.chunk
 """Most images that go through the network at once: as many as learners take, with FiLM folded in as without."""
 CHUNK_PIXELS = 2 * 224 * 224
 """Most pixels that go through the network at once for every thread of a processor, whose caches hold no more maps."""
+MAPS_CHUNK = 8
+"""Images whose maps go at once through what follows the first FiLM site, on any device."""
 MAX_CALIBRATION_IMAGES = 16
 """Most support images that a network in integers is calibrated on."""
 HEAD_CHUNK = 256
@@ -72,6 +88,42 @@ class TaskHead:
         return self.distances(features).amin(1)
 
 
+@dataclass(frozen=True)
+class PlainPass:
+    """What support images are without FiLM: the same for every task, so that it is computed once for each image."""
+
+    features: Tensor
+    """``(N, D)``."""
+    maps: Tensor | None = None
+    """What enters the first block with FiLM, ``(N, C, H, W)``; None: there is no FiLM."""
+    moments: Mapping[str, SiteMoments] = field(default_factory=dict)
+    """Of every site."""
+
+    def joined(self, other: Self) -> Self:
+        """These images, then the other ones."""
+        maps = None if self.maps is None or other.maps is None else torch.cat([self.maps, other.maps])
+        moments = {
+            name: SiteMoments(*map(torch.cat, zip(one, other.moments[name], strict=True)))
+            for name, one in self.moments.items()
+        }
+        return type(self)(torch.cat([self.features, other.features]), maps, moments)
+
+    def moments_of(self, rows: Tensor) -> dict[str, SiteMoments]:
+        """Moments of some images."""
+        return {name: SiteMoments(*(part[rows] for part in one)) for name, one in self.moments.items()}
+
+
+class _Parts(NamedTuple):
+    """A learner whose FiLM depends on the maps at its sites alone, cut before the first of them."""
+
+    prefix: nn.Module
+    """Images to the maps there, BatchNorm folded in."""
+    rest: FilmLearner
+    """What reads these maps."""
+    pairs: list[tuple[str, str]]
+    """Convolutions and the BatchNorm layers after them, in what reads the maps."""
+
+
 class Adapter:
     """Does what :meth:`FilmLearner.adapt` does, in its parts, with FiLM folded into a plain network's weights.
 
@@ -90,7 +142,15 @@ class Adapter:
                 f"{learner.config.method} is another kind: use its adapt()"
             )
         self.learner = learner.eval()
-        self._pairs = _fusable_pairs(self._plain({}))
+        self._pairs = _fusable_pairs(_folded(learner, {}))
+
+    @cached_property
+    def _parts(self) -> _Parts | None:
+        if not isinstance(self.learner.generator, ChannelGenerator):
+            return None
+        rest, prefix = without_prefix(self.learner)
+        whole = fuse_conv_norm(prefix).requires_grad_(False).to(memory_format=torch.channels_last)
+        return _Parts(whole, rest, _fusable_pairs(_folded(rest, {})))
 
     @property
     def has_film(self) -> bool:
@@ -103,7 +163,32 @@ class Adapter:
         return self.learner.backbone.normalize.mean.device  # a network may have no parameters
 
     @torch.no_grad()
-    def modulations(self, images: Tensor, labels: Tensor, weights: Tensor | None = None) -> Modulations:
+    def plain_pass(self, images: Tensor, first: int = 0) -> PlainPass | None:
+        """What images are without FiLM; None where FiLM depends on more than the maps at its sites.
+
+        Args:
+            images: ``(N, C, H, W)``, uint8.
+            first: number of the first image, for an error.
+
+        Raises:
+            NonFiniteFeaturesError: a feature is NaN or infinite; says of which images.
+        """
+        if not self.has_film:
+            return PlainPass(features_of(self.network({}), images, self.device, first))
+        if self._parts is None:
+            return None
+        prefix, rest, _ = self._parts
+        maps = torch.cat([prefix(_as_float(chunk, self.device)) for chunk in images.split(_chunk(images, self.device))])
+        features: list[Tensor] = []
+        moments = site_moments(rest.filmed, lambda: features.extend(map(rest.backbone, maps.split(MAPS_CHUNK))))
+        joined = torch.cat(features)
+        check_finite(joined, "image", first=first)
+        return PlainPass(joined, maps, moments)
+
+    @torch.no_grad()
+    def modulations(
+        self, images: Tensor, labels: Tensor, weights: Tensor | None = None, known: PlainPass | None = None
+    ) -> Modulations:
         """Gamma and beta of every site for a support set; empty without FiLM.
 
         Args:
@@ -111,14 +196,19 @@ class Adapter:
             labels: ``(N,)`` in ``[0, way)``.
             weights: what each image counts, above 0, ``(N,)``; None: 1 each. Integers count as repetitions; other
                 weights draw 500 images in proportion, evenly and not at random.
+            known: the images' :meth:`plain_pass`, which saves another one.
 
         Raises:
             NonFiniteFeaturesError: gamma or beta is NaN or infinite.
         """
         if not self.has_film:
             return {}
-        chosen = images[_even_choice(labels, MAX_CODE_IMAGES, weights)]
-        found = self.learner.modulations(_as_float(chosen, self.device)) or {}
+        chosen = _even_choice(labels, MAX_CODE_IMAGES, weights)
+        if known is None or self._parts is None:
+            found = self.learner.modulations(_as_float(images[chosen], self.device)) or {}
+        else:
+            statistics = channel_statistics(self._parts.rest.filmed, known.moments_of(chosen))
+            found = cast(ChannelGenerator, self.learner.generator)(*statistics)
         for name, values in found.items():
             if not all(bool(part.isfinite().all()) for part in values):
                 raise NonFiniteFeaturesError(
@@ -127,10 +217,23 @@ class Adapter:
                 )
         return found
 
+    @torch.no_grad()
+    def support_features(self, modulations: Modulations, known: PlainPass) -> Tensor:
+        """Features ``(N, D)`` of support images with FiLM, from what they are without.
+
+        Raises:
+            NonFiniteFeaturesError: a feature is NaN or infinite; says of which images.
+        """
+        if known.maps is None or self._parts is None:
+            return known.features
+        network = _fused(self._parts.rest, modulations, self._parts.pairs)
+        features = torch.cat([network(maps) for maps in known.maps.split(MAPS_CHUNK)])
+        check_finite(features, "image")
+        return features
+
     def network(self, modulations: Modulations) -> nn.Module:
         """The backbone with these values and every BatchNorm folded into its convolutions."""
-        fused = fuse_conv_norm(self._plain(modulations), self._pairs)
-        return fused.requires_grad_(False).eval().to(memory_format=torch.channels_last)
+        return _fused(self.learner, modulations, self._pairs)
 
     def quantizer(self, modulations: Modulations) -> Quantizer:
         """What turns the :meth:`network` with these values into one of 8-bit integers.
@@ -176,11 +279,20 @@ class Adapter:
             return TaskHead(head, head)
         return TaskHead(head, fit_mahalanobis(features.double(), labels, sample_weights=given.get("weights")))
 
-    def _plain(self, modulations: Modulations) -> nn.Module:
-        if not self.has_film:
-            return self.learner.backbone
-        moved = {name: Modulation(*(part.to(self.device) for part in pair)) for name, pair in modulations.items()}
-        return fold_film(self.learner.filmed, moved, share_weights=True)
+
+def _folded(learner: FilmLearner, modulations: Modulations) -> nn.Module:
+    """A learner's backbone with these values folded in."""
+    if not learner.has_film:
+        return learner.backbone
+    device = learner.backbone.normalize.mean.device
+    moved = {name: Modulation(*(part.to(device) for part in pair)) for name, pair in modulations.items()}
+    return fold_film(learner.filmed, moved, share_weights=True)
+
+
+def _fused(learner: FilmLearner, modulations: Modulations, pairs: list[tuple[str, str]]) -> nn.Module:
+    """The same with every BatchNorm folded in too."""
+    fused = fuse_conv_norm(_folded(learner, modulations), pairs)
+    return fused.requires_grad_(False).eval().to(memory_format=torch.channels_last)
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fewshot_film.classifier.adapting import Adapter, features_of
+from fewshot_film.classifier.adapting import Adapter, PlainPass, features_of
 from fewshot_film.classifier.calibration import (
     HeldOut,
     expected_distances,
@@ -207,16 +207,15 @@ class FewShotClassifier(SklearnClassifierMixin):
         number = {name: label for label, name in enumerate(classes)}
         labels = torch.tensor([number[name] for name in support.names])
         measured = None
-        if known is not None and not adapter.has_film and known.precision == self.precision == "float32":
-            modulations, network = known.modulations, known.network
-            new = features_of(network, images[len(known.images) :], adapter.device, first=len(known.images))
-            features = torch.cat([known.features, new])
+        plain = self._plain_pass(adapter, images, known)
+        modulations = adapter.modulations(images, labels, weights, plain)
+        if self.precision == "int8":
+            network, measured = adapter.calibrated(modulations, images, labels)
         else:
-            modulations = adapter.modulations(images, labels, weights)
-            if self.precision == "int8":
-                network, measured = adapter.calibrated(modulations, images, labels)
-            else:
-                network = adapter.network(modulations)
+            network = adapter.network(modulations)
+        if plain is not None and measured is None:
+            features = adapter.support_features(modulations, plain)
+        else:
             features = features_of(network, images, adapter.device)
         labels_there = labels.to(features.device)
         members = labels_there.unique(return_inverse=True)[1]
@@ -232,11 +231,22 @@ class FewShotClassifier(SklearnClassifierMixin):
             modulations=modulations,
             network=network,
             features=features,
+            plain=plain,
             measured=measured,
             head=adapter.fit_head(features, labels_there, weights),
             temperature=self._fit_temperature(loaded, held, mean_shot(labels, weights)),
             member_distances=held.nearest.double().cpu(),
         )
+
+    def _plain_pass(self, adapter: Adapter, images: Tensor, known: Fitted | None) -> PlainPass | None:
+        """What the images are without FiLM, computed for those alone that an earlier fit does not know."""
+        if self.precision == "int8" and not adapter.has_film:
+            return None  # its features are those of the network in integers
+        if known is None or known.plain is None:
+            return adapter.plain_pass(images)
+        before = len(known.images)
+        new = adapter.plain_pass(images[before:], first=before)
+        return None if new is None else known.plain.joined(new)
 
     def _fit_temperature(self, loaded: Loaded, held: HeldOut, shot: float) -> float:
         if self.temperature is not None:

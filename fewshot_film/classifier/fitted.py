@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fewshot_film.classifier.adapting import Adapter, TaskHead
+from fewshot_film.classifier.adapting import Adapter, PlainPass, TaskHead
 from fewshot_film.classifier.pretrained import FITTED, Pretrained
 from fewshot_film.classifier.quantized import Measured
 from fewshot_film.config.preprocessing import Preprocessing, Resize
@@ -102,6 +102,8 @@ class Fitted:
     """Images to features, FiLM folded in."""
     features: Tensor
     """``(N, D)`` of the support images."""
+    plain: PlainPass | None
+    """What the support images are without FiLM, which makes a next fit faster; None where nothing is known."""
     measured: Measured | None
     """What the network was calibrated by, where it computes in 8-bit integers; None: in float32."""
     head: TaskHead
@@ -229,6 +231,7 @@ def load_fitted(saved: SavedModel, loaded: Loaded, resize: Resize | None) -> Fit
             modulations=modulations,
             network=network,
             features=features,
+            plain=None if adapter.has_film or measured is not None else PlainPass(features),
             measured=measured,
             head=adapter.fit_head(features, labels.to(features.device), counted),
             temperature=float(saved.config["temperature"]),

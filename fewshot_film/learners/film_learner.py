@@ -248,7 +248,7 @@ def _generator(config: FilmConfig, backbone: Backbone, filmed: FiLMedNetwork) ->
             )
         return TemplateGenerator(config.code_dim, filmed.sites, len(config.templates), config.penalty)
     if config.adaptation == "channelwise":
-        return ChannelGenerator(filmed.sites, config.code_dim, config.penalty)
+        return ChannelGenerator(filmed.sites, config.code_dim, config.penalty, config.film_noise)
     if config.adaptation == "film":
         return ResidualGenerator(config.code_dim, filmed.sites, **settings)
     return AutoregressiveGenerator(config.code_dim, filmed.sites, backbone.entering_widths(filmed.sites), **settings)

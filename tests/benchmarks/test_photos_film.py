@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.photos import charts, film, prefix, report
+from benchmarks.photos import charts, film, report
 from benchmarks.photos.domains import Domain, open_domains
 from benchmarks.photos.film import Tail, gains, named, run
 from benchmarks.photos.measure import Cell, Tasks
-from benchmarks.photos.prefix import without_prefix
 from benchmarks.photos.settings import FilmGainConfig
 from fewshot_film.config import BackboneConfig, SimpleCNAPSConfig
 from fewshot_film.errors import ConfigError
-from fewshot_film.learners import SimpleCNAPS
+from fewshot_film.learners import SimpleCNAPS, prefix
+from fewshot_film.learners.prefix import without_prefix
 from fewshot_film.learners.registry import save_learner
 from tests.benchmarks.test_photos import make_domain
 

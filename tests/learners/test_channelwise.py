@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.classifier.adapting import Adapter, features_of
 from fewshot_film.config.learners import BackboneConfig, PrototypesConfig
 from fewshot_film.episodes import EpisodeSampler
@@ -53,6 +55,38 @@ def test_a_classifier_folds_it():
     film = adapter.modulations(images, torch.tensor([0, 0, 0, 1, 1, 1]))
     folded = features_of(adapter.network(film), images, adapter.device)
     torch.testing.assert_close(folded, made.features(images / 255, film), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_images_pass_the_part_before_film_once():
+    """A classifier that learns one more image computes that image alone there, and ends where one fit on all does."""
+    made = learner(sites=("layer2.*.bn2",))
+    images = torch.randint(0, 256, (11, 1, 16, 16), dtype=torch.uint8)
+    labels = list("aaabbbccabd")
+    seen: list[int] = []
+    at_once = FewShotClassifier(made, device="cpu").fit(images, labels)
+    classifier = FewShotClassifier(made, device="cpu").fit(images[:10], labels[:10])
+    prefix = classifier._loaded.adapter._parts.prefix
+    handle = prefix.register_forward_pre_hook(lambda _module, args: seen.append(len(args[0])))
+    classifier.partial_fit(images[10:], labels[10:])
+    handle.remove()
+    assert seen == [1]
+    np.testing.assert_allclose(classifier.predict_proba(images), at_once.predict_proba(images), rtol=1e-4, atol=1e-6)
+    film = made.modulations(images / 255)
+    for name, values in classifier._fitted.modulations.items():
+        torch.testing.assert_close(tuple(values), tuple(film[name]), rtol=1e-4, atol=1e-5)
+    features = made.features(images / 255, film)
+    torch.testing.assert_close(classifier._fitted.features, features, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_what_is_noise_is_a_setting():
+    images = torch.rand(6, 1, 16, 16)
+    silent = small_learner(adaptation="channelwise", film_noise=100.0)
+    silent.load_state_dict(learner().state_dict())
+    for gamma, beta in silent.eval().modulations(images).values():
+        assert torch.equal(gamma, torch.ones_like(gamma))
+        assert torch.equal(beta, torch.zeros_like(beta))
 
 
 def test_meta_training_fits_a_few_tasks():
