@@ -134,6 +134,7 @@ REFERENCE = {
     "clevr-data.md": "clevr.data",
     "clevr-questions.md": "clevr.questions",
     "clevr-reasoning.md": "clevr.reasoning",
+    "clevr-tasks.md": "clevr.tasks",
 }
 """Pages of the reference, and the package whose public names each describes."""
 

@@ -1,0 +1,188 @@
+"""Endless series of tasks: item ``i`` is a function of kind, seed, difficulty, image size and ``i``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, count, islice
+
+import torch
+
+from clevr.questions.referring_expressions import StableRandom
+from clevr.tasks.answer_types import box_text
+from clevr.tasks.difficulty import Difficulty, difficulty_of
+from clevr.tasks.item import Draft, Item
+from clevr.tasks.registry import KINDS
+from clevr.tasks.trial import Trial
+from clevr.world.placement import all_visible
+from clevr.world.render import boxes, object_ids, render
+from fewshot_film.errors import UserError, suggestion
+from fewshot_film.run.seeding import numpy_generator
+
+_MAX_ATTEMPTS = 2000
+"""Attempts at one item before its difficulty is said to leave no room for it."""
+_AT_ONCE = 32
+"""Items that an iteration makes together; the drawing of images is cheaper that way."""
+
+
+class TaskError(UserError, ValueError):
+    """A kind, a difficulty or an index for which there is no task."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """The tasks of one kind, seed and difficulty; see :func:`make`.
+
+    Indexing gives an :class:`Item`; iterating gives all of them in order. With a ``size`` it is also what PyTorch calls
+    a map-style data set.
+    """
+
+    name: str
+    seed: int
+    difficulty: Difficulty
+    level: str
+    """How the difficulty was named."""
+    size: int | None
+    width: int
+    height: int
+
+    def __len__(self) -> int:
+        """Number of items.
+
+        Raises:
+            TypeError: the series is endless.
+        """
+        if self.size is None:
+            raise TypeError("this series of tasks is endless and has no length; give make(..., size=...)")
+        return self.size
+
+    def __getitem__(self, index: int) -> Item:
+        """Item ``index``; its image is drawn when first asked for.
+
+        Raises:
+            IndexError: the index is negative, or not below ``size``.
+            TaskError: the difficulty leaves no room for such an item.
+        """
+        return self.batch([index], draw_images=False)[0]
+
+    def __iter__(self) -> Iterator[Item]:
+        """All items in order, with their images drawn; endless without a size."""
+        numbers = iter(count() if self.size is None else range(self.size))
+        while indices := list(islice(numbers, _AT_ONCE)):
+            yield from self.batch(indices)
+
+    def batch(self, indices: Sequence[int], *, draw_images: bool = True) -> list[Item]:
+        """Several items, the same as one by one but made faster.
+
+        Args:
+            indices: of the items.
+            draw_images: draw all images now, at once, instead of each when it is first asked for.
+
+        Raises:
+            IndexError: an index is negative, or not below ``size``.
+            TaskError: the difficulty leaves no room for such an item.
+        """
+        for index in indices:
+            if index < 0 or (self.size is not None and index >= self.size):
+                raise IndexError(f"item {index} of {self.size or 'endless'} tasks")
+        drafts = self._drafts(indices)
+        items = [self._item(index, drafts[index]) for index in indices]
+        if draw_images:
+            self._draw(items)
+        return items
+
+    def _drafts(self, indices: Sequence[int]) -> dict[int, Draft]:
+        """A draft for each index whose objects can all be seen."""
+        found: dict[int, Draft] = {}
+        waiting = list(dict.fromkeys(indices))
+        for attempt in range(_MAX_ATTEMPTS):
+            if not waiting:
+                return found
+            drafts = {index: draft for index in waiting if (draft := self._try(index, attempt))}
+            found.update(self._checked(drafts))
+            waiting = [index for index in waiting if index not in found]
+        raise TaskError(
+            f"{self.name!r}, item {waiting[0]}: no scene in {_MAX_ATTEMPTS} attempts offers such a task; allow more "
+            f"objects, fewer hops or fewer pixels than {self.difficulty}"
+        )
+
+    def _try(self, index: int, attempt: int) -> Draft | None:
+        key = ("tasks", self.name, self.difficulty.key, index)
+        rng = numpy_generator(self.seed, *key, attempt)
+        plan = StableRandom(numpy_generator(self.seed, *key, "plan"))
+        trial = Trial(self.difficulty, plan, StableRandom(rng), rng, self.width, self.height)
+        return KINDS[self.name].draw(trial)
+
+    def _checked(self, drafts: dict[int, Draft]) -> dict[int, Draft]:
+        """Those drafts in whose scenes every object can be seen, with boxes measured where they are the answers."""
+        scenes = [scene for draft in drafts.values() for scene in draft.scenes]
+        seen = all_visible(scenes, self.difficulty.min_pixels)
+        ends = accumulate(len(draft.scenes) for draft in drafts.values())
+        good = {
+            index: draft
+            for (index, draft), end in zip(drafts.items(), ends, strict=True)
+            if all(seen[end - len(draft.scenes) : end])
+        }
+        targets = [draft.scenes[0] for draft in good.values() if draft.target is not None]
+        ids = iter(object_ids(targets, self.width, self.height))
+        for index, draft in list(good.items()):
+            if draft.target is not None:
+                box = boxes(next(ids), len(draft.scenes[0].objects))[draft.target].tolist()
+                good[index] = replace(draft, answer=box_text(box))
+                if not any(box):  # seen at 320x240, but not in so small an image
+                    del good[index]
+        return good
+
+    def _item(self, index: int, draft: Draft) -> Item:
+        return Item(
+            task=self.name,
+            seed=self.seed,
+            index=index,
+            difficulty=self.level,
+            prompt=draft.prompt,
+            answer=draft.answer,
+            answer_type=draft.answer_type,
+            working=draft.working,
+            program=draft.program,
+            scenes=draft.scenes,
+            width=self.width,
+            height=self.height,
+        )
+
+    def _draw(self, items: Sequence[Item]) -> None:
+        images = iter(render([scene for item in items for scene in item.scenes], self.width, self.height).unbind(0))
+        for item in items:
+            # as `cached_property` would, had the image been asked for
+            item.__dict__["images"] = torch.stack([next(images) for _ in item.scenes])
+
+
+def make(
+    name: str,
+    *,
+    seed: int = 0,
+    difficulty: int | Difficulty = 3,
+    size: int | None = None,
+    width: int = 320,
+    height: int = 240,
+) -> Series:
+    """The tasks of a kind.
+
+    Args:
+        name: a key of :data:`KINDS`.
+        seed: another seed gives other tasks.
+        difficulty: a level, 1 to 5, or a :class:`Difficulty` of your own.
+        size: number of tasks; without one they are endless.
+        width: of each image in pixels. Only boxes depend on it, no other task.
+        height: of each image in pixels.
+
+    Raises:
+        TaskError: there is no such kind; the seed or the size is negative.
+        InvalidValueError: there is no such level.
+    """
+    if name not in KINDS:
+        raise TaskError(f"unknown kind of task {name!r}{suggestion(name, KINDS)}; expected one of {', '.join(KINDS)}")
+    if seed < 0 or (size is not None and size < 0):
+        raise TaskError(f"seed {seed}, size {size}; both must be 0 or more")
+    chosen = difficulty_of(difficulty)
+    level = "custom" if isinstance(difficulty, Difficulty) else str(difficulty)
+    return Series(name, seed, chosen, level, size, width, height)
