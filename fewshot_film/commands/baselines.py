@@ -22,7 +22,7 @@ from fewshot_film.extras import MissingExtraError
 from fewshot_film.film import remove_film
 from fewshot_film.learners import CONFIGS, Learner, build_learner
 from fewshot_film.learners.backbone import Backbone
-from fewshot_film.learners.film_learner import FilmLearner
+from fewshot_film.learners.film_learner import FilmFeatures, FilmLearner
 from fewshot_film.learners.learner import FixedFeatures
 from fewshot_film.learners.prototypes import PrototypeHead
 from fewshot_film.learners.registry import LEARNERS
@@ -70,9 +70,9 @@ class FullLearner(TaskRunner):
 class CachedFeatures(TaskRunner):
     """A head on features that no support set changes: they are computed once for all splits."""
 
-    def __init__(self, learner: FilmLearner | FixedFeatures, images: ImageSet, device: torch.device) -> None:
+    def __init__(self, learner: FilmFeatures | FixedFeatures, images: ImageSet, device: torch.device) -> None:
         learner.to(device).eval()
-        compute = partial(learner.features, modulations=None) if isinstance(learner, FilmLearner) else learner.features
+        compute = partial(learner.features, modulations=None) if isinstance(learner, FilmFeatures) else learner.features
         with torch.no_grad():
             features = torch.cat([compute(chunk.to(device)) for chunk in _chunks(images, learner.config.chunk)])
         super().__init__(features.__getitem__, learner.fit_head, device)
@@ -163,7 +163,7 @@ def task_runner(learner: Learner | None, images: ImageSet, device: torch.device)
     """How a learner answers over some images in the cheapest way; None is raw pixels."""
     if learner is None:
         return Pixels(images)
-    if isinstance(learner, FixedFeatures) or (isinstance(learner, FilmLearner) and not learner.has_film):
+    if isinstance(learner, FixedFeatures) or (isinstance(learner, FilmFeatures) and not learner.has_film):
         return CachedFeatures(learner, images, device)
     return FullLearner(learner, images, device)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +104,10 @@ def _samplers(config: EvaluateConfig, images: ImageSet) -> dict[str, EpisodeSamp
         return {f"{name}, {row}": sampler for name, rows in parts.items() for row, sampler in rows.items()}
     if config.sampler == "meta-dataset":
         return {"meta-dataset": MetaDatasetSampler(images, seed=config.seed, split=config.split)}
+    draw = partial(EpisodeSampler, dirichlet=config.dirichlet, seed=config.seed, split=config.split)
+    unbalanced = ", unbalanced queries" if config.dirichlet else ""
     return {
-        f"{way}-way {shot}-shot": EpisodeSampler(images, way, shot, config.query, seed=config.seed, split=config.split)
+        f"{way}-way {shot}-shot{unbalanced}": draw(images, way, shot, config.query)
         for way in config.ways
         for shot in config.shots
     }

@@ -114,6 +114,9 @@ class EvaluateConfig(OnDevice):
     """Numbers of support images per class."""
     query: Annotated[int, at_least(1)] = 10
     """Query images per class."""
+    dirichlet: Annotated[int, at_least(0)] = 0
+    """0: as many queries in each class; else the concentration of the Dirichlet distribution from which the classes'
+    shares of the queries are drawn, 2 in the protocol of alpha-TIM (``fixed`` only)."""
     episodes: Annotated[int, at_least(2)] = 600
     """Number of episodes per row."""
     seed: Annotated[int, at_least(0)] = 0

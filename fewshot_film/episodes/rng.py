@@ -62,6 +62,18 @@ class Stream:
         """One integer in ``[low, high]``."""
         return low + int(self.integers(np.array([high - low + 1]), 1)[0, 0])
 
+    def dirichlet(self, count: int, concentration: int) -> np.ndarray:
+        """``(count,)`` float64 with the sum 1, from a symmetric Dirichlet distribution.
+
+        Args:
+            count: how many shares.
+            concentration: at least 1, where all divisions are equally likely; the larger, the more even.
+        """
+        # gamma variates of an integer shape are sums of exponential ones
+        gammas: np.ndarray = -np.log1p(-self.uniform(count * concentration)).reshape(count, concentration).sum(1)
+        shares: np.ndarray = gammas / gammas.sum()
+        return shares
+
     def distinct(self, sizes: np.ndarray, count: int) -> np.ndarray:
         """Draw without replacement, for many rows at once.
 

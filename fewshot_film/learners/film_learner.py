@@ -76,6 +76,18 @@ class FilmFeatures(Learner):
         self.backbone.eval()
         return self
 
+    @abstractmethod
+    def fit_head(self, features: Tensor, labels: Tensor) -> Head:
+        """The head for a task.
+
+        Args:
+            features: adapted features of the support set, ``(N, D)``.
+            labels: any integers, ``(N,)``; the logits' columns follow their sorted order.
+
+        Raises:
+            SupportError: no head can be made from this support set.
+        """
+
     def encode(self, support_images: Tensor) -> Tensor | None:
         """The task code ``(1, code_dim)`` of images ``(N, C, H, W)``; None without adaptation."""
         if self.set_encoder is None:

@@ -34,6 +34,8 @@ TUNED_ORDERS = (2.0, 7.0)
 MANY_SHOTS = 5
 _LEAST = 1e-12
 """Least probability whose logarithm is taken."""
+_BETAS, _ADAM_EPSILON = (0.9, 0.999), 1e-8
+"""Adam's usual settings."""
 
 
 class TIM(TransductiveLearner):
@@ -60,7 +62,7 @@ class AlphaTIM(TransductiveLearner):
 def information_logits(
     support: Tensor, members: Tensor, queries: Tensor, order: float, config: InformationConfig
 ) -> Tensor:
-    """Logits ``(*, Q, way)`` by the class weights that Adam finds; the same in any gradient mode.
+    """Logits ``(*, Q, way)`` by the class weights that Adam finds.
 
     Args:
         support: ``(*, N, D)``.
@@ -69,24 +71,37 @@ def information_logits(
         order: of the entropies of the queries, at least 1; the support set's cross-entropy is Shannon's.
         config: temperature, weights of the terms, steps and learning rate.
     """
-    with torch.inference_mode(False), torch.enable_grad():
-        support, members, queries = (part.detach().clone() for part in (support, members, queries))
-        weights = weighted_means(support, members).requires_grad_()
-        optimizer = torch.optim.Adam([weights], lr=config.learning_rate)
-        for _ in range(config.steps):
-            certain = (-config.temperature / 2 * squared_distances(support, weights)).log_softmax(-1)
-            shares = (-config.temperature / 2 * squared_distances(queries, weights)).softmax(-1)
-            loss = -config.support_weight * (members * certain).sum(-1).mean(-1)
-            loss = loss - config.marginal_weight * entropy(shares.mean(-2), order)
-            loss = loss + config.conditional_weight * entropy(shares, order).mean(-1)
-            optimizer.zero_grad()
-            loss.sum().backward()
-            optimizer.step()
-    return -config.temperature / 2 * squared_distances(queries, weights.detach())
+    images, weights = torch.cat([support, queries], -2), weighted_means(support, members)
+    first, second = torch.zeros_like(weights), torch.zeros_like(weights)
+    for step in range(1, config.steps + 1):
+        gradient = _gradient(weights, images, members, order, config)
+        first.lerp_(gradient, 1 - _BETAS[0])
+        second.lerp_(gradient.square(), 1 - _BETAS[1])
+        spread = (second / (1 - _BETAS[1] ** step)).sqrt_().add_(_ADAM_EPSILON)
+        weights = torch.addcdiv(weights, first, spread, value=-config.learning_rate / (1 - _BETAS[0] ** step))
+    return -config.temperature / 2 * squared_distances(queries, weights)
 
 
-def entropy(shares: Tensor, order: float) -> Tensor:
-    """Tsallis' entropy of the last axis, ``(*,)``, of probabilities ``(*, K)``; of order 1 it is Shannon's."""
+def _gradient(weights: Tensor, images: Tensor, members: Tensor, order: float, config: InformationConfig) -> Tensor:
+    """Of the loss in the class weights, ``(*, way, D)``: written out, it takes two products with the images."""
+    num_labelled, num_queries = members.shape[-2], images.shape[-2] - members.shape[-2]
+    # squared distances without the length of the image, which the softmax does not see; (*, way, M)
+    logits = config.temperature * (weights @ images.mT - weights.square().sum(-1, keepdim=True) / 2)
+    certain, shares = logits.softmax(-2).split([num_labelled, num_queries], -1)
+    of_support = config.support_weight / num_labelled * (certain - members.mT)
+    slopes = config.conditional_weight * entropy_slopes(shares, order)
+    slopes = slopes - config.marginal_weight * entropy_slopes(shares.mean(-1, keepdim=True), order)
+    of_queries = shares * (slopes - (shares * slopes).sum(-2, keepdim=True)) / num_queries
+    by_logit = torch.cat([of_support, of_queries], -1)
+    return config.temperature * (by_logit @ images - by_logit.sum(-1, keepdim=True) * weights)
+
+
+def entropy_slopes(shares: Tensor, order: float) -> Tensor:
+    """Derivative of the entropy ``sum_k h(p_k)`` in each probability, elementwise, up to a constant.
+
+    ``-log p`` for Shannon's, ``-alpha p^(alpha - 1) / (alpha - 1)`` for Tsallis' of another order. As probabilities
+    add up to 1, a constant changes nothing.
+    """
     if order == SHANNON:
-        return -(shares * shares.clamp_min(_LEAST).log()).sum(-1)
-    return (1 - shares.pow(order).sum(-1)) / (order - 1)
+        return -shares.clamp_min(_LEAST).log()
+    return -order / (order - 1) * shares.pow(order - 1)

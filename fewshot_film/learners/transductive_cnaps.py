@@ -18,6 +18,7 @@ distances take a Cholesky factor of the M x M matrix ``C_k^-1 + X X^T`` for each
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import torch
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 
 from fewshot_film.config.learners import TransductiveCNAPSConfig
 from fewshot_film.learners.film_learner import FilmFeatures
+from fewshot_film.learners.learner import Head
 from fewshot_film.learners.simple_cnaps import CovarianceWeights, MahalanobisClassifier, fit_mahalanobis
 from fewshot_film.learners.support import at_least_float32, check_finite, class_means
 
@@ -46,7 +48,18 @@ class TransductiveCNAPS(FilmFeatures):
         super().build()
         self.task_encoder = None if self.set_encoder is None else TaskEncoder(self.config.code_dim)
 
-    def fit_head(self, features: Tensor, labels: Tensor) -> MahalanobisClassifier:
+    def fit_head(self, features: Tensor, labels: Tensor) -> Head:
+        """Keep the support set until the queries' features come; see :meth:`FilmFeatures.fit_head`."""
+        return partial(self._joint_logits, features, labels)
+
+    def _joint_logits(self, support: Tensor, labels: Tensor, queries: Tensor) -> Tensor:
+        logits = self._first_head(support, labels)(queries)
+        if self.training or self.config.refinements == 0:
+            return logits
+        members = labels.unique(return_inverse=True)[1]
+        return refine(support, members, queries, logits, MIN_REFINEMENTS, self.config.refinements)
+
+    def _first_head(self, features: Tensor, labels: Tensor) -> MahalanobisClassifier:
         """Simple CNAPS's head, with class covariances divided by their number of images; before any refinement."""
         num_others = max(len(features) - 1, 1)
         weights = CovarianceWeights(own=lambda shot: 1 / (shot + 1), shared=lambda shot: 1 / (shot + 1) / num_others)
@@ -65,11 +78,7 @@ class TransductiveCNAPS(FilmFeatures):
         modulations = self.modulations(support_images, code)
         support = self.support_features(support_images, modulations)
         queries = self.features(query_images, modulations, "query image")
-        logits = self.fit_head(support, support_labels)(queries)
-        if self.training or self.config.refinements == 0:
-            return logits
-        members = support_labels.unique(return_inverse=True)[1]
-        return refine(support, members, queries, logits, MIN_REFINEMENTS, self.config.refinements)
+        return self.fit_head(support, support_labels)(queries)
 
     def _code(self, support_images: Tensor, support_labels: Tensor, query_images: Tensor) -> Tensor | None:
         if self.set_encoder is None or self.task_encoder is None:

@@ -99,3 +99,14 @@ def test_without_training_classes_nothing_is_looked_for(pictures: Path, tmp_path
     words = ["evaluate", pictures / "clean" / "model", "--data.source=folder", f"--data.root={tmp_path / 'only'}"]
     assert fewshot_film(*words, *rows) == 0
     assert json.loads(out.read_text())["results"]["3-way 1-shot"]["shared_with_training"] is None
+
+
+def test_rows_say_that_queries_are_unbalanced(pictures: Path, tmp_path: Path) -> None:
+    out, saved = tmp_path / "result.json", tmp_path / "episodes.json"
+    rows = ["--ways=[2]", "--shots=[1]", "--query=1", "--episodes=20", "--processes=1", f"--save_episodes={saved}"]
+    words = ["evaluate", pictures / "clean" / "model", "--data.source=folder", f"--data.root={pictures / 'pictures'}"]
+    assert fewshot_film(*words, *rows, "--dirichlet=2", f"--out={out}") == 0
+    assert list(json.loads(out.read_text())["results"]) == ["2-way 1-shot, unbalanced queries"]
+    assert "2-way 1-shot, unbalanced queries" in out.with_suffix(".md").read_text()
+    (episodes,) = json.loads(saved.read_text())["episodes"].values()
+    assert {tuple(one["query_labels"]) for one in episodes} > {(0, 1)}

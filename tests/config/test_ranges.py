@@ -42,6 +42,7 @@ REFUSED = {
         ("shots", (0,), "shots is [0]; expected at least 1"),
         ("shots", (), "shots is []; expected at least 1"),
         ("query", 0, "query is 0; expected at least 1"),
+        ("dirichlet", -1, "dirichlet is -1; expected at least 0"),
         ("episodes", 1, "episodes is 1; expected at least 2"),
         ("seed", -1, "seed is -1; expected at least 0"),
         ("tukey_power", 0.0, "tukey_power is 0.0; expected above 0"),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from fewshot_film.data import ImageSet, SourceError, decode
 from fewshot_film.episodes import Episode, EpisodeSampler
+from fewshot_film.episodes.rng import Draws
 from tests.data.layouts import array_source
 from tests.reference.episodes_rng import SlowStream
 
@@ -92,6 +95,59 @@ def test_a_pinned_episode() -> None:
     assert plan.classes.tolist() == PINNED[0]
     assert plan.support.tolist() == PINNED[1]
     assert plan.query.tolist() == PINNED[2]
+
+
+MANY = decode(array_source([40, 50, 45, 60, 41]), 4, 3)
+
+
+@given(st.integers(1, 5), st.integers(1, 4), st.integers(1, 6), st.integers(0, 10**6), st.integers(1, 3))
+def test_unbalanced_queries(way: int, shot: int, query: int, index: int, dirichlet: int) -> None:
+    """As many as in a balanced episode, none of them in the support set, none twice, all of their class."""
+    plan = EpisodeSampler(MANY, way, shot, query, dirichlet=dirichlet, seed=1).plan(index)
+    assert plan.support_labels.tolist() == np.arange(way).repeat(shot).tolist()
+    assert len(plan.query) == len(plan.query_labels) == way * query
+    assert len({*plan.query.tolist(), *plan.support.tolist()}) == way * (shot + query)
+    assert (MANY.labels[plan.query] == plan.classes[plan.query_labels]).all()
+
+
+def test_unbalanced_equals_the_slow_oracle() -> None:
+    """Gamma(2) variates are sums of two exponential ones; then the largest remainders are rounded up."""
+    sampler = EpisodeSampler(MANY, 3, 2, 5, dirichlet=2, seed=7, split="test")
+    seen = set()
+    for index in range(20):
+        stream = SlowStream(7, "test", index)
+        classes = stream.distinct([5], 3)[0]
+        gammas = [sum(-math.log(1 - stream.uniform()) for _ in range(2)) for _ in range(3)]
+        exact = [15 * gamma / sum(gammas) for gamma in gammas]
+        counts = [int(number) for number in exact]
+        for place in sorted(range(3), key=lambda place: counts[place] - exact[place])[: 15 - sum(counts)]:
+            counts[place] += 1
+        drawn = stream.distinct([len(MANY.indices_of(c)) for c in classes], 2 + max(counts))
+        images = [[int(MANY.indices_of(c)[place]) for place in row] for c, row in zip(classes, drawn, strict=True)]
+        plan = sampler.plan(index)
+        assert plan.classes.tolist() == classes
+        assert plan.support.tolist() == [image for row in images for image in row[:2]]
+        assert np.bincount(plan.query_labels, minlength=3).tolist() == counts
+        rows = zip(images, counts, strict=True)
+        assert plan.query.tolist() == [image for row, count in rows for image in row[2 : 2 + count]]
+        seen.add(tuple(counts))
+    assert len(seen) > 15
+
+
+def test_shares_of_the_queries_have_the_moments_of_the_dirichlet_distribution() -> None:
+    """Mean 1 / K, variance (K - 1) / (K^2 (K a + 1)): 4 / 275 for five classes and a concentration of 2."""
+    shares = np.array([Draws(0, "test").stream(index).dirichlet(5, 2) for index in range(4000)])
+    np.testing.assert_allclose(shares.sum(1), 1)
+    np.testing.assert_allclose(shares.mean(0), 0.2, atol=0.01)
+    np.testing.assert_allclose(shares.var(0), 4 / 275, rtol=0.1)
+
+
+def test_unbalanced_queries_that_a_class_may_not_have() -> None:
+    message = r"class 'class 0' has 8 usable images, but an episode needs 11 \(1 support and up to 10 query\)"
+    with pytest.raises(SourceError, match=message):
+        EpisodeSampler(IMAGES, 5, 1, 2, dirichlet=2)
+    with pytest.raises(ValueError, match="dirichlet must be at least 0, got -1"):
+        EpisodeSampler(IMAGES, 5, 1, 2, dirichlet=-1)
 
 
 def test_ways_and_shots_to_draw_from() -> None:

@@ -36,7 +36,7 @@ from fewshot_film.learners.pt_map import map_assignments
 from fewshot_film.learners.self_transport import self_transport
 from fewshot_film.learners.sinkhorn import sinkhorn
 from fewshot_film.learners.soft_kmeans import soft_kmeans_logits
-from fewshot_film.learners.tim import entropy
+from fewshot_film.learners.tim import entropy_slopes
 from fewshot_film.learners.transductive import prepared
 from tests.reference import transductive as reference
 
@@ -283,11 +283,13 @@ def test_information_equals_loops(learner, order, mode):
     np.testing.assert_allclose(found.numpy(), -1.5 * reference.squared_distances(asked, weights), rtol=1e-5)
 
 
-def test_entropies_by_hand():
-    shares = torch.tensor([[0.25] * 4, [1.0, 0.0, 0.0, 0.0]]).double()
-    torch.testing.assert_close(entropy(shares, 1), torch.tensor([np.log(4), 0.0]))
-    torch.testing.assert_close(entropy(shares, 2), torch.tensor([0.75, 0.0]).double())
-    torch.testing.assert_close(entropy(shares, 1 + 1e-6), entropy(shares, 1), rtol=1e-5, atol=1e-5)
+@pytest.mark.parametrize("order", [1, 2, 7])
+def test_slopes_of_the_entropies(order):
+    """Along a change that keeps the sum, as the entropies in the loops, by differences."""
+    shares, change = np.array([0.2, 0.5, 0.3]), np.array([1.0, -3.0, 2.0]) * 1e-6
+    expected = reference.entropy(shares + change, order) - reference.entropy(shares - change, order)
+    found = entropy_slopes(torch.tensor(shares), order) @ torch.tensor(2 * change)
+    np.testing.assert_allclose(float(found), expected, rtol=1e-6)
 
 
 def test_published_settings_of_information_maximisation():
