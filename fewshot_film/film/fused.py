@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from fewshot_film.film.layer import check_film_inputs, film
+from fewshot_film.film.layer import check_film_inputs, film, fits_one_pass, one_pass
 
 
 def film_relu(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
@@ -35,7 +35,9 @@ def film_relu(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
     Source:
         Perez et al., "FiLM", AAAI 2018, figure 3.
     """
-    check_film_inputs(x, gamma, beta)
+    axis = check_film_inputs(x, gamma, beta)
+    if fits_one_pass(x, gamma, beta, axis):
+        return torch.relu_(one_pass(x, gamma, beta)).view(x.shape)
     plain = x.ndim == 4 and x.dtype == gamma.dtype == beta.dtype and gamma.ndim == 2 and len(gamma) == len(x)
     if not plain or torch.compiler.is_compiling():
         return torch.relu(film(x, gamma, beta))

@@ -63,12 +63,47 @@ def film(x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, *, 
         Perez et al., "FiLM", AAAI 2018, eq. 2, https://arxiv.org/abs/1709.07871
     """
     axis = check_film_inputs(x, gamma, beta, axis)
+    if gamma is not None and beta is not None and fits_one_pass(x, gamma, beta, axis):
+        return one_pass(x, gamma, beta).view(x.shape)
     out = x
     if gamma is not None:
         out = _aligned(gamma, x, axis) * out
     if beta is not None:
         out = out + _aligned(beta, x, axis)
     return out.to(x.dtype)
+
+
+def fits_one_pass(x: Tensor, gamma: Tensor, beta: Tensor, axis: int) -> bool:
+    """Whether :func:`one_pass` computes this FiLM, and faster than a product and a sum."""
+    if axis != 1 or x.ndim < 3 or gamma.ndim > 2 or not x.numel() or x.device.type != "cpu":
+        return False
+    kinds = x.dtype, gamma.dtype, beta.dtype
+    if kinds not in (3 * (torch.float32,), 3 * (torch.float64,)) or {type(x), type(gamma), type(beta)} - _PLAIN:
+        return False
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return False
+    return x.is_contiguous() or (x.ndim == 4 and _one_row(gamma) and x.is_contiguous(memory_format=torch.channels_last))
+
+
+def _one_row(values: Tensor) -> bool:
+    return values.ndim == 1 or len(values) == 1
+
+
+_PLAIN = {Tensor, nn.Parameter}
+"""Subclasses, such as those of tensors that are spread over processes, may not know every operation."""
+
+
+def one_pass(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+    """FiLM by one read and one write of the features, half the time of a product and a sum.
+
+    BatchNorm in evaluation mode is this map where the mean is 0 and the variance 1; every row has channels of its own.
+
+    Returns:
+        Values of the features, ``(B, C, *)`` or, where rows differ, ``(1, B * C, *)``.
+    """
+    rows = x if _one_row(gamma) else x.view(1, -1, *x.shape[2:])
+    scale, shift = gamma.reshape(-1), beta.reshape(-1)
+    return torch.batch_norm(rows, scale, shift, torch.zeros_like(scale), torch.ones_like(scale), False, 0.0, 0.0, False)
 
 
 def _aligned(values: Tensor, x: Tensor, axis: int) -> Tensor:

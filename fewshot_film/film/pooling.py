@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -74,5 +76,4 @@ class AttentionPooling(nn.Module):
         return (weights.transpose(1, 2) @ tokens).flatten(1)
 
     def _scores(self, tokens: Tensor) -> Tensor:
-        scores: Tensor = tokens @ self.queries.T
-        return scores * tokens.shape[2] ** -0.5
+        return tokens @ self.queries.T / math.sqrt(tokens.shape[2])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from fewshot_film.film import FiLM, Modulation, ShapeError, append_coordinates, coordinate_maps, film
+from fewshot_film.film.layer import fits_one_pass
 from tests.film.networks import seeded
 from tests.reference import film_numpy
 
@@ -99,6 +100,46 @@ def test_film_gradients(rows: int) -> None:
     x, gamma, beta = (draw(s, i).requires_grad_() for i, s in enumerate([(2, 3, 2, 2), (rows, 3), (rows, 3)]))
     assert torch.autograd.gradcheck(film, (x, gamma, beta))
     assert torch.autograd.gradgradcheck(film, (x, gamma, beta))
+
+
+@given(
+    shape=st.lists(sizes, min_size=3, max_size=5), rows=st.integers(0, 2), layout=st.booleans(), seed=st.integers(0, 99)
+)
+def test_one_pass_is_a_product_and_a_sum(shape: list[int], rows: int, layout: bool, seed: int) -> None:
+    """What is fast for some layouts and types gives what the formula gives, gradients included."""
+    x = draw(tuple(shape), seed)
+    if layout and x.ndim == 4:
+        x = x.contiguous(memory_format=torch.channels_last)
+    values_shape = (((shape[1],), (1, shape[1]), (shape[0], shape[1])))[rows]
+    inputs = [x.requires_grad_(), *(draw(values_shape, seed + i).requires_grad_() for i in (1, 2))]
+    weight = draw(tuple(shape), seed + 3)
+    results = []
+    for function in (film, lambda x, *values: values_like(x, values[0]) * x + values_like(x, values[1])):
+        out = function(*inputs)
+        results.append([out, *torch.autograd.grad((out * weight).sum(), inputs)])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+    assert results[0][0].stride() == x.stride()
+
+
+def values_like(x: Tensor, values: Tensor) -> Tensor:
+    return values.reshape(-1, x.shape[1], *[1] * (x.ndim - 2))
+
+
+def test_one_pass_is_taken_where_it_is_faster() -> None:
+    x, one, two = draw((2, 3, 4, 4), 0), draw((1, 3), 1), draw((2, 3), 2)
+    last = x.contiguous(memory_format=torch.channels_last)
+    taken = {
+        "plain": fits_one_pass(x, two, two, 1),
+        "channels last, one row": fits_one_pass(last, one, one, 1),
+        "channels last, rows": fits_one_pass(last, two, two, 1),
+        "strided": fits_one_pass(x[:, :, ::2], two, two, 1),
+        "tokens": fits_one_pass(x, draw((2, 4), 1), draw((2, 4), 1), 3),
+        "per position": fits_one_pass(x, x, x, 1),
+        "mixed": fits_one_pass(x.float(), two, two, 1),
+        "empty": fits_one_pass(x[:0], one, one, 1),
+    }
+    assert [name for name, fits in taken.items() if fits] == ["plain", "channels last, one row"]
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:FutureWarning")  # torch's own use of it
