@@ -9,7 +9,7 @@ This package imports torch and nothing else.
 
 from fewshot_film.film.autoregressive import AutoregressiveGenerator, StageRunner
 from fewshot_film.film.channelwise import ChannelGenerator, channel_statistics, site_moments
-from fewshot_film.film.errors import FilmError, FoldError, ShapeError, SiteError
+from fewshot_film.film.errors import FilmError, FoldError, SavedValuesError, ShapeError, SiteError
 from fewshot_film.film.fold import find_conv_norm_pairs, fold_film, fuse_conv_norm
 from fewshot_film.film.fused import film_relu
 from fewshot_film.film.generators import (
@@ -23,6 +23,7 @@ from fewshot_film.film.inject import FiLMedNetwork, inject_film, remove_film
 from fewshot_film.film.layer import FiLM, Modulation, append_coordinates, coordinate_maps, film
 from fewshot_film.film.learned import LearnedModulations, film_parameters
 from fewshot_film.film.pooling import AttentionPooling
+from fewshot_film.film.saving import fingerprint, load_modulations, save_modulations
 from fewshot_film.film.sites import Form, Modulations, Site, Sites
 from fewshot_film.film.stages import StagedRun
 from fewshot_film.film.templates import TemplateGenerator
@@ -42,6 +43,7 @@ __all__ = [
     "Modulation",
     "Modulations",
     "ResidualGenerator",
+    "SavedValuesError",
     "ShapeError",
     "SharedGenerator",
     "Site",
@@ -57,10 +59,13 @@ __all__ = [
     "film_parameters",
     "film_relu",
     "find_conv_norm_pairs",
+    "fingerprint",
     "fold_film",
     "fuse_conv_norm",
     "identity_distance",
     "inject_film",
+    "load_modulations",
     "remove_film",
+    "save_modulations",
     "site_moments",
 ]

@@ -19,3 +19,7 @@ class SiteError(FilmError):
 
 class FoldError(FilmError):
     """FiLM or a normalisation layer that cannot be folded into the weights before it."""
+
+
+class SavedValuesError(FilmError):
+    """A file of saved values that is damaged, for another network, or something else."""
