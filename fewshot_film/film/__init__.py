@@ -9,6 +9,7 @@ This package imports torch and nothing else.
 
 from fewshot_film.film.autoregressive import AutoregressiveGenerator, StageRunner
 from fewshot_film.film.channelwise import ChannelGenerator, channel_statistics, site_moments
+from fewshot_film.film.converters import PublishedLayout, export_generator, import_generator
 from fewshot_film.film.errors import FilmError, FoldError, SavedValuesError, ShapeError, SiteError
 from fewshot_film.film.fold import find_conv_norm_pairs, fold_film, fuse_conv_norm
 from fewshot_film.film.fused import film_relu
@@ -42,6 +43,7 @@ __all__ = [
     "LinearGenerator",
     "Modulation",
     "Modulations",
+    "PublishedLayout",
     "ResidualGenerator",
     "SavedValuesError",
     "ShapeError",
@@ -55,6 +57,7 @@ __all__ = [
     "append_coordinates",
     "channel_statistics",
     "coordinate_maps",
+    "export_generator",
     "film",
     "film_parameters",
     "film_relu",
@@ -63,6 +66,7 @@ __all__ = [
     "fold_film",
     "fuse_conv_norm",
     "identity_distance",
+    "import_generator",
     "inject_film",
     "load_modulations",
     "remove_film",
