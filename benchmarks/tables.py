@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from torch import nn
 
 import clevr
 from benchmarks.experiment import ROOTS_MIRRORED
+from benchmarks.heads import cell, marked
 from benchmarks.methods import as_cells, as_gain
 from benchmarks.photos.answers import ANSWERS
 from benchmarks.photos.report import TABLES as PHOTOS_TABLES
@@ -73,6 +74,34 @@ PUBLISHED: dict[str, tuple[Published, ...]] = {
     ),
 }
 """By result file; the last method of a row is the one that the gap is stated to."""
+
+
+_HU = "Hu et al., Leveraging the Feature Distribution in Transfer-based Few-Shot Learning, ICANN 2021, a wide ResNet"
+_SHALAM = "Shalam and Korman, The Balanced-Pairwise-Affinities Feature Transform, ICML 2024, their best"
+HEADS_PUBLISHED: dict[str, dict[str, Published]] = {
+    "heads_cifar_fs": {
+        "prototypes": Published("prototypes", f"{_META_OPT_NET}, ResNet-12, meta-trained", _one_and_five(72.2, 83.5)),
+        "ridge": Published("MetaOptNet-RR", f"{_META_OPT_NET}, ResNet-12, meta-trained", _one_and_five(72.6, 84.3)),
+        "pt-map": Published("PT-MAP", _HU, _one_and_five(87.7, 90.7)),
+        "pt-map+sot": Published("PT-MAP on BPA", _SHALAM, _one_and_five(89.9, 92.8)),
+    },
+    "heads_fc100": {
+        "prototypes": Published("prototypes", f"{_META_OPT_NET}, ResNet-12, meta-trained", _one_and_five(37.5, 52.5)),
+        "ridge": Published("MetaOptNet-RR", f"{_META_OPT_NET}, ResNet-12, meta-trained", _one_and_five(40.5, 55.3)),
+    },
+}
+"""By result file and head; the networks are larger than the one here."""
+IMBALANCE_PUBLISHED = {
+    "pt-map": (-16.8, -18.2),
+    "laplacian-shot": (-4.7, -0.5),
+    "bd-cspn": (-2.4, -1.8),
+    "tim": (-4.5, -4.1),
+}
+"""What unbalanced queries cost on mini-ImageNet with a ResNet-18, 1- and 5-shot: Veilleux et al., table 1."""
+_VEILLEUX = (
+    "Veilleux et al., Realistic Evaluation of Transductive Few-Shot Learning, NeurIPS 2021: 1- / 5-shot on "
+    "mini-ImageNet, ResNet-18"
+)
 
 
 def read_result(name: str) -> dict[str, Any]:
@@ -175,6 +204,32 @@ def methods(name: str, title: str) -> str:
     return "\n".join(lines)
 
 
+def heads(name: str, title: str) -> str:
+    """A result file of `benchmarks.heads`: a row per head, with published numbers and what unbalanced queries cost."""
+    rows = read_result(name)["results"]
+    published = HEADS_PUBLISHED[name]
+    sources = list(dict.fromkeys(one.source for one in published.values()))
+    number = len(sources) + 1
+    columns = [title, *rows, "published", "cost of imbalance", f"published [{number}]"]
+    lines = [f"| {' | '.join(columns)} |", f"| --- {'| ---: ' * (len(columns) - 1)}|"]
+    for head in next(iter(rows.values()))["accuracy"]:
+        one = published.get(head)
+        theirs = f"{_slashed(one.percent.values(), '.1f')} [{1 + sources.index(one.source)}]" if one else ""
+        costs = [
+            100 * (rows[f"{task}, unbalanced"]["accuracy"][head]["mean"] - row["accuracy"][head]["mean"])
+            for task, row in rows.items()
+            if f"{task}, unbalanced" in rows
+        ]
+        cells = [marked(head), *(cell(row, head) for row in rows.values()), theirs, _slashed(costs, "+z.1f")]
+        lines.append(f"| {' | '.join(cells)} | {_slashed(IMBALANCE_PUBLISHED.get(head, ()), '+z.1f')} |")
+    notes = [f"[{number}] Published: {source}." for number, source in enumerate([*sources, _VEILLEUX], 1)]
+    return "\n".join([*lines, "", "<br>\n".join(notes)])
+
+
+def _slashed(numbers: Iterable[float], form: str) -> str:
+    return " / ".join(format(number, form) for number in numbers)
+
+
 def _is_paired(rows: Mapping[str, Any]) -> bool:
     return all(isinstance(row, dict) and "gain" in row for row in rows.values())
 
@@ -265,6 +320,8 @@ TABLES: dict[str, Callable[[], str]] = {
         evaluated, "cifar_fs_pretrained", "CIFAR-FS, 32 x 32", "pre-trained, Mahalanobis classifier", "cifar_fs"
     ),
     "cifar_fs_methods": partial(methods, "cifar_fs_methods", "CIFAR-FS, 32 x 32, 600 episodes, accuracy in %"),
+    "heads_cifar_fs": partial(heads, "heads_cifar_fs", "CIFAR-FS, 32 x 32, accuracy in %"),
+    "heads_fc100": partial(heads, "heads_fc100", "FC100, 32 x 32, accuracy in %"),
     "general": partial(gains, "general", "general-small, test classes of"),
     "leave_one_domain_out": partial(gains, "leave_one_domain_out", "held out"),
     "clevr_small": clevr_small,

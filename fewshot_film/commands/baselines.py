@@ -71,11 +71,15 @@ class CachedFeatures(TaskRunner):
     """A head on features that no support set changes: they are computed once for all splits."""
 
     def __init__(self, learner: FilmFeatures | FixedFeatures, images: ImageSet, device: torch.device) -> None:
-        learner.to(device).eval()
-        compute = partial(learner.features, modulations=None) if isinstance(learner, FilmFeatures) else learner.features
-        with torch.no_grad():
-            features = torch.cat([compute(chunk.to(device)) for chunk in _chunks(images, learner.config.chunk)])
+        features = features_of_set(learner.to(device).eval(), images, device)
         super().__init__(features.__getitem__, learner.fit_head, device)
+
+
+@torch.no_grad()
+def features_of_set(learner: FilmFeatures | FixedFeatures, images: ImageSet, device: torch.device) -> Tensor:
+    """The unadapted features of all images of a set, ``(N, D)``."""
+    compute = partial(learner.features, modulations=None) if isinstance(learner, FilmFeatures) else learner.features
+    return torch.cat([compute(chunk.to(device)) for chunk in _chunks(images, learner.config.chunk)])
 
 
 class Pixels(TaskRunner):

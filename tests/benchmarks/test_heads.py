@@ -1,0 +1,118 @@
+"""The table of heads: every head sees the same episodes, and what is chosen is chosen on validation classes."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import heads, tables
+from benchmarks.heads import FIRST, Candidate, HeadsConfig, accuracies, as_table, cell, marked, measure
+from fewshot_film.commands.baselines import CachedFeatures, features_of_set, without_training
+from fewshot_film.data import ImageSet
+from fewshot_film.episodes import EpisodeSampler
+from fewshot_film.learners import PTMAP
+from tests.learners.small import noisy_classes, small_learner
+
+CONFIG = HeadsConfig(
+    root="", methods=("prototypes", "transductive-cnaps", "pt-map", "soft-kmeans+sot"), shots=(1,), query=2, episodes=3,
+    validation_episodes=2,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def images() -> ImageSet:
+    return noisy_classes(per_class=12)
+
+
+@pytest.fixture(scope="module")
+def rows(images: ImageSet):
+    return measure(small_learner(), images, images, CONFIG)
+
+
+def test_rows(rows):
+    assert list(rows) == ["5-way 1-shot", "5-way 1-shot, unbalanced"]
+    for row in rows.values():
+        assert list(row["accuracy"]) == [FIRST, *CONFIG.methods]
+        first = row["accuracy"][FIRST]["values"]
+        for name in CONFIG.methods:
+            values = row["accuracy"][name]["values"]
+            assert len(values) == 3
+            expected = np.mean(np.array(values) - np.array(first))
+            np.testing.assert_allclose(row["gain"][name]["mean"], expected, atol=1e-12)
+    digests = {row["episodes_sha256"] for row in rows.values()}
+    assert len(digests) == 2
+
+
+def test_settings_are_those_of_the_method(rows):
+    for row in rows.values():
+        settings = row["settings"]
+        assert settings["pt-map"]["tukey_power"] == 1  # it has a power of its own
+        assert settings["pt-map"]["power"] == 0.5
+        assert settings["soft-kmeans+sot"]["self_transport"]
+        assert not settings["pt-map"]["self_transport"]
+        assert settings[FIRST].keys() == {"tukey_power", "flip_tta"}
+
+
+@pytest.mark.parametrize("name", ["pt-map", "prototypes", "transductive-cnaps"])
+@pytest.mark.parametrize("dirichlet", [0, 2])
+def test_accuracies_are_those_of_episodes_one_by_one(images: ImageSet, name: str, dirichlet: int):
+    learner = small_learner()
+    (head,) = without_training((name,), learner.backbone, learner.config).values()
+    sampler = EpisodeSampler(images, 5, 1, 2, dirichlet=dirichlet)
+    features = features_of_set(head.eval(), images, torch.device("cpu"))
+    runner = CachedFeatures(head, images, torch.device("cpu"))
+    expected = []
+    for index in range(4):
+        plan = sampler.plan(index)
+        expected.append(float(np.mean(runner.logits(plan).argmax(1).numpy() == plan.query_labels)))
+    with torch.no_grad():
+        assert accuracies(head, features, sampler, 4) == pytest.approx(expected)
+
+
+def test_validation_chooses(images: ImageSet, monkeypatch: pytest.MonkeyPatch):
+    """The candidate that is best on the validation episodes answers on the test episodes."""
+    learner = small_learner()
+    config = dataclasses.replace(CONFIG, methods=("pt-map",))
+
+    def on_validation(head: Candidate, features, samplers, episodes) -> float:
+        assert [one.dirichlet for one in samplers] == [0, 2]
+        assert episodes == 2
+        own = isinstance(head.learner, PTMAP)
+        return float(head.learner.config.centring == "sets") if own else float(head.power == 0.5)
+
+    monkeypatch.setattr(heads, "_on_all", on_validation)
+    for row in measure(learner, images, images, config).values():
+        assert row["settings"][FIRST]["tukey_power"] == 0.5
+        assert row["settings"]["pt-map"]["centring"] == "sets"
+
+
+def test_the_table(rows, tmp_path: Path):
+    table = as_table("noisy", rows)
+    assert table.splitlines()[0] == "| noisy | 5-way 1-shot | 5-way 1-shot, unbalanced |"
+    assert [marked(name) for name in ("ridge", "pt-map", "pt-map+sot")] == ["ridge", r"pt-map \*", r"pt-map+sot \*"]
+    row = {
+        "accuracy": {FIRST: {"mean": 0.6, "interval": 0.01}, "ridge": {"mean": 0.612}},
+        "gain": {"ridge": {"mean": 0.012, "interval": 0.004}},
+    }
+    assert (cell(row, FIRST), cell(row, "ridge")) == ("60.0 ± 1.0", "61.2 (+1.2 ± 0.4)")
+
+
+def test_published_numbers_and_what_imbalance_costs(monkeypatch: pytest.MonkeyPatch):
+    def row(first: float, other: float):
+        return {
+            "accuracy": {FIRST: {"mean": first, "interval": 0.01}, "pt-map": {"mean": other}},
+            "gain": {"pt-map": {"mean": other - first, "interval": 0.01}},
+        }
+
+    found = {
+        "5-way 1-shot": row(0.6, 0.7), "5-way 1-shot, unbalanced": row(0.6, 0.55),
+        "5-way 5-shot": row(0.8, 0.82), "5-way 5-shot, unbalanced": row(0.8, 0.7),
+    }  # fmt: skip
+    monkeypatch.setattr(tables, "read_result", lambda name: {"results": found})
+    lines = tables.heads("heads_cifar_fs", "CIFAR-FS").splitlines()
+    (line,) = [line for line in lines if line.startswith("| pt-map")]
+    assert line.endswith("| 82.0 (+2.0 ± 1.0) | 70.0 (-10.0 ± 1.0) | 87.7 / 90.7 [2] | -15.0 / -12.0 | -16.8 / -18.2 |")
