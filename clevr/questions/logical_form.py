@@ -128,6 +128,13 @@ def _shared_attribute(things: ObjectSet) -> str:
     return ""
 
 
+def unique_program(things: ObjectSet) -> tuple[Node, ...]:
+    """The program that finds the one object of a set; it ends in ``unique``."""
+    nodes: list[Node] = []
+    _add_unique(nodes, things)
+    return tuple(nodes)
+
+
 def _add(nodes: list[Node], function: str, *inputs: int, value: str | None = None) -> int:
     nodes.append(Node(function, inputs, () if value is None else (value,)))
     return len(nodes) - 1

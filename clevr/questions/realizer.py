@@ -64,19 +64,19 @@ def _fill(slot: str, about: tuple[ObjectSet, ...], pick: Pick) -> list[str]:
         case "{noun}" | "{nouns}", _:
             return _describe(things.description, slot == "{nouns}", pick)
         case "{the}" | "{a}" | "{some}", _:
-            return _phrase(slot[1:-1], source.first if isinstance(source, Union) else things, pick)
+            return phrase(slot[1:-1], source.first if isinstance(source, Union) else things, pick)
         case "{the 2}" | "{some 2}", _:
-            return _phrase(slot[1:-3], source.second if isinstance(source, Union) else about[1], pick)
+            return phrase(slot[1:-3], source.second if isinstance(source, Union) else about[1], pick)
         case "{relation}", Related(relation, _) | Intersection(Related(relation, _), _):
             return [pick(templates.WORDS[relation])]
         case "{relation2}", Intersection(_, Related(relation, _)):
             return [pick(templates.WORDS[relation])]
         case "{landmark}", Related(_, to) | Intersection(Related(_, to), _) | Same(_, to):
-            return _phrase("the", to, pick)
+            return phrase("the", to, pick)
         case "{a landmark}", Related(_, to):
-            return _phrase("a", to, pick)
+            return phrase("a", to, pick)
         case "{landmark2}", Intersection(_, Related(_, to)):
-            return _phrase("the", to, pick)
+            return phrase("the", to, pick)
         case "{attribute}", Same(attribute, _):
             return [attribute]
         case "{other}", Same(_, to):
@@ -86,7 +86,8 @@ def _fill(slot: str, about: tuple[ObjectSet, ...], pick: Pick) -> list[str]:
     raise InvalidValueError(f"a pattern for {kind_of(things)} things has no use for the slot {slot}")
 
 
-def _phrase(form: str, things: ObjectSet, pick: Pick) -> list[str]:
+def phrase(form: str, things: ObjectSet, pick: Pick) -> list[str]:
+    """The words of a noun phrase: ``the``, ``a`` or ``some`` things, by ``form``."""
     return _write(PHRASES[form], (things,), pick)
 
 

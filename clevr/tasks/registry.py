@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from clevr.tasks.kinds.arithmetic import arithmetic
+from clevr.tasks.kinds.counterfactual import counterfactual
+from clevr.tasks.kinds.matching import matching
+from clevr.tasks.kinds.odd_one_out import odd_one_out
 from clevr.tasks.kinds.questions import counting, questions
+from clevr.tasks.kinds.referring import referring
 from clevr.tasks.trial import Kind
 
 
@@ -20,5 +25,10 @@ class Entry(NamedTuple):
 KINDS = {
     "questions": Entry(questions, "CLEVR's 90 families of questions: count, compare, query, exist."),
     "counting": Entry(counting, "How many objects fit a description, a relation or a union."),
+    "arithmetic": Entry(arithmetic, "How many objects there are after some are added and taken away."),
+    "referring": Entry(referring, "Which object is meant, answered by its bounding box."),
+    "counterfactual": Entry(counterfactual, "What would be true if one object were removed or different."),
+    "matching": Entry(matching, "Of which of two images a sentence is true.", num_images=2),
+    "odd_one_out": Entry(odd_one_out, "Which object differs from all others in what they share."),
 }
 """All kinds of tasks."""

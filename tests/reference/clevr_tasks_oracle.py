@@ -90,17 +90,219 @@ def spelt(value: Any) -> str:
     return str(value)
 
 
-def questions(prompt: str, program: list[Record], scenes: list[Record]) -> str:
+WORDS = {
+    "size": {"small": "small", "tiny": "small", "large": "large", "big": "large"},
+    "color": {name: name for name in ("gray", "red", "blue", "green", "brown", "purple", "cyan", "yellow")},
+    "material": {"rubber": "rubber", "matte": "rubber", "metal": "metal", "metallic": "metal", "shiny": "metal"},
+    "shape": {"cube": "cube", "block": "cube", "sphere": "sphere", "ball": "sphere", "cylinder": "cylinder"},
+}
+ANYTHING = ("thing", "object")
+RELATIONS = (
+    ("to the left of", "left"),
+    ("on the left side of", "left"),
+    ("left of", "left"),
+    ("to the right of", "right"),
+    ("on the right side of", "right"),
+    ("right of", "right"),
+    ("in front of", "front"),
+    ("behind", "behind"),
+)
+
+
+class Reader:
+    """Reads noun phrases from the front of a text, and finds what they mean among some things."""
+
+    def __init__(self, text: str, things: list[Thing]) -> None:
+        self.rest = text
+        self.things = things
+
+    def take(self, *options: str) -> str:
+        """Remove the first of some words that the rest begins with; empty if it begins with none."""
+        for option in options:
+            if self.rest == option or self.rest.startswith(option + " "):
+                self.rest = self.rest[len(option) :].lstrip()
+                return option
+        return ""
+
+    def must(self, *options: str) -> str:
+        found = self.take(*options)
+        assert found, f"expected one of {options}, found {self.rest!r}"
+        return found
+
+    def description(self) -> dict[str, str]:
+        """Attribute words up to the noun."""
+        told = {}
+        while True:
+            word = self.rest.split()[0]
+            self.rest = self.rest[len(word) :].lstrip()
+            singular = word[:-1] if word.endswith("s") and word[:-1] in (*WORDS["shape"], *ANYTHING) else word
+            if singular in ANYTHING:
+                return told
+            (attribute,) = [name for name, known in WORDS.items() if singular in known]
+            told[attribute] = WORDS[attribute][singular]
+            if attribute == "shape":
+                return told
+
+    def phrase(self) -> list[Thing]:
+        """The things that a noun phrase names."""
+        self.take("the", "another", "a")
+        self.take("other")
+        told = self.description()
+        among = self.modifier()
+        return [thing for thing in among if fits(thing, told)]
+
+    def modifier(self) -> list[Thing]:
+        """What comes behind a noun: relations, shared attributes, or nothing."""
+        self.take("that are", "that is", "that have", "that has")
+        self.take("both")
+        self.take("made")
+        if self.take("of the same", "the same"):
+            attribute = self.must(*WORDS)
+            self.must("as")
+            other = only(self.phrase())
+            return [thing for thing in self.things if thing is not other and thing[attribute] == other[attribute]]
+        found = self.related()
+        if found is None:
+            return self.things
+        if self.take("and"):
+            more = self.related()
+            assert more is not None
+            return [thing for thing in found if is_among(thing, more)]
+        return found
+
+    def related(self) -> list[Thing] | None:
+        spoken = self.take(*(words for words, _ in RELATIONS))
+        if not spoken:
+            return None
+        other = only(self.phrase())
+        return [thing for thing in self.things if in_relation(thing, dict(RELATIONS)[spoken], other)]
+
+
+def fits(thing: Thing, told: dict[str, str]) -> bool:
+    """Whether a thing has all values that are told; of things that were only described they must be known."""
+    for attribute, value in told.items():
+        if attribute in thing and thing[attribute] != value:
+            return False
+    assert all(attribute in thing for attribute in told), f"nobody can say whether {thing} is {told}"
+    return True
+
+
+def questions(prompt: str, program: list[Record], scenes: list[Record], ids: Any) -> str:
     """The answer to a question of CLEVR."""
     return spelt(run(program, things_of(scenes[0])))
 
 
-counting = questions
+def referring(prompt: str, program: Any, scenes: list[Record], ids: Any) -> str:
+    """The box around all pixels that show the one object that is named."""
+    things = things_of(scenes[0])
+    reader = Reader(prompt.split(". ")[0].removeprefix("Find "), things)
+    meant = only(reader.phrase())
+    assert not reader.rest
+    number = [thing is meant for thing in things].index(True)
+    columns, rows = [], []
+    for row, line in enumerate(ids):
+        for column, shown in enumerate(line):
+            if shown == number:
+                columns.append(column)
+                rows.append(row)
+    return f"[{min(columns)}, {min(rows)}, {max(columns) + 1}, {max(rows) + 1}]"
 
-ANSWERS = {"questions": questions, "counting": counting}
+
+def arithmetic(prompt: str, program: Any, scenes: list[Record], ids: Any) -> str:
+    """The number of things after each sentence was carried out."""
+    things = things_of(scenes[0])
+    *steps, question = prompt.removesuffix("?").split(". ")
+    for step in steps:
+        reader = Reader(step.removeprefix("Then ").lower(), [])
+        if reader.take("add", "put in", "place"):
+            number = int(reader.must("a", *map(str, range(1, 10))).replace("a", "1"))
+            told = reader.description()
+            things = things + [dict(told) for _ in range(number)]
+        else:
+            reader.must("take away", "remove", "subtract")
+            reader.must("all")
+            told = reader.description()
+            things = [thing for thing in things if not fits(thing, told)]
+        assert not reader.rest
+    told = Reader(question.removeprefix("How many "), []).description()
+    return str(sum(fits(thing, told) for thing in things))
+
+
+def counterfactual(prompt: str, program: Any, scenes: list[Record], ids: Any) -> str:
+    """What is true after one thing was removed or changed."""
+    things = things_of(scenes[0])
+    condition, question = prompt.removeprefix("If ").removesuffix("?").split(", ")
+    phrase, change = condition.split(" were ")
+    reader = Reader(phrase, things)
+    meant = only(reader.phrase())
+    assert not reader.rest
+    if change in ("removed", "taken away"):
+        changed = [thing for thing in things if thing is not meant]
+    else:
+        value = change.removeprefix("made of ").removeprefix("a ")
+        (attribute,) = [name for name, known in WORDS.items() if value in known]
+        assert meant[attribute] != value
+        changed = [{**thing, attribute: value} if thing is meant else thing for thing in things]
+    counts = question.startswith("how many ")
+    words = question.removeprefix("how many ").removesuffix(" would there be").removeprefix("would there be any ")
+    reader = Reader(words, changed)
+    found = reader.phrase()
+    assert not reader.rest
+    return str(len(found)) if counts else spelt(len(found) > 0)
+
+
+def is_true(sentence: str, things: list[Thing]) -> bool:
+    """Whether a sentence is true of some things."""
+    reader = Reader(sentence.removesuffix("."), things)
+    start = reader.must("There is", "The number of", "There are more", "There are fewer", "There are as many")
+    number = len(reader.phrase())
+    if start == "There is":
+        true = number > 0
+    elif start == "The number of":
+        reader.must("is")
+        true = number == int(reader.must(*map(str, range(11))))
+    else:
+        reader.must("as" if start == "There are as many" else "than")
+        other = len(reader.phrase())
+        true = {"more": number > other, "fewer": number < other, "many": number == other}[start.split()[-1]]
+    assert not reader.rest
+    return true
+
+
+def matching(prompt: str, program: Any, scenes: list[Record], ids: Any) -> str:
+    """The image of which the sentence is true; it is false of the other."""
+    sentence = prompt.split("true? ")[1].removesuffix(" Answer first or second.")
+    first, second = (is_true(sentence, things_of(scene)) for scene in scenes)
+    assert first != second
+    return "first" if first else "second"
+
+
+def odd_one_out(prompt: str, program: Any, scenes: list[Record], ids: Any) -> str:
+    """The colour of the only thing that alone lacks what all others have."""
+    things = things_of(scenes[0])
+    odd = []
+    for attribute in ("size", "color", "material", "shape"):
+        for thing in things:
+            others = [other[attribute] for other in things if other is not thing]
+            if all(value == others[0] for value in others) and thing[attribute] != others[0]:
+                odd.append(thing)
+    return str(only(odd)["color"])
+
+
+ANSWERS = {
+    "questions": questions,
+    "counting": questions,
+    "referring": referring,
+    "arithmetic": arithmetic,
+    "counterfactual": counterfactual,
+    "matching": matching,
+    "odd_one_out": odd_one_out,
+}
 """By kind of task."""
 
 
-def answer(task: str, prompt: str, program: list[Record] | None, scenes: list[Record]) -> str:
-    """The true answer of a task."""
-    return ANSWERS[task](prompt, program, scenes)
+def answer(
+    task: str, prompt: str, program: list[Record] | None, scenes: list[Record], ids: list[list[int]] | None = None
+) -> str:
+    """The true answer of a task; ``ids`` says which object each pixel of the first image shows, row by row."""
+    return ANSWERS[task](prompt, program, scenes, ids)

@@ -1,0 +1,113 @@
+"""Which of two images fits a sentence.
+
+Source:
+    Suhr et al., "NLVR", ACL 2017, https://aclanthology.org/P17-2034, for sentences about pairs of images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from clevr.questions.families import Family
+from clevr.questions.logical_form import LogicalForm
+from clevr.questions.programs import VALUES, IllPosedError, answer_text, execute
+from clevr.questions.referring_expressions import ReferringExpressions
+from clevr.tasks.item import Draft
+from clevr.tasks.kinds.phrasing import draw_candidates, families_in_words, words
+from clevr.tasks.kinds.questions import num_steps
+from clevr.tasks.scenes import LOOKS, with_value
+from clevr.tasks.trial import Trial
+from clevr.tasks.working import explain
+from clevr.world.scene import Scene
+
+_ASKS = ("count", "exist", "greater_than", "less_than", "equal_integer")
+_OTHERS = 6
+"""So many other scenes are tried beside one."""
+_DRAWS = 8
+"""So many sets of sentences are drawn about a pair of scenes."""
+_ENOUGH = 4
+"""So many sentences are enough to choose from."""
+_ORDER = ("first", "second")
+
+
+def matching(trial: Trial) -> Draft | None:
+    """A sentence is true of one of two images."""
+    asks, place = trial.plan.pick(_ASKS), int(trial.plan.random() * 2)
+    hops = trial.difficulty.draw_hops(trial.plan, most=2 if asks not in ("count", "exist") else 3)
+    family = trial.plan.pick([f for f in families_in_words("some", asks) if num_steps(f) == hops])
+    scene = trial.scene()
+    phrases = trial.phrases(scene)
+    for _ in range(_OTHERS):
+        other = _other(trial, scene, hops)
+        found = list(islice(_sentences(trial, family, phrases, scene, other), _ENOUGH))
+        if found:
+            return _draft(trial, *trial.draw.pick(found), scene, other, place)
+    return None
+
+
+def _draft(trial: Trial, form: LogicalForm, truth: str, scene: Scene, other: Scene, place: int) -> Draft:
+    scenes = (scene, other) if place == 0 else (other, scene)
+    program = form.program()
+    return Draft(
+        scenes=scenes,
+        prompt=(
+            "There are two images, the first on the left and the second on the right. Of which one is this true? "
+            f"{_sentence(trial, form, truth)} Answer first or second."
+        ),
+        answer=_ORDER[place],
+        answer_type="image",
+        working=tuple(
+            f"{name} image: {step}" for name, s in zip(_ORDER, scenes, strict=True) for step in explain(program, s)
+        ),
+        program=program,
+    )
+
+
+def _other(trial: Trial, scene: Scene, hops: int) -> Scene:
+    """Another scene; from level 3 on, and where relations are followed, the same with some objects changed."""
+    distractors = trial.difficulty.distractors
+    if not distractors and not hops:
+        return trial.scene()
+    order = trial.draw.order([1.0] * len(scene.objects))
+    for index in order[: max(1, 3 - distractors)]:
+        attribute = trial.draw.pick(LOOKS)
+        value = getattr(scene.objects[index], attribute)
+        scene = with_value(scene, index, attribute, trial.draw.pick([v for v in VALUES[attribute] if v != value]))
+    return scene
+
+
+def _sentences(
+    trial: Trial, family: Family, phrases: ReferringExpressions, scene: Scene, other: Scene
+) -> Iterator[tuple[LogicalForm, str]]:
+    """What can be asked of both scenes and has different answers, with that of the first scene."""
+    for candidate in draw_candidates(family, phrases, trial.draw, draws=_DRAWS):
+        here = answer_text(candidate.answer)
+        if here == "no":
+            continue
+        form = LogicalForm(family.asks, candidate.about)
+        try:
+            there = execute(form.program(), other)
+        except IllPosedError:
+            continue
+        if there != here:
+            yield form, here
+
+
+def _sentence(trial: Trial, form: LogicalForm, truth: str) -> str:
+    """What is true of the first scene."""
+    if form.asks == "exist":
+        return f"There is {words('a', form.about[0], trial.draw)}."
+    some, *more = (words("some", things, trial.draw) for things in form.about)
+    if form.asks == "count":
+        return f"The number of {some} is {truth}."
+    than = (
+        {
+            "greater_than": f"There are more {some} than {more[0]}.",
+            "less_than": f"There are fewer {some} than {more[0]}.",
+            "equal_integer": f"There are as many {some} as {more[0]}.",
+        }
+        if more
+        else {}
+    )
+    return than[form.asks]
