@@ -69,6 +69,7 @@ class HeadsConfig(Settings):
     methods: tuple[str, ...] = (
         "prototypes",
         "ridge",
+        "logistic-regression",
         "lda",
         "qda",
         "transductive-cnaps",

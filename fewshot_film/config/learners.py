@@ -345,6 +345,18 @@ class FineTuningConfig(LearnerConfig):
 
 
 @dataclass(frozen=True)
+class LogisticRegressionConfig(LearnerConfig):
+    """Logistic regression on frozen features of each support set; nothing is meta-trained."""
+
+    method: Literal["logistic-regression"] = "logistic-regression"
+    """Name of the method."""
+    length: Annotated[float, above(0)] = 10.0
+    """Length that feature vectors are scaled to; with 1, the penalty weighs a hundred times as much."""
+    inverse_penalty: Annotated[float, above(0)] = 1.0
+    """Weight of the cross-entropy, scikit-learn's ``C``."""
+
+
+@dataclass(frozen=True)
 class TransductiveConfig(LearnerConfig):
     """Methods that classify all queries of a task together, on frozen features; nothing is meta-trained."""
 
@@ -464,6 +476,7 @@ AnyLearnerConfig = (
     | QDAConfig
     | FiTConfig
     | FineTuningConfig
+    | LogisticRegressionConfig
     | SoftKMeansConfig
     | BDCSPNConfig
     | LaplacianShotConfig

@@ -11,6 +11,7 @@ from fewshot_film.learners.fine_tuning import FineTuning
 from fewshot_film.learners.fit import FiT
 from fewshot_film.learners.laplacian_shot import LaplacianShot
 from fewshot_film.learners.learner import Adapted, FeatureClassifier, Head, Learner
+from fewshot_film.learners.logistic_regression import LogisticRegression
 from fewshot_film.learners.maml import ANIL, MAML, MetaSGD
 from fewshot_film.learners.matching import MatchingNetworks
 from fewshot_film.learners.networks import WeightsError, build_backbone
@@ -48,6 +49,7 @@ __all__ = [
     "Head",
     "LaplacianShot",
     "Learner",
+    "LogisticRegression",
     "MahalanobisClassifier",
     "MatchingNetworks",
     "MetaSGD",

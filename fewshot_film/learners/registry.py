@@ -21,6 +21,7 @@ from fewshot_film.learners.fine_tuning import FineTuning
 from fewshot_film.learners.fit import FiT
 from fewshot_film.learners.laplacian_shot import LaplacianShot
 from fewshot_film.learners.learner import Learner
+from fewshot_film.learners.logistic_regression import LogisticRegression
 from fewshot_film.learners.maml import ANIL, MAML, MetaSGD
 from fewshot_film.learners.matching import MatchingNetworks
 from fewshot_film.learners.prototypes import PrototypicalNetworks
@@ -50,6 +51,7 @@ LEARNERS: dict[type[LearnerConfig], type[Learner]] = {
         QDA,
         FiT,
         FineTuning,
+        LogisticRegression,
         SoftKMeans,
         BDCSPN,
         LaplacianShot,

@@ -110,3 +110,13 @@ def test_rows_say_that_queries_are_unbalanced(pictures: Path, tmp_path: Path) ->
     assert "2-way 1-shot, unbalanced queries" in out.with_suffix(".md").read_text()
     (episodes,) = json.loads(saved.read_text())["episodes"].values()
     assert {tuple(one["query_labels"]) for one in episodes} > {(0, 1)}
+
+
+def test_a_method_without_training_is_saved_and_evaluated(pictures: Path, tmp_path: Path, capsys) -> None:
+    """All queries of an episode reach it in one call."""
+    data = ["--data.source=folder", f"--data.root={pictures / 'pictures'}"]
+    words = ["--learner.method=pt-map", *LEARNER, *SMALL]
+    assert fewshot_film("train", f"--out={tmp_path / 'run'}", *data, *words) == 0
+    rows = ["--ways=[2]", "--shots=[1]", "--query=1", "--episodes=3", "--processes=1", "--dirichlet=2"]
+    assert fewshot_film("evaluate", tmp_path / "run" / "model", *data, *rows) == 0
+    assert "2-way 1-shot, unbalanced queries" in capsys.readouterr().out

@@ -198,6 +198,10 @@ REFUSED = {
         ("weight_decay", -0.5, "learner.weight_decay is -0.5; expected at least 0"),
         ("scale", 0.0, "learner.scale is 0.0; expected above 0"),
     ],
+    "fewshot_film.config.learners:LogisticRegressionConfig": [
+        ("length", 0.0, "learner.length is 0.0; expected above 0"),
+        ("inverse_penalty", 0.0, "learner.inverse_penalty is 0.0; expected above 0"),
+    ],
     "fewshot_film.config.learners:TransductiveConfig": [
         ("power", 0.0, "learner.power is 0.0; expected above 0, and at most 1"),
         ("power", 1.5, "learner.power is 1.5; expected above 0, and at most 1"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing
 from pathlib import Path
 
@@ -84,3 +85,11 @@ def test_a_backbone_of_ones_own():
 def test_a_configuration_of_no_method():
     with pytest.raises(TypeError, match=r"a LearnerConfig is the configuration of no method; expected one of .*Simple"):
         build_learner(LearnerConfig(backbone=BackboneConfig()))
+
+
+def test_every_method_is_documented():
+    """Each by its name, with a star where it is transductive."""
+    page = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
+    first = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    documented = {name: r"\*" in cell for cell in first for name in re.findall(r"`([^`]+)`", cell)}
+    assert documented == {name: LEARNERS[config].transductive for name, config in CONFIGS.items()}
