@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 import clevr
+from benchmarks import film_networks
 from benchmarks.experiment import ROOTS_MIRRORED
 from benchmarks.heads import cell, marked
 from benchmarks.methods import as_cells, as_gain
@@ -326,6 +327,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "leave_one_domain_out": partial(gains, "leave_one_domain_out", "held out"),
     "clevr_small": clevr_small,
     "reliability": reliability,
+    "film_networks": film_networks.as_table,
     **PHOTOS_TABLES,
     **ANSWERS,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +13,21 @@ from fewshot_film.film.errors import FoldError, SiteError
 
 _CHANNELS_LAST = (nn.LayerNorm, nn.RMSNorm)
 _NORMS = (_NormBase, nn.GroupNorm, *_CHANNELS_LAST)
+_NAMED_NORM = r"\w*(RMSNorm|LayerNorm)(2d)?"
 _TOKEN_LAYERS = (*_CHANNELS_LAST, nn.Linear, nn.MultiheadAttention)
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Whether a layer is a BatchNorm, InstanceNorm, GroupNorm, LayerNorm or RMSNorm, or derives from one."""
-    return isinstance(module, _NORMS)
+    """Whether a layer is or derives from a BatchNorm, InstanceNorm, GroupNorm, LayerNorm or RMSNorm, or is named so."""
+    return isinstance(module, _NORMS) or _is_named_norm(module)
+
+
+def _is_named_norm(module: nn.Module) -> bool:
+    """Whether a layer is a LayerNorm or RMSNorm that a library wrote itself, as transformers does for its RMSNorms."""
+    if isinstance(module, _NORMS) or module._modules or not re.fullmatch(_NAMED_NORM, type(module).__name__):
+        return False
+    weight = getattr(module, "weight", None)
+    return isinstance(weight, Tensor) and weight.ndim == 1
 
 
 def norm_width(name: str, module: nn.Module) -> int:
@@ -34,6 +43,8 @@ def norm_width(name: str, module: nn.Module) -> int:
         width = module.num_channels
     elif isinstance(module, _CHANNELS_LAST) and len(module.normalized_shape) == 1:
         width = module.normalized_shape[0]
+    elif _is_named_norm(module):
+        width = len(cast(Tensor, module.weight))
     if not width:
         raise SiteError(
             f"cannot read a number of channels off {name!r}, a {type(module).__name__}; expected a "
@@ -46,9 +57,16 @@ def channel_axis(module: nn.Module) -> int:
     """Axis of the channels in what a layer returns.
 
     ``LayerNorm2d`` of torchvision and timm derives from ``nn.LayerNorm`` yet takes and returns channels-first
-    features; the name is all that tells them apart without importing those libraries.
+    features, and so does ConvNeXt's ``LayerNorm`` with ``data_format="channels_first"``; the name and that attribute
+    are all that tells them apart without importing those libraries.
     """
-    return -1 if isinstance(module, _TOKEN_LAYERS) and not is_layer_norm_2d(module) else 1
+    if _has_channels_first(module) or type(module).__name__.endswith("2d"):
+        return 1
+    return -1 if isinstance(module, _TOKEN_LAYERS) or _is_named_norm(module) else 1
+
+
+def _has_channels_first(module: nn.Module) -> bool:
+    return is_layer_norm_2d(module) or getattr(module, "data_format", None) == "channels_first"
 
 
 def is_layer_norm_2d(module: nn.Module) -> bool:
@@ -80,7 +98,8 @@ def _ends_in_affine(norm: nn.Module) -> bool:
     """Whether a layer's output, or what it hands to its activation, is an affine map of what it normalised."""
     forward = type(norm).forward
     known = forward in _AFFINE_LAST or (is_norm(norm) and forward.__module__ in _AFFINE_MODULES)
-    return known or is_layer_norm_2d(norm) or getattr(norm, "ends_in_affine", False)
+    layer_norm_2d = isinstance(norm, nn.LayerNorm) and (is_layer_norm_2d(norm) or hasattr(norm, "data_format"))
+    return known or layer_norm_2d or getattr(norm, "ends_in_affine", False)
 
 
 @torch.no_grad()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -102,3 +104,31 @@ def test_an_exported_program_adapts_to_any_task_and_batch(filmed: FiLMedNetwork,
         x, values = images(batch, 32, dtype=torch.float32), random_modulations(filmed.sites, seed=batch)
         torch.testing.assert_close(loaded(x, values), filmed(x, values), **CLOSE)
     assert torch.equal(filmed(X), plain)
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_an_onnx_file_takes_values_as_inputs(filmed: FiLMedNetwork, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own; a dictionary that comes last would be keywords to it
+        example = (X, random_modulations(filmed.sites), {})
+        torch.onnx.export(filmed, example, tmp_path / "filmed.onnx", dynamo=True, verbose=False)
+    session = onnxruntime.InferenceSession(tmp_path / "filmed.onnx")
+    values = random_modulations(filmed.sites, seed=3)
+    tensors = [X, *(part for name in filmed.sites.names for part in values[name])]
+    feeds = {node.name: tensor.numpy() for node, tensor in zip(session.get_inputs(), tensors, strict=True)}
+    found = torch.from_numpy(session.run(None, feeds)[0])
+    torch.testing.assert_close(found, filmed(X, values), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_compiled_ahead_of_time(tmp_path: Path) -> None:
+    filmed, x = inject_film(tiny(dtype=torch.float32), [TINY_SITES]), images(2, dtype=torch.float32)
+    program = torch.export.export(filmed, (x, random_modulations(filmed.sites)))
+    package = torch._inductor.aoti_compile_and_package(program, package_path=str(tmp_path / "filmed.pt2"))
+    loaded = torch._inductor.aoti_load_package(package)
+    for seed in range(2):
+        values = random_modulations(filmed.sites, seed=seed)
+        torch.testing.assert_close(loaded(x, values), filmed(x, values), **CLOSE)

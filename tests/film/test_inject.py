@@ -19,6 +19,8 @@ from fewshot_film.film import (
     ShapeError,
     Site,
     SiteError,
+    film,
+    fold_film,
     inject_film,
     remove_film,
 )
@@ -266,6 +268,49 @@ def test_kinds_of_norms(kind: str) -> None:
         for c in range(4)
     ]
     torch.testing.assert_close(filmed(x, values), torch.stack(by_channel, dim=axis))
+
+
+class LlamaRMSNorm(nn.Module):
+    """As transformers writes it: derived from no norm of torch."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.weight * x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6)
+
+
+class ConvNextLayerNorm(nn.LayerNorm):
+    """As ConvNeXt's authors and transformers have it: an attribute says where the channels are."""
+
+    def __init__(self, width: int, data_format: str) -> None:
+        super().__init__(width)
+        self.data_format = data_format
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.data_format == "channels_last":
+            return super().forward(x)
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+
+def test_norms_of_other_libraries() -> None:
+    tokens, maps = torch.randn(2, 5, 4), torch.randn(2, 4, 5, 4)
+    layers = [
+        (LlamaRMSNorm(4), tokens, -1),
+        (ConvNextLayerNorm(4, "channels_last"), tokens, -1),
+        (ConvNextLayerNorm(4, "channels_first"), maps, 1),
+    ]
+    for layer, x, axis in layers:
+        filmed = inject_film(nn.Sequential(layer), ["**"])
+        values = random_modulations(filmed.sites, 2)
+        expected = film(layer(x).detach(), *values["0"], axis=axis)
+        torch.testing.assert_close(filmed(x, values), expected)
+        if isinstance(layer, ConvNextLayerNorm):
+            row = random_modulations(filmed.sites)
+            torch.testing.assert_close(fold_film(filmed, row)(x), filmed(x, row), rtol=1e-5, atol=1e-5)
+    with pytest.raises(SiteError, match="no layer is named"):
+        inject_film(nn.Sequential(nn.Sequential(LlamaRMSNorm(4)), nn.Linear(4, 4)), ["*"])
 
 
 def test_film_after_a_layer_that_is_no_norm() -> None:

@@ -1,9 +1,9 @@
-"""FiLM in networks of timm and torchvision with random weights: put in, folded, fused, exported."""
+"""FiLM in networks of other libraries with random weights: put in, folded, fused, exported."""
 
 from __future__ import annotations
 
-import contextlib
 import importlib
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import Tensor, nn
 
+from benchmarks import film_networks
 from fewshot_film.film import (
     FiLMedNetwork,
-    FoldError,
     Modulation,
     Modulations,
     SiteError,
@@ -27,124 +26,48 @@ from fewshot_film.film import (
     inject_film,
 )
 from tests.extras import needs_timm
-from tests.film.networks import random_modulations, seeded
+from tests.film.networks import seeded
 
-# library, network, side of the images
-FAST = [
-    ("timm", "test_resnet", 32),
-    ("timm", "resnet10t", 32),
-    ("timm", "tf_efficientnet_lite0", 32),
-    ("timm", "lcnet_035", 32),
-    ("timm", "test_efficientnet_gn", 32),
-    ("timm", "test_vit", 160),
-    ("timm", "test_convnext", 32),
-    ("torchvision", "mobilenet_v3_small", 32),
-    ("torchvision", "shufflenet_v2_x0_5", 32),
-    ("torchvision", "mnasnet0_5", 32),
-]
-SLOW = [
-    ("timm", "resnet26d", 32),
-    ("timm", "seresnet18", 32),
-    ("timm", "resnext26ts", 64),
-    ("timm", "resnetv2_50", 32),
-    ("timm", "resnetv2_50d_gn", 32),
-    ("timm", "efficientnet_lite0", 32),
-    ("timm", "tf_efficientnetv2_b0", 32),
-    ("timm", "mobilenetv3_small_050", 32),
-    ("timm", "mobilenetv4_conv_small_035", 32),
-    ("timm", "fbnetv3_b", 32),
-    ("timm", "ghostnet_050", 32),
-    ("timm", "mixnet_s", 32),
-    ("timm", "rexnet_100", 32),
-    ("timm", "regnetx_002", 32),
-    ("timm", "regnety_002", 32),
-    ("timm", "convnext_atto", 32),
-    ("timm", "convnextv2_atto", 32),
-    ("timm", "inception_next_atto", 32),
-    ("timm", "poolformer_s12", 32),
-    ("timm", "caformer_s18", 64),
-    ("timm", "mambaout_femto", 32),
-    ("timm", "edgenext_xx_small", 32),
-    ("timm", "mobilevit_xxs", 64),
-    ("timm", "levit_128s", 224),
-    ("timm", "efficientformer_l1", 224),
-    ("timm", "fastvit_t8", 64),
-    ("timm", "repvit_m0_9", 32),
-    ("timm", "efficientvit_b0", 32),
-    ("timm", "vit_tiny_patch16_224", 224),
-    ("timm", "deit_tiny_patch16_224", 224),
-    ("timm", "swin_tiny_patch4_window7_224", 224),
-    ("timm", "densenet121", 32),
-    ("timm", "hrnet_w18_small", 64),
-    ("torchvision", "resnet18", 32),
-    ("torchvision", "mobilenet_v2", 32),
-    ("torchvision", "efficientnet_b0", 32),
-    ("torchvision", "regnet_y_400mf", 32),
-    ("torchvision", "convnext_tiny", 32),
-    ("torchvision", "vit_b_32", 224),
-    ("torchvision", "swin_t", 64),
-]
+FAST = {
+    "test_resnet",
+    "resnet10t",
+    "tf_efficientnet_lite0",
+    "lcnet_035",
+    "test_efficientnet_gn",
+    "test_vit",
+    "test_convnext",
+    "mobilenet_v3_small",
+    "shufflenet_v2_x0_5",
+    "mnasnet0_5",
+}
 NETWORKS = [
-    pytest.param(*row, id=f"{row[0]}:{row[1]}", marks=([needs_timm] if row[0] == "timm" else []) + marks)
-    for rows, marks in ((FAST, []), (SLOW, [pytest.mark.slow]))
-    for row in rows
+    pytest.param(library, name, id=f"{library}:{name}", marks=[] if name in FAST else pytest.mark.slow)
+    for library, name in film_networks.names()
 ]
-EXPORTED = [row for row in NETWORKS if row.values[1] in ("tf_efficientnet_lite0", "test_vit", "test_convnext")]
-TOLERANCE = 1e-4
-
-
-def build(library: str, name: str) -> nn.Module:
-    """A network with random weights from a seed, whose norms are far from the identity but keep values in bounds."""
-    with torch.random.fork_rng(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the libraries' own
-        torch.manual_seed(0)
-        if library == "timm":
-            network = importlib.import_module("timm").create_model(name, num_classes=0)
-        else:
-            network = getattr(torchvision.models, name)(num_classes=10)
-    generator = seeded(1)
-    for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):  # residual branches of some begin at 0
-            module.weight.data.copy_(0.8 + 0.4 * torch.rand(module.weight.shape, generator=generator))
-            module.running_mean.copy_(0.2 * torch.rand(module.running_mean.shape, generator=generator))
-        elif isinstance(module, nn.Linear) and not module.weight.any():  # as the classifiers of some begin
-            module.weight.data.copy_(torch.rand(module.weight.shape, generator=generator))
-    return network.eval()
-
-
-def small_modulations(filmed: FiLMedNetwork) -> Modulations:
-    values = random_modulations(filmed.sites)
-    return {name: Modulation(1 + 0.3 * (gamma - 1), 0.3 * beta) for name, (gamma, beta) in values.items()}
+EXPORTED = ["tf_efficientnet_lite0", "test_vit", "test_convnext"]
 
 
 def assert_near(found: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(found, expected, rtol=TOLERANCE, atol=TOLERANCE * float(expected.abs().max()))
+    assert film_networks.near(found, expected)
 
 
-@pytest.mark.parametrize(("library", "name", "size"), NETWORKS)
-@torch.no_grad()
-def test_film_goes_in_and_becomes_weights(library: str, name: str, size: int) -> None:
-    network, x = build(library, name), torch.rand(2, 3, size, size, generator=seeded(2))
-    plain = network(x)
-    filmed = inject_film(network, ["**"])
-    assert torch.equal(filmed(x), plain)
-    assert_near(filmed(x, filmed.sites.identity()), plain)
-    values = small_modulations(filmed)
-    expected = filmed(x, values)
-    assert (expected - plain).abs().max() > 0.01 * plain.abs().max()
-    folded = fold_film(filmed, values)
-    assert_near(folded(x), expected)
-    with contextlib.suppress(FoldError):  # torch.fx cannot trace some
-        assert_near(fuse_conv_norm(folded)(x), expected)
+@pytest.mark.parametrize(("library", "name"), NETWORKS)
+def test_film_goes_in_and_becomes_weights(library: str, name: str) -> None:
+    found = film_networks.examine(film_networks.build(library, name))
+    assert found.sites > 0
+    assert not found.injected
+    assert not found.folded or any("RMSNorm" in norm or norm.startswith("T5") for norm in found.norms)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("library", "name", "size"), EXPORTED)
+@needs_timm
+@pytest.mark.parametrize("name", EXPORTED)
 @torch.no_grad()
-def test_what_is_folded_is_exported(library: str, name: str, size: int, tmp_path: Path) -> None:
+def test_what_is_folded_is_exported(name: str, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
-    filmed, x = inject_film(build(library, name), ["**"]), torch.rand(2, 3, size, size, generator=seeded(2))
-    values = small_modulations(filmed)
+    case = film_networks.build("timm", name)
+    filmed, (x,) = inject_film(case.network, ["**"]), case.inputs
+    values = film_networks.small_values(filmed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(fold_film(filmed, values), (x,), tmp_path / "network.onnx", dynamo=True, verbose=False)
@@ -173,7 +96,7 @@ def test_film_acts_between_norm_and_activation(kind: str) -> None:
 
 @needs_timm
 def test_pairs_with_an_activation_inside_are_found_and_fused() -> None:
-    network, x = build("timm", "tf_efficientnet_lite0"), torch.rand(1, 3, 32, 32)
+    network, x = film_networks.build("timm", "tf_efficientnet_lite0").network, torch.rand(1, 3, 32, 32)
     assert len(find_conv_norm_pairs(network)) == 49
     fused = fuse_conv_norm(network)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in fused.modules())
@@ -219,3 +142,37 @@ def test_a_tracer_that_takes_such_a_norm_whole_is_refused() -> None:
     with pytest.raises(SiteError, match=r"FiLM acts inside '1', .* takes the layer as one step; .* leave NormThenReLU"):
         Whole().trace(filmed)
     assert type(filmed.network[1]) is NormThenReLU
+
+
+class Returning(nn.Module):
+    """A network in which a fault of FiLM can be staged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(x)
+
+
+def test_the_examination_tells_faults_from_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
+    def case(network: nn.Module) -> film_networks.Case:
+        return film_networks.Case("own", "network", network, (torch.rand(2, 4),))
+
+    assert film_networks.examine(case(Returning())).folded == ""
+    assert "no norm fits it" in film_networks.examine(case(nn.Linear(4, 4))).injected
+    refused = film_networks.examine(case(nn.RMSNorm(4)))
+    assert "expected a BatchNorm" in refused.folded
+    assert refused.sites == 1
+    monkeypatch.setattr(film_networks, "fold_film", lambda filmed, _values: filmed.network)
+    monkeypatch.setattr(film_networks, "near", lambda found, expected, *_: torch.equal(found, expected))
+    with pytest.raises(AssertionError, match="folded, the result is another"):
+        film_networks.examine(case(Returning()))
+
+
+def test_the_table_has_a_row_for_every_network() -> None:
+    table = film_networks.as_table()
+    assert {f"| {library} | `{name}` |" for library, name in film_networks.names()} <= {
+        re.match(r"\| \w+ \| `\w+` \|", line).group() for line in table.splitlines()[2:]
+    }
+    assert "| transformers | `LlamaModel` | `LlamaRMSNorm` | 5 | no: no shift |" in table
