@@ -145,6 +145,10 @@ class Adapter:
         self._pairs = _fusable_pairs(_folded(learner, {}))
 
     @cached_property
+    def _unmodified(self) -> nn.Module:
+        return self.network({})
+
+    @cached_property
     def _parts(self) -> _Parts | None:
         if not isinstance(self.learner.generator, ChannelGenerator):
             return None
@@ -174,7 +178,7 @@ class Adapter:
             NonFiniteFeaturesError: a feature is NaN or infinite; says of which images.
         """
         if not self.has_film:
-            return PlainPass(features_of(self.network({}), images, self.device, first))
+            return PlainPass(features_of(self._unmodified, images, self.device, first))
         if self._parts is None:
             return None
         prefix, rest, _ = self._parts
@@ -218,18 +222,19 @@ class Adapter:
         return found
 
     @torch.no_grad()
-    def support_features(self, modulations: Modulations, known: PlainPass) -> Tensor:
-        """Features ``(N, D)`` of support images with FiLM, from what they are without.
+    def adapted(self, modulations: Modulations, known: PlainPass) -> tuple[nn.Module, Tensor]:
+        """The network with these values, and the features ``(N, D)`` of support images, from what they are without.
 
         Raises:
             NonFiniteFeaturesError: a feature is NaN or infinite; says of which images.
         """
         if known.maps is None or self._parts is None:
-            return known.features
-        network = _fused(self._parts.rest, modulations, self._parts.pairs)
+            return self._unmodified, known.features
+        prefix, rest, pairs = self._parts
+        network = _fused(rest, modulations, pairs)
         features = torch.cat([network(maps) for maps in known.maps.split(MAPS_CHUNK)])
         check_finite(features, "image")
-        return features
+        return nn.Sequential(prefix, network), features
 
     def network(self, modulations: Modulations) -> nn.Module:
         """The backbone with these values and every BatchNorm folded into its convolutions."""

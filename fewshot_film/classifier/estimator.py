@@ -209,13 +209,13 @@ class FewShotClassifier(SklearnClassifierMixin):
         measured = None
         plain = self._plain_pass(adapter, images, known)
         modulations = adapter.modulations(images, labels, weights, plain)
-        if self.precision == "int8":
-            network, measured = adapter.calibrated(modulations, images, labels)
+        if self.precision == "float32" and plain is not None:
+            network, features = adapter.adapted(modulations, plain)
         else:
-            network = adapter.network(modulations)
-        if plain is not None and measured is None:
-            features = adapter.support_features(modulations, plain)
-        else:
+            if self.precision == "int8":
+                network, measured = adapter.calibrated(modulations, images, labels)
+            else:
+                network = adapter.network(modulations)
             features = features_of(network, images, adapter.device)
         labels_there = labels.to(features.device)
         members = labels_there.unique(return_inverse=True)[1]
