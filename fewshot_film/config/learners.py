@@ -104,9 +104,6 @@ class FilmConfig(LearnerConfig):
     init_std: Annotated[float, at_least(0)] = 0.001
     """Initial standard deviation of r: how far from the identity FiLM starts. The paper's value suits 100,000 tasks;
     with 0.1, FiLM differs between tasks from the first step."""
-    film_noise: Annotated[float, at_least(0)] = 0.0
-    """With ``channelwise``, after training: spread of the generated shifts that is noise. The nearer a task's spread is
-    to it, the nearer FiLM is to the identity; below, it is the identity."""
     train_backbone: bool = False
     """Meta-train the backbone's convolutions too; the CNAPS papers freeze them after pre-training."""
 

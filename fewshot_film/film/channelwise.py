@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fewshot_film.errors import InvalidValueError
 from fewshot_film.film.errors import ShapeError
 from fewshot_film.film.generators import Generator
 from fewshot_film.film.inject import FiLMedNetwork
@@ -45,32 +44,22 @@ class ChannelGenerator(Generator):
     layers, as in Zaheer et al., "Deep Sets", NeurIPS 2017, https://arxiv.org/abs/1703.06114): the order of a site's
     channels has no meaning to it. A fresh one is at the identity.
 
-    What a trained one would change on images that need no change is noise. So in evaluation all of its values are
-    drawn towards the identity by ``max(0, 1 - noise^2 / v)``, with ``v`` the variance of ``b`` over the channels: the
-    positive part of James and Stein's estimator ("Estimation with quadratic loss", 1961). Large changes stay nearly
-    whole, small ones do not happen.
-
     Args:
         sites: the sites to generate for.
         width: of the hidden layers.
         penalty_weight: of the squared weights of the last layer, in :meth:`penalty`.
-        noise: standard deviation of ``b`` that means nothing, at least 0; 0 leaves all values as they are.
 
     Raises:
         ShapeError: there are no sites, or ``width`` is below 1.
-        InvalidValueError: ``noise`` is below 0.
     """
 
     site: Tensor
 
-    def __init__(self, sites: Sites, width: int = 64, penalty_weight: float = 0.001, noise: float = 0.0) -> None:
+    def __init__(self, sites: Sites, width: int = 64, penalty_weight: float = 0.001) -> None:
         super().__init__(NUM_STATISTICS, sites)
         if width < 1:
             raise ShapeError(f"width is {width}, expected at least 1")
-        if not noise >= 0:
-            raise InvalidValueError(f"noise is {noise}, expected at least 0")
         self.penalty_weight = penalty_weight
-        self.noise = noise
         numbers = torch.arange(len(sites)).repeat_interleave(torch.tensor([site.num_channels for site in sites]))
         self.register_buffer("site", numbers, persistent=False)
         self.channel = _two_layers(NUM_STATISTICS + len(sites), width)
@@ -100,16 +89,10 @@ class ChannelGenerator(Generator):
         site = F.one_hot(self.site, len(self.sites)).to(code)
         hidden = self.channel(torch.cat([code, site], 1))
         summary = self.summary(hidden.mean(0)).expand_as(hidden)
-        change = self.change(torch.cat([hidden, summary], 1))
-        scale, shift = (change if self.training else self._kept(change) * change).unbind(1)
+        scale, shift = self.change(torch.cat([hidden, summary], 1)).unbind(1)
         widths = [site.num_channels for site in self.sites]
         parts = zip(scale.split(widths), (shift * units).split(widths), strict=True)
         return self.sites.from_residuals(torch.cat([part for pair in parts for part in pair])[None])
-
-    def _kept(self, change: Tensor) -> Tensor:
-        """The share of ``(a, b)`` of all channels, ``(num_channels, 2)``, that is no noise; a scalar."""
-        variance = change[:, 1].var(correction=0).clamp_min(torch.finfo(change.dtype).tiny)
-        return (1 - self.noise**2 / variance).clamp_min(0)
 
     def penalty(self) -> Tensor:
         """``penalty_weight`` times the sum of the last layer's squared weights: without them it is the identity."""

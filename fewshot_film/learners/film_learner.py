@@ -260,7 +260,7 @@ def _generator(config: FilmConfig, backbone: Backbone, filmed: FiLMedNetwork) ->
             )
         return TemplateGenerator(config.code_dim, filmed.sites, len(config.templates), config.penalty)
     if config.adaptation == "channelwise":
-        return ChannelGenerator(filmed.sites, config.code_dim, config.penalty, config.film_noise)
+        return ChannelGenerator(filmed.sites, config.code_dim, config.penalty)
     if config.adaptation == "film":
         return ResidualGenerator(config.code_dim, filmed.sites, **settings)
     return AutoregressiveGenerator(config.code_dim, filmed.sites, backbone.entering_widths(filmed.sites), **settings)

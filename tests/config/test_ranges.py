@@ -157,7 +157,6 @@ REFUSED = {
         ("set_encoder_layers", 0, "learner.set_encoder_layers is 0; expected at least 1"),
         ("penalty", -0.5, "learner.penalty is -0.5; expected at least 0"),
         ("init_std", -0.5, "learner.init_std is -0.5; expected at least 0"),
-        ("film_noise", -0.5, "learner.film_noise is -0.5; expected at least 0"),
     ],
     "fewshot_film.config.learners:PrototypesConfig": [
         ("scale", 0.0, "learner.scale is 0.0; expected above 0"),

@@ -79,16 +79,6 @@ def test_images_pass_the_part_before_film_once():
     torch.testing.assert_close(classifier._fitted.features, features, rtol=1e-4, atol=1e-5)
 
 
-@torch.no_grad()
-def test_what_is_noise_is_a_setting():
-    images = torch.rand(6, 1, 16, 16)
-    silent = small_learner(adaptation="channelwise", film_noise=100.0)
-    silent.load_state_dict(learner().state_dict())
-    for gamma, beta in silent.eval().modulations(images).values():
-        assert torch.equal(gamma, torch.ones_like(gamma))
-        assert torch.equal(beta, torch.zeros_like(beta))
-
-
 def test_meta_training_fits_a_few_tasks():
     torch.manual_seed(0)
     made = small_learner(adaptation="channelwise").train()
