@@ -27,7 +27,7 @@ from clevr.questions.programs import QUESTION_TYPES
 from clevr.reasoning.network import FiLMReasoner
 
 HERE = Path(__file__).resolve().parent
-PAGES = (HERE.parent / "README.md", HERE.parent / "docs" / "results.md")
+PAGES = (HERE.parent / "README.md", HERE.parent / "docs" / "results.md", HERE.parent / "docs" / "photos.md")
 """Texts with tables in them."""
 _MODELS = {"pretrain": "pre-trained", "train": "meta-trained"}
 
