@@ -52,8 +52,8 @@ def inject_film(
         order.
 
     Raises:
-        SiteError: nothing has that name or fits that pattern, the width cannot be read off, or the layer
-            carries FiLM already.
+        SiteError: nothing has that name or fits that pattern, the width cannot be read off, the layer carries FiLM
+            already, or it is a part of ``nn.MultiheadAttention``, which is never called.
 
     Example:
         >>> network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
@@ -68,6 +68,12 @@ def inject_film(
     for site in sites:
         if _site_hooks(modules[site.name]):
             raise SiteError(f"{site.name!r} carries FiLM already; take it out first with remove_film(network)")
+        parent = site.name.rpartition(".")[0]
+        if site.name and isinstance(modules[parent], nn.MultiheadAttention):
+            raise SiteError(
+                f"{site.name!r} is part of an nn.MultiheadAttention, which uses its weights and never calls it; "
+                f"expected the attention itself: Site({parent!r}, {site.num_channels})"
+            )
     return FiLMedNetwork(network, sites)
 
 

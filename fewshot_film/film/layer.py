@@ -124,6 +124,11 @@ def check_film_inputs(x: Tensor, gamma: Tensor | None, beta: Tensor | None, axis
     """
     if not x.is_floating_point():
         raise ShapeError(f"film: features are {x.dtype}, expected floating point; convert them with x.float()")
+    if x.is_nested:
+        raise ShapeError(
+            "film: features are a nested tensor, expected a padded one; nn.TransformerEncoder makes them in evaluation "
+            "unless it is built with enable_nested_tensor=False"
+        )
     if x.ndim < 2:
         raise ShapeError(
             f"film: features have shape {tuple(x.shape)}, expected (B, C, *); add the batch axis with x.unsqueeze(0)"

@@ -359,6 +359,35 @@ def test_inject_refuses_widths_it_cannot_read() -> None:
             inject_film(nn.Sequential(norm), ["0"])
 
 
+def test_inject_refuses_a_layer_that_attention_never_calls() -> None:
+    network = nn.TransformerEncoderLayer(8, 2, 16)
+    message = r"'self_attn.out_proj' is part of an nn.MultiheadAttention, .* itself: Site\('self_attn', 8\)"
+    with pytest.raises(SiteError, match=message):
+        inject_film(network, [Site("self_attn.out_proj", 8)])
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+@torch.no_grad()
+def test_torchs_transformer_runs_film_in_evaluation_too(norm_first: bool) -> None:
+    """Its fused path for evaluation would call no norm; torch leaves it where there are hooks."""
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, norm_first=norm_first, dropout=0)
+    filmed = inject_film(nn.TransformerEncoder(layer, 2, enable_nested_tensor=False), ["**"])
+    values, x = random_modulations(filmed.sites, 2), torch.randn(2, 5, 8)
+    expected = filmed.train()(x, values)
+    torch.testing.assert_close(filmed.eval()(x, values), expected)
+    assert (expected - filmed(x)).abs().max() > 0.1
+
+
+@pytest.mark.filterwarnings("ignore:.*nested tensors is in prototype stage:UserWarning")
+@torch.no_grad()
+def test_nested_tensors_are_refused() -> None:
+    encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 1).eval()
+    filmed = inject_film(encoder, ["**"])
+    padding = torch.tensor([[False] * 5, [False] * 3 + [True] * 2])
+    with filmed.modulated(filmed.sites.identity()), pytest.raises(ShapeError, match="are a nested tensor, expected a"):
+        encoder(torch.randn(2, 5, 8), src_key_padding_mask=padding)
+
+
 def test_inject_refuses_a_second_film() -> None:
     network = tiny()
     inject_film(network, ["layer1.bn1"])
