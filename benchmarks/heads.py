@@ -6,7 +6,7 @@ takes a pre-trained backbone for each benchmark and writes ``heads_cifar_fs.json
 meta-trained: what differs is what a head makes of the same features, averaged over mirror images. All heads see the
 same episodes, and their gains over Simple CNAPS's head are paired. Queries are 15 per class, or as many in all with
 shares drawn from a Dirichlet distribution, the protocol of Veilleux et al. (2021). How the features are prepared is
-chosen for each head on validation classes, by its accuracy on balanced and unbalanced episodes together.
+chosen for each head and each row on episodes of validation classes that are drawn in the same way.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -118,12 +119,10 @@ def measure(trained: Learner, validation: ImageSet, test: ImageSet, config: Head
     features = {"val": _feature_sets(trained, validation), "test": _feature_sets(trained, test)}
     rows: dict[str, Any] = {}
     for shot in config.shots:
-        known = list(_samplers(validation, "val", shot, config).values())
-        chosen = {
-            name: max(found, key=lambda one: _on_all(one, features["val"], known, config.validation_episodes))
-            for name, found in heads.items()
-        }
+        known = _samplers(validation, "val", shot, config)
         for task, sampler in _samplers(test, "test", shot, config).items():
+            judge = partial(_total, features=features["val"], sampler=known[task], episodes=config.validation_episodes)
+            chosen = {name: max(found, key=judge) for name, found in heads.items()}
             values: dict[str, list[float]] = {}
             seconds: dict[str, float] = {}
             for name, head in chosen.items():
@@ -196,9 +195,9 @@ def _samplers(images: ImageSet, split: str, shot: int, config: HeadsConfig) -> d
     }
 
 
-def _on_all(head: Candidate, features: FeatureSets, samplers: Sequence[EpisodeSampler], episodes: int) -> float:
-    """Mean accuracy over several kinds of episodes."""
-    return sum(sum(accuracies(head.learner, features[head.power], one, episodes)) for one in samplers)
+def _total(head: Candidate, features: FeatureSets, sampler: EpisodeSampler, episodes: int) -> float:
+    """Sum of the accuracies of a head."""
+    return sum(accuracies(head.learner, features[head.power], sampler, episodes))
 
 
 def accuracies(learner: HeadOnFeatures, features: Tensor, sampler: EpisodeSampler, episodes: int) -> list[float]:

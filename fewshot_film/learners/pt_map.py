@@ -48,14 +48,17 @@ def map_assignments(
     """
     queries_per_class = queries.new_full((), queries.shape[-2] / members.shape[-1])
 
-    def plan(centres: Tensor) -> Tensor:
-        cost = squared_distances(queries, centres)
+    def plan(cost: Tensor) -> Tensor:
         return sinkhorn(cost, queries.new_ones(()), queries_per_class, sinkhorn_lambda)
 
     centres, shots = weighted_means(support, members), members.sum(-2)[..., None]
-    sums = members.mT @ support
+    sums, offsets = members.mT @ support, queries.new_zeros(())
     for _ in range(steps):
-        shares = plan(centres).exp()
+        cost = squared_distances(queries, centres)
+        log_shares = plan(cost - offsets)
+        # what is added to a class's costs changes no plan: the factors of this plan start the next one
+        offsets = (cost + log_shares / sinkhorn_lambda)[..., :1, :]
+        shares = log_shares.exp()
         estimates = (sums + shares.mT @ queries) / (shots + shares.sum(-2)[..., None])
         centres = centres + rate * (estimates - centres)
-    return plan(centres)
+    return plan(squared_distances(queries, centres) - offsets)
