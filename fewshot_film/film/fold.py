@@ -13,7 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from fewshot_film.film.errors import FoldError
 from fewshot_film.film.inject import FiLMedNetwork, remove_film
-from fewshot_film.film.norms import after_norm, channel_axis, fold_into_affine
+from fewshot_film.film.norms import after_norm, channel_axis, fold_into_affine, is_norm
 from fewshot_film.film.sites import Modulations
 
 _CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -64,17 +64,23 @@ def fold_film(filmed: FiLMedNetwork, modulations: Modulations, *, share_weights:
     remove_film(plain)
     axis_of_site = {site.name: site.axis for site in filmed.sites}
     for name, (gamma, beta) in modulations.items():
-        layer, axis = plain.get_submodule(name), axis_of_site[name]
-        if axis not in (None, channel_axis(layer)) and not getattr(layer, "ends_in_affine", False):
-            raise FoldError(
-                f"site {name!r} has its channels on axis {axis}, expected {channel_axis(layer)}, where those of a "
-                f"{type(layer).__name__} are: its weights cannot act on another axis"
-            )
+        layer = plain.get_submodule(name)
+        if is_norm(layer) or _is_affine_layer(layer):
+            _check_axis(name, layer, axis_of_site[name])
         if _is_affine_layer(layer):
             _fold_into_weight(layer, gamma[0], beta[0])
         else:
             fold_into_affine(name, layer, gamma[0], beta[0])
     return plain
+
+
+def _check_axis(name: str, layer: nn.Module, axis: int | None) -> None:
+    """Refuse FiLM along another axis than that of a layer's own channels, unless the layer vouches for it."""
+    if axis not in (None, channel_axis(layer)) and not getattr(layer, "ends_in_affine", False):
+        raise FoldError(
+            f"site {name!r} has its channels on axis {axis}, expected {channel_axis(layer)}, where those of a "
+            f"{type(layer).__name__} are: its weights cannot act on another axis"
+        )
 
 
 def _is_affine_layer(layer: nn.Module) -> bool:

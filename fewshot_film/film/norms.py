@@ -116,8 +116,11 @@ def fold_into_affine(name: str, norm: Any, gamma: Tensor, beta: Tensor) -> None:
         FoldError: the layer does not end in an affine map per channel.
     """
     if not _ends_in_affine(norm):
+        kind = type(norm).__name__
+        if re.fullmatch(r"Linear|Conv[123]d", kind):
+            kind += " with a weight that is quantised or computed anew"
         raise FoldError(
-            f"{name!r} is a {type(norm).__name__}, expected a BatchNorm, InstanceNorm, GroupNorm, LayerNorm, Linear or "
+            f"{name!r} is a {kind}, expected a BatchNorm, InstanceNorm, GroupNorm, LayerNorm, Linear or "
             "Conv: there is no scale and shift at its end to fold into; leave out this site's values"
         )
     like = next((t for t in (norm.weight, getattr(norm, "running_mean", None)) if t is not None), gamma)

@@ -177,8 +177,42 @@ def test_fold_refuses_a_weight_that_is_computed_anew() -> None:
         filmed = inject_film(nn.Sequential(weight_norm(nn.Linear(3, 4))), [Site("0", 4)])
         with torch.no_grad():
             filmed(torch.ones(1, 3))  # the weight is a leaf then, without which torch cannot copy it
-        with pytest.raises(FoldError, match=r"'0' is a \w*Linear, expected .* there is no scale and shift at its end"):
+        with pytest.raises(
+            FoldError, match=r"'0' is a \w*Linear.*, expected .* there is no scale and shift at its end"
+        ):
             fold_film(filmed, filmed.sites.identity())
+
+
+class QuantizedLinear(nn.Module):
+    """Eight-bit weights, as libraries have them: no parameter that FiLM could be folded into."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.scale = linear.weight.detach().abs().amax(1, keepdim=True) / 127
+        self.weight = (linear.weight.detach() / self.scale).round().to(torch.int8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ (self.weight.to(x) * self.scale).T
+
+
+def test_film_follows_a_quantised_layer_and_is_not_folded_into_it() -> None:
+    QuantizedLinear.__name__ = "Linear"  # as torch calls its own
+    filmed = inject_film(nn.Sequential(QuantizedLinear(nn.Linear(3, 4)), nn.LayerNorm(4)), [Site("0", 4, axis=-1), "1"])
+    values, x = random_modulations(filmed.sites), torch.randn(2, 5, 3)
+    assert (filmed(x, values) - filmed(x)).abs().max() > 0.1
+    with pytest.raises(FoldError, match="'0' is a Linear with a weight that is quantised or computed anew, expected"):
+        fold_film(filmed, values)
+    of_norm = {"1": values["1"]}
+    torch.testing.assert_close(fold_film(filmed, of_norm)(x), filmed(x, of_norm), rtol=1e-5, atol=1e-5)
+
+
+def test_layers_that_share_a_weight_are_folded_one_by_one() -> None:
+    network = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4)).double()
+    network[2].weight = network[0].weight
+    filmed, x = inject_film(network, [Site("0", 4)]), torch.randn(2, 4, dtype=torch.float64)
+    values = random_modulations(filmed.sites, dtype=torch.float64)
+    torch.testing.assert_close(fold_film(filmed, values)(x), filmed(x, values), rtol=1e-12, atol=1e-12)
+    assert network[2].weight is network[0].weight
 
 
 def test_fold_refuses_values_per_position_and_another_axis() -> None:
