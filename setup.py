@@ -63,6 +63,7 @@ setup(
         # what learn2learn 0.2.0 imports; it itself does not install by name alone: see docs/learn2learn.md
         "learn2learn": ["gym==0.26.2", "requests>=2.31", "scipy>=1.11", "tqdm>=4.66"],
         "hub": ["huggingface_hub>=0.25"],
+        "datasets": ["datasets>=3.0"],
         "onnx": ["onnx>=1.18", "onnxscript>=0.5"],
         "analysis": ["scikit-learn>=1.5"],
         "timm": ["timm>=1.0"],

@@ -21,6 +21,7 @@ sys.path.insert(0, str(CHECKOUT / "docs"))  # the hook that makes notebooks
 SCRIPTS = sorted((CHECKOUT / "examples").glob("*.py"))
 SHOWS = {
     "clevr_ask": r"\d of 5 right",
+    "clevr_tasks": r"(?s)  1 for .*  0 for .*mean reward 0\.[01]\d at first, 0\.[3-9]\d in the end",
     "clevr_world": r"'filter_material', 'count'\] ; answer: \d",
     "classify_my_images": r"(?m)^\d\.jpg of cat: .+ \(\d+ %\)$",
     "compare_learners": r"Mahalanobis: [\d.]+ ± [\d.]+ % over 40 episodes",

@@ -67,7 +67,11 @@ class Series:
 
     def __iter__(self) -> Iterator[Item]:
         """All items in order, with their images drawn; endless without a size."""
-        numbers = iter(count() if self.size is None else range(self.size))
+        return self.every(0, 1)
+
+    def every(self, start: int, stride: int) -> Iterator[Item]:
+        """Items ``start``, ``start + stride`` and so on, with their images drawn; endless without a size."""
+        numbers = iter(count(start, stride) if self.size is None else range(start, self.size, stride))
         while indices := list(islice(numbers, _AT_ONCE)):
             yield from self.batch(indices)
 

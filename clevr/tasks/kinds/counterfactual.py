@@ -5,13 +5,13 @@ The truth is worked out in the changed scene; only the unchanged one is shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
 from clevr.questions.families import Family
 from clevr.questions.logical_form import LogicalForm
-from clevr.questions.programs import ATTRIBUTES, VALUES, IllPosedError, answer_text, trace
+from clevr.questions.programs import ATTRIBUTES, VALUES, IllPosedError, Output, answer_text, trace
 from clevr.questions.referring_expressions import Named, ReferringExpressions
 from clevr.questions.writer import COUNT_WEIGHTS
 from clevr.tasks.item import Draft
@@ -109,28 +109,40 @@ def _cases(
 
     ``wanted`` says whether the change makes a difference, and whether there would be none.
     """
+    affected, is_none = wanted
     changed = change.apply(scene)
     for candidate in draw_candidates(family, phrases, trial.draw, draws=_DRAWS):
-        form = LogicalForm(family.asks, candidate.about)
-        answers = _answers(form, scene, changed, change)
-        if answers is not None and (answers[0] != answers[1], answers[1] in ("0", "no")) == wanted:
-            yield _Case(form, *answers)
+        form, before = LogicalForm(family.asks, candidate.about), answer_text(candidate.answer)
+        try:
+            outputs = trace(form.program(), changed)
+        except IllPosedError:
+            continue
+        after = answer_text(_answer(outputs))
+        if (
+            (before != after) == affected
+            and (after in _NO) == is_none
+            and _means_the_same(form, scene, outputs, change)
+        ):
+            yield _Case(form, before, after)
 
 
-def _answers(form: LogicalForm, scene: Scene, changed: Scene, change: Change) -> tuple[str, str] | None:
-    program = form.program()
-    try:
-        before, after = trace(program, scene), trace(program, changed)
-    except IllPosedError:
-        return None
-    landmarks = [pair for node, *pair in zip(program, before, after, strict=True) if node.function == "unique"]
-    for one, other in landmarks:
-        if not isinstance(other, int) or change.object == one or one != change.number(other):
-            return None
-    last, changed_last = before[-1], after[-1]
+_NO = ("0", "no")
+
+
+def _answer(outputs: Sequence[Output]) -> bool | int | str:
+    last = outputs[-1]
     assert not isinstance(last, tuple)
-    assert not isinstance(changed_last, tuple)
-    return answer_text(last), answer_text(changed_last)
+    return last
+
+
+def _means_the_same(form: LogicalForm, scene: Scene, changed: Sequence[Output], change: Change) -> bool:
+    """Whether each phrase means one object before and after the change, and none of them the one that changes."""
+    program = form.program()
+    for node, one, other in zip(program, trace(program, scene), changed, strict=True):
+        is_same = isinstance(other, int) and change.object != one == change.number(other)
+        if node.function == "unique" and not is_same:
+            return False
+    return True
 
 
 def _balanced(trial: Trial, cases: list[_Case]) -> _Case:
