@@ -37,11 +37,11 @@ import clevr
 from clevr.answers.predict import answer_logits
 from clevr.data.images import fit_image
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
-from clevr.questions.parser import parse
 from clevr.questions.tokens import ANSWER_WORDS
 from clevr.reasoning.network import FiLMReasoner
 from clevr.tasks import KINDS, LEVELS, Item, make
 from clevr.tasks.answer_types import box_text
+from clevr.tasks.item import draw_images
 from clevr.world.render import object_ids
 from fewshot_film.run.command import Command, main
 from fewshot_film.run.results import mean_and_interval, write_result
@@ -99,7 +99,7 @@ def verify_job(seed: int, job: Job) -> Found:
     began = time.perf_counter()
     replies = importlib.import_module("tests.clevr.tasks.replies")
     series = make(job.kind, seed=seed, difficulty=job.level, **SIZE)
-    items = series.batch(range(job.start, job.start + CHUNK), draw_images=False)
+    items = series.batch(range(job.start, job.start + CHUNK), draw=False)
     wrong = [item.prompt for item in items if slow_answer(item) != item.answer]
     refused = sum(item.verify(f"So the answer is {item.answer}.") != 1 for item in items)
     cheats = replies.dishonest(items[0].answer, items[0].answer_type)
@@ -173,7 +173,7 @@ def levels(config: LevelsConfig) -> None:
         for level in LEVELS:
             began = time.perf_counter()
             series = make(kind, seed=config.seed, difficulty=level, size=config.items, **SIZE)
-            items = series.batch(range(config.items), draw_images=False)
+            items = series.batch(range(config.items), draw=False)
             making = (time.perf_counter() - began) / config.items
             row = {"guessing": _row(guess(items)), "milliseconds_without_image": 1000 * making}
             if kind != "referring":
@@ -208,6 +208,7 @@ def answers_of(reasoner: FiLMReasoner, items: Sequence[Item]) -> list[float]:
     scores: list[float] = []
     for start in range(0, len(items), 50):
         part = items[start : start + 50]
+        draw_images(part)
         if part[0].task == "matching":
             scores += _matched(reasoner, part)
         else:
@@ -232,12 +233,8 @@ def as_question(prompt: str) -> tuple[str, str]:
     if number := re.fullmatch(r"The number of (.*) is (\d+)", sentence):
         return f"What number of {number[1]} are there?", number[2]
     if many := re.fullmatch(r"There are as many (.*)", sentence):
-        parts = many[1].split(" as ")
-        asked = [
-            f"Are there the same number of {' as '.join(parts[:i])} and {' as '.join(parts[i:])}?"
-            for i in range(1, len(parts))
-        ]
-        return next(text for text in asked if parse(text)), "yes"
+        some, _, more = many[1].partition(" as ")
+        return f"Are there the same number of {some} and {more}?", "yes"
     start, verb, rest = sentence.partition(" is " if sentence.startswith("There is") else " are ")
     return f"{verb.strip().capitalize()} {start.lower()} {rest}?", "yes"
 

@@ -29,6 +29,19 @@ COMMANDS = (
         ),
     ),
     Command(
+        name="tasks",
+        config="clevr.config.commands:TasksConfig",
+        run="clevr.commands.tasks:run",
+        help="Show tasks whose free-form answers can be scored, or write them to a folder.",
+        examples=(
+            "clevr-film tasks",
+            "clevr-film tasks counting --items 3 --sheet counting.png",
+            "clevr-film tasks counterfactual --difficulty 2 --items 1000 --out counterfactual",
+        ),
+        positionals=("kind",),
+        outputs=("out", "sheet"),
+    ),
+    Command(
         name="train",
         config="clevr.config.model:TrainConfig",
         run="clevr.commands.train:run",

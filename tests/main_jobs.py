@@ -41,6 +41,7 @@ JOBS: dict[tuple[str, str], str] = {
         "--out world --split val --scenes 100 --width 32 --height 24 --questions_per_scene 2 --workers 1"
     ),
     ("clevr-film", "objects"): "--out objects --scenes 2 --width 96 --height 64 --size 12 --min_side 5 --workers 1",
+    ("clevr-film", "tasks"): "counting --items 2 --difficulty 1 --width 32 --height 24 --out tasks --sheet tasks.png",
     ("clevr-film", "train"): (
         "--out reasoning --data.root world --data.train_split val --model.width=32 --model.height=24 "
         "--model.trunk_maps=[6] --model.maps=8 --model.word_dim=6 --model.hidden_dim=16 --model.classifier_maps=12 "

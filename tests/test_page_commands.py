@@ -73,6 +73,7 @@ SMALLER: Mapping[str, str] = {
     r"clevr-film generate .*--scenes 70000": "--scenes 4 --chunk 2 --width 64 --height 48 --workers 1",
     r"clevr-film generate": "--scenes 6 --width 64 --height 48 --questions_per_scene 20 --workers 1",
     r"clevr-film objects": "--scenes 1 --width 120 --height 80 --size 12 --min_side 5 --workers 1",
+    r"clevr-film tasks \w": "--items 2 --width 64 --height 48",
     r"clevr-film features": (
         "--data clevr-world --extractor.backbone resnet18 --extractor.weights random --extractor.size 32 "
         "--extractor.layer layer2 --batch_size 2"

@@ -100,6 +100,35 @@ class ObjectsConfig(Settings):
 
 
 @dataclass(frozen=True)
+class TasksConfig(Settings):
+    """Show tasks with verifiers, or write them to a folder.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    kind: str | None = None
+    """Kind of task, such as counting; null: list all kinds."""
+    items: Annotated[int, at_least(1)] = 5
+    """Number of tasks."""
+    start: Annotated[int, at_least(0)] = 0
+    """Number of the first one."""
+    difficulty: Annotated[int, between(1, 5)] = 3
+    """Level, 1 the easiest."""
+    seed: Annotated[int, at_least(0)] = 0
+    """Seed; a task is a function of kind, seed, difficulty, image size and its number."""
+    width: Annotated[int, at_least(1)] = 320
+    """Width of an image in pixels."""
+    height: Annotated[int, at_least(1)] = 240
+    """Height of an image in pixels."""
+    out: Path | None = None
+    """Folder for images and `metadata.jsonl`, the layout that Hugging Face reads as an image folder; null: print the
+    tasks."""
+    sheet: Path | None = None
+    """PNG file for a contact sheet of the tasks with their answers."""
+
+
+@dataclass(frozen=True)
 class ExportConfig:
     """Save the model of a run."""
 

@@ -6,16 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, count, islice
 
-import torch
-
 from clevr.questions.referring_expressions import StableRandom
 from clevr.tasks.answer_types import box_text
 from clevr.tasks.difficulty import Difficulty, difficulty_of
-from clevr.tasks.item import Draft, Item
+from clevr.tasks.item import Draft, Item, draw_images
 from clevr.tasks.registry import KINDS
 from clevr.tasks.trial import Trial
 from clevr.world.placement import all_visible
-from clevr.world.render import boxes, object_ids, render
+from clevr.world.render import boxes, object_ids
 from fewshot_film.errors import UserError, suggestion
 from fewshot_film.run.seeding import numpy_generator
 
@@ -63,7 +61,7 @@ class Series:
             IndexError: the index is negative, or not below ``size``.
             TaskError: the difficulty leaves no room for such an item.
         """
-        return self.batch([index], draw_images=False)[0]
+        return self.batch([index], draw=False)[0]
 
     def __iter__(self) -> Iterator[Item]:
         """All items in order, with their images drawn; endless without a size."""
@@ -75,12 +73,12 @@ class Series:
         while indices := list(islice(numbers, _AT_ONCE)):
             yield from self.batch(indices)
 
-    def batch(self, indices: Sequence[int], *, draw_images: bool = True) -> list[Item]:
+    def batch(self, indices: Sequence[int], *, draw: bool = True) -> list[Item]:
         """Several items, the same as one by one but made faster.
 
         Args:
             indices: of the items.
-            draw_images: draw all images now, at once, instead of each when it is first asked for.
+            draw: draw all images now, at once, instead of each when it is first asked for.
 
         Raises:
             IndexError: an index is negative, or not below ``size``.
@@ -91,8 +89,8 @@ class Series:
                 raise IndexError(f"item {index} of {self.size or 'endless'} tasks")
         drafts = self._drafts(indices)
         items = [self._item(index, drafts[index]) for index in indices]
-        if draw_images:
-            self._draw(items)
+        if draw:
+            draw_images(items)
         return items
 
     def _drafts(self, indices: Sequence[int]) -> dict[int, Draft]:
@@ -152,12 +150,6 @@ class Series:
             width=self.width,
             height=self.height,
         )
-
-    def _draw(self, items: Sequence[Item]) -> None:
-        images = iter(render([scene for item in items for scene in item.scenes], self.width, self.height).unbind(0))
-        for item in items:
-            # as `cached_property` would, had the image been asked for
-            item.__dict__["images"] = torch.stack([next(images) for _ in item.scenes])
 
 
 def make(

@@ -59,7 +59,7 @@ GOLDEN = {
 @cache
 def sample(name: str, level: int) -> list[Item]:
     """Some items, made once for several tests; small images make boxes cheap."""
-    return make(name, seed=7, difficulty=level, **SMALL).batch(range(24), draw_images=False)
+    return make(name, seed=7, difficulty=level, **SMALL).batch(range(24), draw=False)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -98,7 +98,7 @@ def test_answers_are_true(name: str, level: int):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_thousand_answers_are_true(name: str):
     for level in LEVELS:
-        for item in make(name, seed=8, difficulty=level, **SMALL).batch(range(200), draw_images=False):
+        for item in make(name, seed=8, difficulty=level, **SMALL).batch(range(200), draw=False):
             assert item.answer == true_answer(item), item.prompt
 
 
