@@ -48,7 +48,7 @@ from fewshot_film.run.results import mean_and_interval, write_result
 from fewshot_film.run.settings import Settings, Workers, at_least
 from fewshot_film.run.workers import available_cores, run_jobs
 
-RESULTS = Path(__file__).resolve().parent / "results"
+RESULTS = Path("benchmarks/results")
 SIZE = {"width": 128, "height": 96}
 CHUNK = 100
 
@@ -155,7 +155,7 @@ def _tally(found: Sequence[Found]) -> dict[str, Any]:
 class LevelsConfig(Settings):
     """How many items are answered."""
 
-    items: Annotated[int, at_least(20)] = 400
+    items: Annotated[int, at_least(20)] = 300
     """Items of each kind and level."""
     model: str = "clevr-small"
     """The model that answers."""

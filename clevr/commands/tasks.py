@@ -15,7 +15,7 @@ from clevr.data.contact_sheet import SheetEntry, contact_sheet
 from clevr.data.writer import encode_png
 from clevr.tasks import KINDS, Item, make
 from fewshot_film.errors import counted
-from fewshot_film.run.files import write_atomically
+from fewshot_film.run.files import write_atomically, write_text_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -81,5 +81,5 @@ def _write(config: TasksConfig, folder: Path) -> Iterator[Item]:
         row = {"file_name": name, "question": item.prompt, "answer": item.answer, "metadata": item.metadata}
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
         yield item
-    write_atomically(folder / METADATA, lambda path: path.write_text("".join(lines), encoding="utf-8") and None)
+    write_text_atomically(folder / METADATA, "".join(lines))
     logger.info("%s written to %s", counted(len(lines), "task"), folder)
