@@ -23,7 +23,7 @@ class EpisodeSampler:
         query: query images per class.
         dirichlet: 0, or the concentration of the symmetric Dirichlet distribution from which the classes' shares of the
             queries are drawn; there are ``way * query`` of them all the same, and a class may have none. Veilleux et
-            al., "Realistic Evaluation of Transductive Few-Shot Learning", NeurIPS 2021, take 2 (section 3).
+            al., "Realistic Evaluation of Transductive Few-Shot Learning", NeurIPS 2021, take 2 (table 1).
         seed: with ``split``, decides every episode.
         split: a name that separates the episodes of training, validation and test.
 
