@@ -30,8 +30,10 @@ _NOT_EXACT = re.compile(
     r"#\s*(?:or (?:more|fewer|less|so|higher|lower)\b|plus\b|ish\b|%|[+×x*/^–-]|\.\.|to\s*#)"
 )
 _PRONOUN = re.compile(
-    r"\b(?:the|this|that|other|each|another|every|which|any|" + "|".join(VALUES["color"]) + r") one\b"
+    r"\b(?:the|this|that|other|each|another|every|which|any|" + "|".join(VALUES["color"]) + r") one\b|\bone of\b"
 )
+_DETAILS = re.compile(r"[:(]")
+_DOUBT = re.compile(r"\b(?:or|maybe|perhaps|possibly|could|might|not)\b")
 _NEGATOR = re.compile(
     r"\b(?:not|never|neither|nor|without|except|excluding|wrong|incorrect|false|impossible|untrue|rather than|"
     r"instead of|other than|(?:anything|everything|all) but)\b"
@@ -57,6 +59,13 @@ def _denied(before: str) -> bool:
 
 def _read_number(words: str) -> Reading:
     words = _PRONOUN.sub(" it ", words.rpartition("=")[2])
+    # "I count 3 cubes: one red, one blue and one green": what is behind the colon or in brackets only explains it
+    head, *tail = _DETAILS.split(words, maxsplit=1)
+    total = _exact_number(head) if tail and not _DOUBT.search(tail[0]) else Nothing.SILENT
+    return _exact_number(words) if isinstance(total, Nothing) else total
+
+
+def _exact_number(words: str) -> Reading:
     found = _NUMBER.findall(words)
     masked = _NUMBER.sub("#", words)
     if found and _NOT_EXACT.search(masked):
@@ -101,7 +110,7 @@ def _attribute(name: str, *extra: tuple[str, str]) -> Language:
 
 
 _INTERJECTION = re.compile(
-    r"^\W*no\b|\bno(?=\s*(?:[.,;:!/)\"']|$|(?:or|and|yes|true|false)\b))|(?<=yes )no\b|(?<=or )no\b|(?<=and )no\b"
+    r"^\W*no\b|\bno(?=\s*(?:[.,;:!?/)\"']|$|(?:or|and|yes|true|false)\b))|(?<=yes )no\b|(?<=or )no\b|(?<=and )no\b"
 )
 
 

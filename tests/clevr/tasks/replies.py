@@ -29,6 +29,10 @@ HONEST: dict[str, list[tuple[str, str]]] = {
         ("I'd say 3", "3"),
         ("The answer is 3, because I see 2 cubes and 1 ball.", "3"),
         ("The answer is 3. The cubes are red.", "3"),
+        ("I count 3 cubes: one red, one blue and one green.", "3"),
+        ("There are 3 (2 cubes and 1 ball).", "3"),
+        ("There is a total of three (3) objects.", "3"),
+        ("Count: 3", "3"),
     ],
     "boolean": [
         ("Yes", "yes"),
@@ -99,6 +103,9 @@ FRAMES = (
     "I cannot tell.",
     "maybe {0}, maybe {1}",
     "{1} and {0}",
+    "{0} (or {1})",
+    "{0} (maybe {1})",
+    "{0}: or is it {1}?",
 )
 """Texts that hedge, list, deny or say nothing; ``{0}`` is the truth, ``{1}`` another answer of its type."""
 
