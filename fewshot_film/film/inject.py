@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -42,9 +43,9 @@ def inject_film(
             one part of a name, ``**`` spans several). BatchNorm, SyncBatchNorm, InstanceNorm and GroupNorm
             are channels-first, LayerNorm and RMSNorm channels-last, torchvision's and timm's ``LayerNorm2d``
             channels-first. In timm's layers that join a norm and an activation (``BatchNormAct2d``) FiLM acts
-            between the two. For any other layer give a :class:`Site` instead of a name: it states the width that
-            cannot be read off, and the axis of the channels where it is not 1. Of a layer that returns a tuple, as
-            ``nn.MultiheadAttention`` does, FiLM acts on the first part.
+            between the two. For any other layer give a :class:`Site`, whose name may be a pattern too: it states the
+            width that cannot be read off, and the axis of the channels where it is not 1. Of a layer that returns a
+            tuple, as ``nn.MultiheadAttention`` does, FiLM acts on the first part.
         stage_of: the stage of a site, from its name.
 
     Returns:
@@ -84,16 +85,18 @@ def _resolve(modules: dict[str, nn.Module], after: Iterable[str | Site], stage_o
     norms = [name for name, module in modules.items() if is_norm(module)]
     found: dict[str, Site] = {}
     for item in after:
-        pattern = item.name if isinstance(item, Site) else item
-        names = [pattern] if pattern in modules else [name for name in norms if matches(name, pattern)]
-        if not names or (isinstance(item, Site) and names != [pattern]):
+        pattern, among = (item.name, modules) if isinstance(item, Site) else (item, norms)
+        names = [pattern] if pattern in modules else [name for name in among if name and matches(name, pattern)]
+        if not names:
             hint = f"{suggestion(pattern, norms)}; the norms are: {listed(norms)}"
             raise SiteError(f"no layer is named {pattern!r} and no norm fits it{hint}")
         for name in names:
-            if isinstance(item, Site):
-                found.setdefault(name, item)
-            elif name not in found:
+            if name in found:
+                continue
+            if not isinstance(item, Site):
                 found[name] = Site(name, norm_width(name, modules[name]), stage_of(name))
+            else:
+                found[name] = item if name == pattern else replace(item, name=name, stage=item.stage or stage_of(name))
     return Sites(found.values())
 
 

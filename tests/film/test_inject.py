@@ -61,6 +61,18 @@ def test_names_and_patterns_mix_and_count_once() -> None:
     assert list(filmed.sites) == [Site("layer2.bn2", 8, "2"), Site("layer2.bn1", 8, "1"), Site("stem.0", 4)]
 
 
+def test_a_site_can_stand_for_all_layers_that_fit_its_name() -> None:
+    filmed = inject_film(
+        tiny(), ["layer1.bn1", Site("layer1.bn*", 4, form="scale"), Site("*.conv2", 8, "s", 1, "gate")]
+    )
+    assert list(filmed.sites) == [
+        Site("layer1.bn1", 4, "layer1"),
+        Site("layer1.bn2", 4, "layer1", form="scale"),
+        Site("layer1.conv2", 8, "s", 1, "gate"),
+        Site("layer2.conv2", 8, "s", 1, "gate"),
+    ]
+
+
 def test_without_values_it_is_the_plain_network() -> None:
     network, x = tiny(), images(3)
     expected = network(x)
@@ -338,7 +350,7 @@ def test_a_norm_used_twice_is_modulated_twice() -> None:
             "no layer is named 'layer1.bn3' and no norm fits it (did you mean 'layer1.bn2'?); the norms are: ",
         ),
         (["layer9.**"], "no layer is named 'layer9.**' and no norm fits it"),
-        ([Site("layer1.bn*", 4)], "no layer is named 'layer1.bn*' and no norm fits it"),
+        ([Site("layer9.*", 4)], "no layer is named 'layer9.*' and no norm fits it"),
         (
             ["stem.0"],
             "cannot read a number of channels off 'stem.0', a Conv2d; expected a normalisation layer",
