@@ -120,6 +120,18 @@ def test_features_once_or_anew_are_the_same():
     torch.testing.assert_close(anew.logits(plan[1]), learner(plan[0]), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["fine-tuning", "logistic-regression", "pt-map", "transductive-cnaps"])
+def test_heads_on_a_frozen_backbone_take_features_that_are_computed_once(name):
+    """Those that classify queries together too; by default they are not compared, as they see more than the others."""
+    images, learner, cpu = noisy_classes(4, 6), film_learner(), torch.device("cpu")
+    (head,) = without_training((name,), learner.backbone, learner.config).values()
+    plan = HoldOutSampler(images, 2).plan(0)
+    once, anew = task_runner(head, images, cpu), FullLearner(head, images, cpu)
+    assert isinstance(once, CachedFeatures)
+    torch.testing.assert_close(once.logits(plan), anew.logits(plan), rtol=1e-3, atol=1e-3)
+    assert name not in without_training((), learner.backbone, learner.config)
+
+
 def test_pixels_by_a_loop():
     images = noisy_classes(3, 5)
     plan = HoldOutSampler(images, 3).plan(1)
