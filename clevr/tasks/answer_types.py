@@ -26,7 +26,7 @@ _NUMBER = re.compile(
 )
 _NOT_EXACT = re.compile(
     r"(?:\b(?:at least|at most|more than|less than|fewer than|up to|about|around|roughly|approximately|approx\.?|"
-    r"nearly|almost|over|under|between|greater than|just)|[<>≤≥~≈±])\s*#|"
+    r"nearly|almost|over|under|between|greater than)|[<>≤≥~≈±])\s*#|"
     r"#\s*(?:or (?:more|fewer|less|so|higher|lower)\b|plus\b|ish\b|%|[+×x*/^–-]|\.\.|to\s*#)"
 )
 _PRONOUN = re.compile(

@@ -184,7 +184,7 @@ _FRAME_WORDS = """
 _FRAME = frozenset(_FRAME_WORDS.split())
 
 
-_CONCLUSION = re.compile(r"(?:so|therefore|thus|hence|altogether|in total|overall|in conclusion)\b")
+_CONCLUSION = re.compile(r"(?:so|therefore|thus|hence|altogether|(?:in |the )?total|overall|in conclusion)\b")
 
 
 def _concludes(last: str, others: list[str]) -> bool:

@@ -33,6 +33,8 @@ HONEST: dict[str, list[tuple[str, str]]] = {
         ("There are 3 (2 cubes and 1 ball).", "3"),
         ("There is a total of three (3) objects.", "3"),
         ("Count: 3", "3"),
+        ("Just 3.", "3"),
+        ("Let me count. Cubes: 2. Spheres: 1. Total: 3", "3"),
     ],
     "boolean": [
         ("Yes", "yes"),
