@@ -265,7 +265,7 @@ class Adapter:
             The network, and what was measured, see :meth:`Quantizer.calibrated`.
         """
         chosen = images[_even_choice(labels, MAX_CALIBRATION_IMAGES)]
-        batches = [_as_float(chunk, self.device) for chunk in chosen.split(_chunk(chosen, self.device))]
+        batches = [_as_float(chunk, self.device) for chunk in chosen.split(BLOCK)]
         return self.quantizer(modulations).calibrated(batches)
 
     @torch.no_grad()
