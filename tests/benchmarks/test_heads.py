@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import heads, tables
+from benchmarks import heads, heads_speed, tables
 from benchmarks.heads import FIRST, Candidate, HeadsConfig, accuracies, as_table, cell, marked, measure
 from fewshot_film.commands.baselines import CachedFeatures, features_of_set, without_training
 from fewshot_film.data import ImageSet
@@ -116,3 +116,21 @@ def test_published_numbers_and_what_imbalance_costs(monkeypatch: pytest.MonkeyPa
     lines = tables.heads("heads_cifar_fs", "CIFAR-FS").splitlines()
     (line,) = [line for line in lines if line.startswith("| pt-map")]
     assert line.endswith("| 82.0 (+2.0 ± 1.0) | 70.0 (-10.0 ± 1.0) | 87.7 / 90.7 [2] | -15.0 / -12.0 | -16.8 / -18.2 |")
+
+
+def test_tim_by_autograd_has_the_same_answers():
+    config = heads_speed.HeadsSpeedConfig(tasks=2, dim=12, tim_steps=20)
+    support, members, queries = heads_speed.tasks(config)
+    head = heads_speed.heads(config)["tim"]
+    at_once = head.classify(support, members, queries)
+    for index in range(2):
+        expected = heads_speed.information_maximisation(support[index], members[index], queries[index], head.config)
+        torch.testing.assert_close(at_once[index], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_times_of_heads():
+    config = heads_speed.HeadsSpeedConfig(tasks=2, dim=12, tim_steps=2, rounds=2)
+    for name, head in heads_speed.heads(config).items():
+        row = heads_speed.measure(head, config)
+        assert list(row["ms_per_task"]) == ["at once", "one by one", *["by autograd"] * (name == "tim")]
+        assert row["ratio_of_medians"] > 0
