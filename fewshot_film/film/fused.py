@@ -48,7 +48,10 @@ def film_relu(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
 class _FilmReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
-        result = torch.addcmul(beta[:, :, None, None], gamma[:, :, None, None], x).relu_()
+        gamma_map, beta_map = gamma[:, :, None, None], beta[:, :, None, None]
+        # the one is the faster in this layout, the other in that
+        result = (gamma_map * x).add_(beta_map) if x.is_contiguous() else torch.addcmul(beta_map, gamma_map, x)
+        result.relu_()
         ctx.save_for_backward(x, gamma, result)
         return result
 

@@ -75,7 +75,7 @@ def film(x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, *, 
 
 def fits_one_pass(x: Tensor, gamma: Tensor, beta: Tensor, axis: int) -> bool:
     """Whether :func:`one_pass` computes this FiLM, and faster than a product and a sum."""
-    if axis != 1 or x.ndim < 3 or gamma.ndim > 2 or not x.numel() or x.device.type != "cpu":
+    if axis != 1 or x.ndim < 3 or gamma.ndim > 2 or x.numel() < LEAST_FOR_ONE_PASS or x.device.type != "cpu":
         return False
     kinds = x.dtype, gamma.dtype, beta.dtype
     if kinds not in (3 * (torch.float32,), 3 * (torch.float64,)) or {type(x), type(gamma), type(beta)} - _PLAIN:
@@ -89,6 +89,8 @@ def _one_row(values: Tensor) -> bool:
     return values.ndim == 1 or len(values) == 1
 
 
+LEAST_FOR_ONE_PASS = 2**17
+"""Fewer features lie in the processor's cache, where a second pass costs less than the call."""
 _PLAIN = {Tensor, nn.Parameter}
 """Subclasses, such as those of tensors that are spread over processes, may not know every operation."""
 

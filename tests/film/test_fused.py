@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fewshot_film.film import ShapeError, film, film_relu
+from fewshot_film.film import ShapeError, film, film_relu, layer
 from tests.film.networks import seeded
 
 
@@ -13,6 +13,7 @@ def draw(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torc
     return torch.randn(shape, generator=seeded(seed), dtype=dtype)
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batch=st.integers(1, 3), channels=st.integers(1, 4), side=st.integers(1, 4), seed=st.integers(0, 99))
 def test_it_is_film_and_then_relu_with_the_same_gradients(batch: int, channels: int, side: int, seed: int) -> None:
     inputs = [draw(batch, channels, side, side + 1, seed=seed), *(draw(batch, channels, seed=seed + i) for i in (1, 2))]
@@ -24,6 +25,12 @@ def test_it_is_film_and_then_relu_with_the_same_gradients(batch: int, channels: 
         results += [result, *torch.autograd.grad((result * weight).sum(), leaves)]
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+@pytest.fixture(params=[1, 2**40], ids=["at once", "in steps"], autouse=True)
+def _of_many_features(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few features and many take different paths."""
+    monkeypatch.setattr(layer, "LEAST_FOR_ONE_PASS", request.param)
 
 
 def test_gradcheck() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fewshot_film.film import FiLM, Modulation, ShapeError, append_coordinates, coordinate_maps, film
+from fewshot_film.film import FiLM, Modulation, ShapeError, append_coordinates, coordinate_maps, film, layer
 from fewshot_film.film.layer import fits_one_pass
 from tests.film.networks import seeded
 from tests.reference import film_numpy
@@ -114,19 +114,38 @@ def test_one_pass_is_a_product_and_a_sum(shape: list[int], rows: int, layout: bo
     inputs = [x.requires_grad_(), *(draw(values_shape, seed + i).requires_grad_() for i in (1, 2))]
     weight = draw(tuple(shape), seed + 3)
     results = []
-    for function in (film, lambda x, *values: values_like(x, values[0]) * x + values_like(x, values[1])):
+    for function in (at_once, lambda x, *values: values_like(x, values[0]) * x + values_like(x, values[1])):
         out = function(*inputs)
         results.append([out, *torch.autograd.grad((out * weight).sum(), inputs)])
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
-    assert results[0][0].stride() == x.stride()
+    layouts = [torch.contiguous_format] + [torch.channels_last] * (x.ndim == 4)
+    assert any(x.is_contiguous(memory_format=f) and results[0][0].is_contiguous(memory_format=f) for f in layouts)
+
+
+def at_once(*inputs: Tensor) -> Tensor:
+    """FiLM as of many features."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layer, "LEAST_FOR_ONE_PASS", 1)
+        return film(*inputs)
 
 
 def values_like(x: Tensor, values: Tensor) -> Tensor:
     return values.reshape(-1, x.shape[1], *[1] * (x.ndim - 2))
 
 
-def test_one_pass_is_taken_where_it_is_faster() -> None:
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:FutureWarning")  # torch's own use of it
+@pytest.mark.parametrize("rows", [1, 2])
+def test_one_pass_gradients(rows: int) -> None:
+    inputs = [draw(s, i).requires_grad_() for i, s in enumerate([(2, 3, 2, 2), (rows, 3), (rows, 3)])]
+    assert torch.autograd.gradcheck(at_once, inputs, check_forward_ad=True, check_batched_grad=True)
+    assert torch.autograd.gradgradcheck(at_once, inputs)
+
+
+def test_one_pass_is_taken_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fits_one_pass(torch.zeros(2, 16, 64, 64), torch.ones(16), torch.zeros(16), 1)
+    assert not fits_one_pass(torch.zeros(2, 16, 63, 63), torch.ones(16), torch.zeros(16), 1)
+    monkeypatch.setattr(layer, "LEAST_FOR_ONE_PASS", 1)
     x, one, two = draw((2, 3, 4, 4), 0), draw((1, 3), 1), draw((2, 3), 2)
     last = x.contiguous(memory_format=torch.channels_last)
     taken = {
