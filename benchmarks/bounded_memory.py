@@ -28,7 +28,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.timing import timed
-from fewshot_film.config.learners import BackboneConfig, SimpleCNAPSConfig
+from fewshot_film.config.backbone import BackboneConfig
+from fewshot_film.config.learners import SimpleCNAPSConfig
 from fewshot_film.config.memory import MemoryConfig
 from fewshot_film.learners import SimpleCNAPS
 from fewshot_film.learners.objectives import bound_memory

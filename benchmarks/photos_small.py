@@ -37,7 +37,8 @@ from benchmarks.photos.features import kept_rows
 from fewshot_film.classifier.adapting import Adapter
 from fewshot_film.classifier.calibration import Measured
 from fewshot_film.classifier.kinds import measure_features
-from fewshot_film.config.learners import BackboneConfig, RidgeConfig
+from fewshot_film.config.backbone import BackboneConfig
+from fewshot_film.config.learners import RidgeConfig
 from fewshot_film.data import open_source
 from fewshot_film.data.arrays import ArraySource
 from fewshot_film.data.source import ImageSource, SelectedSource

@@ -30,7 +30,8 @@ from torchvision.models.resnet import BasicBlock
 
 from benchmarks.timing import in_turns
 from fewshot_film.classifier.adapting import CHUNK, Adapter
-from fewshot_film.config.learners import BackboneConfig, SimpleCNAPSConfig
+from fewshot_film.config.backbone import BackboneConfig
+from fewshot_film.config.learners import SimpleCNAPSConfig
 from fewshot_film.film import Modulation, Modulations
 from fewshot_film.learners import SimpleCNAPS, fit_mahalanobis
 from fewshot_film.run.command import Command, main

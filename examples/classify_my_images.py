@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from fewshot_film.classifier import FewShotClassifier
-from fewshot_film.config.models import DEFAULT_MODEL
+from fewshot_film.config.default_models import DEFAULT_MODEL
 from fewshot_film.data.photos import photos_folder
 
 

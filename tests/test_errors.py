@@ -31,6 +31,8 @@ FAULTS = {
     ("IndexError", "fewshot_film/episodes/rng.py"): "a sequence's protocol",
     ("IndexError", "fewshot_film/episodes/lists.py"): "a sequence's protocol",
     ("IndexError", "fewshot_film/episodes/task_sets.py"): "a sequence's protocol",
+    ("IndexError", "clevr/tasks/series.py"): "a sequence's protocol",
+    ("TypeError", "clevr/tasks/series.py"): "what Python expects of a __len__ that is none",
     ("OSError", "fewshot_film/data/cache.py"): "every OSError has its status",
     ("OSError", "fewshot_film/run/files.py"): "every OSError has its status",
     ("SystemExit", "fewshot_film/app/server.py"): "an end that was asked for",

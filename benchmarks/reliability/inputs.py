@@ -118,6 +118,9 @@ CASES = (
         resumes=True,
     ),
     Case("clevr-film", "export {clevr_run} --out={out}"),
+    Case(
+        "clevr-film", "tasks --kind=counting --items=2 --width=64 --height=48 --out={out}/tasks --sheet={out}/sheet.png"
+    ),
     Case("clevr-film", "inspect {world} --out={out}/found.json --sheet={out}/sheet.png"),
     Case("clevr-film", f"features {{world}} --split=val --out={{out}} {EXTRACTOR} --batch_size=1"),
     Case(

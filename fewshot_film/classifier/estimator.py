@@ -43,7 +43,7 @@ from fewshot_film.classifier.inputs import (
 )
 from fewshot_film.classifier.pretrained import load_pretrained
 from fewshot_film.classifier.sklearn_compat import SklearnClassifierMixin, check_parameters, not_fitted
-from fewshot_film.config.models import DEFAULT_MODEL
+from fewshot_film.config.default_models import DEFAULT_MODEL
 from fewshot_film.config.preprocessing import Preprocessing, Resize
 from fewshot_film.errors import InvalidValueError, counted
 from fewshot_film.run.runtime import choose_device

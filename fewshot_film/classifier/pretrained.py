@@ -11,7 +11,8 @@ from typing import Any
 from torch import nn
 
 from fewshot_film.classifier.calibration import Measured
-from fewshot_film.config.learners import PRETRAINED, STAGED_BACKBONES, TORCHVISION, BackboneConfig, SimpleCNAPSConfig
+from fewshot_film.config.backbone import PRETRAINED, STAGED_BACKBONES, TORCHVISION, BackboneConfig
+from fewshot_film.config.learners import SimpleCNAPSConfig
 from fewshot_film.errors import UserError, shown, suggestion
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.learner import Learner

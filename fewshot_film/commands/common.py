@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from fewshot_film.config.backbone import BackboneConfig
 from fewshot_film.config.commands import EpisodesConfig, PretrainConfig, TrainConfig, ValidationConfig
 from fewshot_film.config.data import DataConfig
-from fewshot_film.config.learners import BackboneConfig
 from fewshot_film.data import ImageSet, SourceError
 from fewshot_film.data.domains import open_joined
 from fewshot_film.data.leaks import Leaks, check_no_leaks

@@ -3,11 +3,11 @@
 Free of torch, so that a command line starts at once; the rooms import their settings from here.
 """
 
+from fewshot_film.config.backbone import BackboneConfig
 from fewshot_film.config.data import AugmentConfig, DataConfig, SourceConfig
 from fewshot_film.config.learners import (
     AlphaTIMConfig,
     ANILConfig,
-    BackboneConfig,
     BDCSPNConfig,
     CNAPSConfig,
     FineTuningConfig,

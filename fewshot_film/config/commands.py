@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
+from fewshot_film.config.backbone import BackboneConfig
 from fewshot_film.config.data import AugmentConfig, DataConfig
-from fewshot_film.config.learners import AnyLearnerConfig, BackboneConfig, SimpleCNAPSConfig
+from fewshot_film.config.default_models import DEFAULT_MODEL, DRAWINGS_MODEL
+from fewshot_film.config.learners import AnyLearnerConfig, SimpleCNAPSConfig
 from fewshot_film.config.memory import MemoryConfig
-from fewshot_film.config.models import DEFAULT_MODEL, DRAWINGS_MODEL
 from fewshot_film.config.preprocessing import Resize
 from fewshot_film.run.settings import LoopConfig, OnDevice, Settings, above, at_least, between
 

@@ -75,12 +75,12 @@ def film(x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, *, 
 
 def fits_one_pass(x: Tensor, gamma: Tensor, beta: Tensor, axis: int) -> bool:
     """Whether :func:`one_pass` computes this FiLM, and faster than a product and a sum."""
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return False  # before sizes are looked at, which would hold for a whole exported program
     if axis != 1 or x.ndim < 3 or gamma.ndim > 2 or x.numel() < LEAST_FOR_ONE_PASS or x.device.type != "cpu":
         return False
     kinds = x.dtype, gamma.dtype, beta.dtype
     if kinds not in (3 * (torch.float32,), 3 * (torch.float64,)) or {type(x), type(gamma), type(beta)} - _PLAIN:
-        return False
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         return False
     return x.is_contiguous() or (x.ndim == 4 and _one_row(gamma) and x.is_contiguous(memory_format=torch.channels_last))
 

@@ -13,7 +13,8 @@ from typing import Any, Protocol, Self, cast
 import torch
 from torch import Tensor, nn
 
-from fewshot_film.config.learners import BackboneConfig, LearnerConfig
+from fewshot_film.config.backbone import BackboneConfig
+from fewshot_film.config.learners import LearnerConfig
 from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.episodes import Episode
 from fewshot_film.errors import ConfigError, suggestion

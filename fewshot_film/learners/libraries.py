@@ -13,7 +13,7 @@ from urllib.request import getproxies
 import torchvision
 from torch import Tensor, nn
 
-from fewshot_film.config.learners import PRETRAINED, TIMM
+from fewshot_film.config.backbone import PRETRAINED, TIMM
 from fewshot_film.config.preprocessing import Interpolation, Preprocessing, Resize
 from fewshot_film.errors import ConfigError, UserError, suggestion
 from fewshot_film.extras import optional

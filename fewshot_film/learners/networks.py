@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
-from fewshot_film.config.learners import LITES, PRETRAINED, RESNETS, TIMM, TORCHVISION, BackboneConfig
+from fewshot_film.config.backbone import LITES, PRETRAINED, RESNETS, TIMM, TORCHVISION, BackboneConfig
 from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.errors import InvalidValueError, UserError
 from fewshot_film.learners import efficientnet_lite, libraries

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from fewshot_film.config.learners import LITES, PRETRAINED, BackboneConfig, LearnerConfig
+from fewshot_film.config.backbone import LITES, PRETRAINED, BackboneConfig
+from fewshot_film.config.learners import LearnerConfig
 from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.errors import ConfigError, SavedModelError
 from fewshot_film.learners import efficientnet_lite

@@ -17,7 +17,8 @@ from fewshot_film.classifier import FewShotClassifier, QuantizationError, adapti
 from fewshot_film.classifier.adapting import Adapter
 from fewshot_film.classifier.int8_layers import Dequantize, Quantize, QuantizedConv, Scale, is_exact
 from fewshot_film.classifier.quantized import QuantizedNetwork
-from fewshot_film.config.learners import BackboneConfig, SimpleCNAPSConfig
+from fewshot_film.config.backbone import BackboneConfig
+from fewshot_film.config.learners import SimpleCNAPSConfig
 from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.data import open_source
 from fewshot_film.errors import ConfigError

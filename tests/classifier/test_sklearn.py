@@ -18,7 +18,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 from fewshot_film.classifier import FewShotClassifier
-from fewshot_film.config.learners import BackboneConfig, SimpleCNAPSConfig
+from fewshot_film.config.backbone import BackboneConfig
+from fewshot_film.config.learners import SimpleCNAPSConfig
 from fewshot_film.learners.backbone import plain_preprocessing
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
 from fewshot_film.learners.wrapped import WrappedBackbone

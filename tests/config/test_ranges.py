@@ -134,7 +134,7 @@ REFUSED = {
         ("crop", 0.0, "preprocessing.crop is 0.0; expected above 0, and at most 1"),
         ("crop", 1.5, "preprocessing.crop is 1.5; expected above 0, and at most 1"),
     ],
-    "fewshot_film.config.learners:BackboneConfig": [
+    "fewshot_film.config.backbone:BackboneConfig": [
         ("width", 0, "backbone.width is 0; expected at least 1"),
         ("blocks", (0,), "backbone.blocks is [0]; expected at least 1"),
         ("blocks", (), "backbone.blocks is []; expected at least 1"),
@@ -330,6 +330,15 @@ REFUSED = {
         ("workers", 0, "workers is 0; expected auto, or at least 1"),
         ("start", -1, "start is -1; expected at least 0"),
         ("chunk", 0, "chunk is 0; expected at least 1"),
+    ],
+    "clevr.config.commands:TasksConfig": [
+        ("items", 0, "items is 0; expected at least 1"),
+        ("start", -1, "start is -1; expected at least 0"),
+        ("difficulty", 0, "difficulty is 0; expected a number from 1 to 5"),
+        ("difficulty", 6, "difficulty is 6; expected a number from 1 to 5"),
+        ("seed", -1, "seed is -1; expected at least 0"),
+        ("width", 0, "width is 0; expected at least 1"),
+        ("height", 0, "height is 0; expected at least 1"),
     ],
     "clevr.config.commands:ObjectsConfig": [
         ("scenes", 0, "scenes is 0; expected at least 1"),

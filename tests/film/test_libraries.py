@@ -161,7 +161,7 @@ def test_the_examination_tells_faults_from_refusals(monkeypatch: pytest.MonkeyPa
 
     assert film_networks.examine(case(Returning())).folded == ""
     assert "no norm fits it" in film_networks.examine(case(nn.Linear(4, 4))).injected
-    refused = film_networks.examine(case(nn.RMSNorm(4)))
+    refused = film_networks.examine(case(nn.Sequential(nn.RMSNorm(4))))
     assert "expected a BatchNorm" in refused.folded
     assert refused.sites == 1
     monkeypatch.setattr(film_networks, "fold_film", lambda filmed, _values: filmed.network)

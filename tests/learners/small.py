@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 import torch
 
-from fewshot_film.config.learners import BackboneConfig, SimpleCNAPSConfig
+from fewshot_film.config.backbone import BackboneConfig
+from fewshot_film.config.learners import SimpleCNAPSConfig
 from fewshot_film.data import ImageSet
 from fewshot_film.data.image_set import Pixels
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS

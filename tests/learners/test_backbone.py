@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 import torchvision
 
-from fewshot_film.config.learners import BackboneConfig
+from fewshot_film.config.backbone import BackboneConfig
 from fewshot_film.errors import ConfigError
 from fewshot_film.film import Modulation, fold_film
 from fewshot_film.learners.backbone import L2Norm

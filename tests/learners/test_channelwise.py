@@ -12,7 +12,8 @@ import torch.nn.functional as F
 
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.classifier.adapting import Adapter, features_of
-from fewshot_film.config.learners import BackboneConfig, PrototypesConfig
+from fewshot_film.config.backbone import BackboneConfig
+from fewshot_film.config.learners import PrototypesConfig
 from fewshot_film.episodes import EpisodeSampler
 from fewshot_film.film import ChannelGenerator
 from fewshot_film.learners import WeightsError, build_learner, load_learner

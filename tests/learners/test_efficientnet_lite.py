@@ -12,7 +12,8 @@ from torch import nn
 
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.classifier.inputs import read_images
-from fewshot_film.config.learners import BackboneConfig, SimpleCNAPSConfig
+from fewshot_film.config.backbone import BackboneConfig
+from fewshot_film.config.learners import SimpleCNAPSConfig
 from fewshot_film.film import find_conv_norm_pairs
 from fewshot_film.learners import WeightsError, build_backbone, build_learner, efficientnet_lite, load_learner
 from fewshot_film.learners.networks import library_preprocessing

@@ -8,13 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fewshot_film.config.learners import (
-    BackboneConfig,
-    GradientConfig,
-    LearnerConfig,
-    PrototypesConfig,
-    SimpleCNAPSConfig,
-)
+from fewshot_film.config.backbone import BackboneConfig
+from fewshot_film.config.learners import GradientConfig, LearnerConfig, PrototypesConfig, SimpleCNAPSConfig
 from fewshot_film.errors import ConfigError
 from fewshot_film.learners import LEARNERS, FiT, PrototypicalNetworks, SimpleCNAPS, build_backbone
 from fewshot_film.learners.backbone import plain_preprocessing

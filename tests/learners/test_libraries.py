@@ -16,7 +16,8 @@ from torch import nn
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.classifier.inputs import read_images
 from fewshot_film.classifier.pretrained import ModelNotFoundError
-from fewshot_film.config.learners import BackboneConfig, PrototypesConfig
+from fewshot_film.config.backbone import BackboneConfig
+from fewshot_film.config.learners import PrototypesConfig
 from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.errors import ConfigError
 from fewshot_film.extras import MissingExtraError

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from fewshot_film.config.learners import BackboneConfig
+from fewshot_film.config.backbone import BackboneConfig
 from fewshot_film.data.batches import LabelledBatch
 from fewshot_film.learners.networks import build_backbone
 from fewshot_film.learners.objectives import Pretraining

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from fewshot_film.config.learners import AnyLearnerConfig, BackboneConfig, GradientConfig, LearnerConfig
+from fewshot_film.config.backbone import BackboneConfig
+from fewshot_film.config.learners import AnyLearnerConfig, GradientConfig, LearnerConfig
 from fewshot_film.learners import CONFIGS, LEARNERS, build_learner, load_learner, save_learner
 from tests.extras import needs_learn2learn
 from tests.learners.small import SMALL

@@ -11,7 +11,8 @@ import torch
 import torchvision
 from torch import nn
 
-from fewshot_film.config.learners import BackboneConfig, CNAPSConfig, FiTConfig, PrototypesConfig, SimpleCNAPSConfig
+from fewshot_film.config.backbone import BackboneConfig
+from fewshot_film.config.learners import CNAPSConfig, FiTConfig, PrototypesConfig, SimpleCNAPSConfig
 from fewshot_film.errors import ConfigError
 from fewshot_film.film import SiteError
 from fewshot_film.learners import WrappedBackbone, build_backbone, build_learner, load_learner, save_learner
