@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from fewshot_film.film.errors import ShapeError
 from fewshot_film.film.generators import Generator
-from fewshot_film.film.inject import FiLMedNetwork
-from fewshot_film.film.norms import after_norm, channel_axis
+from fewshot_film.film.inject import FiLMedNetwork, axis_of
+from fewshot_film.film.norms import after_norm
 from fewshot_film.film.sites import Modulations, Site, Sites
 
 NUM_STATISTICS = 5
@@ -126,7 +126,7 @@ def site_moments(filmed: FiLMedNetwork, run: Callable[[], object]) -> dict[str, 
         run: passes images through ``filmed.network`` or the part of it with the sites, in one or several calls.
     """
     found: dict[str, list[SiteMoments]] = {site.name: [] for site in filmed.sites}
-    handles = [_watch(filmed.network.get_submodule(site.name), found[site.name]) for site in filmed.sites]
+    handles = [_watch(filmed.network.get_submodule(site.name), site, found[site.name]) for site in filmed.sites]
     try:
         with filmed.modulated({}):
             run()
@@ -136,10 +136,10 @@ def site_moments(filmed: FiLMedNetwork, run: Callable[[], object]) -> dict[str, 
     return {name: SiteMoments(*map(torch.cat, zip(*parts, strict=True))) for name, parts in found.items()}
 
 
-def _watch(layer: nn.Module, found: list[SiteMoments]) -> Any:
+def _watch(layer: nn.Module, site: Site, found: list[SiteMoments]) -> Any:
     """Have the moments of what reaches FiLM noted, also inside a layer that joins norm and activation."""
     inside = after_norm(layer)
-    note = partial(_note, found, channel_axis(layer))
+    note = partial(_note, found, axis_of(site, layer))
     if inside is None:
         return layer.register_forward_hook(lambda _module, _args, output: note(output))
     return inside.register_forward_pre_hook(lambda _module, args: note(args[0]))
