@@ -153,7 +153,7 @@ class Adapter:
         if not isinstance(self.learner.generator, ChannelGenerator):
             return None
         rest, prefix = without_prefix(self.learner)
-        whole = fuse_conv_norm(prefix).requires_grad_(False).to(memory_format=torch.channels_last)
+        whole = fuse_conv_norm(prefix, _pairs_in(prefix)).requires_grad_(False).to(memory_format=torch.channels_last)
         return _Parts(whole, rest, _fusable_pairs(_folded(rest, {})))
 
     @property
@@ -332,12 +332,17 @@ def _as_float(images: Tensor, device: torch.device) -> Tensor:
 
 
 def _fusable_pairs(network: nn.Module) -> list[tuple[str, str]]:
+    """Convolutions of a backbone and the BatchNorm layers after them, see :func:`_pairs_in`."""
+    pairs = _pairs_in(FeatureMaps(cast(Backbone, network)))
+    return [(conv.removeprefix("backbone."), norm.removeprefix("backbone.")) for conv, norm in pairs]
+
+
+def _pairs_in(network: nn.Module) -> list[tuple[str, str]]:
     """Convolutions and the BatchNorm layers after them; none where the data flow cannot be read off."""
     try:
-        pairs = find_conv_norm_pairs(FeatureMaps(cast(Backbone, network)))
+        return find_conv_norm_pairs(network)
     except FoldError:
         return []
-    return [(conv.removeprefix("backbone."), norm.removeprefix("backbone.")) for conv, norm in pairs]
 
 
 def _even_choice(labels: Tensor, most: int, weights: Tensor | None = None) -> Tensor:
