@@ -7,6 +7,7 @@ nothing else. The rest comes from the rooms, such as :mod:`fewshot_film.film` an
 from __future__ import annotations
 
 import importlib
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -44,8 +45,24 @@ _ROOMS = {
 
 
 def __getattr__(name: str) -> Any:
-    """One of the names in ``__all__``, from its room."""
+    """One of the names in ``__all__``, from its room.
+
+    Raises:
+        ImportError: the room is not there, as only the core is installed.
+    """
     for room, names in _ROOMS.items():
         if name in names:
-            return getattr(importlib.import_module(f"{__name__}.{room}"), name)
+            return getattr(_room(f"{__name__}.{room}", name), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _room(module: str, name: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise ImportError(
+            f"{name} is not in fewshot-film-core, which has fewshot_film.film and nothing else; expected the whole "
+            "package: pip uninstall fewshot-film-core && pip install fewshot-film"
+        ) from error

@@ -30,8 +30,23 @@ print(*(set(sys.modules) & {"torchvision", "matplotlib", "h5py", "PIL", "jsonarg
     assert heavy == ""
 
 
-def test_the_core_works_without_the_packages_of_the_rest(tmp_path: Path) -> None:
-    """What `pip install --no-deps` leaves: torch, and numpy and safetensors for files."""
+@pytest.fixture(scope="module")
+def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what `pip install ./core` installs."""
+    built = tmp_path_factory.mktemp("core")
+    command = ["setup.py", "--quiet", "build", "--build-base", str(built / "base"), "--build-lib", str(built / "lib")]
+    subprocess.run([sys.executable, *command], check=True, cwd=CHECKOUT / "core", capture_output=True)
+    return built / "lib"
+
+
+def test_the_core_alone_holds_its_own_files(core: Path) -> None:
+    here = CHECKOUT / "fewshot_film"
+    expected = {Path("__init__.py"), Path("errors.py"), Path("py.typed")}
+    expected |= {path.relative_to(here) for path in (here / "film").glob("*.py")}
+    assert {path.relative_to(core / "fewshot_film") for path in core.rglob("*.*")} == expected
+
+
+def test_the_core_alone_works_without_the_packages_of_the_rest(core: Path) -> None:
     requirements = re.search(r"install_requires=\[(.*?)\n    \]", (CHECKOUT / "setup.py").read_text(), re.DOTALL)[1]
     names = set(re.findall(r'"([a-z0-9-]+)', requirements)) - {"torch", "numpy", "safetensors"}
     modules = {{"pillow": "PIL", "pyyaml": "yaml"}.get(name, name.replace("-", "_")) for name in names}
@@ -48,10 +63,30 @@ save_modulations("values.safetensors", filmed, values)
 x, loaded = torch.ones(1, 3, 5, 5), load_modulations("values.safetensors", filmed)
 print(torch.allclose(fold_film(filmed, loaded)(x), filmed(x, values), atol=1e-5))
 """
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path, env=ENVIRONMENT
+    assert _with_core(core, code).strip() == "True"
+
+
+def test_the_core_alone_says_where_the_rest_is(core: Path) -> None:
+    code = """
+try:
+    from fewshot_film import FewShotClassifier
+except ImportError as error:
+    print(error)
+"""
+    assert _with_core(core, code).strip() == (
+        "FewShotClassifier is not in fewshot-film-core, which has fewshot_film.film and nothing else; expected the "
+        "whole package: pip uninstall fewshot-film-core && pip install fewshot-film"
     )
-    assert result.stdout.strip() == "True"
+
+
+def _with_core(core: Path, code: str) -> str:
+    """What a program prints that has the core alone."""
+    environment = os.environ | {"PYTHONPATH": str(core)}
+    without_checkout = (
+        "import sys; sys.meta_path = [x for x in sys.meta_path if not str(x.__module__).startswith('__edit')]"
+    )
+    command = [sys.executable, "-c", without_checkout + code]
+    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=core, env=environment).stdout
 
 
 @pytest.mark.slow
