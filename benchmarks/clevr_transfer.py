@@ -35,7 +35,7 @@ from benchmarks.clevr_experiments import (
     write,
 )
 from clevr.config.model import ReasonerConfig, TrainConfig
-from clevr.data.layout import images_name, questions_name, scenes_name
+from clevr.data.naming import images_name, questions_name, scenes_name
 from clevr.data.reader import ClevrSplit
 from clevr.data.writer import write_questions, write_scenes
 from clevr.questions.question import Question

@@ -37,3 +37,8 @@ needs_browser = pytest.mark.skipif(
     reason="NO CHROMIUM, OR NO GRADIO OR PLAYWRIGHT: no browser has looked at the page; apt-get install chromium, "
     "pip install 'fewshot-film[app]' playwright",
 )
+
+needs_ray = pytest.mark.skipif(
+    find_spec("ray") is None or find_spec("pyarrow") is None,
+    reason="RAY IS NOT INSTALLED: the engine ray goes untested; pip install 'fewshot-film[ray]'",
+)

@@ -11,8 +11,9 @@ from clevr.config.features import RANDOM
 from clevr.data.backbone import Extractor, ImageBatches
 from clevr.data.errors import DataNotFoundError
 from clevr.data.feature_store import FeatureWriter
-from clevr.data.layout import SplitFiles, list_splits, open_storage
+from clevr.data.layout import SplitFiles, list_splits
 from clevr.data.reader import ClevrSplit
+from clevr.data.storage import open_storage
 from fewshot_film.images import is_image_name
 from fewshot_film.run.files import FolderLock
 from fewshot_film.run.progress import hides_bars

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from clevr.config.commands import GenerateConfig
+from clevr.data.shard_store import ShardStore
 from clevr.data.writer import Chunk, ChunkContent, ChunkStore, select_chunks, split_into_chunks
 from clevr.questions.question import Question
 from clevr.questions.writer import write_questions
@@ -21,10 +22,14 @@ from clevr.world.render import render
 from clevr.world.scene import Scene
 from fewshot_film.errors import Interrupted, counted
 from fewshot_film.run.progress import hides_bars
+from fewshot_film.run.ray_jobs import run_ray_jobs
 from fewshot_film.run.seeding import numpy_generator
 from fewshot_film.run.workers import available_cores, run_jobs
 
 logger = logging.getLogger(__name__)
+
+Store = ChunkStore | ShardStore
+"""Where chunks are kept: as CLEVR's files, or as shards."""
 
 
 def run(config: GenerateConfig) -> None:
@@ -34,11 +39,13 @@ def run(config: GenerateConfig) -> None:
         GenerateError: the folder holds another set, or cannot be written to.
         ConfigError: the range does not fit.
         ProcessLostError: a worker was killed.
+        MissingExtraError: an extra that the settings need is not installed.
     """
     began = time.monotonic()
     chunks = split_into_chunks(config.scenes, config.chunk)
-    share = select_chunks(chunks, config.start, config.stop)
-    store = ChunkStore(config.out, config.split, config.content, chunks, config.date)
+    share = select_chunks(chunks, config.start, config.stop)[config.part :: config.parts]
+    kind = ShardStore if config.shards else ChunkStore
+    store: Store = kind(config.out, config.split, config.content, chunks, config.date)
     store.begin()
     missing = [chunk for chunk in share if not store.is_done(chunk)]
     num_missing = sum(map(len, missing))
@@ -54,7 +61,8 @@ def run(config: GenerateConfig) -> None:
         dynamic_ncols=True,
     )
     try:
-        with bar, closing(run_jobs(job, missing, workers)) as made:
+        run_all = run_ray_jobs if config.engine == "ray" else run_jobs
+        with bar, closing(run_all(job, missing, workers)) as made:
             for chunk in made:
                 bar.update(len(chunk))
     except KeyboardInterrupt:
@@ -65,7 +73,7 @@ def run(config: GenerateConfig) -> None:
     _say_goodbye(config, store, num_missing, time.monotonic() - began)
 
 
-def make_chunk(config: GenerateConfig, store: ChunkStore, chunk: Chunk) -> Chunk:
+def make_chunk(config: GenerateConfig, store: Store, chunk: Chunk) -> Chunk:
     """Make one chunk and write it; runs in a worker process."""
     store.publish(chunk, make(config, chunk))
     return chunk
@@ -98,7 +106,7 @@ def make_questions(config: GenerateConfig, scene: Scene) -> list[Question]:
     return write_questions(scene, rng, config.questions_per_scene)
 
 
-def _say_goodbye(config: GenerateConfig, store: ChunkStore, num_made: int, seconds: float) -> None:
+def _say_goodbye(config: GenerateConfig, store: Store, num_made: int, seconds: float) -> None:
     logger.info("%s generated in %s", counted(num_made, "scene"), tqdm.format_interval(seconds))
     if store.finish():
         logger.info("%s is complete; view it with: clevr-film inspect %s", config.split, config.out)

@@ -48,17 +48,33 @@ class GenerateConfig(Settings):
     stop: int | None = None
     """Scene before which to stop; null: after the last one."""
     chunk: Annotated[int, at_least(1)] = 100
-    """Scenes per chunk: the most that is lost if a process is killed, and the smallest part for one machine."""
+    """Scenes per chunk: the most that is lost if a process is killed, and the smallest part for one machine; with
+    shards, the scenes of each."""
     device: str = "cpu"
     """Device that renders the images: cpu, cuda or mps."""
+    shards: bool = False
+    """Write the split to shards/SPLIT as WebDataset tar files of one chunk each, with an index; `train`, `evaluate` and
+    the other commands stream it from there. Needs the extra `bulk`."""
+    engine: Literal["processes", "ray"] = "processes"
+    """What runs the workers: processes of this machine, or Ray (extra `ray`), on this machine or on the cluster that
+    RAY_ADDRESS names."""
+    part: Annotated[int, at_least(0)] = 0
+    """Number of this machine's part of the chunks, from 0, such as $SLURM_ARRAY_TASK_ID."""
+    parts: Annotated[int, at_least(1)] = 1
+    """Number of parts that the chunks are dealt out to."""
     date: str = ""
     """Date for the info block, any text; it is not taken from the clock, so that equal data sets have equal bytes."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._expect("part", self.part < self.parts, f"less than parts ({self.parts}): they are counted from 0")
 
     @property
     def content(self) -> dict[str, Any]:
         """The settings that the data set depends on."""
         names = ("seed", "scenes", "width", "height", "questions_per_scene", "condition")
-        return {"name": "clevr-film", "version": __version__, **{name: getattr(self, name) for name in names}}
+        shards = {"chunk": self.chunk, "shards": True} if self.shards else {}
+        return {"name": "clevr-film", "version": __version__, **{name: getattr(self, name) for name in names}, **shards}
 
 
 @dataclass(frozen=True)

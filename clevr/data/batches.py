@@ -21,8 +21,9 @@ from torch import Tensor
 from clevr.config.model import AugmentationConfig, ClevrDataConfig, ReasonerConfig
 from clevr.data.errors import DataError
 from clevr.data.feature_store import open_features
-from clevr.data.images import load_images
+from clevr.data.images import StreamedImages, load_images
 from clevr.data.reader import ClevrSplit
+from clevr.data.shards import ShardStorage
 from clevr.data.supervision import Supervision, mark_program_encoding, mark_trace, read_supervision
 from clevr.data.table import QuestionTable
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
@@ -137,6 +138,8 @@ def _read_table(split: ClevrSplit, cache: Path) -> QuestionTable:
 def _load_images(split: ClevrSplit, names: list[str], model: ReasonerConfig, features: str, cache: Path) -> Any:
     if model.inputs == "features":
         return open_features(features, split.files.split, names, (model.input_maps, model.height, model.width))
+    if isinstance(split.files.storage, ShardStorage):
+        return StreamedImages(split, names, model.width, model.height)
     return load_images(split, names, model.width, model.height, cache)
 
 

@@ -6,6 +6,7 @@ import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +87,40 @@ def load_images(split: ClevrSplit, filenames: Sequence[str], width: int, height:
     except ValueError as error:
         raise DataError(str(path), "", f"is damaged ({error}); remove it, and it is made again") from None
     return images
+
+
+class StreamedImages:
+    """Images of a split, decoded each time they are asked for: nothing is kept of them, in memory or on the disk.
+
+    What :func:`load_images` gives, where the split is too large to be decoded beforehand.
+
+    Args:
+        split: where they are.
+        filenames: which, in the order of the rows.
+        width: pixels.
+        height: pixels.
+    """
+
+    def __init__(self, split: ClevrSplit, filenames: Sequence[str], width: int, height: int) -> None:
+        self.split = split
+        self.filenames = filenames
+        self.shape = (len(filenames), 3, height, width)
+
+    def __len__(self) -> int:
+        return len(self.filenames)
+
+    def __getitem__(self, numbers: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
+        """Some images, ``(N, 3, height, width)``.
+
+        Raises:
+            DataNotFoundError: an image is not there.
+            DataError: an image cannot be decoded.
+        """
+        _, _, height, width = self.shape
+        rows = np.empty((len(numbers), *self.shape[1:]), np.uint8)
+        for row, number in zip(rows, numbers.tolist(), strict=True):
+            row[:] = fit_image(self.split.load_image(self.filenames[number]), width, height)
+        return rows
 
 
 def _decode(split: ClevrSplit, filenames: Sequence[str], width: int, height: int, path: Path) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 from PIL import Image
 
 from clevr.data.errors import DataError, DataNotFoundError
-from clevr.data.layout import DAMAGED_ZIP, HOW_TO_GET, FolderStorage, SplitFiles, find_split
+from clevr.data.layout import HOW_TO_GET, SplitFiles, find_split
 from clevr.data.records import JsonRecords, parse_questions, parse_scenes
+from clevr.data.storage import DAMAGED_ZIP, FolderStorage
 from clevr.data.table import QuestionTable
 from clevr.questions.question import Question
 from clevr.world.scene import Scene

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import IO, Any
 
 from clevr.data.errors import DataError
-from clevr.data.layout import DAMAGED_ZIP
+from clevr.data.storage import DAMAGED_ZIP
 from clevr.questions.families import global_family_index
 from clevr.questions.programs import Node, ProgramError, check_program
 from clevr.questions.question import Question

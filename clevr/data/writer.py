@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clevr.data.errors import DataError
-from clevr.data.layout import image_filename, images_name, questions_name, scenes_name
+from clevr.data.naming import image_filename, images_name, questions_name, scenes_name
 from clevr.data.records import JsonRecords
 from clevr.questions.question import Question
 from clevr.world.scene import Scene
@@ -159,14 +159,14 @@ class ChunkStore:
         """
         for key, path in self._merged.items():
             if path.exists():
-                self._compare(_read_info(path, key), path)
-        with _named_errors(self.root):
+                check_same_settings(_read_info(path, key), self._info, path)
+        with named_errors(self.root):
             self._images.mkdir(parents=True, exist_ok=True)
             self._work.mkdir(parents=True, exist_ok=True)
             note = self._work / "info.json"
             if not note.exists():
                 write_json_atomically(note, self._info)
-        self._compare(json.loads(note.read_text(encoding="utf-8")), note)
+        check_same_settings(json.loads(note.read_text(encoding="utf-8")), self._info, note)
 
     @property
     def is_merged(self) -> bool:
@@ -186,7 +186,7 @@ class ChunkStore:
         """
         temporary = self._work / f"picture-{chunk.start:06d}-{os.getpid()}.tmp"
         part = self._part(chunk)
-        with _named_errors(self.root):
+        with named_errors(self.root):
             for path, pixels in zip(self._image_paths(chunk), made.images, strict=True):
                 temporary.write_bytes(encode_png(pixels))
                 temporary.replace(path)
@@ -212,7 +212,7 @@ class ChunkStore:
     def _merge(self) -> bool:
         if not all(self._part(chunk).exists() for chunk in self.chunks):
             return False
-        with _named_errors(self.root):
+        with named_errors(self.root):
             try:
                 for key, path in self._merged.items():
                     write_lines(path, key, self._lines(key), self._info)
@@ -226,7 +226,7 @@ class ChunkStore:
         for chunk in self.chunks:
             with self._part(chunk).open(encoding="utf-8") as file:
                 head = json.loads(next(file))
-                self._compare(head["info"], self._part(chunk))
+                check_same_settings(head["info"], self._info, self._part(chunk))
                 first, stop = (0, head["scenes"]) if key == "scenes" else (head["scenes"], None)
                 yield from (line.rstrip("\n") for line in itertools.islice(file, first, stop))
 
@@ -236,24 +236,34 @@ class ChunkStore:
     def _image_paths(self, chunk: Chunk) -> list[Path]:
         return [self._images / image_filename(self.split, index) for index in range(chunk.start, chunk.stop)]
 
-    def _compare(self, there: Mapping[str, Any], where: Path) -> None:
-        """Refuse a folder that holds something else than these settings give."""
-        old, new = there.get("generator"), self._info["generator"]
-        if not isinstance(old, dict):
-            raise GenerateError(f"{where} was not made by this program; choose another --out")
-        if there == self._info:
-            return
-        flat = ({**there, **old}, {**self._info, **new})
-        names = [name for name in dict.fromkeys((*flat[0], *flat[1])) if name != "generator"]
-        differences = [
-            f"{name} is {flat[0].get(name)!r} there and {flat[1].get(name)!r} here"
-            for name in names
-            if flat[0].get(name) != flat[1].get(name)
-        ]
-        raise GenerateError(
-            f"{where} was made with different settings: {'; '.join(differences)}. "
-            "Use the same settings to continue it, or choose another --out"
-        )
+
+def check_same_settings(there: Mapping[str, Any], here: Mapping[str, Any], where: Path) -> None:
+    """Refuse a file that was made with other settings than these.
+
+    Args:
+        there: the info block of the file.
+        here: that of the set that is made now.
+        where: the file.
+
+    Raises:
+        GenerateError: they differ; says in what.
+    """
+    old, new = there.get("generator"), here["generator"]
+    if not isinstance(old, dict):
+        raise GenerateError(f"{where} was not made by this program; choose another --out")
+    if there == here:
+        return
+    flat = ({**there, **old}, {**here, **new})
+    names = [name for name in dict.fromkeys((*flat[0], *flat[1])) if name != "generator"]
+    differences = [
+        f"{name} is {flat[0].get(name)!r} there and {flat[1].get(name)!r} here"
+        for name in names
+        if flat[0].get(name) != flat[1].get(name)
+    ]
+    raise GenerateError(
+        f"{where} was made with different settings: {'; '.join(differences)}. "
+        "Use the same settings to continue it, or choose another --out"
+    )
 
 
 def _read_info(path: Path, key: str) -> dict[str, Any]:
@@ -299,7 +309,7 @@ def _is_whole_png(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _named_errors(root: Path) -> Iterator[None]:
+def named_errors(root: Path) -> Iterator[None]:
     """Say what to do where the disk is full or the folder cannot be written to."""
     try:
         yield

@@ -330,6 +330,9 @@ REFUSED = {
         ("workers", 0, "workers is 0; expected auto, or at least 1"),
         ("start", -1, "start is -1; expected at least 0"),
         ("chunk", 0, "chunk is 0; expected at least 1"),
+        ("part", -1, "part is -1; expected at least 0"),
+        ("part", 1, "part is 1; expected less than parts (1): they are counted from 0"),
+        ("parts", 0, "parts is 0; expected at least 1"),
     ],
     "clevr.config.commands:TasksConfig": [
         ("items", 0, "items is 0; expected at least 1"),

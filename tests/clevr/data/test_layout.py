@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from clevr.data.errors import DataNotFoundError
-from clevr.data.layout import find_split, image_filename, list_splits
+from clevr.data.layout import find_split, list_splits
+from clevr.data.naming import image_filename
 from tests.clevr.data.builders import a_question, a_scene, pack, write_clevr, write_json, write_picture
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 from PIL import Image
 
-from clevr.data.layout import questions_name, scenes_name
+from clevr.data.naming import questions_name, scenes_name
 from clevr.data.reader import ClevrSplit
 from clevr.data.records import parse_question, parse_scene
 from clevr.data.writer import encode_png, info_block, write_questions, write_scenes

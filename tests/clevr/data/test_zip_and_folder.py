@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from clevr.data.errors import DataError, DataNotFoundError
-from clevr.data.layout import Storage, open_storage
+from clevr.data.storage import Storage, open_storage
 from tests.clevr.data.builders import pack
 
 
