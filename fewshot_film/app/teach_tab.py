@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from fewshot_film.app.drop_zone import DropZone
+from fewshot_film.app.keep_tab import lay_out_keep
 from fewshot_film.app.teaching import Group, Teaching, TeachingError, Verdict
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.errors import exit_status_of
@@ -43,7 +44,7 @@ def build(page: Page) -> None:
         with gr.Column(min_width=420):
             tab.lay_out_begin()
             tab.lay_out_cards()
-            tab.lay_out_keep()
+            tab.lay_out_load()
         with gr.Column(min_width=420, elem_classes="answers"):
             tab.lay_out_queries()
             tab.lay_out_answers()
@@ -114,6 +115,7 @@ class _Teach:
     def lay_out_begin(self) -> None:
         """How to add classes, and the status."""
         gr.Markdown("### Classes")
+        lay_out_keep(self.of)
         with gr.Row(elem_classes="line"):
             name = gr.Textbox(placeholder="class name", show_label=False, container=False, scale=3)
             add = gr.Button("Add class", variant="primary", min_width=100)
@@ -194,26 +196,11 @@ class _Teach:
             **card.listener("remove image"),
         )
 
-    def lay_out_keep(self) -> None:
-        """Saving the classifier, and loading one or a folder of images."""
-        with gr.Accordion("Save and load", open=False):
-            with gr.Row():
-                save = gr.Button("Save classifier", size="sm")
-                export = gr.Button("Export as ONNX", size="sm")
-            kept = gr.File(label="Download", interactive=False, visible=False)
+    def lay_out_load(self) -> None:
+        """Loading a classifier, or a folder of images."""
+        with gr.Accordion("Load a classifier", open=False):
             archive = DropZone("Drop a saved classifier (zip), or a zip with one folder of images per class", "single")
         self.when_dropped(archive, lambda teaching, path: teaching.load(Path(path)))
-
-        @in_page
-        def save_it(request: gr.Request) -> gr.File:
-            return gr.File(str(self.of(request).save()), visible=True)
-
-        @in_page
-        def export_it(request: gr.Request) -> gr.File:
-            return gr.File(str(self.of(request).export_onnx()), visible=True)
-
-        save.click(save_it, None, kept)
-        export.click(export_it, None, kept)
 
     # right
 

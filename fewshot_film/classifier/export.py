@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,13 +15,18 @@ from torch import Tensor, nn
 
 from fewshot_film.classifier.adapting import TaskHead
 from fewshot_film.classifier.fitted import Fitted
+from fewshot_film.classifier.onnx_graph import OnnxGraph, UnsupportedOperatorError
+from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.extras import optional
 from fewshot_film.learners.learner import Head
 from fewshot_film.learners.prototypes import squared_distances
 from fewshot_film.learners.simple_cnaps import ClassGroup, MahalanobisClassifier
 from fewshot_film.run.files import write_atomically
 
+log = logging.getLogger(__name__)
+
 OPSET = 20
+OUTPUTS = ["probabilities", "distances"]
 
 
 class PlainClassifier(nn.Module):
@@ -54,28 +62,54 @@ def export_onnx(path: Path, fitted: Fitted) -> Path:
     Raises:
         MissingExtraError: the extra ``onnx`` is not installed.
     """
-    for package in ("onnx", "onnxscript"):  # asked for before the work begins
-        optional(package, extra="onnx", what="export_onnx")
+    onnx = optional("onnx", extra="onnx", what="export_onnx")  # asked for before the work begins
+    optional("onnxscript", extra="onnx", what="export_onnx")
     network = fitted.loaded.adapter.network(fitted.modulations)  # in float32, whatever the classifier computes in
     module = PlainClassifier(network, fitted.head, fitted.temperature).cpu().eval()
-    size = fitted.preprocessing.size
-    example = torch.rand(2, fitted.preprocessing.channels, size, size)
-    with torch.no_grad():
-        program = torch.onnx.export(
-            module,
-            (example,),
+    model = _onnx_model(module, fitted.preprocessing, onnx)
+    onnx.helper.set_model_props(model, _metadata(fitted))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda temporary: onnx.save(model, temporary))
+    return path
+
+
+@torch.no_grad()
+def _onnx_model(module: nn.Module, preprocessing: Preprocessing, onnx: Any) -> Any:
+    """An ``onnx.ModelProto``; of networks with unusual operators by ``torch.onnx``, which takes longer."""
+    example = torch.rand(2, preprocessing.channels, preprocessing.size, preprocessing.size)
+    shapes = {"images": {0: torch.export.Dim("batch")}}
+    program = torch.export.export(module, (example,), dynamic_shapes=shapes, strict=False)
+    try:
+        return OnnxGraph(program, ["images"], onnx).model(OUTPUTS, OPSET)
+    except UnsupportedOperatorError as error:
+        log.info("%s; torch.onnx exports the network", error)
+    with _quiet_exporter():
+        exported = torch.onnx.export(
+            program,
             dynamo=True,
             opset_version=OPSET,
             input_names=["images"],
-            output_names=["probabilities", "distances"],
-            dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+            output_names=OUTPUTS,
+            dynamic_shapes=shapes,
             verbose=False,
         )
-    assert program is not None  # only a file given to the exporter makes it return nothing
-    program.model.metadata_props.update(_metadata(fitted))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda temporary: program.save(temporary, external_data=False))
-    return path
+    assert exported is not None  # only a file given to the exporter makes it return nothing
+    return exported.model_proto
+
+
+@contextlib.contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Without what ``torch.onnx`` and its optimiser say of their steps, in the log and on the terminal."""
+    loggers = [logging.getLogger(name) for name in ("onnx_ir", "onnxscript", "torch.onnx")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _metadata(fitted: Fitted) -> dict[str, Any]:

@@ -11,9 +11,13 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
 from fewshot_film.classifier import FewShotClassifier, NotFittedError
 from fewshot_film.classifier.export import MatrixHead
+from fewshot_film.classifier.inputs import read_images
+from fewshot_film.classifier.onnx_graph import OnnxGraph, UnsupportedOperatorError
 from fewshot_film.learners import fit_mahalanobis
 from tests.classifier.small import film_learner, fitted, prototypes, ridge
 
@@ -74,10 +78,84 @@ def test_film_is_gone_and_the_network_plain(exported):
 def test_a_file_that_stood_there_stays_when_the_export_fails(tmp_path: Path, monkeypatch):
     (tmp_path / "mine.onnx").write_text("before")
     classifier, _, _ = fitted()
-    monkeypatch.setattr("torch.onnx.export", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("torch.export.export", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         classifier.export_onnx(tmp_path / "mine.onnx")
     assert (tmp_path / "mine.onnx").read_text() == "before"
+
+
+@pytest.mark.parametrize("name", ["general-small", "photos-small"])
+def test_shipped_models_do_without_the_slow_exporter(name, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("torch.onnx.export", None)
+    images = np.random.default_rng(0).integers(0, 256, (6, 40, 50, 3), dtype=np.uint8)
+    classifier = FewShotClassifier.from_pretrained(name).fit(images, list("aabbcc"))
+    run = session(classifier.export_onnx(tmp_path / "mine.onnx"))
+    pixels = read_images(images, **classifier.preprocessing.pixels).numpy().astype(np.float32) / 255
+    probabilities, distances = run.run(None, {"images": pixels})
+    np.testing.assert_allclose(probabilities, classifier.predict_proba(images), atol=1e-4)
+    np.testing.assert_allclose(distances, classifier.distances(images), rtol=1e-3, atol=1e-3)
+
+
+def test_other_operators_are_left_to_the_slow_exporter_which_is_silent(tmp_path: Path, monkeypatch, capsys, caplog):
+    monkeypatch.setattr("fewshot_film.classifier.onnx_graph.OPERATORS", {})
+    classifier, images, _ = fitted(film_learner())
+    with caplog.at_level("INFO"):
+        check_answers(classifier, classifier.export_onnx(tmp_path / "mine.onnx"), images)
+    assert "is not written here; torch.onnx exports the network" in caplog.text
+    assert [record for record in caplog.records if record.name.startswith(("onnx", "torch.onnx"))] == []
+    assert capsys.readouterr() == ("", "")
+
+
+class Operators(nn.Module):
+    """What networks do beyond those that ship."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.pool = nn.BatchNorm2d(4), nn.MaxPool2d(3, 2, 1, ceil_mode=True)
+        self.conv = nn.Conv2d(3, 4, 3, stride=2, padding=1, dilation=2, bias=False)
+        self.last = nn.Linear(8, 5)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.norm(self.conv(functional.pad(images, (1, 0, 2, 1), value=0.5)))
+        y = functional.relu_(x + 1)
+        x = functional.silu(self.pool(y)) + functional.hardswish(self.pool(y)) - functional.hardsigmoid(self.pool(x))
+        x = functional.dropout(functional.leaky_relu(x, 0.2), training=self.training)
+        pooled = functional.adaptive_avg_pool2d(x, 1).flatten(1)
+        y = torch.cat([pooled, 2 - x[:, :, 1:3, -1].sum((2,)).sigmoid_()], 1)
+        y = self.last(y).unsqueeze(1).transpose(1, 2)[..., 0] ** 2
+        y = functional.normalize(y.clamp(min=0.1).sqrt().neg().double()).float()
+        return y.softmax(1), y.reshape(-1, 5) / 3
+
+
+def test_operators_are_what_they_are_in_torch():
+    torch.manual_seed(0)
+    module = Operators().eval()
+    module.norm.running_mean.normal_()
+    images = torch.randn(3, 3, 17, 19)
+    program = torch.export.export(module, (images,), dynamic_shapes={"images": {0: torch.export.Dim("batch")}})
+    model = OnnxGraph(program, ["images"], onnx).model(["one", "other"], 20)
+    onnx.checker.check_model(model, full_check=True)
+    run = session(model.SerializeToString())
+    with torch.no_grad():
+        for count in (1, 3):
+            found = run.run(None, {"images": images[:count].numpy()})
+            for mine, theirs in zip(found, module(images[:count]), strict=True):
+                np.testing.assert_allclose(mine, theirs, atol=1e-5)
+
+
+class Inplace(nn.Module):
+    """Changes its features through a view of them."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = images.flatten(1) + 1
+        features[:, 3].neg_()
+        return features
+
+
+def test_a_view_that_is_changed_is_not_exported_wrongly():
+    program = torch.export.export(Inplace(), (torch.ones(2, 1, 2, 2),))
+    with pytest.raises(UnsupportedOperatorError, match=r"neg_.* changes a view"):
+        OnnxGraph(program, ["images"], onnx)
 
 
 def test_without_the_extra(tmp_path: Path, monkeypatch):
