@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from fewshot_film.film.errors import FoldError
-from fewshot_film.film.inject import FiLMedNetwork, remove_film
+from fewshot_film.film.inject import FiLMedNetwork, expect_filmed, remove_film
 from fewshot_film.film.norms import after_norm, channel_axis, fold_into_affine, is_norm
 from fewshot_film.film.sites import Modulations
 
@@ -34,12 +34,12 @@ def fold_film(filmed: FiLMedNetwork, modulations: Modulations, *, share_weights:
             faster, and a hundred adapted networks take little more memory than one. Train neither then.
 
     Returns:
-        A copy of ``filmed.network`` with equal outputs and without FiLM.
+        A copy of ``filmed.network`` without FiLM, whose outputs are equal up to rounding.
 
     Raises:
         FoldError: values differ per example (more than one row) or per position, or a layer has no affine part to
             fold into.
-        SiteError: a name in ``modulations`` is no site of this network.
+        SiteError: a name in ``modulations`` is no site of this network, or it is a network without FiLM.
         ShapeError: values do not fit their site.
 
     Example:
@@ -48,6 +48,7 @@ def fold_film(filmed: FiLMedNetwork, modulations: Modulations, *, share_weights:
         >>> plain[1].weight.tolist()
         [2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0]
     """
+    expect_filmed(filmed, "fold_film")
     filmed.sites.check(modulations)
     for name, (gamma, beta) in modulations.items():
         if gamma.ndim != 2:

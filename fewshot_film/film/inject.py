@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, fx, nn
 
 from fewshot_film.errors import listed, suggestion
-from fewshot_film.film.errors import SiteError
+from fewshot_film.film.errors import ShapeError, SiteError
 from fewshot_film.film.layer import Modulation, film
 from fewshot_film.film.naming import matches
-from fewshot_film.film.norms import after_norm, channel_axis, is_norm, norm_width
+from fewshot_film.film.norms import after_norm, channel_axis, is_norm, norm_width, stated_width, states_axis
 from fewshot_film.film.sites import Modulations, Site, Sites
 
 
@@ -44,8 +44,9 @@ def inject_film(
             are channels-first, LayerNorm and RMSNorm channels-last, torchvision's and timm's ``LayerNorm2d``
             channels-first. In timm's layers that join a norm and an activation (``BatchNormAct2d``) FiLM acts
             between the two. For any other layer give a :class:`Site`, whose name may be a pattern too: it states the
-            width that cannot be read off, and the axis of the channels where it is not 1. Of a layer that returns a
-            tuple, as ``nn.MultiheadAttention`` does, FiLM acts on the first part.
+            width. The axis of the channels is known of linear layers, attention and convolutions; of others it is 1
+            unless the site states it (``axis=-1`` for tokens). Of a layer that returns a tuple, as
+            ``nn.MultiheadAttention`` does, FiLM acts on the first part.
         stage_of: the stage of a site, from its name.
 
     Returns:
@@ -53,8 +54,8 @@ def inject_film(
         order.
 
     Raises:
-        SiteError: nothing has that name or fits that pattern, the width cannot be read off, the layer carries FiLM
-            already, or it is a part of ``nn.MultiheadAttention``, which is never called.
+        SiteError: nothing has that name or fits that pattern, the width cannot be read off or is another than a site
+            states, the layer carries FiLM already, or it is a part of ``nn.MultiheadAttention``, which is never called.
 
     Example:
         >>> network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
@@ -67,6 +68,7 @@ def inject_film(
     if not sites:
         raise SiteError("inject_film: no layer is named, expected at least one; pass after=['layer*.*.bn[12]']")
     for site in sites:
+        _check_width(site, modules[site.name])
         if _site_hooks(modules[site.name]):
             raise SiteError(f"{site.name!r} carries FiLM already; take it out first with remove_film(network)")
         parent = site.name.rpartition(".")[0]
@@ -88,8 +90,7 @@ def _resolve(modules: dict[str, nn.Module], after: Iterable[str | Site], stage_o
         pattern, among = (item.name, modules) if isinstance(item, Site) else (item, norms)
         names = [pattern] if pattern in modules else [name for name in among if name and matches(name, pattern)]
         if not names:
-            hint = f"{suggestion(pattern, norms)}; the norms are: {listed(norms)}"
-            raise SiteError(f"no layer is named {pattern!r} and no norm fits it{hint}")
+            raise SiteError(_nothing_fits(pattern, modules, norms))
         for name in names:
             if name in found:
                 continue
@@ -98,6 +99,28 @@ def _resolve(modules: dict[str, nn.Module], after: Iterable[str | Site], stage_o
             else:
                 found[name] = item if name == pattern else replace(item, name=name, stage=item.stage or stage_of(name))
     return Sites(found.values())
+
+
+def _nothing_fits(pattern: str, modules: dict[str, nn.Module], norms: list[str]) -> str:
+    others = [name for name in modules if name and matches(name, pattern)]
+    if others:
+        kind = type(modules[others[0]]).__name__
+        return (
+            f"{pattern!r} fits no norm, only {listed(others, 3)} (a {kind}); expected a Site, which states the number "
+            f"of channels, behind other layers: Site({pattern!r}, num_channels)"
+        )
+    return (
+        f"no layer is named {pattern!r} and no norm fits it{suggestion(pattern, norms)}; the norms are: {listed(norms)}"
+    )
+
+
+def _check_width(site: Site, layer: nn.Module) -> None:
+    width = stated_width(layer)
+    if width not in (None, site.num_channels):
+        raise SiteError(
+            f"the site {site.name!r} is given {site.num_channels} channels, expected {width}, the width that its "
+            f"{type(layer).__name__} states; write Site({site.name!r}, {width})"
+        )
 
 
 _NO_BACKWARD = -1
@@ -163,7 +186,27 @@ class _SiteHook:
         if not torch.compiler.is_compiling():
             self.link.check_recomputation()
         modulation = modulations.get(self.site.name)
-        return features if modulation is None else film_output(features, *modulation, self.axis)
+        if modulation is None:
+            return features
+        if torch.compiler.is_compiling():
+            return film_output(features, *modulation, self.axis)
+        self.check_axis(module, features)
+        try:
+            return film_output(features, *modulation, self.axis)
+        except ShapeError as error:
+            raise ShapeError(f"site {self.site.name!r}, channels on axis {self.axis}: {error}") from None
+
+    def check_axis(self, layer: nn.Module, output: Any) -> None:
+        """Refuse to guess which axis holds the channels: with as many tokens as channels a wrong one would fit."""
+        features = output[0] if isinstance(output, tuple) else output
+        if self.site.axis is None and features.ndim == 3 and not states_axis(layer):
+            channels = self.site.num_channels
+            if features.shape[1] == features.shape[2] == channels:
+                raise SiteError(
+                    f"site {self.site.name!r}: a {type(layer).__name__} returned {tuple(features.shape)}, where axis 1 "
+                    f"and axis 2 have {channels} each; expected a site that says which holds the channels: "
+                    f"Site({self.site.name!r}, {channels}, axis=-1) for tokens, axis=1 for sequences (B, C, T)"
+                )
 
 
 def axis_of(site: Site, layer: nn.Module) -> int:
@@ -341,10 +384,24 @@ class FiLMedNetwork(nn.Module):
         return repr(self.sites)
 
 
+def expect_filmed(network: object, caller: str) -> None:
+    """Refuse a network that :func:`inject_film` did not make.
+
+    Raises:
+        SiteError: it is the plain network, or no network.
+    """
+    if not isinstance(network, FiLMedNetwork):
+        raise SiteError(
+            f"{caller} got a {type(network).__name__}, expected the FiLMedNetwork that inject_film returned: "
+            "filmed = inject_film(network, after=[...])"
+        )
+
+
 def remove_film(network: nn.Module) -> None:
     """Remove all FiLM that :func:`inject_film` added to a network, in place.
 
-    The FiLM-ed network refuses modulations from then on.
+    The network is as before FiLM; parameters that ``film_parameters(..., freeze_others=True)`` froze stay frozen. The
+    FiLM-ed network refuses modulations from then on.
     """
     for module in network.modules():
         for hooks, key in _site_hooks(module):

@@ -166,7 +166,7 @@ def _check_values(x: Tensor, values: Tensor, axis: int) -> None:
     if values.ndim == 2 and values.shape[0] != 1 and values.shape[0] != batch:
         raise ShapeError(
             f"film: gamma and beta have {values.shape[0]} rows for a batch of {batch}, expected 1 or {batch}; "
-            "pass one row to share it, or one row per example"
+            "pass one row to share it, or one row per example (of learned rows, those of the examples: learned(index))"
         )
 
 

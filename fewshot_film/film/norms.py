@@ -8,12 +8,21 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
 
 from fewshot_film.film.errors import FoldError, SiteError
 
 _CHANNELS_LAST = (nn.LayerNorm, nn.RMSNorm)
 _NORMS = (_NormBase, nn.GroupNorm, *_CHANNELS_LAST)
 _NAMED_NORM = r"\w*(RMSNorm|LayerNorm)(2d)?"
+_WIDTHS: tuple[tuple[Any, str], ...] = (
+    (_NormBase, "num_features"),
+    (nn.GroupNorm, "num_channels"),
+    (nn.Linear, "out_features"),
+    (_ConvNd, "out_channels"),
+    (nn.MultiheadAttention, "embed_dim"),
+)
+"""Kinds of layers, and the attribute that holds the width of what they return."""
 _TOKEN_LAYERS = (*_CHANNELS_LAST, nn.Linear, nn.MultiheadAttention)
 
 
@@ -36,21 +45,30 @@ def norm_width(name: str, module: nn.Module) -> int:
     Raises:
         SiteError: it is no normalisation layer, is lazy and not yet sized, or normalises several axes.
     """
-    width = None
-    if isinstance(module, _NormBase):
-        width = module.num_features
-    elif isinstance(module, nn.GroupNorm):
-        width = module.num_channels
-    elif isinstance(module, _CHANNELS_LAST) and len(module.normalized_shape) == 1:
-        width = module.normalized_shape[0]
-    elif _is_named_norm(module):
-        width = len(cast(Tensor, module.weight))
-    if not width:
+    width = stated_width(module) if is_norm(module) else None
+    if width is None:
         raise SiteError(
             f"cannot read a number of channels off {name!r}, a {type(module).__name__}; expected a "
             f"normalisation layer over one channel axis; name another, or pass Site({name!r}, num_channels)"
         )
     return width
+
+
+def stated_width(module: nn.Module) -> int | None:
+    """Number of channels that a layer's own settings say it returns; None where they do not say."""
+    width: object = None
+    if isinstance(module, _CHANNELS_LAST):
+        width = module.normalized_shape[0] if len(module.normalized_shape) == 1 else None
+    elif _is_named_norm(module):
+        width = len(cast(Tensor, module.weight))
+    else:
+        width = next((getattr(module, name) for kinds, name in _WIDTHS if isinstance(module, kinds)), None)
+    return width if isinstance(width, int) and width > 0 else None  # of a lazy layer it is 0
+
+
+def states_axis(module: nn.Module) -> bool:
+    """Whether the kind of a layer says on which axis its channels are."""
+    return is_norm(module) or isinstance(module, (*_TOKEN_LAYERS, _ConvNd))
 
 
 def channel_axis(module: nn.Module) -> int:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from fewshot_film.errors import MissingFileError, listed
 from fewshot_film.film.errors import SavedValuesError
-from fewshot_film.film.inject import FiLMedNetwork
+from fewshot_film.film.inject import FiLMedNetwork, expect_filmed
 from fewshot_film.film.layer import Modulation
 from fewshot_film.film.sites import Modulations, Sites
 
@@ -33,7 +33,7 @@ def save_modulations(path: str | Path, filmed: FiLMedNetwork, modulations: Modul
         note: any text, kept in the file's header as ``note``.
 
     Raises:
-        SiteError: a name is no site of the network.
+        SiteError: a name is no site of the network, or it is a network without FiLM.
         ShapeError: values do not fit their site.
         SavedValuesError: safetensors is not installed.
 
@@ -42,6 +42,7 @@ def save_modulations(path: str | Path, filmed: FiLMedNetwork, modulations: Modul
         >>> save_modulations("task.safetensors", filmed, filmed.sites.identity())  # doctest: +SKIP
         >>> filmed(images, load_modulations("task.safetensors", filmed))  # doctest: +SKIP
     """
+    expect_filmed(filmed, "save_modulations")
     path = Path(path)
     filmed.sites.check(modulations)
     parts = {
@@ -80,7 +81,9 @@ def load_modulations(path: str | Path, filmed: FiLMedNetwork, *, same_weights: b
         FileNotFoundError: there is no such file.
         SavedValuesError: the file is damaged or holds something else, the network is another one, or safetensors is
             not installed.
+        SiteError: it is a network without FiLM.
     """
+    expect_filmed(filmed, "load_modulations")
     path = Path(path)
     header, parts = _read(path)
     _check_sites(path, json.loads(header["sites"]), filmed.sites)

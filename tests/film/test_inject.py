@@ -4,6 +4,8 @@ import copy
 import pickle
 import re
 import threading
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,7 +24,9 @@ from fewshot_film.film import (
     film,
     fold_film,
     inject_film,
+    load_modulations,
     remove_film,
+    save_modulations,
 )
 from tests.film.networks import TINY_SITES, images, random_modulations, tiny
 
@@ -63,12 +67,12 @@ def test_names_and_patterns_mix_and_count_once() -> None:
 
 def test_a_site_can_stand_for_all_layers_that_fit_its_name() -> None:
     filmed = inject_film(
-        tiny(), ["layer1.bn1", Site("layer1.bn*", 4, form="scale"), Site("*.conv2", 8, "s", 1, "gate")]
+        tiny(), ["layer1.bn1", Site("layer1.bn*", 4, form="scale"), Site("layer2.conv*", 8, "s", 1, "gate")]
     )
     assert list(filmed.sites) == [
         Site("layer1.bn1", 4, "layer1"),
         Site("layer1.bn2", 4, "layer1", form="scale"),
-        Site("layer1.conv2", 8, "s", 1, "gate"),
+        Site("layer2.conv1", 8, "s", 1, "gate"),
         Site("layer2.conv2", 8, "s", 1, "gate"),
     ]
 
@@ -321,7 +325,7 @@ def test_norms_of_other_libraries() -> None:
         if isinstance(layer, ConvNextLayerNorm):
             row = random_modulations(filmed.sites)
             torch.testing.assert_close(fold_film(filmed, row)(x), filmed(x, row), rtol=1e-5, atol=1e-5)
-    with pytest.raises(SiteError, match="no layer is named"):
+    with pytest.raises(SiteError, match="fits no norm, only 0, 1"):
         inject_film(nn.Sequential(nn.Sequential(LlamaRMSNorm(4)), nn.Linear(4, 4)), ["*"])
 
 
@@ -355,6 +359,16 @@ def test_a_norm_used_twice_is_modulated_twice() -> None:
             ["stem.0"],
             "cannot read a number of channels off 'stem.0', a Conv2d; expected a normalisation layer",
         ),
+        (
+            ["layer1.conv*"],
+            "'layer1.conv*' fits no norm, only layer1.conv1, layer1.conv2 (a Conv2d); expected a Site, which states "
+            "the number of channels, behind other layers: Site('layer1.conv*', num_channels)",
+        ),
+        (
+            [Site("layer1.conv1", 8)],
+            "the site 'layer1.conv1' is given 8 channels, expected 4, the width that its Conv2d states; write "
+            "Site('layer1.conv1', 4)",
+        ),
         ("layer1.bn1", "after is the string 'layer1.bn1', expected a list of names; write ['layer1.bn1']"),
         ([], "no layer is named, expected at least one"),
     ],
@@ -369,6 +383,37 @@ def test_inject_refuses_widths_it_cannot_read() -> None:
         message = f"off '0', a {name}; expected a normalisation layer over one channel axis; name another, or"
         with pytest.raises(SiteError, match=re.escape(message)):
             inject_film(nn.Sequential(norm), ["0"])
+
+
+def test_the_call_refuses_to_guess_where_the_channels_are() -> None:
+    """As many tokens as channels: the wrong axis would fit."""
+    network, x = nn.Sequential(nn.GRU(4, 6, batch_first=True)), torch.randn(2, 6, 4)
+    filmed = inject_film(network, [Site("0", 6)])
+    message = (
+        "site '0': a GRU returned (2, 6, 6), where axis 1 and axis 2 have 6 each; expected a site that says which "
+        "holds the channels: Site('0', 6, axis=-1) for tokens, axis=1 for sequences (B, C, T)"
+    )
+    with pytest.raises(SiteError, match=re.escape(message)):
+        filmed(x, filmed.sites.identity())
+    with pytest.raises(ShapeError, match=re.escape("site '0', channels on axis 1: film: gamma and beta have shape")):
+        filmed(x[:, :5], filmed.sites.identity())
+    remove_film(network)
+    gamma = torch.randn(2, 6)
+    filmed = inject_film(network, [Site("0", 6, axis=-1, form="scale")])
+    expected = gamma[:, None] * network(x)[0]
+    torch.testing.assert_close(filmed(x, {"0": Modulation(gamma, torch.zeros(2, 6))})[0], expected)
+
+
+def test_functions_that_need_film_refuse_a_plain_network(tmp_path: Path) -> None:
+    network: Any = tiny()
+    calls = {
+        "fold_film": lambda: fold_film(network, {}),
+        "save_modulations": lambda: save_modulations(tmp_path / "a", network, {}),
+        "load_modulations": lambda: load_modulations(tmp_path / "a", network),
+    }
+    for name, call in calls.items():
+        with pytest.raises(SiteError, match=rf"{name} got a \w+, expected the FiLMedNetwork that inject_film returned"):
+            call()
 
 
 def test_inject_refuses_a_layer_that_attention_never_calls() -> None:
