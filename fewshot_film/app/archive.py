@@ -44,10 +44,10 @@ def unpack_classifier(path: Path, folder: Path) -> Path | None:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            found = {PurePosixPath(info.filename).name: info for info in archive.infolist() if _is_near(info)}
-            if not {CONFIG, WEIGHTS} <= found.keys():
+            found = _classifier_files(archive)
+            if not found:
                 return None
-            wanted = [found[name] for name in FILES if name in found]
+            wanted = found.values()
             if sum(info.file_size for info in wanted) > MAX_BYTES:
                 raise UploadError(f"{path.name} unpacks to more than {MAX_BYTES / 2**20:,.0f} MiB")
             saved = folder / "loaded"
@@ -61,6 +61,21 @@ def unpack_classifier(path: Path, folder: Path) -> Path | None:
         raise UploadError(
             f"{path.name} is not a complete zip file ({error}); expected a zip of folders, or a saved classifier"
         ) from error
+
+
+def holds_classifier(path: Path) -> bool:
+    """Whether a zip holds a saved classifier; False also where it is damaged."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return bool(_classifier_files(archive))
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError):
+        return False
+
+
+def _classifier_files(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """The members that are files of a saved classifier, by name; empty where it is none."""
+    found = {PurePosixPath(info.filename).name: info for info in archive.infolist() if _is_near(info)}
+    return {name: found[name] for name in FILES if name in found} if {CONFIG, WEIGHTS} <= found.keys() else {}
 
 
 def _is_near(info: zipfile.ZipInfo) -> bool:

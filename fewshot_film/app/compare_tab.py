@@ -19,13 +19,16 @@ from fewshot_film.app.comparing import (
     learner_names,
     taught,
 )
+from fewshot_film.app.fields import Slider
 from fewshot_film.app.teaching import Teaching
 from fewshot_film.data.source import ImageSource
+from fewshot_film.errors import exit_status_of
 from fewshot_film.page import Page, in_page
 
 MINE, FOLDER, ARCHIVE = "my classes from Teach", "the folder of --folder", "a zip file of folders"
 MAX_EPISODES = 2000
 HEADERS = ("learner", "accuracy, %", "± 95 %", "difference to the best, %", "± 95 %", "ms per episode")
+_STOPPED_BY_HAND = r"(bar) => bar.replace(/<p>(Loading images|(\d+) of (?!\2 )\d+ episodes)/, '<p>Stopped: $1')"
 Shown = tuple[str, list[list[str]]]
 """The progress bar and the rows of the table."""
 
@@ -55,14 +58,21 @@ def build(page: Page) -> None:
     def run(
         data: str, path: str | None, names: list[str], way: int, shot: int, count: int, request: gr.Request
     ) -> Iterator[Shown]:
-        yield _bar(0, count), []
+        shown: Shown = _bar(0, count), []
+        yield shown
         in_order = [name for name in learners if name in names]
-        for progress in compare(page, _source(page, data, path, request), in_order, count, way=way, shot=shot):
-            yield _bar(progress.done, progress.total), _rows(progress)
+        try:
+            for progress in compare(page, _source(page, data, path, request), in_order, count, way=way, shot=shot):
+                shown = _bar(progress.done, progress.total), _rows(progress)
+                yield shown
+        except Exception as error:
+            yield _stopped(_reason(error)), shown[1]
+            raise
 
-    options: Any = {"show_progress": "hidden", "concurrency_limit": 1, "api_visibility": "private"}
-    event = start.click(run, chosen, [bar, table], **options)
-    stop.click(None, None, None, cancels=[event])
+    options: Any = {"show_progress": "hidden", "api_visibility": "private"}
+    event = start.click(run, chosen, [bar, table], concurrency_limit=1, **options)
+    # by the browser, which knows how far it came; only what is still running was stopped
+    stop.click(None, bar, bar, cancels=[event], js=_STOPPED_BY_HAND, **options)
 
 
 def _lay_out_choices(page: Page, names: list[str]) -> list[gr.components.Component]:
@@ -78,9 +88,9 @@ def _lay_out_choices(page: Page, names: list[str]) -> list[gr.components.Compone
         info="all except the models use the network of the last model, without FiLM",
     )
     with gr.Row():
-        way = gr.Slider(2, 20, 5, step=1, label="Way", info="classes per episode, for generated images")
-        shot = gr.Slider(1, 10, 1, step=1, label="Shot", info="support images per class")
-    episodes = gr.Slider(10, MAX_EPISODES, 100, step=10, label="Episodes")
+        way = Slider(2, 20, 5, step=1, label="Way", info="classes per episode, for generated images")
+        shot = Slider(1, 10, 1, step=1, label="Shot", info="support images per class")
+    episodes = Slider(10, MAX_EPISODES, 100, step=10, label="Episodes")
     return [data, archive, learners, way, shot, episodes]
 
 
@@ -103,6 +113,14 @@ def _bar(done: int, total: int) -> str:
         return "<p>Idle</p>"
     state = "Loading images" if not done else f"{done} of {total} episodes"
     return f'<p>{html.escape(state)}</p><progress class="progress" max="{total}" value="{done}"></progress>'
+
+
+def _stopped(reason: str) -> str:
+    return f"<p>Stopped: {html.escape(reason)}</p>"
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if exit_status_of(error) is not None else type(error).__name__
 
 
 def _rows(progress: Progress) -> list[list[str]]:

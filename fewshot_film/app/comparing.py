@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from fewshot_film.app.teaching import Group
+from fewshot_film.app.groups import Group, filled
 from fewshot_film.commands.baselines import TaskRunner, load_models, task_runner, without_training
 from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.data import ImageSet, SourceError, decode, open_source
@@ -77,11 +77,11 @@ class TaughtSource(ImageSource):
     """A visitor's classes, at the size at which they are stored."""
 
     def __init__(self, groups: Sequence[Group]) -> None:
-        filled = [group for group in groups if group.images]
-        self._images = [image for group in filled for image in group.images]
-        labels = np.repeat(np.arange(len(filled)), [len(group.images) for group in filled])
+        groups = filled(groups)
+        self._images = [image for group in groups for image in group.images]
+        labels = np.repeat(np.arange(len(groups)), [len(group.images) for group in groups])
         files = [f"{number}/{image.name}" for number, image in enumerate(self._images)]
-        super().__init__("my classes", [group.name for group in filled], labels, files)
+        super().__init__("my classes", [group.name for group in groups], labels, files)
 
     def load(self, index: int, *, min_side: int | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
         """See `ImageSource.load`."""

@@ -22,16 +22,21 @@ THUMBNAIL = 112
 """Side of a thumbnail, pixels."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PageImage:
-    """One image as the page keeps it."""
+    """One image as the page keeps it; equal to itself alone."""
 
     name: str
     """Of its file."""
     pixels: Tensor
     """``(C, H, W)``, uint8, at the size that the network reads."""
     thumbnail: Path
-    """A small PNG file."""
+    """A small PNG file, whose name no other image has."""
+
+    @property
+    def key(self) -> str:
+        """Identifies the image."""
+        return self.thumbnail.stem
 
 
 class Reader:

@@ -35,7 +35,9 @@ POLICY = "; ".join(
     )
 )
 """What browsers may load for the page: its own files and nothing from anywhere else."""
-CSS, STREAM = (Path(__file__).with_name(name) for name in ("page.css", "stream.js"))
+CSS = Path(__file__).with_name("page.css")
+SCRIPTS = sorted(CSS.parent.glob("*.js"))
+"""What the page runs beside Gradio's own scripts."""
 
 
 def run(config: AppConfig) -> None:
@@ -155,7 +157,7 @@ def _application(page: Page, host: str) -> Any:
             primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["system-ui", "sans-serif"]
         ),
         css=CSS.read_text(encoding="utf-8"),
-        head=f"<script>{STREAM.read_text(encoding='utf-8')}</script>",
+        head="".join(f"<script>{path.read_text(encoding='utf-8')}</script>" for path in SCRIPTS),
     )
 
 

@@ -5,80 +5,37 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from fewshot_film.app.archive import pack_classifier, unpack_classifier
+from fewshot_film.app.archive import holds_classifier, pack_classifier, unpack_classifier
+from fewshot_film.app.examples import example
+from fewshot_film.app.groups import Group, filled, pixels, predict
+from fewshot_film.app.history import History, Snapshot
 from fewshot_film.app.images import PageImage, Reader
+from fewshot_film.app.verdicts import Verdict
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.data import open_source
-from fewshot_film.data.photos import photos_folder
 from fewshot_film.data.source import ImageSource
 from fewshot_film.errors import UserError, counted
 from fewshot_film.page import Limits
 
 MAX_CLASSES, MAX_IMAGES, MAX_QUERIES = 40, 1000, 40
 MAX_NAME = 60
-NEAREST = 6
-"""Number of similar support images shown with a prediction."""
-PHOTOS = "photos"
-"""The example that is made of photographs."""
-GENERATED = {"creatures": "creature", "glyphs": "letter", "textures": "pattern"}
-"""Generated data sets that serve as examples, and how their classes are named."""
-EXAMPLES = (PHOTOS, *GENERATED)
-_CLASSES, _SHOTS = 5, 4
-_STRANGER = {"creatures": "textures", "glyphs": "creatures", "textures": "glyphs"}
-"""The data set of the one query that belongs to no class."""
+MAX_REJECT = 0.3
+"""Highest share of true members that may be rejected."""
 
 
 class TeachingError(UserError, ValueError):
     """What a visitor asked for cannot be done with these classes."""
 
 
-@dataclass
-class Group:
-    """One class of a visitor."""
-
-    number: int
-    """Identifies the class, whatever its name."""
-    name: str
-    """Its name, as predictions show it."""
-    images: list[PageImage] = field(default_factory=list)
-    """Its support images."""
-    in_field: str = ""
-    """The last known content of the text field on its card."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The prediction for one query image."""
-
-    image: PageImage
-    """The query."""
-    name: str
-    """The most probable class."""
-    relative_distance: float | None
-    """How far it is from its nearest class, as a multiple of the largest distance that is not rejected; None where
-    nothing can be rejected."""
-    probabilities: dict[str, float]
-    """Probability of every class."""
-    nearest: tuple[tuple[PageImage, str, float], ...]
-    """The most similar support images, with their classes and the distances of their features."""
-
-    @property
-    def is_stranger(self) -> bool:
-        """Whether it is rejected as none of these: further from all classes than their own images are."""
-        return self.relative_distance is not None and self.relative_distance > 1
-
-
 class Teaching:
     """Classes and queries of one visitor.
 
-    Every change adapts the classifier again and updates the predictions.
+    Every change adapts the classifier again and updates the predictions, and can be undone. A change that fails leaves
+    everything as it was.
 
     Args:
         start: a classifier with a model and no classes.
@@ -89,6 +46,7 @@ class Teaching:
         groups: the classes by number.
         queries: images to classify.
         verdicts: one per query; empty while there is no classifier.
+        selected: the query whose prediction is shown in detail; None without queries.
         reject: share of true members that may be rejected together with unknown images; 0: every image gets a class.
         seconds: duration of the last adaptation.
         changes: counts up with every change of a class.
@@ -104,11 +62,15 @@ class Teaching:
         self.groups: dict[int, Group] = {}
         self.queries: list[PageImage] = []
         self.verdicts: list[Verdict] = []
+        self.selected: PageImage | None = None
         self.reject = 0.05
         self.seconds = 0.0
         self.changes = self.answers = 0
         self._numbers = itertools.count(1)
         self._classifier: FewShotClassifier | None = None
+        self._adapted_to: object = None
+        self._history = History()
+        self._is_changing = False
         self._lock = threading.RLock()
         self._read_for(start)
 
@@ -120,7 +82,7 @@ class Teaching:
         Raises:
             TeachingError: the name is taken or too long, or there are too many classes.
         """
-        with self._lock:
+        with self._change():
             if len(self.groups) >= MAX_CLASSES:
                 raise TeachingError(
                     f"the page holds at most {MAX_CLASSES} classes; use FewShotClassifier in Python or `fewshot-film "
@@ -129,7 +91,6 @@ class Teaching:
             number = next(self._numbers)
             group = Group(number, self._free_name() if not name.strip() else self._checked(name, None))
             self.groups[number] = group
-            self.changes += 1
             return group
 
     def rename(self, number: int, name: str) -> None:
@@ -138,43 +99,32 @@ class Teaching:
         Raises:
             TeachingError: the name is empty, taken or too long.
         """
-        with self._lock:
+        with self._change():
             group = self._group(number)
             group.in_field = name
-            if name.strip() == group.name:
-                return
-            group.name = self._checked(name, number)
-            self.changes += 1
-            self._answer()
+            if name.strip() != group.name:
+                group.name = self._checked(name, number)
 
     def remove_class(self, number: int) -> None:
         """Remove a class with its images."""
-        with self._lock:
-            self._forget(self._group(number).images)
-            del self.groups[number]
-            self._adapt()
+        with self._change():
+            del self.groups[self._group(number).number]
 
-    def remove_image(self, number: int, place: int) -> None:
+    def remove_image(self, number: int, key: str) -> None:
         """Remove one support image.
 
         Raises:
-            TeachingError: there is none at this place.
+            TeachingError: the class has no such image.
         """
-        with self._lock:
+        with self._change():
             images = self._group(number).images
-            if not 0 <= place < len(images):
-                raise TeachingError("select an image first by clicking on it")
-            self._forget([images.pop(place)])
-            self._adapt()
+            images.remove(_found(images, key))
 
     def clear(self) -> None:
         """Remove everything, and return to the initial model."""
-        with self._lock:
-            self._forget(image for group in self.groups.values() for image in group.images)
-            self._forget(self.queries)
+        with self._change():
             self.groups, self.queries = {}, []
             self._read_for(self.start)
-            self._adapt()
 
     # images
 
@@ -185,12 +135,11 @@ class Teaching:
             UploadError: too many files.
             TeachingError: more images than the page holds, or no such class.
         """
-        with self._lock:
+        with self._change():
             group = self._group(number)
             images, troubles = _sorted(self.reader.uploads(files))
             self._make_room(len(images))
             group.images += images
-            self._adapt()
             return troubles
 
     def add_folder(self, root: Path) -> list[str]:
@@ -202,7 +151,7 @@ class Teaching:
             SourceError: it holds no such folders.
             TeachingError: more classes or images than the page holds.
         """
-        with self._lock:
+        with self._change():
             source = open_source("folder", root)
             self._check_fits(source)
             troubles = [*source.notes, *(f"{file}: {reason}" for file, reason in source.set_aside)]
@@ -212,50 +161,113 @@ class Teaching:
         """Replace everything by example images: some classes, a query of each, and one that belongs to none.
 
         Args:
-            name: one of :data:`EXAMPLES`.
+            name: one of `fewshot_film.app.examples.EXAMPLES`.
         """
-        with self._lock:
+        with self._change():
             self.clear()
-            if name == PHOTOS:
-                self._take_photos()
-                return
-            source = open_source(name, split="test")
-            apart = len(source.class_names) // _CLASSES
-            members = [np.flatnonzero(source.labels == place * apart)[: _SHOTS + 1] for place in range(_CLASSES)]
-            names = {place * apart: f"{GENERATED[name]} {'ABCDE'[place]}" for place in range(_CLASSES)}
-            queries = [*self.reader.source(source, [int(some[_SHOTS]) for some in members])]
-            queries += self.reader.source(open_source(_STRANGER[name], split="test"), [0])
-            self.queries = [image for _, image in queries if isinstance(image, PageImage)]
-            self._take(source, [int(index) for some in members for index in some[:_SHOTS]], names)
+            wanted = example(name)
+            for source, indices in wanted.queries:
+                found = self.reader.source(source, indices)
+                self.queries += [image for _, image in found if isinstance(image, PageImage)]
+            self._take(*wanted.support, wanted.names)
 
     # queries
 
     def ask(self, files: Iterable[str | Path]) -> list[str]:
-        """Add query images, before the existing ones; returns why some cannot be read.
+        """Add query images, before the existing ones, and select the first; returns why some cannot be read.
 
         Raises:
             UploadError: too many files.
         """
-        with self._lock:
+        with self._change():
             images, troubles = _sorted(self.reader.uploads(files))
-            asked = images + self.queries
-            self.queries = asked[:MAX_QUERIES]
-            self._forget(asked[MAX_QUERIES:])
-            self._answer()
+            self.queries = (images + self.queries)[:MAX_QUERIES]
+            self.selected = next(iter(images), self.selected)
             return troubles
+
+    def select(self, key: str) -> Verdict | None:
+        """Show the prediction for a query in detail; returns it, or None while there is no classifier.
+
+        Raises:
+            TeachingError: there is no such query.
+        """
+        with self._lock:
+            self.selected = _found(self.queries, key)
+            return self.verdict
+
+    def remove_query(self, key: str) -> None:
+        """Remove one query.
+
+        Raises:
+            TeachingError: there is no such query.
+        """
+        with self._change():
+            self.queries.remove(_found(self.queries, key))
+
+    def move_query(self, number: int) -> None:
+        """Make the selected query a support image of a class.
+
+        Raises:
+            TeachingError: no query is selected, the class is gone, or the page holds no more images.
+        """
+        with self._change():
+            if self.selected is None:
+                raise TeachingError("no image is selected: click the one that is to be added to the class")
+            group = self._group(number)
+            self._make_room(1)
+            self.queries.remove(self.selected)
+            group.images.append(self.selected)
 
     def forget_queries(self) -> None:
         """Remove all queries."""
-        with self._lock:
-            self._forget(self.queries)
+        with self._change():
             self.queries = []
-            self._answer()
 
-    def set_reject(self, share: float) -> None:
-        """Reject unknown images, and with them about this share of true members; 0 rejects nothing."""
-        with self._lock:
+    def set_reject(self, share: float | None) -> None:
+        """Reject unknown images, and with them about this share of true members; 0 rejects nothing.
+
+        Raises:
+            TeachingError: it is no share that makes sense.
+        """
+        with self._change():
+            if share is None or not 0 <= share <= MAX_REJECT:
+                raise TeachingError(f"none of these: expected a share of 0 to {MAX_REJECT}, got {share}")
             self.reject = share
-            self._answer()
+
+    # undoing
+
+    def undo(self) -> None:
+        """Return to the state before the last change.
+
+        Raises:
+            TeachingError: there was none.
+        """
+        self._return_to(self._history.undo, "nothing to undo")
+
+    def redo(self) -> None:
+        """Do again what was undone last.
+
+        Raises:
+            TeachingError: nothing was undone, or something was changed since.
+        """
+        self._return_to(self._history.redo, "nothing to redo")
+
+    @property
+    def contents(self) -> str:
+        """What would be lost if everything were replaced; empty where that is nothing."""
+        images = sum(len(group.images) for group in self.groups.values())
+        parts = [(len(self.groups), "class"), (images, "image"), (len(self.queries), "query image")]
+        return ", ".join(counted(count, what) for count, what in parts if count)
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a change to undo."""
+        return bool(self._history.past)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is something that was undone."""
+        return bool(self._history.future)
 
     # keeping
 
@@ -290,7 +302,7 @@ class Teaching:
         saved = unpack_classifier(archive, self.folder)
         if saved is None:
             return self.add_folder(archive)
-        with self._lock:
+        with self._change():
             classifier = FewShotClassifier.from_pretrained(saved, device=self.start.device)
             images, labels = classifier.support()
             if len(classifier.classes_) > MAX_CLASSES or len(images) > MAX_IMAGES:
@@ -305,8 +317,11 @@ class Teaching:
                 members = [index for index, label in enumerate(labels) if label == name]
                 group = self.add_class(str(name))
                 group.images = [self.reader.from_pixels(images[index], f"{name} {index}") for index in members]
-            self._adapt()
             return []
+
+    def replaces(self, archive: Path) -> bool:
+        """Whether :meth:`load` would replace something by what a zip holds."""
+        return bool(self.contents) and holds_classifier(archive)
 
     # status
 
@@ -315,17 +330,22 @@ class Teaching:
         """The status and what to do next; empty at the start."""
         if not self.groups:
             return ""
-        filled = [group for group in self.groups.values() if group.images]
+        ready = filled(self.groups.values())
         if self._classifier is None:
-            wanted = "Add images to one more class (anything else will do)" if filled else "Add images to two classes"
+            wanted = "Add images to one more class (anything else will do)" if ready else "Add images to two classes"
             return f"{wanted}, and the classifier will adapt to them."
-        count = sum(len(group.images) for group in filled)
-        return f"Adapted to {counted(len(filled), 'class')} and {counted(count, 'image')} in {self.seconds:.1f} s."
+        count = sum(len(group.images) for group in ready)
+        return f"Adapted to {counted(len(ready), 'class')} and {counted(count, 'image')} in {self.seconds:.1f} s."
 
     @property
     def can_reject(self) -> bool:
         """Whether there is a classifier that can reject images."""
         return self._classifier is not None and self._classifier.can_reject
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The prediction for the selected query; None while there is none."""
+        return next((one for one in self.verdicts if one.image is self.selected), None)
 
     # internals
 
@@ -333,54 +353,92 @@ class Teaching:
         self._base = classifier
         self.reader = Reader(classifier.preprocessing, self.folder, self.limits)
 
-    def _adapt(self) -> None:
-        began = time.perf_counter()
-        filled = [group for group in self.groups.values() if group.images]
-        self._classifier = None
-        if len(filled) >= 2:
-            images = torch.stack([image.pixels for group in filled for image in group.images])
-            labels = [group.number for group in filled for _ in group.images]
-            with self._model_in_use:
-                self._classifier = self._base.__sklearn_clone__().fit(images, labels)
-        self.seconds = time.perf_counter() - began
-        self.changes += 1  # last: who hears of the number may look at once
-        self._answer()
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        """One change: all of it or nothing; afterwards the classifier is adapted and the change can be undone."""
+        with self._lock:
+            if self._is_changing:  # part of a larger change
+                yield
+                return
+            before = self._snapshot()
+            self._is_changing = True
+            try:
+                yield
+            except BaseException:
+                self._restore(before)
+                raise
+            else:
+                now = self._snapshot()
+                if now != before:
+                    self._history.changed(before, now)
+                    self._adapt(before)
+            finally:
+                self._is_changing = False
+                self._tidy()
 
-    def _answer(self) -> None:
+    def _return_to(self, step: Callable[[Snapshot], Snapshot | None], otherwise: str) -> None:
+        with self._lock:
+            before = self._snapshot()
+            state = step(before)
+            if state is None:
+                raise TeachingError(otherwise)
+            self._restore(state)
+            self._adapt(before)
+
+    def _snapshot(self) -> Snapshot:
+        groups = tuple((group.number, group.name, tuple(group.images)) for group in self.groups.values())
+        return Snapshot(self._base, groups, tuple(self.queries), self.reject)
+
+    def _restore(self, state: Snapshot) -> None:
+        fields = {number: group.in_field for number, group in self.groups.items()}
+        self.groups = {
+            number: Group(number, name, list(images), fields.get(number, "")) for number, name, images in state.groups
+        }
+        self.queries, self.reject = list(state.queries), state.reject
+        self._read_for(state.base)
+
+    def _tidy(self) -> None:
+        """Delete the thumbnails that nothing can show any more."""
+        shown = {image.thumbnail.name for image in self._history.images | self._snapshot().images}
+        for path in self.folder.glob("*.png"):
+            if path.name not in shown:
+                path.unlink(missing_ok=True)
+
+    def _adapt(self, before: Snapshot) -> None:
+        """Bring classifier and predictions up to date after a change, and say so."""
+        began = time.perf_counter()
+        ready = filled(self.groups.values())
+        wanted = self._base, [(group.number, group.images.copy()) for group in ready]
+        if wanted != self._adapted_to:
+            self._classifier = None
+            if len(ready) >= 2:
+                images = pixels([image for group in ready for image in group.images])
+                labels = [group.number for group in ready for _ in group.images]
+                with self._model_in_use:
+                    self._classifier = self._base.__sklearn_clone__().fit(images, labels)
+            self._adapted_to = wanted
+            self.seconds = time.perf_counter() - began
+        if self.selected not in self.queries:
+            self.selected = next(iter(self.queries), None)
         self.verdicts = self._judged()  # as a whole: the page may look at any time
-        self.answers += 1
+        self.answers += 1  # last: who hears of the numbers may look at once
+        self.changes += self._snapshot().groups != before.groups
 
     def _judged(self) -> list[Verdict]:
-        classifier, verdicts = self._classifier, list[Verdict]()
-        if classifier is None or not self.queries:
-            return verdicts
-        support = [image for group in self.groups.values() for image in group.images]
-        images = torch.stack([image.pixels for image in self.queries])
+        if self._classifier is None or not self.queries:
+            return []
         reject = self.reject if self.reject > 0 and self.can_reject else None
         with self._model_in_use:
-            answers = classifier.answer(images, reject=reject)
-            distances, places = classifier.nearest_support(images, min(NEAREST, len(support)))
-        names = {group.number: group.name for group in self.groups.values()}
-        owner = [group.number for group in self.groups.values() for _ in group.images]
-        columns = [names[number] for number in classifier.classes_.tolist()]
-        for row, query in enumerate(self.queries):
-            shares = dict(zip(columns, answers.probabilities[row].tolist(), strict=True))
-            nearest = tuple(
-                (support[place], names[owner[place]], float(distance))
-                for place, distance in zip(places[row].tolist(), distances[row].tolist(), strict=True)
-            )
-            far = None if answers.relative_distances is None else float(answers.relative_distances[row])
-            verdicts.append(Verdict(query, max(shares, key=shares.__getitem__), far, shares, nearest))
-        return verdicts
+            return predict(self._classifier, filled(self.groups.values()), self.queries, reject)
 
     def _adapted(self) -> FewShotClassifier:
         """A separate classifier with the class names as labels."""
         with self._lock:
             if self._classifier is None:
                 raise TeachingError("there is no classifier yet: add images to two classes first")
-            filled = [group for group in self.groups.values() if group.images]
-            images = torch.stack([image.pixels for group in filled for image in group.images])
-            names = [group.name for group in filled for _ in group.images]
+            ready = filled(self.groups.values())
+            images = pixels([image for group in ready for image in group.images])
+            names = [group.name for group in ready for _ in group.images]
             with self._model_in_use:
                 return self._base.__sklearn_clone__().fit(images, names)
 
@@ -396,15 +454,7 @@ class Teaching:
             if name not in known:
                 known[name] = self.add_class(name)
             known[name].images.append(image)
-        self._adapt()
         return troubles
-
-    def _take_photos(self) -> None:
-        labelled, unknown = (open_source("folder", photos_folder() / part) for part in ("labelled", "unknown"))
-        firsts = [int(np.flatnonzero(unknown.labels == label)[0]) for label in range(len(unknown.class_names))]
-        firsts.sort(key=lambda index: unknown.class_names[unknown.labels[index]] not in labelled.class_names)
-        self.queries = [image for _, image in self.reader.source(unknown, firsts) if isinstance(image, PageImage)]
-        self._take(labelled, range(len(labelled)), dict(enumerate(labelled.class_names)))
 
     def _check_fits(self, source: ImageSource) -> None:
         names = {group.name for group in self.groups.values()} | {name[:MAX_NAME] for name in source.class_names}
@@ -439,9 +489,12 @@ class Teaching:
         names = {group.name for group in self.groups.values()}
         return next(name for name in (f"class {number}" for number in itertools.count(1)) if name not in names)
 
-    def _forget(self, images: Iterable[PageImage]) -> None:
-        for image in images:
-            image.thumbnail.unlink(missing_ok=True)
+
+def _found(images: Iterable[PageImage], key: str) -> PageImage:
+    found = next((image for image in images if image.key == key), None)
+    if found is None:
+        raise TeachingError("this image is no longer there")
+    return found
 
 
 def _sorted(found: Iterable[PageImage | str]) -> tuple[list[PageImage], list[str]]:

@@ -26,7 +26,7 @@ from tests.data.layouts import pack, png
 from tests.extras import needs_browser
 
 if TYPE_CHECKING:
-    from playwright.sync_api import APIResponse, Browser, Locator, Page, Route
+    from playwright.sync_api import APIResponse, Browser, Dialog, Locator, Page, Route
 
 pytestmark = needs_browser
 
@@ -49,6 +49,8 @@ def visit(served: Served, browser: Browser) -> Iterator[Callable[[], Page]]:
         context.on("request", lambda request: note(request.url))
         contexts.append(context)
         page = context.new_page()
+        page.questions = []
+        page.on("dialog", lambda dialog: answer(page, dialog))
         page.goto(served.address)
         page.get_by_role("tab", name="Teach").wait_for()
         return page
@@ -73,6 +75,15 @@ def keep(tmp_path: Path) -> Callable[[Page, str, int], None]:
         assert np.asarray(Image.open(path).convert("L")).std() > 10
 
     return take
+
+
+def answer(page: Page, dialog: Dialog) -> None:
+    """Answers a question of the page's, by default with yes."""
+    page.questions.append(dialog.message)
+    if getattr(page, "agrees", True):
+        dialog.accept()
+    else:
+        dialog.dismiss()
 
 
 def shades(folder: Path, name: str, color: tuple[int, int, int], count: int) -> list[Path]:
@@ -115,7 +126,7 @@ def holds(field: Locator, value: str) -> None:
     expect(field).to_have_value(value, timeout=PATIENCE)
 
 
-def unseen(where: Locator, text: str) -> None:
+def lacks(where: Locator, text: str) -> None:
     from playwright.sync_api import expect
 
     expect(where).not_to_contain_text(text, timeout=PATIENCE)
@@ -123,7 +134,13 @@ def unseen(where: Locator, text: str) -> None:
 
 def captions(page: Page) -> Locator:
     """What is written under the queries."""
-    return page.locator(".answers .image-list").first.locator(".caption-label")
+    return page.locator(".queries .caption-label")
+
+
+def chosen(page: Page) -> list[int]:
+    """Places of the queries that are shown as selected."""
+    buttons = page.locator(".queries button[aria-pressed]").all()
+    return [place for place, button in enumerate(buttons) if button.get_attribute("aria-pressed") == "true"]
 
 
 def answers(page: Page, count: int) -> list[str]:
@@ -148,8 +165,9 @@ def test_teach_an_example(visit, keep):
     seen(page.get_by_text("Adapted to 5 classes and 20 images"))
     given = answers(page, 6)
     assert re.fullmatch(r"none of these \(\d+\.\d ×\)", given[-1])
-    page.locator(".answers .image-list").first.locator("button").nth(5).click()
+    page.locator(".queries button[aria-pressed]").nth(5).click()
     seen(page.get_by_role("heading", name="None of these"))
+    assert chosen(page) == [5]
 
 
 def test_teach_own_images(visit, tmp_path):
@@ -160,19 +178,16 @@ def test_teach_own_images(visit, tmp_path):
     add_class(page, "green", green[:4])
     seen(page.get_by_text("Adapted to 2 classes and 7 images"))
     drop(page.locator(".answers"), [red[4], green[4]])
-    seen(page.locator(".answers .image-list").first.locator("img"), 2)
+    seen(page.locator(".queries img"), 2)
     page.get_by_role("spinbutton", name="None of these").fill("0")  # every image gets a class
     page.get_by_role("spinbutton", name="None of these").press("Enter")
-    seen(page.locator(".answers .caption-label", has_text=re.compile("^green [0-9]+ %$")))
+    seen(page.locator(".queries .caption-label", has_text=re.compile("^green [0-9]+ %$")))
 
     name = card(page, "red").get_by_label("Name")
     name.fill("scarlet")
     name.press("Enter")
-    seen(page.locator(".answers .caption-label", has_text=re.compile("^scarlet [0-9]+ %$")))
-    seen(page.get_by_text("Drop images of scarlet here"))  # the cards are drawn anew; what was chosen before is not
-    card(page, "green").locator(".image-list button").nth(3).click()
-    seen(card(page, "green").get_by_text("number 4 is selected"))
-    card(page, "green").get_by_role("button", name="Remove selected image").click()
+    seen(page.locator(".queries .caption-label", has_text=re.compile("^scarlet [0-9]+ %$")))
+    card(page, "green").get_by_role("button", name="Remove green3.png").click()
     seen(page.get_by_text("Adapted to 2 classes and 6 images"))
 
     page.get_by_role("button", name="Load a classifier").click()
@@ -197,6 +212,84 @@ def test_teach_own_images(visit, tmp_path):
     answered(page, texts)
     card(page, "green").get_by_role("button", name="Remove class").click()
     seen(page.get_by_text("Add images to one more class"))
+
+
+def test_the_query_that_is_shown_is_the_one_that_is_outlined(visit, tmp_path):
+    page = visit()
+    page.get_by_role("button", name="Example: letters").click()
+    answers(page, 6)
+    page.locator(".queries button[aria-pressed]").nth(2).click()
+    heading = page.locator(".verdict h3")
+    seen(heading.filter(has_text="letter C"))
+    drop(card(page, "letter E"), shades(tmp_path, "more", (90, 90, 90), 1))
+    seen(page.get_by_text("Adapted to 5 classes and 21 images"))
+    assert chosen(page) == [2]
+    assert "letter C" in heading.inner_text()
+
+    page.get_by_role("button", name="Add to this class").click()
+    seen(card(page, "letter C").locator(".image-list img"), 5)
+    answers(page, 5)
+    assert chosen(page) == [0]
+    seen(heading.filter(has_text="letter A"))
+    page.locator(".queries").get_by_role("button", name="Remove").nth(1).click()
+    answers(page, 4)
+    assert chosen(page) == [0]
+    page.get_by_role("button", name="Undo").click()
+    answers(page, 5)
+    page.get_by_role("button", name="Undo").click()
+    answers(page, 6)
+    seen(card(page, "letter C").locator(".image-list img"), 4)
+    page.get_by_role("button", name="Redo").click()
+    answers(page, 5)
+
+
+def test_names_are_text_everywhere(visit, tmp_path):
+    page = visit()
+    names = ["<none> ${1+1} {{value}}", "[x](javascript:alert(1)) http://a.example **b** $x$"]
+    for name, color in zip(names, ((190, 40, 40), (40, 150, 40)), strict=True):
+        add_class(page, name, shades(tmp_path, str(color[0]), color, 3))
+    drop(page.locator(".answers"), shades(tmp_path, "some", (190, 40, 40), 1))
+    for name in names:
+        seen(page.locator(".verdict .bars .name").get_by_text(name, exact=True))
+    assert page.locator("a[href*='a.example'], a[href*='javascript']").count() == 0
+
+
+def test_numbers_are_taken_with_enter_and_stay_in_range(served, visit):
+    page = visit()
+    page.get_by_role("button", name="Example: creatures").click()
+    assert answers(page, 6)[-1].startswith("none of these")
+    share = page.get_by_role("spinbutton", name="None of these")
+    for typed, shown in (("-1", "0"), ("5", "0.3"), ("0", "0")):
+        share.fill(typed)
+        share.press("Enter")
+        holds(share, shown)
+        unknown = page.locator(".queries .caption-label", has_text="none of these")
+        seen(unknown, 0) if shown == "0" else seen(unknown)
+    share.fill("")
+    share.press("Enter")
+    seen(page.get_by_test_id("toast-body").get_by_text("None of these: expected a number from 0 to 0.3"))
+    assert "Traceback" not in "".join(served.lines)
+
+
+def test_nothing_is_replaced_unasked(visit):
+    page = visit()
+    page.get_by_role("button", name="Example: creatures").click()
+    answers(page, 6)
+    assert page.questions == []
+    page.agrees = False
+    for name in ("Example: letters", "Start over"):
+        page.get_by_role("button", name=name).click()
+        until(lambda: page.evaluate("true") and page.questions != [])
+        question = page.questions.pop()
+        assert question == f"{name} removes what is here: 5 classes, 20 images, 6 query images. Go on?"
+    page.wait_for_timeout(1000)
+    assert "creature A" in answers(page, 6)[0]
+    page.agrees = True
+    page.get_by_role("button", name="Start over").click()
+    seen(page.locator(".card"), 0)
+    page.get_by_role("button", name="Undo").click()
+    seen(page.locator(".card"), 5)
+    answers(page, 6)
 
 
 def test_more_is_dropped_while_the_first_is_taken_in(visit, tmp_path):
@@ -331,7 +424,7 @@ def test_webcam(visit):
     page.get_by_role("button", name="Click to Access Webcam").click()
     page.wait_for_function("document.querySelector('video').videoWidth > 0")  # until then the page takes no image
     page.get_by_role("button", name="capture photo").click()
-    seen(page.locator(".answers .image-list").first.locator("img"), 7)
+    seen(page.locator(".queries img"), 7)
 
 
 def test_ask(visit):
@@ -389,7 +482,7 @@ def test_ask_about_changed_scenes_and_own_images(visit, keep, tmp_path):
     drop(page.locator(".drop", has_text="Or drop an image of your own"), own)
     seen(page.locator(".virtual-row:visible"), 0)
     ask(page, "How many things are there?")
-    unseen(page.locator(".said").first, "true answer")
+    lacks(page.locator(".said").first, "true answer")
     seen(page.locator(".said h3"))
 
 
@@ -440,6 +533,16 @@ def test_compare(visit, keep):
     keep(page, "compare", 820)
 
 
+def test_a_comparison_that_cannot_be_run_says_that_it_stopped(visit):
+    page = visit()
+    page.get_by_role("tab", name="Compare").click()
+    page.get_by_label("a zip file of folders").check()
+    page.get_by_role("button", name="Compare", exact=True).click()
+    seen(page.get_by_text("Stopped: drop a zip file first"))
+    page.get_by_role("button", name="Stop").click()
+    seen(page.get_by_text("Stopped: drop a zip file first"))
+
+
 @pytest.mark.slow
 def test_stop_a_comparison(visit):
     page = visit()
@@ -451,6 +554,7 @@ def test_stop_a_comparison(visit):
     page.get_by_role("button", name="Compare", exact=True).dispatch_event("click")
     seen(page.get_by_text(re.compile("of 2000 episodes")))
     page.get_by_role("button", name="Stop").click()
+    seen(page.get_by_text(re.compile(r"Stopped: \d+ of 2000 episodes")))
     time.sleep(2)
     reached = page.locator("progress").get_attribute("value")
     time.sleep(2)

@@ -20,8 +20,8 @@ from fewshot_film.app.comparing import (
     learner_names,
     taught,
 )
+from fewshot_film.app.groups import Group
 from fewshot_film.app.images import PageImage
-from fewshot_film.app.teaching import Group
 from fewshot_film.commands.baselines import without_training
 from fewshot_film.data import SourceError, decode
 from fewshot_film.episodes import HoldOutSampler, build_episode

@@ -12,10 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
-from fewshot_film.app import teaching
+from fewshot_film.app import history, teaching
 from fewshot_film.app.archive import unpack_classifier
+from fewshot_film.app.examples import EXAMPLES, PHOTOS
 from fewshot_film.app.images import THUMBNAIL, PageImage
-from fewshot_film.app.teaching import EXAMPLES, PHOTOS, Teaching, TeachingError, Verdict
+from fewshot_film.app.teaching import Teaching, TeachingError
+from fewshot_film.app.verdicts import Verdict, verdict_html
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.errors import SavedModelError
 from fewshot_film.page import Limits, UploadError
@@ -70,15 +72,13 @@ def test_images_come_and_go_as_if_they_had_never_been(made, drawn, tmp_path):
     numbers = list(one.groups)
     one.add(numbers[0], [drawn[0][5]])
     assert one.verdicts[0].probabilities != before
-    one.remove_image(numbers[0], 5)
+    one.remove_image(numbers[0], one.groups[numbers[0]].images[5].key)
     assert one.verdicts[0].probabilities == pytest.approx(before)
     extra = one.add_class("d")
     one.add(extra.number, [drawn[0][7], drawn[1][7]])
     assert set(one.verdicts[0].probabilities) == {*"abcd"}
     one.remove_class(extra.number)
     assert one.verdicts[0].probabilities == pytest.approx(before)
-    kept = {image.thumbnail for group in one.groups.values() for image in group.images}
-    assert set((tmp_path / "visitor").iterdir()) == kept | {query.thumbnail for query in one.queries}
 
 
 def test_names(made, drawn):
@@ -97,8 +97,8 @@ def test_names(made, drawn):
     assert [one.add_class().name, one.add_class("").name] == ["class 1", "class 2"]
     with pytest.raises(TeachingError, match="no longer exists"):
         one.remove_class(99)
-    with pytest.raises(TeachingError, match="select an image first"):
-        one.remove_image(first, -1)
+    with pytest.raises(TeachingError, match="no longer there"):
+        one.remove_image(first, "0")
 
 
 def test_it_says_what_to_do_next(made, drawn):
@@ -189,19 +189,26 @@ def test_strangers(made, drawn):
     assert one.queries == one.verdicts == []
 
 
-def test_what_is_said_of_an_image():
-    pytest.importorskip("gradio")
-    from fewshot_film.app.teach_tab import caption, headline
-
+def test_names_are_shown_as_text():
     image = PageImage("a.png", torch.zeros(3, 8, 8, dtype=torch.uint8), Path("a.png"))
-    shares = {"<b>[x](javascript:y)": 0.75, "dog": 0.25}
-    member = Verdict(image, "<b>[x](javascript:y)", 0.5, shares, ())
-    assert headline(member, True) == "### &#60;b&#62;\\[x\\](javascript:y), 75.0 %"
-    assert caption(member) == "<b>[x](javascript:y) 75 %"
+    name = "<none>[x](javascript:y) http://a.b"
+    member = Verdict(image, name, 0.5, {name: 0.75, "dog": 0.25}, ())
+    said = verdict_html(member, True)
+    assert said.startswith("<h3>&lt;none&gt;[x](javascript:y) http://a.b, 75.0 %</h3><ul")
+    assert "<none>" not in said
+    assert member.caption == f"{name} 75 %"
     stranger = dataclasses.replace(member, name="dog", relative_distance=1.84)
-    assert caption(stranger) == "none of these (1.8 ×)"
-    assert "1.8 times as far from the nearest class, dog" in headline(stranger, True)
-    assert "add a second one" in headline(dataclasses.replace(member, relative_distance=None), False)
+    assert stranger.caption == "none of these (1.8 ×)"
+    assert "1.8 times as far from the nearest class, dog" in verdict_html(stranger, True)
+    assert "add a second one" in verdict_html(dataclasses.replace(member, relative_distance=None), False)
+
+
+def test_bars_of_many_classes_leave_the_improbable_ones_to_one_line():
+    image = PageImage("a.png", torch.zeros(3, 8, 8, dtype=torch.uint8), Path("a.png"))
+    shares = {f"class {number}": 2**-number / 2 for number in range(40)}
+    said = verdict_html(Verdict(image, "class 0", 0.5, shares, ()), True)
+    assert said.count("<meter") == 6
+    assert "and 34 more, together 1.6 %" in said
 
 
 def test_without_a_second_image_nothing_is_turned_away(made, drawn):
@@ -287,7 +294,8 @@ def test_examples(made, name):
     again = [query.pixels for query in one.queries]
     one.add_example(name)
     assert all(torch.equal(one.queries[place].pixels, pixels) for place, pixels in enumerate(again))
-    assert len(list(one.folder.iterdir())) == 5 * classes + 1
+    one.undo()
+    assert all(image.thumbnail.is_file() for image in one.queries)
 
 
 def test_photos_are_told_apart_and_the_last_is_a_stranger(made):
@@ -313,3 +321,114 @@ def test_a_saved_zip_holds_a_folder(made, drawn):
             "classifier/config.json",
             "classifier/model.safetensors",
         ]
+
+
+def state(one: Teaching) -> tuple[object, ...]:
+    groups = [(group.name, group.images.copy()) for group in one.groups.values()]
+    return groups, one.queries.copy(), one.reject, [verdict.probabilities for verdict in one.verdicts]
+
+
+def test_everything_can_be_undone_and_redone(made, drawn, tmp_path):
+    one = made()
+    archive = pack(tmp_path / "more.zip", {f"new/{path.name}": path.read_bytes() for path in drawn[2][:2]})
+    first, saved = [], []
+    steps = [
+        lambda: first.append(one.add_class("a").number),
+        lambda: one.add(first[0], drawn[0][:4]),
+        lambda: one.add(one.add_class("b").number, drawn[1][:4]),
+        lambda: one.ask([drawn[0][6], drawn[1][6], drawn[2][6]]),
+        lambda: one.set_reject(0.2),
+        lambda: one.rename(first[0], "first"),
+        lambda: one.move_query(first[0]),
+        lambda: one.remove_query(one.queries[0].key),
+        lambda: one.remove_image(first[0], one.groups[first[0]].images[1].key),
+        lambda: one.load(archive),
+        lambda: saved.append(one.save().rename(tmp_path / "saved.zip")),
+        lambda: one.remove_class(first[0]),
+        lambda: one.forget_queries(),
+        lambda: one.add_example("creatures"),
+        lambda: one.load(saved[0]),
+        lambda: one.clear(),
+    ]
+    states, saving = [state(one)], 10
+    for number, step in enumerate(steps):
+        step()
+        if number != saving:
+            assert state(one) != states[-1], number
+            states.append(state(one))
+    for expected in reversed(states[:-1]):
+        one.undo()
+        while state(one) != expected and one.can_undo:
+            one.undo()
+        assert state(one) == expected
+    assert not one.can_undo
+    with pytest.raises(TeachingError, match="nothing to undo"):
+        one.undo()
+    while one.can_redo:
+        one.redo()
+    assert state(one) == states[-1]
+    one.undo()
+    one.add_class("other")  # what was undone is gone
+    with pytest.raises(TeachingError, match="nothing to redo"):
+        one.redo()
+
+
+def test_a_change_that_fails_changes_nothing(made, drawn, monkeypatch, tmp_path):
+    one = taught(made(), drawn)
+    one.ask([drawn[0][6]])
+    before, files = state(one), set(one.folder.iterdir())
+    monkeypatch.setattr(teaching, "MAX_IMAGES", 17)
+    with pytest.raises(TeachingError, match="the page holds at most 17"):
+        one.add_example("creatures")
+    assert state(one) == before
+    assert set(one.folder.iterdir()) == files
+    with pytest.raises(TeachingError, match=r"expected a share of 0 to 0\.3, got 5"):
+        one.set_reject(5)
+    with pytest.raises(TeachingError, match="no longer exists"):
+        one.move_query(99)
+    assert state(one) == before
+
+
+def test_thumbnails_go_with_the_last_state_that_shows_them(made, drawn, monkeypatch):
+    monkeypatch.setattr(history, "MAX_KEPT", 3)
+    one = taught(made(), drawn)
+    one.ask([drawn[0][6]])
+    one.clear()
+    assert list(one.folder.iterdir()) == []
+    assert not one.can_undo
+
+
+def test_the_query_that_is_selected_stays_so(made, drawn):
+    one = taught(made(), drawn)
+    one.ask([files[6] for files in drawn])
+    assert one.selected is one.queries[0]
+    wanted = one.queries[2]
+    assert one.select(wanted.key).image is wanted
+    one.add(next(iter(one.groups)), [drawn[0][7]])
+    assert one.selected is one.verdict.image is wanted
+    assert one.verdict in one.verdicts
+    one.move_query(next(iter(one.groups)))
+    assert one.groups[1].images[-1] is wanted
+    assert one.selected is one.queries[0]
+    one.ask([drawn[1][7]])
+    assert one.selected is one.queries[0]
+    one.remove_query(one.selected.key)
+    assert one.selected is one.queries[0]
+    assert [query.name for query in one.queries] == [drawn[0][6].name, drawn[1][6].name]
+    with pytest.raises(TeachingError, match="no longer there"):
+        one.select(wanted.key)
+
+
+def test_it_says_what_would_be_lost(made, drawn, tmp_path):
+    one = made()
+    assert one.contents == ""
+    taught(one, drawn)
+    archive = one.save().rename(tmp_path / "saved.zip")
+    one.ask([drawn[0][6]])
+    assert one.contents == "3 classes, 15 images, 1 query image"
+    assert one.replaces(archive)
+    assert not one.replaces(pack(tmp_path / "folders.zip", {"a/1.png": drawn[0][0].read_bytes()}))
+    (tmp_path / "text.zip").write_text("no zip")
+    assert not one.replaces(tmp_path / "text.zip")
+    one.clear()
+    assert not one.replaces(archive)
