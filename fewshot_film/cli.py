@@ -97,6 +97,22 @@ COMMANDS = (
         outputs=("out",),
     ),
     Command(
+        name="share",
+        config=f"{CONFIG}:ShareConfig",
+        run="fewshot_film.commands.share:run",
+        help="Write a web page that classifies images in the browser, without Python.",
+        examples=(
+            "fewshot-film share --support labelled/ --out birds.html --title 'Which bird is this?'",
+            "fewshot-film share --model classifier/ --out page && python -m http.server --directory page",
+        ),
+        inputs=(
+            "support",
+            "runtime",
+        ),
+        models=("model",),
+        outputs=("out",),
+    ),
+    Command(
         name="calibrate",
         config=f"{CONFIG}:CalibrateConfig",
         run="fewshot_film.commands.calibrate:run",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +26,15 @@ from clevr.config.features import ExtractorOverrides
 from clevr.data.backbone import Extractor
 from clevr.reasoning.loading import load, training_record
 from clevr.world.scene import COLORS
+from fewshot_film.errors import exit_status_of
 from fewshot_film.page import EVERY, Page, in_page
 from fewshot_film.run.runtime import choose_device
 from fewshot_film.run.tables import markdown_text
 
 HEADERS = ("question", "true answer", "model answer")
 BEFORE = ("true before", "model before")
+FIRST = (1, 5)
+"""Seed and number of objects of the scene that the page opens with."""
 _QUESTION_WIDTH = 56
 """Of the table's width, per cent."""
 _IN_TURN: dict[str, Any] = {"concurrency_id": "ask", "concurrency_limit": 1, "api_visibility": "private"}
@@ -68,23 +73,36 @@ class _Ask:
         if self.reasoner.config.inputs == "features":
             settings = ExtractorOverrides().complete(training_record(page.reasoner))
             self.extractor = Extractor(settings).to(device)
+        self.first = Asking(self.reasoner, self.extractor, page.limits)
+        self.first.new_scene(*FIRST)
+        self.shown = self._content(self.first)
 
     def of(self, request: gr.Request) -> Asking:
         """What the visitor looks at."""
-        reasoner, extractor, limits = self.reasoner, self.extractor, self.page.limits
-        return self.page.visitors.of(request.session_hash, Asking, lambda _: Asking(reasoner, extractor, limits))
+        made = (self.reasoner, self.extractor, self.page.limits, self.first)
+        return self.page.visitors.of(request.session_hash, Asking, lambda _: Asking(*made))
 
     def lay_out_image(self) -> None:
         """The image, and what changes it."""
         with gr.Row(elem_classes="line"):
-            self.seed = gr.Number(1, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=90)
-            self.objects = gr.Slider(MIN_OBJECTS, MAX_OBJECTS, 5, step=1, label="Objects", min_width=140, scale=2)
+            self.seed = gr.Number(FIRST[0], label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=90)
+            self.objects = gr.Slider(
+                MIN_OBJECTS, MAX_OBJECTS, FIRST[1], step=1, label="Objects", min_width=140, scale=2
+            )
             self.new = gr.Button("New scene", variant="primary", min_width=110)
         self.image = gr.Image(
-            show_label=False, type="pil", format="png", interactive=False, buttons=[], elem_classes="scene"
+            self.first.marked_image(),
+            show_label=False,
+            type="pil",
+            format="png",
+            interactive=False,
+            buttons=[],
+            elem_classes="scene",
         )
         with gr.Row():
-            self.thing = gr.Dropdown([], label="Object (click on it, or choose here)", scale=3, min_width=200)
+            self.thing = gr.Dropdown(
+                _names(self.first), value=None, label="Object (click on it, or choose here)", scale=3, min_width=200
+            )
             self.color = gr.Dropdown(list(COLORS), value="red", label="Colour", min_width=100)
         with gr.Row():
             self.recolour = gr.Button("Recolour", size="sm", min_width=90)
@@ -96,22 +114,28 @@ class _Ask:
         """The question, its answer, and where that came from."""
         with gr.Row(elem_classes="line"):
             self.question = gr.Textbox(
-                label="Question", placeholder="How many red things are there?", scale=4, lines=2, max_lines=4
+                self.shown.question,
+                label="Question",
+                placeholder="How many red things are there?",
+                scale=4,
+                lines=2,
+                max_lines=4,
             )
             self.ask = gr.Button("Ask", variant="primary", min_width=80)
-        self.said = gr.Markdown(elem_classes="said")
-        self.why = _figure("why")
+        self.said = gr.Markdown(self.shown.said, elem_classes="said")
+        self.why = _figure(self.shown.why, "why")
         gr.Markdown("Gamma and beta of every block for this question", elem_classes="count")
-        self.film = _figure("film")
+        self.film = _figure(self.shown.film, "film")
 
     def lay_out_suggestions(self) -> None:
         """Questions that make sense in the scene, with the truth and what the model says."""
         self.lines = gr.Dataframe(
+            self.shown.rows,
             headers=list(HEADERS),
+            column_widths=_widths(len(HEADERS)),
             label="Questions about this scene; click one to ask it",
             interactive=False,
             wrap=True,
-            row_count=0,
             max_height=600,
         )
 
@@ -163,10 +187,17 @@ class _Ask:
 
         @in_page
         def did(request: gr.Request, *values: Any) -> Shown:
-            do(self.of(request), *values)
+            try:
+                do(self.of(request), *values)
+            except Exception as error:
+                if exit_status_of(error) is None:
+                    raise
+                gr.Warning(html.escape(str(error)))  # an error of Gradio's would lie on everything that is shown
+                return {self.upload: None}
             return (show or self._answered)(self.of(request))
 
-        trigger(did, list(inputs), self._outputs(), show_progress="minimal", **listener, **_IN_TURN)
+        progress: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": self.said}
+        trigger(did, list(inputs), self._outputs(), **progress, **listener, **_IN_TURN)
 
     def _outputs(self) -> list[gr.Component]:
         """What events may show anew."""
@@ -180,16 +211,26 @@ class _Ask:
 
     def _answered(self, asking: Asking) -> Shown:
         """Everything but the question, as the user may already be typing the next one."""
-        now, before = asking.now, asking.before
-        line = now.line if now else None
+        shown = self._content(asking)
         return {
             **self._choice(asking),
-            self.said: _said(line, before.line if before else None, asking.warning),
-            self.why: None if line is None else as_image(answer_figure(asking.answerer, line.given)),
-            self.film: self._film(line),
-            self.lines: _table(now, before),
+            self.said: shown.said,
+            self.why: shown.why,
+            self.film: shown.film,
+            self.lines: _table(asking.now, asking.before),
             self.upload: None,
         }
+
+    def _content(self, asking: Asking) -> _Content:
+        now, before = asking.now, asking.before
+        line = now.line if now else None
+        return _Content(
+            question=line.question if line else "",
+            said=_said(line, before.line if before else None, asking.warning),
+            why=None if line is None else as_image(answer_figure(asking.answerer, line.given)),
+            film=self._film(line),
+            rows=_rows(now, before),
+        )
 
     def _asked_anew(self, asking: Asking) -> Shown:
         """Everything, where the page has set the question."""
@@ -203,9 +244,20 @@ class _Ask:
         return as_image(modulation_figure(values)) if values else None
 
 
-def _figure(name: str) -> gr.Image:
+@dataclass(frozen=True)
+class _Content:
+    """What is shown of a question and its answer."""
+
+    question: str
+    said: str
+    why: Any
+    film: Any
+    rows: list[list[str]]
+
+
+def _figure(value: Any, name: str) -> gr.Image:
     return gr.Image(
-        show_label=False, type="pil", format="png", interactive=False, buttons=["fullscreen"], elem_classes=name
+        value, show_label=False, type="pil", format="png", interactive=False, buttons=["fullscreen"], elem_classes=name
     )
 
 
@@ -231,13 +283,15 @@ def _said(line: Line | None, before: Line | None, warning: str = "") -> str:
     given = line.given
     others = ", ".join(f"{word} {100 * share:.0f} %" for word, share in given.ranking[1:4])
     lines = [f"### {given.answer}, {100 * given.probability:.1f} %", f"or: {others}"]
+    if given.unknown_words:
+        unknown = markdown_text(", ".join(given.unknown_words))
+        guess = f"*{given.answer}, {100 * given.probability:.1f} %; {lines[1]}*"
+        lines = [f"### unknown words: {unknown}", f"The model cannot know what is asked; it guesses {guess}"]
     if line.truth:
         mark = {True: "right: ", False: "wrong: ", None: ""}[line.is_right]
         lines.append(f"{mark}the true answer is **{line.truth}**" if line.is_right is not None else line.truth)
     if before is not None:
         lines.append(f"before the change: {before.given.answer}" + (f" (true: {before.truth})" if before.truth else ""))
-    if given.unknown_words:
-        lines.append(f"unknown words: {markdown_text(', '.join(given.unknown_words))}")
     lines += [_warned(warning)] if warning else []
     return "\n\n".join(lines)
 
@@ -248,19 +302,24 @@ def _warned(warning: str) -> str:
 
 def _table(now: State | None, before: State | None) -> gr.Dataframe:
     """The suggested questions; after a change with what was true and said before."""
-    if now is None:
-        return gr.Dataframe({"headers": list(HEADERS), "data": []})
+    headers = [*HEADERS, *(BEFORE if before else ())]
+    return gr.Dataframe({"headers": headers, "data": _rows(now, before)}, column_widths=_widths(len(headers)))
+
+
+def _rows(now: State | None, before: State | None) -> list[list[str]]:
     old = {line.question: line for line in before.lines} if before else {}
     rows = []
-    for line in now.lines:
+    for line in now.lines if now else ():
         row = [line.question, line.truth, _marked(line)]
         if before:
             row += [old[line.question].truth, _marked(old[line.question])] if line.question in old else ["", ""]
         rows.append(row)
-    headers = [*HEADERS, *(BEFORE if before else ())]
-    rest = (100 - _QUESTION_WIDTH) // (len(headers) - 1)
-    widths = [f"{100 - rest * (len(headers) - 1)}%", *[f"{rest}%"] * (len(headers) - 1)]
-    return gr.Dataframe({"headers": headers, "data": rows}, column_widths=widths)
+    return rows
+
+
+def _widths(count: int) -> list[str]:
+    rest = (100 - _QUESTION_WIDTH) // (count - 1)
+    return [f"{100 - rest * (count - 1)}%", *[f"{rest}%"] * (count - 1)]
 
 
 def _marked(line: Line) -> str:

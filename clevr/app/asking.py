@@ -79,6 +79,7 @@ class Asking:
         reasoner: in evaluation mode.
         extractor: what makes the features, for a model that reads features.
         limits: on uploads.
+        first: what another one looks at now, to begin with.
 
     Attributes:
         now: the image and the lines about it; None before the first image.
@@ -86,14 +87,16 @@ class Asking:
         chosen: number of the object that is to be changed; None: none.
     """
 
-    def __init__(self, reasoner: FiLMReasoner, extractor: Extractor | None, limits: Limits) -> None:
+    def __init__(
+        self, reasoner: FiLMReasoner, extractor: Extractor | None, limits: Limits, first: Asking | None = None
+    ) -> None:
         self.reasoner = reasoner
         self.extractor = extractor
         self.limits = limits
-        self.now: State | None = None
+        self.now: State | None = first.now if first else None
         self.before: State | None = None
         self.chosen: int | None = None
-        self._answerer: Answerer | None = None
+        self._answerer: Answerer | None = first._answerer if first else None
         self._scenes: list[Scene] = []
         self._lock = threading.RLock()
 

@@ -18,16 +18,16 @@ from clevr.questions.logical_form import (
 )
 from clevr.questions.programs import ATTRIBUTES, VALUES
 from clevr.questions.templates import PHRASES, SENTENCES, Rule, Variant
-from clevr.questions.tokens import tokenize
+from clevr.questions.tokens import AMERICAN, tokenize
 from clevr.world.scene import RELATIONS
 
 
 def parse(text: str) -> tuple[LogicalForm, ...]:
     """Every meaning that one of the 90 families gives to a text; none for what is no such question.
 
-    The text may leave out the mark at its end and write any letter small or large.
+    The text may leave out the mark at its end, write any letter small or large, and use British spelling.
     """
-    reader = _Reader([word.lower() for word in tokenize(text)])
+    reader = _Reader([AMERICAN.get(word.lower(), word.lower()) for word in tokenize(text)])
     found: dict[LogicalForm, None] = {}
     for asks, rules in SENTENCES.items():
         for about in reader.sentences(rules):

@@ -39,6 +39,10 @@ ANSWER_WORDS = ANSWERS[len(SPECIAL_TOKENS) :]
 """The 28 answers that a question of CLEVR can have."""
 
 
+AMERICAN = {"colour": "color", "grey": "gray"}
+"""British spellings of CLEVR's words."""
+
+
 def tokenize(text: str) -> list[str]:
     """The words of a question: ``;`` and ``,`` stand alone, ``?`` and ``.`` fall away."""
     for mark in ";,":
@@ -84,7 +88,8 @@ class Vocabulary:
         """The token numbers of a question, between those of ``<START>`` and ``<END>``.
 
         A question typed by hand is brought to the spelling of the vocabulary: the first word with a
-        capital, the others small. A word that is unknown all the same becomes ``<UNK>``.
+        capital, the others small, and British spelling American where only that is known. A word that is unknown all
+        the same becomes ``<UNK>``.
 
         Args:
             text: the question.
@@ -119,8 +124,9 @@ class Vocabulary:
         """Number of a word by the likeliest spelling that is ours; many questions share few words."""
         found = self._found.get((word, is_first))
         if found is None:
-            spellings = (word.capitalize(), word, word.lower()) if is_first else (word, word.lower())
-            known = [self._number[spelling] for spelling in spellings if spelling in self._number]
+            spellings = [word.capitalize()] if is_first else []
+            spellings += [word, word.lower(), AMERICAN.get(word.lower(), "")]
+            known = [self._number[spelling] for spelling in spellings if spelling and spelling in self._number]
             found = known[0] if known else self._number[UNK]
             if known:
                 self._found[word, is_first] = found

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,6 +44,7 @@ from fewshot_film.classifier.inputs import (
 )
 from fewshot_film.classifier.pretrained import load_pretrained
 from fewshot_film.classifier.sklearn_compat import SklearnClassifierMixin, check_parameters, not_fitted
+from fewshot_film.classifier.web_page import export_page
 from fewshot_film.config.default_models import DEFAULT_MODEL
 from fewshot_film.config.preprocessing import Preprocessing, Resize
 from fewshot_film.errors import InvalidValueError, counted
@@ -398,6 +400,32 @@ class FewShotClassifier(SklearnClassifierMixin):
             ImportError: the extra ``onnx`` is not installed.
         """
         return export_onnx(Path(path), self._check_fitted())
+
+    def export_page(self, path: str | Path, *, title: str = "What is this?", runtime: str | Path | None = None) -> Path:
+        """Write a web page that classifies images of the camera or of files, in the browser and without Python.
+
+        It shows probabilities and "none of these" as :meth:`answer` does, and asks nothing of any other computer. As a
+        file it opens with a double click; a folder is for a server, such as ``python -m http.server`` or any static
+        host. The network runs on ONNX Runtime Web, which is fetched by ``npm`` once, or given.
+
+        Args:
+            path: a folder, or a file that ends in ``.html`` and holds everything.
+            title: heading of the page.
+            runtime: ONNX Runtime Web: a folder that holds its files, or what ``npm pack`` makes; None: the copy in the
+                user's cache folder, or else npm fetches it.
+
+        Returns:
+            The folder or file.
+
+        Raises:
+            NotFittedError: :meth:`fit` comes first.
+            ImportError: the extra ``onnx`` is not installed.
+            WebRuntimeError: ONNX Runtime Web is not to be had; says how to get it.
+            InvalidValueError: there is a file where the folder should be, or the other way round.
+        """
+        fitted = self._check_fitted()
+        limit = partial(_largest_member_distance, fitted) if self.can_reject else None
+        return export_page(Path(path), fitted, limit, title, runtime)
 
     # what is known of it
 

@@ -235,6 +235,26 @@ class ReportConfig(OnDevice):
 
 
 @dataclass(frozen=True)
+class ShareConfig(OnDevice):
+    """Write a web page that classifies images of a camera or of files, without Python and without a network."""
+
+    out: str
+    """A folder, for a static host; or a file that ends in .html, holds everything and opens by a double click."""
+    support: str = ""
+    """Folder or zip file with one subfolder of images per class; empty: MODEL is a classifier that was saved with its
+    classes."""
+    model: str = DEFAULT_MODEL
+    """A model, named as for ``classify``, or a saved classifier."""
+    title: str = "What is this?"
+    """Heading of the page."""
+    resize: Resize | None = None
+    """How images are made square: stretch, crop the centre, or pad with white; null: as the model was trained."""
+    runtime: str = ""
+    """ONNX Runtime Web, which runs the network in the browser: a folder that holds it, or the file that ``npm pack``
+    makes; empty: from the user's cache folder, or else npm fetches it."""
+
+
+@dataclass(frozen=True)
 class AppConfig(OnDevice):
     """The browser app: teach a classifier, ask about scenes, compare learners."""
 

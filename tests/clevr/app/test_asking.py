@@ -223,3 +223,32 @@ def test_an_uploaded_image_that_is_no_scene_gets_a_warning_with_its_answer(tmp_p
     asking.ask("How many things are there?")
     assert asking.now.line.given.warning == asking.warning
     assert _said(asking.now.line, None, asking.warning).endswith(f"**Warning:** {asking.warning}")
+
+
+def test_british_spelling_is_understood(asking):
+    for british in ("What colour is the small thing?", "Are there any grey things?", "Colour"):
+        american = british.replace("olour", "olor").replace("grey", "gray")
+        assert truth_of(british, asking.now.scene) == truth_of(american, asking.now.scene)
+    asking.ask("Are there any grey things?")
+    british = asking.now.line.given
+    asking.ask("Are there any gray things?")
+    assert (british.ranking, british.unknown_words) == (asking.now.line.given.ranking, ())
+
+
+def test_unknown_words_come_first_and_the_answer_is_muted(asking):
+    from clevr.app.ask_tab import _said
+
+    asking.ask("Is there a <b>zebra</b>?")
+    first, second, *_ = _said(asking.now.line, None).split("\n\n")
+    assert first.startswith("### unknown words: ")
+    assert "<b>" not in first
+    assert second.endswith("*")
+    assert f"it guesses *{asking.now.line.given.answer}, " in second
+
+
+def test_another_one_begins_with_what_the_first_looks_at(reasoner, asking):
+    other = Asking(reasoner, None, Limits(), asking)
+    assert other.now is asking.now
+    other.ask("How many things are there?")
+    assert other.now.line.truth == "5"
+    assert asking.now.line is not other.now.line

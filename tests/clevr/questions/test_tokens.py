@@ -91,3 +91,12 @@ def test_a_vocabulary_with_more_words() -> None:
 def test_a_vocabulary_that_is_none(tokens: tuple[str, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Vocabulary(tokens)
+
+
+def test_british_words_are_read_as_american_ones_unless_the_vocabulary_has_them():
+    assert CLEVR_VOCABULARY.encode("What colour is the Grey cube?") == CLEVR_VOCABULARY.encode(
+        "What color is the gray cube?"
+    )
+    assert CLEVR_VOCABULARY.unknown_words("What colour is it?") == []
+    larger = CLEVR_VOCABULARY.extended(["grey"])
+    assert larger.encode("grey", bounds=False) == [larger.number("grey")]
