@@ -20,6 +20,7 @@ _DOWNLOAD = """(file) => {
 KEPT: dict[str, Callable[[Teaching], Path]] = {
     "Save classifier": Teaching.save,
     "Export as ONNX": Teaching.export_onnx,
+    "Share as a web page": Teaching.export_page,
 }
 """The buttons, and what makes the file that each downloads."""
 

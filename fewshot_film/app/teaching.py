@@ -288,6 +288,16 @@ class Teaching:
         """
         return self._adapted().export_onnx(self.folder / "classifier.onnx")
 
+    def export_page(self) -> Path:
+        """The adapted classifier as a web page in one file, which runs without Python.
+
+        Raises:
+            TeachingError: there is no classifier yet.
+            ImportError: the extra ``onnx`` is not installed.
+            WebRuntimeError: ONNX Runtime Web is not to be had; says how to get it.
+        """
+        return self._adapted().export_page(self.folder / "classifier.html")
+
     def load(self, archive: Path) -> list[str]:
         """A zip: either of a saved classifier, which replaces everything, or of folders of images.
 

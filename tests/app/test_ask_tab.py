@@ -56,8 +56,8 @@ def test_it_opens_with_a_scene_and_answers_and_takes_mistakes_without_error_boxe
     for text in ("How many grey things are there?", grey):
         ask(page, text)
         truth = truth_of(text.replace("grey", "gray").replace("colour", "color"), scene)
-        expect(page.locator(".said")).to_contain_text(truth, timeout=PATIENCE)
-        expect(page.locator(".said")).not_to_contain_text("unknown words")
+        expect(page.locator(".prose.said")).to_contain_text(truth, timeout=PATIENCE)
+        expect(page.locator(".prose.said")).not_to_contain_text("unknown words")
     assert page.evaluate("window.most") <= 1  # one label says that it is at work
 
     ask(page, "Is the zebra [x](javascript:alert(1)) red?")
