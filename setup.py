@@ -39,7 +39,10 @@ setup(
     packages=find_packages(include=["fewshot_film*", "clevr*"]),
     cmdclass={"build_py": BuildWithFolders},
     package_data={
-        "fewshot_film": ["py.typed", "data/splits/*.json", "pretrained/*/*", "app/*.css", "app/*.js", "classifier/web/*"],
+        "fewshot_film": [
+            *["py.typed", "data/splits/*.json", "pretrained/*/*"],
+            *["app/*.css", "app/*.js", "classifier/web/*"],
+        ],
         "clevr": ["py.typed", "models/*/*", "**/*.json", "**/*.yaml"],
     },
     install_requires=[
