@@ -67,7 +67,7 @@ setup(
         "learn2learn": ["gym==0.26.2", "requests>=2.31", "scipy>=1.11", "tqdm>=4.66"],
         "hub": ["huggingface_hub>=0.25"],
         "datasets": ["datasets>=3.0"],
-        "onnx": ["onnx>=1.18", "onnxscript>=0.5"],
+        "onnx": ["onnx>=1.18", "onnxruntime>=1.22", "onnxscript>=0.5"],
         "analysis": ["scikit-learn>=1.5"],
         "timm": ["timm>=1.0"],
         "app": ["gradio>=6.31"],

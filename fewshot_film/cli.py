@@ -88,6 +88,7 @@ COMMANDS = (
         examples=(
             "fewshot-film classify --support labelled/ --query unknown/ --out named",
             "fewshot-film classify --model runs/omniglot/train/model --support labelled/ --query one.png --reject 0.05",
+            "fewshot-film classify --support labelled/ --query many/ --out named --engine ray --runtime onnx",
         ),
         inputs=(
             "support",
@@ -111,6 +112,18 @@ COMMANDS = (
         ),
         models=("model",),
         outputs=("out",),
+    ),
+    Command(
+        name="embed",
+        config=f"{CONFIG}:EmbedConfig",
+        run="fewshot_film.commands.embed:run",
+        help="Store embeddings of images, from which classify tells any classes.",
+        examples=(
+            "fewshot-film embed --query many/ --out embedded",
+            "fewshot-film embed --query shards/ --out embedded --engine ray --workers 16",
+        ),
+        inputs=("query",),
+        models=("model",),
     ),
     Command(
         name="calibrate",

@@ -59,7 +59,9 @@ def run_without(folder: Path, hidden: list[str]) -> tuple[dict[str, int], str]:
 
 
 def check(hidden: list[str], statuses: dict[str, int], said: str) -> None:
-    page = statuses.pop("fewshot-film app")
+    page, embed = statuses.pop("fewshot-film app"), statuses.pop("fewshot-film embed")
+    assert embed == (2 if "pyarrow" in hidden else 0), said
+    assert ("writing Parquet files needs the extra `bulk` (" in said) == ("pyarrow" in hidden)
     assert statuses == dict.fromkeys(statuses, 0), said
     if PAGE_NEEDS & set(hidden):
         assert page == 2

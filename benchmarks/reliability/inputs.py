@@ -96,6 +96,7 @@ CASES = (
         "--data.cache={out}/cache --out={out}/result.json --save_episodes={out}/episodes.json",
     ),
     Case("fewshot-film", "classify --model {few_model} --support {images} --query {queries} --out {out}"),
+    Case("fewshot-film", "embed --model {few_model} --query {queries} --out {out} --workers 1 --piece 2"),
     Case(
         "fewshot-film",
         f"calibrate {{few_model}} {FOLDER} --way=2 --shots=[1,2] --query=4 --episodes=4 --out={{out}}",

@@ -467,6 +467,18 @@ class FewShotClassifier(SklearnClassifierMixin):
         fitted = self._check_fitted()
         return len(fitted.member_distances) >= 2 or bool(_known_distances(fitted))
 
+    def rejection_distance(self, reject: float) -> float:
+        """The distance to its nearest class above which an image is "none of these".
+
+        Args:
+            reject: see :meth:`answer`.
+
+        Raises:
+            NotFittedError: :meth:`fit` comes first.
+            InvalidValueError: see :meth:`answer`.
+        """
+        return _largest_member_distance(self._check_fitted(), reject)
+
     def support(self) -> tuple[Tensor, list[Hashable]]:
         """The support set: images ``(N, C, H, W)``, uint8 at the network's size, and their labels.
 

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fewshot_film.classifier import FewShotClassifier
+from fewshot_film.commands.classify_bulk import run_bulk
 from fewshot_film.commands.predictions import (
     NONE,
     Prediction,
@@ -42,6 +43,9 @@ def run(config: ClassifyConfig) -> None:
     Raises:
         SourceError: there is one class, and nothing that tells it from anything else.
     """
+    if config.engine != "memory":
+        run_bulk(config)
+        return
     source = open_source("folder", config.support)
     classifier = FewShotClassifier.from_pretrained(config.model, device=config.device)
     classifier.set_params(resize=config.resize, precision=config.precision)

@@ -11,7 +11,7 @@ from fewshot_film.config.default_models import DEFAULT_MODEL, DRAWINGS_MODEL
 from fewshot_film.config.learners import AnyLearnerConfig, SimpleCNAPSConfig
 from fewshot_film.config.memory import MemoryConfig
 from fewshot_film.config.preprocessing import Resize
-from fewshot_film.run.settings import LoopConfig, OnDevice, Settings, above, at_least, between
+from fewshot_film.run.settings import LoopConfig, OnDevice, Settings, Workers, above, at_least, between
 
 
 @dataclass(frozen=True)
@@ -139,19 +139,51 @@ class EvaluateConfig(OnDevice):
 
 
 @dataclass(frozen=True)
-class ClassifyConfig(OnDevice):
+class BulkConfig(OnDevice):
+    """How any number of images is gone through, piece by piece."""
+
+    workers: Workers = field(default="auto", kw_only=True)
+    """Number of worker processes, or of Ray's cores; auto: one per core. The result does not depend on it."""
+    piece: Annotated[int, at_least(1)] = field(default=1000, kw_only=True)
+    """Images of a folder or zip that a worker reads before it writes their results: the most that is lost if it is
+    killed. A tar file, or a row group of a Parquet file, is a piece."""
+    batch_size: Annotated[int, at_least(1)] = field(default=64, kw_only=True)
+    """Images per batch."""
+    column: str = field(default="", kw_only=True)
+    """Column of the images in Parquet files; empty: the only one that can hold images."""
+    part: Annotated[int, at_least(0)] = field(default=0, kw_only=True)
+    """Number of this machine's part of the pieces, from 0, such as $SLURM_ARRAY_TASK_ID."""
+    parts: Annotated[int, at_least(1)] = field(default=1, kw_only=True)
+    """Number of parts that the pieces are dealt out to."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._expect("part", self.part < self.parts, f"less than parts ({self.parts}): they are counted from 0")
+
+
+@dataclass(frozen=True)
+class ClassifyConfig(BulkConfig):
     """Classify the images of a folder from a few labelled ones."""
 
     support: str
-    """Folder or zip file with one subfolder of images per class."""
+    """Folder or zip file with one subfolder of images per class; empty, with an engine: the model is a saved classifier
+    that has its classes, or an ONNX file of one."""
     query: str
-    """An image, or a folder or zip file of images; if its subfolders are named after classes, accuracy is reported."""
+    """An image, or a folder or zip file of images; if its subfolders are named after classes, accuracy is reported.
+    With an engine also WebDataset (.tar) and Parquet files or folders of them, and the output of ``embed``."""
     model: str = DEFAULT_MODEL
     """A model that ships with the package, a folder saved by ``train`` or ``pretrain``, owner/name on the Hugging Face
     hub, or a backbone with ImageNet weights: efficientnet-lite0, NAME or torchvision/NAME, timm/NAME, or NAME@FILE
     with weights of your own."""
     out: str = ""
-    """Folder for ``predictions.csv`` and the contact sheet ``predictions.png``; empty: print only."""
+    """Folder for ``predictions.csv`` and the contact sheet ``predictions.png``; empty: print only. With an engine:
+    Parquet files in ``table/``, and the same command continues an interrupted one."""
+    engine: Literal["memory", "processes", "ray"] = "memory"
+    """memory: all images at once, in this process. For more than fit: processes of this machine, or Ray (extra
+    ``ray``), on this machine or on the cluster that RAY_ADDRESS names; both need the extra ``bulk``."""
+    runtime: Literal["torch", "onnx"] = "torch"
+    """With an engine: what runs the network; onnx exports the classifier once for ONNX Runtime (extra ``onnx``), which
+    is often faster on the CPU."""
     reject: Annotated[float | None, between(0, 1, "a number from 0 to 1, or null for never")] = 0.05
     """Call images that are unlike every class "none of these", and with them about this share of the classes' own
     images; null: every image gets a class."""
@@ -162,6 +194,34 @@ class ClassifyConfig(OnDevice):
     almost the same answers; for convolutional networks on the CPU."""
     format: Literal["text", "json"] = "text"
     """What is printed: a table, or one JSON document for scripts; log lines go to standard error."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.engine == "memory":
+            self._expect("support", bool(self.support), "a folder with one subfolder of images per class, or an engine")
+        else:
+            self._expect("out", bool(self.out), f"a folder for the table, as engine is {self.engine}")
+
+    @property
+    def continues(self) -> tuple[str, ...]:
+        """Outputs that the same command continues."""
+        return () if self.engine == "memory" else ("out",)
+
+
+@dataclass(frozen=True)
+class EmbedConfig(BulkConfig):
+    """Compute embeddings of images once, from which ``classify`` tells any classes."""
+
+    query: str
+    """An image, a folder or zip file of images, WebDataset (.tar) or Parquet files or a folder of them."""
+    out: str
+    """Folder for ``embeddings.json`` and Parquet files in ``table/``; the same command continues an interrupted one."""
+    model: str = DEFAULT_MODEL
+    """The model, named as for ``classify``; its backbone is used without FiLM."""
+    resize: Resize | None = None
+    """How images are made square: stretch, crop the centre, or pad with white; null: as the model was trained."""
+    engine: Literal["processes", "ray"] = "processes"
+    """Processes of this machine, or Ray (extra ``ray``), on this machine or on the cluster that RAY_ADDRESS names."""
 
 
 @dataclass(frozen=True)

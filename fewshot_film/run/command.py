@@ -66,7 +66,8 @@ class Command:
     """``"package.module:function"``; called with the configuration to refuse what ``inputs`` cannot, before the
     implementation is imported, so it has to be quick."""
     outputs: tuple[str, ...] = ()
-    """Keys of files and folders that the command makes; what exists is overwritten only with ``--overwrite``."""
+    """Keys of files and folders that the command makes; what exists is overwritten only with ``--overwrite``, but for
+    those that the configuration names in ``continues``."""
 
     def config_class(self) -> type:
         """The dataclass of the settings, imported now if it was named as text."""
@@ -166,7 +167,8 @@ def _run(prog: str, command: Command, words: Sequence[str], *, overwrite: bool) 
     if command.check:
         _import(command.check)(config)
     if not overwrite:
-        check_outputs(config, command.outputs)
+        continued = getattr(config, "continues", ())
+        check_outputs(config, [key for key in command.outputs if key not in continued])
     # Of the processes that torchrun starts, only the first one talks.
     level = logging.INFO if is_first_process() and not is_quiet() else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")

@@ -49,7 +49,7 @@ def run_ray_jobs(
         return
     is_ours = not ray.is_initialized()
     if is_ours:
-        _connect(ray, num_workers)
+        connect(ray, num_workers)
     try:
         cores = int(ray.cluster_resources().get("CPU", 1))
         remote = ray.remote(num_cpus=1, max_retries=RETRIES)(_do)
@@ -65,9 +65,15 @@ def run_ray_jobs(
             ray.shutdown()
 
 
-def _connect(ray: Any, num_workers: int) -> None:
-    """Join the cluster of ``RAY_ADDRESS``, or start one on this machine."""
+def connect(ray: Any, num_workers: int) -> None:
+    """Join the cluster of ``RAY_ADDRESS``, or start one on this machine.
+
+    Args:
+        ray: the package.
+        num_workers: cores to start one with.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report its use over the network
+    os.environ.setdefault("RAY_worker_niceness", "0")  # or everything else on the machine comes before its workers
     address = os.environ.get("RAY_ADDRESS")
     own = {} if address else {"num_cpus": num_workers, "include_dashboard": False}
     ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)

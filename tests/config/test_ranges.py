@@ -48,6 +48,14 @@ REFUSED = {
         ("tukey_power", 0.0, "tukey_power is 0.0; expected above 0"),
         ("processes", -1, "processes is -1; expected at least 0"),
     ],
+    "fewshot_film.config.commands:BulkConfig": [
+        ("workers", 0, "workers is 0; expected auto, or at least 1"),
+        ("piece", 0, "piece is 0; expected at least 1"),
+        ("batch_size", 0, "batch_size is 0; expected at least 1"),
+        ("part", -1, "part is -1; expected at least 0"),
+        ("part", 1, "part is 1; expected less than parts (1): they are counted from 0"),
+        ("parts", 0, "parts is 0; expected at least 1"),
+    ],
     "fewshot_film.config.commands:ClassifyConfig": [
         ("reject", -0.5, "reject is -0.5; expected a number from 0 to 1, or null for never"),
         ("reject", NAN, "reject is nan; expected a number from 0 to 1, or null for never"),

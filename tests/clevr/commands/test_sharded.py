@@ -25,7 +25,7 @@ from clevr.reasoning import load
 from fewshot_film.errors import ConfigError, ProcessLostError
 from fewshot_film.extras import MissingExtraError
 from fewshot_film.run.command import main
-from fewshot_film.run.ray_jobs import run_ray_jobs
+from fewshot_film.run.ray_jobs import connect, run_ray_jobs
 from fewshot_film.run.settings import LoopConfig
 from tests.clevr.data.test_shards import a_config, content
 from tests.clevr.models import SMALL
@@ -77,7 +77,7 @@ def test_what_ray_cannot_do_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
 
     monkeypatch.setattr("fewshot_film.run.ray_jobs.RETRIES", 1)
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    connect(ray, 2)
     try:
         with pytest.raises(ConfigError, match=r"^1 is refused$"):
             list(run_ray_jobs(refuse, [1], 2))

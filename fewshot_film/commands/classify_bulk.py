@@ -1,0 +1,229 @@
+"""``fewshot-film classify`` with an engine: any number of images, or stored embeddings, to a table in Parquet."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fewshot_film.classifier import FewShotClassifier
+from fewshot_film.classifier.bulk import COLUMNS, ONNX, ImageNamer
+from fewshot_film.classifier.embeddings import (
+    EmbeddingClassifier,
+    EmbeddingRecord,
+    ImageEmbedder,
+    embedding_files,
+    holds_embeddings,
+    read_embeddings,
+)
+from fewshot_film.commands.in_parts import TABLE, Parts
+from fewshot_film.config.commands import ClassifyConfig
+from fewshot_film.data import SourceError, decode, open_source
+from fewshot_film.data.pieces import Piece, open_parquet, open_pieces, read_batches
+from fewshot_film.errors import SavedModelError, counted
+from fewshot_film.extras import optional
+from fewshot_film.run.files import write_json_atomically
+
+log = logging.getLogger(__name__)
+
+CLASSIFIER = "classifier"
+"""Folder, or stem of the ONNX file, of the classifier that the workers load."""
+NUMBERS = ("probability", "distance", "relative_distance")
+
+
+@dataclass(frozen=True)
+class Naming:
+    """What a worker needs to name images."""
+
+    model: str
+    """Folder of a fitted classifier, or its ONNX file."""
+    limit: float | None
+    """See :class:`ImageNamer`."""
+    device: str
+    """Where the network is."""
+    batch_size: int
+    """Images at once."""
+
+
+def run_bulk(config: ClassifyConfig) -> None:
+    """Name all images of the query, in pieces; print how many got which class.
+
+    Raises:
+        RunFolderError: the folder holds the table of another run.
+        SourceError: the query or the support set cannot be used.
+        MissingExtraError: an extra that the settings need is not installed.
+    """
+    query, parts = Path(config.query).resolve(), Parts(Path(config.out).resolve())
+    optional("pyarrow", extra="bulk", what=f"the engine {config.engine}")
+    if holds_embeddings(query):
+        pieces = [Piece(number, "parquet", path) for number, path in enumerate(embedding_files(query))]
+        known = fit_to_embeddings(config, EmbeddingRecord.load(query))
+        limit = known.rejection_distance(config.reject) if config.reject else None
+        settings = {"query": "embeddings", **_settings(config), "support_sha256": _digest_of(known)}
+        work = functools.partial(classify_embeddings, known, limit)
+    else:
+        pieces = open_pieces(query, config.piece, config.column)
+        naming = _prepare(config, parts.out)
+        settings = {"query": "images", **_settings(config), "limit": naming.limit}
+        work = functools.partial(name_piece, naming)
+    parts.begin(settings, pieces)
+    is_complete = parts.run(work, pieces, config, config.engine)
+    found = summary([parts.path(piece) for piece in pieces if parts.path(piece).exists()])
+    print(json.dumps(found, ensure_ascii=False, indent=2) if config.format == "json" else as_text(found))  # noqa: T201 - the result of the command
+    log.info("%s %s", parts.out / TABLE, "is complete" if is_complete else "lacks the parts of other machines")
+
+
+def _settings(config: ClassifyConfig) -> dict[str, Any]:
+    names = ("support", "model", "reject", "resize", "precision", "runtime", "batch_size")
+    return {name: getattr(config, name) for name in names}
+
+
+def _digest_of(known: EmbeddingClassifier) -> str:
+    return hashlib.sha256(known.matrix.numpy().tobytes()).hexdigest()
+
+
+# images
+
+
+def _prepare(config: ClassifyConfig, out: Path) -> Naming:
+    """The classifier as workers load it: fitted once and saved in the output folder, or the one that was named."""
+    if Path(config.model).suffix == ONNX:
+        if config.support:
+            raise SourceError(f"{config.model} has its classes already; leave --support out, or name another model")
+        if config.reject:
+            log.warning("an ONNX file does not tell how far members lie from their class: nothing is rejected")
+        return Naming(str(Path(config.model).resolve()), None, "cpu", config.batch_size)
+    note = out / CLASSIFIER / "limit.json"
+    target = out / CLASSIFIER / ("model.onnx" if config.runtime == "onnx" else "model")
+    if not note.exists():  # an earlier run, or another machine, may have made it
+        classifier = _fit(config)
+        limit = classifier.rejection_distance(config.reject) if config.reject and classifier.can_reject else None
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if config.runtime == "onnx":
+            classifier.export_onnx(target)
+        else:
+            classifier.save_pretrained(target)
+        write_json_atomically(note, {"limit": limit})
+    limit = json.loads(note.read_text(encoding="utf-8"))["limit"]
+    return Naming(str(target), limit, config.device, config.batch_size)
+
+
+def _fit(config: ClassifyConfig) -> FewShotClassifier:
+    """The classifier of the support set, or the saved one that has its classes."""
+    classifier = FewShotClassifier.from_pretrained(config.model, device=config.device)
+    if not config.support:
+        if not classifier.__sklearn_is_fitted__():
+            raise SavedModelError(
+                f"{config.model} has no classes; give labelled images as --support, or the folder of a classifier that "
+                "was saved after fit"
+            )
+        return classifier
+    classifier.set_params(resize=config.resize, precision=config.precision)
+    support = decode(open_source("folder", config.support), **classifier.preprocessing.pixels)
+    return classifier.fit(
+        support.get(np.arange(len(support))), [support.class_names[label] for label in support.labels]
+    )
+
+
+def name_piece(naming: Naming, piece: Piece) -> Any:
+    """The part of a piece; runs in a worker, which loads the classifier once."""
+    namer = load_namer(naming)
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    for names, images in read_batches(piece, naming.batch_size):
+        for name, values in namer.answer(names, images).items():
+            columns[name] += values
+    pyarrow = optional("pyarrow", extra="bulk", what="writing Parquet files")
+    kinds = {name: pyarrow.float32() if name in NUMBERS else pyarrow.string() for name in COLUMNS}
+    return pyarrow.table({name: pyarrow.array(values, kinds[name]) for name, values in columns.items()})
+
+
+@functools.lru_cache(maxsize=1)
+def load_namer(naming: Naming) -> ImageNamer:
+    """A process's classifier."""
+    return ImageNamer(naming.model, limit=naming.limit, device=naming.device)
+
+
+# embeddings
+
+
+def fit_to_embeddings(config: ClassifyConfig, record: EmbeddingRecord) -> EmbeddingClassifier:
+    """The classes of the support set, from its images' embeddings by the model of the stored ones.
+
+    Raises:
+        SavedModelError: the model is no longer what it was when the embeddings were computed.
+    """
+    embedder = ImageEmbedder(record.model, resize=record.resize, device=config.device)
+    if asdict(embedder.record) != asdict(record):
+        raise SavedModelError(
+            f"the model {record.model} is not the one that computed the embeddings of {config.query}; embed the images "
+            "again, or bring back that model"
+        )
+    support = decode(open_source("folder", config.support), **embedder.preprocessing.pixels)
+    rows = embedder.embed(support.get(np.arange(len(support))))
+    return EmbeddingClassifier(rows, [support.class_names[label] for label in support.labels], embedder.config)
+
+
+def classify_embeddings(known: EmbeddingClassifier, limit: float | None, piece: Piece) -> Any:
+    """The table of one file of embeddings; no image is looked at."""
+    pyarrow = optional("pyarrow", extra="bulk", what="writing Parquet files")
+    names = pyarrow.array(known.classes)
+    tables = []
+    for batch, embeddings in read_embeddings(piece.root):
+        found = known.answer(embeddings)
+        bad = batch.column("error").is_valid().to_numpy(zero_copy_only=False)
+        relative = None if limit is None else np.sqrt(found.distance / np.float32(limit))
+        far = np.zeros(len(bad), bool) if relative is None else relative > 1
+
+        def words(places: np.ndarray, mask: np.ndarray) -> Any:
+            return pyarrow.DictionaryArray.from_arrays(pyarrow.array(places, mask=mask), names)
+
+        columns = {
+            "file": batch.column("file"),
+            "class": words(found.first, bad | far),
+            "probability": pyarrow.array(found.probability, mask=bad | far),
+            "otherwise": words(np.where(far, found.first, found.second), bad),
+            "distance": pyarrow.array(found.distance, mask=bad),
+            "relative_distance": pyarrow.nulls(len(bad), pyarrow.float32())
+            if relative is None
+            else pyarrow.array(relative, mask=bad),
+            "error": batch.column("error"),
+        }
+        tables.append(pyarrow.table(columns))
+    return pyarrow.concat_tables(tables)
+
+
+# what is printed
+
+
+def summary(paths: Sequence[Path]) -> dict[str, Any]:
+    """How many images got which class, were rejected, or could not be read."""
+    classes, errors, rejected, total = Counter[str](), Counter[str](), 0, 0
+    for path in paths:
+        table = open_parquet(path).read(columns=["class", "error"], use_threads=False)
+        total += len(table)
+        for name, counter in (("class", classes), ("error", errors)):
+            counter.update({one["values"]: one["counts"] for one in table[name].drop_null().value_counts().to_pylist()})
+    rejected = total - sum(classes.values()) - sum(errors.values())
+    return {"images": total, "classes": dict(classes.most_common()), "rejected": rejected, "errors": dict(errors)}
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """The summary as lines."""
+    lines = [counted(found["images"], "image")]
+    lines += [f"  {count:>9,}  {name}" for name, count in list(found["classes"].items())[:20]]
+    if len(found["classes"]) > 20:
+        lines.append(f"             and {len(found['classes']) - 20} more classes")
+    if found["rejected"]:
+        lines.append(f"  {found['rejected']:>9,}  (none of these)")
+    unread = sum(found["errors"].values())
+    if unread:
+        lines.append(f"  {unread:>9,}  could not be read; the column `error` says why")
+    return "\n".join(lines)
