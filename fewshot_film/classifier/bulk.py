@@ -130,12 +130,11 @@ class ImageNamer:
         self.limit = limit
         self.image, self.name = image, name
 
-    def __call__(self, batch: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """A batch of ``ray.data``, without the images and with the columns of :meth:`answer`."""
+    def __call__(self, batch: Mapping[str, Any]) -> Any:
+        """The Arrow table with the columns of :meth:`answer` for a batch of ``ray.data``, arrays by column."""
         images = list(batch[self.image])
         names = batch[self.name] if self.name in batch else [str(place) for place in range(len(images))]
-        found = self.answer([str(name) for name in names], images)
-        return {name: np.array(values, dtype=object) for name, values in found.items()}
+        return as_table(self.answer([str(name) for name in names], images))
 
     def answer(self, names: Sequence[str], images: Sequence[Any]) -> Columns:
         """Classes of images, one row each and in their order.
@@ -158,8 +157,17 @@ class ImageNamer:
         return columns
 
 
+def as_table(columns: Columns) -> Any:
+    """Answers as an Arrow table, which knows the type of a column that is empty, too."""
+    pyarrow = optional("pyarrow", extra="bulk", what="writing Parquet files")
+    kinds = {name: pyarrow.float32() if name in NUMBERS else pyarrow.string() for name in COLUMNS}
+    return pyarrow.table({name: pyarrow.array(columns[name], kinds[name]) for name in COLUMNS})
+
+
 COLUMNS = ("file", "class", "probability", "otherwise", "distance", "relative_distance", "error")
 """Of a table of answers."""
+NUMBERS = ("probability", "distance", "relative_distance")
+"""Those of them that are numbers; the others are texts."""
 
 
 def fill(

@@ -168,19 +168,36 @@ class EmbeddingClassifier:
     def answer(self, embeddings: Tensor) -> EmbeddingAnswers:
         """Classes, probabilities and distances of embeddings ``(M, dim)``."""
         way = len(self.classes)
-        products = torch.empty(len(embeddings), 2 * way)
+        products = torch.empty(2 * way, len(embeddings))  # a class's values side by side: quick to reduce over classes
         rows = torch.empty(CHUNK, embeddings.shape[1])  # one for all chunks: it stays in the cache
         for start in range(0, len(embeddings), CHUNK):
             chunk = embeddings[start : start + CHUNK]
             single = rows[: len(chunk)].copy_(chunk)
-            torch.mm(single, self.matrix, out=products[start : start + CHUNK])
-        scores = products[:, :way] - self._offset
-        distances = ((1 - products[:, way:]) / self._spread + 1 - (scores + 1 / way)).clamp_min_(0).amin(1)
-        logits = scores * self._factor
-        best = logits.topk(2, dim=1)
-        shares = 1 / (logits - best.values[:, :1]).exp_().sum(1)
-        first, second = best.indices.int().unbind(1)
+            products[:, start : start + CHUNK] = (single @ self.matrix).T
+        scores = products[:way].sub_(self._offset[:, None])
+        distances = products[way:].sub_(1).div_(-self._spread).sub_(scores).amin(0).add_(1 - 1 / way).clamp_min_(0)
+        logits = scores.mul_(self._factor)
+        first, second, best = _two_best(logits)
+        shares = 1 / logits.sub_(best).exp_().sum(0)
         return EmbeddingAnswers(first.numpy(), shares.numpy(), second.numpy(), distances.numpy())
+
+
+def _two_best(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows of the largest and the second largest value of every column, int32, and the largest; ``values (K, M)``.
+
+    Row by row, which is quicker than torch's reductions with indices as long as there are not very many.
+    """
+    best = values.new_full(values.shape[1:], -torch.inf)
+    runner_up = best.clone()
+    first = torch.zeros(values.shape[1], dtype=torch.int32)
+    second = first.clone()
+    for row, value in enumerate(values):
+        is_best, is_next = value > best, value > runner_up
+        second = torch.where(is_best, first, second.masked_fill_(is_next, row))
+        runner_up = torch.where(is_best, best, torch.maximum(runner_up, value))
+        first.masked_fill_(is_best, row)
+        best = torch.maximum(best, value)
+    return first, second, best
 
 
 def embedding_table(files: Sequence[str], embeddings: Tensor, errors: Sequence[str | None], dim: int) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fewshot_film.classifier import FewShotClassifier
-from fewshot_film.classifier.bulk import COLUMNS, ONNX, ImageNamer
+from fewshot_film.classifier.bulk import COLUMNS, ONNX, ImageNamer, as_table
 from fewshot_film.classifier.embeddings import (
     EmbeddingClassifier,
     EmbeddingRecord,
@@ -36,7 +36,6 @@ log = logging.getLogger(__name__)
 
 CLASSIFIER = "classifier"
 """Folder, or stem of the ONNX file, of the classifier that the workers load."""
-NUMBERS = ("probability", "distance", "relative_distance")
 
 
 @dataclass(frozen=True)
@@ -140,9 +139,7 @@ def name_piece(naming: Naming, piece: Piece) -> Any:
     for names, images in read_batches(piece, naming.batch_size):
         for name, values in namer.answer(names, images).items():
             columns[name] += values
-    pyarrow = optional("pyarrow", extra="bulk", what="writing Parquet files")
-    kinds = {name: pyarrow.float32() if name in NUMBERS else pyarrow.string() for name in COLUMNS}
-    return pyarrow.table({name: pyarrow.array(values, kinds[name]) for name, values in columns.items()})
+    return as_table(columns)
 
 
 @functools.lru_cache(maxsize=1)

@@ -109,18 +109,27 @@ class Parts:
 
 def _make(parts: Parts, work: Callable[[Piece], Any], piece: Piece) -> int:
     """Make one part; runs in a worker."""
+    write_table(work(piece), parts.path(piece))
+    return piece.number
+
+
+def write_table(table: Any, path: Path) -> None:
+    """Write an Arrow table as a Parquet file, all or nothing; embeddings as they are, the rest compressed.
+
+    Args:
+        table: the table.
+        path: the file.
+    """
     parquet = optional("pyarrow.parquet", extra="bulk", what="writing Parquet files")
-    table = work(piece)
     plain = [name for name in table.column_names if name != "embedding"]
     write_atomically(
-        parts.path(piece),
-        lambda path: parquet.write_table(
+        path,
+        lambda temporary: parquet.write_table(
             table,
-            path,
+            temporary,
             row_group_size=ROW_GROUP,
             use_dictionary=[name for name in plain if name in ("class", "otherwise", "error")],
-            compression=dict.fromkeys(plain, "zstd") | dict.fromkeys(set(table.column_names) - {*plain}, "none"),
-            write_statistics=plain,
+            compression={name: "snappy" if name in plain else "none" for name in table.column_names},
+            write_statistics=False,
         ),
     )
-    return piece.number

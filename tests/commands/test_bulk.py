@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.classifier.bulk import ImageNamer
-from fewshot_film.classifier.embeddings import embedding_files, read_embeddings
+from fewshot_film.classifier.embeddings import _two_best, embedding_files, read_embeddings
 from fewshot_film.cli import COMMANDS
 from fewshot_film.commands import classify_bulk, in_parts
 from fewshot_film.data.pieces import open_pieces, read_piece
@@ -224,10 +225,10 @@ def test_arrays_and_bytes_come_to_the_same(folders, place: Path, tmp_path: Path,
     namer = ImageNamer(tmp_path / "out/classifier/model")
     path = folders[1] / "class 00/5.png"
     batch = {"bytes": np.array([path.read_bytes(), np.asarray(Image.open(path))], dtype=object)}
-    found = namer(batch)
+    found = namer(batch).to_pydict()
     assert found["class"][0] == found["class"][1]
     assert found["distance"][0] == found["distance"][1] == pytest.approx(table["distance"][0].as_py(), rel=1e-5)
-    assert found["file"].tolist() == ["0", "1"]
+    assert found["file"] == ["0", "1"]
 
 
 # embeddings
@@ -282,6 +283,16 @@ def test_embeddings_of_another_model_are_refused(embedded, folders, tmp_path: Pa
     (changed / "embeddings.json").write_text("{}", encoding="utf-8")
     assert fewshot_film("classify", "--query", changed, *words) == 2
     assert "embeddings.json is damaged" in capsys.readouterr().err
+
+
+def test_the_two_best_of_every_column() -> None:
+    values = torch.randn(7, 50, generator=torch.Generator().manual_seed(0))
+    values[3, :20] = values[5, :20]
+    first, second, best = _two_best(values)
+    expected = values.sort(dim=0, descending=True, stable=True)
+    assert torch.equal(first, expected.indices[0].int())
+    assert torch.equal(second, expected.indices[1].int())
+    assert torch.equal(best, expected.values[0])
 
 
 # Ray: one cluster for all
