@@ -33,7 +33,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import pyarrow.parquet as parquet
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -49,6 +48,7 @@ from fewshot_film.config.commands import ClassifyConfig
 from fewshot_film.config.default_models import DEFAULT_MODEL
 from fewshot_film.config.learners import RidgeConfig
 from fewshot_film.data.pieces import Piece
+from fewshot_film.extras import optional
 from fewshot_film.run.command import Command, main
 from fewshot_film.run.results import summary, write_result
 from fewshot_film.run.settings import Settings, at_least
@@ -95,7 +95,7 @@ def shards(config: ShardsConfig) -> None:
             settings = GenerateConfig(
                 out=root, split="scale", scenes=config.scenes, seed=config.seed, width=config.width,
                 height=config.height, questions_per_scene=config.questions, workers=config.workers,
-                chunk=config.chunk, shards=True, engine=engine,  # type: ignore[arg-type]
+                chunk=config.chunk, shards=True, engine=engine,
             )  # fmt: skip
             killer = Killer(root, config.kills if engine == "ray" else 0, config.seed)
             with killer:
@@ -203,18 +203,19 @@ class NamingConfig(Settings):
 def naming(config: NamingConfig) -> None:
     """Name the images twice, compare, print and write."""
     results: dict[str, Any] = {}
+    read_table = optional("pyarrow.parquet", extra="bulk", what="this benchmark").read_table
     tables = []
     with tempfile.TemporaryDirectory() as folder:
         draw_images(config, Path(folder))
         for engine in ("processes", "ray"):
             out = Path(folder, engine)
             settings = ClassifyConfig(
-                f"{folder}/support", f"{folder}/query", config.model, str(out), engine=engine,  # type: ignore[arg-type]
+                f"{folder}/support", f"{folder}/query", config.model, str(out), engine=engine,
                 runtime=config.runtime, workers=config.workers, device="cpu",  # type: ignore[arg-type]
             )  # fmt: skip
             with contextlib.redirect_stdout(io.StringIO()):
                 _, spent = timed(lambda settings=settings: classify(settings))  # type: ignore[misc]
-            tables.append(parquet.read_table(out / "table"))
+            tables.append(read_table(out / "table"))
             results[engine] = {"seconds": spent.clock, "images a second": config.images / spent.clock}
             print(f"{engine}: {config.images / spent.clock:.1f} images a second, start and fit among it")
     errors = len(tables[0]) - tables[0]["error"].null_count
