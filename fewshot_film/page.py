@@ -9,6 +9,7 @@ import logging
 import shutil
 import tempfile
 import threading
+import time
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -29,6 +30,12 @@ T = TypeVar("T")
 
 EVERY: Mapping[str, Any] = {"trigger_mode": "multiple"}
 """For Gradio events that must all be handled: by default, those that arrive while another is running are dropped."""
+
+
+RETURNING = 20.0
+"""Seconds for which the data of a closed page is kept."""
+_LEAVING = 3.0
+"""Seconds within which the server hears that a page was left; its successor may be there before."""
 
 
 class UploadError(UserError, ValueError):
@@ -104,6 +111,7 @@ class Visitors:
         self.folder = folder
         self.most = most
         self._held: OrderedDict[str, tuple[Path, dict[type, Any]]] = OrderedDict()
+        self._left: dict[str, tuple[Path, dict[type, Any]]] = {}
         self._lock = threading.RLock()
 
     def __len__(self) -> int:
@@ -121,7 +129,9 @@ class Visitors:
         with self._lock:
             if key not in self._held:
                 while len(self._held) >= self.most:
-                    self.leave(next(iter(self._held)))
+                    idle, entry = self._held.popitem(last=False)
+                    self._left[idle] = entry
+                    self._delete(idle)
                 self._held[key] = (Path(tempfile.mkdtemp(dir=self.folder)), {})
             self._held.move_to_end(key)
             folder, things = self._held[key]
@@ -136,9 +146,38 @@ class Visitors:
             return cast("T | None", things.get(kind))
 
     def leave(self, visitor: str | None) -> None:
-        """Drop a visitor's data, and delete its files."""
+        """Drop a visitor's data and delete its files, some seconds later: a reload may bring them back.
+
+        Args:
+            visitor: whose page was closed; see :data:`RETURNING` and :meth:`resume`.
+        """
         with self._lock:
-            folder, _ = self._held.pop(visitor or "", (None, {}))
+            entry = self._held.pop(visitor or "", None)
+            if entry is None:
+                return
+            self._left[visitor or ""] = entry
+        timer = threading.Timer(RETURNING, self._delete, [visitor or ""])
+        timer.daemon = True
+        timer.start()
+
+    def resume(self, visitor: str | None, earlier: str) -> None:
+        """Give a visitor back what it had before it reloaded the page.
+
+        Args:
+            visitor: its name now.
+            earlier: its name before. One that still has the page open keeps everything: that page was copied, not left.
+        """
+        end = time.monotonic() + _LEAVING
+        while earlier in self._held and time.monotonic() < end:
+            time.sleep(0.05)
+        with self._lock:
+            if earlier in self._left and visitor:
+                self.leave(visitor)  # what the page has made while it was loading
+                self._held[visitor] = self._left.pop(earlier)
+
+    def _delete(self, visitor: str) -> None:
+        with self._lock:
+            folder, _ = self._left.pop(visitor, (None, {}))
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from fewshot_film import page
 from fewshot_film.errors import ConfigError
 from fewshot_film.page import Limits, UploadError, Visitors, in_page
 from tests.extras import needs_gradio
@@ -63,14 +65,39 @@ class TestVisitors:
         assert visitors.held("one", dict) is None
         assert visitors.held("nobody", list) is None
 
-    def test_leaving_takes_the_files(self, tmp_path: Path):
+    def test_leaving_takes_the_files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(page, "RETURNING", 0.05)
         visitors = Visitors(tmp_path)
         folder = visitors.of("one", Path, lambda folder: folder)
         (folder / "file").touch()
         visitors.leave("one")
         visitors.leave("one")  # a second time is no matter
-        assert not folder.exists()
         assert len(visitors) == 0
+        end = time.monotonic() + 60
+        while folder.exists():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        visitors.resume("again", "one")
+        assert visitors.held("again", Path) is None
+
+    def test_a_reload_brings_everything_back(self, tmp_path: Path):
+        visitors = Visitors(tmp_path)
+        mine = visitors.of("one", list, lambda folder: [folder])
+        threading.Timer(0.2, visitors.leave, ["one"]).start()  # the new page may be there before the old one is gone
+        visitors.of("again", dict, lambda _: {})
+        visitors.resume("again", "one")
+        assert visitors.held("again", list) is mine
+        assert mine[0].is_dir()
+        assert visitors.held("one", list) is None
+
+    def test_a_copy_of_an_open_page_starts_empty(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(page, "_LEAVING", 0.1)
+        visitors = Visitors(tmp_path)
+        mine = visitors.of("one", list, lambda _: [])
+        visitors.resume("copy", "one")
+        visitors.resume("copy", "")
+        assert visitors.held("copy", list) is None
+        assert visitors.held("one", list) is mine
 
     def test_the_one_who_was_idle_for_longest_makes_room(self, tmp_path: Path):
         visitors = Visitors(tmp_path, most=2)

@@ -19,7 +19,7 @@ from fewshot_film.app.comparing import (
     learner_names,
     taught,
 )
-from fewshot_film.app.fields import Slider
+from fewshot_film.app.fields import slider
 from fewshot_film.app.teaching import Teaching
 from fewshot_film.data.source import ImageSource
 from fewshot_film.errors import exit_status_of
@@ -88,9 +88,9 @@ def _lay_out_choices(page: Page, names: list[str]) -> list[gr.components.Compone
         info="all except the models use the network of the last model, without FiLM",
     )
     with gr.Row():
-        way = Slider(2, 20, 5, step=1, label="Way", info="classes per episode, for generated images")
-        shot = Slider(1, 10, 1, step=1, label="Shot", info="support images per class")
-    episodes = Slider(10, MAX_EPISODES, 100, step=10, label="Episodes")
+        way = slider(2, 20, 5, step=1, label="Way", info="classes per episode, for generated images")
+        shot = slider(1, 10, 1, step=1, label="Shot", info="support images per class")
+    episodes = slider(10, MAX_EPISODES, 100, step=10, label="Episodes")
     return [data, archive, learners, way, shot, episodes]
 
 

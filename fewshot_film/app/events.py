@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from fewshot_film.app.drop_zone import DropZone
+from fewshot_film.app.images import Report
 from fewshot_film.app.teaching import Teaching
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.errors import exit_status_of
@@ -20,6 +21,7 @@ drawings at once could give one number twice; then a click does nothing, or some
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 """Of events that say nothing while they are at work."""
 _SHOWN_TROUBLES = 3
+_PROGRESS = gr.Progress()
 _CONFIRM = "(question, ...values) => [!question || confirm(question) ? 'yes' : 'no', ...values]"
 
 Told = tuple[int, int]
@@ -67,7 +69,7 @@ class TeachEvents:
         @in_page
         def did(request: gr.Request, *values: object) -> Told:
             teaching = self.of(request)
-            _warn(do(teaching, *values))
+            warn(do(teaching, *values))
             return teaching.changes, teaching.answers
 
         trigger(did, list(inputs), self.told, **{**QUIET, **listener})
@@ -102,16 +104,29 @@ class TeachEvents:
         self.when(asking.success, do_if_sure, asked, *inputs, js=_CONFIRM, **listener)
 
     def when_dropped(
-        self, zone: DropZone, do: Callable[[Teaching, Any], Sequence[str] | None], **listener: Any
+        self, zone: DropZone, do: Callable[[Teaching, Any, Report], Sequence[str] | None], **listener: Any
     ) -> None:
-        """Take in what is dropped into a zone, each time; meanwhile the zone says that it is at work.
+        """Take in what is dropped into a zone, each time; meanwhile the zone says how far it came.
 
         Args:
             zone: where.
-            do: called with the visitor's :class:`Teaching` and the files; may return warnings to show.
+            do: called with the visitor's :class:`Teaching`, the files, and what to tell of the progress; may return
+                warnings to show.
             listener: see :meth:`when`.
         """
-        self.when(zone.dropped, taken(do), zone.files, **zone.progress, **EVERY, **listener)
+
+        @in_page
+        def took(files: Any, request: gr.Request, progress: gr.Progress = _PROGRESS) -> Told:
+            teaching = self.of(request)
+
+            def report(done: int, total: int) -> None:
+                progress((done, total), unit="images")
+
+            warn(taken(lambda teaching, files: do(teaching, files, report))(teaching, files))
+            return teaching.changes, teaching.answers
+
+        options = {**QUIET, **zone.progress, "show_progress": "full", **EVERY, **listener}
+        zone.dropped(took, zone.files, self.told, **options)
 
 
 def taken(do: Callable[[Teaching, Any], Sequence[str] | None]) -> Callable[[Teaching, Any], Sequence[str] | None]:
@@ -137,8 +152,8 @@ def replacing(action: str) -> Callable[..., str]:
     return question
 
 
-def _warn(troubles: Sequence[str] | None) -> None:
-    """Show which files could not be used, and why."""
+def warn(troubles: Sequence[str] | None) -> None:
+    """Show in the page which files could not be used, and why."""
     if troubles:
         more = len(troubles) - _SHOWN_TROUBLES
         lines = [*troubles[:_SHOWN_TROUBLES], *([f"and {more} more"] if more > 0 else [])]

@@ -41,7 +41,11 @@ def pixels(images: Sequence[PageImage]) -> Tensor:
 
 
 def predict(
-    classifier: FewShotClassifier, groups: Sequence[Group], queries: Sequence[PageImage], reject: float | None
+    classifier: FewShotClassifier,
+    groups: Sequence[Group],
+    queries: Sequence[PageImage],
+    reject: float | None,
+    nearest: int = NEAREST,
 ) -> list[Verdict]:
     """A prediction for every query.
 
@@ -50,20 +54,28 @@ def predict(
         groups: the classes, in the order in which their images were given.
         queries: images to classify, at least one.
         reject: share of true members that may be rejected as unknown; None rejects nothing.
+        nearest: number of similar support images to find for each; 0 saves the time.
     """
     support = [(image, group.name) for group in groups for image in group.images]
     images = pixels(queries)
     answers = classifier.answer(images, reject=reject)
-    distances, places = classifier.nearest_support(images, min(NEAREST, len(support)))
+    alike = _nearest(classifier, images, support, nearest) if nearest else [()] * len(queries)
     names = {group.number: group.name for group in groups}
     columns = [names[number] for number in classifier.classes_.tolist()]
     verdicts = []
     for row, query in enumerate(queries):
         shares = dict(zip(columns, answers.probabilities[row].tolist(), strict=True))
-        nearest = tuple(
-            (*support[place], float(distance))
-            for place, distance in zip(places[row].tolist(), distances[row].tolist(), strict=True)
-        )
         far = None if answers.relative_distances is None else float(answers.relative_distances[row])
-        verdicts.append(Verdict(query, max(shares, key=shares.__getitem__), far, shares, nearest))
+        verdicts.append(Verdict(query, max(shares, key=shares.__getitem__), far, shares, alike[row]))
     return verdicts
+
+
+def _nearest(
+    classifier: FewShotClassifier, images: Tensor, support: Sequence[tuple[PageImage, str]], count: int
+) -> Sequence[tuple[tuple[PageImage, str, float], ...]]:
+    """For every image the support images that are most similar to it, with their classes and distances."""
+    distances, places = classifier.nearest_support(images, min(count, len(support)))
+    return [
+        tuple((*support[place], float(far)) for place, far in zip(places_of_one, far_of_one, strict=True))
+        for places_of_one, far_of_one in zip(places.tolist(), distances.tolist(), strict=True)
+    ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from fewshot_film.page import Limits, UploadError
 
 THUMBNAIL = 112
 """Side of a thumbnail, pixels."""
+
+Report = Callable[[int, int], None]
+"""Told how many of how many images have been read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,30 +56,66 @@ class Reader:
         self.preprocessing = preprocessing
         self.folder = folder
         self.limits = limits
+        self._min_side = max(2 * THUMBNAIL, preprocessing.min_side)
+        self._frames = itertools.count(1)
 
-    def uploads(self, files: Iterable[str | Path]) -> Iterator[PageImage | str]:
+    def uploads(self, files: Iterable[str | Path], report: Report | None = None) -> Iterator[PageImage | str]:
         """Every uploaded file as an image, or as what is wrong with it.
+
+        Args:
+            files: where they are.
+            report: told how many of how many files have been read.
 
         Raises:
             UploadError: there are too many files.
         """
         paths = [Path(file) for file in files]
         self.limits.check_count(len(paths))
-        for path in paths:
+        for done, path in enumerate(paths):
+            if report:
+                report(done, len(paths))
             try:
                 self.limits.check_image(path)
-                min_side = max(2 * THUMBNAIL, self.preprocessing.min_side)
-                image = open_image(path.read_bytes(), path.name, min_side=min_side, max_pixels=self.limits.pixels)
+                data = path.read_bytes()
+                image = open_image(data, path.name, min_side=self._min_side, max_pixels=self.limits.pixels)
                 yield self.from_image(image, path.name)
             except (ImageError, UploadError) as error:
                 yield str(error)
+
+    def frame(self, data: bytes, *, keep: bool) -> PageImage:
+        """A frame of a webcam.
+
+        Args:
+            data: a JPEG file.
+            keep: whether there is to be a thumbnail; without one, the image can be classified but not shown.
+
+        Raises:
+            ImageError: it is damaged.
+        """
+        if not keep:
+            return self.image(data, "webcam")
+        image = open_image(data, "webcam", min_side=self._min_side, max_pixels=self.limits.pixels)
+        return self.from_image(image, f"webcam {next(self._frames)}")
+
+    def image(self, data: bytes, name: str) -> PageImage:
+        """An image that can be classified but not shown: it has no thumbnail.
+
+        Args:
+            data: content of an image file.
+            name: of the file.
+
+        Raises:
+            ImageError: it is damaged, or too large.
+        """
+        image = open_image(data, name, min_side=self.preprocessing.min_side, max_pixels=self.limits.pixels)
+        pixels = np.array(to_array(image, name, **self.preprocessing.pixels), order="C")
+        return PageImage(name, torch.from_numpy(pixels), Path())
 
     def source(self, source: ImageSource, indices: Iterable[int]) -> Iterator[tuple[int, PageImage | str]]:
         """Images of a source with their indices, or what is wrong with them."""
         for index in indices:
             try:
-                min_side = max(2 * THUMBNAIL, self.preprocessing.min_side)
-                image = source.load(index, min_side=min_side, max_pixels=self.limits.pixels)
+                image = source.load(index, min_side=self._min_side, max_pixels=self.limits.pixels)
                 yield index, self.from_image(image, source.files[index])
             except ImageError as error:
                 yield index, str(error)

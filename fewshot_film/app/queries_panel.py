@@ -8,10 +8,11 @@ import gradio as gr
 
 from fewshot_film.app.drop_zone import DropZone
 from fewshot_film.app.events import DRAWN, QUIET, TeachEvents
-from fewshot_film.app.fields import Slider
+from fewshot_film.app.fields import slider
 from fewshot_film.app.teaching import MAX_REJECT, Teaching
-from fewshot_film.app.thumbnails import CHOOSE, REMOVE, thumbnail_list, thumbnails_html
+from fewshot_film.app.thumbnails import CHOOSE, REMOVE, thumbnail_list, thumbnails_html, told
 from fewshot_film.app.verdicts import Verdict, verdict_html
+from fewshot_film.app.webcam import lay_out_webcam
 from fewshot_film.page import EVERY, in_page
 
 
@@ -19,15 +20,13 @@ def lay_out_queries(events: TeachEvents) -> None:
     """Where query images are dropped, and how strictly they are rejected."""
     gr.Markdown("## What is this?")
     events.when_dropped(DropZone("Drop images to classify here", "multiple"), Teaching.ask)
-    with gr.Accordion("Webcam", open=False):
-        camera = gr.Image(sources=["webcam"], type="filepath", image_mode=None, show_label=False, height=260)
-    events.when(camera.input, lambda teaching, path: teaching.ask([path]) if path else None, camera, **EVERY)
+    lay_out_webcam(events)
 
 
 def lay_out_settings(events: TeachEvents) -> None:
     """How strictly images are rejected."""
     with gr.Row(equal_height=True, elem_classes="line"):
-        reject = Slider(
+        reject = slider(
             0,
             MAX_REJECT,
             0.05,
@@ -62,10 +61,11 @@ def _connect(events: TeachEvents, queries: gr.HTML, shown: list[gr.components.Co
     @in_page
     def act(event: gr.SelectData, request: gr.Request) -> dict[Any, Any]:
         teaching = events.of(request)
-        if event.value == REMOVE:
-            teaching.remove_query(str(event.index))
+        action, key = told(event)
+        if action == REMOVE:
+            teaching.remove_query(key)
             return dict(zip(events.told, (teaching.changes, teaching.answers), strict=True))
-        verdict = teaching.select(str(event.index))
+        verdict = teaching.select(key)
         values = _verdict_values(teaching, verdict) if verdict else []
         return {queries: _queries_html(teaching), **dict(zip(shown, values, strict=bool(values)))}
 

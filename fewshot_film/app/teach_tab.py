@@ -13,8 +13,11 @@ from fewshot_film.app.events import DRAWN, QUIET, TeachEvents, replacing, taken
 from fewshot_film.app.groups import Group
 from fewshot_film.app.keep_tab import lay_out_keep
 from fewshot_film.app.queries_panel import lay_out_answers, lay_out_queries, lay_out_settings
-from fewshot_film.app.teaching import Teaching, TeachingError
-from fewshot_film.app.thumbnails import REMOVE, thumbnail_list, thumbnails_html
+from fewshot_film.app.sort_panel import lay_out_sorting
+from fewshot_film.app.taught import TeachingError
+from fewshot_film.app.teaching import Teaching
+from fewshot_film.app.thumbnails import REMOVE, thumbnail_list, thumbnails_html, told
+from fewshot_film.app.webcam import lay_out_hold
 from fewshot_film.errors import counted
 from fewshot_film.page import EVERY, Page, in_page
 
@@ -30,8 +33,8 @@ _START = (
 )
 
 
-def build(page: Page) -> None:
-    """Put the tab into the page that is being laid out."""
+def build(page: Page) -> Callable[[Callable[..., object]], None]:
+    """Put the tab into the page that is being laid out; returns what shows it again when an event happens."""
     events = TeachEvents(page)
     with gr.Row(elem_classes="teach"):
         with gr.Column(min_width=320):
@@ -42,6 +45,8 @@ def build(page: Page) -> None:
             lay_out_queries(events)
             lay_out_answers(events)
             lay_out_settings(events)
+            lay_out_sorting(events)
+    return lambda trigger: events.when(trigger, lambda teaching: None)
 
 
 def _lay_out_begin(events: TeachEvents) -> None:
@@ -106,6 +111,7 @@ def _lay_out_card(events: TeachEvents, group: Group, card: _Card) -> None:
             interactive=True,
             key=card.key("name"),
         )
+        lay_out_hold(group, card.key("hold"))
         remove = gr.Button("Remove class", size="sm", scale=0, min_width=110, key=card.key("remove"))
     if group.in_field == group.name:
         name.value = None  # is not sent, so that a name being typed is not written over
@@ -117,7 +123,9 @@ def _lay_out_card(events: TeachEvents, group: Group, card: _Card) -> None:
     if group.images:
         _lay_out_images(events, group, card)
     zone = DropZone(f"Drop images of {group.name} here", "multiple", number)
-    events.when_dropped(zone, lambda teaching, paths: teaching.add(number, paths), **card.listener("add"))
+    events.when_dropped(
+        zone, lambda teaching, paths, report: teaching.add(number, paths, report), **card.listener("add")
+    )
 
 
 def _lay_out_images(events: TeachEvents, group: Group, card: _Card) -> None:
@@ -129,7 +137,8 @@ def _lay_out_images(events: TeachEvents, group: Group, card: _Card) -> None:
     @in_page
     def remove(event: gr.SelectData, request: gr.Request) -> tuple[int, int]:
         teaching = events.of(request)
-        teaching.remove_image(group.number, str(event.index))
+        _, key = told(event)
+        teaching.remove_image(group.number, key)
         return teaching.changes, teaching.answers
 
     thumbnails.select(remove, None, events.told, **QUIET, **EVERY, **card.listener("remove image"))

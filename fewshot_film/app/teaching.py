@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fewshot_film.app.archive import holds_classifier, pack_classifier, unpack_classifier
 from fewshot_film.app.examples import example
-from fewshot_film.app.groups import Group, filled, pixels, predict
-from fewshot_film.app.history import History, Snapshot
-from fewshot_film.app.images import PageImage, Reader
+from fewshot_film.app.groups import Group
+from fewshot_film.app.images import PageImage, Report
+from fewshot_film.app.taught import Taught, TeachingError
 from fewshot_film.app.verdicts import Verdict
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.data import open_source
 from fewshot_film.data.source import ImageSource
-from fewshot_film.errors import UserError, counted
-from fewshot_film.page import Limits
+from fewshot_film.errors import counted
 
 MAX_CLASSES, MAX_IMAGES, MAX_QUERIES = 40, 1000, 40
 MAX_NAME = 60
@@ -27,52 +23,12 @@ MAX_REJECT = 0.3
 """Highest share of true members that may be rejected."""
 
 
-class TeachingError(UserError, ValueError):
-    """What a visitor asked for cannot be done with these classes."""
-
-
-class Teaching:
-    """Classes and queries of one visitor.
+class Teaching(Taught):
+    """Classes and queries of one visitor, and what can be done with them.
 
     Every change adapts the classifier again and updates the predictions, and can be undone. A change that fails leaves
     everything as it was.
-
-    Args:
-        start: a classifier with a model and no classes.
-        folder: for the visitor's files.
-        limits: on uploads.
-
-    Attributes:
-        groups: the classes by number.
-        queries: images to classify.
-        verdicts: one per query; empty while there is no classifier.
-        selected: the query whose prediction is shown in detail; None without queries.
-        reject: share of true members that may be rejected together with unknown images; 0: every image gets a class.
-        seconds: duration of the last adaptation.
-        changes: counts up with every change of a class.
-        answers: counts up with every change of the predictions.
     """
-
-    _model_in_use = threading.Lock()  # FiLM is switched on in the one model that all visitors share
-
-    def __init__(self, start: FewShotClassifier, folder: Path, limits: Limits) -> None:
-        self.start = start
-        self.folder = folder
-        self.limits = limits
-        self.groups: dict[int, Group] = {}
-        self.queries: list[PageImage] = []
-        self.verdicts: list[Verdict] = []
-        self.selected: PageImage | None = None
-        self.reject = 0.05
-        self.seconds = 0.0
-        self.changes = self.answers = 0
-        self._numbers = itertools.count(1)
-        self._classifier: FewShotClassifier | None = None
-        self._adapted_to: object = None
-        self._history = History()
-        self._is_changing = False
-        self._lock = threading.RLock()
-        self._read_for(start)
 
     # classes
 
@@ -128,8 +84,13 @@ class Teaching:
 
     # images
 
-    def add(self, number: int, files: Iterable[str | Path]) -> list[str]:
+    def add(self, number: int, files: Iterable[str | Path], report: Report | None = None) -> list[str]:
         """Add support images to a class; returns why some could not be used.
+
+        Args:
+            number: of the class.
+            files: images.
+            report: told how far it came.
 
         Raises:
             UploadError: too many files.
@@ -137,7 +98,7 @@ class Teaching:
         """
         with self._change():
             group = self._group(number)
-            images, troubles = _sorted(self.reader.uploads(files))
+            images, troubles = _sorted(self.reader.uploads(files, report))
             self._make_room(len(images))
             group.images += images
             return troubles
@@ -173,14 +134,18 @@ class Teaching:
 
     # queries
 
-    def ask(self, files: Iterable[str | Path]) -> list[str]:
+    def ask(self, files: Iterable[str | Path], report: Report | None = None) -> list[str]:
         """Add query images, before the existing ones, and select the first; returns why some cannot be read.
+
+        Args:
+            files: images.
+            report: told how far it came.
 
         Raises:
             UploadError: too many files.
         """
         with self._change():
-            images, troubles = _sorted(self.reader.uploads(files))
+            images, troubles = _sorted(self.reader.uploads(files, report))
             self.queries = (images + self.queries)[:MAX_QUERIES]
             self.selected = next(iter(images), self.selected)
             return troubles
@@ -234,40 +199,53 @@ class Teaching:
                 raise TeachingError(f"none of these: expected a share of 0 to {MAX_REJECT}, got {share}")
             self.reject = share
 
-    # undoing
+    # webcam
 
-    def undo(self) -> None:
-        """Return to the state before the last change.
-
-        Raises:
-            TeachingError: there was none.
-        """
-        self._return_to(self._history.undo, "nothing to undo")
-
-    def redo(self) -> None:
-        """Do again what was undone last.
+    def record(self, number: int, frame: bytes) -> tuple[str, int]:
+        """Take a frame for a class, until :meth:`finish_recording`; returns its name and how many there are.
 
         Raises:
-            TeachingError: nothing was undone, or something was changed since.
+            TeachingError: no such class, or more images than the page holds.
+            ImageError: the frame is damaged.
         """
-        self._return_to(self._history.redo, "nothing to redo")
+        with self._lock:
+            if self._recorded and self._recorded[0] != number:
+                self.finish_recording()
+            name = self._group(number).name
+            _, images = self._recorded or (number, [])
+            self._make_room(len(images) + 1)
+            images.append(self.reader.frame(frame, keep=True))
+            self._recorded = number, images
+            return name, len(images)
 
-    @property
-    def contents(self) -> str:
-        """What would be lost if everything were replaced; empty where that is nothing."""
-        images = sum(len(group.images) for group in self.groups.values())
-        parts = [(len(self.groups), "class"), (images, "image"), (len(self.queries), "query image")]
-        return ", ".join(counted(count, what) for count, what in parts if count)
+    def finish_recording(self) -> None:
+        """Give a class what was recorded for it, and adapt the classifier."""
+        with self._lock:
+            number, images = self._recorded or (0, [])
+            if number in self.groups:
+                with self._change():
+                    self.groups[number].images += images
+            self._recorded = None
 
-    @property
-    def can_undo(self) -> bool:
-        """Whether there is a change to undo."""
-        return bool(self._history.past)
+    def glance(self, frame: bytes) -> Verdict | None:
+        """The prediction for a frame, which is not kept; None while there is no classifier.
 
-    @property
-    def can_redo(self) -> bool:
-        """Whether there is something that was undone."""
-        return bool(self._history.future)
+        Raises:
+            ImageError: the frame is damaged.
+        """
+        with self._lock:
+            images = [self.reader.frame(frame, keep=False)]
+            return next(iter(self._predictions(images, nearest=0)), None)
+
+    def ask_frame(self, frame: bytes) -> None:
+        """Make a frame the first query, and select it.
+
+        Raises:
+            ImageError: the frame is damaged.
+        """
+        with self._change():
+            self.selected = self.reader.frame(frame, keep=True)
+            self.queries = [self.selected, *self.queries][:MAX_QUERIES]
 
     # keeping
 
@@ -333,124 +311,7 @@ class Teaching:
         """Whether :meth:`load` would replace something by what a zip holds."""
         return bool(self.contents) and holds_classifier(archive)
 
-    # status
-
-    @property
-    def status(self) -> str:
-        """The status and what to do next; empty at the start."""
-        if not self.groups:
-            return ""
-        ready = filled(self.groups.values())
-        if self._classifier is None:
-            wanted = "Add images to one more class (anything else will do)" if ready else "Add images to two classes"
-            return f"{wanted}, and the classifier will adapt to them."
-        count = sum(len(group.images) for group in ready)
-        return f"Adapted to {counted(len(ready), 'class')} and {counted(count, 'image')} in {self.seconds:.1f} s."
-
-    @property
-    def can_reject(self) -> bool:
-        """Whether there is a classifier that can reject images."""
-        return self._classifier is not None and self._classifier.can_reject
-
-    @property
-    def verdict(self) -> Verdict | None:
-        """The prediction for the selected query; None while there is none."""
-        return next((one for one in self.verdicts if one.image is self.selected), None)
-
     # internals
-
-    def _read_for(self, classifier: FewShotClassifier) -> None:
-        self._base = classifier
-        self.reader = Reader(classifier.preprocessing, self.folder, self.limits)
-
-    @contextmanager
-    def _change(self) -> Iterator[None]:
-        """One change: all of it or nothing; afterwards the classifier is adapted and the change can be undone."""
-        with self._lock:
-            if self._is_changing:  # part of a larger change
-                yield
-                return
-            before = self._snapshot()
-            self._is_changing = True
-            try:
-                yield
-            except BaseException:
-                self._restore(before)
-                raise
-            else:
-                now = self._snapshot()
-                if now != before:
-                    self._history.changed(before, now)
-                    self._adapt(before)
-            finally:
-                self._is_changing = False
-                self._tidy()
-
-    def _return_to(self, step: Callable[[Snapshot], Snapshot | None], otherwise: str) -> None:
-        with self._lock:
-            before = self._snapshot()
-            state = step(before)
-            if state is None:
-                raise TeachingError(otherwise)
-            self._restore(state)
-            self._adapt(before)
-
-    def _snapshot(self) -> Snapshot:
-        groups = tuple((group.number, group.name, tuple(group.images)) for group in self.groups.values())
-        return Snapshot(self._base, groups, tuple(self.queries), self.reject)
-
-    def _restore(self, state: Snapshot) -> None:
-        fields = {number: group.in_field for number, group in self.groups.items()}
-        self.groups = {
-            number: Group(number, name, list(images), fields.get(number, "")) for number, name, images in state.groups
-        }
-        self.queries, self.reject = list(state.queries), state.reject
-        self._read_for(state.base)
-
-    def _tidy(self) -> None:
-        """Delete the thumbnails that nothing can show any more."""
-        shown = {image.thumbnail.name for image in self._history.images | self._snapshot().images}
-        for path in self.folder.glob("*.png"):
-            if path.name not in shown:
-                path.unlink(missing_ok=True)
-
-    def _adapt(self, before: Snapshot) -> None:
-        """Bring classifier and predictions up to date after a change, and say so."""
-        began = time.perf_counter()
-        ready = filled(self.groups.values())
-        wanted = self._base, [(group.number, group.images.copy()) for group in ready]
-        if wanted != self._adapted_to:
-            self._classifier = None
-            if len(ready) >= 2:
-                images = pixels([image for group in ready for image in group.images])
-                labels = [group.number for group in ready for _ in group.images]
-                with self._model_in_use:
-                    self._classifier = self._base.__sklearn_clone__().fit(images, labels)
-            self._adapted_to = wanted
-            self.seconds = time.perf_counter() - began
-        if self.selected not in self.queries:
-            self.selected = next(iter(self.queries), None)
-        self.verdicts = self._judged()  # as a whole: the page may look at any time
-        self.answers += 1  # last: who hears of the numbers may look at once
-        self.changes += self._snapshot().groups != before.groups
-
-    def _judged(self) -> list[Verdict]:
-        if self._classifier is None or not self.queries:
-            return []
-        reject = self.reject if self.reject > 0 and self.can_reject else None
-        with self._model_in_use:
-            return predict(self._classifier, filled(self.groups.values()), self.queries, reject)
-
-    def _adapted(self) -> FewShotClassifier:
-        """A separate classifier with the class names as labels."""
-        with self._lock:
-            if self._classifier is None:
-                raise TeachingError("there is no classifier yet: add images to two classes first")
-            ready = filled(self.groups.values())
-            images = pixels([image for group in ready for image in group.images])
-            names = [group.name for group in ready for _ in group.images]
-            with self._model_in_use:
-                return self._base.__sklearn_clone__().fit(images, names)
 
     def _take(self, source: ImageSource, indices: Sequence[int], names: dict[int, str]) -> list[str]:
         self._make_room(len(indices))

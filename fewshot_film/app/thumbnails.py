@@ -12,11 +12,11 @@ import gradio as gr
 from fewshot_film.app.images import PageImage
 
 CHOOSE, REMOVE = "choose", "remove"
-"""What can be done with an image of a list: the values of its ``select`` event, whose index is the image's key."""
+"""What can be done with an image of a list."""
 _PASS_ON = """
 element.addEventListener("click", ({ target }) => {
     const button = target.closest("button[data-key]");
-    if (button) trigger("select", { index: button.dataset.key, value: button.dataset.action });
+    if (button) trigger("select", { index: 0, value: `${button.dataset.action} ${button.dataset.key}` });
 });
 """
 
@@ -24,6 +24,12 @@ element.addEventListener("click", ({ target }) => {
 def thumbnail_list(html: str, **options: Any) -> gr.HTML:
     """The component for :func:`thumbnails_html`, with the event ``select``."""
     return gr.HTML(html, js_on_load=_PASS_ON, apply_default_css=False, elem_classes="bare", **options)
+
+
+def told(event: gr.SelectData) -> tuple[str, str]:
+    """What a ``select`` event of a list asks for, and the key of the image."""
+    action, _, key = str(event.value).partition(" ")
+    return action, key
 
 
 def thumbnails_html(

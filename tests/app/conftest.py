@@ -7,15 +7,22 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from tests.app.browsing import PATIENCE, answer
+from tests.app.recording import record
 from tests.conftest import CHECKOUT
 from tests.extras import CHROMIUM
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 STARTED_WITHIN = 180
 """Seconds; a busy machine imports torch and gradio slowly."""
@@ -76,11 +83,60 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Any]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+        shown = record(tmp_path_factory.mktemp("webcam") / "things.mjpeg")
+        flags = [
+            "--no-sandbox",
+            "--use-fake-device-for-media-stream",
+            "--use-fake-ui-for-media-stream",
+            f"--use-file-for-fake-video-capture={shown}",
+        ]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def visit(served: Served, browser: Browser) -> Iterator[Callable[[], Page]]:
+    """Opens the page as one more visitor; nothing may be asked of any other address."""
+    contexts, elsewhere = [], []
+
+    def note(address: str) -> None:
+        if not address.startswith((served.address, "data:", "blob:")):
+            elsewhere.append(address)
+
+    def open_page() -> Page:
+        context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+        context.set_default_timeout(PATIENCE)
+        context.on("request", lambda request: note(request.url))
+        contexts.append(context)
+        page = context.new_page()
+        page.questions = []
+        page.on("dialog", lambda dialog: answer(page, dialog))
+        page.goto(served.address)
+        page.get_by_role("tab", name="Teach").wait_for()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert elsewhere == []
+
+
+@pytest.fixture
+def keep(tmp_path: Path) -> Callable[[Page, str, int], None]:
+    """Takes an image of the page down to a height."""
+
+    def take(page: Page, name: str, height: int) -> None:
+        path = Path(os.environ.get("FEWSHOT_FILM_SCREENSHOTS", tmp_path)) / f"app-{name}.png"
+        page.set_viewport_size({"width": 1280, "height": height})
+        page.wait_for_timeout(1500)  # what fades in is there
+        page.screenshot(path=path)
+        image = Image.open(path).convert("P", palette=Image.Palette.ADAPTIVE, colors=256)
+        image.save(path, optimize=True)
+        assert np.asarray(Image.open(path).convert("L")).std() > 10
+
+    return take

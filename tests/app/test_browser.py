@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 import zipfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,137 +19,29 @@ from clevr.app.asking import HEIGHT, SPLIT, WIDTH
 from clevr.world.placement import SceneConfig, Scenes
 from clevr.world.render import object_ids
 from fewshot_film.classifier import FewShotClassifier
-from tests.app.conftest import Served
+from fewshot_film.run.tables import read_csv
+from tests.app.browsing import (
+    PATIENCE,
+    add_class,
+    answered,
+    answers,
+    card,
+    chosen,
+    download,
+    drop,
+    holds,
+    lacks,
+    seen,
+    shades,
+    until,
+)
 from tests.data.layouts import pack, png
 from tests.extras import needs_browser
 
 if TYPE_CHECKING:
-    from playwright.sync_api import APIResponse, Browser, Dialog, Locator, Page, Route
+    from playwright.sync_api import APIResponse, Locator, Page, Route
 
 pytestmark = needs_browser
-
-PATIENCE = 90_000
-"""Milliseconds; machines that test are busy."""
-
-
-@pytest.fixture
-def visit(served: Served, browser: Browser) -> Iterator[Callable[[], Page]]:
-    """Opens the page as one more visitor; nothing may be asked of any other address."""
-    contexts, elsewhere = [], []
-
-    def note(address: str) -> None:
-        if not address.startswith((served.address, "data:", "blob:")):
-            elsewhere.append(address)
-
-    def open_page() -> Page:
-        context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-        context.set_default_timeout(PATIENCE)
-        context.on("request", lambda request: note(request.url))
-        contexts.append(context)
-        page = context.new_page()
-        page.questions = []
-        page.on("dialog", lambda dialog: answer(page, dialog))
-        page.goto(served.address)
-        page.get_by_role("tab", name="Teach").wait_for()
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert elsewhere == []
-
-
-@pytest.fixture
-def keep(tmp_path: Path) -> Callable[[Page, str, int], None]:
-    """Takes an image of the page down to a height."""
-
-    def take(page: Page, name: str, height: int) -> None:
-        path = Path(os.environ.get("FEWSHOT_FILM_SCREENSHOTS", tmp_path)) / f"app-{name}.png"
-        page.set_viewport_size({"width": 1280, "height": height})
-        page.wait_for_timeout(1500)  # what fades in is there
-        page.screenshot(path=path)
-        image = Image.open(path).convert("P", palette=Image.Palette.ADAPTIVE, colors=256)
-        image.save(path, optimize=True)
-        assert np.asarray(Image.open(path).convert("L")).std() > 10
-
-    return take
-
-
-def answer(page: Page, dialog: Dialog) -> None:
-    """Answers a question of the page's, by default with yes."""
-    page.questions.append(dialog.message)
-    if getattr(page, "agrees", True):
-        dialog.accept()
-    else:
-        dialog.dismiss()
-
-
-def shades(folder: Path, name: str, color: tuple[int, int, int], count: int) -> list[Path]:
-    """Images of nearly one colour."""
-    paths = []
-    for number in range(count):
-        pixels = np.random.default_rng(number).normal(color, 12, (40 + number, 50, 3)).clip(0, 255).astype(np.uint8)
-        paths.append(folder / f"{name}{number}.png")
-        Image.fromarray(pixels).save(paths[-1])
-    return paths
-
-
-def drop(zone: Locator, files: list[Path]) -> None:
-    zone.locator("input[type=file]").set_input_files([str(file) for file in files])
-
-
-def card(page: Page, name: str) -> Locator:
-    return page.locator(".card", has_text=f"Drop images of {name} here")
-
-
-def add_class(page: Page, name: str, files: list[Path]) -> None:
-    page.get_by_placeholder("class name").fill(name)
-    page.get_by_role("button", name="Add class").click()
-    drop(card(page, name), files)
-    seen(card(page, name).locator(".image-list img"), len(files))
-
-
-def seen(what: Locator, count: int | None = None) -> None:
-    from playwright.sync_api import expect
-
-    if count is None:
-        expect(what.first).to_be_visible(timeout=PATIENCE)
-    else:
-        expect(what).to_have_count(count, timeout=PATIENCE)
-
-
-def holds(field: Locator, value: str) -> None:
-    from playwright.sync_api import expect
-
-    expect(field).to_have_value(value, timeout=PATIENCE)
-
-
-def lacks(where: Locator, text: str) -> None:
-    from playwright.sync_api import expect
-
-    expect(where).not_to_contain_text(text, timeout=PATIENCE)
-
-
-def captions(page: Page) -> Locator:
-    """What is written under the queries."""
-    return page.locator(".queries .caption-label")
-
-
-def chosen(page: Page) -> list[int]:
-    """Places of the queries that are shown as selected."""
-    buttons = page.locator(".queries button[aria-pressed]").all()
-    return [place for place, button in enumerate(buttons) if button.get_attribute("aria-pressed") == "true"]
-
-
-def answers(page: Page, count: int) -> list[str]:
-    seen(captions(page), count)
-    return captions(page).all_inner_texts()
-
-
-def answered(page: Page, texts: list[str]) -> None:
-    from playwright.sync_api import expect
-
-    expect(captions(page)).to_have_text(texts, timeout=PATIENCE)
 
 
 def test_teach_an_example(visit, keep):
@@ -292,6 +182,64 @@ def test_nothing_is_replaced_unasked(visit):
     answers(page, 6)
 
 
+def test_a_reload_asks_and_brings_everything_back(served, visit, tmp_path):
+    page = visit()
+    page.reload()  # there is nothing to lose
+    page.get_by_role("tab", name="Teach").wait_for()
+    assert page.questions == []
+    page.get_by_role("button", name="Example: letters").click()
+    before = answers(page, 6)
+    page.locator(".queries button[aria-pressed]").nth(3).click()
+    seen(page.locator(".verdict h3").filter(has_text="letter D"))
+    page.reload()
+    assert len(page.questions) == 1
+    assert answers(page, 6) == before
+    assert chosen(page) == [3]
+    seen(page.locator(".card"), 5)
+    drop(card(page, "letter A"), shades(tmp_path, "more", (90, 90, 90), 1))
+    seen(page.get_by_text("Adapted to 5 classes and 21 images"))
+    page.get_by_role("button", name="Undo").click()
+    seen(page.get_by_text("Adapted to 5 classes and 20 images"))
+    page.reload()
+    assert answers(page, 6) == before
+
+
+def test_a_folder_is_classified_and_sorted(visit, tmp_path):
+    page = visit()
+    red, green = shades(tmp_path, "red", (190, 40, 40), 9), shades(tmp_path, "green", (40, 150, 40), 9)
+    add_class(page, "red", red[:3])
+    add_class(page, "green", green[:3])
+    seen(page.get_by_text("Adapted to 2 classes and 6 images"))
+    page.get_by_role("button", name="Classify and sort a folder").click()
+    zone = page.locator(".drop", has_text="Drop a zip file of images here, or many images")
+    broken = tmp_path / "broken.png"
+    broken.write_text("no image")
+    drop(zone, [*red[3:], *green[3:], broken])
+    seen(page.get_by_text("12 images classified"))
+    seen(page.get_by_test_id("toast-body").get_by_text("broken.png"))
+    seen(page.locator(".virtual-row:visible"))
+    rows = read_csv(download(page, "Download table (CSV)", tmp_path).read_text(encoding="utf-8"))
+    assert [row["file"] for row in rows] == [path.name for path in (*red[3:], *green[3:])]
+    with zipfile.ZipFile(download(page, "Download sorted images (zip)", tmp_path)) as archive:
+        names = archive.namelist()
+    assert sorted(name.split("/")[1] for name in names) == sorted(row["file"] for row in rows)
+    assert {name.split("/")[0] for name in names} <= {"red", "green", "(none of these)"}
+
+
+def test_uploads_say_how_far_they_came(visit, tmp_path):
+    page = visit()
+    page.get_by_placeholder("class name").fill("grey")
+    page.get_by_role("button", name="Add class").click()
+    seen(card(page, "grey"))
+    large = []
+    for number in range(40):
+        large.append(tmp_path / f"{number}.png")
+        Image.new("L", (1900, 1900), number).save(large[-1])
+    drop(card(page, "grey"), large)
+    seen(card(page, "grey").get_by_text(re.compile(r"\d+/40 images")))
+    seen(card(page, "grey").locator(".image-list img"), 40)
+
+
 def test_more_is_dropped_while_the_first_is_taken_in(visit, tmp_path):
     page = visit()
     page.get_by_placeholder("class name").fill("red")
@@ -406,25 +354,6 @@ def test_a_name_that_is_being_typed_is_not_written_over(served, visit):
     field.press("Enter")
     seen(card(page, "third"))
     holds(card(page, "third").get_by_label("Name"), "third")
-
-
-def download(page: Page, button: str, folder: Path) -> Path:
-    with page.expect_download(timeout=PATIENCE) as expected:
-        page.get_by_role("button", name=button).click()
-    path = folder / expected.value.suggested_filename
-    expected.value.save_as(path)
-    return path
-
-
-def test_webcam(visit):
-    page = visit()
-    page.get_by_role("button", name="Example: letters").click()
-    seen(page.locator(".verdict"))
-    page.get_by_role("button", name="Webcam").click()
-    page.get_by_role("button", name="Click to Access Webcam").click()
-    page.wait_for_function("document.querySelector('video').videoWidth > 0")  # until then the page takes no image
-    page.get_by_role("button", name="capture photo").click()
-    seen(page.locator(".queries img"), 7)
 
 
 def test_ask(visit):
@@ -615,10 +544,3 @@ def test_two_visitors_do_not_see_each_other(served, visit, tmp_path):
     one.close()
     other.close()
     until(lambda: not folders & served.visitors())  # closing the page takes all with it
-
-
-def until(holds: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.2)

@@ -16,7 +16,8 @@ from fewshot_film.app import history, teaching
 from fewshot_film.app.archive import unpack_classifier
 from fewshot_film.app.examples import EXAMPLES, PHOTOS
 from fewshot_film.app.images import THUMBNAIL, PageImage
-from fewshot_film.app.teaching import Teaching, TeachingError
+from fewshot_film.app.taught import TeachingError
+from fewshot_film.app.teaching import Teaching
 from fewshot_film.app.verdicts import Verdict, verdict_html
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.errors import SavedModelError
