@@ -56,6 +56,7 @@ function cubic(x) {
 }
 
 const PRECISION = 22; // bits of a fixed-point weight
+const HALF = 1 << (PRECISION - 1);
 
 // Where each output pixel begins to read, and its weights as integers.
 function weightsOf(size, from, to, wanted, filter) {
@@ -81,12 +82,20 @@ function along(data, out, plans, lines, stride, step, outStride, outStep, channe
     for (let line = 0; line < lines; line++) {
         for (let place = 0; place < plans.length; place++) {
             const { first, weights } = plans[place];
-            for (let channel = 0; channel < channels; channel++) {
-                let sum = 1 << (PRECISION - 1);
-                let at = line * stride + first * step + channel;
-                for (let tap = 0; tap < weights.length; tap++, at += step) sum += data[at] * weights[tap];
-                out[line * outStride + place * outStep + channel] = clipped(sum);
+            let at = line * stride + first * step;
+            let [one, two, three] = [HALF, HALF, HALF];
+            for (let tap = 0; tap < weights.length; tap++, at += step) {
+                const weight = weights[tap];
+                one += data[at] * weight;
+                if (channels === 1) continue;
+                two += data[at + 1] * weight;
+                three += data[at + 2] * weight;
             }
+            const to = line * outStride + place * outStep;
+            out[to] = clipped(one);
+            if (channels === 1) continue;
+            out[to + 1] = clipped(two);
+            out[to + 2] = clipped(three);
         }
     }
 }
