@@ -27,7 +27,7 @@ sys.path.insert(0, str(CHECKOUT / "docs"))  # the hooks of the site
 PAGES = sorted([*(CHECKOUT / "docs").rglob("*.md"), CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md"])
 PROGRAMS = {"fewshot-film": fewshot_film.cli.COMMANDS, "clevr-film": clevr.cli.COMMANDS}
 MODULES = {"fewshot_film": "fewshot-film", "clevr": "clevr-film"}
-NOT_OURS = {"git", "cd", "export", "pip", "source", "first=$(scontrol", "srun", "CYTHON_FORCE_REGEN=1"}
+NOT_OURS = {"git", "cd", "export", "npm", "pip", "source", "first=$(scontrol", "srun", "CYTHON_FORCE_REGEN=1"}
 """First words of lines that no parser of ours reads."""
 
 SHIPPED = {"clevr-small": CHECKOUT / "clevr" / "models", "general-small": CHECKOUT / "fewshot_film" / "pretrained"}

@@ -19,6 +19,7 @@ from fewshot_film.cli import COMMANDS
 from fewshot_film.errors import InvalidValueError
 from fewshot_film.run.command import main
 from tests.classifier.small import film_learner, fitted
+from tests.conftest import CHECKOUT
 from tests.data.layouts import png
 
 FAKE = {"ort.wasm.bundle.min.mjs": b"script", "ort-wasm-simd-threaded.wasm": b"compiled"}
@@ -40,6 +41,10 @@ def packed(folder: Path, path: Path) -> Path:
     with tarfile.open(path, "w:gz") as archive:
         archive.add(folder, "package")
     return path
+
+
+def test_the_docs_name_the_version_in_use():
+    assert f"npm pack {PACKAGE}\n" in (CHECKOUT / "docs" / "sharing.md").read_text(encoding="utf-8")
 
 
 def test_a_folder_or_a_package_is_used_as_it_is(runtime, tmp_path):
