@@ -5,7 +5,14 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from fewshot_film.classifier.bulk import ImageNamer
 from fewshot_film.classifier.calibration import Calibration, calibration_error
+from fewshot_film.classifier.embeddings import (
+    EmbeddingClassifier,
+    ImageEmbedder,
+    embedding_files,
+    read_embeddings,
+)
 from fewshot_film.classifier.estimator import FewShotClassifier
 from fewshot_film.classifier.fitted import Answers
 from fewshot_film.classifier.inputs import read_images
@@ -16,11 +23,16 @@ from fewshot_film.classifier.sklearn_compat import NotFittedError
 __all__ = [
     "Answers",
     "Calibration",
+    "EmbeddingClassifier",
     "FewShotClassifier",
+    "ImageEmbedder",
+    "ImageNamer",
     "ModelNotFoundError",
     "NotFittedError",
     "QuantizationError",
     "calibration_error",
+    "embedding_files",
+    "read_embeddings",
     "read_images",
     "shipped_models",
 ]
