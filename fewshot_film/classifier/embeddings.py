@@ -37,7 +37,7 @@ TABLE = "table"
 """Folder of its Parquet files."""
 CHUNK = 256
 """Rows that are multiplied at once: as many as a processor's cache holds in single precision."""
-BATCH = 4096
+BATCH = 8192
 """Rows that are read from a file at once."""
 
 

@@ -175,23 +175,28 @@ def classify_embeddings(known: EmbeddingClassifier, limit: float | None, piece: 
     tables = []
     for batch, embeddings in read_embeddings(piece.root):
         found = known.answer(embeddings)
-        bad = batch.column("error").is_valid().to_numpy(zero_copy_only=False)
+        errors = batch.column("error")
+        has_bad = errors.null_count < len(errors)
+        bad = errors.is_valid().to_numpy(zero_copy_only=False) if has_bad else np.zeros(len(errors), bool)
         relative = None if limit is None else np.sqrt(found.distance / np.float32(limit))
         far = np.zeros(len(bad), bool) if relative is None else relative > 1
 
+        def values(numbers: np.ndarray, mask: np.ndarray) -> Any:
+            return pyarrow.array(numbers, mask=mask if mask.any() else None)
+
         def words(places: np.ndarray, mask: np.ndarray) -> Any:
-            return pyarrow.DictionaryArray.from_arrays(pyarrow.array(places, mask=mask), names)
+            return pyarrow.DictionaryArray.from_arrays(values(places, mask), names)
 
         columns = {
             "file": batch.column("file"),
             "class": words(found.first, bad | far),
-            "probability": pyarrow.array(found.probability, mask=bad | far),
+            "probability": values(found.probability, bad | far),
             "otherwise": words(np.where(far, found.first, found.second), bad),
-            "distance": pyarrow.array(found.distance, mask=bad),
+            "distance": values(found.distance, bad),
             "relative_distance": pyarrow.nulls(len(bad), pyarrow.float32())
             if relative is None
-            else pyarrow.array(relative, mask=bad),
-            "error": batch.column("error"),
+            else values(relative, bad),
+            "error": errors,
         }
         tables.append(pyarrow.table(columns))
     return pyarrow.concat_tables(tables)
