@@ -144,6 +144,7 @@ def _data(data: ClevrDataConfig, split: str, reasoner: FiLMReasoner, *, with_sce
         features=data.features,
         with_scenes=with_scenes,
         with_traces=with_scenes and split == data.train_split and not data.fresh,  # fresh questions bring theirs
+        visible_centers=data.centers == "visible",
     )
 
 

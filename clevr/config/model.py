@@ -41,9 +41,18 @@ class ReasonerConfig(Settings, group="model"):
     """Stride of the trunk's convolutions; with stride 1 they also see coordinate maps."""
     trunk_blocks: Annotated[int, at_least(0)] = 0
     """Number of residual blocks of two 3x3 convolutions at the end of the trunk; they do not depend on the question."""
+    trunk_fine_blocks: Annotated[int, at_least(0)] = 0
+    """Number of such blocks before the trunk's last convolution, where the maps are still finer."""
+    trunk_width: Annotated[int | None, at_least(1)] = None
+    """Channels of the trunk's last convolution and of the blocks behind it, which a 1x1 convolution then turns into
+    ``maps``; null: ``maps``, without that convolution."""
     positions: Annotated[int, at_least(0)] = 0
     """Number of positions of the trunk's maps to keep, those that look most like objects; 0: all. Needs
     ``block_kernel: 1``, and a loss on scenes that trains the selection."""
+    merge_positions: bool = False
+    """Whether neighbouring positions that take their object to stand at the same place count as one, with the sum of
+    their probabilities. An object whose centre is near a border between two positions otherwise counts twice, or not at
+    all."""
     maps: Annotated[int, at_least(1)] = 128
     """Channels of the residual blocks that FiLM modulates."""
     blocks: Annotated[int, at_least(1)] = 4
@@ -101,6 +110,10 @@ class ReasonerConfig(Settings, group="model"):
                 f"model.relations needs model.positions, and maps for four sides; positions is {self.positions}, maps "
                 f"{self.maps}; keep some positions, a multiple of 4 maps, or leave relations off"
             )
+        if self.merge_positions and not self.positions:
+            raise ConfigError(
+                "model.merge_positions merges the kept positions, but model.positions is 0; keep some, or leave it off"
+            )
         if self.positions and self.block_kernel != 1:
             raise ConfigError(
                 f"model.positions keeps {self.positions} positions, which have no neighbours, but model.block_kernel "
@@ -155,6 +168,9 @@ class ClevrDataConfig(Settings, group="data"):
     curriculum: Annotated[int, at_least(0)] = 0
     """Number of batches over which the nine groups of question families are added, from zero relations to three; 0: all
     from the start."""
+    centers: Literal["body", "visible"] = "body"
+    """Where an object is in an image, for the losses on scenes: at the middle of its body, as scene files have it, or
+    of what is visible of it. A hidden body's middle lies on what hides it."""
     images: Annotated[int, at_least(1)] = 16
     """Images per batch."""
     questions: Annotated[int, at_least(1)] = 10

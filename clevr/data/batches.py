@@ -94,6 +94,7 @@ def load_reasoning_data(
     features: str = "",
     with_scenes: bool = False,
     with_traces: bool = True,
+    visible_centers: bool = False,
 ) -> ReasoningData:
     """Read the questions and images of a split.
 
@@ -107,6 +108,7 @@ def load_reasoning_data(
         features: folder of feature stores, for models that read features.
         with_scenes: read what further losses learn from, scenes and programs, too.
         with_traces: with the scenes, also run the programs of the questions, to know their objects.
+        visible_centers: an object is where the middle of its visible part is, not that of its body.
 
     Raises:
         ConfigError: there are features, and the model reads pixels.
@@ -119,7 +121,11 @@ def load_reasoning_data(
     table = _read_table(files, cache)
     names, aspect = list(table.images), model.height / model.width
     images = _load_images(files, names, model, features, cache)
-    supervision = read_supervision(files, names, aspect, cache, with_traces=with_traces) if with_scenes else None
+    supervision = (
+        read_supervision(files, names, aspect, cache, with_traces=with_traces, visible_centers=visible_centers)
+        if with_scenes
+        else None
+    )
     return ReasoningData(table, *_encode(table, vocabulary), images, supervision)
 
 

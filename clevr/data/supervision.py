@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from clevr.questions.program_encoding import FIELDS as HOP_FIELDS
 from clevr.questions.program_encoding import MAX_HOPS, encode_program, trace_hops
 from clevr.questions.programs import ProgramError
 from clevr.questions.question import Question
+from clevr.world.render import object_ids
 from clevr.world.scene import COLORS, MATERIALS, SHAPES, SIZES, Scene
 
 ATTRIBUTES: Mapping[str, Sequence[str]] = {"shape": SHAPES, "size": SIZES, "color": COLORS, "material": MATERIALS}
@@ -32,6 +34,8 @@ GROUND = slice(RIGHT, FRONT + 1)
 """Both of these."""
 FIELDS = GROUND.stop
 """How many numbers describe an object."""
+_AT_ONCE = 100
+"""Scenes that are looked at together."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,13 @@ class Supervision:
 
 
 def read_supervision(
-    split: ClevrSplit, filenames: Sequence[str], aspect: float, cache: Path, *, with_traces: bool = True
+    split: ClevrSplit,
+    filenames: Sequence[str],
+    aspect: float,
+    cache: Path,
+    *,
+    with_traces: bool = True,
+    visible_centers: bool = False,
 ) -> Supervision:
     """Scenes of some images, and for every question of the split which objects it is about.
 
@@ -60,6 +70,7 @@ def read_supervision(
         aspect: height by width of what a model sees of an image.
         cache: folder to keep the objects of the questions in.
         with_traces: run the programs of the questions, to know their objects.
+        visible_centers: an object is where the middle of its visible part is, not that of its body.
 
     Raises:
         DataNotFoundError: the split has no scenes.
@@ -73,10 +84,14 @@ def read_supervision(
     kept = _marks(split, by_name, cache) if with_traces else {}
     scenes = [by_name[name] for name in filenames]
     size = split.load_image(filenames[0]).size
-    return Supervision(scenes, describe_scenes(scenes, size, aspect), kept.get("referents"), kept.get("outlines"))
+    centers = _centers(split, scenes, size, cache) if visible_centers else None
+    described = describe_scenes(scenes, size, aspect, centers)
+    return Supervision(scenes, described, kept.get("referents"), kept.get("outlines"))
 
 
-def describe_scenes(scenes: Sequence[Scene], size: tuple[int, int], aspect: float) -> NDArray[np.float32]:
+def describe_scenes(
+    scenes: Sequence[Scene], size: tuple[int, int], aspect: float, centers: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
     """What lies where in the images of scenes, as a model sees them.
 
     Args:
@@ -84,6 +99,7 @@ def describe_scenes(scenes: Sequence[Scene], size: tuple[int, int], aspect: floa
         size: width and height of the images that ``pixel_coords`` are in.
         aspect: height by width of what the model sees: the middle rows, or more than there are
             (:func:`clevr.data.images.fit_image`).
+        centers: column and line of each object in these images, ``(N, 10, 2)``; None: ``pixel_coords``.
 
     Returns:
         ``(N, 10, 8)``: :data:`COLUMN` and :data:`ROW`, 0 to 1 within what the model sees, :data:`KINDS`, and
@@ -94,14 +110,53 @@ def describe_scenes(scenes: Sequence[Scene], size: tuple[int, int], aspect: floa
     seen = width * aspect
     found = np.full((len(scenes), MAX_OBJECTS, FIELDS), -1, np.float32)
     unknown = (float("nan"),) * 3
-    for row, scene in zip(found, scenes, strict=True):
+    for number, (row, scene) in enumerate(zip(found, scenes, strict=True)):
         axes = [scene.directions.get(name, unknown) for name in ("right", "front")]
-        for place, thing in zip(row, scene.objects[:MAX_OBJECTS], strict=False):
-            column, line, _ = thing.pixel_coords
+        for index, (place, thing) in enumerate(zip(row, scene.objects[:MAX_OBJECTS], strict=False)):
+            column, line = thing.pixel_coords[:2] if centers is None else centers[number, index]
             place[COLUMN], place[ROW] = column / width, (line - (height - seen) / 2) / seen
             place[KINDS] = [values.index(getattr(thing, name)) for name, values in ATTRIBUTES.items()]
             place[GROUND] = [sum(map(operator.mul, thing.coords, axis)) for axis in axes]
     return found
+
+
+def visible_centers(scenes: Sequence[Scene], size: tuple[int, int]) -> NDArray[np.float32]:
+    """The middle of what is visible of each object: the visible pixel nearest to the mean of all.
+
+    Args:
+        scenes: any number of scenes.
+        size: width and height of the images that ``pixel_coords`` are in.
+
+    Returns:
+        ``(N, 10, 2)``: column and line; ``pixel_coords`` of an object that is not seen, -1 where there is none.
+    """
+    centers = np.full((len(scenes), MAX_OBJECTS, 2), -1, np.float32)
+    for start in range(0, len(scenes), _AT_ONCE):
+        part = scenes[start : start + _AT_ONCE]
+        for row, scene, ids in zip(centers[start:], part, object_ids(part, *size).numpy(), strict=False):
+            for index, thing in enumerate(scene.objects[:MAX_OBJECTS]):
+                row[index] = _middle(ids == index, thing.pixel_coords[:2])
+    return centers
+
+
+def _middle(mask: NDArray[np.bool_], otherwise: tuple[float, ...]) -> tuple[float, ...]:
+    lines, columns = mask.nonzero()
+    if len(lines) == 0:
+        return otherwise
+    nearest = ((lines - lines.mean()) ** 2 + (columns - columns.mean()) ** 2).argmin()
+    return columns[nearest] + 0.5, lines[nearest] + 0.5
+
+
+def _centers(split: ClevrSplit, scenes: Sequence[Scene], size: tuple[int, int], cache: Path) -> NDArray[np.float32]:
+    """Visible centres of all images; found once, then kept."""
+    path = cache / f"{split.files.split}-visible-{size[0]}x{size[1]}.npz"
+    names = hashlib.sha256("\n".join(scene.image_filename for scene in scenes).encode()).hexdigest()
+    signature = f"{_signature(split)} {names}"
+    kept = load_arrays(path, signature)
+    if kept is None:
+        kept = {"centers": visible_centers(scenes, size)}
+        save_arrays(path, signature, kept)
+    return kept["centers"]
 
 
 def mark_trace(question: Question, scene: Scene) -> NDArray[np.int8]:

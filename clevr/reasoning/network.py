@@ -57,7 +57,9 @@ class FiLMReasoner(nn.Module):
             else None
         )
         self.trunk = build_trunk(config)
-        self.objects = ObjectPositions(config.maps, config.positions) if config.positions else None
+        self.objects = (
+            ObjectPositions(config.maps, config.positions, merge=config.merge_positions) if config.positions else None
+        )
         self.input_projection = _input_projection(config) if config.positions else None
         self.blocks = nn.ModuleList(
             ReasoningBlock(config, index < config.num_film_blocks) for index in range(config.blocks)

@@ -8,6 +8,7 @@ context do the same for a few positions as for all, at a tenth of the cost.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clevr.config.model import ReasonerConfig
@@ -72,7 +73,7 @@ class ImageBlock(nn.Module):
 
 
 def build_trunk(config: ReasonerConfig) -> nn.Sequential:
-    """The trunk: convolutions with normalisation and ReLU, then blocks that see the image alone.
+    """The trunk: convolutions with normalisation and ReLU, and blocks that see the image alone.
 
     A convolution of stride 1 sees coordinate maps, one that halves the image does not.
 
@@ -80,8 +81,10 @@ def build_trunk(config: ReasonerConfig) -> nn.Sequential:
         Perez et al., "FiLM", AAAI 2018, section 2.2; the authors' settings for the kernels.
     """
     modules: list[nn.Module] = [PixelInput() if config.inputs == "pixels" else FeatureInput()]
-    maps = config.input_maps
-    for out in (*config.trunk_maps, config.maps):
+    maps, width = config.input_maps, config.trunk_width or config.maps
+    for number, out in enumerate((*config.trunk_maps, width)):
+        if number == len(config.trunk_maps):
+            modules += [ImageBlock(maps) for _ in range(config.trunk_fine_blocks)]
         if config.trunk_stride == 1 and config.coordinates:
             modules.append(Coordinates())
             maps += 2
@@ -89,7 +92,10 @@ def build_trunk(config: ReasonerConfig) -> nn.Sequential:
         modules.append(nn.Conv2d(maps, out, config.trunk_kernel, config.trunk_stride, padding))
         modules += [nn.BatchNorm2d(out), nn.ReLU(inplace=True)]
         maps = out
-    return nn.Sequential(*modules, *(ImageBlock(maps) for _ in range(config.trunk_blocks)))
+    modules += [ImageBlock(maps) for _ in range(config.trunk_blocks)]
+    if config.trunk_width is not None:
+        modules += [nn.Conv2d(width, config.maps, 1), nn.BatchNorm2d(config.maps), nn.ReLU(inplace=True)]
+    return nn.Sequential(*modules)
 
 
 class ObjectPositions(nn.Module):
@@ -101,11 +107,13 @@ class ObjectPositions(nn.Module):
     Args:
         maps: number of maps.
         count: positions to keep; all, where there are fewer.
+        merge: whether neighbours that hold the same object count as one; see :func:`merged_scores`.
     """
 
-    def __init__(self, maps: int, count: int) -> None:
+    def __init__(self, maps: int, count: int, *, merge: bool = False) -> None:
         super().__init__()
         self.count = count
+        self.merge = merge
         self.score = nn.Conv2d(maps, 1, 1)
         self.ground = nn.Sequential(
             nn.Conv2d(maps + 2, 2 * maps, 1),
@@ -122,9 +130,11 @@ class ObjectPositions(nn.Module):
             ``(P, C + 5, 1, K)``: the maps there, the score (above 0: rather an object than not), the object's place on
             the ground, and the coordinates of the position, from -1 to 1.
         """
-        scores = self.score(maps)
+        scores, places = self.score(maps), self.places(maps)
+        if self.merge:
+            scores = merged_scores(scores, places)
         coordinates = append_coordinates(maps)[:, -2:]
-        rows = torch.cat((maps, scores, self.places(maps), coordinates), 1).flatten(2)
+        rows = torch.cat((maps, scores, places, coordinates), 1).flatten(2)
         kept = scores.flatten(1).topk(min(self.count, rows.shape[2])).indices
         return rows.gather(2, kept[:, None].expand(-1, rows.shape[1], -1)).unsqueeze(2)
 
@@ -139,6 +149,43 @@ class ObjectPositions(nn.Module):
         """
         places: Tensor = self.ground(append_coordinates(maps))
         return places
+
+
+MIDDLE = 4
+"""Of nine neighbours, row by row."""
+SAME_PLACE = 0.3
+"""Distance on the ground, in the scene's units, below which two places are one. Centres of objects are 0.95 or more
+apart: two radii of 0.35 and CLEVR's gap of 0.25."""
+
+
+def merged_scores(scores: Tensor, places: Tensor) -> Tensor:
+    """Scores of positions, where each object has one.
+
+    A centre is in exactly one position, so where several neighbours may have it, their probabilities add up. The sum
+    goes to the best of them; the others are left with nothing.
+
+    Args:
+        scores: log-odds that an object's centre is at each position, ``(P, 1, H, W)``.
+        places: where its object would stand on the ground, ``(P, 2, H, W)``.
+
+    Returns:
+        Log-odds, ``(P, 1, H, W)``.
+    """
+    odds, ground = _neighbours(scores.float(), -torch.inf), _neighbours(places.float(), torch.inf)
+    same = (ground - ground[:, :, MIDDLE, None]).square().sum(1) < SAME_PLACE**2
+    rivals = odds[:, 0].masked_fill(~same, -torch.inf)
+    before, own, after = rivals[:, :MIDDLE].amax(1), rivals[:, MIDDLE], rivals[:, MIDDLE + 1 :].amax(1)
+    best = (own > before) & (own >= after)  # of equals the first
+    share = torch.where(best, rivals.sigmoid().sum(1), 0).clamp(1e-6, 1 - 1e-6)
+    return torch.logit(share)[:, None].to(scores.dtype)
+
+
+def _neighbours(maps: Tensor, beyond: float) -> Tensor:
+    """Each position with its eight neighbours, ``(P, C, 9, H, W)`` of ``(P, C, H, W)``; outside there is ``beyond``."""
+    height, width = maps.shape[2:]
+    padded = F.pad(maps, (1, 1, 1, 1), value=beyond)
+    windows = [padded[:, :, row : row + height, column : column + width] for row in range(3) for column in range(3)]
+    return torch.stack(windows, 2)
 
 
 def cells_of(kept: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -277,6 +277,8 @@ REFUSED = {
         ("trunk_kernel", 0, "model.trunk_kernel is 0; expected at least 1"),
         ("trunk_stride", 0, "model.trunk_stride is 0; expected at least 1"),
         ("trunk_blocks", -1, "model.trunk_blocks is -1; expected at least 0"),
+        ("trunk_fine_blocks", -1, "model.trunk_fine_blocks is -1; expected at least 0"),
+        ("trunk_width", 0, "model.trunk_width is 0; expected at least 1"),
         ("positions", -1, "model.positions is -1; expected at least 0"),
         ("maps", 0, "model.maps is 0; expected at least 1"),
         ("blocks", 0, "model.blocks is 0; expected at least 1"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from clevr.data.batches import (
     unknown_token,
 )
 from clevr.data.errors import DataError
+from clevr.data.supervision import describe_scenes, visible_centers
 from clevr.questions.batch import QuestionBatch
 from clevr.questions.families import FAMILIES, GROUPS
 from clevr.questions.parser import parse
@@ -75,6 +77,21 @@ class TestData:
                 assert int((sets[-1, 0] == 1).sum()) == int(ANSWER_WORDS[answer]), text
                 assert bool((sets[-1, 1] == -1).all())
         assert counted
+
+    def test_visible_centers_are_found_once_and_kept(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        root = make_world(tmp_path, {"train": 4}, width=64, height=48)
+        read = partial(load_reasoning_data, root, "train", SMALL, CLEVR_VOCABULARY, with_scenes=True)
+        plain, found = read().supervision, read(visible_centers=True).supervision
+        assert plain is not None
+        assert found is not None
+        centers = visible_centers(found.scenes, (64, 48))
+        expected = describe_scenes(found.scenes, (64, 48), SMALL.height / SMALL.width, centers)
+        assert np.array_equal(found.described, expected)
+        assert not np.array_equal(found.described, plain.described)
+        monkeypatch.setattr("clevr.data.supervision.visible_centers", None)
+        again = read(visible_centers=True).supervision
+        assert again is not None
+        assert np.array_equal(again.described, expected)
 
     def test_without_answers_nothing_is_learned(self, tmp_path: Path) -> None:
         root = write_clevr(tmp_path)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import itertools
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,7 +11,15 @@ from torch import Tensor
 from clevr.data.supervision import GROUND, describe_scenes
 from clevr.questions.batch import QuestionBatch
 from clevr.reasoning.network import FiLMReasoner
-from clevr.reasoning.trunk import ObjectPositions, cells_of, on_grid, spatial_relation_mask
+from clevr.reasoning.trunk import (
+    SAME_PLACE,
+    ImageBlock,
+    ObjectPositions,
+    cells_of,
+    merged_scores,
+    on_grid,
+    spatial_relation_mask,
+)
 from clevr.world.placement import Scenes
 from fewshot_film.errors import ConfigError
 from tests.clevr.models import SMALL, a_batch, a_fresh_reasoner
@@ -41,6 +52,58 @@ def test_the_positions_with_the_highest_scores_are_kept() -> None:
     assert found[0] == pytest.approx([5, 7, 0, 5.5, 7 + 2, 2 * 2, 1, 1]), "maps, score, place on the ground, position"
     assert found[1] == pytest.approx([4, 1, 0, 4.5, 1 + 0, 2 * (2 / 3), -1 / 3, -1])
     assert cells_of(kept, (2, 4)).tolist() == [[7, 1]]
+
+
+def plain_merge(scores: Tensor, places: Tensor) -> Tensor:
+    """Probabilities after merging, in loops; ``(H, W)`` of log-odds ``(H, W)`` and places ``(2, H, W)``."""
+    height, width = scores.shape
+    probability, merged = scores.sigmoid(), torch.zeros_like(scores)
+    for row, column in itertools.product(range(height), range(width)):
+        block = itertools.product(range(row - 1, row + 2), range(column - 1, column + 2))
+        group = [
+            (r, c)
+            for r, c in block
+            if 0 <= r < height and 0 <= c < width and math.dist(places[:, r, c], places[:, row, column]) < SAME_PLACE
+        ]
+        if max(group, key=lambda cell: probability[cell]) == (row, column):
+            merged[row, column] = sum(probability[cell] for cell in group)
+    return merged
+
+
+def test_neighbours_with_one_object_count_once() -> None:
+    """Two cells share a centre, 0.5 and 0.4; the third takes it to stand elsewhere; the last is no neighbour."""
+    scores = torch.tensor([0.5, 0.4, 0.3, 0.2]).logit().double().view(1, 1, 1, 4)
+    places = torch.tensor([[0.0, 0.1, 2.0, 0.0], [1.0, 1.1, 1.0, 1.0]]).double().view(1, 2, 1, 4)
+    merged = merged_scores(scores, places).sigmoid().flatten()
+    torch.testing.assert_close(merged, torch.tensor([0.9, 1e-6, 0.3, 0.2]).double(), rtol=1e-5, atol=0)
+
+
+def test_of_equal_neighbours_the_first_has_the_object() -> None:
+    scores, places = torch.full((1, 1, 2, 2), 0.2).logit().double(), torch.zeros(1, 2, 2, 2).double()
+    merged = merged_scores(scores, places).sigmoid().flatten()
+    torch.testing.assert_close(merged, torch.tensor([0.8, 1e-6, 1e-6, 1e-6]).double(), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (1, 5), (4, 6)])
+def test_merging_in_loops(grid: tuple[int, int]) -> None:
+    draw = torch.Generator().manual_seed(1)
+    scores = torch.randn(3, 1, *grid, generator=draw).double()
+    places = 0.3 * torch.randn(3, 2, *grid, generator=draw).double()
+    expected = torch.stack([plain_merge(s[0], p) for s, p in zip(scores, places, strict=True)])
+    merged = merged_scores(scores, places)[:, 0].sigmoid()
+    torch.testing.assert_close(merged, expected.clamp(1e-6, 1 - 1e-6), rtol=1e-5, atol=1e-9)
+
+
+def test_of_an_object_at_a_border_one_position_is_kept() -> None:
+    """Its two positions score highest; merged, the second place goes to the other object."""
+    maps = torch.zeros(1, 3, 1, 4).double()
+    maps[0, 0, 0] = torch.tensor([5.0, 4.0, -9.0, 1.0])
+    objects = keeping(2)
+    for parameter in objects.ground.parameters():
+        parameter.data.zero_()  # all neighbours take their object to stand in the middle of the ground
+    assert cells_of(objects(maps), (1, 4)).tolist() == [[0, 1]]
+    objects.merge = True
+    assert cells_of(objects(maps), (1, 4)).tolist() == [[0, 3]]
 
 
 @pytest.mark.parametrize("grid", [(1, 1), (3, 5), (11, 16), (14, 14), (24, 32)])
@@ -169,11 +232,17 @@ class TestNetwork:
 
     def test_the_grid_is_that_of_the_trunk(self) -> None:
         flat = {"trunk_stride": 1, "trunk_kernel": 3}
-        for changes in ({}, {"trunk_maps": (4, 4)}, flat, {"width": 35, "height": 27}):
+        wide = {"trunk_maps": (4, 4), "trunk_width": 6, "trunk_fine_blocks": 1, "trunk_blocks": 2}
+        for changes in ({}, {"trunk_maps": (4, 4)}, flat, {"width": 35, "height": 27}, wide):
             network = a_fresh_reasoner(**changes)
             config = network.config
             maps = network.trunk_features(torch.zeros(1, 3, config.height, config.width, dtype=torch.uint8))
-            assert maps.shape[2:] == config.grid
+            assert maps.shape[1:] == (config.maps, *config.grid)
+
+    def test_blocks_of_the_trunk_are_as_wide_as_their_maps(self) -> None:
+        network = a_fresh_reasoner(trunk_maps=(4, 5), trunk_width=6, trunk_fine_blocks=1, trunk_blocks=2)
+        widths = [part.body[0].in_channels for part in network.trunk if isinstance(part, ImageBlock)]
+        assert widths == [5, 6, 6]
 
     @pytest.mark.parametrize(
         ("changes", "message"),
@@ -185,6 +254,10 @@ class TestNetwork:
             (
                 {"relations": True, "positions": 5, "maps": 6, **SPARSE},
                 r"positions is 5, maps 6; keep some positions, a multiple of 4 maps, or leave relations off",
+            ),
+            (
+                {"merge_positions": True},
+                r"model.merge_positions merges the kept positions, but model.positions is 0; keep some, or leave it",
             ),
             ({"positions": -1}, r"model.positions is -1; expected at least 0"),
             ({"positions": 8}, r"keeps 8 positions, which have no neighbours, but model.block_kernel is 3"),

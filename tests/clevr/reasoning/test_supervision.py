@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from clevr.data.supervision import ATTRIBUTES, describe_scenes
+from clevr.data.supervision import ATTRIBUTES, describe_scenes, visible_centers
 from clevr.questions.program_encoding import FIELDS, FUNCTIONS, MAX_HOPS
 from clevr.reasoning.objectives import PLACE_WEIGHT, ProgramHead, SceneHead, TraceHead, cells
+from clevr.world.placement import Scenes
+from clevr.world.render import object_ids
 from clevr.world.scene import Scene, SceneObject
 
 
@@ -27,6 +31,37 @@ def test_places_are_shares_of_what_the_model_sees() -> None:
     assert found[0, 0, :6].tolist() == [0.5, 0.5, 0, 1, 1, 1]
     assert found[0, 1, :2].tolist() == [0.0, 0.0]
     assert (found[0, 2:] == -1).all()
+
+
+def test_centers_of_what_is_visible() -> None:
+    """Where nothing hides a body they are near its own; hidden, they lie on what is seen of it."""
+    scenes = Scenes(seed=2, split="val").batch(range(30))
+    size = (160, 120)
+    ids, centers = object_ids(scenes, *size).numpy(), visible_centers(scenes, size)
+    assert centers.shape == (30, 10, 2)
+    moved = 0
+    for scene, shown, found in zip(scenes, ids, centers, strict=True):
+        assert (found[len(scene.objects) :] == -1).all()
+        for number, thing in enumerate(scene.objects):
+            column, line = found[number]
+            assert shown[int(line), int(column)] == number
+            own = thing.pixel_coords[0] / 2, thing.pixel_coords[1] / 2
+            moved += math.dist((column, line), own) > 3
+    assert 0 < moved < 30, "of 200"
+
+
+def test_an_object_that_is_not_seen_stays_where_its_body_is() -> None:
+    drawn = Scenes(seed=2, split="val").batch(range(1))[0]
+    aside = replace(drawn.objects[0], coords=(40.0, 40.0, 0.35))
+    found = visible_centers([replace(drawn, objects=(aside, *drawn.objects[1:]))], (320, 240))[0]
+    assert found[0].tolist() == pytest.approx(aside.pixel_coords[:2])
+
+
+def test_described_scenes_take_the_centers_that_are_given() -> None:
+    centers = np.full((1, 10, 2), -1, np.float32)
+    centers[0, 0] = 3, 2
+    found = describe_scenes([scene(thing(6, 4))], (12, 8), 0.5, centers)
+    assert found[0, 0, :2].tolist() == pytest.approx([3 / 12, (2 - 1) / 6])
 
 
 def test_places_on_the_ground_are_along_the_directions() -> None:
