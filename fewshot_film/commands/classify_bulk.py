@@ -156,7 +156,12 @@ def fit_to_embeddings(config: ClassifyConfig, record: EmbeddingRecord) -> Embedd
 
     Raises:
         SavedModelError: the model is no longer what it was when the embeddings were computed.
+        SourceError: there is no support set.
     """
+    if not config.support:
+        raise SourceError(
+            f"{config.query} holds embeddings, which need labelled images to be told apart: give --support"
+        )
     embedder = ImageEmbedder(record.model, resize=record.resize, device=config.device)
     if asdict(embedder.record) != asdict(record):
         raise SavedModelError(

@@ -6,6 +6,7 @@ import functools
 import io
 import json
 import shutil
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,37 @@ def test_parts_of_machines_and_a_part_that_is_lost(table: Any, folders, place: P
     assert (tmp_path / "out/table/part-000000.parquet").stat().st_mtime_ns == kept, "finished parts are kept"
 
 
+def test_a_worker_loads_the_classifier_once(folders, place: Path, tmp_path: Path) -> None:  # noqa: F811
+    classify_bulk.load_namer.cache_clear()
+    classify(place, *folders, tmp_path / "out")
+    found = classify_bulk.load_namer.cache_info()
+    assert (found.misses, found.hits) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("engine", "module", "message"),
+    [
+        ("ray", "ray", "the engine ray needs the extra `ray`"),
+        ("ray", "pyarrow", "the engine ray needs the extra `bulk`"),
+    ],
+)
+def test_a_missing_extra_is_named(
+    folders,
+    place: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys,
+    engine: str,
+    module: str,
+    message: str,
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    words = ["--support", folders[0], "--query", folders[1], "--out", tmp_path / "out", "--engine", engine]
+    assert fewshot_film("classify", "--model", place / "model", *words) == 2
+    assert message in (said := capsys.readouterr().err)
+    assert "pip install 'fewshot-film[" in said
+
+
 def test_another_run_is_refused(folders, place: Path, tmp_path: Path, capsys) -> None:  # noqa: F811
     classify(place, *folders, tmp_path / "out")
     words = ["classify", "--engine", "processes", "--out", tmp_path / "out", "--workers", 1, "--model", place / "model"]
@@ -260,6 +292,12 @@ def test_embeddings_name_as_the_images_do(embedded, folders, tmp_path: Path) -> 
         assert (row["class"] is None) == (row["relative_distance"] > 1)
         if row["class"]:
             assert row["probability"] == pytest.approx(shares.max(), abs=0.02)
+
+
+def test_embeddings_need_a_support_set(embedded, tmp_path: Path, capsys) -> None:
+    words = ["--support", "", "--query", embedded[1], "--out", tmp_path / "out", "--engine", "processes"]
+    assert fewshot_film("classify", *words) == 2
+    assert "holds embeddings, which need labelled images to be told apart: give --support" in capsys.readouterr().err
 
 
 def test_embeddings_are_halves_of_length_1(embedded) -> None:
