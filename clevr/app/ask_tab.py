@@ -1,4 +1,4 @@
-"""The tab Ask: a scene or an image on the left, questions and answers on the right."""
+"""The tab Ask: a question about a scene or an image on the left, where its answer came from on the right."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ HEADERS = ("question", "true answer", "model answer")
 BEFORE = ("true before", "model before")
 FIRST = (1, 5)
 """Seed and number of objects of the scene that the page opens with."""
-_QUESTION_WIDTH = 56
+_QUESTION_WIDTH = 46
 """Of the table's width, per cent."""
 _IN_TURN: dict[str, Any] = {"concurrency_id": "ask", "concurrency_limit": 1, "api_visibility": "private"}
 """One event after the other, in the order in which they came: side by side, the older image could be shown last."""
@@ -55,9 +55,10 @@ def build(page: Page) -> None:
     gr.Markdown(_INTRODUCTION)
     with gr.Row():
         with gr.Column(min_width=420):
+            tab.lay_out_question()  # first, so that the answer is above the fold of a phone
             tab.lay_out_image()
         with gr.Column(min_width=420):
-            tab.lay_out_question()
+            tab.lay_out_figures()
     tab.lay_out_suggestions()
     tab.connect()
 
@@ -111,7 +112,7 @@ class _Ask:
         self.upload = gr.File(label="Or drop an image of your own here", elem_classes="drop")
 
     def lay_out_question(self) -> None:
-        """The question, its answer, and where that came from."""
+        """The question and its answer."""
         with gr.Row(elem_classes="line"):
             self.question = gr.Textbox(
                 self.shown.question,
@@ -123,6 +124,9 @@ class _Ask:
             )
             self.ask = gr.Button("Ask", variant="primary", min_width=80)
         self.said = gr.Markdown(self.shown.said, elem_classes="said")
+
+    def lay_out_figures(self) -> None:
+        """Where the answer came from."""
         self.why = _figure(self.shown.why, "why")
         gr.Markdown("Gamma and beta of every block for this question", elem_classes="count")
         self.film = _figure(self.shown.film, "film")

@@ -15,7 +15,7 @@ from fewshot_film.classifier.export import export_onnx
 from fewshot_film.classifier.fitted import Fitted
 from fewshot_film.classifier.web_runtime import VERSION, web_runtime
 from fewshot_film.errors import InvalidValueError, counted
-from fewshot_film.run.files import write_atomically
+from fewshot_film.run.files import write_bytes_atomically
 
 SHARES = tuple(round(0.01 * step, 2) for step in range(31))
 """What the page's slider offers: shares of true members that may be rejected; 0: nothing is."""
@@ -69,14 +69,14 @@ def export_page(
     if is_file:
         page = _filled(title, fitted, _FILE_POLICY, f"{_embedded(files)}\n<script type=module>{_script()}</script>")
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, page.encode())
+        write_bytes_atomically(path, page.encode())
         return path
     page = _filled(title, fitted, _FOLDER_POLICY, '<script type=module src="page.js"></script>')
     files |= {"index.html": page.encode(), "page.js": _script().encode()}
     files["runtime/LICENSE.txt"] = _LICENCE.format(version=VERSION).encode()
     for name, data in files.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
-        _write(path / name, data)
+        write_bytes_atomically(path / name, data)
     return path
 
 
@@ -107,10 +107,6 @@ def _embedded(files: Mapping[str, bytes]) -> str:
     """Files as compressed text in the page itself."""
     rows = [f"<!-- {_LICENCE.format(version=VERSION)} -->"]
     for name, data in files.items():
-        text = base64.b64encode(gzip.compress(data, mtime=0)).decode()
+        text = base64.b64encode(gzip.compress(data, 6, mtime=0)).decode()
         rows.append(f'<script type="application/octet-stream" data-file="{name}">{text}</script>')
     return "\n".join(rows)
-
-
-def _write(path: Path, data: bytes) -> None:
-    write_atomically(path, lambda file: Path(file).write_bytes(data))

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fewshot_film.errors import UserError
-from fewshot_film.run.files import write_atomically
+from fewshot_film.run.files import write_bytes_atomically
 
 VERSION = "1.30.0"
 PACKAGE = f"onnxruntime-web@{VERSION}"
@@ -57,7 +57,7 @@ def web_runtime(runtime: str | Path | None = None) -> dict[str, bytes]:
         found = _from_npm()
     cache.mkdir(parents=True, exist_ok=True)
     for name, data in found.items():
-        write_atomically(cache / name, lambda file, data=data: Path(file).write_bytes(data))
+        write_bytes_atomically(cache / name, data)
     return found
 
 

@@ -57,6 +57,15 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def write_bytes_atomically(path: Path, data: bytes) -> None:
+    """Write bytes as :func:`write_atomically` does."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(data)
+
+    write_atomically(path, write)
+
+
 def write_text_atomically(path: Path, text: str) -> None:
     """Write a UTF-8 text file, all or nothing."""
     write_atomically(path, lambda temporary: _write_text(temporary, text))

@@ -69,4 +69,9 @@ def test_it_opens_with_a_scene_and_answers_and_takes_mistakes_without_error_boxe
     expect(page.get_by_test_id("toast-body").first).to_contain_text("the model knows no word", timeout=PATIENCE)
     assert page.locator(".error:visible").count() == 0
     expect(page.locator(".scene img").first).to_be_visible()
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.evaluate("scrollTo(0, 0)")
+    page.wait_for_timeout(500)
+    box = page.locator(".prose.said h3").bounding_box()
+    assert box["y"] + box["height"] < 844  # the answer is above the fold of a phone
     page.screenshot(path=tmp_path / "ask.png", full_page=True)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from PIL import Image
 
-from clevr.answers.plotting import as_image, modulation_figure
+from clevr.answers.plotting import answer_figure, as_image, modulation_figure
 from clevr.answers.predict import QuestionError
 from clevr.app.asking import (
     HEIGHT,
@@ -29,6 +30,7 @@ from clevr.data.errors import DataError
 from clevr.world.render import object_ids
 from clevr.world.scene import COLORS
 from fewshot_film.page import Limits, UploadError
+from fewshot_film.run.figures import PALE
 from tests.clevr.models import a_reasoner
 
 
@@ -252,3 +254,11 @@ def test_another_one_begins_with_what_the_first_looks_at(reasoner, asking):
     other.ask("How many things are there?")
     assert other.now.line.truth == "5"
     assert asking.now.line is not other.now.line
+
+
+def test_a_guess_is_muted_in_the_figure_too(asking):
+    for question, is_muted in (("Is there a cube?", False), ("Is there a zebra?", True)):
+        asking.ask(question)
+        bars = answer_figure(asking.answerer, asking.now.line.given).axes[1].patches
+        colors = {to_hex(bar.get_facecolor()) for bar in bars}
+        assert (colors == {to_hex(PALE)}) == is_muted
