@@ -52,8 +52,8 @@ app: $(INSTALLED)  ## open the browser app: teach, ask, compare
 docs: $(INSTALLED)  ## build the documentation into site/; a dead link or reference is an error
 	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build
 
-screenshots: $(INSTALLED)  ## retake the screenshots of the app for the docs (needs chromium)
-	FEWSHOT_FILM_SCREENSHOTS=docs/images $(RUN) pytest tests/app/test_browser.py
+screenshots: $(INSTALLED)  ## retake the screenshots of the app: those of the docs, and of every state in runs/screenshots (needs chromium)
+	FEWSHOT_FILM_SCREENSHOTS=docs/images FEWSHOT_FILM_STATES=runs/screenshots $(RUN) pytest tests/app/test_browser.py tests/app/test_looks.py
 
 reliability: $(INSTALLED)  ## try to break every command, and count the outcomes: kills, full disks, damaged files
 	OMP_NUM_THREADS=1 $(RUN) benchmarks.reliability

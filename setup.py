@@ -77,6 +77,7 @@ setup(
         "docs": DOCS,
         "dev": [
             *DOCS,
+            "axe-playwright-python>=0.1.8",
             "gradio>=6.31",
             "h5py>=3.10",
             "huggingface_hub>=0.25",

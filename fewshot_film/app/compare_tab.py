@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,8 @@ MINE, FOLDER, ARCHIVE = "my classes from Teach", "the folder of --folder", "a zi
 MAX_EPISODES = 2000
 HEADERS = ("learner", "accuracy, %", "± 95 %", "difference to the best, %", "± 95 %", "ms per episode")
 _STOPPED_BY_HAND = r"(bar) => bar.replace(/<p>(Loading images|(\d+) of (?!\2 )\d+ episodes)/, '<p>Stopped: $1')"
-Shown = tuple[str, list[list[str]]]
-"""The progress bar and the rows of the table."""
+Shown = tuple[str, str]
+"""The progress bar and the table."""
 
 
 def build(page: Page) -> None:
@@ -48,7 +48,7 @@ def build(page: Page) -> None:
                 stop = gr.Button("Stop")
         with gr.Column(scale=3, min_width=420):
             bar = gr.HTML(_bar(0, 0))
-            table = gr.Dataframe(headers=list(HEADERS), interactive=False, wrap=True, show_label=False, row_count=0)
+            table = gr.HTML(_table([]), elem_classes="bare", apply_default_css=False)
             gr.Markdown(
                 "95 % intervals over the episodes; differences are paired by episode. For your own images, they show "
                 "what another random split would change, not what other images would."
@@ -58,12 +58,12 @@ def build(page: Page) -> None:
     def run(
         data: str, path: str | None, names: list[str], way: int, shot: int, count: int, request: gr.Request
     ) -> Iterator[Shown]:
-        shown: Shown = _bar(0, count), []
+        shown: Shown = _bar(0, count), _table([])
         yield shown
         in_order = [name for name in learners if name in names]
         try:
             for progress in compare(page, _source(page, data, path, request), in_order, count, way=way, shot=shot):
-                shown = _bar(progress.done, progress.total), _rows(progress)
+                shown = _bar(progress.done, progress.total), _table(_rows(progress))
                 yield shown
         except Exception as error:
             yield _stopped(_reason(error)), shown[1]
@@ -112,7 +112,8 @@ def _bar(done: int, total: int) -> str:
     if not total:
         return "<p>Idle</p>"
     state = "Loading images" if not done else f"{done} of {total} episodes"
-    return f'<p>{html.escape(state)}</p><progress class="progress" max="{total}" value="{done}"></progress>'
+    bar = f'<progress class="progress" max="{total}" value="{done}" aria-label="Progress"></progress>'
+    return f"<p>{html.escape(state)}</p>{bar}"
 
 
 def _stopped(reason: str) -> str:
@@ -135,6 +136,14 @@ def _rows(progress: Progress) -> list[list[str]]:
         ]
         for place, row in enumerate(progress.rows)
     ]
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    """The table, which scrolls sideways where it is too wide."""
+    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in HEADERS)
+    body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="results" role="region" aria-label="Results" tabindex="0">{table}</div>'
 
 
 def _percent(share: float) -> str:

@@ -44,7 +44,8 @@ def thumbnails_html(
         selected: key of the one that is chosen.
     """
     items = "".join(_item(image, caption, actions, image.key == selected) for image, caption in images)
-    return f'<ul class="image-list" aria-label="{escape(label)}">{items}</ul>'
+    focus = "" if actions else ' tabindex="0"'  # a list that scrolls is reached by keyboard, if not through its buttons
+    return f'<ul class="image-list" aria-label="{escape(label)}"{focus}>{items}</ul>'
 
 
 def _item(image: PageImage, caption: str, actions: tuple[str, ...], is_selected: bool) -> str:

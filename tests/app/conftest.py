@@ -100,7 +100,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture
-def visit(served: Served, browser: Browser) -> Iterator[Callable[[], Page]]:
+def visit(served: Served, browser: Browser) -> Iterator[Callable[..., Page]]:
     """Opens the page as one more visitor; nothing may be asked of any other address."""
     contexts, elsewhere = [], []
 
@@ -108,8 +108,9 @@ def visit(served: Served, browser: Browser) -> Iterator[Callable[[], Page]]:
         if not address.startswith((served.address, "data:", "blob:")):
             elsewhere.append(address)
 
-    def open_page() -> Page:
-        context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    def open_page(width: int = 1280, height: int = 900, color_scheme: str = "light") -> Page:
+        size = {"width": width, "height": height}
+        context = browser.new_context(viewport=size, accept_downloads=True, color_scheme=color_scheme)
         context.set_default_timeout(PATIENCE)
         context.on("request", lambda request: note(request.url))
         contexts.append(context)

@@ -455,8 +455,8 @@ def test_compare(visit, keep):
     count.press("Enter")
     page.get_by_role("button", name="Compare", exact=True).click()
     seen(page.get_by_text("20 of 20 episodes"))
-    seen(page.locator(".virtual-row:visible"), 7)
-    rows = page.locator(".virtual-row:visible").all_inner_texts()
+    seen(page.locator(".results tbody tr"), 7)
+    rows = page.locator(".results tbody tr").all_inner_texts()
     assert any(row.startswith("general-small") for row in rows)
     assert "best" in rows[0]
     keep(page, "compare", 820)
