@@ -27,6 +27,7 @@ from tests.conftest import CHECKOUT
 
 FAULTS = {
     ("AttributeError", "fewshot_film/__init__.py"): "what Python expects of a module's __getattr__",
+    ("ImportError", "fewshot_film/__init__.py"): "what Python expects of an import that fails",
     ("AttributeError", "fewshot_film/classifier/__init__.py"): "what Python expects of a module's __getattr__",
     ("IndexError", "fewshot_film/episodes/rng.py"): "a sequence's protocol",
     ("IndexError", "fewshot_film/episodes/lists.py"): "a sequence's protocol",

@@ -14,6 +14,7 @@ from fewshot_film.app.taught import TeachingError
 from fewshot_film.app.teaching import Teaching
 from fewshot_film.commands.predictions import Prediction, as_csv, summarise
 from fewshot_film.commands.queries import Queries
+from fewshot_film.errors import MissingFileError
 from fewshot_film.images import ImageError
 
 MAX_SORTED = 5000
@@ -91,7 +92,7 @@ def _sources(teaching: Teaching, files: Sequence[Path]) -> dict[str, Read]:
             f"{len(sources):,} images; the page sorts at most {MAX_SORTED:,}: use `fewshot-film classify` for more"
         )
     if not sources:
-        raise FileNotFoundError("expected images, or a zip file that holds some")
+        raise MissingFileError("expected images, or a zip file that holds some")
     return sources
 
 
