@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image
 
 from fewshot_film import page
 from fewshot_film.errors import ConfigError
-from fewshot_film.page import Limits, UploadError, Visitors, in_page
+from fewshot_film.page import ClosedPageError, Limits, UploadError, Visitors, in_page, without_folders
 from tests.extras import needs_gradio
 
 
@@ -47,6 +48,31 @@ class TestLimits:
     def test_too_many_files(self):
         with pytest.raises(UploadError, match="3 files at once; expected at most 2"):
             self.LIMITS.check_count(3)
+
+    def test_a_zip_of_many_names_is_refused_from_its_directory_at_once(self, tmp_path: Path, monkeypatch):
+        path = tmp_path / "many.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for number in range(30_000):
+                archive.writestr(f"a/{number}.png", b"")
+        monkeypatch.setattr(zipfile, "ZipFile", None)  # nothing else reads it
+        began = time.process_time()
+        with pytest.raises(UploadError, match=r"many\.zip has 30,000 files or more; expected at most 20,000"):
+            Limits().check_archive(path)
+        assert time.process_time() - began < 0.1
+
+    def test_a_zip_that_lies_about_its_number_is_refused_too(self, tmp_path: Path):
+        path = tmp_path / "lies.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for number in range(500):
+                archive.writestr(f"a/{number}.png", b"")
+        limits = Limits(members=100)
+        data = bytearray(path.read_bytes())
+        data[-22 + 8 : -22 + 12] = b"\1\0\1\0"
+        path.write_bytes(data)
+        with pytest.raises(UploadError, match="files or more; expected at most 100"):
+            limits.check_archive(path)
+        (tmp_path / "none.zip").write_bytes(b"PK\5\6")
+        limits.check_archive(tmp_path / "none.zip")
 
     def test_what_is_no_image_is_left_to_its_reader(self, tmp_path: Path):
         (tmp_path / "text.png").write_text("no image")
@@ -117,6 +143,71 @@ class TestVisitors:
         for thread in threads:
             thread.join()
         assert all(thing is found[0] for thing in found)
+
+    def test_nothing_is_shared_among_those_without_a_page(self, tmp_path: Path):
+        visitors = Visitors(tmp_path)
+        for name in ("", None):
+            with pytest.raises(ClosedPageError, match="reload it"):
+                visitors.of(name, list, lambda _: [])
+
+    def test_what_is_left_goes_with_the_page(self, tmp_path: Path):
+        visitors = Visitors(tmp_path)
+        with visitors.opened("one"):
+            first = visitors.of("one", list, lambda _: [])
+            with visitors.opened("one"):  # connects anew before the old connection has ended
+                pass
+            assert visitors.is_open("one")
+            assert visitors.held("one", list) is first
+        assert not visitors.is_open("one")
+        assert len(visitors) == 0
+
+    def test_a_file_belongs_to_its_page(self, tmp_path: Path):
+        visitors = Visitors(tmp_path)
+        own, theirs = (visitors.of(name, Path, lambda folder: folder) for name in ("one", "other"))
+        assert visitors.may_read("one", own / "a.png")
+        assert visitors.may_read("one", tmp_path / "for-all" / "a.png")
+        assert not visitors.may_read("one", theirs / "a.png")
+        assert not visitors.may_read("one", tmp_path.parent / "a.png")
+        visitors.leave("other")
+        assert not visitors.may_read("one", theirs / "a.png"), "it may come back"
+
+
+class TestQuotas:
+    def test_files_and_uploads_on_their_way_count(self, tmp_path: Path):
+        visitors, limits = Visitors(tmp_path), Limits(visitor_bytes=50_000, total_bytes=70_000)
+        folder = visitors.reserve("one", 20_000, limits)
+        with pytest.raises(UploadError, match="expected at most 0 together: upload less, or reload the page"):
+            visitors.reserve("one", 40_000, limits)
+        visitors.release("one", 20_000)
+        visitors.reserve("one", 40_000, limits)
+        visitors.release("one", 40_000)
+        (folder / "file").write_bytes(b"x" * 40_000)
+        with pytest.raises(UploadError):
+            visitors.reserve("one", 20_000, limits)
+        with pytest.raises(UploadError, match="space for uploads is used up"):
+            visitors.reserve("two", 40_000, limits)
+        visitors.reserve("two", 15_000, limits)
+
+    def test_empty_files_and_folders_count_as_blocks(self, tmp_path: Path):
+        visitors, limits = Visitors(tmp_path), Limits(visitor_bytes=50_000)
+        folder = visitors.reserve("one", 0, limits)
+        for place in range(12):
+            (folder / f"{place}").touch() if place % 2 else (folder / f"{place}").mkdir()
+        with pytest.raises(UploadError):
+            visitors.reserve("one", 1_000, limits)
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("/tmp/a-b/tmpx/config.json is damaged", "config.json is damaged"),
+        ("cannot read '/home/me/data/x.png': no", "cannot read 'x.png': no"),
+        (r"C:\Users\me\x.png is damaged", "x.png is damaged"),
+        ("see https://example.org/a/b or and/or; 3/4", "see https://example.org/a/b or and/or; 3/4"),
+    ],
+)
+def test_messages_hold_no_folders(told: str, shown: str):
+    assert without_folders(told) == shown
 
 
 @needs_gradio

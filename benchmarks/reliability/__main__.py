@@ -32,6 +32,12 @@ def _fuzz(places: dict[str, Any], work: Path, quick: bool) -> dict[str, Any]:
     return fuzz(places, share=0.002 if quick else 0.4)
 
 
+def _declared(places: dict[str, Any], work: Path, quick: bool) -> dict[str, Any]:
+    from benchmarks.reliability.declared import fuzz_declared
+
+    return fuzz_declared(0.002 if quick else 1.0)
+
+
 def _hostile(places: dict[str, Any], work: Path, quick: bool) -> dict[str, Any]:
     from benchmarks.reliability.inputs import CASES, case
     from benchmarks.reliability.resource_limits import hostile
@@ -53,6 +59,7 @@ def _lost(places: dict[str, Any], work: Path, quick: bool) -> dict[str, Any]:
 
 EXPERIMENTS: dict[str, Experiment] = {
     "soak": _soak, "lost": _lost, "hostile": _hostile, "damage": _damage, "fuzz": _fuzz,
+    "declared": _declared,
 }  # fmt: skip
 
 

@@ -113,7 +113,7 @@ def try_out(one: Fuzz, number: int) -> Count:
     def attempt(value: Any) -> None:
         count.tried += 1
         began = time.process_time()
-        with _limited():
+        with limited():
             count.read += one.check(value)
         count.slowest = max(count.slowest, time.process_time() - began)
 
@@ -152,7 +152,13 @@ def _all(places: dict[str, Any], folder: Path) -> Iterator[Fuzz]:
 
 
 @contextlib.contextmanager
-def _limited() -> Iterator[None]:
+def limited() -> Iterator[None]:
+    """Within the block only so many seconds of the processor may pass.
+
+    Raises:
+        Hang: more did.
+    """
+
     def stop(number: int, frame: FrameType | None) -> None:
         raise Hang(f"it took more than {LIMIT_SECONDS} s")
 

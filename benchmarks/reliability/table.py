@@ -49,7 +49,9 @@ def _sum_of(results: Results) -> str:
         counts.append(f"{sum(row['kills'] for row in results['soak']['rows'].values()):,} kills")
     if "fuzz" in results:
         counts.append(f"{sum(row['tried'] for row in results['fuzz']['rows'].values()):,} made-up inputs")
-    for name, what in (("hostile", "commands in hostile conditions"), ("damage", "damaged or malicious files")):
+    kinds = (("hostile", "commands in hostile conditions"), ("damage", "damaged or malicious files"),
+             ("declared", "changed models"), ("page", "attacks on the page"))  # fmt: skip
+    for name, what in kinds:
         if name in results:
             counts.append(f"{sum(row['tried'] for row in results[name]['rows'].values()):,} {what}")
     if "lost" in results:
@@ -70,13 +72,16 @@ def _soak(rows: Results) -> str:
     return "## Killed at random moments\n\n" + _table(head, [*lines, total])
 
 
-def _fuzz(rows: Results) -> str:
-    head = ("reader", "inputs", "read", "refused", "slowest, ms", "faults")
-    lines = [
-        (name, row["tried"], row["read"], row["tried"] - row["read"], f"{1e3 * row['slowest']:.0f}", len(row["faults"]))
-        for name, row in rows.items()
-    ]
-    return "## Made-up inputs\n\n" + _table(head, lines)
+def _tried(title: str, head: Sequence[str]) -> Any:
+    def section(rows: Results) -> str:
+        lines = [
+            (name, row["tried"], row["read"], row["tried"] - row["read"], f"{1e3 * row['slowest']:.0f}",
+             len(row["faults"]))
+            for name, row in rows.items()
+        ]  # fmt: skip
+        return f"## {title}\n\n" + _table(head, lines)
+
+    return section
 
 
 def _counted(title: str, what: str) -> Any:
@@ -93,7 +98,11 @@ SECTIONS = {
     "lost": _counted("Lost processes", "what was killed"),
     "hostile": _counted("Hostile conditions", "condition"),
     "damage": _counted("Damaged and malicious files", "file"),
-    "fuzz": _fuzz,
+    "fuzz": _tried("Made-up inputs", ("reader", "inputs", "read", "refused", "slowest, ms", "faults")),
+    "declared": _tried(
+        "Saved models from strangers", ("what was changed", "folders", "equal", "refused", "slowest, ms", "faults")
+    ),
+    "page": _counted("Attacks on the page", "attack"),
 }
 """What makes each experiment's part of the page, in order."""
 

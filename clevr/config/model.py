@@ -27,9 +27,9 @@ class ReasonerConfig(Settings, group="model"):
 
     inputs: Literal["pixels", "features"] = "pixels"
     """Input of the trunk: images, or feature maps that a fixed network has computed from them."""
-    width: Annotated[int, at_least(1)] = 224
+    width: Annotated[int, between(1, 4096)] = 224
     """Width of the images or feature maps."""
-    height: Annotated[int, at_least(1)] = 224
+    height: Annotated[int, between(1, 4096)] = 224
     """Height of the images or feature maps."""
     input_maps: Annotated[int, at_least(1)] = 3
     """Colour channels, or number of feature maps (1024 for conv4 of a ResNet-101)."""
@@ -39,9 +39,9 @@ class ReasonerConfig(Settings, group="model"):
     """Kernel size of the trunk's convolutions."""
     trunk_stride: Annotated[int, at_least(1)] = 2
     """Stride of the trunk's convolutions; with stride 1 they also see coordinate maps."""
-    trunk_blocks: Annotated[int, at_least(0)] = 0
+    trunk_blocks: Annotated[int, between(0, 1000)] = 0
     """Number of residual blocks of two 3x3 convolutions at the end of the trunk; they do not depend on the question."""
-    trunk_fine_blocks: Annotated[int, at_least(0)] = 0
+    trunk_fine_blocks: Annotated[int, between(0, 1000)] = 0
     """Number of such blocks before the trunk's last convolution, where the maps are still finer."""
     trunk_width: Annotated[int | None, at_least(1)] = None
     """Channels of the trunk's last convolution and of the blocks behind it, which a 1x1 convolution then turns into
@@ -55,7 +55,7 @@ class ReasonerConfig(Settings, group="model"):
     all."""
     maps: Annotated[int, at_least(1)] = 128
     """Channels of the residual blocks that FiLM modulates."""
-    blocks: Annotated[int, at_least(1)] = 4
+    blocks: Annotated[int, between(1, 1000)] = 4
     """Number of residual blocks."""
     block_kernel: Annotated[int, at_least(1), Range(lambda side: side % 2 == 1, "an odd number, such as 3 or 1")] = 3
     """Kernel size of the second convolution of a block; with 1, positions do not depend on their neighbours."""

@@ -15,6 +15,7 @@ from clevr.inputs import model_folder
 from clevr.reasoning.familiarity import Familiarity
 from clevr.reasoning.network import FiLMReasoner
 from fewshot_film.errors import ConfigError, SavedModelError
+from fewshot_film.run.declared import build_as_declared, check_types, refusing
 from fewshot_film.run.model_folder import CONFIG, SavedModel, load_model, read_config, replace_config, save_model
 from fewshot_film.run.old_keys import current
 from fewshot_film.run.settings import plain
@@ -39,14 +40,18 @@ def load(name: str | Path, expected: ReasonerConfig | None = None) -> FiLMReason
     saved = load_model(folder)
     if saved.config.get("kind") != KIND:
         raise SavedModelError(f"{folder} holds a model of kind {saved.config.get('kind')!r}; expected {KIND!r}")
-    reasoner = FiLMReasoner(_config(saved))
+    with refusing(folder):
+        config = _config(saved)
+    build_as_declared(lambda: FiLMReasoner(config), saved.weights, folder)
+    reasoner = FiLMReasoner(config)
     wanted = None if expected is None else FiLMReasoner(expected).config
     if wanted is not None and wanted != reasoner.config:
         raise ConfigError(f"{folder} was built with other settings of `model`; take those of its config.json")
     weights = {name: _full(value) for name, value in saved.weights.items()}
     dataclasses.replace(saved, weights=weights).load_into(reasoner)
     known = saved.config.get(FAMILIARITY)
-    reasoner.familiarity = None if known is None else Familiarity.from_json(known)
+    with refusing(folder):
+        reasoner.familiarity = None if known is None else Familiarity.from_json(known)
     return reasoner.eval()
 
 
@@ -110,7 +115,9 @@ def _config(saved: SavedModel) -> ReasonerConfig:
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in record.items()
         }
-        return ReasonerConfig(**values)
+        config = ReasonerConfig(**values)
+        check_types(config)
+        return config
     except (TypeError, ConfigError) as error:
         raise SavedModelError(
             f"{saved.folder} was written by another version of this project: its settings do not fit ({error}); use "

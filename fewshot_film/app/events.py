@@ -13,7 +13,7 @@ from fewshot_film.app.images import Report
 from fewshot_film.app.teaching import Teaching
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.errors import exit_status_of
-from fewshot_film.page import EVERY, Page, in_page
+from fewshot_film.page import EVERY, Page, in_page, without_folders
 
 DRAWN: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 1, "concurrency_id": "draw"}
 """How cards and answers are drawn anew: one at a time. Gradio numbers components and functions while it draws, and two
@@ -157,4 +157,4 @@ def warn(troubles: Sequence[str] | None) -> None:
     if troubles:
         more = len(troubles) - _SHOWN_TROUBLES
         lines = [*troubles[:_SHOWN_TROUBLES], *([f"and {more} more"] if more > 0 else [])]
-        gr.Warning("Not added: " + "<br>".join(html.escape(line) for line in lines))
+        gr.Warning("Not added: " + "<br>".join(html.escape(without_folders(line)) for line in lines))

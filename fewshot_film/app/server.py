@@ -26,18 +26,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
-POLICY = "; ".join(
-    (
-        "default-src 'self' data: blob:",
-        "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
-        "style-src 'self' 'unsafe-inline'",
-        "frame-ancestors 'self'",
-    )
-)
-"""What browsers may load for the page: its own files and nothing from anywhere else."""
-CSS = Path(__file__).with_name("page.css")
-SCRIPTS = sorted(CSS.parent.glob("*.js"))
-"""What the page runs beside Gradio's own scripts."""
+CSS, STREAM = (Path(__file__).with_name(name) for name in ("page.css", "stream.js"))
+SCRIPTS = sorted(set(CSS.parent.glob("*.js")) - {STREAM})
+"""What the page runs beside Gradio's own scripts, and after them."""
 
 
 def run(config: AppConfig) -> None:
@@ -108,6 +99,8 @@ def serving(config: AppConfig) -> Iterator[uvicorn.Server]:
                 archive_bytes=config.archive_mib * 2**20,
                 pixels=config.megapixels * 1_000_000,
                 files=config.files,
+                visitor_bytes=config.visitor_mib * 2**20,
+                total_bytes=config.total_mib * 2**20,
             ),
             visitors=Visitors(folder, config.visitors),
             device=config.device,
@@ -131,18 +124,19 @@ def _application(page: Page, host: str) -> Any:
     """The web application: Gradio's, answering to no other name than its own, loading nothing from elsewhere."""
     import fastapi
     import gradio
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+    from fewshot_film.app.gate import UPLOAD, Gate
     from fewshot_film.app.layout import lay_out
+    from fewshot_film.app.uploads import Uploads
 
+    blocks = lay_out(page)
     application = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-
-    application.add_middleware(_FromHereAlone)
-    if host in LOOPBACK:  # else another site could have its own name lead here, and read what is shown
-        application.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK))
+    application.add_route(UPLOAD, Uploads(page, blocks).receive, methods=["POST"])
+    script, hosts = STREAM.read_text(encoding="utf-8"), LOOPBACK if host in LOOPBACK else ()
+    application.add_middleware(Gate, page=page, blocks=blocks, script=script, hosts=hosts)
     return gradio.mount_gradio_app(
         application,
-        lay_out(page),
+        blocks,
         path="/",
         server_name=host,
         app_kwargs={"exception_handlers": {KeyError: _gone}},
@@ -174,23 +168,6 @@ async def _gone(request: Any, error: Exception) -> Any:
     if last.f_code is not get_fn.__code__:
         raise error
     return JSONResponse({"detail": []}, status_code=422)
-
-
-class _FromHereAlone:
-    """Tells browsers with every answer what the page may load; an ASGI layer."""
-
-    HEADERS = ((b"content-security-policy", POLICY.encode()), (b"referrer-policy", b"no-referrer"))
-
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        async def send_with_headers(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *self.HEADERS]
-            await send(message)
-
-        await self.app(scope, receive, send_with_headers)
 
 
 def _check_extra() -> None:

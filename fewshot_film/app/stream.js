@@ -5,6 +5,7 @@
     const PATIENCE = 10_000; // milliseconds, after which an event goes on in any case
     const send = window.fetch;
     let stream = null;
+    let page = null; // the name of this page, by which the server knows whose requests these are
 
     class Stream {
         heard = "";
@@ -62,6 +63,12 @@
 
     window.fetch = async (input, init) => {
         const address = String(input.url ?? input);
+        page = address.match(/\/gradio_api\/heartbeat\/(\w+)/)?.[1] ?? page;
+        if (page && address.includes("/gradio_api/")) {
+            const headers = new Headers(init?.headers ?? input.headers);
+            headers.set("x-page", page);
+            init = { ...init, headers };
+        }
         if (address.includes("/queue/data?")) return sendStream(input, init);
         const response = await send(input, init);
         if (address.includes("/queue/join") && response.ok && stream?.isOpen) {

@@ -309,6 +309,7 @@ class Teaching(Taught):
 
     def replaces(self, archive: Path) -> bool:
         """Whether :meth:`load` would replace something by what a zip holds."""
+        self.limits.check_archive(archive)
         return bool(self.contents) and holds_classifier(archive)
 
     # internals

@@ -15,9 +15,10 @@ from fewshot_film.classifier.adapting import Adapter, PlainPass, TaskHead
 from fewshot_film.classifier.pretrained import FITTED, Pretrained
 from fewshot_film.classifier.quantized import Measured
 from fewshot_film.config.preprocessing import Preprocessing, Resize
-from fewshot_film.errors import InvalidValueError, SavedModelError, shown
+from fewshot_film.errors import InvalidValueError, shown
 from fewshot_film.film import Modulation, Modulations
 from fewshot_film.learners.registry import UnsavableError, check_can_be_rebuilt, record_of
+from fewshot_film.run.declared import refusing
 from fewshot_film.run.model_folder import SavedModel, save_model
 from fewshot_film.run.tables import markdown_text
 
@@ -210,35 +211,37 @@ def load_fitted(saved: SavedModel, loaded: Loaded, resize: Resize | None) -> Fit
     Raises:
         SavedModelError: parts of it are missing.
     """
+    with refusing(saved.folder):
+        return _load_fitted(saved, loaded, resize)
+
+
+def _load_fitted(saved: SavedModel, loaded: Loaded, resize: Resize | None) -> Fitted:
     weights, adapter = saved.weights, loaded.adapter
     own = adapter.learner.backbone.preprocessing
-    try:
-        features = weights["support.features"].to(adapter.device)
-        labels, counted = weights["support.labels"], weights.get("support.weights")
-        modulations, measured = _modulations(weights), None
-        network = adapter.network(modulations)
-        if "int8.ranges" in weights:
-            measured = Measured(weights["int8.ranges"], weights["int8.biases"])
-            network = adapter.quantizer(modulations).quantized(measured)
-        return Fitted(
-            loaded=loaded,
-            preprocessing=own if resize is None else replace(own, resize=resize),
-            classes=list(saved.config["classes"]),
-            announced=bool(saved.config.get("announced", False)),
-            images=weights["support.images"],
-            labels=labels,
-            weights=counted,
-            modulations=modulations,
-            network=network,
-            features=features,
-            plain=None if adapter.has_film or measured is not None else PlainPass(features),
-            measured=measured,
-            head=adapter.fit_head(features, labels.to(features.device), counted),
-            temperature=float(saved.config["temperature"]),
-            member_distances=weights["member_distances"],
-        )
-    except KeyError as error:
-        raise SavedModelError(f"{saved.folder} lacks {error} of a fitted classifier; save it again") from None
+    features = weights["support.features"].to(adapter.device)
+    labels, counted = weights["support.labels"], weights.get("support.weights")
+    modulations, measured = _modulations(weights), None
+    network = adapter.network(modulations)
+    if "int8.ranges" in weights:
+        measured = Measured(weights["int8.ranges"], weights["int8.biases"])
+        network = adapter.quantizer(modulations).quantized(measured)
+    return Fitted(
+        loaded=loaded,
+        preprocessing=own if resize is None else replace(own, resize=resize),
+        classes=list(saved.config["classes"]),
+        announced=bool(saved.config.get("announced", False)),
+        images=weights["support.images"],
+        labels=labels,
+        weights=counted,
+        modulations=modulations,
+        network=network,
+        features=features,
+        plain=None if adapter.has_film or measured is not None else PlainPass(features),
+        measured=measured,
+        head=adapter.fit_head(features, labels.to(features.device), counted),
+        temperature=float(saved.config["temperature"]),
+        member_distances=weights["member_distances"],
+    )
 
 
 def _modulations(weights: dict[str, Tensor]) -> dict[str, Modulation]:

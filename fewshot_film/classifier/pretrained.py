@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from fewshot_film.classifier.calibration import Measured
+from fewshot_film.classifier.declared import check_fitted
 from fewshot_film.config.backbone import PRETRAINED, STAGED_BACKBONES, TORCHVISION, BackboneConfig
 from fewshot_film.config.learners import SimpleCNAPSConfig
 from fewshot_film.errors import UserError, shown, suggestion
@@ -20,6 +21,7 @@ from fewshot_film.learners.libraries import torchvision_names
 from fewshot_film.learners.networks import library_preprocessing
 from fewshot_film.learners.registry import learner_of
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
+from fewshot_film.run.declared import refusing
 from fewshot_film.run.model_folder import SavedModel, load_model
 
 SHIPPED = Path(__file__).resolve().parent.parent / "pretrained"
@@ -107,11 +109,18 @@ def _choices() -> str:
 
 def _read(folder: Path) -> Pretrained:
     saved = load_model(folder)
+    with refusing(folder):
+        return _read_declared(folder, saved)
+
+
+def _read_declared(folder: Path, saved: SavedModel) -> Pretrained:
     if saved.config.get("kind") != FITTED:
         return _pretrained(saved, None)
     start = "learner."
     weights = {key.removeprefix(start): value for key, value in saved.weights.items() if key.startswith(start)}
-    return _pretrained(SavedModel(folder, saved.config["learner"], weights), saved)
+    found = _pretrained(SavedModel(folder, saved.config["learner"], weights), saved)
+    check_fitted(saved, found.learner)
+    return found
 
 
 def _pretrained(saved: SavedModel, fitted: SavedModel | None) -> Pretrained:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from fewshot_film.config.preprocessing import Preprocessing
-from fewshot_film.run.settings import Range, Settings, above, at_least
+from fewshot_film.config.preprocessing import MAX_SIZE, Preprocessing
+from fewshot_film.run.settings import Range, Settings, above, at_least, between
 
 RESNETS = ("cnaps-resnet18", "resnet18", "resnet34", "resnet50")
 LITES = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
@@ -32,7 +32,7 @@ class BackboneConfig(Settings, group="backbone"):
     """Kernel size of the first convolution (``cnaps-resnet18`` only)."""
     stem_stride: Annotated[int, at_least(1)] = 2
     """Stride of the first convolution (``cnaps-resnet18`` only); 1 suits images below about 40 pixels."""
-    image_size: Annotated[int, at_least(0)] = 0
+    image_size: Annotated[int, between(0, MAX_SIZE)] = 0
     """Height and width of input images, in pixels; 0: those that the weights were trained with, or 84 for a ResNet
     named without a library."""
     channels: Annotated[int, Range(lambda number: number in (1, 3), "3, or 1 for drawings")] = 3

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from fewshot_film.run.settings import SHARE, Settings, above, at_least
+from fewshot_film.run.settings import Settings, above, between
+
+MAX_SIZE = 4096
+"""Largest side of a network's input, pixels."""
 
 Resize = Literal["stretch", "crop", "pad"]
 """How an image becomes square: ``stretch`` ignores its proportions (what Omniglot, mini-ImageNet and
@@ -25,9 +28,9 @@ class Preprocessing(Settings, group="preprocessing"):
         3
     """
 
-    size: Annotated[int, at_least(1)]
+    size: Annotated[int, between(1, MAX_SIZE)]
     """Height and width of the input, pixels."""
-    mean: tuple[float, ...]
+    mean: Annotated[tuple[float, ...], between(-1000, 1000)]
     """Subtracted from every channel of values in [0, 1]; as many numbers as channels: 3 for RGB, 1 for grey."""
     std: Annotated[tuple[float, ...], above(0)]
     """What every channel is divided by then."""
@@ -35,7 +38,7 @@ class Preprocessing(Settings, group="preprocessing"):
     """Resampling filter; always antialiased."""
     resize: Resize = "stretch"
     """How an image becomes square."""
-    crop: Annotated[float, SHARE] = 1.0
+    crop: Annotated[float, between(0.1, 1)] = 1.0
     """Share of the square's side that is kept, from its middle: 0.875 of ImageNet's usual 224 of 256 pixels."""
 
     def __post_init__(self) -> None:

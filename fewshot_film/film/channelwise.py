@@ -60,7 +60,8 @@ class ChannelGenerator(Generator):
         if width < 1:
             raise ShapeError(f"width is {width}, expected at least 1")
         self.penalty_weight = penalty_weight
-        numbers = torch.arange(len(sites)).repeat_interleave(torch.tensor([site.num_channels for site in sites]))
+        counts = [site.num_channels for site in sites]
+        numbers = torch.arange(len(sites)).repeat_interleave(torch.tensor(counts), output_size=sum(counts))
         self.register_buffer("site", numbers, persistent=False)
         self.channel = _two_layers(NUM_STATISTICS + len(sites), width)
         self.summary = nn.Sequential(nn.Linear(width, width), nn.ReLU())

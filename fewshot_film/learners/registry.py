@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from fewshot_film.config.backbone import LITES, PRETRAINED, BackboneConfig
 from fewshot_film.config.learners import LearnerConfig
 from fewshot_film.config.preprocessing import Preprocessing
-from fewshot_film.errors import ConfigError, SavedModelError
+from fewshot_film.errors import ConfigError, SavedModelError, shown
 from fewshot_film.learners import efficientnet_lite
 from fewshot_film.learners.backbone import Backbone, plain_preprocessing
 from fewshot_film.learners.bd_cspn import BDCSPN
@@ -34,6 +35,7 @@ from fewshot_film.learners.soft_kmeans import SoftKMeans
 from fewshot_film.learners.tim import TIM, AlphaTIM
 from fewshot_film.learners.transductive_cnaps import TransductiveCNAPS
 from fewshot_film.run.checkpoint import differing_weights
+from fewshot_film.run.declared import build_as_declared, check_types, refusing
 from fewshot_film.run.model_folder import SavedModel, load_model, save_model
 from fewshot_film.run.old_keys import current
 from fewshot_film.run.settings import plain
@@ -201,12 +203,18 @@ def learner_of(saved: SavedModel) -> Learner:
         WeightsError: the backbone's weights are those of a package that is not installed.
     """
     kind = saved.config.get("kind")
-    if kind not in CONFIGS:
+    if not isinstance(kind, str) or kind not in CONFIGS:
         raise SavedModelError(
             f"{saved.folder} holds a model of kind {kind!r}; expected one of {', '.join(CONFIGS)}, as `fewshot-film "
             "pretrain` and `fewshot-film train` write them"
         )
-    learner = build_learner(_learner_config(saved.folder, CONFIGS[kind], saved.config["learner"]))
+    with refusing(saved.folder):
+        config = _learner_config(saved.folder, CONFIGS[kind], saved.config["learner"])
+        _check_backbone(saved.folder, config.backbone)
+        random = dataclasses.replace(config, backbone=dataclasses.replace(config.backbone, weights=""))
+    elsewhere = BACKBONE if config.backbone.weights else ""
+    build_as_declared(lambda: build_learner(random), saved.weights, saved.folder, elsewhere)
+    learner = build_learner(config)
     if learner.config.backbone.weights:  # named, not held; a fitted classifier holds them all the same
         named = {key: value for key, value in learner.state_dict().items() if key.startswith(BACKBONE)}
         saved = dataclasses.replace(saved, weights={**named, **saved.weights})
@@ -218,12 +226,28 @@ def learner_of(saved: SavedModel) -> Learner:
 def _learner_config(folder: str | Path, kind: type[LearnerConfig], record: Mapping[str, Any]) -> LearnerConfig:
     try:
         values = _tuples(current(kind, record))
-        return kind(**{**values, "backbone": _backbone_config(_tuples(values["backbone"]))})
+        config = kind(**{**values, "backbone": _backbone_config(_tuples(values["backbone"]))})
+        check_types(config)
+        return config
     except (TypeError, ConfigError) as error:
         raise SavedModelError(
             f"{folder} was written by another version of this project: its settings do not fit ({error}); use that "
             "version, or train again"
         ) from None
+
+
+def _check_backbone(folder: Path, config: BackboneConfig) -> None:
+    """Let a saved model name no file of this computer, nothing to download, and no code of others.
+
+    Raises:
+        SavedModelError: it names something else than the networks and weights of installed packages.
+    """
+    if config.weights and not (config.weights == PRETRAINED and config.name in LITES):
+        raise SavedModelError(
+            f"{folder} says that the backbone's weights are {shown(config.weights)}; a saved model holds them itself"
+        )
+    if not re.fullmatch(r"(\w+:)?[\w.-]+", config.name):
+        raise SavedModelError(f"{folder} names the backbone {shown(config.name)}, which is no network's plain name")
 
 
 def _backbone_config(values: dict[str, Any]) -> BackboneConfig:

@@ -129,7 +129,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SavedModelError(f"{path} is damaged ({error}); copy the folder again") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise SavedModelError(f"{path} does not describe a saved model; expected one that this project wrote")

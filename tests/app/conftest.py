@@ -62,7 +62,8 @@ class Served:
 @pytest.fixture(scope="package")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("served")
-    words = ["app", "--port", "0", "--device", "cpu", "--file_mib", "2", "--megapixels", "4", "--archive_mib", "40"]
+    words = ["app", "--port", "0", "--device", "cpu", "--file_mib", "2", "--megapixels", "4", "--archive_mib", "40",
+             "--visitor_mib", "64", "--total_mib", "140"]  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-m", "fewshot_film", *words],
         cwd=CHECKOUT,
