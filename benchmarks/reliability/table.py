@@ -50,7 +50,7 @@ def _sum_of(results: Results) -> str:
     if "fuzz" in results:
         counts.append(f"{sum(row['tried'] for row in results['fuzz']['rows'].values()):,} made-up inputs")
     kinds = (("hostile", "commands in hostile conditions"), ("damage", "damaged or malicious files"),
-             ("declared", "changed models"), ("page", "attacks on the page"))  # fmt: skip
+             ("declared", "changed models"))  # fmt: skip
     for name, what in kinds:
         if name in results:
             counts.append(f"{sum(row['tried'] for row in results[name]['rows'].values()):,} {what}")
@@ -102,7 +102,6 @@ SECTIONS = {
     "declared": _tried(
         "Saved models from strangers", ("what was changed", "folders", "equal", "refused", "slowest, ms", "faults")
     ),
-    "page": _counted("Attacks on the page", "attack"),
 }
 """What makes each experiment's part of the page, in order."""
 
