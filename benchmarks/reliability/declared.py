@@ -144,7 +144,7 @@ def _change_settings(rng: random.Random, base: Path, target: Path, config: dict[
             values += [old * 1000, old + 1, -old] * 3
         if isinstance(old, list):
             values += [old + old, old[:-1], old[::-1], [*old, *_HOSTILE[:3]]] * 3
-        where[key] = rng.choice(values)
+        where[key] = copy.deepcopy(rng.choice(values))  # what stands there may be changed in turn
         told.append(f"{key} = {str(where[key])[:60]}")
     _write(target, config, (base / WEIGHTS).read_bytes())
     return ", ".join(told)
