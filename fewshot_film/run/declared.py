@@ -26,6 +26,8 @@ Module = TypeVar("Module", bound=nn.Module)
 
 _PARTS_PER_TENSOR, _MORE_PARTS = 20, 2000
 """How many parts a network may have: layers without weights, and containers, stand between those with."""
+_LARGEST = 2**53
+"""Largest whole number of a setting: libraries fail on those that no machine word holds."""
 _BUFFER_ELEMENTS = 2**26
 """Most numbers in tensors that a network makes for itself and that its file does not hold."""
 
@@ -102,6 +104,8 @@ def check_types(config: Any) -> None:
 
 
 def _is_a(value: Any, kind: Any) -> bool:
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        return False
     origin, options = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Literal:
         return any(value == option and type(value) is type(option) for option in options)

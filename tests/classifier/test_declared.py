@@ -119,7 +119,13 @@ def test_a_fault_is_found(tmp_path: Path):
 
 def test_types_are_those_of_the_class():
     check_types(LoopConfig(learning_rate=1))
-    for name, value in (("steps", 10.0), ("steps", True), ("learning_rate", True), ("monitor", 5)):
+    for name, value in (
+        ("steps", 10.0),
+        ("learning_rate", 10**30),
+        ("steps", True),
+        ("learning_rate", True),
+        ("monitor", 5),
+    ):
         with pytest.raises(ConfigError, match=f"{name} is {value}, which is not of the type"):
             check_types(LoopConfig(**{name: value}))
 
