@@ -59,7 +59,9 @@ def run_without(folder: Path, hidden: list[str]) -> tuple[dict[str, int], str]:
 
 
 def check(hidden: list[str], statuses: dict[str, int], said: str) -> None:
-    page, embed = statuses.pop("fewshot-film app"), statuses.pop("fewshot-film embed")
+    page, embed, share = (statuses.pop(f"fewshot-film {name}") for name in ("app", "embed", "share"))
+    assert share == (2 if "onnx" in hidden or "ONNX Runtime Web" in said else 0), said
+    assert ("export_onnx needs the extra `onnx` (" in said) == ("onnx" in hidden)
     assert embed == (2 if "pyarrow" in hidden else 0), said
     assert ("writing Parquet files needs the extra `bulk` (" in said) == ("pyarrow" in hidden)
     assert statuses == dict.fromkeys(statuses, 0), said
