@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fewshot_film.errors import InvalidValueError, UserError
 from fewshot_film.page import Page
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ DEPTH = 20
 """Most containers within each other that an event's values may have."""
 
 
-class CallError(Exception):
+class CallError(UserError):
     """A call that no page makes.
 
     Args:
@@ -159,4 +160,4 @@ def _check_file(name: str, visitor: str, page: Page) -> None:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise InvalidValueError(f"{name} is no JSON")

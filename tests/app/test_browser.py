@@ -104,6 +104,7 @@ def test_teach_own_images(visit, tmp_path):
     seen(page.get_by_text("Add images to one more class"))
 
 
+@pytest.mark.slow
 def test_the_query_that_is_shown_is_the_one_that_is_outlined(visit, tmp_path):
     page = visit()
     page.get_by_role("button", name="Example: letters").click()
@@ -204,6 +205,7 @@ def test_a_reload_asks_and_brings_everything_back(served, visit, tmp_path):
     assert answers(page, 6) == before
 
 
+@pytest.mark.slow
 def test_a_folder_is_classified_and_sorted(visit, tmp_path):
     page = visit()
     red, green = shades(tmp_path, "red", (190, 40, 40), 9), shades(tmp_path, "green", (40, 150, 40), 9)
@@ -226,6 +228,7 @@ def test_a_folder_is_classified_and_sorted(visit, tmp_path):
     assert {name.split("/")[0] for name in names} <= {"red", "green", "(none of these)"}
 
 
+@pytest.mark.slow
 def test_uploads_say_how_far_they_came(visit, tmp_path):
     page = visit()
     page.get_by_placeholder("class name").fill("grey")
@@ -240,6 +243,7 @@ def test_uploads_say_how_far_they_came(visit, tmp_path):
     seen(card(page, "grey").locator(".image-list img"), 40)
 
 
+@pytest.mark.slow
 def test_more_is_dropped_while_the_first_is_taken_in(visit, tmp_path):
     page = visit()
     page.get_by_placeholder("class name").fill("red")
@@ -269,6 +273,7 @@ def test_more_is_dropped_while_the_first_is_taken_in(visit, tmp_path):
     seen(card(page, "scarlet").locator(".image-list img"), 7)
 
 
+@pytest.mark.slow
 def test_names_of_classes(served, visit):
     page = visit()
     name, add = page.get_by_placeholder("class name"), page.get_by_role("button", name="Add class")
@@ -329,6 +334,7 @@ def add_two(page: Page) -> Callable[[], None]:
     return lambda: held[0][0].fulfill(response=held[0][1])
 
 
+@pytest.mark.slow
 def test_what_is_done_while_a_stream_of_answers_ends_is_answered(served, visit):
     page = visit()
     draw = add_two(page)
@@ -342,6 +348,7 @@ def test_what_is_done_while_a_stream_of_answers_ends_is_answered(served, visit):
     seen(card(page, "third"))
 
 
+@pytest.mark.slow
 def test_a_name_that_is_being_typed_is_not_written_over(served, visit):
     page = visit()
     draw = add_two(page)
@@ -491,6 +498,7 @@ def test_stop_a_comparison(visit):
     assert 0 < int(reached) < 2000
 
 
+@pytest.mark.slow
 def test_bad_uploads_are_told_in_the_page(served, visit, tmp_path):
     page = visit()
     text, cut, wide, heavy = (tmp_path / name for name in ("text.png", "cut.png", "wide.png", "heavy.png"))
@@ -527,6 +535,7 @@ def test_bad_uploads_are_told_in_the_page(served, visit, tmp_path):
     assert "Traceback" not in "".join(served.lines)
 
 
+@pytest.mark.slow
 def test_two_visitors_do_not_see_each_other(served, visit, tmp_path):
     before = served.visitors()
     one, other = visit(), visit()

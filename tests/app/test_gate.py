@@ -162,6 +162,7 @@ class TestUploads:
         assert answer.status_code == 413
         assert "this page holds; expected at most 64 together" in answer.text
 
+    @pytest.mark.slow
     def test_all_pages_together_have_a_quota(self, served: Served):
         wait_for_room(served)
         with Visitor(served.address) as one, Visitor(served.address) as two, Visitor(served.address) as three:
@@ -172,6 +173,7 @@ class TestUploads:
             assert answer.status_code == 413
             assert "the server's space for uploads is used up" in answer.text
 
+    @pytest.mark.slow
     def test_a_file_that_is_too_large_is_refused_and_deleted(self, served: Served, visitor: Visitor):
         wait_for_room(served)
         answer = visitor.upload(("a.bin", b"x" * (41 * 2**20)))

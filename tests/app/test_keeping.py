@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -19,9 +18,6 @@ def photos(tmp_path: Path) -> Teaching:
     return teaching
 
 
-def test_the_onnx_file_of_photographs_takes_less_than_5_seconds(photos, capfd):
-    photos.export_onnx()  # imports what it needs
-    began = time.process_time()  # of this process, as others may be busy
+def test_the_onnx_file_of_photographs_is_written_in_silence(photos, capfd):
     assert photos.export_onnx().stat().st_size > 10_000_000
-    assert time.process_time() - began < 5
     assert capfd.readouterr() == ("", "")

@@ -51,8 +51,15 @@ def check(tmp_path: Path) -> Callable[[Page, str], None]:
     return look
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("scheme", "size"),
+    [
+        pytest.param("light", DESKTOP, id="light-desktop", marks=pytest.mark.slow),
+        pytest.param("light", PHONE, id="light-phone", marks=pytest.mark.slow),
+        pytest.param("dark", DESKTOP, id="dark-desktop", marks=pytest.mark.slow),
+        pytest.param("dark", PHONE, id="dark-phone"),
+    ],
+)
 def test_every_state_fits_and_can_be_read(visit, check, size, scheme):
     page = visit(*size, scheme)
     where = f"{size[0]}-{scheme}"

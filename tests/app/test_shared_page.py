@@ -194,6 +194,7 @@ def test_one_file_opens_without_a_server(engine, visit, tmp_path):
     expect(cards.nth(2).locator("h2")).to_have_text(f"{best}, {100 * answers.probabilities[0].max():.1f} %")
 
 
+@pytest.mark.slow
 def test_names_are_text(engine, host, visit, tmp_path):
     from playwright.sync_api import expect
 
@@ -207,7 +208,7 @@ def test_names_are_text(engine, host, visit, tmp_path):
     assert page.locator("#answers img, #answers a").count() == 0
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), pytest.param(1280, "light", marks=pytest.mark.slow)])
 def test_it_fits_a_phone_and_the_dark(engine, host, visit, tmp_path, width, scheme):
     classifier = photos_classifier("general-small")
     address = host(classifier.export_page(tmp_path / "page", title="A title of " + "many" * 20))
@@ -228,7 +229,7 @@ def test_it_fits_a_phone_and_the_dark(engine, host, visit, tmp_path, width, sche
     assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
 
 
-@pytest.mark.parametrize("model", ["general-small", "photos-small"])
+@pytest.mark.parametrize("model", ["general-small", pytest.param("photos-small", marks=pytest.mark.slow)])
 def test_the_camera_is_answered_live(engine, host, visit, tmp_path, model):
     from playwright.sync_api import expect
 

@@ -97,6 +97,7 @@ def record_class(page: Page, name: str, images: int) -> None:
 
 
 @needs_browser
+@pytest.mark.slow
 def test_teach_three_things_by_webcam_and_see_live_answers(visit: Callable[[], Page]):
     page = visit()
     for name in THINGS:

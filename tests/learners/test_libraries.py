@@ -206,7 +206,7 @@ def test_errors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         BackboneConfig(image_size=32, preprocessing=Preprocessing(20, (0.5,) * 3, (0.5,) * 3))
     with pytest.raises(ConfigError, match=r"preprocessing.std is \[0.5\]; expected as many numbers as mean has \(3\)"):
         Preprocessing(20, (0.5,) * 3, (0.5,))
-    with pytest.raises(ConfigError, match=r"preprocessing.crop is 0; expected above 0, and at most 1"):
+    with pytest.raises(ConfigError, match=r"preprocessing.crop is 0; expected a number from 0.1 to 1"):
         Preprocessing(20, (0.5,) * 3, (0.5,) * 3, crop=0)
     with pytest.raises(ConfigError, match=r"torchvision has no classifier 'efficientnet_b9'"):
         FewShotClassifier("torchvision/efficientnet_b9").fit(SUPPORT, LABELS)

@@ -164,7 +164,10 @@ def test_weights_of_another_vocabulary(tmp_path: Path, world: Path, capsys: pyte
     settings["model"]["vocabulary"].append("zebra")
     save_model(model, load(model).state_dict(), settings, "")
     assert evaluate(model, world) == 2
-    assert "does not fit the network: questions.words.weight is (93, 6), expected (94, 6)" in capsys.readouterr().err
+    assert (
+        "do not fit the network that its settings declare: questions.words.weight is (93, 6), expected (94, 6)"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_question_of_ten_thousand_words(

@@ -228,7 +228,7 @@ class TestAblations:
     ("changes", "message"),
     [
         ({"maps": 0}, r"model.maps is 0; expected at least 1"),
-        ({"trunk_blocks": -1}, r"model.trunk_blocks is -1; expected at least 0"),
+        ({"trunk_blocks": -1}, r"model.trunk_blocks is -1; expected a number from 0 to 1000"),
         ({"trunk_maps": (8, 0)}, r"model.trunk_maps is \[8, 0\]; expected at least 1"),
         ({"block_kernel": 2}, r"model.block_kernel is 2; expected an odd number"),
         ({"film_blocks": 5}, r"model.film_blocks is 5; expected 0 to 4, or null"),
