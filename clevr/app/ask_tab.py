@@ -285,7 +285,7 @@ def _said(line: Line | None, before: Line | None, warning: str = "") -> str:
     if line is None:
         return _warned(warning)
     given = line.given
-    others = ", ".join(f"{word} {100 * share:.0f} %" for word, share in given.ranking[1:4])
+    others = ", ".join(f"{word} ({100 * share:.0f} %)" for word, share in given.ranking[1:4])
     lines = [f"### {given.answer}, {100 * given.probability:.1f} %", f"or: {others}"]
     if given.unknown_words:
         unknown = markdown_text(", ".join(given.unknown_words))

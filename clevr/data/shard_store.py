@@ -21,6 +21,7 @@ from clevr.data.shards import INDEX, SHARDS, Shard, read_index, shard_name
 from clevr.data.writer import (
     Chunk,
     ChunkContent,
+    begin_work,
     check_same_settings,
     encode_png,
     info_block,
@@ -67,13 +68,7 @@ class ShardStore:
         """
         if self.is_merged:
             check_same_settings(read_index(self._folder)[1], self._info, self._index)
-        with named_errors(self.root):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._work.mkdir(parents=True, exist_ok=True)
-            note = self._work / "info.json"
-            if not note.exists():
-                write_json_atomically(note, self._info)
-        check_same_settings(json.loads(note.read_text(encoding="utf-8")), self._info, note)
+        begin_work(self.root, self._folder, self._work, self._info)
 
     @property
     def is_merged(self) -> bool:

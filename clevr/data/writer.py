@@ -160,13 +160,7 @@ class ChunkStore:
         for key, path in self._merged.items():
             if path.exists():
                 check_same_settings(_read_info(path, key), self._info, path)
-        with named_errors(self.root):
-            self._images.mkdir(parents=True, exist_ok=True)
-            self._work.mkdir(parents=True, exist_ok=True)
-            note = self._work / "info.json"
-            if not note.exists():
-                write_json_atomically(note, self._info)
-        check_same_settings(json.loads(note.read_text(encoding="utf-8")), self._info, note)
+        begin_work(self.root, self._images, self._work, self._info)
 
     @property
     def is_merged(self) -> bool:
@@ -235,6 +229,27 @@ class ChunkStore:
 
     def _image_paths(self, chunk: Chunk) -> list[Path]:
         return [self._images / image_filename(self.split, index) for index in range(chunk.start, chunk.stop)]
+
+
+def begin_work(root: Path, folder: Path, work: Path, info: Mapping[str, Any]) -> None:
+    """Make the folders of a split and note its settings, or see that they were begun with the same ones.
+
+    Args:
+        root: of the data set, for errors.
+        folder: of its images or shards.
+        work: of what is not whole yet.
+        info: the settings.
+
+    Raises:
+        GenerateError: it was begun with others, or a folder cannot be written to.
+    """
+    with named_errors(root):
+        folder.mkdir(parents=True, exist_ok=True)
+        work.mkdir(parents=True, exist_ok=True)
+        note = work / "info.json"
+        if not note.exists():
+            write_json_atomically(note, info)
+    check_same_settings(json.loads(note.read_text(encoding="utf-8")), info, note)
 
 
 def check_same_settings(there: Mapping[str, Any], here: Mapping[str, Any], where: Path) -> None:
