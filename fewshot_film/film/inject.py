@@ -173,6 +173,8 @@ class _SiteHook:
     def __init__(self, site: Site, layer: nn.Module, link: _Link) -> None:
         self.site = site
         self.axis = axis_of(site, layer)
+        self.kind = type(layer).__name__
+        self.guesses_axis = site.axis is None and not states_axis(layer)
         self.link = link
         inside = after_norm(layer)
         if inside is None:
@@ -190,23 +192,22 @@ class _SiteHook:
             return features
         if torch.compiler.is_compiling():
             return film_output(features, *modulation, self.axis)
-        self.check_axis(module, features)
+        self.check_axis(features)
         try:
             return film_output(features, *modulation, self.axis)
         except ShapeError as error:
             raise ShapeError(f"site {self.site.name!r}, channels on axis {self.axis}: {error}") from None
 
-    def check_axis(self, layer: nn.Module, output: Any) -> None:
+    def check_axis(self, output: Any) -> None:
         """Refuse to guess which axis holds the channels: with as many tokens as channels a wrong one would fit."""
         features = output[0] if isinstance(output, tuple) else output
-        if self.site.axis is None and features.ndim == 3 and not states_axis(layer):
-            channels = self.site.num_channels
-            if features.shape[1] == features.shape[2] == channels:
-                raise SiteError(
-                    f"site {self.site.name!r}: a {type(layer).__name__} returned {tuple(features.shape)}, where axis 1 "
-                    f"and axis 2 have {channels} each; expected a site that says which holds the channels: "
-                    f"Site({self.site.name!r}, {channels}, axis=-1) for tokens, axis=1 for sequences (B, C, T)"
-                )
+        channels = self.site.num_channels
+        if self.guesses_axis and features.ndim == 3 and features.shape[1] == features.shape[2] == channels:
+            raise SiteError(
+                f"site {self.site.name!r}: a {self.kind} returned {tuple(features.shape)}, where axis 1 and axis 2 "
+                f"have {channels} each; expected a site that says which holds the channels: "
+                f"Site({self.site.name!r}, {channels}, axis=-1) for tokens, axis=1 for sequences (B, C, T)"
+            )
 
 
 def axis_of(site: Site, layer: nn.Module) -> int:

@@ -404,6 +404,23 @@ def test_the_call_refuses_to_guess_where_the_channels_are() -> None:
     torch.testing.assert_close(filmed(x, {"0": Modulation(gamma, torch.zeros(2, 6))})[0], expected)
 
 
+def test_a_norm_with_its_activation_inside_says_where_its_channels_are() -> None:
+    """FiLM acts before the activation, which itself says nothing of an axis."""
+
+    class NormAct(nn.LayerNorm):
+        def __init__(self) -> None:
+            super().__init__(4)
+            self.act = nn.ReLU()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.act(super().forward(x))
+
+    layer, x, gamma = NormAct(), torch.randn(2, 4, 4), torch.randn(2, 4)
+    filmed = inject_film(nn.Sequential(layer), ["0"])
+    expected = torch.relu(gamma[:, None] * nn.LayerNorm.forward(layer, x))
+    torch.testing.assert_close(filmed(x, {"0": Modulation(gamma, torch.zeros(2, 4))}), expected)
+
+
 def test_functions_that_need_film_refuse_a_plain_network(tmp_path: Path) -> None:
     network: Any = tiny()
     calls = {
