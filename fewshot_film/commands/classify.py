@@ -22,9 +22,10 @@ from fewshot_film.commands.predictions import (
     worst_first,
 )
 from fewshot_film.commands.queries import Queries
+from fewshot_film.commands.support import fit_support
 from fewshot_film.config.commands import ClassifyConfig
 from fewshot_film.config.preprocessing import Preprocessing
-from fewshot_film.data import SourceError, decode, open_source
+from fewshot_film.data import SourceError, open_source
 from fewshot_film.data.pixels import to_array
 from fewshot_film.data.source import ImageSource
 from fewshot_film.errors import counted
@@ -49,8 +50,7 @@ def run(config: ClassifyConfig) -> None:
     source = open_source("folder", config.support)
     classifier = FewShotClassifier.from_pretrained(config.model, device=config.device)
     classifier.set_params(resize=config.resize, precision=config.precision)
-    support = decode(source, **classifier.preprocessing.pixels)
-    classifier.fit(support.get(np.arange(len(support))), [support.class_names[label] for label in support.labels])
+    fit_support(classifier, source)
     reject = _usable(config.reject, classifier)
     queries = Queries(Path(config.query))
     files, images = queries.read(classifier.preprocessing)

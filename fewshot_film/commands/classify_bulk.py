@@ -25,8 +25,9 @@ from fewshot_film.classifier.embeddings import (
     read_embeddings,
 )
 from fewshot_film.commands.in_parts import TABLE, Parts
+from fewshot_film.commands.support import fit_support, read_support
 from fewshot_film.config.commands import ClassifyConfig
-from fewshot_film.data import SourceError, decode, open_source
+from fewshot_film.data import SourceError, open_source
 from fewshot_film.data.pieces import Piece, open_parquet, open_pieces, read_batches
 from fewshot_film.errors import SavedModelError, counted
 from fewshot_film.extras import optional
@@ -126,10 +127,7 @@ def _fit(config: ClassifyConfig) -> FewShotClassifier:
             )
         return classifier
     classifier.set_params(resize=config.resize, precision=config.precision)
-    support = decode(open_source("folder", config.support), **classifier.preprocessing.pixels)
-    return classifier.fit(
-        support.get(np.arange(len(support))), [support.class_names[label] for label in support.labels]
-    )
+    return fit_support(classifier, open_source("folder", config.support))
 
 
 def name_piece(naming: Naming, piece: Piece) -> Any:
@@ -168,9 +166,8 @@ def fit_to_embeddings(config: ClassifyConfig, record: EmbeddingRecord) -> Embedd
             f"the model {record.model} is not the one that computed the embeddings of {config.query}; embed the images "
             "again, or bring back that model"
         )
-    support = decode(open_source("folder", config.support), **embedder.preprocessing.pixels)
-    rows = embedder.embed(support.get(np.arange(len(support))))
-    return EmbeddingClassifier(rows, [support.class_names[label] for label in support.labels], embedder.config)
+    images, labels = read_support(open_source("folder", config.support), embedder.preprocessing)
+    return EmbeddingClassifier(embedder.embed(images), labels, embedder.config)
 
 
 def classify_embeddings(known: EmbeddingClassifier, limit: float | None, piece: Piece) -> Any:

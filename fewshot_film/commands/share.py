@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import numpy as np
-
 from fewshot_film.classifier import FewShotClassifier
+from fewshot_film.commands.support import fit_support
 from fewshot_film.config.commands import ShareConfig
-from fewshot_film.data import SourceError, decode, open_source
+from fewshot_film.data import SourceError, open_source
 from fewshot_film.errors import InvalidValueError, counted
 
 log = logging.getLogger(__name__)
@@ -29,8 +28,7 @@ def run(config: ShareConfig) -> None:
         if len(source.class_names) < 2:
             raise SourceError(f"{config.support} has one class; expected two or more: add a folder of anything else")
         classifier.set_params(resize=config.resize)
-        images = decode(source, **classifier.preprocessing.pixels)
-        classifier.fit(images.get(np.arange(len(images))), [images.class_names[label] for label in images.labels])
+        fit_support(classifier, source)
     elif not classifier.__sklearn_is_fitted__():
         raise InvalidValueError(
             f"there are no classes: model '{config.model}' was not saved after fit, and support is empty; give "
