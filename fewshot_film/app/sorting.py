@@ -65,9 +65,9 @@ def sort_images(teaching: Teaching, files: Sequence[Path]) -> Iterator[Sorting]:
         named = list(sources.items())
         for start in range(0, len(named), _BATCH):
             batch = named[start : start + _BATCH]
-            found = _classify(teaching, batch, troubles)
+            found, contents = _classify(teaching, batch, troubles)
             for one in found:
-                target.writestr(f"{folder_name(one.label)}/{one.file}", sources[one.file]())
+                target.writestr(f"{folder_name(one.label)}/{one.file}", contents[one.file])
             predictions += found
             done = len(predictions) + len(troubles)
             yield Sorting(done, len(sources), tuple(predictions), tuple(troubles))
@@ -100,17 +100,22 @@ def _reader(queries: Queries, name: str) -> Read:
     return lambda: queries.store.read(name)
 
 
-def _classify(teaching: Teaching, batch: Sequence[tuple[str, Read]], troubles: list[str]) -> list[Prediction]:
+def _classify(
+    teaching: Teaching, batch: Sequence[tuple[str, Read]], troubles: list[str]
+) -> tuple[list[Prediction], dict[str, bytes]]:
+    """What was found out about the images that can be read, and their files by name."""
     images: list[PageImage] = []
+    contents: dict[str, bytes] = {}
     for name, read in batch:
         try:
-            images.append(teaching.reader.image(read(), name))
+            contents[name] = read()
+            images.append(teaching.reader.image(contents[name], name))
         except (ImageError, OSError) as error:
             troubles.append(f"{name}: {error}" if name not in str(error) else str(error))
     if not images:
-        return []
+        return [], contents
     answers, names = teaching.classify(pixels(images))
-    return summarise([image.name for image in images], answers, names)
+    return summarise([image.name for image in images], answers, names), contents
 
 
 def folder_name(name: str) -> str:
