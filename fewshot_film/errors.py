@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class UserError(Exception):
@@ -115,6 +115,12 @@ def listed(items: Iterable[object], most: int = 5) -> str:
     texts = [str(item) for item in items]
     left = len(texts) - most
     return (", ".join(texts[:most]) or "none") + (f" and {left} more" if left > 0 else "")
+
+
+def differing(there: Mapping[str, object], here: Mapping[str, object]) -> str:
+    """What differs between settings that were noted and those of now: ``seed is 1 there and 0 here; ...``."""
+    names = (name for name in dict.fromkeys((*there, *here)) if there.get(name) != here.get(name))
+    return "; ".join(f"{name} is {there.get(name)!r} there and {here.get(name)!r} here" for name in names)
 
 
 def counted(number: int, noun: str) -> str:

@@ -199,7 +199,7 @@ class ShardStorage:
     def _json(self, key: str) -> Iterator[bytes]:
         """One of the two JSON files, piece by piece; its records are those of the shards, as they are."""
         yield f'{{"info": {json.dumps(self.info)}, {json.dumps(key)}: ['.encode()
-        part, separator = ("scene.json", b"\n") if key == "scenes" else ("questions.json", b"\n")
+        part, separator = "scene.json" if key == "scenes" else "questions.json", b"\n"
         for shard in range(len(self.shards)):
             with self._open_shard(shard) as file:
                 for at, size in self._table(shard)[:, PARTS.index(part)].tolist():

@@ -29,7 +29,7 @@ from clevr.data.naming import image_filename, images_name, questions_name, scene
 from clevr.data.records import JsonRecords
 from clevr.questions.question import Question
 from clevr.world.scene import Scene
-from fewshot_film.errors import ConfigError, UserError
+from fewshot_film.errors import ConfigError, UserError, differing
 from fewshot_film.run.files import write_atomically, write_json_atomically, write_text_atomically
 
 LICENSE = "Creative Commons Attribution (CC-BY 4.0)"
@@ -263,22 +263,19 @@ def check_same_settings(there: Mapping[str, Any], here: Mapping[str, Any], where
     Raises:
         GenerateError: they differ; says in what.
     """
-    old, new = there.get("generator"), here["generator"]
-    if not isinstance(old, dict):
+    if not isinstance(there.get("generator"), dict):
         raise GenerateError(f"{where} was not made by this program; choose another --out")
     if there == here:
         return
-    flat = ({**there, **old}, {**here, **new})
-    names = [name for name in dict.fromkeys((*flat[0], *flat[1])) if name != "generator"]
-    differences = [
-        f"{name} is {flat[0].get(name)!r} there and {flat[1].get(name)!r} here"
-        for name in names
-        if flat[0].get(name) != flat[1].get(name)
-    ]
     raise GenerateError(
-        f"{where} was made with different settings: {'; '.join(differences)}. "
+        f"{where} was made with different settings: {differing(_flat(there), _flat(here))}. "
         "Use the same settings to continue it, or choose another --out"
     )
+
+
+def _flat(info: Mapping[str, Any]) -> dict[str, Any]:
+    """An info block with the generator's settings beside the rest."""
+    return {**{key: value for key, value in info.items() if key != "generator"}, **info["generator"]}
 
 
 def _read_info(path: Path, key: str) -> dict[str, Any]:

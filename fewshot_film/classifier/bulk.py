@@ -15,6 +15,7 @@ import torch
 
 from fewshot_film.classifier.estimator import FewShotClassifier
 from fewshot_film.classifier.inputs import read_images
+from fewshot_film.config.preprocessing import least_side
 from fewshot_film.data.pixels import to_array
 from fewshot_film.errors import SavedModelError
 from fewshot_film.extras import optional
@@ -215,7 +216,7 @@ def decode_each(
     Returns:
         ``(M, C, H, W)`` uint8 of those that can be used, and a reason per image, None for those.
     """
-    min_side = round(2 * pixels["image_size"] / pixels["crop"])
+    min_side = least_side(pixels["image_size"], pixels["crop"])
     found, errors = [], list[str | None]()
     for name, image in zip(names, images, strict=True):
         try:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -424,7 +423,7 @@ class FewShotClassifier(SklearnClassifierMixin):
             InvalidValueError: there is a file where the folder should be, or the other way round.
         """
         fitted = self._check_fitted()
-        limit = partial(_largest_member_distance, fitted) if self.can_reject else None
+        limit = self.rejection_distance if self.can_reject else None
         return export_page(Path(path), fitted, limit, title, runtime)
 
     # what is known of it

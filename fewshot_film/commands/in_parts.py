@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from fewshot_film.config.commands import BulkConfig
 from fewshot_film.data.pieces import Piece
-from fewshot_film.errors import Interrupted, RunFolderError, counted
+from fewshot_film.errors import Interrupted, RunFolderError, counted, differing
 from fewshot_film.extras import optional
 from fewshot_film.run.files import write_atomically, write_json_atomically
 from fewshot_film.run.progress import hides_bars
@@ -63,15 +63,9 @@ class Parts:
         if not record.exists():
             write_json_atomically(record, here)
         there = json.loads(record.read_text(encoding="utf-8"))
-        names = dict.fromkeys((*there, *here))
-        different = [
-            f"{name} is {there.get(name)!r} there and {here.get(name)!r} here"
-            for name in names
-            if there.get(name) != here.get(name)
-        ]
-        if different:
+        if differences := differing(there, here):
             raise RunFolderError(
-                f"{record} is of another run: {'; '.join(different)}. Use the same settings and images to continue it, "
+                f"{record} is of another run: {differences}. Use the same settings and images to continue it, "
                 "or choose another --out"
             )
 

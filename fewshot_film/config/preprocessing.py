@@ -19,6 +19,11 @@ Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "ham
 """Pillow's resampling filters."""
 
 
+def least_side(size: int, crop: float) -> int:
+    """The short side that an image may be decoded at without a loss that would show at ``size``."""
+    return round(2 * size / crop)
+
+
 @dataclass(frozen=True)
 class Preprocessing(Settings, group="preprocessing"):
     """How an image file becomes the input of a network; every backbone carries its own.
@@ -65,4 +70,4 @@ class Preprocessing(Settings, group="preprocessing"):
     @property
     def min_side(self) -> int:
         """The short side that an image may be decoded at without a loss that would show."""
-        return round(2 * self.size / self.crop)
+        return least_side(self.size, self.crop)

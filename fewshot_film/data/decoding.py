@@ -22,7 +22,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from fewshot_film.config.preprocessing import Interpolation, Resize
+from fewshot_film.config.preprocessing import Interpolation, Resize, least_side
 from fewshot_film.data import cache
 from fewshot_film.data.errors import SourceError
 from fewshot_film.data.image_set import ImageSet, Pixels
@@ -120,7 +120,7 @@ class _Decoder:
         return cache.read_or_build(cache_dir, key, self.source, self.shape, self.all)
 
     def one(self, index: int) -> np.ndarray | ImageError:
-        min_side = round(2 * self.settings["image_size"] / self.settings["crop"])
+        min_side = least_side(self.settings["image_size"], self.settings["crop"])
         try:
             picture = self.source.load(index, min_side=min_side, max_pixels=self.max_pixels)
             return to_array(picture, self.source.files[index], **self.settings)
