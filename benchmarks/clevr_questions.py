@@ -48,10 +48,11 @@ from clevr.questions import (
     write_questions,
 )
 from clevr.questions.families import FAMILY_WEIGHTS
-from clevr.questions.programs import ATTRIBUTES, VALUES
-from clevr.questions.templates import WORDS
+from clevr.questions.lexicon import WORDS
+from clevr.questions.programs import VALUES
 from clevr.world.placement import Scenes
 from clevr.world.scene import Scene
+from clevr.world.spec import ATTRIBUTES
 from fewshot_film.errors import InvalidValueError
 from fewshot_film.run.command import Command, main
 from fewshot_film.run.results import write_result

@@ -29,7 +29,7 @@ from clevr.analysis.subject import Finding, Subject, answers_about
 from clevr.answers.plotting import new_figure
 from clevr.answers.predict import answer_logits
 from clevr.answers.scores import Score
-from clevr.questions import templates
+from clevr.questions.lexicon import WORDS
 from clevr.questions.tokens import ANSWER_WORDS
 from clevr.world.placement import CONDITIONS
 from clevr.world.scene import COLORS, SHAPES, Scene
@@ -134,8 +134,8 @@ def _draw(sources: Mapping[str, Any], others: Mapping[str, Any]) -> Any:
 
 
 _AT_ONCE = 200
-_SHAPES = {word: shape for shape in ("cube", "cylinder") for word in templates.WORDS[shape]}
-_MATERIALS = [*templates.WORDS["rubber"], *templates.WORDS["metal"]]
+_SHAPES = {word: shape for shape in ("cube", "cylinder") for word in WORDS[shape]}
+_MATERIALS = [*WORDS["rubber"], *WORDS["metal"]]
 _PHRASE = re.compile(rf"\b({'|'.join(COLORS)})((?: (?:{'|'.join(_MATERIALS)}))?) ({'|'.join(_SHAPES)})(s?)\b")
 
 

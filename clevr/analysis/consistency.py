@@ -19,9 +19,10 @@ from clevr.analysis.subject import Finding, Subject, answers_about
 from clevr.answers.plotting import COLORS, bars, new_figure
 from clevr.answers.scores import Score
 from clevr.questions.parser import parse
-from clevr.questions.programs import ATTRIBUTES, VALUES, execute
+from clevr.questions.programs import VALUES, execute
 from clevr.questions.tokens import ANSWER_WORDS
 from clevr.world.scene import Scene
+from clevr.world.spec import ATTRIBUTES
 from fewshot_film.run.seeding import numpy_generator
 
 PAIRS = 4

@@ -346,7 +346,9 @@ class FreshQuestionBatches(TrainingBatches):
             torch.tensor(answers),
             torch.from_numpy(self.supervision.described[images]),
             torch.from_numpy(np.stack(about)),
-            torch.from_numpy(np.stack([mark_program_encoding(question) for question in questions])),
+            torch.from_numpy(
+                np.stack([mark_program_encoding(q, scene.world) for q, scene in zip(questions, scenes, strict=True)])
+            ),
         )
 
     def _questions(self, index: int, image: int, families: list[Family]) -> list[Question]:

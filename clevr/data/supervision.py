@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 from clevr.data.errors import DataError
 from clevr.data.reader import ClevrSplit
 from clevr.data.table import load_arrays, save_arrays
-from clevr.questions.program_encoding import FIELDS as HOP_FIELDS
-from clevr.questions.program_encoding import MAX_HOPS, encode_program, trace_hops
+from clevr.questions.program_encoding import MAX_HOPS, NUM_FIELDS, encode_program, trace_hops
 from clevr.questions.programs import ProgramError
 from clevr.questions.question import Question
 from clevr.world.render import object_ids
-from clevr.world.scene import COLORS, MATERIALS, SHAPES, SIZES, Scene
+from clevr.world.scene import Scene
+from clevr.world.spec import CLEVR, WorldSpec
 
-ATTRIBUTES: Mapping[str, Sequence[str]] = {"shape": SHAPES, "size": SIZES, "color": COLORS, "material": MATERIALS}
+ATTRIBUTES = ("shape", "size", "color", "material")
+"""In the order in which a described object has them."""
 MAX_OBJECTS = 10
 
 COLUMN, ROW = 0, 1
@@ -115,7 +116,7 @@ def describe_scenes(
         for index, (place, thing) in enumerate(zip(row, scene.objects[:MAX_OBJECTS], strict=False)):
             column, line = thing.pixel_coords[:2] if centers is None else centers[number, index]
             place[COLUMN], place[ROW] = column / width, (line - (height - seen) / 2) / seen
-            place[KINDS] = [values.index(getattr(thing, name)) for name, values in ATTRIBUTES.items()]
+            place[KINDS] = [scene.world.values[name].index(getattr(thing, name)) for name in ATTRIBUTES]
             place[GROUND] = [sum(map(operator.mul, thing.coords, axis)) for axis in axes]
     return found
 
@@ -181,7 +182,7 @@ def mark_trace(question: Question, scene: Scene) -> NDArray[np.int8]:
     return marks
 
 
-def mark_program_encoding(question: Question) -> NDArray[np.int8]:
+def mark_program_encoding(question: Question, world: WorldSpec = CLEVR) -> NDArray[np.int8]:
     """What a question does.
 
     Returns:
@@ -189,8 +190,8 @@ def mark_program_encoding(question: Question) -> NDArray[np.int8]:
         (:func:`clevr.questions.program_encoding.encode_program`); -1 for a question without a program.
     """
     if not question.program:
-        return np.full(MAX_HOPS * 2 * len(HOP_FIELDS) + 1, -1, np.int8)
-    hops, function = encode_program(question.program)
+        return np.full(MAX_HOPS * 2 * NUM_FIELDS + 1, -1, np.int8)
+    hops, function = encode_program(question.program, world)
     return np.append(np.asarray(hops, np.int8).ravel(), np.int8(function))
 
 
@@ -218,5 +219,5 @@ def _collect(split: ClevrSplit, scenes: dict[str, Scene]) -> dict[str, NDArray[n
         except ProgramError as error:
             file = split.files.storage.label(split.files.questions or "")
             raise DataError(file, f"record {number} of 'questions'", str(error)) from None
-        program_encodings.append(mark_program_encoding(question))
+        program_encodings.append(mark_program_encoding(question, scenes[question.image_filename].world))
     return {"referents": np.stack(traces), "outlines": np.stack(program_encodings)}

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from clevr.questions.families import FAMILIES, Family
-from clevr.questions.programs import ATTRIBUTES, Node
+from clevr.questions.programs import Node
+from clevr.world.spec import ATTRIBUTES
 
 Description = tuple[str | None, str | None, str | None, str | None]
 """Size, colour, material and shape, each given or None."""

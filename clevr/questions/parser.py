@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from clevr.questions import templates
+from clevr.questions.lexicon import Lexicon, lexicon_of
 from clevr.questions.logical_form import (
     NOTHING_TOLD,
     Description,
@@ -16,18 +16,18 @@ from clevr.questions.logical_form import (
     Same,
     Union,
 )
-from clevr.questions.programs import ATTRIBUTES, VALUES
 from clevr.questions.templates import PHRASES, SENTENCES, Rule, Variant
 from clevr.questions.tokens import AMERICAN, tokenize
-from clevr.world.scene import RELATIONS
+from clevr.world.spec import ATTRIBUTES, CLEVR, WorldSpec
 
 
-def parse(text: str) -> tuple[LogicalForm, ...]:
+def parse(text: str, world: WorldSpec = CLEVR) -> tuple[LogicalForm, ...]:
     """Every meaning that one of the 90 families gives to a text; none for what is no such question.
 
     The text may leave out the mark at its end, write any letter small or large, and use British spelling.
     """
-    reader = _Reader([AMERICAN.get(word.lower(), word.lower()) for word in tokenize(text)])
+    lexicon = lexicon_of(world)
+    reader = _Reader([_spelt(word.lower(), lexicon) for word in tokenize(text)], lexicon)
     found: dict[LogicalForm, None] = {}
     for asks, rules in SENTENCES.items():
         for about in reader.sentences(rules):
@@ -37,19 +37,17 @@ def parse(text: str) -> tuple[LogicalForm, ...]:
     return tuple(found)
 
 
-_VALUE = {word: value for value, words in templates.WORDS.items() for word in words}
-_VALUE |= {color: color for color in VALUES["color"]}
-_NOUN: dict[str, str | None] = {word: shape for shape in VALUES["shape"] for word in templates.WORDS[shape]}
-_NOUN |= dict.fromkeys(templates.WORDS["thing"])
-_NOUNS = {f"{word}s": shape for word, shape in _NOUN.items()}
-_RELATIONS = [(spelt.split(), relation) for relation in RELATIONS for spelt in templates.WORDS[relation]]
+def _spelt(word: str, lexicon: Lexicon) -> str:
+    """A word in the spelling of the world, which may have a British one for its own."""
+    return word if word in lexicon.values else AMERICAN.get(word, word)
 
 
 class _Reader:
     """Reads one text; what a phrase gives at a place is found once and kept."""
 
-    def __init__(self, words: list[str]) -> None:
+    def __init__(self, words: list[str], lexicon: Lexicon) -> None:
         self.words = words
+        self.lexicon = lexicon
         self._phrases: dict[tuple[str, int], list[tuple[int, ObjectSet]]] = {}
 
     def sentences(self, rules: tuple[Rule, ...]) -> Iterator[tuple[ObjectSet, ...]]:
@@ -76,7 +74,8 @@ class _Reader:
             return
         piece, rest = variant[0], variant[1:]
         if piece[0] != "{":
-            if self._word(start) == piece:
+            word = self._word(start)
+            if word == piece or (word == "an" and piece == "a"):
                 yield from self._match(rest, start + 1)
             return
         slot = piece[1:-1]
@@ -88,11 +87,11 @@ class _Reader:
         word = self._word(start)
         match slot:
             case "noun" | "nouns":
-                return self._description(start, _NOUN if slot == "noun" else _NOUNS)
+                return self._description(start, self.lexicon.nouns if slot == "noun" else self.lexicon.plural_nouns)
             case "relation" | "relation2":
                 return [
                     (start + len(words), relation)
-                    for words, relation in _RELATIONS
+                    for words, relation in self.lexicon.relations
                     if self.words[start : start + len(words)] == words
                 ]
             case "attribute":
@@ -100,16 +99,16 @@ class _Reader:
             case "other":
                 return [(start + (word == "other"), word)]
             case "another":
-                return [(start + 1, word)] if word in ("another", "a") else []
+                return [(start + 1, word)] if word in ("another", "a", "an") else []
             case "landmark" | "landmark2":
                 return self._phrase("the", start)
         return self._phrase(slot.split()[0], start)
 
-    def _description(self, start: int, nouns: dict[str, str | None]) -> list[tuple[int, Description]]:
+    def _description(self, start: int, nouns: Mapping[str, str | None]) -> list[tuple[int, Description]]:
         told: list[str | None] = []
         for attribute in ATTRIBUTES[:-1]:
-            value = _VALUE.get(self._word(start))
-            told.append(value if value in VALUES[attribute] else None)
+            value = self.lexicon.values.get(self._word(start))
+            told.append(value if value in self.lexicon.world.values[attribute] else None)
             start += told[-1] is not None
         size, color, material = told
         word = self._word(start)

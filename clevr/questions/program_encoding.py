@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from clevr.questions.programs import ATTRIBUTES, CATALOGUE, VALUES, Output, Program, trace
+from clevr.questions.programs import CATALOGUE, Output, Program, trace
 from clevr.world.scene import RELATIONS, Scene
+from clevr.world.spec import ATTRIBUTES, CLEVR, WorldSpec
 
 MAX_HOPS = 4
 """From no hop to three, the most that CLEVR's questions take."""
@@ -21,42 +22,49 @@ attribute, two strands that join."""
 FUNCTIONS = tuple(name for name, known in CATALOGUE.items() if known.output not in ("set", "object"))
 """What a program may end with."""
 
-FIELDS = (len(STEPS), *(1 + len(VALUES[attribute]) for attribute in ATTRIBUTES))
-"""Of each strand of a hop: how many values its step and its four filters take; the first value is 'none'."""
+NUM_FIELDS = 1 + len(ATTRIBUTES)
+"""Of each strand of a hop: its step and its four filters."""
+
+
+def field_sizes(world: WorldSpec = CLEVR) -> tuple[int, ...]:
+    """How many values each field of a strand takes; the first value is 'none'."""
+    return (len(STEPS), *(1 + len(world.values[attribute]) for attribute in ATTRIBUTES))
+
 
 Hop = tuple[int, ...]
 """Number of the step, then of the value of each filter, 0 for none."""
 
-_NO_HOP: Hop = (0,) * len(FIELDS)
+_NO_HOP: Hop = (0,) * NUM_FIELDS
 
 
-def encode_program(program: Program) -> tuple[tuple[tuple[Hop, Hop], ...], int]:
+def encode_program(program: Program, world: WorldSpec = CLEVR) -> tuple[tuple[tuple[Hop, Hop], ...], int]:
     """The hops of a program and how it ends.
 
     Args:
         program: any program of CLEVR.
+        world: whose values it filters by.
 
     Returns:
-        For the last hop but three, but two, but one, and the last: :data:`FIELDS` of both strands, zeros where there is
-        none; and the number of the last function in :data:`FUNCTIONS`.
+        For the last hop but three, but two, but one, and the last: :data:`NUM_FIELDS` numbers of both strands, zeros
+        where there is none; and the number of the last function in :data:`FUNCTIONS`.
     """
     last = program[-1]
     is_comparison = len(last.inputs) == 2
     ends = [program[number].inputs[0] if is_comparison else number for number in last.inputs]
-    hops = _joined([_strand(program, number) for number in ends])[-MAX_HOPS:]
+    hops = _joined([_strand(program, number, world) for number in ends])[-MAX_HOPS:]
     missing = [(_NO_HOP, _NO_HOP)] * (MAX_HOPS - len(hops))
     return (*missing, *hops), FUNCTIONS.index(last.function)
 
 
-def _strand(program: Program, number: int) -> list[tuple[Hop, Hop]]:
+def _strand(program: Program, number: int, world: WorldSpec) -> list[tuple[Hop, Hop]]:
     node = program[number]
     if not node.inputs:
         return [(_hop("scene"), _NO_HOP)]
-    before = _joined([_strand(program, source) for source in node.inputs])
+    before = _joined([_strand(program, source, world) for source in node.inputs])
     kind, _, attribute = node.function.partition("_")
     if kind == "filter":
         (*fields,), other = before[-1]
-        fields[1 + ATTRIBUTES.index(attribute)] = 1 + VALUES[attribute].index(node.value_inputs[0])
+        fields[1 + ATTRIBUTES.index(attribute)] = 1 + world.values[attribute].index(node.value_inputs[0])
         return [*before[:-1], (tuple(fields), other)]
     if kind == "unique":
         return before

@@ -11,14 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from clevr.world.scene import COLORS, MATERIALS, RELATIONS, SHAPES, SIZES, Scene
+from clevr.world.scene import RELATIONS, Scene
+from clevr.world.spec import ATTRIBUTES, CLEVR, WorldSpec
 from fewshot_film.errors import UserError, shown
 
-ATTRIBUTES = ("size", "color", "material", "shape")
-"""In the order in which CLEVR filters by them and in which a phrase names them."""
-
-VALUES = {"size": SIZES, "color": COLORS, "material": MATERIALS, "shape": SHAPES}
-"""The values of each attribute."""
+VALUES = CLEVR.values
+"""The values of each attribute in CLEVR; those of another world are its :attr:`WorldSpec.values`."""
 
 QUESTION_TYPES = ("count", "exist", "compare integer", "query", "compare attribute")
 """The five types by which CLEVR's papers report accuracy."""
@@ -75,15 +73,15 @@ class Signature(NamedTuple):
 
     inputs: tuple[str, ...]
     output: str
-    values: tuple[str, ...] | None = None
-    """The literals it chooses from; ``None`` for a function without a literal."""
+    literal: str = ""
+    """Its literal value: ``relation``, or a value of this attribute; empty for a function without one."""
 
 
 def _catalogue() -> dict[str, Signature]:
     functions = {
         "scene": Signature((), "set"),
         "unique": Signature(("set",), "object"),
-        "relate": Signature(("object",), "set", RELATIONS),
+        "relate": Signature(("object",), "set", "relation"),
         "union": Signature(("set", "set"), "set"),
         "intersect": Signature(("set", "set"), "set"),
         "count": Signature(("set",), "integer"),
@@ -92,8 +90,8 @@ def _catalogue() -> dict[str, Signature]:
         "less_than": Signature(("integer", "integer"), "boolean"),
         "greater_than": Signature(("integer", "integer"), "boolean"),
     }
-    for attribute, values in VALUES.items():
-        functions[f"filter_{attribute}"] = Signature(("set",), "set", values)
+    for attribute in ATTRIBUTES:
+        functions[f"filter_{attribute}"] = Signature(("set",), "set", attribute)
         functions[f"query_{attribute}"] = Signature(("object",), attribute)
         functions[f"same_{attribute}"] = Signature(("object",), "set")
         functions[f"equal_{attribute}"] = Signature((attribute, attribute), "boolean")
@@ -104,7 +102,7 @@ CATALOGUE = _catalogue()
 """Every function of CLEVR v1.0 by its name."""
 
 
-def check_node(program: Program, position: int) -> Signature:
+def check_node(program: Program, position: int, world: WorldSpec = CLEVR) -> Signature:
     """The signature of one node, after all checks that need no scene.
 
     Raises:
@@ -125,17 +123,19 @@ def check_node(program: Program, position: int) -> Signature:
         given = CATALOGUE[source].output
         if given != expected:
             raise ProgramError(f"{where}: expected {expected} as input, but node {number} ({source}) gives {given}")
-    allowed = signature.values
-    if len(node.value_inputs) != (allowed is not None):
-        expected = "no literal value" if allowed is None else "one literal value"
+    literal = signature.literal
+    if len(node.value_inputs) != bool(literal):
+        expected = "one literal value" if literal else "no literal value"
         raise ProgramError(f"{where}: expected {expected}, got {shown(list(node.value_inputs))}")
-    if allowed is not None and node.value_inputs[0] not in allowed:
-        raise ProgramError(f"{where}: unknown value {shown(node.value_inputs[0])}; expected one of {allowed}")
+    if literal:
+        allowed = RELATIONS if literal == "relation" else world.values[literal]
+        if node.value_inputs[0] not in allowed:
+            raise ProgramError(f"{where}: unknown value {shown(node.value_inputs[0])}; expected one of {allowed}")
     return signature
 
 
-def check_program(program: Program) -> None:
-    """Check everything about a program that does not depend on a scene.
+def check_program(program: Program, world: WorldSpec = CLEVR) -> None:
+    """Check everything about a program that does not depend on a scene, only on its world.
 
     Raises:
         ProgramError: the program is empty, or a node is at fault (see :func:`check_node`), or the
@@ -143,7 +143,7 @@ def check_program(program: Program) -> None:
     """
     if not program:
         raise ProgramError("the program is empty: expected at least one node")
-    output = [check_node(program, position) for position in range(len(program))][-1].output
+    output = [check_node(program, position, world) for position in range(len(program))][-1].output
     if output in ("set", "object"):
         last = f"node {len(program) - 1} ({program[-1].function})"
         raise ProgramError(f"{last}: the last node must give an answer, it gives {output}")
@@ -223,7 +223,7 @@ def trace(program: Program, scene: Scene) -> list[Output]:
     """
     outputs: list[Any] = []
     for position, node in enumerate(program):
-        check_node(program, position)
+        check_node(program, position, scene.world)
         inputs = [outputs[number] for number in node.inputs]
         if node.function == "unique" and len(inputs[0]) != 1:
             raise IllPosedError(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-from clevr.questions import templates
+from clevr.questions.lexicon import CLEVR_LEXICON, Lexicon
 from clevr.questions.logical_form import (
     NOTHING_TOLD,
     Description,
@@ -24,21 +24,24 @@ Pick = Callable[[Sequence[Any]], Any]
 """Picks one element of a sequence."""
 
 
-def realize(form: LogicalForm, pick: Pick) -> str:
+def realize(form: LogicalForm, pick: Pick, lexicon: Lexicon = CLEVR_LEXICON) -> str:
     """One text of a meaning; its pattern, its optional words and its synonyms are chosen by ``pick``."""
-    words = _write(SENTENCES[form.asks], form.about, pick)
+    words = _write(SENTENCES[form.asks], form.about, pick, lexicon)
     text = " ".join(words).replace(" ;", ";")
     return f"{text[0].upper()}{text[1:]}?"
 
 
-def _write(rules: tuple[Rule, ...], about: tuple[ObjectSet, ...], pick: Pick) -> list[str]:
+def _write(rules: tuple[Rule, ...], about: tuple[ObjectSet, ...], pick: Pick, lexicon: Lexicon) -> list[str]:
     things = about[0]
     same = things.source.attribute if isinstance(things.source, Same) else ""
     fitting = _fitting(rules, kind_of(things), same, things.description == NOTHING_TOLD)
     words: list[str] = []
     for piece in pick(pick(fitting).variants):
         if piece[0] == "{":
-            words += _fill(piece, about, pick)
+            filled = _fill(piece, about, pick, lexicon)
+            if words[-1:] == ["a"] and filled and filled[0] in lexicon.vowels:
+                words[-1] = "an"
+            words += filled
         else:
             words.append(piece)
     return words
@@ -58,25 +61,25 @@ def kind_of(things: ObjectSet) -> str:
     return type(things.source).__name__.lower() if things.source else "plain"
 
 
-def _fill(slot: str, about: tuple[ObjectSet, ...], pick: Pick) -> list[str]:
+def _fill(slot: str, about: tuple[ObjectSet, ...], pick: Pick, lexicon: Lexicon) -> list[str]:
     things, source = about[0], about[0].source
     match slot, source:
         case "{noun}" | "{nouns}", _:
-            return _describe(things.description, slot == "{nouns}", pick)
+            return _describe(things.description, slot == "{nouns}", pick, lexicon)
         case "{the}" | "{a}" | "{some}", _:
-            return phrase(slot[1:-1], source.first if isinstance(source, Union) else things, pick)
+            return phrase(slot[1:-1], source.first if isinstance(source, Union) else things, pick, lexicon)
         case "{the 2}" | "{some 2}", _:
-            return phrase(slot[1:-3], source.second if isinstance(source, Union) else about[1], pick)
+            return phrase(slot[1:-3], source.second if isinstance(source, Union) else about[1], pick, lexicon)
         case "{relation}", Related(relation, _) | Intersection(Related(relation, _), _):
-            return [pick(templates.WORDS[relation])]
+            return [pick(lexicon.words[relation])]
         case "{relation2}", Intersection(_, Related(relation, _)):
-            return [pick(templates.WORDS[relation])]
+            return [pick(lexicon.words[relation])]
         case "{landmark}", Related(_, to) | Intersection(Related(_, to), _) | Same(_, to):
-            return phrase("the", to, pick)
+            return phrase("the", to, pick, lexicon)
         case "{a landmark}", Related(_, to):
-            return phrase("a", to, pick)
+            return phrase("a", to, pick, lexicon)
         case "{landmark2}", Intersection(_, Related(_, to)):
-            return phrase("the", to, pick)
+            return phrase("the", to, pick, lexicon)
         case "{attribute}", Same(attribute, _):
             return [attribute]
         case "{other}", Same(_, to):
@@ -86,9 +89,9 @@ def _fill(slot: str, about: tuple[ObjectSet, ...], pick: Pick) -> list[str]:
     raise InvalidValueError(f"a pattern for {kind_of(things)} things has no use for the slot {slot}")
 
 
-def phrase(form: str, things: ObjectSet, pick: Pick) -> list[str]:
+def phrase(form: str, things: ObjectSet, pick: Pick, lexicon: Lexicon = CLEVR_LEXICON) -> list[str]:
     """The words of a noun phrase: ``the``, ``a`` or ``some`` things, by ``form``."""
-    return _write(PHRASES[form], (things,), pick)
+    return _write(PHRASES[form], (things,), pick, lexicon)
 
 
 def _exclude(things: ObjectSet, others: ObjectSet) -> bool:
@@ -97,8 +100,8 @@ def _exclude(things: ObjectSet, others: ObjectSet) -> bool:
     return any(mine and theirs and mine != theirs for mine, theirs in pairs)
 
 
-def _describe(description: Description, plural: bool, pick: Pick) -> list[str]:
+def _describe(description: Description, plural: bool, pick: Pick, lexicon: Lexicon) -> list[str]:
     *adjectives, shape = description
-    words = [pick(templates.WORDS.get(value, (value,))) for value in adjectives if value]
-    noun = pick(templates.WORDS[shape or "thing"])
-    return [*words, f"{noun}s" if plural else noun]
+    words = [pick(lexicon.words[value]) for value in adjectives if value]
+    noun = pick(lexicon.words[shape or "thing"])
+    return [*words, lexicon.plurals[noun] if plural else noun]

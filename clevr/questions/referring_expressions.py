@@ -15,8 +15,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from clevr.questions.logical_form import Description, Intersection, ObjectSet, Related, Same, implies
-from clevr.questions.programs import ATTRIBUTES, VALUES
 from clevr.world.scene import RELATIONS, Scene
+from clevr.world.spec import ATTRIBUTES
 
 T = TypeVar("T")
 
@@ -64,6 +64,7 @@ class SceneView:
     """The objects of a scene by description, by relation and by equal attributes."""
 
     def __init__(self, scene: Scene) -> None:
+        self.world = scene.world
         self.everything = (1 << len(scene.objects)) - 1
         self.values = {name: [getattr(thing, name) for thing in scene.objects] for name in ATTRIBUTES}
         """``values[attribute][i]``: the value of object *i*."""
@@ -102,7 +103,7 @@ class SceneView:
         """A description that tells this much and fits no object; ``None`` where a few tries find none."""
         for _ in range(4):
             told = zip(MASKS[mask], ATTRIBUTES, strict=True)
-            size, color, material, shape = (pick(VALUES[name]) if tell else None for tell, name in told)
+            size, color, material, shape = (pick(self.world.values[name]) if tell else None for tell, name in told)
             if (size, color, material, shape) not in self._fitting:
                 return size, color, material, shape
         return None

@@ -1,4 +1,4 @@
-"""The words and sentence templates of the questions, and the rules that they unfold into.
+"""The sentence templates of the questions, and the rules that they unfold into.
 
 ``(a|b)`` is a choice, ``[a]`` may be left out, ``{slot}`` is filled from the logical form. The realizer
 and the parser run over the same rules, so that what one can say the other understands. The slots:
@@ -24,23 +24,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from clevr.questions.programs import ATTRIBUTES
-
-WORDS = {
-    "small": ("small", "tiny"),
-    "large": ("large", "big"),
-    "rubber": ("rubber", "matte"),
-    "metal": ("metal", "metallic", "shiny"),
-    "cube": ("cube", "block"),
-    "sphere": ("sphere", "ball"),
-    "cylinder": ("cylinder",),
-    "thing": ("thing", "object"),
-    "left": ("left of", "to the left of", "on the left side of"),
-    "right": ("right of", "to the right of", "on the right side of"),
-    "behind": ("behind",),
-    "front": ("in front of",),
-}
-"""How each value may be said; a value that is not here (the colours) is its own word."""
+from clevr.world.spec import ATTRIBUTES
 
 _TWO = "{relation2} {landmark2} and {relation} {landmark}"
 _SAME = "the same {attribute} as {landmark}"

@@ -10,7 +10,9 @@ but the place is kept so that the numbers agree with models trained elsewhere.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 
+from clevr.world.spec import CLEVR, MOST_OBJECTS, WorldError, WorldSpec
 from fewshot_film.errors import InvalidValueError
 
 NULL, START, END, UNK = "<NULL>", "<START>", "<END>", "<UNK>"
@@ -37,6 +39,39 @@ ANSWERS = (*SPECIAL_TOKENS, *_ANSWERS.split())
 
 ANSWER_WORDS = ANSWERS[len(SPECIAL_TOKENS) :]
 """The 28 answers that a question of CLEVR can have."""
+
+
+def _said(world: WorldSpec) -> set[str]:
+    """The words for a world's own values."""
+    return {word for words in world.words.values() for word in words} | set(world.plurals.values())
+
+
+_FIXED = {*_WORDS.split()} - _said(CLEVR)
+"""The words of the questions of every world."""
+
+
+@cache
+def vocabulary_of(world: WorldSpec) -> tuple[str, ...]:
+    """The question tokens of a world; the place of a token is its number.
+
+    Raises:
+        WorldError: a word of the world is one that the questions have for something else.
+    """
+    taken = {word.lower() for word in _FIXED} | {"yes", "no"}
+    clash = sorted(word for word in {*_said(world), *world.words} if word in taken)
+    if clash:
+        raise WorldError(
+            f"world {world.name!r}: the word {clash[0]!r} is one that questions or answers have for something else; "
+            "choose another"
+        )
+    return (*SPECIAL_TOKENS, "", *sorted(_FIXED | _said(world)))
+
+
+@cache
+def answers_of(world: WorldSpec) -> tuple[str, ...]:
+    """The answers that a question of a world can have, sorted."""
+    counts = (str(number) for number in range(MOST_OBJECTS + 1))
+    return tuple(sorted({"yes", "no", *counts, *world.words}))
 
 
 AMERICAN = {"colour": "color", "grey": "gray"}

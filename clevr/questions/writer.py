@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from clevr.questions.families import FAMILIES, FAMILY_WEIGHTS, Family
+from clevr.questions.lexicon import lexicon_of
 from clevr.questions.logical_form import (
     Description,
     Intersection,
@@ -30,11 +31,12 @@ from clevr.questions.logical_form import (
     Union,
     implies,
 )
-from clevr.questions.programs import ATTRIBUTES, VALUES, answer_text
+from clevr.questions.programs import answer_text
 from clevr.questions.question import Question
 from clevr.questions.realizer import realize
 from clevr.questions.referring_expressions import Origin, ReferringExpressions, SceneView, StableRandom
 from clevr.world.scene import Scene
+from clevr.world.spec import ATTRIBUTES
 from fewshot_film.errors import InvalidValueError
 
 Answer = bool | int | str
@@ -175,7 +177,7 @@ def _unions(family: Family, phrases: ReferringExpressions) -> Iterator[list[Cand
     hidden = (family.attribute,) if family.attribute else ()
     fitting = phrases.view.fitting
     for masks in _masks_of_sides(shapes, phrases, *hidden):
-        told = _told(family.attribute, phrases.draw)
+        told = _told(family.attribute, phrases)
         kept = fitting(told)
         found: list[Candidate] = []
         for (one, some), (other, more) in _pairs(phrases, shapes, masks):
@@ -210,9 +212,10 @@ def _pairs(
         yield phrases.draw.pick(left), phrases.draw.pick(right)
 
 
-def _told(attribute: str, draw: StableRandom) -> Description:
+def _told(attribute: str, phrases: ReferringExpressions) -> Description:
     """A description that tells one attribute, or nothing."""
-    told = (draw.pick(VALUES[name]) if name == attribute else None for name in ATTRIBUTES)
+    values = phrases.view.world.values
+    told = (phrases.draw.pick(values[name]) if name == attribute else None for name in ATTRIBUTES)
     size, color, material, shape = told
     return size, color, material, shape
 
@@ -306,7 +309,7 @@ def _question(
 ) -> Question:
     """The record of a question, in words that are drawn."""
     return Question(
-        question=realize(form, draw.pick),
+        question=realize(form, draw.pick, lexicon_of(scene.world)),
         image_index=scene.image_index,
         image_filename=scene.image_filename,
         split=scene.split,

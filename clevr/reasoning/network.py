@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from clevr.config.model import ReasonerConfig
 from clevr.questions.batch import QuestionBatch
-from clevr.questions.tokens import ANSWER_WORDS, Vocabulary
+from clevr.questions.tokens import Vocabulary, answers_of, vocabulary_of
 from clevr.reasoning.answer_classifier import AnswerClassifier
 from clevr.reasoning.blocks import ReasoningBlock
 from clevr.reasoning.familiarity import Familiarity
 from clevr.reasoning.question_encoder import QuestionEncoder
 from clevr.reasoning.trunk import ObjectPositions, build_trunk, cells_of, places_of, spatial_relation_mask
+from clevr.world.spec import CLEVR, WorldSpec
 from fewshot_film.errors import InvalidValueError
 from fewshot_film.film import Generator, LinearGenerator, Modulation, Modulations, Site, Sites
 from fewshot_film.run.seeding import generator
@@ -27,8 +28,11 @@ class FiLMReasoner(nn.Module):
 
     Args:
         config: the network's settings; the defaults are the paper's model from pixels.
+        world: what its scenes are of: the words of the questions, unless the settings say which, and the answers.
 
     Attributes:
+        world: as given.
+        answers: the answers, in the order of the logits.
         vocabulary: its question tokens.
         sites: where FiLM sits, ``blocks.0`` and so on.
         familiarity: what its training images look like; None where that is not known.
@@ -37,9 +41,10 @@ class FiLMReasoner(nn.Module):
         Perez et al., "FiLM", AAAI 2018, https://arxiv.org/abs/1709.07871
     """
 
-    def __init__(self, config: ReasonerConfig) -> None:
+    def __init__(self, config: ReasonerConfig, world: WorldSpec = CLEVR) -> None:
         super().__init__()
-        self.vocabulary = Vocabulary(config.vocabulary) if config.vocabulary else Vocabulary()
+        self.world, self.answers = world, answers_of(world)
+        self.vocabulary = Vocabulary(config.vocabulary or vocabulary_of(world))
         self.config = dataclasses.replace(config, vocabulary=self.vocabulary.tokens)
         self.familiarity: Familiarity | None = None
         self.sites = Sites(Site(f"blocks.{index}", config.maps) for index in range(config.num_film_blocks))
@@ -64,7 +69,7 @@ class FiLMReasoner(nn.Module):
         self.blocks = nn.ModuleList(
             ReasoningBlock(config, index < config.num_film_blocks) for index in range(config.blocks)
         )
-        self.classifier = AnswerClassifier(config, len(ANSWER_WORDS))
+        self.classifier = AnswerClassifier(config, len(self.answers))
         self._reset_weights()
 
     def forward(self, batch: QuestionBatch) -> Tensor:
@@ -210,7 +215,7 @@ def extend_vocabulary(reasoner: FiLMReasoner, words: Iterable[str], seed: int = 
         Perez et al., "FiLM", AAAI 2018, section 4.4: fine-tuning on CLEVR-Humans.
     """
     vocabulary = reasoner.vocabulary.extended(words)
-    extended = FiLMReasoner(dataclasses.replace(reasoner.config, vocabulary=vocabulary.tokens))
+    extended = FiLMReasoner(dataclasses.replace(reasoner.config, vocabulary=vocabulary.tokens), reasoner.world)
     weights = dict(reasoner.state_dict())
     old = weights["questions.words.weight"]
     new = torch.randn(len(vocabulary) - len(old), old.shape[1], generator=generator(seed, "new words"))

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from clevr.data.supervision import ATTRIBUTES, COLUMN, GROUND, KINDS, ROW
 from clevr.questions.batch import QuestionBatch
-from clevr.questions.program_encoding import FIELDS as HOP_FIELDS
-from clevr.questions.program_encoding import FUNCTIONS, MAX_HOPS
+from clevr.questions.program_encoding import FUNCTIONS, MAX_HOPS, field_sizes
 from clevr.reasoning.network import FiLMReasoner
 from clevr.reasoning.trunk import ObjectPositions
+from clevr.world.spec import CLEVR, WorldSpec
 from fewshot_film.errors import InvalidValueError
 
 PLACE_WEIGHT = 2.0
@@ -52,11 +52,12 @@ class SceneHead(nn.Module):
 
     Args:
         maps: maps of the trunk.
+        world: whose attributes there are.
     """
 
-    def __init__(self, maps: int) -> None:
+    def __init__(self, maps: int, world: WorldSpec = CLEVR) -> None:
         super().__init__()
-        self.sizes = [len(values) for values in ATTRIBUTES.values()]
+        self.sizes = [len(world.values[name]) for name in ATTRIBUTES]
         self.presence = nn.Conv2d(maps, 1, 1)
         self.attributes = nn.Conv2d(maps, sum(self.sizes), 1)
 
@@ -153,12 +154,13 @@ class ProgramHead(nn.Module):
 
     Args:
         code_dim: width of the codes.
+        world: whose values the programs filter by.
     """
 
-    def __init__(self, code_dim: int) -> None:
+    def __init__(self, code_dim: int, world: WorldSpec = CLEVR) -> None:
         super().__init__()
         self.strands = 2 * MAX_HOPS
-        self.sizes = [*(self.strands * values for values in HOP_FIELDS), len(FUNCTIONS)]
+        self.sizes = [*(self.strands * values for values in field_sizes(world)), len(FUNCTIONS)]
         self.linear = nn.Linear(code_dim, sum(self.sizes))
 
     def forward(self, codes: Tensor, program_encodings: Tensor) -> Tensor:
@@ -190,7 +192,7 @@ class TrunkPretraining(nn.Module):
         super().__init__()
         self.trunk = reasoner.trunk
         self.objects = reasoner.objects
-        self.scene_head = SceneHead(reasoner.config.maps)
+        self.scene_head = SceneHead(reasoner.config.maps, reasoner.world)
 
     def forward(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         """Loss per object and share of the objects that are seen right.
@@ -241,9 +243,9 @@ class ReasonerTraining(nn.Module):
             "program_loss": program_weight,
         }
         config = reasoner.config
-        self.scene_head = SceneHead(config.maps) if scene_weight and not precomputed else None
+        self.scene_head = SceneHead(config.maps, reasoner.world) if scene_weight and not precomputed else None
         self.trace_head = TraceHead(config.maps, config.blocks) if trace_weight else None
-        self.program_head = ProgramHead(config.hidden_dim) if program_weight else None
+        self.program_head = ProgramHead(config.hidden_dim, reasoner.world) if program_weight else None
 
     def train(self, mode: bool = True) -> ReasonerTraining:
         """Training or evaluation mode; frozen parts stay in evaluation mode."""

@@ -6,8 +6,8 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 
+from clevr.questions.lexicon import WORDS
 from clevr.questions.programs import VALUES, Program
-from clevr.questions.templates import WORDS
 from clevr.tasks.statements import Language, Nothing, Reading, final_answer
 from fewshot_film.errors import InvalidValueError
 

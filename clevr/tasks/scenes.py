@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from clevr.questions.programs import ATTRIBUTES, VALUES
+from clevr.questions.programs import VALUES
 from clevr.questions.referring_expressions import StableRandom
 from clevr.tasks.difficulty import Difficulty
-from clevr.world.appearance import SIZES
 from clevr.world.placement import Setting, complete, draw_setting, place
 from clevr.world.scene import Scene, SceneObject
+from clevr.world.spec import ATTRIBUTES
 
 LOOKS = tuple(name for name in ATTRIBUTES if name != "size")
 """The attributes that can be changed without moving an object; a large one may not fit where a small one stood."""
@@ -62,7 +62,7 @@ def with_value(scene: Scene, index: int, attribute: str, value: str) -> Scene:
     thing = replace(scene.objects[index], **change)
     if attribute == "size":
         x, y, _ = thing.coords
-        thing = replace(thing, coords=(x, y, SIZES[value]))
+        thing = replace(thing, coords=(x, y, scene.world.height(thing.shape, value)))
     return replace(scene, objects=(*scene.objects[:index], thing, *scene.objects[index + 1 :]))
 
 

@@ -1,60 +1,13 @@
-"""What CLEVR's world looks like: lamps, ground, surroundings and materials.
+"""What every world looks like, as CLEVR's does: ground, surroundings and the two kinds of surface.
 
-Positions are those of CLEVR's base scene. Strengths and colours were fitted to images of the original
-generator with known objects (``docs/clevr-world.md`` says how well); they came out as its Blender file has them where
-that is known: a ground of albedo 0.8, surroundings of radiance 0.05, lamps of 100, 50 and 30 W.
-All colours are linear; a lamp's strength is the radiance that a white ground facing it one unit away would show, times
-the ground's albedo.
+Values were fitted to images of the original generator with known objects (``docs/clevr-world.md`` says how well); they
+came out as its Blender file has them where that is known: a ground of albedo 0.8, surroundings of radiance 0.05, lamps
+of 100, 50 and 30 W (:data:`clevr.world.spec.CLEVR`). All colours are linear.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from clevr.world.scene import Vector
-
-
-@dataclass(frozen=True)
-class Lamp:
-    """An area lamp that faces the origin."""
-
-    name: str
-    position: Vector
-    strength: Vector
-    """Linear RGB."""
-    radius: float
-    """Of the disc with the lamp's area."""
-    jitter: bool = True
-    """Whether its position differs from scene to scene."""
-
-
-LAMPS = (
-    Lamp("key", (6.44671, -2.90517, 4.2584), (6.29, 5.87, 5.14), 0.27),
-    Lamp("fill", (-4.67112, -4.0136, 3.01122), (1.57, 1.69, 2.06), 0.33),
-    Lamp("back", (-1.1685, 2.64602, 5.81574), (3.12, 3.12, 3.14), 0.43),
-    Lamp("sun", (11.6608, -6.62799, 25.8232), (74.0, 74.0, 73.4), 1.48, jitter=False),
-)
-
-DISTANT = 3
-"""Index of the lamp that is so far away that it shines from one direction everywhere."""
-
-COLORS: dict[str, Vector] = {
-    name: (r / 255, g / 255, b / 255)
-    for name, (r, g, b) in {
-        "gray": (87, 87, 87),
-        "red": (173, 35, 35),
-        "blue": (42, 75, 215),
-        "green": (29, 105, 20),
-        "brown": (129, 74, 25),
-        "purple": (129, 38, 192),
-        "cyan": (41, 208, 208),
-        "yellow": (255, 238, 51),
-    }.items()
-}
-"""Albedo by colour name; CLEVR hands these numbers to Blender as linear ones."""
-
-SIZES = {"large": 0.7, "small": 0.35}
-"""Half width by size name: radius of spheres and cylinders, half the edge of cubes."""
 
 GROUND_ALBEDO = 0.8
 

@@ -7,12 +7,13 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from clevr.world.scene import Scene, Vector
+from clevr.world.scene import Scene
+from clevr.world.spec import CLEVR, Vector
 from fewshot_film.errors import UserError
 
 FOCAL = 35.0 / 32.0
 """Focal length over the sensor's width, which is the image's longer side."""
-MEAN_CAMERA: Vector = (7.48113, -6.50764, 5.34367)
+MEAN_CAMERA: Vector = CLEVR.camera
 """Where the camera stands before its jitter. It turns to keep the ground's middle in the image's middle."""
 
 Array = npt.NDArray[np.float64]
@@ -31,13 +32,16 @@ def axes(camera: npt.ArrayLike) -> tuple[Array, Array, Array]:
     return right, np.cross(right, forward), forward
 
 
-def directions() -> dict[str, Vector]:
+def directions(camera: Vector = MEAN_CAMERA) -> dict[str, Vector]:
     """The six directions of a scene, along the ground and across it.
 
     CLEVR takes them before Blender has applied the camera's jitter, so they are those of the mean camera, the same in
     every scene file it ever wrote, while the image is taken from the jittered place.
+
+    Args:
+        camera: where the camera stands before its jitter.
     """
-    x, y, _ = MEAN_CAMERA
+    x, y, _ = camera
     length = math.hypot(x, y)
     front = (x / length, y / length, 0.0)
     right = (-y / length, x / length, 0.0)
@@ -82,7 +86,7 @@ def estimate_camera(scene: Scene) -> Vector:
     depths = np.array([thing.pixel_coords[2] for thing in scene.objects], dtype=np.float64)
     if len(points) < 3:
         raise CameraError(f"a camera needs 3 objects to be found, the scene has {len(points)}; use the mean camera")
-    camera = np.array(MEAN_CAMERA)
+    camera = np.array(scene.world.camera)
     for _ in range(20):
         distance = np.linalg.norm(camera)
         error = distance - points @ camera / distance - depths

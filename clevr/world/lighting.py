@@ -25,9 +25,10 @@ from operator import add, mul
 import torch
 from torch import Tensor
 
-from clevr.world.appearance import BACKDROP, DISTANT, LAMPS, TINT
+from clevr.world.appearance import BACKDROP, TINT
 from clevr.world.primitives import BEVELS, CUBE, SPHERE, Bodies, BodyGroup
 from clevr.world.ray_casting import BLOCK, Grid
+from clevr.world.spec import Lamp
 from clevr.world.vectors import PART, PARTS, RayPackets, Vec, pick
 
 _TINY = 1e-6
@@ -124,9 +125,9 @@ def _share(cut: Tensor) -> Tensor:
     return 0.5 + cut * (0.66 - 0.16 * cut * cut)
 
 
-def to_lamp(lamp: int, place: Vec, point: Vec) -> Vec:
+def to_lamp(lamp: Lamp, place: Vec, point: Vec) -> Vec:
     """Segments from points to the middle of a lamp, whose places broadcast against the points."""
-    return place if lamp == DISTANT else place - point
+    return place if lamp.distant else place - point
 
 
 def strength(place: Vec, segment: Vec, cosine: Tensor) -> Tensor:
@@ -185,8 +186,8 @@ def take_shadows(bodies: Bodies, rows: RayPackets, light: Tensor, own: Tensor | 
     """
     lit, device = light.amax(2) > 0, light.device
     points, light = rows.points.reshape(-1, PART), light.view(-1, PART)
-    lamps, parts = torch.arange(len(LAMPS), device=device), torch.arange(PARTS, device=device)
-    radii = torch.tensor([lamp.radius for lamp in LAMPS], device=device)
+    lamps, parts = torch.arange(len(bodies.lamps), device=device), torch.arange(PARTS, device=device)
+    radii = bodies.lamp_radii
     segments = _to_lamps(bodies, lamps[:, None], rows.scene, rows.middle)
     for group in bodies.groups:
         blocker = group.of_scene.index_select(1, rows.scene)[:, None]  # (R, 1, n)
@@ -206,7 +207,7 @@ def take_shadows(bodies: Bodies, rows: RayPackets, light: Tensor, own: Tensor | 
         segment, offset = _to_lamps(bodies, lamp, scene, point), bodies.center[body] - point
         may = may_shade(segment, offset, pick(bodies.ball, body), size, torch.zeros_like(size))
         seen = torch.where(may, 1.0 - covers(bodies, group, body, point, segment, size), 1.0)
-        place = (lamp * (len(light) // len(LAMPS)) + part)[:, 0]
+        place = (lamp * (len(light) // len(bodies.lamps)) + part)[:, 0]
         for into, share in group.split(round_[:, 0], place, seen):
             light.index_copy_(0, into, pick(light, into) * share)
 
@@ -214,7 +215,7 @@ def take_shadows(bodies: Bodies, rows: RayPackets, light: Tensor, own: Tensor | 
 def _to_lamps(bodies: Bodies, lamp: Tensor, scene: Tensor, point: Vec) -> Vec:
     """Segments from points to the middles of various lamps of various scenes (all arguments broadcast)."""
     place = bodies.places[lamp * bodies.num_scenes + scene]
-    return place - point * (lamp != DISTANT)
+    return place - point * pick(bodies.lamp_is_near, lamp)
 
 
 _FARTHEST = 60.0
@@ -226,7 +227,7 @@ def ground_light(bodies: Bodies, grid: Grid, shown: Tensor) -> Tensor:
     point = _ground_points(bodies, grid, shown).reshape(-1, BLOCK * BLOCK)
     scene = torch.arange(bodies.num_scenes, device=grid.device)
     rows = RayPackets.of(scene.repeat_interleave(grid.num_pixels // BLOCK**2), point)
-    seen = torch.ones(len(LAMPS), *point.x.shape, device=grid.device)
+    seen = torch.ones(len(bodies.lamps), *point.x.shape, device=grid.device)
     take_shadows(bodies, rows, seen)
     light = bare_ground(bodies, rows.scene[:, None], point, seen)
     add_tint(bodies, rows, light)
@@ -244,9 +245,9 @@ def bare_ground(bodies: Bodies, scene: Tensor, point: Vec, seen: Tensor | None =
     """
     ambient = _backdrop(point)
     radiance = [ambient, ambient, ambient]
-    for number, lamp in enumerate(LAMPS):
-        place = bodies.lamps[number][scene]
-        segment = to_lamp(number, place, point)
+    for number, (lamp, places) in enumerate(zip(bodies.world.lamps, bodies.lamps, strict=True)):
+        place = places[scene]
+        segment = to_lamp(lamp, place, point)
         light = strength(place, segment, segment.z)
         if seen is not None:
             light = light * seen[number]

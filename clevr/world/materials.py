@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from clevr.world.appearance import BACKDROP, GROUND_ALBEDO, LAMPS, METAL, RUBBER
+from clevr.world.appearance import BACKDROP, GROUND_ALBEDO, METAL, RUBBER
 from clevr.world.lighting import bare_ground, strength, take_shadows, to_lamp
 from clevr.world.primitives import MISS, SHAPE_CODES, Bodies, enter, normal
 from clevr.world.vectors import RayPackets, Vec, pick
@@ -52,9 +52,9 @@ def find_surface_points(bodies: Bodies, body: Tensor, start: Vec, ray: Vec, t: T
 def lamps_on(bodies: Bodies, spots: SurfacePoints, *, shadows: bool = True) -> Tensor:
     """``(L, n, k)``: irradiance by each lamp at unit strength."""
     light = []
-    for number, place in enumerate(bodies.lamps):
+    for lamp, place in zip(bodies.world.lamps, bodies.lamps, strict=True):
         here = place[spots.scene]
-        segment = to_lamp(number, here, spots.point)
+        segment = to_lamp(lamp, here, spots.point)
         light.append(strength(here, segment, segment.dot(spots.normal)))
     lit = torch.stack(light)
     if shadows:
@@ -74,7 +74,7 @@ def matte(bodies: Bodies, spots: SurfacePoints, lit: Tensor) -> list[Tensor]:
     radiance = []
     for channel, floor in enumerate(floor_below(bodies, spots)):
         light = sky + ground * floor
-        for number, lamp in enumerate(LAMPS):
+        for number, lamp in enumerate(bodies.world.lamps):
             light = light + lit[number] * (lamp.strength[channel] / GROUND_ALBEDO)
         radiance.append(light * pick(bodies.color[channel], spots.body))
     return radiance
@@ -95,7 +95,7 @@ def shiny(bodies: Bodies, spots: SurfacePoints, lit: Tensor) -> list[Tensor]:
     for channel, floor in enumerate(floor_below(bodies, spots)):
         blur = above + down * METAL.floor * floor
         light = METAL.mirror * image[channel] + METAL.brushed * blur
-        for number, lamp in enumerate(LAMPS):
+        for number, lamp in enumerate(bodies.world.lamps):
             light = light + glint[number] * lamp.strength[channel]
         radiance.append(light * pick(bodies.color[channel], spots.body))
     return radiance
@@ -108,13 +108,13 @@ def highlights(bodies: Bodies, spots: SurfacePoints, lit: Tensor) -> list[Tensor
     across = normal.cross(around)
     facing = (-view.dot(normal)).clamp(min=_GRAZING)
     glints = []
-    for number, place in enumerate(bodies.lamps):
-        segment = to_lamp(number, place[spots.scene], spots.point)
+    for number, (lamp, place) in enumerate(zip(bodies.world.lamps, bodies.lamps, strict=True)):
+        segment = to_lamp(lamp, place[spots.scene], spots.point)
         inverse = 1.0 / segment.dot(segment).sqrt()
         half = (segment * inverse - view).unit()
         cosine = (segment.dot(normal) * inverse).clamp(min=_GRAZING)
         h_n, h_t, h_b = half.dot(normal), half.dot(around), half.dot(across)
-        spread = inverse * (0.5 * LAMPS[number].radius)
+        spread = inverse * (0.5 * lamp.radius)
         marks = _lobe(h_n, h_t, h_b, spread + METAL.along, spread + METAL.across)
         rough = spread + METAL.mirror_roughness
         mirror = _lobe(h_n, h_t, h_b, rough, rough)
@@ -191,7 +191,7 @@ def _second_look(bodies: Bodies, spots: SurfacePoints) -> list[Tensor]:
     around = surroundings(bodies, spots.scene, spots.point, spots.view.reflect(spots.normal), shadows=False)
     for channel, values in enumerate(around):
         light = values * (METAL.mirror + METAL.brushed)
-        for number, lamp in enumerate(LAMPS):
+        for number, lamp in enumerate(bodies.world.lamps):
             light = light + glint[number] * lamp.strength[channel]
         radiance[channel].index_copy_(0, index, light * pick(bodies.color[channel], spots.body))
     return radiance
@@ -209,10 +209,10 @@ def surroundings(bodies: Bodies, scene: Tensor, point: Vec, direction: Vec, *, s
 
 def _lamps_seen(bodies: Bodies, scene: Tensor, floor: Vec, where: Tensor) -> Tensor:
     """``(L, n, k)``: share of each lamp that is seen from points of the ground; all of it unless ``where``."""
-    seen = torch.ones(len(LAMPS), *floor.x.shape, device=scene.device)
+    seen = torch.ones(len(bodies.lamps), *floor.x.shape, device=scene.device)
     index = where.any(1).nonzero()[:, 0]
     rows = RayPackets.of(pick(scene[:, 0], index), floor[index])
-    part = where.float().index_select(0, index).expand(len(LAMPS), -1, -1).clone()
+    part = where.float().index_select(0, index).expand(len(bodies.lamps), -1, -1).clone()
     take_shadows(bodies, rows, part)
     return torch.where(where, seen.index_copy_(1, index, part), 1.0)
 

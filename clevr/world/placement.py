@@ -10,34 +10,33 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from clevr.world.appearance import LAMPS, SIZES
-from clevr.world.camera import MEAN_CAMERA, directions, project
+from clevr.world.camera import directions, project
 from clevr.world.primitives import pack
 from clevr.world.ray_casting import Grid, trace
-from clevr.world.scene import COLORS, MATERIALS, RELATIONS, SHAPES, Scene, SceneObject, Vector
+from clevr.world.scene import COLORS, RELATIONS, Scene, SceneObject
+from clevr.world.spec import CLEVR, Vector, WorldSpec
 from fewshot_film.errors import UserError
 
 _EPSILON = 0.2
 """How far an object must lie in a direction before CLEVR says that it lies there."""
 _MAX_ROUNDS = 10_000
 """Rounds of placing all objects before the rules are said to leave no room."""
-_ACROSS = np.array([directions()["right"][:2], directions()["front"][:2]]).T
-"""Turns places on the ground into distances along the directions right and front."""
 
 _FIRST: tuple[str, ...] = ("gray", "blue", "brown", "yellow")
 _SECOND: tuple[str, ...] = ("red", "green", "purple", "cyan")
 CONDITIONS: Mapping[str, Mapping[str, Sequence[str]]] = {
-    "plain": dict.fromkeys(SHAPES, COLORS),
     "A": {"cube": _FIRST, "sphere": COLORS, "cylinder": _SECOND},
     "B": {"cube": _SECOND, "sphere": COLORS, "cylinder": _FIRST},
 }
-"""Colours of each shape: CLEVR's own, and the two conditions of its generalisation test CoGenT."""
+"""Colours of each shape in the two conditions of CLEVR's generalisation test CoGenT; otherwise any shape has any."""
 
 
 class PlacementError(UserError, ValueError):
@@ -46,7 +45,7 @@ class PlacementError(UserError, ValueError):
 
 @dataclass(frozen=True)
 class SceneConfig:
-    """How scenes are put together; the defaults are CLEVR's."""
+    """How scenes are put together; the defaults are CLEVR's, :meth:`of` gives those of any world."""
 
     min_objects: int = 3
     """Fewest objects in a scene."""
@@ -67,19 +66,41 @@ class SceneConfig:
     lamp_jitter: float = 1.0
     """Each lamp's place varies by up to this on every axis."""
     condition: str = "plain"
-    """Which colours the shapes have: plain, A or B."""
+    """Which colours the shapes have: plain, which is all, A or B."""
+    world: WorldSpec = CLEVR
+    """What there is, and where camera and lamps stand."""
     colors: Mapping[str, Sequence[str]] = field(init=False, repr=False)
     """Colours by shape, from the condition."""
 
     def __post_init__(self) -> None:
         """Check the rules against each other."""
-        if self.condition not in CONDITIONS:
-            raise PlacementError(f"unknown condition {self.condition!r}; expected one of {', '.join(CONDITIONS)}")
+        if self.condition not in ("plain", *CONDITIONS):
+            raise PlacementError(
+                f"unknown condition {self.condition!r}; expected one of plain, {', '.join(CONDITIONS)}"
+            )
+        if self.condition != "plain" and self.world.values != CLEVR.values:
+            raise PlacementError(
+                f"condition {self.condition} is about the colours and shapes of CLEVR, not of the world "
+                f"{self.world.name!r}; leave it out"
+            )
         if not 1 <= self.min_objects <= self.max_objects:
             raise PlacementError(
                 f"scenes of {self.min_objects} to {self.max_objects} objects; expected 1 <= min_objects <= max_objects"
             )
-        object.__setattr__(self, "colors", CONDITIONS[self.condition])
+        plain = dict.fromkeys(self.world.values["shape"], self.world.values["color"])
+        object.__setattr__(self, "colors", CONDITIONS.get(self.condition, plain))
+
+    @classmethod
+    def of(cls, world: WorldSpec, condition: str = "plain") -> SceneConfig:
+        """The rules of a world's scenes."""
+        return cls(
+            world.min_objects,
+            world.max_objects,
+            camera_jitter=world.camera_jitter,
+            lamp_jitter=world.lamp_jitter,
+            condition=condition,
+            world=world,
+        )
 
 
 @dataclass(frozen=True)
@@ -99,8 +120,9 @@ def draw_setting(generator: np.random.Generator, rules: SceneConfig) -> Setting:
     """Draw the number of objects and the places of camera and lamps."""
     span = rules.max_objects - rules.min_objects + 1
     number = rules.min_objects + int(generator.random() * span)
-    camera = _jitter(generator, MEAN_CAMERA, rules.camera_jitter)
-    lamps = {lamp.name: _jitter(generator, lamp.position, rules.lamp_jitter) for lamp in LAMPS if lamp.jitter}
+    world = rules.world
+    camera = _jitter(generator, world.camera, rules.camera_jitter)
+    lamps = {lamp.name: _jitter(generator, lamp.position, rules.lamp_jitter) for lamp in world.lamps if lamp.jitter}
     return Setting(number, camera, lamps)
 
 
@@ -120,7 +142,15 @@ def place(generator: np.random.Generator, setting: Setting, rules: SceneConfig) 
     )
 
 
-def complete(things: Sequence[SceneObject], setting: Setting, width: int, height: int, split: str, index: int) -> Scene:
+def complete(
+    things: Sequence[SceneObject],
+    setting: Setting,
+    width: int,
+    height: int,
+    split: str,
+    index: int,
+    world: WorldSpec = CLEVR,
+) -> Scene:
     """Make a scene of objects: directions, relations, pixel coordinates in an image of ``width`` x ``height``.
 
     The places of camera and lamps go into ``extra``, where the renderer looks for them.
@@ -130,7 +160,7 @@ def complete(things: Sequence[SceneObject], setting: Setting, width: int, height
         (round(column), round(row), depth)
         for column, row, depth in project(places, setting.camera, width, height).tolist()
     ]
-    axes = directions()
+    axes = directions(world.camera)
     return Scene(
         objects=tuple(replace(thing, pixel_coords=pixels) for thing, pixels in zip(things, seen, strict=True)),
         directions=axes,
@@ -139,6 +169,7 @@ def complete(things: Sequence[SceneObject], setting: Setting, width: int, height
         image_filename=f"CLEVR_{split}_{index:06d}.png",
         split=split,
         extra=setting.record(),
+        world=world,
     )
 
 
@@ -162,27 +193,37 @@ def _pick(generator: np.random.Generator, options: Sequence[str]) -> str:
     return options[int(generator.random() * len(options))]
 
 
+@lru_cache(maxsize=64)
+def _across(camera: Vector) -> NDArray[np.float64]:
+    """Turns places on the ground into distances along the directions right and front."""
+    axes = directions(camera)
+    return np.array([axes["right"][:2], axes["front"][:2]]).T
+
+
 def _try_place(generator: np.random.Generator, number: int, rules: SceneConfig) -> tuple[SceneObject, ...] | None:
     """Place objects one by one; ``None`` when one found no room in ``max_tries`` tries."""
+    world, across = rules.world, _across(rules.world.camera)
+    sizes, _, materials, shapes = world.values.values()
     spots, halves = np.empty((number, 2)), np.empty(number)  # spots along the directions right and front
     things: list[SceneObject] = []
     for i in range(number):
-        size = _pick(generator, tuple(SIZES))
+        size = _pick(generator, sizes)
+        half = world.half_widths[size]
         tries = rules.reach * (2.0 * generator.random((rules.max_tries, 2)) - 1.0)
-        offset = (tries @ _ACROSS)[:, None, :] - spots[:i]
-        least = halves[:i] + (SIZES[size] + rules.min_gap)
+        offset = (tries @ across)[:, None, :] - spots[:i]
+        least = halves[:i] + (half + rules.min_gap)
         clear = (offset * offset).sum(-1) >= least * least
         good = (clear & (np.abs(offset) >= rules.margin).all(-1)).all(-1)
         if not good.any():
             return None
         spot = tries[int(good.argmax())]
-        spots[i], halves[i] = spot @ _ACROSS, SIZES[size]
-        shape = _pick(generator, SHAPES)
+        spots[i], halves[i] = spot @ across, half
+        shape = _pick(generator, shapes)
         color = _pick(generator, rules.colors[shape])
         rotation = 360.0 * float(generator.random())
-        material = _pick(generator, MATERIALS)
+        material = _pick(generator, materials)
         x, y = spot.tolist()
-        things.append(SceneObject(shape, size, color, material, (x, y, SIZES[size]), rotation))
+        things.append(SceneObject(shape, size, color, material, (x, y, world.height(shape, size)), rotation))
     return tuple(things)
 
 
@@ -230,7 +271,8 @@ class Scenes:
                 break
             tried = [place(generators[i], settings[i], self.rules) for i in waiting]
             drafts = [
-                Scene(things, {}, {}, extra=settings[i].record()) for i, things in zip(waiting, tried, strict=True)
+                Scene(things, {}, {}, extra=settings[i].record(), world=self.rules.world)
+                for i, things in zip(waiting, tried, strict=True)
             ]
             seen = all_visible(drafts, self.rules.min_pixels)
             found.update((i, things) for i, things, good in zip(waiting, tried, seen, strict=True) if good)
@@ -242,7 +284,7 @@ class Scenes:
                 "ask for fewer pixels or objects"
             )
         size = (self.width, self.height, self.split)
-        return [complete(found[i], settings[i], *size, index) for i, index in enumerate(indices)]
+        return [complete(found[i], settings[i], *size, index, self.rules.world) for i, index in enumerate(indices)]
 
     def _generator(self, index: int) -> np.random.Generator:
         if index < 0 or self.seed < 0:

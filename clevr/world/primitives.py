@@ -21,14 +21,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clevr.world.appearance import COLORS, LAMPS, SIZES
-from clevr.world.camera import MEAN_CAMERA, axes
-from clevr.world.scene import MATERIALS, Scene, Vector
+from clevr.world.camera import axes
+from clevr.world.scene import Scene
+from clevr.world.spec import CLEVR, Form, Vector, WorldSpec
 from clevr.world.vectors import Vec, pick
 from fewshot_film.errors import UserError, shown
 
 SPHERE, CUBE, CYLINDER = 0, 1, 2
-SHAPE_CODES = {"sphere": SPHERE, "cube": CUBE, "cylinder": CYLINDER}
+SHAPE_CODES: dict[Form, int] = {"sphere": SPHERE, "cube": CUBE, "cylinder": CYLINDER}
 BEVELS = (0.0, 0.165, 0.05)
 """Rounding of the edges by shape code, as a share of the body's half width."""
 BALLS = (1.0, 3.0**0.5, 2.0**0.5)
@@ -191,6 +191,8 @@ class BodyGroup:
 class Bodies:
     """The objects of ``B`` scenes, ``M`` in all, with cameras and lamps."""
 
+    world: WorldSpec
+    """What all of them are scenes of."""
     num_scenes: int
     scene: Tensor
     """``(M,)`` int64: which scene a body is of."""
@@ -218,6 +220,10 @@ class Bodies:
     """One ``(B,)`` per lamp."""
     places: Vec
     """``(L B,)``: the same, one lamp after the other."""
+    lamp_radii: Tensor
+    """``(L,)``."""
+    lamp_is_near: Tensor
+    """``(L,)`` bool: whether it shines from its place, not from one direction everywhere."""
     groups: tuple[BodyGroup, ...]
 
     def local_point(self, bodies: Tensor, points: Vec) -> Vec:
@@ -239,18 +245,20 @@ def pack(scenes: Sequence[Scene], device: torch.device | str = "cpu") -> Bodies:
     A scene without a recorded camera or lamps gets the mean ones.
 
     Raises:
-        SceneError: an object has a shape, size, material or colour that CLEVR does not have, or the place of the camera
-            or of a lamp is not three numbers.
+        SceneError: an object has a shape, size, material or colour that its world does not have, the place of the
+            camera or of a lamp is not three numbers, or the scenes are of several worlds.
     """
+    world = _one_world(scenes)
     table = [row for number, scene in enumerate(scenes) for row in _rows(number, scene)]
     columns = np.array(table, dtype=np.float64).reshape(len(table), 11)
     whole = torch.from_numpy(columns[:, :4].astype(np.int64)).to(device)
     real = torch.from_numpy(columns[:, 4:].astype(np.float32)).to(device)
-    cameras = np.array([_place(scene, scene.extra, "camera", MEAN_CAMERA) for scene in scenes]).reshape(-1, 3)
+    cameras = np.array([_place(scene, scene.extra, "camera", world.camera) for scene in scenes]).reshape(-1, 3)
     frames = np.array([axes(camera) for camera in cameras]).reshape(-1, 3, 3)
     right, up, forward = (_vec(frames[:, i], device) for i in range(3))
-    places = np.array([_lamps(scene) for scene in scenes]).reshape(-1, len(LAMPS), 3)
+    places = np.array([_lamps(scene) for scene in scenes]).reshape(-1, len(world.lamps), 3)
     return Bodies(
+        world=world,
         num_scenes=len(scenes),
         scene=whole[:, 0],
         index=whole[:, 1],
@@ -266,20 +274,34 @@ def pack(scenes: Sequence[Scene], device: torch.device | str = "cpu") -> Bodies:
         right=right,
         up=up,
         forward=forward,
-        lamps=tuple(_vec(places[:, i], device) for i in range(len(LAMPS))),
+        lamps=tuple(_vec(places[:, i], device) for i in range(len(world.lamps))),
         places=_vec(places.swapaxes(0, 1).reshape(-1, 3), device),
+        lamp_radii=torch.tensor([lamp.radius for lamp in world.lamps], device=device),
+        lamp_is_near=torch.tensor([not lamp.distant for lamp in world.lamps], device=device),
         groups=_groups(columns[:, 0].astype(np.int64), columns[:, 2].astype(np.int64), len(scenes), device),
     )
+
+
+def _one_world(scenes: Sequence[Scene]) -> WorldSpec:
+    world = scenes[0].world if scenes else CLEVR
+    other = next((scene.world for scene in scenes if scene.world is not world and scene.world != world), None)
+    if other is not None:
+        raise SceneError(
+            f"scenes of the worlds {world.name!r} and {other.name!r} in one batch; expected scenes of one world: draw "
+            "them one after the other"
+        )
+    return world
 
 
 def _rows(number: int, scene: Scene) -> list[tuple[float, ...]]:
     """One row of the table for each object: scene, index, shape, metal, place, half width, ball, turn."""
     rows: list[tuple[float, ...]] = []
+    world = scene.world
     for index, thing in enumerate(scene.objects):
         _check(scene, index)
-        shape, metal = SHAPE_CODES[thing.shape], thing.material == "metal"
-        half = SIZES[thing.size]
-        turn = thing.rotation if thing.shape == "cube" else 0.0
+        shape, metal = SHAPE_CODES[world.forms[thing.shape]], world.looks[thing.material] == "mirror"
+        half = world.half_widths[thing.size]
+        turn = thing.rotation if shape == CUBE else 0.0
         sizes = (half, half * BALLS[shape], math.cos(turn), math.sin(turn))
         rows.append((number, index, shape, metal, *thing.coords, *sizes))
     return rows
@@ -287,7 +309,7 @@ def _rows(number: int, scene: Scene) -> list[tuple[float, ...]]:
 
 def _check(scene: Scene, index: int) -> None:
     thing = scene.objects[index]
-    for field, known in (("shape", SHAPE_CODES), ("size", SIZES), ("color", COLORS), ("material", MATERIALS)):
+    for field, known in scene.world.values.items():
         value = getattr(thing, field)
         if value not in known:
             raise SceneError(
@@ -297,7 +319,7 @@ def _check(scene: Scene, index: int) -> None:
 
 
 def _lamps(scene: Scene) -> list[Vector]:
-    return [_place(scene, scene.extra.get("lamps", {}), lamp.name, lamp.position) for lamp in LAMPS]
+    return [_place(scene, scene.extra.get("lamps", {}), lamp.name, lamp.position) for lamp in scene.world.lamps]
 
 
 def _place(scene: Scene, record: Mapping[str, object], key: str, default: Vector) -> Vector:
@@ -312,7 +334,7 @@ def _place(scene: Scene, record: Mapping[str, object], key: str, default: Vector
 
 
 def _colors(scenes: Sequence[Scene]) -> np.ndarray:
-    colors = [COLORS[thing.color] for scene in scenes for thing in scene.objects]
+    colors = [scene.world.albedos[thing.color] for scene in scenes for thing in scene.objects]
     return np.array(colors, dtype=np.float32).reshape(-1, 3).T.copy()
 
 

@@ -10,13 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-SHAPES = ("cube", "sphere", "cylinder")
-SIZES = ("large", "small")
-MATERIALS = ("rubber", "metal")
-COLORS = ("gray", "red", "blue", "green", "brown", "purple", "cyan", "yellow")
-RELATIONS = ("left", "right", "front", "behind")
+from clevr.world.spec import CLEVR, Vector, WorldSpec
 
-Vector = tuple[float, float, float]
+SIZES, COLORS, MATERIALS, SHAPES = CLEVR.values.values()
+"""The values of CLEVR's attributes; those of another world are in its :class:`WorldSpec`."""
+RELATIONS = ("left", "right", "front", "behind")
 
 
 @dataclass(frozen=True)
@@ -63,6 +61,8 @@ class Scene:
     split: str = "train"
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Further entries of the scene's JSON record, kept as they came."""
+    world: WorldSpec = CLEVR
+    """What it is a scene of; a data set says so for all its scenes, not each record."""
 
     def to_json(self) -> dict[str, Any]:
         """The scene as one record of CLEVR's ``CLEVR_<split>_scenes.json``."""
@@ -77,7 +77,7 @@ class Scene:
         }
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Scene:
+    def from_json(cls, record: Mapping[str, Any], world: WorldSpec = CLEVR) -> Scene:
         """Read one record of a scenes file; a missing key is a ``KeyError``."""
         known = {"split", "image_index", "image_filename", "objects", "directions", "relationships"}
         return cls(
@@ -88,6 +88,7 @@ class Scene:
             image_filename=record["image_filename"],
             split=record.get("split", ""),
             extra={key: value for key, value in record.items() if key not in known},
+            world=world,
         )
 
 

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from clevr.questions.logical_form import NOTHING_TOLD, Description, ObjectSet, implies
-from clevr.questions.programs import ATTRIBUTES, VALUES
+from clevr.questions.programs import VALUES
 from clevr.questions.referring_expressions import MASKS, StableRandom
 from clevr.questions.writer import COUNT_WEIGHTS
 from clevr.tasks.item import Draft
 from clevr.tasks.kinds.phrasing import words
 from clevr.tasks.trial import Trial
 from clevr.world.scene import Scene
+from clevr.world.spec import ATTRIBUTES
 
 _DRAWS = 24
 """So many chains of steps are drawn about a scene; one is kept, of a rare answer if there is one."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from clevr.questions.families import Family
 from clevr.questions.logical_form import LogicalForm
-from clevr.questions.programs import ATTRIBUTES, VALUES, IllPosedError, Output, answer_text, trace
+from clevr.questions.programs import VALUES, IllPosedError, Output, answer_text, trace
 from clevr.questions.referring_expressions import Named, ReferringExpressions
 from clevr.questions.writer import COUNT_WEIGHTS
 from clevr.tasks.item import Draft
@@ -21,6 +21,7 @@ from clevr.tasks.scenes import with_value, without
 from clevr.tasks.trial import Trial
 from clevr.tasks.working import describe, explain
 from clevr.world.scene import Scene
+from clevr.world.spec import ATTRIBUTES
 
 _AFFECTED = 0.75
 """Share of items in which the change makes a difference; where it never did, nobody would have to imagine it."""

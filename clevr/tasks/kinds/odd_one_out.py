@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from clevr.questions.programs import ATTRIBUTES, VALUES
+from clevr.questions.programs import VALUES
 from clevr.tasks.item import Draft
 from clevr.tasks.scenes import with_value
 from clevr.tasks.trial import Trial
 from clevr.tasks.working import describe
 from clevr.world.scene import Scene
+from clevr.world.spec import ATTRIBUTES
 
 _PROMPTS = (
     "All objects but one have something in common. What color is the one that is different?",

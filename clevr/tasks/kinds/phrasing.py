@@ -8,12 +8,12 @@ from itertools import islice
 
 from clevr.questions.families import FAMILIES, Family
 from clevr.questions.logical_form import ObjectSet
-from clevr.questions.programs import ATTRIBUTES
 from clevr.questions.realizer import phrase
 from clevr.questions.referring_expressions import ReferringExpressions, StableRandom
 from clevr.questions.templates import PHRASES
 from clevr.questions.writer import Candidate, candidates
 from clevr.tasks.trial import Trial
+from clevr.world.spec import ATTRIBUTES
 
 _SHAPES = {0: ("x",), 1: ("rx", "s"), 2: ("rrx", "b"), 3: ("rrrx",)}
 """Notations (:mod:`clevr.questions.families`) by their number of steps."""

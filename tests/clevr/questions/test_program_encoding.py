@@ -4,10 +4,19 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clevr.questions.program_encoding import FIELDS, FUNCTIONS, MAX_HOPS, STEPS, encode_program, referents, trace_hops
-from clevr.questions.programs import ATTRIBUTES, VALUES, Node, Program
+from clevr.questions.program_encoding import (
+    FUNCTIONS,
+    MAX_HOPS,
+    STEPS,
+    encode_program,
+    field_sizes,
+    referents,
+    trace_hops,
+)
+from clevr.questions.programs import VALUES, Node, Program
 from clevr.questions.writer import write_questions
 from clevr.world.scene import Scene
+from clevr.world.spec import ATTRIBUTES
 from tests.clevr.questions.scenes import scenes
 
 NONE = (0, 0, 0, 0, 0)
@@ -103,8 +112,8 @@ def test_an_outline_says_all_that_leads_to_the_referents(scene: Scene, seed: int
         assert run(question.program, scene)[: len(expected)] == expected
         hops, function = encode_program(question.program)
         assert len(hops) == MAX_HOPS
-        fields = np.array(hops).reshape(-1, len(FIELDS))
+        fields = np.array(hops).reshape(-1, len(field_sizes()))
         assert (fields >= 0).all()
-        assert (fields < FIELDS).all()
+        assert (fields < field_sizes()).all()
         assert sum(pair != (NONE, NONE) for pair in hops) == len(trace_hops(question.program, scene))
         assert FUNCTIONS[function] == question.program[-1].function

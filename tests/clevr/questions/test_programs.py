@@ -25,8 +25,8 @@ def test_catalogue_is_that_of_clevr() -> None:
     for verb in ("filter", "query", "same", "equal"):
         names |= {f"{verb}_{attribute}" for attribute in ("color", "shape", "size", "material")}
     assert set(CATALOGUE) == names
-    assert CATALOGUE["filter_size"] == (("set",), "set", ("large", "small"))
-    assert CATALOGUE["equal_shape"] == (("shape", "shape"), "boolean", None)
+    assert CATALOGUE["filter_size"] == (("set",), "set", "size")
+    assert CATALOGUE["equal_shape"] == (("shape", "shape"), "boolean", "")
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,10 @@ import itertools
 
 from hypothesis import given, settings
 
-from clevr.questions.programs import ATTRIBUTES, VALUES
+from clevr.questions.programs import VALUES
 from clevr.questions.referring_expressions import MASKS, SceneView, first_object
 from clevr.world.scene import RELATIONS, Scene
+from clevr.world.spec import ATTRIBUTES
 from tests.clevr.questions.scenes import scenes
 
 

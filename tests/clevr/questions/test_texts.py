@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 
 from clevr.questions import FAMILIES, Question, check_program, parse, program_tree
 from clevr.questions.families import Family
+from clevr.questions.lexicon import CLEVR_LEXICON
 from clevr.questions.logical_form import NOTHING_TOLD, Intersection, LogicalForm, ObjectSet, Related, Same, Union
-from clevr.questions.programs import ATTRIBUTES, VALUES
+from clevr.questions.programs import VALUES
 from clevr.questions.realizer import _fill, realize
 from clevr.questions.templates import PHRASES, SENTENCES, unfold
 from clevr.questions.tokens import VOCABULARY, tokenize
 from clevr.world.scene import RELATIONS
+from clevr.world.spec import ATTRIBUTES
 
 descriptions = st.tuples(*(st.sampled_from([None, *VALUES[attribute]]) for attribute in ATTRIBUTES))
 RED = ObjectSet((None, "red", None, None))
@@ -180,7 +182,7 @@ def test_unfold() -> None:
 
 def test_a_pattern_in_the_wrong_place() -> None:
     with pytest.raises(ValueError, match=r"a pattern for plain things has no use for the slot \{landmark\}"):
-        _fill("{landmark}", (RED,), random.Random(0).choice)
+        _fill("{landmark}", (RED,), random.Random(0).choice, CLEVR_LEXICON)
 
 
 def test_programs_by_hand() -> None:

@@ -8,12 +8,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from clevr.data.supervision import ATTRIBUTES, describe_scenes, visible_centers
-from clevr.questions.program_encoding import FIELDS, FUNCTIONS, MAX_HOPS
+from clevr.data.supervision import describe_scenes, visible_centers
+from clevr.questions.program_encoding import FUNCTIONS, MAX_HOPS, field_sizes
 from clevr.reasoning.objectives import PLACE_WEIGHT, ProgramHead, SceneHead, TraceHead, cells
 from clevr.world.placement import Scenes
 from clevr.world.render import object_ids
 from clevr.world.scene import Scene, SceneObject
+from clevr.world.spec import CLEVR
 
 
 def thing(column: float, row: float, color: str = "red") -> SceneObject:
@@ -87,7 +88,7 @@ def test_the_scene_loss_by_hand() -> None:
         torch.nn.init.zeros_(parameter)
     scenes = torch.from_numpy(describe_scenes([scene(thing(1, 1), thing(9, 5))], (12, 8), 8 / 12))
     presence = 4 * 6 * math.log(2) / 2
-    attributes = sum(math.log(len(values)) for values in ATTRIBUTES.values())
+    attributes = sum(math.log(len(values)) for values in CLEVR.values.values())
     report = head(torch.zeros(1, 3, 4, 6), scenes)
     assert report["loss"].item() == pytest.approx(presence + attributes)
     assert report["accuracy"].item() == 0
@@ -213,9 +214,9 @@ def test_the_program_loss_by_hand() -> None:
     head = ProgramHead(3)
     torch.nn.init.zeros_(head.linear.weight)
     torch.nn.init.zeros_(head.linear.bias)
-    program_encodings = torch.zeros(2, MAX_HOPS * 2 * len(FIELDS) + 1, dtype=torch.int8)
+    program_encodings = torch.zeros(2, MAX_HOPS * 2 * len(field_sizes()) + 1, dtype=torch.int8)
     program_encodings[1] = -1
-    guess = sum(math.log(values) for values in FIELDS) + math.log(len(FUNCTIONS))
+    guess = sum(math.log(values) for values in field_sizes()) + math.log(len(FUNCTIONS))
     assert head(torch.zeros(2, 3), program_encodings).item() == pytest.approx(guess)
 
 
@@ -224,8 +225,8 @@ def test_every_field_is_read_at_its_place() -> None:
     head = ProgramHead(1)
     torch.nn.init.zeros_(head.linear.weight)
     draws = torch.Generator().manual_seed(0)
-    hops = torch.stack([torch.randint(count, (2 * MAX_HOPS,), generator=draws) for count in FIELDS], 1)
-    loud = [F.one_hot(hops[:, field], count).flatten() for field, count in enumerate(FIELDS)]
+    hops = torch.stack([torch.randint(count, (2 * MAX_HOPS,), generator=draws) for count in field_sizes()], 1)
+    loud = [F.one_hot(hops[:, field], count).flatten() for field, count in enumerate(field_sizes())]
     head.linear.bias.data = 80.0 * torch.cat([*loud, F.one_hot(torch.tensor(5), len(FUNCTIONS))])
     outline = torch.cat((hops.flatten(), torch.tensor([5])))
     assert head(torch.zeros(1, 1), outline[None]).item() < 1e-6

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from clevr.world.appearance import BACKDROP, LAMPS, METAL
+from clevr.world.appearance import BACKDROP, METAL
 from clevr.world.camera import MEAN_CAMERA, project
 from clevr.world.lighting import bare_ground, covers, may_shade
 from clevr.world.materials import SurfacePoints, mirror_image
@@ -17,9 +17,12 @@ from clevr.world.primitives import BEVELS, SHAPE_CODES, pack
 from clevr.world.ray_casting import Grid, trace
 from clevr.world.render import radiance
 from clevr.world.scene import Scene
+from clevr.world.spec import CLEVR
 from clevr.world.vectors import ROW_LENGTH, Vec
 from tests.clevr.world.examples import drawn, scene_of, thing
 from tests.reference.clevr_world_primitives import hidden_share
+
+LAMPS = CLEVR.lamps
 
 CPU = torch.device("cpu")
 

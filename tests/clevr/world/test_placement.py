@@ -8,10 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clevr.world.appearance import LAMPS, SIZES
 from clevr.world.camera import MEAN_CAMERA, directions
-from clevr.world.placement import CONDITIONS, PlacementError, SceneConfig, complete, draw_setting, place, relate
+from clevr.world.placement import PlacementError, SceneConfig, complete, draw_setting, place, relate
 from clevr.world.scene import COLORS, MATERIALS, SHAPES
+from clevr.world.spec import CLEVR
+
+LAMPS = CLEVR.lamps
+SIZES = CLEVR.half_widths
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -95,7 +98,7 @@ def test_the_conditions_of_cogent(condition, cube, cylinder):
 
 
 def test_plain_scenes_have_every_colour_of_every_shape():
-    assert all(set(colors) == set(COLORS) for colors in CONDITIONS["plain"].values())
+    assert all(set(colors) == set(COLORS) for colors in SceneConfig().colors.values())
 
 
 def test_unknown_condition():

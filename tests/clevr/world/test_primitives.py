@@ -5,11 +5,14 @@ import math
 import pytest
 import torch
 
-from clevr.world.appearance import COLORS, LAMPS
 from clevr.world.camera import MEAN_CAMERA
 from clevr.world.primitives import SHAPE_CODES, SceneError, pack
+from clevr.world.spec import CLEVR
 from clevr.world.vectors import Vec
 from tests.clevr.world.examples import drawn, scene_of, thing
+
+LAMPS = CLEVR.lamps
+COLORS = CLEVR.albedos
 
 
 def test_the_table_has_every_object_in_order():
@@ -61,7 +64,7 @@ def test_recorded_places_are_used():
 @pytest.mark.parametrize(
     ("field", "value", "known"),
     [
-        ("shape", "cone", "sphere, cube, cylinder"),
+        ("shape", "cone", "cube, sphere, cylinder"),
         ("size", "huge", "large, small"),
         ("color", "pink", "gray, red, blue"),
         ("material", "wood", "rubber, metal"),

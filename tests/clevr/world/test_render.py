@@ -5,10 +5,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clevr.world.appearance import LAMPS
 from clevr.world.camera import MEAN_CAMERA
 from clevr.world.render import RenderError, boxes, masks, object_ids, render
+from clevr.world.spec import CLEVR
 from tests.clevr.world.examples import drawn, scene_of, thing
+
+LAMPS = CLEVR.lamps
 
 FIELDS = [
     [[108.0, 110.1, 109.6, 105.2], [126.9, 116.2, 127.0, 130.3], [126.3, 135.3, 146.8, 147.4]],
