@@ -11,7 +11,7 @@ from benchmarks.photos.features import FrozenBackbone
 from benchmarks.photos.head import Answer, Answers, Head
 from benchmarks.photos.linear import linear_svm, logistic_regression
 from benchmarks.photos.settings import HEADS
-from fewshot_film.classifier.adapting import Adapter
+from fewshot_film.classifier.adapting import Adapter, TaskHead
 from fewshot_film.classifier.calibration import (
     Measured,
     expected_distances,
@@ -44,10 +44,7 @@ class LearnerHead:
         if not judge:
             bare = self.adapter.learner.fit_head(features.double(), labels)
             return lambda queries: Answers(bare(queries.double()).argmax(1), None, None)
-        head, known, shot = self.adapter.fit_head(features, labels), self.measured, len(labels) / len(labels.unique())
-        held = held_out(self.adapter.fit_head, features, labels)
-        temperature = task_temperature(held, known.temperatures, shot, known.doubt)
-        limit = _limit(held.nearest, expected_distances(known.member_distances, shot))
+        head, temperature, limit = self.fit(features, labels)
 
         def answer(queries: Tensor) -> Answers:
             logits = head.logits(queries)
@@ -55,6 +52,14 @@ class LearnerHead:
             return Answers(logits.argmax(1), (logits / temperature).softmax(1), away)
 
         return answer
+
+    def fit(self, features: Tensor, labels: Tensor) -> tuple[TaskHead, float, float | None]:
+        """The head of a task, its temperature, and its limit of distances, None where nothing tells it."""
+        known, shot = self.measured, len(labels) / len(labels.unique())
+        held = held_out(self.adapter.fit_head, features, labels)
+        temperature = task_temperature(held, known.temperatures, shot, known.doubt)
+        limit = _limit(held.nearest, expected_distances(known.member_distances, shot))
+        return self.adapter.fit_head(features, labels), temperature, limit
 
 
 def _limit(nearest: Tensor, expected: Tensor | None) -> float | None:

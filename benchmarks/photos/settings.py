@@ -78,6 +78,18 @@ class FilmGainConfig(PhotosConfig):
 
 
 @dataclass(frozen=True)
+class TogetherConfig(PhotosConfig):
+    """Which tasks are answered image by image and all together."""
+
+    backbone: str = "efficientnet-lite0"
+    """The backbone, with the head that it comes with."""
+    shots: Annotated[tuple[int, ...], at_least(1)] = (1, 5)
+    """Support images per class."""
+    query: Annotated[int, at_least(1)] = 6
+    """Query images per class, on average where they are unbalanced: a class may have all of them."""
+
+
+@dataclass(frozen=True)
 class FiguresConfig(Settings, group="figures"):
     """Where the figures go."""
 
@@ -112,6 +124,13 @@ COMMANDS = [
             "python -m benchmarks.photos film --root photos --models '[general-small]'",
             "python -m benchmarks.photos film --root photos --models '[mine=runs/without-DOMAIN/model]'",
         ),
+    ),
+    Command(
+        name="together",
+        config=TogetherConfig,
+        run="benchmarks.photos.together:run",
+        help="Images classified together beside the same head on each alone, with balanced and unbalanced queries.",
+        examples=("python -m benchmarks.photos together --root photos",),
     ),
     Command(
         name="figures",

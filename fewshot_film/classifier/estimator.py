@@ -43,6 +43,7 @@ from fewshot_film.classifier.inputs import (
 )
 from fewshot_film.classifier.pretrained import load_pretrained
 from fewshot_film.classifier.sklearn_compat import SklearnClassifierMixin, check_parameters, not_fitted
+from fewshot_film.classifier.together import agreeing
 from fewshot_film.classifier.web_page import export_page
 from fewshot_film.config.default_models import DEFAULT_MODEL
 from fewshot_film.config.preprocessing import Preprocessing, Resize
@@ -257,7 +258,7 @@ class FewShotClassifier(SklearnClassifierMixin):
 
     # asking
 
-    def answer(self, X: Any, *, reject: float | None = None) -> Answers:
+    def answer(self, X: Any, *, reject: float | None = None, together: bool = False) -> Answers:
         """Labels, probabilities and distances of images, in one pass.
 
         Args:
@@ -266,6 +267,9 @@ class FewShotClassifier(SklearnClassifierMixin):
                 of members of the classes. It is the share of true members that is rejected together with unknown
                 images, such as 0.05, as estimated from held-out support images and, where the model knows it, from
                 how far members lie in other kinds of images.
+            together: let images that look alike agree on their class, see :mod:`fewshot_film.classifier.together`: for
+                a whole folder to sort. What is said of an image then depends on the others of the call. Distances, and
+                with them what is rejected, stay those of each image on its own.
 
         Raises:
             NotFittedError: :meth:`fit` comes first.
@@ -278,22 +282,24 @@ class FewShotClassifier(SklearnClassifierMixin):
         features = self._features(fitted, X)
         logits = fitted.in_columns(fitted.head.logits(features), -torch.inf)
         distances = fitted.in_columns(fitted.head.distances(features), torch.inf)
-        labels = self.classes_[logits.argmax(1).cpu().numpy()]
+        scores = logits / fitted.temperature
+        if together:
+            scores = agreeing(scores.log_softmax(1), features)
+        labels = self.classes_[scores.argmax(1).cpu().numpy()]
         relative = None
         if limit is not None:
             relative = (distances.amin(1).double() / limit).sqrt().cpu().numpy()
             labels = labels.astype(object)
             labels[relative > 1] = None
-        probabilities = (logits / fitted.temperature).softmax(1)
-        return Answers(labels, probabilities.cpu().numpy(), distances.cpu().numpy(), relative)
+        return Answers(labels, scores.softmax(1).cpu().numpy(), distances.cpu().numpy(), relative)
 
-    def predict(self, X: Any, *, reject: float | None = None) -> np.ndarray:
+    def predict(self, X: Any, *, reject: float | None = None, together: bool = False) -> np.ndarray:
         """The most likely class of every image, ``(M,)``, or None where it is rejected; see :meth:`answer`."""
-        return self.answer(X, reject=reject).labels
+        return self.answer(X, reject=reject, together=together).labels
 
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Probabilities ``(M, way)`` of the classes, in the order of ``classes_``; every row sums to 1."""
-        return self.answer(X).probabilities
+    def predict_proba(self, X: Any, *, together: bool = False) -> np.ndarray:
+        """Probabilities ``(M, way)``, in the order of ``classes_``; every row sums to 1; see :meth:`answer`."""
+        return self.answer(X, together=together).probabilities
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Log probabilities, ``(M, way)``; minus infinity for a class without images."""

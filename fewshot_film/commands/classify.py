@@ -54,7 +54,7 @@ def run(config: ClassifyConfig) -> None:
     reject = _usable(config.reject, classifier)
     queries = Queries(Path(config.query))
     files, images = queries.read(classifier.preprocessing)
-    answers = classifier.answer(np.moveaxis(images, 1, -1), reject=reject)
+    answers = classifier.answer(np.moveaxis(images, 1, -1), reject=reject, together=config.together)
     classes = classifier.classes_.tolist()
     predictions = summarise(files, answers, classes)
     print(as_json(predictions, classes) if config.format == "json" else screenful(predictions, config.out))  # noqa: T201 - the result of the command

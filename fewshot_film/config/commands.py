@@ -187,6 +187,9 @@ class ClassifyConfig(BulkConfig):
     reject: Annotated[float | None, between(0, 1, "a number from 0 to 1, or null for never")] = 0.05
     """Call images that are unlike every class "none of these", and with them about this share of the classes' own
     images; null: every image gets a class."""
+    together: bool = False
+    """Look at all images of the query together: those that look alike agree on their class, which is right a little
+    more often. The answer for an image then depends on the others. Not with an engine."""
     resize: Resize | None = None
     """How images are made square: stretch, crop the centre, or pad with white; null: as the model was trained."""
     precision: Literal["float32", "int8"] = "float32"
@@ -201,6 +204,7 @@ class ClassifyConfig(BulkConfig):
             self._expect("support", bool(self.support), "a folder with one subfolder of images per class, or an engine")
         else:
             self._expect("out", bool(self.out), f"a folder for the table, as engine is {self.engine}")
+            self._expect("together", not self.together, f"false, as engine is {self.engine}: pieces are named apart")
 
     @property
     def continues(self) -> tuple[str, ...]:

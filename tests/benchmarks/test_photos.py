@@ -15,14 +15,16 @@ import torch
 from PIL import Image
 
 from benchmarks import tables
-from benchmarks.photos import answers, bars, charts, experiment, features, kinds, report, settings, sizes
+from benchmarks.photos import answers, bars, charts, experiment, features, kinds, report, settings, sizes, together
 from benchmarks.photos.domains import Domain, open_domains
 from benchmarks.photos.features import FrozenBackbone, cached_features, features_key, load_backbone
 from benchmarks.photos.heads import COSINE, LOGISTIC, MAHALANOBIS, MEAN, SVM, build_head
 from benchmarks.photos.linear import logistic_regression
 from benchmarks.photos.measure import ALL, Cell, Tasks, accuracies, measure, why_left_out
+from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.config import BackboneConfig, SimpleCNAPSConfig
-from fewshot_film.data import SourceError
+from fewshot_film.data import SourceError, decode
+from fewshot_film.episodes import EpisodeSampler
 from fewshot_film.errors import ConfigError, MissingFileError
 from fewshot_film.learners import SimpleCNAPS
 from fewshot_film.learners.registry import save_learner
@@ -93,6 +95,26 @@ def test_domains_are_the_zips_and_folders_of_a_folder(root: Path, tmp_path: Path
         file.extractall(tmp_path / "unpacked")
     (unpacked,) = open_domains(tmp_path)
     assert len(unpacked.images) == 54
+
+
+def test_images_together_are_those_of_the_classifier(root: Path, model: Path, tmp_path: Path):
+    """The same head on the same tasks, balanced and unbalanced; together as the classifier answers."""
+    config = settings.TogetherConfig(
+        str(root), ("clothing",), query=1, episodes=5, cache=str(tmp_path), out=str(tmp_path / "together.json"),
+        backbone=str(model), shots=(1, 4),
+    )  # fmt: skip
+    assert together.run(config) == 0
+    (cells,) = results_of(config).values()
+    assert list(cells) == [f"5-way, {shot}-shot{kind}" for shot in (1, 4) for kind in ("", ", unbalanced")]
+    for cell in cells.values():
+        shares = [np.array(accuracies({**cell[name], "asked": 5})) for name in ("alone", "together")]
+        assert cell["gain"]["mean"] == pytest.approx((shares[1] - shares[0]).mean())
+    (domain,) = open_domains(root, ["clothing"])
+    plan = EpisodeSampler(domain.images, 5, 4, 1, split="photos").plan(0)
+    images = decode(domain.source, 16)
+    classifier = FewShotClassifier(str(model)).fit(images.get(plan.support), plan.support_labels)
+    answers = classifier.predict(images.get(plan.query), together=True)
+    assert int(cells["5-way, 4-shot"]["together"]["right"].split()[0]) == (answers == plan.query_labels).sum()
 
 
 def test_what_is_no_domain_is_said(root: Path, tmp_path: Path):

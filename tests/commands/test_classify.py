@@ -74,6 +74,19 @@ def test_one_json_document_for_scripts(place: Path, folders, capsys):  # noqa: F
     assert all(one["class"] in found["classes"] and 0 < one["probability"] <= 1 for one in found["images"])
 
 
+def test_images_are_classified_together(place: Path, folders, capsys):  # noqa: F811
+    """The probabilities are those of the classifier asked about all of them at once."""
+    found = []
+    for words in ((), ("--together=true",)):
+        assert classify(place, *folders, "--format=json", *words) == 0
+        found.append(json.loads(capsys.readouterr().out)["images"])
+    alone, together = ([one["probability"] for one in images if one["class"]] for images in found)
+    assert len(alone) == len(together)  # as many are none of these
+    assert alone != together
+    assert classify(place, *folders, "--together=true", "--engine=processes", "--out=x") == 2
+    assert "together is True; expected false, as engine is processes" in capsys.readouterr().err
+
+
 def test_flat_folders_zips_and_single_pictures(place: Path, folders, tmp_path: Path, capsys):  # noqa: F811
     support, query = folders
     flat = tmp_path / "flat"
