@@ -16,6 +16,7 @@ COMMANDS = (
             "clevr-film generate --split val --scenes 1000 --out worlds/first",
             "clevr-film generate --split train --scenes 10000 --width 128 --height 96 --out worlds/first",
             "clevr-film generate --split trainA --condition A --scenes 70000 --stop 35000 --out cogent",
+            "clevr-film generate --split val --families closure --scenes_from worlds/first --out worlds/closure",
         ),
     ),
     Command(

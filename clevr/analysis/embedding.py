@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from clevr.analysis.subject import Finding, Subject
 from clevr.answers.plotting import TYPE_COLORS, new_figure
 from clevr.data.table import QuestionTable
-from clevr.questions.families import FAMILIES
+from clevr.questions.families import ALL_FAMILIES
 from clevr.questions.programs import QUESTION_TYPES
 from fewshot_film.errors import InvalidValueError
 from fewshot_film.extras import optional
@@ -89,9 +89,9 @@ def embed(learn: ModuleType, rows: NDArray[np.float32], seed: int) -> NDArray[np
 
 def last_functions(table: QuestionTable, numbers: NDArray[np.int64]) -> NDArray[np.str_]:
     """Last function of each question's program; empty where its family is unknown."""
-    names = np.array([*(family.asks for family in FAMILIES), ""])
+    names = np.array([*(family.asks for family in ALL_FAMILIES), ""])
     family = table.family[numbers]
-    return names[np.where((family >= 0) & (family < len(FAMILIES)), family, len(FAMILIES))]
+    return names[np.where((family >= 0) & (family < len(ALL_FAMILIES)), family, len(ALL_FAMILIES))]
 
 
 def _scatter(axes: Axes, points: NDArray[np.float64], functions: NDArray[np.str_]) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from clevr.answers.scores import Evaluation, Score, Scores, total
 from clevr.data.table import QuestionTable
+from clevr.questions.families import CLOSURE_GROUPS
 from clevr.questions.programs import QUESTION_TYPES, VALUES
 from clevr.questions.tokens import ANSWER_WORDS
 from fewshot_film.run.tables import markdown_text
@@ -76,7 +77,7 @@ def markdown(evaluation: Evaluation, title: str) -> str:
 
 
 def short(evaluation: Evaluation, title: str, rest: str) -> str:
-    """What is printed of the report: accuracy overall and by type, beside people's and FiLM's.
+    """What is printed of the report: accuracy overall and by type, beside people's and FiLM's, and on CLOSURE.
 
     Args:
         evaluation: what :func:`clevr.answers.scores.evaluate` found.
@@ -84,6 +85,9 @@ def short(evaluation: Evaluation, title: str, rest: str) -> str:
         rest: where the other tables are.
     """
     table = comparison(evaluation, "this model", SHOWN).replace("**", "")
+    closure = {name: score for name, score in evaluation.by.get("family", {}).items() if name in CLOSURE_GROUPS}
+    if closure:
+        table += "\n\n" + score_table("CLOSURE", closure).replace("\\_", "_")
     return f"{title}\n\n{table}\n\nMore published results and accuracy by function, length and family are {rest}.\n"
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clevr.data.table import QuestionTable
-from clevr.questions.families import FAMILIES, Family
+from clevr.questions.families import ALL_FAMILIES, CLOSURE_GROUPS, Family
 from clevr.questions.parser import parse
 from clevr.questions.programs import QUESTION_TYPES, num_hops, question_type
 from clevr.questions.tokens import ANSWER_WORDS, ANSWERS, SPECIAL_TOKENS, tokenize
@@ -140,7 +140,7 @@ def infer_types(table: QuestionTable) -> QuestionTable:
         table: questions, with programs or without.
     """
     columns = {name: getattr(table, name).copy() for name in ("type", "family", "num_hops", "program_length")}
-    for number in np.flatnonzero(table.type < 0):
+    for number in np.flatnonzero((table.type < 0) | (table.family < 0)):
         meanings = parse(table.texts[int(number)])
         programs = [meaning.program() for meaning in meanings]
         found = {
@@ -208,14 +208,17 @@ def _types(table: QuestionTable) -> NDArray[np.str_]:
 
 
 def _functions(table: QuestionTable) -> NDArray[np.str_]:
-    return _named(table.family, [family.asks for family in FAMILIES])
+    return _named(table.family, [family.asks for family in ALL_FAMILIES])
 
 
 def _families(table: QuestionTable) -> NDArray[np.str_]:
-    return _named(table.family, [_family_name(family) for family in FAMILIES])
+    return _named(table.family, [_family_name(family) for family in ALL_FAMILIES])
 
 
 def _family_name(family: Family) -> str:
+    """One name for each of CLEVR's families; CLOSURE's are told by their groups, as their authors do."""
+    if family.group in CLOSURE_GROUPS:
+        return family.group
     name = f"{family.index} {family.group} {family.asks} {', '.join(family.about)}"
     return f"{name} ({family.attribute})" if family.attribute else name
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import signal
 import time
+from collections.abc import Iterable
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from clevr.config.commands import GenerateConfig
+from clevr.data.naming import image_filename
+from clevr.data.reader import ClevrSplit
 from clevr.data.shard_store import ShardStore
 from clevr.data.writer import Chunk, ChunkContent, ChunkStore, select_chunks, split_into_chunks
+from clevr.questions.families import CLOSURE_FAMILIES, FAMILIES
 from clevr.questions.question import Question
 from clevr.questions.writer import write_questions
 from clevr.world.placement import SceneConfig, Scenes
@@ -38,10 +44,15 @@ def run(config: GenerateConfig) -> None:
     Raises:
         GenerateError: the folder holds another set, or cannot be written to.
         ConfigError: the range does not fit.
+        DataNotFoundError: the data set that the scenes are taken from has no such split, or no scenes.
+        DataError: a record or an image of it is damaged.
         ProcessLostError: a worker was killed.
         MissingExtraError: an extra that the settings need is not installed.
     """
     began = time.monotonic()
+    if config.scenes_from:
+        _, there = _source(config.scenes_from, config.split)
+        config = dataclasses.replace(config, scenes=min(config.scenes, len(there)))
     chunks = split_into_chunks(config.scenes, config.chunk)
     share = select_chunks(chunks, config.start, config.stop)[config.part :: config.parts]
     kind = ShardStore if config.shards else ChunkStore
@@ -87,14 +98,24 @@ def make(config: GenerateConfig, chunk: Chunk) -> ChunkContent:
 
 
 def make_scenes(config: GenerateConfig, chunk: Chunk) -> list[Scene]:
-    """The scenes of a range."""
+    """The scenes of a range; those of another data set get the numbers and file names of this one."""
+    if config.scenes_from:
+        _, there = _source(config.scenes_from, config.split)
+        return [
+            dataclasses.replace(scene, image_index=index, image_filename=image_filename(config.split, index))
+            for index, scene in enumerate(there[chunk.start : chunk.stop], start=chunk.start)
+        ]
     rules = SceneConfig(condition="plain" if config.condition == "none" else config.condition)
     scenes = Scenes(config.seed, config.split, rules, width=config.width, height=config.height)
     return scenes.batch(range(chunk.start, chunk.stop))
 
 
-def make_images(config: GenerateConfig, scenes: list[Scene]) -> NDArray[np.uint8]:
-    """Images of scenes, ``(N, 3, H, W)``."""
+def make_images(config: GenerateConfig, scenes: list[Scene]) -> Iterable[NDArray[np.uint8]]:
+    """Images of scenes, each ``(3, H, W)``."""
+    if config.scenes_from:
+        split, there = _source(config.scenes_from, config.split)
+        loaded = (split.load_image(there[scene.image_index].image_filename) for scene in scenes)
+        return (np.asarray(image).transpose(2, 0, 1) for image in loaded)
     images = render(scenes, config.width, config.height, device=config.device)
     array: NDArray[np.uint8] = images.cpu().numpy()
     return array
@@ -103,7 +124,15 @@ def make_images(config: GenerateConfig, scenes: list[Scene]) -> NDArray[np.uint8
 def make_questions(config: GenerateConfig, scene: Scene) -> list[Question]:
     """The questions of one scene, from random numbers of its own."""
     rng = numpy_generator(config.seed, "questions", scene.split, scene.image_index)
-    return write_questions(scene, rng, config.questions_per_scene)
+    families = CLOSURE_FAMILIES if config.families == "closure" else FAMILIES
+    return write_questions(scene, rng, config.questions_per_scene, families)
+
+
+@functools.cache
+def _source(root: Path, split: str) -> tuple[ClevrSplit, tuple[Scene, ...]]:
+    """A split to ask about, and its scenes; each process reads them once."""
+    source = ClevrSplit.open(root, split)
+    return source, tuple(source.scenes())
 
 
 def _say_goodbye(config: GenerateConfig, store: Store, num_made: int, seconds: float) -> None:

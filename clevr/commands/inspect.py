@@ -14,7 +14,7 @@ from clevr.data.errors import DataNotFoundError
 from clevr.data.layout import list_splits
 from clevr.data.reader import ClevrSplit
 from clevr.data.survey import ATTRIBUTES, Survey, survey
-from clevr.questions.families import FAMILIES
+from clevr.questions.families import ALL_FAMILIES
 from clevr.questions.programs import QUESTION_TYPES, Node, question_type
 from fewshot_film.errors import counted
 from fewshot_film.run.files import write_atomically, write_json_atomically
@@ -98,9 +98,9 @@ def _families(found: Survey, each: bool) -> list[str]:
     """Groups of families, or every family."""
     by_name: dict[str, list[Counter[str]]] = {}
     for index in sorted(found.answers_by_family):
-        known = index < len(FAMILIES)
-        group = FAMILIES[index].group if known else "other"
-        asks = f" {FAMILIES[index].asks} {', '.join(FAMILIES[index].about)}" if known else ""
+        family = ALL_FAMILIES[index] if index < len(ALL_FAMILIES) else None
+        group = family.group if family else "other"
+        asks = f" {family.asks} {', '.join(family.about)}" if family else ""
         name = f"{index:2} {group}{asks}" if each else group
         by_name.setdefault(name, []).append(found.answers_by_family[index])
     rows = [_row(name, members, found.num_questions) for name, members in by_name.items()]

@@ -13,6 +13,8 @@ from fewshot_film.run.settings import OnDevice, Range, Settings, Workers, at_lea
 
 NUM_FAMILIES = 90
 """Question families of CLEVR."""
+NUM_CLOSURE_FAMILIES = 52
+"""Question families of CLOSURE, in seven groups."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,12 @@ class GenerateConfig(Settings):
         int, at_least(0), at_most(NUM_FAMILIES, f"at most {NUM_FAMILIES}, one of each family")
     ] = 10
     """Questions per image, each of a different family; scenes with few objects may have fewer."""
+    families: Literal["clevr", "closure"] = "clevr"
+    """CLEVR's 90 families of questions, or the 52 of CLOSURE, which recombine what those ask and serve as a test of
+    systematic generalisation."""
+    scenes_from: Path | None = None
+    """Data set in CLEVR's format, folder or zip file: ask about the scenes and images of its split of this name (the
+    first ones, at most as many as `scenes` says, which are copied) instead of generating new ones."""
     condition: Literal["none", "A", "B"] = "none"
     """CoGenT's condition, which restricts the colours of cubes and cylinders."""
     workers: Workers = "auto"
@@ -67,14 +75,29 @@ class GenerateConfig(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.families == "closure":
+            expected = f"at most {NUM_CLOSURE_FAMILIES}, one of each of CLOSURE's families"
+            self._expect("questions_per_scene", self.questions_per_scene <= NUM_CLOSURE_FAMILIES, expected)
+        if self.scenes_from and self.condition != "none":
+            raise ConfigError(
+                f"condition is {self.condition}, but the scenes of {self.scenes_from} are taken as they are"
+            )
         self._expect("part", self.part < self.parts, f"less than parts ({self.parts}): they are counted from 0")
 
     @property
     def content(self) -> dict[str, Any]:
         """The settings that the data set depends on."""
-        names = ("seed", "scenes", "width", "height", "questions_per_scene", "condition")
-        shards = {"chunk": self.chunk, "shards": True} if self.shards else {}
-        return {"name": "clevr-film", "version": __version__, **{name: getattr(self, name) for name in names}, **shards}
+        names = ["seed", "scenes", "width", "height", "questions_per_scene", "condition"]
+        if self.scenes_from:
+            names = ["seed", "scenes", "questions_per_scene"]
+        content = {"name": "clevr-film", "version": __version__, **{name: getattr(self, name) for name in names}}
+        if self.scenes_from:
+            content["scenes_from"] = self.scenes_from.name
+        if self.families != "clevr":
+            content["families"] = self.families
+        if self.shards:
+            content |= {"chunk": self.chunk, "shards": True}
+        return content
 
 
 @dataclass(frozen=True)

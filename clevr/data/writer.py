@@ -125,8 +125,8 @@ class ChunkContent:
 
     scenes: Sequence[Scene]
     questions: Sequence[Question]
-    images: NDArray[np.uint8]
-    """``(N, 3, H, W)``, in the order of ``scenes``."""
+    images: Iterable[NDArray[np.uint8]]
+    """Each ``(3, H, W)``, in the order of ``scenes``; read once."""
 
 
 class ChunkStore:

@@ -1,6 +1,6 @@
-"""CLEVR's questions: programs and their executor, the 90 families, the writer and the reader of texts."""
+"""CLEVR's questions: programs and their executor, the families, the writer and the reader of texts."""
 
-from clevr.questions.families import FAMILIES, GROUPS, Family
+from clevr.questions.families import ALL_FAMILIES, CLOSURE_FAMILIES, CLOSURE_GROUPS, FAMILIES, GROUPS, Family
 from clevr.questions.logical_form import LogicalForm
 from clevr.questions.parser import parse
 from clevr.questions.programs import (
@@ -21,8 +21,11 @@ from clevr.questions.tokens import ANSWERS, VOCABULARY, tokenize
 from clevr.questions.writer import write_questions
 
 __all__ = [
+    "ALL_FAMILIES",
     "ANSWERS",
     "CATALOGUE",
+    "CLOSURE_FAMILIES",
+    "CLOSURE_GROUPS",
     "FAMILIES",
     "GROUPS",
     "QUESTION_TYPES",

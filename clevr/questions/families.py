@@ -1,4 +1,4 @@
-"""The 90 question families of CLEVR v1.0, their numbers and how often each is tried.
+"""The 90 question families of CLEVR v1.0, those of CLOSURE, their numbers and how often each is tried.
 
 A family is what is asked (its last function) about one or two descriptions of things. The notation
 of a description, read from left to right as the text names it:
@@ -10,11 +10,17 @@ of a description, read from left to right as the text names it:
 ``s``    other things of the same size, colour, material or shape as one thing
 ``s+``   the same, described by further attributes: *another red cube of the same size as ...*
 ``x|rx`` the union of two descriptions: *either ... or ...*
+``sx``   as ``s+``, where CLEVR has no such things: things that share an attribute with one ``x``
+``srx``  the same with one ``rx``; ``rsx``: things related to one ``sx``
+``bs``   things that stand in one relation and share an attribute: *behind ... and as large as ...*
 ======= ==========================================================================
 
 CLEVR's files hold only the number. Its order is that of the public generator's template files as
 the authors read them (compare_integer, comparison, three_hop, single_and, same_relate, single_or,
 one_hop, two_hop, zero_hop); see https://github.com/facebookresearch/clevr-dataset-gen/issues/14.
+
+CLOSURE (Bahdanau et al. 2019, https://arxiv.org/abs/1912.05783) asks with the same words and functions what none of
+these ask: seven groups of families, in which shared attributes meet relations, unions and comparisons.
 """
 
 from __future__ import annotations
@@ -36,7 +42,7 @@ class Family:
     about: tuple[str, ...]
     """One description, or the two that are compared."""
     attribute: str = ""
-    """``s``, ``s+``: what is the same; a union: the attribute described for the whole."""
+    """Where an ``s`` is in ``about``: what is the same; another union: the attribute described for the whole."""
 
 
 _A = ("size", "color", "material", "shape")
@@ -81,6 +87,33 @@ GROUPS = tuple(dict.fromkeys(family.group for family in FAMILIES))
 """The nine groups."""
 
 
+def _closure_rows() -> list[tuple[str, str, str, str]]:
+    """Group, last function, descriptions and shared attribute; no family asks for what is the same anyway."""
+    asked_and_same = [(asked, same) for asked in _A for same in _A if asked != same]
+    return [
+        *(("and_mat_spa", f"query_{asked}", "bs", same) for asked, same in asked_and_same),
+        *(("or_mat", "count", "x|sx", same) for same in _A),
+        *(("or_mat_spa", "count", "rx|sx", same) for same in _A),
+        *(("compare_mat", f"equal_{asked}", "sx x", same) for asked, same in asked_and_same),
+        *(("compare_mat_spa", f"equal_{asked}", "sx rx", same) for asked, same in asked_and_same),
+        *(("embed_mat_spa", "exist", "rsx", same) for same in _A),
+        *(("embed_spa_mat", "exist", "srx", same) for same in _A),
+    ]
+
+
+CLOSURE_FAMILIES = tuple(
+    Family(index, group, ask, tuple(about.split()), attribute)
+    for index, (group, ask, about, attribute) in enumerate(_closure_rows(), start=len(FAMILIES))
+)
+"""CLOSURE's families, numbered on from CLEVR's."""
+
+CLOSURE_GROUPS = tuple(dict.fromkeys(family.group for family in CLOSURE_FAMILIES))
+"""The seven kinds of question that CLOSURE's authors report; each asks for several attributes."""
+
+ALL_FAMILIES = (*FAMILIES, *CLOSURE_FAMILIES)
+"""``ALL_FAMILIES[i]`` has number *i*."""
+
+
 def global_family_index(template_filename: str, index: int) -> int:
     """CLEVR v1.0's number of the family that the public generator counts within a template file.
 
@@ -107,8 +140,13 @@ _ROWS = (
     (0.97, 0.75, 0.94, 0.85, 0.66, 0.68, 0.78, 0.80, 0.85, 0.79),
 )
 
-FAMILY_WEIGHTS = tuple(weight for row in _ROWS for weight in row)
-"""How eagerly each family is tried, by its number, so that all 90 are written equally often.
+_CLOSURE_WEIGHTS = dict(zip(CLOSURE_GROUPS, (0.95, 1.16, 1.90, 0.49, 0.66, 1.52, 0.99), strict=True))
+
+FAMILY_WEIGHTS = (
+    *(weight for row in _ROWS for weight in row),
+    *(_CLOSURE_WEIGHTS[family.group] for family in CLOSURE_FAMILIES),
+)
+"""How eagerly each family is tried, by its number, so that all 90, or CLOSURE's seven groups, are written as often.
 
 A family that few scenes can serve (*is there anything else of the same size* needs an object that is alone in its size)
 must be tried early wherever it can be. Fitted once, on many scenes, by ``python -m benchmarks.clevr_questions

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from clevr.questions.families import FAMILIES, Family
+from clevr.questions.families import ALL_FAMILIES, Family
 from clevr.questions.programs import Node
 from clevr.world.spec import ATTRIBUTES
 
@@ -46,9 +46,12 @@ class Related(NamedTuple):
 
 
 class Intersection(NamedTuple):
-    """The objects in two relations at once. The text names ``second`` before ``first``, as CLEVR does."""
+    """The objects in two relations at once, or in one that share an attribute.
 
-    first: Related
+    The text names ``second`` before ``first``, as CLEVR does.
+    """
+
+    first: Related | Same
     second: Related
 
 
@@ -94,12 +97,12 @@ class LogicalForm:
         keys = {""}
         for things in self.about:
             keys = {f"{key} {shape}".strip() for key in keys for shape in _shapes(things)}
-        attribute = _shared_attribute(self.about[0])
+        attribute = ",".join(attribute for things in self.about for attribute in _fixed_attributes(things))
         return tuple(family for key in sorted(keys) for family in _BY_STRUCTURE.get((self.asks, key, attribute), ()))
 
 
 _BY_STRUCTURE: dict[tuple[str, str, str], tuple[Family, ...]] = {}
-for _family in FAMILIES:
+for _family in ALL_FAMILIES:
     _key = (_family.asks, " ".join(_family.about), _family.attribute)
     _BY_STRUCTURE[_key] = (*_BY_STRUCTURE.get(_key, ()), _family)
 
@@ -110,23 +113,41 @@ def _shapes(things: ObjectSet) -> tuple[str, ...]:
         case None:
             return ("x",)
         case Related(_, to):
-            return tuple(f"r{shape}" for shape in _shapes(to) if set(shape) <= {"r", "x"})
-        case Intersection(Related(_, one), Related(_, other)):
-            return ("b",) if one.source is None and other.source is None else ()
+            return tuple(f"r{shape}" for shape in _shapes(to))
+        case Intersection(first, second):
+            plain = first.to.source is None and second.to.source is None
+            return ("bs" if isinstance(first, Same) else "b",) if plain else ()
         case Same(_, to):
+            chained = tuple(f"s{shape}" for shape in _shapes(to))
             if to.source is not None:
-                return ()
-            return ("s", "s+") if things.description == NOTHING_TOLD else ("s+",)
+                return chained
+            return ("s", "s+", *chained) if things.description == NOTHING_TOLD else ("s+", *chained)
         case Union(first, second):
             return tuple(f"{a}|{b}" for a in _shapes(first) for b in _shapes(second))
 
 
-def _shared_attribute(things: ObjectSet) -> str:
-    if isinstance(things.source, Same):
-        return things.source.attribute
-    if isinstance(things.source, Union):
-        return ",".join(a for a, told in zip(ATTRIBUTES, things.description, strict=True) if told)
+def shared_attribute(things: ObjectSet) -> str:
+    """What things have in common with another one; empty where they are not told by that."""
+    match things.source:
+        case Same(attribute, _) | Intersection(Same(attribute, _), _):
+            return attribute
     return ""
+
+
+def _fixed_attributes(things: ObjectSet) -> tuple[str, ...]:
+    """The attributes that are the same on the way to some things, or described for the whole of a union."""
+    match things.source:
+        case None:
+            return ()
+        case Related(_, to):
+            return _fixed_attributes(to)
+        case Same(attribute, to):
+            return (attribute, *_fixed_attributes(to))
+        case Intersection(first, second):
+            return tuple(a for source in (first, second) for a in _fixed_attributes(ObjectSet(NOTHING_TOLD, source)))
+        case Union(first, second):
+            told = (a for a, value in zip(ATTRIBUTES, things.description, strict=True) if value)
+            return (*told, *_fixed_attributes(first), *_fixed_attributes(second))
 
 
 def unique_program(things: ObjectSet) -> tuple[Node, ...]:
@@ -145,20 +166,21 @@ def _add_unique(nodes: list[Node], things: ObjectSet) -> int:
     return _add(nodes, "unique", _add_things(nodes, things))
 
 
-def _add_related(nodes: list[Node], related: Related) -> int:
-    return _add(nodes, "relate", _add_unique(nodes, related.to), value=related.relation)
+def _add_step(nodes: list[Node], source: Related | Same) -> int:
+    to = _add_unique(nodes, source.to)
+    if isinstance(source, Related):
+        return _add(nodes, "relate", to, value=source.relation)
+    return _add(nodes, f"same_{source.attribute}", to)
 
 
 def _add_things(nodes: list[Node], things: ObjectSet) -> int:
     match things.source:
         case None:
             last = _add(nodes, "scene")
-        case Related() as related:
-            last = _add_related(nodes, related)
+        case Related() | Same() as source:
+            last = _add_step(nodes, source)
         case Intersection(first, second):
-            last = _add(nodes, "intersect", _add_related(nodes, first), _add_related(nodes, second))
-        case Same(attribute, to):
-            last = _add(nodes, f"same_{attribute}", _add_unique(nodes, to))
+            last = _add(nodes, "intersect", _add_step(nodes, first), _add_step(nodes, second))
         case Union(one, other):
             last = _add(nodes, "union", _add_things(nodes, one), _add_things(nodes, other))
     for attribute, value in zip(ATTRIBUTES, things.description, strict=True):

@@ -22,7 +22,7 @@ from clevr.world.spec import ATTRIBUTES, CLEVR, WorldSpec
 
 
 def parse(text: str, world: WorldSpec = CLEVR) -> tuple[LogicalForm, ...]:
-    """Every meaning that one of the 90 families gives to a text; none for what is no such question.
+    """Every meaning that a family of CLEVR or CLOSURE gives to a text; none for what is no such question.
 
     The text may leave out the mark at its end, write any letter small or large, and use British spelling.
     """
@@ -125,14 +125,16 @@ def _assemble(rule: Rule, slots: dict[str, Any]) -> tuple[ObjectSet, ...]:
         return tuple(whole)
     description = slots.get("noun", slots.get("nouns", NOTHING_TOLD))
     landmark: Any = slots.get("landmark", slots.get("a landmark"))
+    same = rule.attribute or slots.get("attribute", "")
     match rule.kind:
         case "union":
             return (ObjectSet(description, Union(*whole)),)
         case "related":
             return (ObjectSet(description, Related(slots["relation"], landmark)),)
-        case "intersection":
+        case "intersection" | "related_same":
             second = Related(slots["relation2"], slots["landmark2"])
-            return (ObjectSet(description, Intersection(Related(slots["relation"], landmark), second)),)
+            first = Same(same, landmark) if rule.kind == "related_same" else Related(slots["relation"], landmark)
+            return (ObjectSet(description, Intersection(first, second)),)
         case "same":
-            return (ObjectSet(description, Same(rule.attribute or slots["attribute"], landmark)),)
+            return (ObjectSet(description, Same(same, landmark)),)
     return (ObjectSet(description),)

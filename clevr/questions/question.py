@@ -22,7 +22,7 @@ class Question:
     answer: str | None = None
     program: tuple[Node, ...] | None = None
     question_family_index: int | None = None
-    """0 to 89, the number of its family in CLEVR v1.0 (:data:`clevr.questions.FAMILIES`)."""
+    """The number of its family in :data:`clevr.questions.ALL_FAMILIES`; 0 to 89 are those of CLEVR v1.0."""
 
     @property
     def type(self) -> str | None:

@@ -16,6 +16,7 @@ from clevr.questions.logical_form import (
     Related,
     Same,
     Union,
+    shared_attribute,
 )
 from clevr.questions.templates import PHRASES, SENTENCES, Rule
 from fewshot_film.errors import InvalidValueError
@@ -33,8 +34,7 @@ def realize(form: LogicalForm, pick: Pick, lexicon: Lexicon = CLEVR_LEXICON) -> 
 
 def _write(rules: tuple[Rule, ...], about: tuple[ObjectSet, ...], pick: Pick, lexicon: Lexicon) -> list[str]:
     things = about[0]
-    same = things.source.attribute if isinstance(things.source, Same) else ""
-    fitting = _fitting(rules, kind_of(things), same, things.description == NOTHING_TOLD)
+    fitting = _fitting(rules, kind_of(things), shared_attribute(things), things.description == NOTHING_TOLD)
     words: list[str] = []
     for piece in pick(pick(fitting).variants):
         if piece[0] == "{":
@@ -57,8 +57,14 @@ def _fitting(rules: tuple[Rule, ...], kind: str, same: str, nothing_told: bool) 
 
 
 def kind_of(things: ObjectSet) -> str:
-    """Where things come from, in the words of the patterns: plain, related, intersection, same or union."""
-    return type(things.source).__name__.lower() if things.source else "plain"
+    """Where things come from, in the words of the patterns (:class:`clevr.questions.templates.Rule`)."""
+    match things.source:
+        case None:
+            return "plain"
+        case Intersection(Same(), _):
+            return "related_same"
+        case source:
+            return type(source).__name__.lower()
 
 
 def _fill(slot: str, about: tuple[ObjectSet, ...], pick: Pick, lexicon: Lexicon) -> list[str]:
@@ -74,13 +80,13 @@ def _fill(slot: str, about: tuple[ObjectSet, ...], pick: Pick, lexicon: Lexicon)
             return [pick(lexicon.words[relation])]
         case "{relation2}", Intersection(_, Related(relation, _)):
             return [pick(lexicon.words[relation])]
-        case "{landmark}", Related(_, to) | Intersection(Related(_, to), _) | Same(_, to):
+        case "{landmark}", Related(_, to) | Same(_, to) | Intersection(Related(_, to) | Same(_, to), _):
             return phrase("the", to, pick, lexicon)
         case "{a landmark}", Related(_, to):
             return phrase("a", to, pick, lexicon)
         case "{landmark2}", Intersection(_, Related(_, to)):
             return phrase("the", to, pick, lexicon)
-        case "{attribute}", Same(attribute, _):
+        case "{attribute}", Same(attribute, _) | Intersection(Same(attribute, _), _):
             return [attribute]
         case "{other}", Same(_, to):
             return [] if _exclude(things, to) else ["other"]

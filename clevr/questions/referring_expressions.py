@@ -14,7 +14,16 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from clevr.questions.logical_form import Description, Intersection, ObjectSet, Related, Same, implies
+from clevr.questions.logical_form import (
+    NOTHING_TOLD,
+    Description,
+    Intersection,
+    ObjectSet,
+    Related,
+    Same,
+    implies,
+    shared_attribute,
+)
 from clevr.world.scene import RELATIONS, Scene
 from clevr.world.spec import ATTRIBUTES
 
@@ -153,7 +162,7 @@ class Origin(NamedTuple):
     source: Related | Intersection | Same | None
     among: int
     wider: tuple[int, ...]
-    """``among`` without one of its relations, for each; a relation that leaves some description with
+    """``among`` without one of its conditions, for each; a condition that leaves some description with
     the same objects as without it is idle there, and the description is not used."""
     taken: int
     """The objects that were singled out on the way."""
@@ -182,7 +191,7 @@ class ReferringExpressions:
         """An object set of a shape (see :mod:`clevr.questions.families`) that holds exactly one object.
 
         Args:
-            shape: ``x``, ``rx``, ``rrx``, ``rrrx``, ``b``, or ``s`` with an attribute, ``s color``.
+            shape: ``x``, ``rx``, ``rrx``, ``rrrx``, ``b``; or one with an ``s``, and the attribute: ``s color``.
             hidden: an attribute that the phrase must not tell.
             taken: objects that it must not single out.
 
@@ -192,7 +201,7 @@ class ReferringExpressions:
         origin = self.origin(shape, taken)
         if origin is None:
             return None
-        same = origin.source.attribute if isinstance(origin.source, Same) else ""
+        same = shared_attribute(ObjectSet(NOTHING_TOLD, origin.source))
         options = self.view.unique(origin.among, _hide(hidden, same))
         if len(origin.wider) > 1:
             options = [option for option in options if self._needs_all(origin, option[0])]
@@ -209,15 +218,18 @@ class ReferringExpressions:
     def origin(self, shape: str, taken: int = 0) -> Origin | None:
         """Where things of a shape come from; ``None`` where the draw met no such phrase."""
         everything = self.view.everything
-        if shape == "x":
+        steps, _, attribute = shape.partition(" ")
+        if steps == "x":
             return Origin(None, everything, (), taken, ())
-        if shape[0] == "r":
+        if steps[0] == "r":
             to = self.named(shape[1:], taken=taken)
             if to is None:
                 return None
             related, among = self._related(to)
             return Origin(related, among, (everything,), to.taken, to.landmarks)
-        if shape == "b":
+        if steps == "bs":
+            return self._related_and_same(attribute, taken)
+        if steps == "b":
             one = self.named("x", taken=taken)
             other = one and self.named("x", taken=one.taken)
             if one is None or other is None:
@@ -225,12 +237,20 @@ class ReferringExpressions:
             (first, here), (second, there) = self._related(one), self._related(other)
             landmarks = (*one.landmarks, *other.landmarks)
             return Origin(Intersection(first, second), here & there, (there, here), other.taken, landmarks)
-        attribute = shape.split()[1]
-        to = self.named("x", attribute, taken)
+        to = self.named(steps[1:] or "x", attribute, taken)
         if to is None:
             return None
         same = self.view.same[attribute][to.object]
         return Origin(Same(attribute, to.things), same, (), to.taken, to.landmarks)
+
+    def _related_and_same(self, attribute: str, taken: int) -> Origin | None:
+        one = self.named("x", attribute, taken)
+        other = one and self.named("x", taken=one.taken)
+        if one is None or other is None:
+            return None
+        same, (related, there) = self.view.same[attribute][one.object], self._related(other)
+        source = Intersection(Same(attribute, one.things), related)
+        return Origin(source, same & there, (there, same), other.taken, (*one.landmarks, *other.landmarks))
 
     def options(self, origin: Origin, mask: int) -> list[Option]:
         """Every description of a mask that is worth asking for, with the objects it finds at the origin.

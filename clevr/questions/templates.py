@@ -29,6 +29,7 @@ from clevr.world.spec import ATTRIBUTES
 _TWO = "{relation2} {landmark2} and {relation} {landmark}"
 _SAME = "the same {attribute} as {landmark}"
 _OF_SAME = "of the same {attribute} as {landmark}"
+_RELATED_AND = "{noun} that is {relation2} {landmark2} and"
 
 _NOUN_PHRASES = {
     "the": {
@@ -37,6 +38,8 @@ _NOUN_PHRASES = {
         "intersection": [f"the {{noun}} that is [both] {_TWO}"],
         "same": [f"the {{other}} {{noun}} that is {_SAME}", f"the {{other}} {{noun}} {_OF_SAME}"],
         "same material": [f"the {{other}} {{noun}} [that is] made {_OF_SAME}"],
+        "related_same": [f"the {_RELATED_AND} (is|has) {_SAME}"],
+        "related_same material": [f"the {_RELATED_AND} is made {_OF_SAME}"],
     },
     "a": {
         "plain": ["a {noun}"],
@@ -44,6 +47,8 @@ _NOUN_PHRASES = {
         "intersection": [f"a {{noun}} that is [both] {_TWO}"],
         "same": [f"{{another}} {{noun}} that (is|has) {_SAME}", f"{{another}} {{noun}} {_OF_SAME}"],
         "same material": [f"{{another}} {{noun}} [that is] made {_OF_SAME}"],
+        "related_same": [f"a {_RELATED_AND} (is|has) {_SAME}"],
+        "related_same material": [f"a {_RELATED_AND} is made {_OF_SAME}"],
     },
     "some": {
         "plain": ["{nouns}"],
@@ -149,10 +154,10 @@ class Rule(NamedTuple):
     """The variants of one pattern and the things it speaks of."""
 
     kind: str
-    """Where the things come from: plain, related, intersection, same, union; ``any`` takes them whole."""
+    """Where the things come from: plain, related, intersection, same, related_same, union; ``any`` takes them whole."""
     variants: tuple[Variant, ...]
     attribute: str | None = None
-    """The only attribute that a ``same`` pattern speaks of."""
+    """The only shared attribute that a pattern speaks of."""
     nothing_told: bool = False
     """The pattern has no place for a description."""
 

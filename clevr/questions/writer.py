@@ -71,8 +71,9 @@ def candidates(family: Family, phrases: ReferringExpressions) -> Iterator[list[C
     return _comparisons(family, phrases)
 
 
-def _shape(family: Family) -> str:
-    return f"s {family.attribute}" if family.about[0][0] == "s" else family.about[0]
+def _shape(notation: str, attribute: str) -> str:
+    """A notation of the families as :meth:`ReferringExpressions.origin` takes it."""
+    return f"{notation.removesuffix('+')} {attribute}" if "s" in notation else notation
 
 
 def _sets(family: Family, phrases: ReferringExpressions) -> Iterator[list[Candidate]]:
@@ -81,7 +82,7 @@ def _sets(family: Family, phrases: ReferringExpressions) -> Iterator[list[Candid
     while True:
         mask = _mask_of_set(family, phrases)
         for _ in range(MASK_DRAWS):
-            sets = _things(phrases, phrases.origin(_shape(family)), mask)
+            sets = _things(phrases, phrases.origin(_shape(family.about[0], family.attribute)), mask)
             yield [Candidate(answer(objects), (things,), mask) for things, objects in sets]
 
 
@@ -89,7 +90,7 @@ def _mask_of_set(family: Family, phrases: ReferringExpressions) -> int:
     match family.about[0]:
         case "s":
             return 0
-        case "s+":
+        case "s+" | "srx":
             return phrases.mask(family.attribute, least=1)
         case shape:
             return phrases.mask(least=int(shape == "x" and family.asks == "exist"))
@@ -109,7 +110,7 @@ def _things(phrases: ReferringExpressions, origin: Origin | None, mask: int) -> 
 def _values(family: Family, phrases: ReferringExpressions, attribute: str) -> Iterator[list[Candidate]]:
     """Which value an attribute has."""
     while True:
-        named = phrases.named(_shape(family), attribute)
+        named = phrases.named(_shape(family.about[0], family.attribute), attribute)
         if named is None:
             yield []
         else:
@@ -128,8 +129,8 @@ def _told_of_landmarks(things: ObjectSet, attribute: str) -> frozenset[str]:
     match things.source:
         case Related(_, to) | Same(_, to):
             landmarks = [to]
-        case Intersection(Related(_, one), Related(_, other)):
-            landmarks = [one, other]
+        case Intersection(first, second):
+            landmarks = [first.to, second.to]
         case _:
             return frozenset()
     place = ATTRIBUTES.index(attribute)
@@ -140,9 +141,10 @@ def _told_of_landmarks(things: ObjectSet, attribute: str) -> frozenset[str]:
 def _equal_values(family: Family, phrases: ReferringExpressions, attribute: str) -> Iterator[list[Candidate]]:
     """Whether two objects agree in an attribute."""
     values = phrases.view.values[attribute]
+    left, right = (_shape(about, family.attribute) for about in family.about)
     while True:
-        one = phrases.named(family.about[0], attribute)
-        other = one and phrases.named(family.about[1], attribute, one.taken)
+        one = phrases.named(left, attribute)
+        other = one and phrases.named(right, attribute, one.taken)
         if one is None or other is None:
             yield []
         else:
@@ -152,7 +154,7 @@ def _equal_values(family: Family, phrases: ReferringExpressions, attribute: str)
 def _comparisons(family: Family, phrases: ReferringExpressions) -> Iterator[list[Candidate]]:
     """Whether there are more, fewer or as many of these than of those."""
     plain = family.about == ("x", "x")
-    for masks in _masks_of_sides(family.about, phrases):
+    for masks in _masks_of_sides(family.about, phrases, ((), ())):
         found: list[Candidate] = []
         for (one, some), (other, more) in _pairs(phrases, family.about, masks):
             difference = some.bit_count() - more.bit_count()
@@ -173,16 +175,19 @@ _COMPARE = {
 
 def _unions(family: Family, phrases: ReferringExpressions) -> Iterator[list[Candidate]]:
     """How many there are of these and those together."""
-    shapes = family.about[0].split("|")
-    hidden = (family.attribute,) if family.attribute else ()
+    notations = family.about[0].split("|")
+    shapes = [_shape(notation, family.attribute) for notation in notations]
+    shares = any("s" in notation for notation in notations)
+    fixed = (family.attribute,) if family.attribute else ()
+    hidden = [fixed if not shares or "s" in notation else () for notation in notations]
     fitting = phrases.view.fitting
-    for masks in _masks_of_sides(shapes, phrases, *hidden):
-        told = _told(family.attribute, phrases)
+    for masks in _masks_of_sides(shapes, phrases, hidden):
+        told = _told("" if shares else family.attribute, phrases)
         kept = fitting(told)
         found: list[Candidate] = []
         for (one, some), (other, more) in _pairs(phrases, shapes, masks):
             union = (some | more) & kept
-            # A side without its relation; the relation is idle where the union stays the same.
+            # A side without its source; the source is idle where the union stays the same.
             wide, wider = fitting(one.description) | more, some | fitting(other.description)
             idle = (one.source and wide & kept == union) or (other.source and wider & kept == union)
             if some != more and not idle and not _contains(one, other) and not _contains(other, one):
@@ -190,10 +195,13 @@ def _unions(family: Family, phrases: ReferringExpressions) -> Iterator[list[Cand
         yield found
 
 
-def _masks_of_sides(shapes: Sequence[str], phrases: ReferringExpressions, *hidden: str) -> Iterator[tuple[int, ...]]:
-    """How much to tell of each of two sets, the same for some draws."""
+def _masks_of_sides(
+    shapes: Sequence[str], phrases: ReferringExpressions, hidden: Sequence[tuple[str, ...]]
+) -> Iterator[tuple[int, ...]]:
+    """How much to tell of each of two sets, without the hidden attributes of each; the same for some draws."""
+    sides = list(zip(shapes, hidden, strict=True))
     while True:
-        yield from (tuple(phrases.mask(*hidden, least=shape == "x") for shape in shapes),) * MASK_DRAWS
+        yield from (tuple(phrases.mask(*names, least=shape == "x") for shape, names in sides),) * MASK_DRAWS
 
 
 def _contains(one: ObjectSet, other: ObjectSet) -> bool:

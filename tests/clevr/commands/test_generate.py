@@ -17,8 +17,9 @@ from clevr.commands.generate import make, make_questions, make_scenes, run
 from clevr.config.commands import GenerateConfig
 from clevr.data.reader import ClevrSplit
 from clevr.data.survey import survey
-from clevr.data.writer import Chunk
+from clevr.data.writer import Chunk, write_scenes
 from clevr.questions.programs import QUESTION_TYPES
+from fewshot_film.errors import ConfigError
 from fewshot_film.run.command import main
 from tests.processes import Running, start_program
 
@@ -201,3 +202,41 @@ def test_reference_question_generator_finds_what_it_reads(whole_root: Path) -> N
             assert all(row == sorted(set(row)) for row in scene["relationships"][relation])
         for thing in scene["objects"]:
             assert {"shape", "color", "material", "size", "3d_coords", "pixel_coords", "rotation"} <= thing.keys()
+
+
+def test_closures_families_about_scenes_that_are_there(tmp_path: Path, whole_root: Path) -> None:
+    there = ClevrSplit.open(whole_root, "val")
+    run(a_config(tmp_path / "new", families="closure", questions_per_scene=7))
+    run(a_config(tmp_path / "there", families="closure", questions_per_scene=7, scenes_from=whole_root, scenes=50))
+    new, about_there = (ClevrSplit.open(tmp_path / name, "val") for name in ("new", "there"))
+    found = survey(about_there)
+    assert found.problems == []
+    assert found.num_scenes == 10
+    assert found.num_questions == found.num_executed > 60
+    assert set(about_there.table().family.tolist()) <= set(range(90, 142))
+    for split in (new, about_there):
+        assert [scene.to_json() for scene in split.scenes()] == [scene.to_json() for scene in there.scenes()]
+        for name in there.images:
+            assert split.load_image(name).tobytes() == there.load_image(name).tobytes()
+    assert [q.to_json() for q in new.questions()] == [q.to_json() for q in about_there.questions()]
+    assert about_there.info()["generator"]["scenes_from"] == whole_root.name
+
+
+def test_scenes_that_are_there_are_numbered_anew(tmp_path: Path, whole_root: Path) -> None:
+    there = list(ClevrSplit.open(whole_root, "val").scenes())
+    part = tmp_path / "part"
+    write_scenes(part / "scenes/CLEVR_val_scenes.json", there[4:7], {})
+    shutil.copytree(whole_root / "images", part / "images")
+    run(a_config(tmp_path / "out", scenes_from=part))
+    made = ClevrSplit.open(tmp_path / "out", "val")
+    assert [scene.image_index for scene in made.scenes()] == [0, 1, 2]
+    assert [scene.objects for scene in made.scenes()] == [scene.objects for scene in there[4:7]]
+    before = ClevrSplit.open(whole_root, "val").load_image("CLEVR_val_000004.png")
+    assert made.load_image("CLEVR_val_000000.png").tobytes() == before.tobytes()
+
+
+def test_settings_of_closures_families(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="questions_per_scene is 53; expected at most 52, one of each of CLOSURE's"):
+        a_config(tmp_path, families="closure", questions_per_scene=53)
+    with pytest.raises(ConfigError, match="condition is A, but the scenes of worlds are taken as they are"):
+        a_config(tmp_path, scenes_from=Path("worlds"), condition="A")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clevr.questions import FAMILIES, Question, check_program, parse, program_tree
+from clevr.questions import ALL_FAMILIES, FAMILIES, Question, check_program, parse, program_tree
 from clevr.questions.families import Family
 from clevr.questions.lexicon import CLEVR_LEXICON
 from clevr.questions.logical_form import NOTHING_TOLD, Intersection, LogicalForm, ObjectSet, Related, Same, Union
@@ -33,25 +33,28 @@ def things(draw: st.DrawFn, shape: str, attribute: str) -> ObjectSet:
     """Any things of a shape of :mod:`clevr.questions.families`, whether or not a scene has them."""
 
     def related(rest: str) -> Related:
-        return Related(draw(st.sampled_from(RELATIONS)), draw(things(rest, "")))
+        return Related(draw(st.sampled_from(RELATIONS)), draw(things(rest, attribute)))
 
     if "|" in shape:
-        first, second = (draw(things(part, "")) for part in shape.split("|"))
-        told = (draw(st.sampled_from(VALUES[name])) if name == attribute else None for name in ATTRIBUTES)
+        first, second = (draw(things(part, attribute)) for part in shape.split("|"))
+        is_told = "" if "s" in shape else attribute
+        told = (draw(st.sampled_from(VALUES[name])) if name == is_told else None for name in ATTRIBUTES)
         return ObjectSet(tuple(told), Union(first, second))  # type: ignore[arg-type]
     description = NOTHING_TOLD if shape == "s" else draw(descriptions)
     if shape[0] == "r":
         return ObjectSet(description, related(shape[1:]))
     if shape == "b":
         return ObjectSet(description, Intersection(related("x"), related("x")))
+    if shape == "bs":
+        return ObjectSet(description, Intersection(Same(attribute, draw(things("x", ""))), related("x")))
     if shape[0] == "s":
-        return ObjectSet(description, Same(attribute, draw(things("x", ""))))
+        return ObjectSet(description, Same(attribute, draw(things(shape[1:].strip("+") or "x", ""))))
     return ObjectSet(description)
 
 
 @st.composite
 def meanings(draw: st.DrawFn) -> tuple[Family, LogicalForm]:
-    family = draw(st.sampled_from(FAMILIES))
+    family = draw(st.sampled_from(ALL_FAMILIES))
     return family, LogicalForm(family.asks, tuple(draw(things(about, family.attribute)) for about in family.about))
 
 
@@ -82,7 +85,7 @@ def test_every_pattern_is_used_and_understood() -> None:
         return option
 
     for _ in range(400):
-        for family in FAMILIES:
+        for family in ALL_FAMILIES:
             realize(_some_meaning(family, rng), pick)
     wanted = {variant for variants in _variants() for variant in variants}
     assert wanted - {variant for variant in spelt if variant in wanted} == set()
@@ -104,8 +107,11 @@ def _some_meaning(family: Family, rng: random.Random) -> LogicalForm:
         source = {
             "x": lambda: None,
             "r": lambda: Related("left", build(shape[1:])),
-            "b": lambda: Intersection(Related("left", plain()), Related("front", plain())),
-            "s": lambda: Same(family.attribute, plain()),
+            "b": lambda: Intersection(
+                Same(family.attribute, plain()) if shape == "bs" else Related("left", plain()),
+                Related("front", plain()),
+            ),
+            "s": lambda: Same(family.attribute, build(shape[1:].strip("+") or "x")),
         }[shape[0]]()
         return ObjectSet(NOTHING_TOLD if shape == "s" else plain().description, source)
 
