@@ -27,7 +27,7 @@ def pack_classifier(classifier: FewShotClassifier, folder: Path) -> Path:
     shutil.rmtree(saved, ignore_errors=True)
     classifier.save_pretrained(saved)
     path = folder / "classifier.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:  # weights hardly become smaller, and that slowly
         for name in FILES:
             archive.write(saved / name, f"classifier/{name}")
     shutil.rmtree(saved)

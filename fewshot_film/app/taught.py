@@ -227,12 +227,8 @@ class Taught:
         return self.reject if self.reject > 0 and self.can_reject else None
 
     def _adapted(self) -> FewShotClassifier:
-        """A separate classifier with the class names as labels."""
+        """The classifier with the class names as labels."""
         with self._lock:
             if self._classifier is None:
                 raise TeachingError(NO_CLASSIFIER)
-            ready = filled(self.groups.values())
-            images = pixels([image for group in ready for image in group.images])
-            names = [group.name for group in ready for _ in group.images]
-            with self._model_in_use:
-                return self._base.__sklearn_clone__().fit(images, names)
+            return self._classifier.rename_classes({group.number: group.name for group in filled(self.groups.values())})

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,14 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fewshot_film.classifier.adapting import Adapter, PlainPass, features_of
-from fewshot_film.classifier.calibration import (
-    HeldOut,
-    expected_distances,
-    held_out,
-    largest_member_distance,
-    task_temperature,
-)
+from fewshot_film.classifier.adapting import Adapter, features_of
 from fewshot_film.classifier.export import export_onnx
 from fewshot_film.classifier.fitted import (
     Answers,
@@ -29,9 +22,9 @@ from fewshot_film.classifier.fitted import (
     Precision,
     Support,
     load_fitted,
-    mean_shot,
     save_fitted,
 )
+from fewshot_film.classifier.fitting import fit_support, known_distances, member_limit
 from fewshot_film.classifier.inputs import (
     as_array,
     check_known,
@@ -178,7 +171,7 @@ class FewShotClassifier(SklearnClassifierMixin):
         loaded, before = self._load(), self._fitted
         announced = None if classes is None else class_order(read_labels(classes))
         if before is not None and before.announced:
-            if announced is not None and announced != before.classes:
+            if announced is not None and set(announced) != set(before.classes):
                 raise InvalidValueError(
                     f"classes are {announced[:10]}, but the first partial_fit announced {before.classes[:10]}; give "
                     "the same, leave classes out, or start over with fit"
@@ -193,6 +186,22 @@ class FewShotClassifier(SklearnClassifierMixin):
         self._fitted = self._fit(loaded, joined, announced, known)
         return self
 
+    def rename_classes(self: Self, names: Mapping[Any, Hashable]) -> Self:
+        """A classifier that gives the same answers with other labels; nothing is fitted again, and this one stays.
+
+        The columns keep their order.
+
+        Args:
+            names: new labels by old ones; classes that are not in it keep theirs.
+
+        Raises:
+            NotFittedError: :meth:`fit` comes first.
+            InvalidValueError: there is no such class, two would have the same label, or a value cannot name a class.
+        """
+        copy = self.__sklearn_clone__()
+        copy._fitted = self._check_fitted().renamed(names)
+        return copy
+
     def _read_support(self, loaded: Loaded, X: Any, y: Any, sample_weight: Any) -> Support:
         names = read_labels(y)
         weights = read_weights(sample_weight, names)
@@ -204,57 +213,8 @@ class FewShotClassifier(SklearnClassifierMixin):
         return Support(images, names, weights).counted()
 
     def _fit(self, loaded: Loaded, support: Support, announced: list[Hashable] | None, known: Fitted | None) -> Fitted:
-        adapter, images, weights = loaded.adapter, support.images, support.weights
-        classes = class_order(support.names) if announced is None else announced
-        number = {name: label for label, name in enumerate(classes)}
-        labels = torch.tensor([number[name] for name in support.names])
-        measured = None
-        plain = self._plain_pass(adapter, images, known)
-        modulations = adapter.modulations(images, labels, weights, plain)
-        if self.precision == "float32" and plain is not None:
-            network, features = adapter.adapted(modulations, plain)
-        else:
-            if self.precision == "int8":
-                network, measured = adapter.calibrated(modulations, images, labels)
-            else:
-                network = adapter.network(modulations)
-            features = features_of(network, images, adapter.device)
-        labels_there = labels.to(features.device)
-        members = labels_there.unique(return_inverse=True)[1]
-        held = held_out(adapter.fit_head, features, members, weights)
-        return Fitted(
-            loaded=loaded,
-            preprocessing=self._preprocessing(loaded),
-            classes=classes,
-            announced=announced is not None,
-            images=images,
-            labels=labels,
-            weights=weights,
-            modulations=modulations,
-            network=network,
-            features=features,
-            plain=plain,
-            measured=measured,
-            head=adapter.fit_head(features, labels_there, weights),
-            temperature=self._fit_temperature(loaded, held, mean_shot(labels, weights)),
-            member_distances=held.nearest.double().cpu(),
-        )
-
-    def _plain_pass(self, adapter: Adapter, images: Tensor, known: Fitted | None) -> PlainPass | None:
-        """What the images are without FiLM, computed for those alone that an earlier fit does not know."""
-        if self.precision == "int8" and not adapter.has_film:
-            return None  # its features are those of the network in integers
-        if known is None or known.plain is None:
-            return adapter.plain_pass(images)
-        before = len(known.images)
-        new = adapter.plain_pass(images[before:], first=before)
-        return None if new is None else known.plain.joined(new)
-
-    def _fit_temperature(self, loaded: Loaded, held: HeldOut, shot: float) -> float:
-        if self.temperature is not None:
-            return float(self.temperature)
-        known = loaded.pretrained.measured
-        return task_temperature(held, known.temperatures, shot, known.doubt)
+        preprocessing, precision = self._preprocessing(loaded), self.precision
+        return fit_support(loaded, support, preprocessing, precision, self.temperature, announced, known)
 
     # asking
 
@@ -278,7 +238,7 @@ class FewShotClassifier(SklearnClassifierMixin):
             NonFiniteFeaturesError: the network makes NaN or infinity of an image.
         """
         fitted = self._check_fitted()
-        limit = None if reject is None else _largest_member_distance(fitted, reject)
+        limit = None if reject is None else member_limit(fitted, reject)
         features = self._features(fitted, X)
         logits = fitted.in_columns(fitted.head.logits(features), -torch.inf)
         distances = fitted.in_columns(fitted.head.distances(features), torch.inf)
@@ -470,7 +430,7 @@ class FewShotClassifier(SklearnClassifierMixin):
     def can_reject(self) -> bool:
         """Whether support images, or the model, tell how far members of a class lie from it; ``reject`` needs that."""
         fitted = self._check_fitted()
-        return len(fitted.member_distances) >= 2 or bool(_known_distances(fitted))
+        return len(fitted.member_distances) >= 2 or bool(known_distances(fitted))
 
     def rejection_distance(self, reject: float) -> float:
         """The distance to its nearest class above which an image is "none of these".
@@ -482,7 +442,7 @@ class FewShotClassifier(SklearnClassifierMixin):
             NotFittedError: :meth:`fit` comes first.
             InvalidValueError: see :meth:`answer`.
         """
-        return _largest_member_distance(self._check_fitted(), reject)
+        return member_limit(self._check_fitted(), reject)
 
     def support(self) -> tuple[Tensor, list[Hashable]]:
         """The support set: images ``(N, C, H, W)``, uint8 at the network's size, and their labels.
@@ -542,13 +502,3 @@ def _is_same_model(one: Any, other: Any) -> bool:
 def _read(preprocessing: Preprocessing, X: Any) -> Tensor:
     """Images ``(N, C, H, W)``, uint8, as the network takes them."""
     return read_images(one_column(X, "images"), **preprocessing.pixels)
-
-
-def _largest_member_distance(fitted: Fitted, reject: float) -> float:
-    expected = expected_distances(_known_distances(fitted), mean_shot(fitted.labels, fitted.weights))
-    return largest_member_distance(fitted.member_distances, reject, expected)
-
-
-def _known_distances(fitted: Fitted) -> Mapping[float, Sequence[float]]:
-    """What other tasks showed; in units of how far a task's images lie apart, of which one image alone has none."""
-    return fitted.loaded.pretrained.measured.member_distances if len(fitted.labels) > 1 else {}

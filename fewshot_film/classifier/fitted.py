@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fewshot_film.classifier.adapting import Adapter, PlainPass, TaskHead
+from fewshot_film.classifier.inputs import class_order, read_labels
 from fewshot_film.classifier.pretrained import FITTED, Pretrained
 from fewshot_film.classifier.quantized import Measured
 from fewshot_film.config.preprocessing import Preprocessing, Resize
@@ -129,6 +130,15 @@ class Fitted:
         """Numbers of the classes that have images, ascending."""
         numbers: Tensor = self.labels.unique()
         return numbers
+
+    def renamed(self, names: Mapping[Any, Hashable]) -> Fitted:
+        """The same with other labels, in the same columns; see :meth:`FewShotClassifier.rename_classes`."""
+        if unknown := [name for name in names if name not in self.classes]:
+            raise InvalidValueError(f"there is no class {shown(unknown[0])}; the classes are {self.classes[:10]}")
+        classes = read_labels([names.get(name, name) for name in self.classes])
+        if len(class_order(classes)) < len(classes):
+            raise InvalidValueError(f"two classes would have the same label; expected one each, got {classes[:10]}")
+        return replace(self, classes=classes)
 
     def in_columns(self, values: Tensor, absent: float) -> Tensor:
         """Values ``(M, present)`` of the classes that have images as ``(M, way)``, with ``absent`` for the others."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import gzip
 import html
 import json
@@ -107,6 +108,17 @@ def _embedded(files: Mapping[str, bytes]) -> str:
     """Files as compressed text in the page itself."""
     rows = [f"<!-- {_LICENCE.format(version=VERSION)} -->"]
     for name, data in files.items():
-        text = base64.b64encode(gzip.compress(data, 6, mtime=0)).decode()
+        text = _stored(data) if name == MODEL else _compressed(data)
         rows.append(f'<script type="application/octet-stream" data-file="{name}">{text}</script>')
     return "\n".join(rows)
+
+
+def _stored(data: bytes) -> str:
+    """Weights as gzip without compression, which would take a second to make them a tenth smaller."""
+    return base64.b64encode(gzip.compress(data, 0, mtime=0)).decode()
+
+
+@functools.lru_cache(4)
+def _compressed(data: bytes) -> str:
+    """Text for a file; that of the runtime is the same in every page."""
+    return base64.b64encode(gzip.compress(data, 6, mtime=0)).decode()

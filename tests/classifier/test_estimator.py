@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ import fewshot_film
 from fewshot_film.classifier import FewShotClassifier, NotFittedError
 from fewshot_film.classifier.adapting import Adapter
 from fewshot_film.config.learners import PrototypesConfig
+from fewshot_film.errors import InvalidValueError
 from fewshot_film.learners import Learner, build_learner, fit_mahalanobis
 from tests.classifier.small import film_learner, fitted, pictures_and_labels, prototypes, ridge
 from tests.learners.small import SMALL, small_learner
@@ -313,3 +315,59 @@ def test_a_learner_of_another_kind_is_refused():
         Exception, match=r"a classifier needs a learner that classifies every image on its own .* use its"
     ):
         FewShotClassifier.from_pretrained(other)
+
+
+def test_renamed_classes_give_the_same_answers_and_nothing_is_fitted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    images, labels = pictures_and_labels()
+    names = {name: f"{9 - number} other" for number, name in enumerate(dict.fromkeys(labels.tolist()))}  # other order
+    expected = FewShotClassifier(film_learner(), device="cpu").fit(images[::2], [names[name] for name in labels[::2]])
+    classifier = FewShotClassifier(film_learner(), device="cpu").fit(images[::2], labels[::2])
+    before = classifier.answer(images[1::2], reject=0.1)
+    with monkeypatch.context() as patched:
+        patched.setattr("fewshot_film.classifier.adapting.Adapter.modulations", None)
+        patched.setattr("fewshot_film.classifier.adapting.Adapter.fit_head", None)
+        renamed = classifier.rename_classes(names)
+        found = renamed.answer(images[1::2], reject=0.1)
+    assert renamed.classes_.tolist() == [names[name] for name in classifier.classes_]
+    np.testing.assert_array_equal(found.probabilities, before.probabilities)
+    np.testing.assert_array_equal(found.relative_distances, before.relative_distances)
+    assert found.labels.tolist() == [names.get(name) for name in before.labels]
+    order = [renamed.classes_.tolist().index(name) for name in expected.classes_]
+    np.testing.assert_allclose(found.probabilities[:, order], expected.predict_proba(images[1::2]), rtol=1e-4)
+    assert classifier.classes_.tolist() == list(names)  # this one stays
+
+    renamed.save_pretrained(tmp_path / "saved")
+    again = FewShotClassifier.from_pretrained(tmp_path / "saved", device="cpu")
+    np.testing.assert_allclose(again.predict_proba(images[1::2]), found.probabilities, rtol=1e-5)
+    assert again.predict(images[1::2]).tolist() == renamed.predict(images[1::2]).tolist()
+    again.partial_fit(images[1::2], [names[name] for name in labels[1::2]])
+    expected.partial_fit(images[1::2], [names[name] for name in labels[1::2]])
+    assert again.classes_.tolist() == expected.classes_.tolist()
+    np.testing.assert_allclose(again.predict_proba(images), expected.predict_proba(images), rtol=1e-3, atol=1e-6)
+
+
+def test_announced_classes_can_be_renamed():
+    images, labels = pictures_and_labels()
+    classifier = FewShotClassifier(film_learner(), device="cpu")
+    classifier.partial_fit(images[:6], labels[:6], classes=sorted(set(labels.tolist())))
+    first, *others = classifier.classes_.tolist()
+    renamed = classifier.rename_classes({first: "zebra"})
+    renamed.partial_fit(images[6:], labels[6:], classes=["zebra", *others])
+    assert renamed.classes_.tolist() == ["zebra", *others]
+    assert renamed.class_count_.tolist() == [6] * 5
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"unicorn": "a"}, "there is no class 'unicorn'"),
+        ({0: 1}, "same label"),
+        ({0: [1]}, "label"),
+        ({0: None}, "label"),
+    ],
+)
+def test_renaming_keeps_one_label_per_class(names: dict[object, object], message: str):
+    images, _ = pictures_and_labels(2)
+    classifier = FewShotClassifier(film_learner(), device="cpu").fit(images, [0] * 6 + [1] * 6)
+    with pytest.raises(InvalidValueError, match=message):
+        classifier.rename_classes(names)
