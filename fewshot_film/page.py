@@ -70,7 +70,7 @@ class Limits:
     """Maximum number of files in one upload."""
     members: int = 20_000
     """Maximum number of files in a zip."""
-    visitor_bytes: int = 2**30
+    visitor_bytes: int = 2 * 2**30
     """Maximum that the files of one visitor may take of the disk."""
     total_bytes: int = 8 * 2**30
     """Maximum that the files of all visitors may take of the disk."""
@@ -381,6 +381,18 @@ def in_page(function: Callable[P, R]) -> Callable[P, R]:
                 raise as_message(error) from error
 
         return cast(Callable[P, R], generating)
+
+    if inspect.isasyncgenfunction(function):
+
+        @functools.wraps(function)
+        async def generating_in_turns(*args: P.args, **kwargs: P.kwargs) -> Any:
+            try:
+                async for found in cast(Any, function(*args, **kwargs)):
+                    yield found
+            except Exception as error:
+                raise as_message(error) from error
+
+        return cast(Callable[P, R], generating_in_turns)
 
     @functools.wraps(function)
     def returning(*args: P.args, **kwargs: P.kwargs) -> R:

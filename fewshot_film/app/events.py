@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from fewshot_film.app.drop_zone import DropZone
-from fewshot_film.app.images import Report
+from fewshot_film.app.taught import Intake
 from fewshot_film.app.teaching import Teaching
+from fewshot_film.app.turns import Turns
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.errors import exit_status_of
 from fewshot_film.page import EVERY, Page, in_page, without_folders
@@ -24,6 +28,15 @@ _SHOWN_TROUBLES = 3
 _PROGRESS = gr.Progress()
 _CONFIRM = "(question, ...values) => [!question || confirm(question) ? 'yes' : 'no', ...values]"
 
+_LONG = 1.0
+"""Seconds of reading after which the page offers to stop it."""
+_READING: dict[str, Any] = {**QUIET, **EVERY, "show_progress": "full", "concurrency_limit": None}
+"""Of events that read uploads: their steps take turns, so no event waits for another's end."""
+
+Begin = Callable[[Teaching, Any], Iterator[Intake]]
+"""Begins to take in files."""
+Shown = tuple[Any, Any, Any]
+"""New values for both numbers of :data:`Told`, and for the button that stops."""
 Told = tuple[int, int]
 """How often classes and answers have changed: what shows them is drawn anew where its number is another one."""
 
@@ -37,6 +50,8 @@ class TeachEvents:
     Attributes:
         classes_changed: its ``change`` tells that classes are to be drawn anew.
         answers_changed: its ``change`` tells that predictions are to be drawn anew.
+        stop: the button that ends the reading of uploads; it is there while something is read for some time.
+        turns: what all visitors' uploads are read in.
     """
 
     def __init__(self, page: Page) -> None:
@@ -44,6 +59,8 @@ class TeachEvents:
         self.start = FewShotClassifier.from_pretrained(page.models[0], device=page.device)
         self.classes_changed, self.answers_changed = gr.State(0), gr.State(0)
         self.told = [self.classes_changed, self.answers_changed]
+        self.stop = gr.Button("Stop upload", size="sm", min_width=90, visible=False, elem_classes="stop", render=False)
+        self.turns = Turns()
 
     def of(self, request: gr.Request) -> Teaching:
         """The visitor's own classes."""
@@ -91,56 +108,91 @@ class TeachEvents:
             inputs: whose values are handed over to both.
             listener: more that Gradio should know of the second event.
         """
+        asking, asked = self._asked(trigger, question, *inputs)
+
+        def do_if_sure(teaching: Teaching, answer: str, *values: object) -> Sequence[str] | None:
+            return do(teaching, *values) if answer == "yes" else None
+
+        self.when(asking.success, do_if_sure, asked, *inputs, js=_CONFIRM, **listener)
+
+    def when_dropped(self, zone: DropZone, begin: Begin, **listener: Any) -> None:
+        """Take in what is dropped into a zone, each time; meanwhile the zone says how far it came.
+
+        Args:
+            zone: where.
+            begin: called with the visitor's :class:`Teaching` and the files; reads them step by step.
+            listener: see :meth:`when`.
+        """
+
+        @in_page
+        async def took(files: Any, request: gr.Request, progress: gr.Progress = _PROGRESS) -> AsyncIterator[Shown]:
+            async for shown in self._take_in(begin, files, request, progress):
+                yield shown
+
+        zone.dropped(took, zone.files, [*self.told, self.stop], **{**zone.progress, **_READING, **listener})
+
+    def when_dropped_and_sure(self, zone: DropZone, question: Callable[..., str], begin: Begin) -> None:
+        """As :meth:`when_dropped`, for what may replace the visitor's work: the browser asks first.
+
+        Args:
+            zone: where.
+            question: see :meth:`when_sure`.
+            begin: see :meth:`when_dropped`.
+        """
+        asking, asked = self._asked(zone.dropped, question, zone.files)
+
+        @in_page
+        async def took(
+            answer: str, files: Any, request: gr.Request, progress: gr.Progress = _PROGRESS
+        ) -> AsyncIterator[Shown]:
+            async for shown in self._take_in(begin, files if answer == "yes" else None, request, progress):
+                yield shown
+
+        options = {**zone.progress, **_READING, "js": _CONFIRM}
+        asking.success(took, [asked, zone.files], [*self.told, self.stop], **options)
+
+    def _asked(self, trigger: Callable[..., Any], question: Callable[..., str], *inputs: Any) -> tuple[Any, gr.Textbox]:
+        """The event that asks, and where the question and then the answer stand."""
         asked = gr.Textbox(visible="hidden")
 
         @in_page
         def ask(request: gr.Request, *values: object) -> str:
             return question(self.of(request), *values)
 
-        def do_if_sure(teaching: Teaching, answer: str, *values: object) -> Sequence[str] | None:
-            return do(teaching, *values) if answer == "yes" else None
+        return trigger(ask, list(inputs), asked, **QUIET), asked
 
-        asking = trigger(ask, list(inputs), asked, **QUIET)
-        self.when(asking.success, do_if_sure, asked, *inputs, js=_CONFIRM, **listener)
+    async def _take_in(
+        self, begin: Begin, files: Any, request: gr.Request, progress: gr.Progress
+    ) -> AsyncIterator[Shown]:
+        """Read what was uploaded, until it is stopped or the page is left; mistakes become warnings.
 
-    def when_dropped(
-        self, zone: DropZone, do: Callable[[Teaching, Any, Report], Sequence[str] | None], **listener: Any
-    ) -> None:
-        """Take in what is dropped into a zone, each time; meanwhile the zone says how far it came.
-
-        Args:
-            zone: where.
-            do: called with the visitor's :class:`Teaching`, the files, and what to tell of the progress; may return
-                warnings to show.
-            listener: see :meth:`when`.
+        An error would lie on the drop zone until the next drop.
         """
-
-        @in_page
-        def took(files: Any, request: gr.Request, progress: gr.Progress = _PROGRESS) -> Told:
-            teaching = self.of(request)
-
-            def report(done: int, total: int) -> None:
-                progress((done, total), unit="images")
-
-            warn(taken(lambda teaching, files: do(teaching, files, report))(teaching, files))
-            return teaching.changes, teaching.answers
-
-        options = {**QUIET, **zone.progress, "show_progress": "full", **EVERY, **listener}
-        zone.dropped(took, zone.files, self.told, **options)
-
-
-def taken(do: Callable[[Teaching, Any], Sequence[str] | None]) -> Callable[[Teaching, Any], Sequence[str] | None]:
-    """Takes in files, and makes a warning of what is wrong: an error would lie on the drop zone until the next drop."""
-
-    def take(teaching: Teaching, files: Any) -> Sequence[str] | None:
+        session, visitors = str(request.session_hash), self.page.visitors
+        teaching = self.of(request)
+        turn = visitors.of(session, asyncio.Lock, lambda _: asyncio.Lock())
+        began, is_long = time.monotonic(), False
         try:
-            return do(teaching, files) if files else None
+            steps = begin(teaching, files) if files else iter(())
+            async for intake in self.turns.take(steps, lambda: visitors.is_open(session), turn):
+                progress((intake.done, intake.total), unit="images")
+                if not is_long and time.monotonic() - began > _LONG:
+                    is_long = True
+                    yield gr.skip(), gr.skip(), gr.Button(visible=True)
+                warn(intake.troubles)
         except Exception as error:
             if exit_status_of(error) is None:
                 raise
-            return [str(error)]
+            warn([str(error)])
+        finally:
+            _delete(files)
+        yield teaching.changes, teaching.answers, gr.Button(visible=False)
 
-    return take
+
+def _delete(files: Any) -> None:
+    """Give back the space of files that have been read."""
+    for file in files if isinstance(files, list) else [files] if files else []:
+        Path(file).unlink(missing_ok=True)
 
 
 def replacing(action: str) -> Callable[..., str]:

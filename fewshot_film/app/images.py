@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +20,6 @@ from fewshot_film.page import Limits, UploadError
 
 THUMBNAIL = 112
 """Side of a thumbnail, pixels."""
-
-Report = Callable[[int, int], None]
-"""Told how many of how many images have been read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +46,9 @@ class Reader:
         preprocessing: what the network reads.
         folder: where thumbnails go.
         limits: what is refused.
+
+    Attributes:
+        made: names of the thumbnails that it has written, or is about to.
     """
 
     def __init__(self, preprocessing: Preprocessing, folder: Path, limits: Limits) -> None:
@@ -57,30 +56,18 @@ class Reader:
         self.folder = folder
         self.limits = limits
         self._min_side = max(2 * THUMBNAIL, preprocessing.min_side)
+        self.made: set[str] = set()
         self._frames = itertools.count(1)
 
-    def uploads(self, files: Iterable[str | Path], report: Report | None = None) -> Iterator[PageImage | str]:
-        """Every uploaded file as an image, or as what is wrong with it.
-
-        Args:
-            files: where they are.
-            report: told how many of how many files have been read.
-
-        Raises:
-            UploadError: there are too many files.
-        """
-        paths = [Path(file) for file in files]
-        self.limits.check_count(len(paths))
-        for done, path in enumerate(paths):
-            if report:
-                report(done, len(paths))
-            try:
-                self.limits.check_image(path)
-                data = path.read_bytes()
-                image = open_image(data, path.name, min_side=self._min_side, max_pixels=self.limits.pixels)
-                yield self.from_image(image, path.name)
-            except (ImageError, UploadError) as error:
-                yield str(error)
+    def upload(self, path: Path) -> PageImage | str:
+        """An uploaded file as an image, or what is wrong with it."""
+        try:
+            self.limits.check_image(path)
+            data = path.read_bytes()
+            image = open_image(data, path.name, min_side=self._min_side, max_pixels=self.limits.pixels)
+            return self.from_image(image, path.name)
+        except (ImageError, UploadError) as error:
+            return str(error)
 
     def frame(self, data: bytes, *, keep: bool) -> PageImage:
         """A frame of a webcam.
@@ -111,14 +98,13 @@ class Reader:
         pixels = np.array(to_array(image, name, **self.preprocessing.pixels), order="C")
         return PageImage(name, torch.from_numpy(pixels), Path())
 
-    def source(self, source: ImageSource, indices: Iterable[int]) -> Iterator[tuple[int, PageImage | str]]:
-        """Images of a source with their indices, or what is wrong with them."""
-        for index in indices:
-            try:
-                image = source.load(index, min_side=self._min_side, max_pixels=self.limits.pixels)
-                yield index, self.from_image(image, source.files[index])
-            except ImageError as error:
-                yield index, str(error)
+    def of_source(self, source: ImageSource, index: int) -> PageImage | str:
+        """An image of a source, or what is wrong with it."""
+        try:
+            image = source.load(index, min_side=self._min_side, max_pixels=self.limits.pixels)
+            return self.from_image(image, source.files[index])
+        except ImageError as error:
+            return str(error)
 
     def from_image(self, image: Image.Image, name: str) -> PageImage:
         """An image that is open already.
@@ -139,5 +125,6 @@ class Reader:
 
     def _keep(self, name: str, pixels: np.ndarray, thumbnail: Image.Image) -> PageImage:
         path = self.folder / f"{uuid.uuid4().hex}.png"
+        self.made.add(path.name)
         thumbnail.save(path)
         return PageImage(name, torch.from_numpy(np.array(pixels, order="C")), path)

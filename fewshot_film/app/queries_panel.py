@@ -19,7 +19,7 @@ from fewshot_film.page import EVERY, in_page
 def lay_out_queries(events: TeachEvents) -> None:
     """Where query images are dropped, and how strictly they are rejected."""
     gr.Markdown("## What is this?")
-    events.when_dropped(DropZone("Drop images to classify here", "multiple"), Teaching.ask)
+    events.when_dropped(DropZone("Drop images to classify here", "multiple"), Teaching.asking)
     lay_out_webcam(events)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,13 @@ def lay_out_sorting(events: TeachEvents) -> None:
         table = gr.Dataframe(headers=list(HEADERS), interactive=False, wrap=True, visible=False, show_label=False)
 
     @in_page
-    def sort(files: list[str] | None, request: gr.Request) -> Iterator[Any]:
+    async def sort(files: list[str] | None, request: gr.Request) -> AsyncIterator[Any]:
         if not files:
             return
+        session, visitors = str(request.session_hash), events.page.visitors
         try:
-            for sorting in sort_images(events.of(request), [Path(file) for file in files]):
+            steps = sort_images(events.of(request), [Path(file) for file in files])
+            async for sorting in events.turns.take(steps, lambda: visitors.is_open(session)):
                 yield _shown(sorting)
             warn(sorting.troubles)
         except Exception as error:
@@ -45,7 +47,7 @@ def lay_out_sorting(events: TeachEvents) -> None:
             yield "", *[gr.update(visible=False)] * 4
 
     shown = [said, table, table_file, archive, stop]
-    sorting = zone.dropped(sort, zone.files, shown, concurrency_limit=2, **{**QUIET, **zone.progress})
+    sorting = zone.dropped(sort, zone.files, shown, concurrency_limit=None, **{**QUIET, **zone.progress})
     stop.click(lambda: ("<p>Stopped</p>", gr.update(visible=False)), None, [said, stop], cancels=[sorting], **QUIET)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +21,8 @@ from fewshot_film.images import ImageError
 
 MAX_SORTED = 5000
 """Most images of one folder."""
-_BATCH = 16
+_BATCH, _STEP = 16, 1.0
+"""Most images that are read before they are classified, and the seconds after which no more are read."""
 _NO_FILE_NAME = re.compile(r'[<>:"/\\|?*\x00-\x1f]|^\.+|[. ]+$')
 """What the name of a folder may not have on one system or another."""
 
@@ -62,10 +65,10 @@ def sort_images(teaching: Teaching, files: Sequence[Path]) -> Iterator[Sorting]:
     archive = teaching.folder / "sorted.zip"
     yield Sorting(0, len(sources), (), ())
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as target:  # images are compressed already
-        named = list(sources.items())
-        for start in range(0, len(named), _BATCH):
-            batch = named[start : start + _BATCH]
-            found, contents = _classify(teaching, batch, troubles)
+        named = iter(sources.items())
+        while len(predictions) + len(troubles) < len(sources):
+            images, contents = _read(teaching, named, troubles)
+            found = _classify(teaching, images)
             for one in found:
                 target.writestr(f"{folder_name(one.label)}/{one.file}", contents[one.file])
             predictions += found
@@ -100,22 +103,29 @@ def _reader(queries: Queries, name: str) -> Read:
     return lambda: queries.store.read(name)
 
 
-def _classify(
-    teaching: Teaching, batch: Sequence[tuple[str, Read]], troubles: list[str]
-) -> tuple[list[Prediction], dict[str, bytes]]:
-    """What was found out about the images that can be read, and their files by name."""
+def _read(
+    teaching: Teaching, named: Iterator[tuple[str, Read]], troubles: list[str]
+) -> tuple[list[PageImage], dict[str, bytes]]:
+    """The next images that can be read, and their files by name: as many as take about a second."""
     images: list[PageImage] = []
     contents: dict[str, bytes] = {}
-    for name, read in batch:
+    end = time.monotonic() + _STEP
+    for name, read in itertools.islice(named, _BATCH):
         try:
             contents[name] = read()
             images.append(teaching.reader.image(contents[name], name))
         except (ImageError, OSError) as error:
             troubles.append(f"{name}: {error}" if name not in str(error) else str(error))
+        if time.monotonic() > end:
+            break
+    return images, contents
+
+
+def _classify(teaching: Teaching, images: Sequence[PageImage]) -> list[Prediction]:
     if not images:
-        return [], contents
+        return []
     answers, names = teaching.classify(pixels(images))
-    return summarise([image.name for image in images], answers, names), contents
+    return summarise([image.name for image in images], answers, names)
 
 
 def folder_name(name: str) -> str:

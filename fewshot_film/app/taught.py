@@ -7,7 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from torch import Tensor
 
@@ -19,11 +21,25 @@ from fewshot_film.classifier import Answers, FewShotClassifier
 from fewshot_film.errors import UserError, counted
 from fewshot_film.page import Limits
 
+T = TypeVar("T")
+
 NO_CLASSIFIER = "there is no classifier yet: add images to two classes first"
 
 
 class TeachingError(UserError, ValueError):
     """What a visitor asked for cannot be done with these classes."""
+
+
+@dataclass(frozen=True)
+class Intake:
+    """How far images have been read."""
+
+    done: int
+    """Images looked at."""
+    total: int
+    """Images in all."""
+    troubles: tuple[str, ...] = ()
+    """Why some could not be used, at the end."""
 
 
 class Taught:
@@ -63,9 +79,15 @@ class Taught:
         self._adapted_to: object = None
         self._history = History()
         self._recorded: tuple[int, list[PageImage]] | None = None
+        self._readers: list[Reader] = []
+        self._stops = 0
         self._is_changing = False
         self._lock = threading.RLock()
         self._read_for(start)
+
+    def stop_reading(self) -> None:
+        """End what :meth:`_taking_in` is reading; the images that were read so far are taken."""
+        self._stops += 1
 
     def undo(self) -> None:
         """Return to the state before the last change.
@@ -162,6 +184,45 @@ class Taught:
                 self._is_changing = False
                 self._tidy()
 
+    def _taking_in(
+        self, items: Sequence[T], read: Callable[[Reader, T], PageImage | str], take: Callable[[list[PageImage]], None]
+    ) -> Iterator[Intake]:
+        """Read images one at a time, while the visitor does other things, and then take them in by one change.
+
+        Args:
+            items: what there is to read.
+            read: reads one, or says what is wrong with it.
+            take: is given the images.
+
+        Yields:
+            How far it came, before and after each; the last one has been taken in.
+
+        Raises:
+            TeachingError: they were read for a classifier that was replaced meanwhile.
+        """
+        reader, stops = self._reader(), self._stops
+        images: list[PageImage] = []
+        troubles: list[str] = []
+        self._readers.append(reader)
+        try:
+            for done, item in enumerate(items):
+                yield Intake(done, len(items))
+                if self._stops != stops:
+                    troubles.append(f"{counted(len(items) - done, 'file')}, because the upload was stopped")
+                    break
+                found = read(reader, item)
+                if isinstance(found, PageImage):
+                    images.append(found)
+                else:
+                    troubles.append(found)
+            with self._change():
+                if self.reader.preprocessing != reader.preprocessing:
+                    raise TeachingError("the classifier was replaced while images were read: drop them again")
+                take(images)
+        finally:
+            self._readers.remove(reader)
+        yield Intake(len(items), len(items), tuple(troubles))
+
     def _return_to(self, step: Callable[[Snapshot], Snapshot | None], otherwise: str) -> None:
         with self._lock:
             before = self._snapshot()
@@ -173,7 +234,10 @@ class Taught:
 
     def _read_for(self, classifier: FewShotClassifier) -> None:
         self._base = classifier
-        self.reader = Reader(classifier.preprocessing, self.folder, self.limits)
+        self.reader = self._reader()
+
+    def _reader(self) -> Reader:
+        return Reader(self._base.preprocessing, self.folder, self.limits)
 
     def _snapshot(self) -> Snapshot:
         groups = tuple((group.number, group.name, tuple(group.images)) for group in self.groups.values())
@@ -189,10 +253,11 @@ class Taught:
 
     def _tidy(self) -> None:
         """Delete the thumbnails that nothing can show any more."""
+        there = list(self.folder.glob("*.png"))  # before those that are about to be written are looked at
         _, recorded = self._recorded or (0, [])
         kept = self._history.images | self._snapshot().images | {*recorded}
-        shown = {image.thumbnail.name for image in kept}
-        for path in self.folder.glob("*.png"):
+        shown = {image.thumbnail.name for image in kept}.union(*(reader.made for reader in self._readers))
+        for path in there:
             if path.name not in shown:
                 path.unlink(missing_ok=True)
 

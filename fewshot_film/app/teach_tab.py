@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from fewshot_film.app.drop_zone import DropZone
-from fewshot_film.app.events import DRAWN, QUIET, TeachEvents, replacing, taken
+from fewshot_film.app.events import DRAWN, QUIET, TeachEvents, replacing
 from fewshot_film.app.groups import Group
 from fewshot_film.app.keep_tab import lay_out_keep
 from fewshot_film.app.queries_panel import lay_out_answers, lay_out_queries, lay_out_settings
@@ -72,6 +72,8 @@ def _lay_out_begin(events: TeachEvents) -> None:
         undo = gr.Button("Undo", size="sm", min_width=90, interactive=False)
         redo = gr.Button("Redo", size="sm", min_width=90, interactive=False)
         clear = gr.Button("Start over", size="sm", min_width=90)
+        events.stop.render()
+    events.stop.click(lambda request: events.of(request).stop_reading(), None, None, **QUIET)
     events.when(undo.click, Teaching.undo, **EVERY)
     events.when(redo.click, Teaching.redo, **EVERY)
     events.when_sure(clear.click, replacing("Start over"), Teaching.clear)
@@ -123,9 +125,7 @@ def _lay_out_card(events: TeachEvents, group: Group, card: _Card) -> None:
     if group.images:
         _lay_out_images(events, group, card)
     zone = DropZone(f"Drop images of {group.name} here", "multiple", number)
-    events.when_dropped(
-        zone, lambda teaching, paths, report: teaching.add(number, paths, report), **card.listener("add")
-    )
+    events.when_dropped(zone, lambda teaching, paths: teaching.adding(number, paths), key=("to add", number))
 
 
 def _lay_out_images(events: TeachEvents, group: Group, card: _Card) -> None:
@@ -148,14 +148,7 @@ def _lay_out_load(events: TeachEvents) -> None:
     """Loading a classifier, or a folder of images."""
     with gr.Accordion("Load a classifier", open=False):
         archive = DropZone("Drop a saved classifier (zip), or a zip with one folder of images per class", "single")
-    events.when_sure(
-        archive.dropped,
-        _question_before_loading,
-        taken(lambda teaching, path: teaching.load(Path(path))),
-        archive.files,
-        **archive.progress,
-        **EVERY,
-    )
+    events.when_dropped_and_sure(archive, _question_before_loading, lambda teaching, path: teaching.loading(Path(path)))
 
 
 class _Card:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from fewshot_film.app.archive import holds_classifier, pack_classifier, unpack_classifier
 from fewshot_film.app.examples import example
 from fewshot_film.app.groups import Group
-from fewshot_film.app.images import PageImage, Report
-from fewshot_film.app.taught import Taught, TeachingError
+from fewshot_film.app.images import PageImage, Reader
+from fewshot_film.app.taught import Intake, Taught, TeachingError
 from fewshot_film.app.verdicts import Verdict
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.data import open_source
@@ -84,39 +85,69 @@ class Teaching(Taught):
 
     # images
 
-    def add(self, number: int, files: Iterable[str | Path], report: Report | None = None) -> list[str]:
-        """Add support images to a class; returns why some could not be used.
+    def add(self, number: int, files: Iterable[str | Path]) -> list[str]:
+        """Add support images to a class; returns why some could not be used, see :meth:`adding`."""
+        return _troubles(self.adding(number, files))
+
+    def adding(self, number: int, files: Iterable[str | Path]) -> Iterator[Intake]:
+        """Add support images to a class, one file at a time.
 
         Args:
             number: of the class.
             files: images.
-            report: told how far it came.
+
+        Yields:
+            How far it came, see :meth:`_taking_in`.
 
         Raises:
             UploadError: too many files.
             TeachingError: more images than the page holds, or no such class.
         """
-        with self._change():
+        self._group(number)
+        paths = self._counted(files)
+        self._make_room(len(paths))
+
+        def take(images: list[PageImage]) -> None:
             group = self._group(number)
-            images, troubles = _sorted(self.reader.uploads(files, report))
             self._make_room(len(images))
             group.images += images
-            return troubles
+
+        yield from self._taking_in(paths, Reader.upload, take)
 
     def add_folder(self, root: Path) -> list[str]:
-        """Every class of a folder or zip, see `fewshot_film.data.folder`; returns which files were not used, and why.
+        """Every class of a folder or zip; returns which files were not used, and why, see :meth:`adding_folder`."""
+        return _troubles(self.adding_folder(root))
+
+    def adding_folder(self, root: Path) -> Iterator[Intake]:
+        """Every class of a folder or zip, see `fewshot_film.data.folder`, one image at a time.
 
         Images of classes that exist already are added to them.
+
+        Yields:
+            How far it came.
 
         Raises:
             SourceError: it holds no such folders.
             TeachingError: more classes or images than the page holds.
         """
-        with self._change():
-            source = open_source("folder", root)
-            self._check_fits(source)
-            troubles = [*source.notes, *(f"{file}: {reason}" for file, reason in source.set_aside)]
-            return troubles + self._take(source, range(len(source)), dict(enumerate(source.class_names)))
+        source = open_source("folder", root)
+        self._check_fits(source)
+        self._make_room(len(source))
+        labels: dict[PageImage, int] = {}
+
+        def read(reader: Reader, index: int) -> PageImage | str:
+            found = reader.of_source(source, index)
+            if isinstance(found, PageImage):
+                labels[found] = int(source.labels[index])
+            return found
+
+        def take(images: list[PageImage]) -> None:
+            self._make_room(len(images))
+            self._take((image, source.class_names[labels[image]]) for image in images)
+
+        notes = (*source.notes, *(f"{file}: {reason}" for file, reason in source.set_aside))
+        for intake in self._taking_in(range(len(source)), read, take):
+            yield intake if intake.done < intake.total else replace(intake, troubles=notes + intake.troubles)
 
     def add_example(self, name: str) -> None:
         """Replace everything by example images: some classes, a query of each, and one that belongs to none.
@@ -128,27 +159,36 @@ class Teaching(Taught):
             self.clear()
             wanted = example(name)
             for source, indices in wanted.queries:
-                found = self.reader.source(source, indices)
-                self.queries += [image for _, image in found if isinstance(image, PageImage)]
-            self._take(*wanted.support, wanted.names)
+                found = (self.reader.of_source(source, index) for index in indices)
+                self.queries += [image for image in found if isinstance(image, PageImage)]
+            source, indices = wanted.support
+            support = ((self.reader.of_source(source, index), wanted.names[source.labels[index]]) for index in indices)
+            self._take((image, name) for image, name in support if isinstance(image, PageImage))
 
     # queries
 
-    def ask(self, files: Iterable[str | Path], report: Report | None = None) -> list[str]:
-        """Add query images, before the existing ones, and select the first; returns why some cannot be read.
+    def ask(self, files: Iterable[str | Path]) -> list[str]:
+        """Add query images; returns why some could not be read, see :meth:`asking`."""
+        return _troubles(self.asking(files))
+
+    def asking(self, files: Iterable[str | Path]) -> Iterator[Intake]:
+        """Add query images, before the existing ones, and select the first.
 
         Args:
             files: images.
-            report: told how far it came.
+
+        Yields:
+            How far it came, see :meth:`_taking_in`.
 
         Raises:
             UploadError: too many files.
         """
-        with self._change():
-            images, troubles = _sorted(self.reader.uploads(files, report))
+
+        def take(images: list[PageImage]) -> None:
             self.queries = (images + self.queries)[:MAX_QUERIES]
             self.selected = next(iter(images), self.selected)
-            return troubles
+
+        yield from self._taking_in(self._counted(files), Reader.upload, take)
 
     def select(self, key: str) -> Verdict | None:
         """Show the prediction for a query in detail; returns it, or None while there is no classifier.
@@ -277,10 +317,14 @@ class Teaching(Taught):
         return self._adapted().export_page(self.folder / "classifier.html")
 
     def load(self, archive: Path) -> list[str]:
+        """A zip of a classifier or of folders of images; returns why some could not be used, see :meth:`loading`."""
+        return _troubles(self.loading(archive))
+
+    def loading(self, archive: Path) -> Iterator[Intake]:
         """A zip: either of a saved classifier, which replaces everything, or of folders of images.
 
-        Returns:
-            Why some images could not be used.
+        Yields:
+            How far it came.
 
         Raises:
             UploadError: it is too large, or no zip.
@@ -289,7 +333,14 @@ class Teaching(Taught):
         self.limits.check_archive(archive)
         saved = unpack_classifier(archive, self.folder)
         if saved is None:
-            return self.add_folder(archive)
+            yield from self.adding_folder(archive)
+        else:
+            yield Intake(0, 1)
+            self._load(saved)
+            yield Intake(1, 1)
+
+    def _load(self, saved: Path) -> None:
+        """Replace everything by a saved classifier."""
         with self._change():
             classifier = FewShotClassifier.from_pretrained(saved, device=self.start.device)
             images, labels = classifier.support()
@@ -305,7 +356,6 @@ class Teaching(Taught):
                 members = [index for index, label in enumerate(labels) if label == name]
                 group = self.add_class(str(name))
                 group.images = [self.reader.from_pixels(images[index], f"{name} {index}") for index in members]
-            return []
 
     def replaces(self, archive: Path) -> bool:
         """Whether :meth:`load` would replace something by what a zip holds."""
@@ -314,19 +364,20 @@ class Teaching(Taught):
 
     # internals
 
-    def _take(self, source: ImageSource, indices: Sequence[int], names: dict[int, str]) -> list[str]:
-        self._make_room(len(indices))
+    def _take(self, images: Iterable[tuple[PageImage, str]]) -> None:
+        """Add images to the classes of these names, which are made where there is none."""
         known = {group.name: group for group in self.groups.values()}
-        troubles = []
-        for index, image in self.reader.source(source, indices):
-            name = names[int(source.labels[index])][:MAX_NAME]
-            if isinstance(image, str):
-                troubles.append(image)
-                continue
+        for image, full in images:
+            name = full[:MAX_NAME]
             if name not in known:
                 known[name] = self.add_class(name)
+            self._make_room(1)
             known[name].images.append(image)
-        return troubles
+
+    def _counted(self, files: Iterable[str | Path]) -> list[Path]:
+        paths = [Path(file) for file in files]
+        self.limits.check_count(len(paths))
+        return paths
 
     def _check_fits(self, source: ImageSource) -> None:
         names = {group.name for group in self.groups.values()} | {name[:MAX_NAME] for name in source.class_names}
@@ -369,13 +420,7 @@ def _found(images: Iterable[PageImage], key: str) -> PageImage:
     return found
 
 
-def _sorted(found: Iterable[PageImage | str]) -> tuple[list[PageImage], list[str]]:
-    """The images, and what was wrong with the others."""
-    images: list[PageImage] = []
-    troubles: list[str] = []
-    for one in found:
-        if isinstance(one, PageImage):
-            images.append(one)
-        else:
-            troubles.append(one)
-    return images, troubles
+def _troubles(steps: Iterable[Intake]) -> list[str]:
+    """Why some images could not be used, after all were looked at."""
+    *_, last = steps
+    return list(last.troubles)

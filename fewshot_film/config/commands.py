@@ -342,7 +342,7 @@ class AppConfig(OnDevice):
     """Maximum size of a zip file, in MiB."""
     files: Annotated[int, at_least(1)] = 200
     """Maximum number of files per upload."""
-    visitor_mib: Annotated[int, at_least(1)] = 1024
+    visitor_mib: Annotated[int, at_least(1)] = 2048
     """Maximum that the files of one open page may take of the disk, in MiB."""
     total_mib: Annotated[int, at_least(1)] = 8192
     """Maximum that the files of all open pages may take of the disk, in MiB."""

@@ -1,0 +1,47 @@
+"""Long work in small steps, so that no visitor waits for all of another's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TypeVar
+
+import anyio
+
+T = TypeVar("T")
+_END = object()
+
+
+class Turns:
+    """Does the steps of all visitors' long work in a few threads, in the order in which they were asked for.
+
+    Threads that answer other requests stay free, and so does a processor core where there are several.
+
+    Args:
+        threads: steps that may be done at once; None: one less than there are cores.
+    """
+
+    def __init__(self, threads: int | None = None) -> None:
+        self._limiter = anyio.CapacityLimiter(threads or max(1, (os.cpu_count() or 1) - 1))
+
+    async def take(
+        self, steps: Iterator[T], is_wanted: Callable[[], bool], turn: asyncio.Lock | None = None
+    ) -> AsyncIterator[T]:
+        """What an iterator yields, each step when its turn comes.
+
+        Args:
+            steps: the work; it is closed at the end.
+            is_wanted: looked at before every step; once it is false, no more is done.
+            turn: held meanwhile: the works of one visitor are done one after the other.
+        """
+        async with turn or asyncio.Lock():
+            try:
+                while is_wanted():
+                    found = await anyio.to_thread.run_sync(next, steps, _END, limiter=self._limiter)
+                    if found is _END:
+                        return
+                    yield found  # type: ignore[misc]
+            finally:
+                if hasattr(steps, "close"):
+                    steps.close()
