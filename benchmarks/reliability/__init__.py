@@ -7,5 +7,8 @@
 - ``corruption``: checkpoints and saved models with a byte changed or cut short, and files that would run code
   (``damage``);
 - ``fuzz``: the readers of texts and files on inputs that Hypothesis makes up;
+- ``declared``: saved models whose settings and tensors were changed, with right checksums;
+- ``attacks``: what other sites, and calls of no open page, ask of the page in the browser;
+- ``absent``: every command without the packages that extras bring (``extras`` in the result file);
 - ``process``, ``inputs``, ``content``: what these share; ``table``: the page's table.
 """

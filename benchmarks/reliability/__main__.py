@@ -57,9 +57,22 @@ def _lost(places: dict[str, Any], work: Path, quick: bool) -> dict[str, Any]:
     return lost(places, work, repeats=1, only=list(WORKERS)[:1] if quick else None)
 
 
+def _attacks(places: dict[str, Any], work: Path, quick: bool) -> dict[str, Any]:
+    from benchmarks.reliability.attacks import attacks
+
+    return attacks(places, work, quick=quick)
+
+
+def _extras(places: dict[str, Any], work: Path, quick: bool) -> dict[str, Any]:
+    from benchmarks.reliability.absent import absent
+    from benchmarks.reliability.inputs import CASES, case
+
+    return absent(places, work, cases=[case("clevr-film", "export")] if quick else CASES)
+
+
 EXPERIMENTS: dict[str, Experiment] = {
     "soak": _soak, "lost": _lost, "hostile": _hostile, "damage": _damage, "fuzz": _fuzz,
-    "declared": _declared,
+    "declared": _declared, "attacks": _attacks, "extras": _extras,
 }  # fmt: skip
 
 

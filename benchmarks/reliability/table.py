@@ -50,7 +50,8 @@ def _sum_of(results: Results) -> str:
     if "fuzz" in results:
         counts.append(f"{sum(row['tried'] for row in results['fuzz']['rows'].values()):,} made-up inputs")
     kinds = (("hostile", "commands in hostile conditions"), ("damage", "damaged or malicious files"),
-             ("declared", "changed models"))  # fmt: skip
+             ("declared", "changed models"), ("attacks", "attacks on the page"),
+             ("extras", "commands without extras"))  # fmt: skip
     for name, what in kinds:
         if name in results:
             counts.append(f"{sum(row['tried'] for row in results[name]['rows'].values()):,} {what}")
@@ -102,6 +103,8 @@ SECTIONS = {
     "declared": _tried(
         "Saved models from strangers", ("what was changed", "folders", "equal", "refused", "slowest, ms", "faults")
     ),
+    "attacks": _counted("Attacks on the page", "attack"),
+    "extras": _counted("Absent extras", "what is installed"),
 }
 """What makes each experiment's part of the page, in order."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,21 +16,10 @@ from tests.app.conftest import Served
 from tests.extras import needs_gradio
 
 httpx = pytest.importorskip("httpx")
+from benchmarks.reliability.attacks import GETS, ORIGINS, POSTS, UNNEEDED, UNNEEDED_AT_TOP, malformed_bodies  # noqa: E402
 from benchmarks.reliability.visitor import API, Visitor, file_data  # noqa: E402
 
 pytestmark = needs_gradio
-
-POSTS = ["queue/join", "cancel", "reset", "upload", "stream/x", "stream/x/close"]
-GETS = ["queue/data?session_hash=a", "upload_progress?upload_id=a", "heartbeat/abcdefg", "app_id", "startup-events"]
-UNNEEDED = [
-    "info", "openapi.json", "run/x", "api/x", "call/x", "call/v2/x", "component_server", "token", "user", "login_check",
-    "queue/status", "deep_link", "dev/reload", "runs", "vibe-code", "vibe-edit", "process_recording", "proxy=http://a.b",
-    "file/etc/passwd", "stream/a/b/c/playlist.m3u8", "run-history/connect", "heartbeat/", "heartbeat/a/",
-    "profiling/traces",
-]  # fmt: skip
-UNNEEDED_AT_TOP = ["/openapi.json", "/docs", "/redoc", "/manifest.json", "/robots.txt", "/monitoring",
-                   "/monitoring/summary", "/login", "/pwa_icon", "/svelte/x", "/../etc/passwd",
-                   "/config/"]  # fmt: skip
 
 
 @pytest.fixture
@@ -78,7 +66,7 @@ def listener(visitor: Visitor, kind: str) -> dict[str, Any]:
 
 
 class TestOrigins:
-    @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1", "http://localhost"])
+    @pytest.mark.parametrize("origin", ORIGINS)
     def test_no_other_site_gets_an_answer(self, served: Served, visitor: Visitor, origin: str):
         headers = {"origin": origin}
         for path in [*[f"{API}/{name}" for name in GETS], "/", "/config", "/theme.css"]:
@@ -203,15 +191,7 @@ class TestUploads:
 class TestCalls:
     def test_malformed_ones_are_refused_with_a_4xx(self, visitor: Visitor):
         url, post = f"{API}/queue/join", visitor.client.post
-        whole = {"fn_index": 4, "data": [], "session_hash": visitor.name}
-        bodies: list[bytes] = [b"", b"{", b"null", b"[]", b"\xff", b"[" * 100_000, b'{"a": NaN}', b'"x"']
-        bodies += [json.dumps({**whole, **change}).encode() for change in (
-            {"fn_index": "x"}, {"fn_index": None}, {"fn_index": 1e3}, {"fn_index": -1}, {"fn_index": 10**6},
-            {"fn_index": True}, {"data": None}, {"data": {}}, {"data": [1]}, {"data": "x"}, {"session_hash": None},
-            {"session_hash": 5}, {"event_data": {"index": {}}}, {"event_data": {"index": [[]]}},
-        )]  # fmt: skip
-        bodies += [json.dumps({key: value for key, value in whole.items() if key != left}).encode() for left in whole]
-        for body in bodies:
+        for body in malformed_bodies(visitor.name):
             answer = post(url, content=body, headers={"content-type": "application/json"})
             assert 400 <= answer.status_code < 500, (body[:200], answer.text)
         answer = post(url, content=b'{"data": "' + b"x" * (9 * 2**20) + b'"}')

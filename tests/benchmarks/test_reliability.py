@@ -13,7 +13,7 @@ import pytest
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmarks.reliability import corruption, fuzz, soak, table
+from benchmarks.reliability import absent, attacks, corruption, fuzz, soak, table
 from benchmarks.reliability.content import content_of, differences, leftovers, torn_files
 from benchmarks.reliability.inputs import CASES, INPUTS, case
 from benchmarks.reliability.process import Line, Outcome, run, start
@@ -166,6 +166,21 @@ def test_the_table_counts_every_fault():
     assert text.endswith("- `faults: a traceback`\n- `faults: KeyError`")
 
 
+def test_a_zip_of_many_names_is_refused_from_its_directory_at_once(tmp_path, monkeypatch):
+    count = attacks.many_names(tmp_path / "names.zip", names=30_000)
+    assert (count.tried, count.refused, count.faults) == (1, 1, [])
+    monkeypatch.setattr(attacks, "AT_ONCE", 0.0)
+    assert "s to refuse it" in attacks.many_names(tmp_path / "names.zip", names=30_000).faults[0]
+    assert attacks.many_names(tmp_path / "few.zip", names=3).faults[0] == "it was not refused"
+
+
+def test_what_is_hidden_cannot_be_imported(tmp_path):
+    line = Line("fewshot-film", ("app", "--port", "0"))
+    outcome = absent.run_without(line, ["gradio"], tmp_path)
+    assert outcome.is_refused, outcome
+    assert "pip install 'fewshot-film[app]'" in outcome.output
+
+
 @pytest.mark.slow
 def test_the_quick_size_of_everything(tmp_path):
     command = [sys.executable, "-m", "benchmarks.reliability", "--quick", f"--out={tmp_path / 'result.json'}"]
@@ -173,5 +188,5 @@ def test_the_quick_size_of_everything(tmp_path):
     done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     results = json.loads((tmp_path / "result.json").read_text())["results"]
-    assert {"soak", "lost", "hostile", "damage", "fuzz"} <= set(results)
+    assert {"soak", "lost", "hostile", "damage", "fuzz", "declared", "attacks", "extras"} <= set(results)
     assert ": 0 faults.**" in done.stdout
