@@ -348,6 +348,24 @@ class Page:
     """Folder or zip file with one subfolder of images per class, which a button loads; empty: none."""
 
 
+def bars_html(shares: Mapping[str, float], rest: str = "") -> str:
+    """Probabilities as a list of bars; names are shown as they were typed.
+
+    Args:
+        shares: probabilities by name, in the order in which they are shown.
+        rest: a line below them.
+    """
+    rows = "".join(_bar(html.escape(name), 100 * share) for name, share in shares.items())
+    return f'<ul class="bars">{rows}{f"<li>{html.escape(rest)}</li>" if rest else ""}</ul>'
+
+
+def _bar(name: str, percent: float) -> str:
+    return (
+        f'<li><span class="name">{name}</span> <span class="share">{percent:.1f} %</span>'
+        f'<meter min="0" max="100" value="{percent:.1f}" aria-label="{name}"></meter></li>'
+    )
+
+
 def without_folders(text: str) -> str:
     """A message without the folders that it names: a visitor knows files by name, and others' folders are private."""
     return _FOLDERS.sub("", text)

@@ -46,7 +46,9 @@ AT_ONCE = 1.0
 _STARTED_WITHIN = 300.0
 
 
-def attacks(places: dict[str, Any], work: Path, *, quick: bool = False, say: Callable[[str], None] = print) -> Any:
+def attacks(
+    places: dict[str, Any], work: Path, *, quick: bool = False, say: Callable[[str], None] = print
+) -> dict[str, Any]:
     """Send every attack to a running page.
 
     Args:
@@ -198,11 +200,12 @@ def malformed_bodies(visitor: str) -> list[bytes]:
     """
     whole = {"fn_index": 4, "data": [], "session_hash": visitor}
     bodies: list[bytes] = [b"", b"{", b"null", b"[]", b"\xff", b"[" * 100_000, b'{"a": NaN}', b'"x"']
-    bodies += [json.dumps({**whole, **change}).encode() for change in (
+    changes: list[dict[str, Any]] = [
         {"fn_index": "x"}, {"fn_index": None}, {"fn_index": 1e3}, {"fn_index": -1}, {"fn_index": 10**6},
         {"fn_index": True}, {"data": None}, {"data": {}}, {"data": [1]}, {"data": "x"}, {"session_hash": None},
         {"session_hash": 5}, {"event_data": {"index": {}}}, {"event_data": {"index": [[]]}},
-    )]  # fmt: skip
+    ]  # fmt: skip
+    bodies += [json.dumps({**whole, **change}).encode() for change in changes]
     return bodies + [json.dumps({key: whole[key] for key in whole if key != left}).encode() for left in whole]
 
 

@@ -84,7 +84,7 @@ def answer_figure(answerer: Answerer, answer: Answer, *, shown: int = 5) -> Figu
     width, height = image.size
     axes.imshow(image, extent=(0, width, height, 0))
     shade = np.zeros((*answer.places.shape, 4))
-    shade[..., 3] = _DARK * (1 - np.sqrt(answer.places / max(1, answer.places.max())))
+    shade[..., 3] = _shade(answer)
     axes.imshow(shade, extent=answerer.view, interpolation="bilinear")
     _, _, bottom, top = answerer.view
     for first, last in ((0, max(0, top)), (min(height, bottom), height)):  # what the model does not see
@@ -110,6 +110,27 @@ def answer_figure(answerer: Answerer, answer: Answer, *, shown: int = 5) -> Figu
     plain(bars)
     bars.tick_params(labelsize=11)
     return figure
+
+
+def highlighted(answerer: Answerer, answer: Answer) -> Image.Image:
+    """The image alone, bright at the winning positions of the pooling and dark elsewhere.
+
+    Args:
+        answerer: what looked at the image.
+        answer: what it said.
+    """
+    image = answerer.image.convert("RGB")
+    left, right, bottom, top = (round(edge) for edge in answerer.view)
+    shade = Image.new("L", image.size, round(255 * _DARK))  # also where the model does not see
+    seen = Image.fromarray((255 * _shade(answer)).round().astype(np.uint8))
+    shade.paste(seen.resize((right - left, bottom - top), Image.Resampling.BILINEAR), (left, top))
+    return Image.composite(Image.new("RGB", image.size), image, shade)
+
+
+def _shade(answer: Answer) -> np.ndarray:
+    """How much of the light is taken at every position of the pooling, ``(H, W)``."""
+    shade: np.ndarray = _DARK * (1 - np.sqrt(answer.places / max(1, answer.places.max())))
+    return shade
 
 
 Values = Mapping[str, tuple[np.ndarray, np.ndarray]]

@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from clevr.answers.plotting import answer_figure, as_image, modulation_figure
+from clevr.answers.plotting import as_image, highlighted, modulation_figure
 from clevr.app.asking import (
     MAX_OBJECTS,
     MAX_SEED,
@@ -27,7 +27,7 @@ from clevr.data.backbone import Extractor
 from clevr.reasoning.loading import load, training_record
 from clevr.world.scene import COLORS
 from fewshot_film.errors import exit_status_of
-from fewshot_film.page import EVERY, Page, in_page
+from fewshot_film.page import EVERY, Page, bars_html, in_page
 from fewshot_film.run.runtime import choose_device
 from fewshot_film.run.tables import markdown_text
 
@@ -37,6 +37,8 @@ FIRST = (1, 5)
 """Seed and number of objects of the scene that the page opens with."""
 _QUESTION_WIDTH = 46
 """Of the table's width, per cent."""
+_SHOWN = 5
+"""Answers with a bar."""
 _IN_TURN: dict[str, Any] = {"concurrency_id": "ask", "concurrency_limit": 1, "api_visibility": "private"}
 """One event after the other, in the order in which they came: side by side, the older image could be shown last."""
 _INTRODUCTION = (
@@ -127,6 +129,7 @@ class _Ask:
 
     def lay_out_figures(self) -> None:
         """Where the answer came from."""
+        self.bars = gr.HTML(self.shown.bars, elem_classes="bare", apply_default_css=False)
         self.why = _figure(self.shown.why, "why")
         gr.Markdown("Gamma and beta of every block for this question", elem_classes="count")
         self.film = _figure(self.shown.film, "film")
@@ -205,7 +208,8 @@ class _Ask:
 
     def _outputs(self) -> list[gr.Component]:
         """What events may show anew."""
-        return [self.image, self.thing, self.question, self.said, self.why, self.film, self.lines, self.upload]
+        shown = [self.image, self.thing, self.question, self.said, self.bars, self.why, self.film, self.lines]
+        return [*shown, self.upload]
 
     def _choice(self, asking: Asking) -> Shown:
         """What changes where another object is chosen."""
@@ -219,6 +223,7 @@ class _Ask:
         return {
             **self._choice(asking),
             self.said: shown.said,
+            self.bars: shown.bars,
             self.why: shown.why,
             self.film: shown.film,
             self.lines: _table(asking.now, asking.before),
@@ -231,7 +236,8 @@ class _Ask:
         return _Content(
             question=line.question if line else "",
             said=_said(line, before.line if before else None, asking.warning),
-            why=None if line is None else as_image(answer_figure(asking.answerer, line.given)),
+            bars=_bars(line),
+            why=None if line is None else highlighted(asking.answerer, line.given),
             film=self._film(line),
             rows=_rows(now, before),
         )
@@ -254,6 +260,7 @@ class _Content:
 
     question: str
     said: str
+    bars: str
     why: Any
     film: Any
     rows: list[list[str]]
@@ -263,6 +270,16 @@ def _figure(value: Any, name: str) -> gr.Image:
     return gr.Image(
         value, show_label=False, type="pil", format="png", interactive=False, buttons=["fullscreen"], elem_classes=name
     )
+
+
+def _bars(line: Line | None) -> str:
+    """The most probable answers, and what is bright in the image below them."""
+    if line is None:
+        return ""
+    given = line.given
+    shares, count = dict(given.ranking[:_SHOWN]), int(given.places.sum())
+    muted = ' class="muted"' if given.unknown_words else ""
+    return f"<div{muted}>{bars_html(shares)}<p>Bright: where the {count} strongest responses are</p></div>"
 
 
 def _new_scene(asking: Asking, seed: float | None, num_objects: float) -> None:

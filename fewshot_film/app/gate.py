@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
 import re
 import time
@@ -64,17 +65,25 @@ class Gate:
         blocks: the page as it was laid out, to know its events by.
         script: runs in the page before all others, so that it sees every request that the page makes; Gradio would run
             it after the first ones.
-        hosts: names that the server answers to; empty: any.
+        hosts: names that the server answers to.
+        addresses: whether it answers to any IP address too: no site's name is one.
     """
 
     def __init__(
-        self, app: Any, page: Page, blocks: gradio.Blocks, script: str = "", hosts: Iterable[str] = ()
+        self,
+        app: Any,
+        page: Page,
+        blocks: gradio.Blocks,
+        script: str = "",
+        hosts: Iterable[str] = (),
+        addresses: bool = False,
     ) -> None:
         self.app = app
         self.page = page
         self.blocks = blocks
         self.script = f"<script>{script}</script>".encode()
-        self.hosts = frozenset(hosts)
+        self.hosts = frozenset(name.lower() for name in hosts)
+        self.addresses = addresses
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
@@ -176,9 +185,20 @@ class Gate:
 
     def _check_host(self, scope: Message) -> None:
         """Answer to the server's own names: a site could have its own name lead here, and read what is shown."""
-        name = urlsplit(f"//{_header(scope, 'host')}").hostname or ""
-        if self.hosts and name not in self.hosts:
-            raise CallError("this server has another name", 400)
+        try:
+            name = urlsplit(f"//{_header(scope, 'host')}").hostname or ""
+        except ValueError:  # half of an IPv6 address
+            name = ""
+        if name not in self.hosts and not (self.addresses and _is_address(name)):
+            raise CallError("this server has another name; --names allows more", 400)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_origin(scope: Message) -> None:

@@ -110,7 +110,7 @@ def serving(config: AppConfig) -> Iterator[uvicorn.Server]:
         )
         server = uvicorn.Server(
             uvicorn.Config(
-                _application(page, config.host),
+                _application(page, config),
                 host=config.host,
                 port=config.port,
                 log_level="warning",
@@ -120,7 +120,16 @@ def serving(config: AppConfig) -> Iterator[uvicorn.Server]:
         yield server
 
 
-def _application(page: Page, host: str) -> Any:
+def names(config: AppConfig) -> tuple[str, ...]:
+    """Names that the server answers to, in small letters; one that others can reach answers to IP addresses too."""
+    found = [*LOOPBACK, *config.names]
+    if config.host not in LOOPBACK:
+        own = socket.gethostname()
+        found += [config.host, own, f"{own}.local"]
+    return tuple(dict.fromkeys(name.lower() for name in found))
+
+
+def _application(page: Page, config: AppConfig) -> Any:
     """The web application: Gradio's, answering to no other name than its own, loading nothing from elsewhere."""
     import fastapi
     import gradio
@@ -132,13 +141,13 @@ def _application(page: Page, host: str) -> Any:
     blocks = lay_out(page)
     application = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     application.add_route(UPLOAD, Uploads(page, blocks).receive, methods=["POST"])
-    script, hosts = STREAM.read_text(encoding="utf-8"), LOOPBACK if host in LOOPBACK else ()
-    application.add_middleware(Gate, page=page, blocks=blocks, script=script, hosts=hosts)
+    script, is_open = STREAM.read_text(encoding="utf-8"), config.host not in LOOPBACK
+    application.add_middleware(Gate, page=page, blocks=blocks, script=script, hosts=names(config), addresses=is_open)
     return gradio.mount_gradio_app(
         application,
         blocks,
         path="/",
-        server_name=host,
+        server_name=config.host,
         app_kwargs={"exception_handlers": {KeyError: _gone}},
         footer_links=[],
         run_history=False,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 
 from fewshot_film.app.images import PageImage
+from fewshot_film.page import bars_html
 
 MAX_BARS = 6
 """Classes whose probabilities are shown."""
@@ -65,15 +66,6 @@ def verdict_html(verdict: Verdict, can_reject: bool) -> str:
 
 def _bars(probabilities: dict[str, float]) -> str:
     best = sorted(probabilities.items(), key=lambda item: -item[1])
-    rows = "".join(_bar(escape(name), 100 * share) for name, share in best[:MAX_BARS])
     more = len(best) - MAX_BARS
     rest = 100 * sum(share for _, share in best[MAX_BARS:])
-    left_out = f"<li>and {more} more, together {rest:.1f} %</li>" if more > 0 else ""
-    return f'<ul class="bars">{rows}{left_out}</ul>'
-
-
-def _bar(name: str, percent: float) -> str:
-    return (
-        f'<li><span class="name">{name}</span> <span class="share">{percent:.1f} %</span>'
-        f'<meter min="0" max="100" value="{percent:.1f}" aria-label="{name}"></meter></li>'
-    )
+    return bars_html(dict(best[:MAX_BARS]), f"and {more} more, together {rest:.1f} %" if more > 0 else "")

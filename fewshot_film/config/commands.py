@@ -324,6 +324,10 @@ class AppConfig(OnDevice):
 
     host: str = "127.0.0.1"
     """Address to listen on; localhost only by default. 0.0.0.0 accepts all connections, without a password."""
+    names: tuple[str, ...] = ()
+    """Further host names under which browsers may open the page, such as that of a server in front of it. IP
+    addresses, localhost and this computer's own name need not be named; any other name is refused, because a site
+    could have its own lead here."""
     port: Annotated[int, between(0, 65535)] = 7860
     """Port to listen on; 0: any free port."""
     open: bool = False

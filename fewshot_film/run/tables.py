@@ -13,6 +13,8 @@ _MARKUP = re.compile(r"[\\`*\[\]|#]|(?<![^\W_])_|_(?![^\W_])")
 """Punctuation that Markdown may take for markup; an underscore inside a word is none."""
 _ENTITIES = str.maketrans({sign: f"&#{ord(sign)};" for sign in "&<>~$"})
 """Signs for which not every Markdown knows a backslash."""
+_LINKS = re.compile(r"(?<=[a-z]):(?=//)|(?<=www)\.|@", re.IGNORECASE)
+"""What makes a link of an address without any markup, in GitHub's Markdown and others."""
 _SPACE = re.compile(r"\s*[\t\r\n]\s*")
 
 
@@ -63,4 +65,5 @@ def unguarded(cell: str) -> str:
 
 def markdown_text(text: str) -> str:
     """Text as Markdown that shows it as it is, on one line: no links, HTML, emphasis, formulas or new cells."""
-    return _MARKUP.sub(lambda found: f"\\{found[0]}", _SPACE.sub(" ", text)).translate(_ENTITIES)
+    escaped = _MARKUP.sub(lambda found: f"\\{found[0]}", _SPACE.sub(" ", text)).translate(_ENTITIES)
+    return _LINKS.sub(lambda found: f"&#{ord(found[0])};", escaped)

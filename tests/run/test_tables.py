@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from xml.etree import ElementTree
 
 import pytest
@@ -81,6 +82,15 @@ def rendered(text: str) -> list[str]:
     markdown, markdown_it = pytest.importorskip("markdown"), pytest.importorskip("markdown_it")
     github = markdown_it.MarkdownIt("commonmark").enable(["table", "strikethrough"])
     return [github.render(text), markdown.markdown(text, extensions=["tables"])]
+
+
+@pytest.mark.parametrize("name", ["see http://a.b/c", "HTTPS://a", "ftp://x.y", "www.a.b", "WWW.a.b", "me@a.b", "a:b"])
+def test_addresses_are_no_links(name: str):
+    text = markdown_text(name)
+    assert not re.search(r"://|www\.|@", text, re.IGNORECASE)  # what GitHub's Markdown looks for
+    for page in rendered(text):
+        (found,) = ElementTree.fromstring(f"<div>{page}</div>")
+        assert (found.text, list(found)) == (name, [])
 
 
 def test_a_name_is_on_one_line():

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from clevr.answers.plotting import answer_figure, as_image, modulation_figure
+from clevr.answers.plotting import answer_figure, as_image, highlighted, modulation_figure
 from clevr.answers.predict import QuestionError
 from clevr.app.asking import (
     HEIGHT,
@@ -254,6 +254,23 @@ def test_another_one_begins_with_what_the_first_looks_at(reasoner, asking):
     other.ask("How many things are there?")
     assert other.now.line.truth == "5"
     assert asking.now.line is not other.now.line
+
+
+def test_the_page_shows_the_answers_as_bars_and_where_they_came_from(asking):
+    from clevr.app.ask_tab import _bars
+
+    for question, is_muted in (("Is there a cube?", False), ("Is there a zebra?", True)):
+        asking.ask(question)
+        given = asking.now.line.given
+        shown = _bars(asking.now.line)
+        assert shown.count("<meter") == 5
+        assert f'aria-label="{given.answer}"' in shown
+        assert ("muted" in shown) == is_muted
+        image = np.asarray(highlighted(asking.answerer, given)).astype(float)
+        assert image.shape[:2] == (asking.now.image.height, asking.now.image.width)
+        assert (image <= np.asarray(asking.now.image)).all()
+        assert image.sum() > 0.3 * np.asarray(asking.now.image).astype(float).sum()
+    assert _bars(None) == ""
 
 
 def test_a_guess_is_muted_in_the_figure_too(asking):

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from clevr.answers.plotting import answer_figure
+from clevr.answers.plotting import answer_figure, highlighted
 from clevr.answers.predict import Answer, Answerer, QuestionError, open_image
 from clevr.cli import COMMANDS
 from clevr.commands.ask import describe
@@ -191,6 +191,20 @@ def test_the_figure_is_bright_where_the_answer_is() -> None:
     assert shown[1, 6, 3] == 0
     assert (np.delete(shown[..., 3], 14) == 0.65).all()
     assert not shown[..., :3].any()
+
+
+def test_the_image_alone_is_bright_where_the_answer_is() -> None:
+    answerer = Answerer(a_reasoner(), Image.new("RGB", (64, 48), (200, 200, 200)))
+    places = np.zeros((6, 8), np.int64)
+    places[1, 6] = 9
+    shown = np.asarray(highlighted(answerer, Answer(QUESTION, (("yes", 0.9), ("no", 0.1)), places, ())))
+    assert shown.shape == (48, 64, 3)
+    row, column = np.unravel_index(shown[..., 0].argmax(), shown.shape[:2])
+    left, right, bottom, top = answerer.view
+    assert abs(column - (left + (right - left) * 6.5 / 8)) < 4
+    assert abs(row - (top + (bottom - top) * 1.5 / 6)) < 4
+    assert shown.max() > 170
+    assert abs(int(shown[-1, 0, 0]) - 70) <= 1  # 0.65 of the light is taken
 
 
 def test_settings_out_of_range(tmp_path: Path) -> None:
