@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar, cast
 
+import torch
 from torch import nn
 
+from fewshot_film.commands.baselines import features_of_set
 from fewshot_film.commands.common import (
     MAY_DIFFER,
     accuracies,
@@ -28,6 +30,7 @@ from fewshot_film.errors import ConfigError
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.objectives import MetaTraining
 from fewshot_film.learners.registry import build_learner
+from fewshot_film.learners.simple_shot import SimpleShot
 from fewshot_film.run.checkpoint import load_weights
 from fewshot_film.run.command import is_first_process
 from fewshot_film.run.loop import TrainResult, train
@@ -48,6 +51,8 @@ def run(config: TrainConfig) -> None:
     else:
         log.info("with these settings, %s has nothing to meta-train: saved without training", config.learner.method)
         result = None
+    if isinstance(module.learner, SimpleShot):
+        module.learner.centre_on(features_of_set(module.learner, train_images, torch.device("cpu")))
     if is_first_process():
         log.info("saved %s", save_trained(module.learner, config, result, train_images))
 

@@ -299,6 +299,49 @@ class LogisticRegressionConfig(LearnerConfig):
 
 
 @dataclass(frozen=True)
+class SVMConfig(FilmConfig):
+    """A linear support vector machine, MetaOptNet's head, by default without FiLM."""
+
+    method: Literal["svm"] = "svm"
+    """Name of the method."""
+    adaptation: Adaptation = "none"
+    """``none``: unmodified features; ``film``, ``film+ar`` and ``templates``: as in Simple CNAPS."""
+    length: Annotated[float, above(0)] = 10.0
+    """Length that feature vectors are scaled to; with 1, the penalty weighs a hundred times as much."""
+    inverse_penalty: Annotated[float, above(0)] = 0.1
+    """Weight of the margin errors, the paper's C."""
+    scale: Annotated[float, above(0)] = 1.0
+    """Factor of the logits, the paper's gamma."""
+    learn_scale: bool = False
+    """Meta-train the factor as well, as in the paper."""
+
+
+@dataclass(frozen=True)
+class SimpleShotConfig(LearnerConfig):
+    """SimpleShot: nearest class mean after a simple transform of the features; nothing is meta-trained."""
+
+    method: Literal["simple-shot"] = "simple-shot"
+    """Name of the method."""
+    transform: Literal["un", "l2n", "cl2n"] = "cl2n"
+    """``un``: unmodified features; ``l2n``: of length 1; ``cl2n``: of length 1, after the mean of the training classes
+    was subtracted."""
+
+
+@dataclass(frozen=True)
+class URLConfig(LearnerConfig):
+    """URL: a linear map of the features, learned on each support set, before the nearest class mean."""
+
+    method: Literal["url"] = "url"
+    """Name of the method."""
+    scale: Annotated[float, above(0)] = 10.0
+    """Factor of the cosines in the logits."""
+    steps: Annotated[int, at_least(0)] = 40
+    """Adadelta steps on each support set."""
+    learning_rate: Annotated[float, above(0)] = 0.1
+    """Learning rate."""
+
+
+@dataclass(frozen=True)
 class TransductiveConfig(LearnerConfig):
     """Methods that classify all queries of a task together, on frozen features; nothing is meta-trained."""
 
@@ -406,6 +449,24 @@ class PTMAPConfig(TransductiveConfig):
     """Sinkhorn's lambda: the larger, the harder the assignments."""
 
 
+@dataclass(frozen=True)
+class ILPCConfig(TransductiveConfig):
+    """iLPC: labels spread over a graph, and the cleanest are taken over; takes queries to be balanced over classes."""
+
+    method: Literal["ilpc"] = "ilpc"
+    """Name of the method."""
+    neighbours: Annotated[int, at_least(1)] = 15
+    """Number of nearest images that each is linked to."""
+    alpha: Annotated[float, Range(lambda alpha: 0 <= alpha < 1, "at least 0 and below 1")] = 0.8
+    """How far labels spread."""
+    tau: Annotated[float, above(0)] = 3.0
+    """Power of the propagated labels before they are balanced: the larger, the harder."""
+    clean: Annotated[int, at_least(1)] = 3
+    """Queries of each class that get their label in an iteration."""
+    steps: Annotated[int, at_least(1)] = 1000
+    """Steps of the classifier whose losses tell which labels are clean."""
+
+
 AnyLearnerConfig = (
     SimpleCNAPSConfig
     | CNAPSConfig
@@ -418,6 +479,9 @@ AnyLearnerConfig = (
     | QDAConfig
     | FiTConfig
     | FineTuningConfig
+    | SVMConfig
+    | SimpleShotConfig
+    | URLConfig
     | LogisticRegressionConfig
     | SoftKMeansConfig
     | BDCSPNConfig
@@ -425,6 +489,7 @@ AnyLearnerConfig = (
     | TIMConfig
     | AlphaTIMConfig
     | PTMAPConfig
+    | ILPCConfig
     | MAMLConfig
     | ANILConfig
     | MetaSGDConfig

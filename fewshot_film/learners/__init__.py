@@ -9,6 +9,7 @@ from fewshot_film.learners.evaluation import evaluate
 from fewshot_film.learners.film_learner import FilmLearner
 from fewshot_film.learners.fine_tuning import FineTuning
 from fewshot_film.learners.fit import FiT
+from fewshot_film.learners.ilpc import ILPC
 from fewshot_film.learners.laplacian_shot import LaplacianShot
 from fewshot_film.learners.learner import Adapted, FeatureClassifier, Head, Learner
 from fewshot_film.learners.logistic_regression import LogisticRegression
@@ -21,11 +22,14 @@ from fewshot_film.learners.registry import CONFIGS, LEARNERS, build_learner, loa
 from fewshot_film.learners.relation import RelationNetworks
 from fewshot_film.learners.ridge import RidgeRegression
 from fewshot_film.learners.simple_cnaps import MahalanobisClassifier, SimpleCNAPS, fit_mahalanobis
+from fewshot_film.learners.simple_shot import SimpleShot
 from fewshot_film.learners.soft_kmeans import SoftKMeans
 from fewshot_film.learners.support import SupportError
+from fewshot_film.learners.svm import SVM
 from fewshot_film.learners.tim import TIM, AlphaTIM
 from fewshot_film.learners.transductive import TransductiveLearner
 from fewshot_film.learners.transductive_cnaps import TransductiveCNAPS
+from fewshot_film.learners.url import URL
 from fewshot_film.learners.wrapped import WrappedBackbone
 
 __all__ = [
@@ -33,12 +37,15 @@ __all__ = [
     "BDCSPN",
     "CNAPS",
     "CONFIGS",
+    "ILPC",
     "LDA",
     "LEARNERS",
     "MAML",
     "PTMAP",
     "QDA",
+    "SVM",
     "TIM",
+    "URL",
     "Adapted",
     "AlphaTIM",
     "Backbone",
@@ -58,6 +65,7 @@ __all__ = [
     "RelationNetworks",
     "RidgeRegression",
     "SimpleCNAPS",
+    "SimpleShot",
     "SoftKMeans",
     "SupportError",
     "TransductiveCNAPS",

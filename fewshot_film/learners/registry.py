@@ -21,6 +21,7 @@ from fewshot_film.learners.cnaps import CNAPS
 from fewshot_film.learners.discriminants import LDA, QDA
 from fewshot_film.learners.fine_tuning import FineTuning
 from fewshot_film.learners.fit import FiT
+from fewshot_film.learners.ilpc import ILPC
 from fewshot_film.learners.laplacian_shot import LaplacianShot
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.logistic_regression import LogisticRegression
@@ -31,9 +32,12 @@ from fewshot_film.learners.pt_map import PTMAP
 from fewshot_film.learners.relation import RelationNetworks
 from fewshot_film.learners.ridge import RidgeRegression
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
+from fewshot_film.learners.simple_shot import SimpleShot
 from fewshot_film.learners.soft_kmeans import SoftKMeans
+from fewshot_film.learners.svm import SVM
 from fewshot_film.learners.tim import TIM, AlphaTIM
 from fewshot_film.learners.transductive_cnaps import TransductiveCNAPS
+from fewshot_film.learners.url import URL
 from fewshot_film.run.checkpoint import differing_weights
 from fewshot_film.run.declared import build_as_declared, check_types, refusing
 from fewshot_film.run.model_folder import SavedModel, load_model, save_model
@@ -54,6 +58,9 @@ LEARNERS: dict[type[LearnerConfig], type[Learner]] = {
         QDA,
         FiT,
         FineTuning,
+        SVM,
+        SimpleShot,
+        URL,
         LogisticRegression,
         SoftKMeans,
         BDCSPN,
@@ -61,6 +68,7 @@ LEARNERS: dict[type[LearnerConfig], type[Learner]] = {
         TIM,
         AlphaTIM,
         PTMAP,
+        ILPC,
         MAML,
         ANIL,
         MetaSGD,

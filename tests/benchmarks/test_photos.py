@@ -97,8 +97,11 @@ def test_domains_are_the_zips_and_folders_of_a_folder(root: Path, tmp_path: Path
     assert len(unpacked.images) == 54
 
 
-def test_images_together_are_those_of_the_classifier(root: Path, model: Path, tmp_path: Path):
+def test_images_together_are_those_of_the_classifier(
+    root: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """The same head on the same tasks, balanced and unbalanced; together as the classifier answers."""
+    monkeypatch.setattr("fewshot_film.classifier.together.IMAGES_PER_NEIGHBOUR", 1)  # tasks are small
     config = settings.TogetherConfig(
         str(root), ("clothing",), query=1, episodes=5, cache=str(tmp_path), out=str(tmp_path / "together.json"),
         backbone=str(model), shots=(1, 4),

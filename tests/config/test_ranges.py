@@ -218,6 +218,24 @@ REFUSED = {
         ("length", 0.0, "learner.length is 0.0; expected above 0"),
         ("inverse_penalty", 0.0, "learner.inverse_penalty is 0.0; expected above 0"),
     ],
+    "fewshot_film.config.learners:SVMConfig": [
+        ("length", 0.0, "learner.length is 0.0; expected above 0"),
+        ("inverse_penalty", 0.0, "learner.inverse_penalty is 0.0; expected above 0"),
+        ("scale", 0.0, "learner.scale is 0.0; expected above 0"),
+    ],
+    "fewshot_film.config.learners:URLConfig": [
+        ("scale", 0.0, "learner.scale is 0.0; expected above 0"),
+        ("steps", -1, "learner.steps is -1; expected at least 0"),
+        ("learning_rate", 0.0, "learner.learning_rate is 0.0; expected above 0"),
+    ],
+    "fewshot_film.config.learners:ILPCConfig": [
+        ("neighbours", 0, "learner.neighbours is 0; expected at least 1"),
+        ("alpha", 1.0, "learner.alpha is 1.0; expected at least 0 and below 1"),
+        ("alpha", -0.5, "learner.alpha is -0.5; expected at least 0 and below 1"),
+        ("tau", 0.0, "learner.tau is 0.0; expected above 0"),
+        ("clean", 0, "learner.clean is 0; expected at least 1"),
+        ("steps", 0, "learner.steps is 0; expected at least 1"),
+    ],
     "fewshot_film.config.learners:TransductiveConfig": [
         ("power", 0.0, "learner.power is 0.0; expected above 0, and at most 1"),
         ("power", 1.5, "learner.power is 1.5; expected above 0, and at most 1"),

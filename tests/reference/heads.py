@@ -116,3 +116,31 @@ def unit_power(row: Array, power: float) -> Array:
     """One feature vector with its sizes raised to a power, at length 1."""
     raised: Array = np.sign(row) * np.abs(row) ** power
     return raised / np.linalg.norm(raised)
+
+
+def url_mapping(support, labels, scale, steps, rate):
+    """URL, section 3.3: Adadelta (Zeiler 2012; decay 0.9, epsilon 1e-6) on the map, its gradients by differences."""
+
+    def loss(mapping):
+        mapped = support @ mapping.T
+        means = [mapped[labels == label].mean(0) for label in np.unique(labels)]
+        total = 0.0
+        for row, label in zip(mapped, labels, strict=True):
+            cosines = np.array([row @ mean / np.linalg.norm(row) / np.linalg.norm(mean) for mean in means])
+            logits = scale * cosines
+            total += np.log(np.exp(logits).sum()) - logits[np.unique(labels).tolist().index(label)]
+        return total / len(labels)
+
+    mapping = np.eye(support.shape[1])
+    squares, moves = np.zeros_like(mapping), np.zeros_like(mapping)
+    for _ in range(steps):
+        slope = np.zeros_like(mapping)
+        for place in np.ndindex(*mapping.shape):
+            change = np.zeros_like(mapping)
+            change[place] = 1e-6
+            slope[place] = (loss(mapping + change) - loss(mapping - change)) / 2e-6
+        squares = 0.9 * squares + 0.1 * slope**2
+        move = np.sqrt(moves + 1e-6) / np.sqrt(squares + 1e-6) * slope
+        moves = 0.9 * moves + 0.1 * move**2
+        mapping = mapping - rate * move
+    return mapping

@@ -153,3 +153,60 @@ def information_weights(task, order: float, factors, temperature: float, steps: 
         first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
         weights = weights - rate * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
     return weights
+
+
+def propagation(images, neighbours, alpha):
+    """iLPC, section 3.2: the matrix that spreads labels over the graph of images of length 1."""
+    count = len(images)
+    affinities = np.zeros((count, count))
+    for i in range(count):
+        nearest = sorted((j for j in range(count) if j != i), key=lambda j: -(images[i] @ images[j]))[:neighbours]
+        for j in nearest:
+            affinities[i, j] = max(images[i] @ images[j], 0) ** 3
+    weights = (affinities + affinities.T) / 2
+    degrees = weights.sum(1)
+    scaled = np.array([[weights[i, j] / np.sqrt(degrees[i] * degrees[j]) for j in range(count)] for i in range(count)])
+    return np.linalg.inv(np.eye(count) - alpha * scaled)
+
+
+def cleaning_losses(images, known, supposed, steps):
+    """iLPC, section 3.4: mean cross-entropies of images during a training of a linear classifier, with momentum."""
+    weight = np.stack([(known[:, k, None] * images).sum(0) / known[:, k].sum() for k in range(known.shape[1])])
+    weight, bias = unit(weight), np.zeros(known.shape[1])
+    speed, bias_speed, losses = np.zeros_like(weight), np.zeros_like(bias), np.zeros(len(images))
+    for _ in range(steps):
+        weight_slope, bias_slope = 5e-4 * weight, 5e-4 * bias
+        for i, image in enumerate(images):
+            shares = np.exp(weight @ image + bias)
+            shares /= shares.sum()
+            losses[i] -= np.log(shares[supposed[i].argmax()]) / steps
+            weight_slope = weight_slope + np.outer(shares - supposed[i], image) / len(images)
+            bias_slope = bias_slope + (shares - supposed[i]) / len(images)
+        speed, bias_speed = 0.9 * speed + weight_slope, 0.9 * bias_speed + bias_slope
+        weight, bias = weight - 0.1 * speed, bias - 0.1 * bias_speed
+    return losses
+
+
+def ilpc(images, members, neighbours, alpha, tau, clean, steps):
+    """iLPC: the labels of the queries, ``(Q,)``, of images of length 1, those of the support set first."""
+    shot, way = members.shape
+    spread, labels = propagation(images, neighbours, alpha), dict(enumerate(members.argmax(1)))
+    while len(labels) < len(images):
+        waiting = [i for i in range(shot, len(images)) if i not in labels]
+        known = np.zeros((len(images), way))
+        for i, label in labels.items():
+            known[i, label] = 1
+        cost = -np.log((spread @ known)[waiting])
+        plan = np.exp(-cost)
+        if len(waiting) >= way:
+            plan = sinkhorn(cost, np.ones(len(waiting)), np.full(way, len(waiting) / way), tau)
+        pseudo = dict(zip(waiting, plan.argmax(1), strict=True))
+        supposed = known.copy()
+        for i, label in pseudo.items():
+            supposed[i, label] = 1
+        losses = cleaning_losses(images, known, supposed, steps)
+        for label in range(way):
+            labels.update(
+                dict.fromkeys(sorted((i for i in waiting if pseudo[i] == label), key=losses.item)[:clean], label)
+            )
+    return np.array([labels[i] for i in range(shot, len(images))])
