@@ -8,7 +8,7 @@ from clevr.tasks.kinds.arithmetic import arithmetic
 from clevr.tasks.kinds.counterfactual import counterfactual
 from clevr.tasks.kinds.matching import matching
 from clevr.tasks.kinds.odd_one_out import odd_one_out
-from clevr.tasks.kinds.questions import counting, questions
+from clevr.tasks.kinds.questions import closure, counting, questions
 from clevr.tasks.kinds.referring import referring
 from clevr.tasks.trial import Kind
 
@@ -24,6 +24,7 @@ class Entry(NamedTuple):
 
 KINDS = {
     "questions": Entry(questions, "CLEVR's 90 families of questions: count, compare, query, exist."),
+    "closure": Entry(closure, "CLOSURE's seven kinds of questions, which recombine what CLEVR's families ask."),
     "counting": Entry(counting, "How many objects fit a description, a relation or a union."),
     "arithmetic": Entry(arithmetic, "How many objects there are after some are added and taken away."),
     "referring": Entry(referring, "Which object is meant, answered by its bounding box."),

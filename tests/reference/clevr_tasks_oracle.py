@@ -291,6 +291,7 @@ def odd_one_out(prompt: str, program: Any, scenes: list[Record], ids: Any) -> st
 
 ANSWERS = {
     "questions": questions,
+    "closure": questions,
     "counting": questions,
     "referring": referring,
     "arithmetic": arithmetic,

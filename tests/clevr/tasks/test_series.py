@@ -46,6 +46,7 @@ def true_answer(item: Item) -> str:
 
 GOLDEN = {
     "arithmetic": "d8d66f02d86a1fbe",
+    "closure": "ca29a1347a7efd72",
     "counterfactual": "fec2184505d058f2",
     "counting": "2b6ace526b4f15b2",
     "matching": "7023ab5ffc935b98",
