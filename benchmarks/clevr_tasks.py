@@ -38,7 +38,7 @@ from clevr.answers.predict import answer_logits
 from clevr.data.images import fit_image
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import ANSWER_WORDS
-from clevr.reasoning.network import FiLMReasoner
+from clevr.reasoning.network import Reasoner
 from clevr.tasks import KINDS, LEVELS, Item, make
 from clevr.tasks.answer_types import box_text
 from clevr.tasks.item import draw_images
@@ -203,7 +203,7 @@ def _common(items: Sequence[Item]) -> str:
     return box_text([round(float(side)) for side in np.mean(boxes, axis=0)])
 
 
-def answers_of(reasoner: FiLMReasoner, items: Sequence[Item]) -> list[float]:
+def answers_of(reasoner: Reasoner, items: Sequence[Item]) -> list[float]:
     """Scores of a model's answers."""
     scores: list[float] = []
     for start in range(0, len(items), 50):
@@ -217,7 +217,7 @@ def answers_of(reasoner: FiLMReasoner, items: Sequence[Item]) -> list[float]:
     return scores
 
 
-def _matched(reasoner: FiLMReasoner, items: Sequence[Item]) -> list[float]:
+def _matched(reasoner: Reasoner, items: Sequence[Item]) -> list[float]:
     asked = [as_question(item.prompt) for item in items]
     images = [item.images[place] for item in items for place in (0, 1)]
     texts = [text for text, _ in asked for _ in (0, 1)]
@@ -240,7 +240,7 @@ def as_question(prompt: str) -> tuple[str, str]:
 
 
 @torch.no_grad()
-def _logits(reasoner: FiLMReasoner, images: Sequence[Tensor], texts: Sequence[str]) -> Tensor:
+def _logits(reasoner: Reasoner, images: Sequence[Tensor], texts: Sequence[str]) -> Tensor:
     """Logits ``(B, 28)`` of one question about each image."""
     size = reasoner.config.width, reasoner.config.height
     fitted = [fit_image(Image.fromarray(image.permute(1, 2, 0).numpy()), *size) for image in images]

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from clevr.reasoning.network import FiLMReasoner
+    from clevr.reasoning.network import Reasoner
 
 __all__ = ["load"]
 
 
-def load(name: str | Path) -> FiLMReasoner:
+def load(name: str | Path) -> Reasoner:
     """A saved model, on the CPU, in evaluation mode.
 
     Args:

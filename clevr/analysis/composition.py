@@ -58,13 +58,19 @@ def analyse(subject: Subject) -> Finding:
     if not all(name in subject.scenes for name in names):
         raise ConfigError("composition counts in scenes, and the split has none; use another one, such as val")
     truth = count_things([subject.scenes[name] for name in names])
-    asked = subject.values([f"How many {color} {shape}s are there?" for color, shape in _PAIRS])
-    sources = {"asked": asked, "composed": compose(asked)}
-    sources["color alone"] = subject.values([f"How many {color} things are there?" for color, _ in _PAIRS])
-    sources["shape alone"] = subject.values([f"How many {shape}s are there?" for _, shape in _PAIRS])
+    codes = subject.read([f"How many {color} {shape}s are there?" for color, shape in _PAIRS])
+    color_alone = subject.read([f"How many {color} things are there?" for color, _ in _PAIRS])
+    shape_alone = subject.read([f"How many {shape}s are there?" for _, shape in _PAIRS])
+    composed = compose(subject.reasoner.modulations(codes))
+    sources = {
+        "asked": (codes, None),
+        "composed": (codes, composed),
+        "color alone": (color_alone, None),
+        "shape alone": (shape_alone, None),
+    }
     results: dict[str, Any] = {"images": len(names), "ways": {}, "other questions": measure(subject)}
-    for name, modulations in sources.items():
-        right = answers_about(subject.reasoner, maps, modulations) == truth
+    for name, (read, modulations) in sources.items():
+        right = answers_about(subject.reasoner, maps, read, modulations) == truth
         there = truth != ANSWER_WORDS.index("0")
         results["ways"][name] = {
             "overall": Score(int(right.sum()), right.size).to_json(),
@@ -84,14 +90,15 @@ def compose(asked: Mapping[str, Modulation]) -> Modulations:
     For color c and shape s: the mean over all other colors d and shapes t of (c, t) - (d, t) + (d, s).
 
     Args:
-        asked: values for every color and shape, the shapes of one color behind each other, ``(24, C)`` each.
+        asked: values for every color and shape, the shapes of one color behind each other, ``(24, C)`` each; or for
+            several hops of all of these, ``(24 * hops, C)``.
     """
 
     def from_others(values: Any) -> Any:
-        grid = values.reshape(len(COLORS), len(SHAPES), -1)
-        other_shapes = (grid.sum(1, keepdim=True) - grid) / (len(SHAPES) - 1)
-        other_colors = (grid.sum(0, keepdim=True) - grid) / (len(COLORS) - 1)
-        both_other = (other_colors.sum(1, keepdim=True) - other_colors) / (len(SHAPES) - 1)
+        grid = values.reshape(-1, len(COLORS), len(SHAPES), values.shape[-1])
+        other_shapes = (grid.sum(2, keepdim=True) - grid) / (len(SHAPES) - 1)
+        other_colors = (grid.sum(1, keepdim=True) - grid) / (len(COLORS) - 1)
+        both_other = (other_colors.sum(2, keepdim=True) - other_colors) / (len(SHAPES) - 1)
         return (other_shapes - both_other + other_colors).reshape(values.shape)
 
     return {name: Modulation(from_others(values.gamma), from_others(values.beta)) for name, values in asked.items()}

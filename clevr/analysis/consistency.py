@@ -50,7 +50,7 @@ def analyse(subject: Subject) -> Finding:
     pairs = [draw_pairs(PAIRS, subject.seed, number) for number in range(len(names))]
     texts = [[text for pair in some for text in questions_about(*pair)] for some in pairs]
     answers = [
-        answers_about(subject.reasoner, one[None], subject.values(asked))[0]
+        answers_about(subject.reasoner, one[None], subject.read(asked))[0]
         for one, asked in zip(maps, texts, strict=True)
     ]
     judged = [judge(seven) for given in answers for seven in given.reshape(-1, QUESTIONS_A_PAIR)]

@@ -15,7 +15,7 @@ from torch import Tensor
 from clevr.data.batches import ReasoningData
 from clevr.data.table import QuestionTable
 from clevr.questions.batch import build_prefix_tree
-from clevr.reasoning.network import FiLMReasoner
+from clevr.reasoning.network import Reasoner
 from clevr.world.scene import Scene
 from fewshot_film.errors import ConfigError
 from fewshot_film.film import Modulation, Modulations
@@ -34,7 +34,7 @@ class Subject:
         ConfigError: the model has no FiLM to analyse.
     """
 
-    reasoner: FiLMReasoner
+    reasoner: Reasoner
     """In evaluation mode, on any device."""
     data: ReasoningData
     """The split."""
@@ -61,17 +61,17 @@ class Subject:
         """Numbers of the questions to use, spread evenly over the split."""
         return self._spread(len(self.data))
 
-    def read(self, texts: Sequence[str]) -> Tensor:
-        """Codes of questions, ``(Q, hidden_dim)``."""
+    def read(self, texts: Sequence[str]) -> Any:
+        """What the model reads in questions: see :meth:`Reasoner.read`."""
         return read(self.reasoner, [self.reasoner.vocabulary.encode(text) for text in texts])
 
     def values(self, texts: Sequence[str]) -> Modulations:
-        """Values of gamma and beta in every block for questions, ``(Q, C)`` each."""
+        """Values of gamma and beta in every block for questions, ``(N, C)`` each: a row per question, or per hop."""
         with torch.no_grad():
             return self.reasoner.modulations(self.read(texts))
 
     def flat_values(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """The same as NumPy, ``(Q, blocks, 2, C)``: gamma, then beta."""
+        """The same as NumPy, ``(N, blocks, 2, C)``: gamma, then beta."""
         modulations = self.values(texts)
         stacked = torch.stack([torch.stack(modulations[name], 1) for name in self.reasoner.sites.names], 1)
         found: NDArray[np.float32] = stacked.float().cpu().numpy()
@@ -113,26 +113,30 @@ class Finding:
 
 
 @torch.no_grad()
-def read(reasoner: FiLMReasoner, questions: Sequence[Sequence[int]]) -> Tensor:
-    """Codes of questions by their token numbers, ``(Q, hidden_dim)``."""
+def read(reasoner: Reasoner, questions: Sequence[Sequence[int]]) -> Any:
+    """What a model reads in questions given as token numbers: see :meth:`Reasoner.read`."""
     device = next(reasoner.parameters()).device
     parts = [questions[first : first + _AT_ONCE] for first in range(0, len(questions), _AT_ONCE)]
-    return torch.cat([reasoner.questions(to_device(build_prefix_tree(part), device)) for part in parts])
+    return reasoner.joined([reasoner.read(to_device(build_prefix_tree(part), device)) for part in parts])
 
 
 @torch.no_grad()
-def answers_about(reasoner: FiLMReasoner, maps: Tensor, modulations: Mapping[str, Modulation]) -> NDArray[np.int64]:
+def answers_about(
+    reasoner: Reasoner, maps: Tensor, codes: Any, modulations: Mapping[str, Modulation] | None = None
+) -> NDArray[np.int64]:
     """Answers to the same questions about every image, as positions in ``ANSWER_WORDS``, ``(P, Q)``.
 
     Args:
         reasoner: a model with FiLM.
         maps: the trunk's maps of images, ``(P, C, H, W)``.
-        modulations: gamma and beta of the questions, ``(Q, C)`` each.
+        codes: what the model reads in the questions.
+        modulations: gamma and beta for them, if not its own.
     """
-    num_questions = len(next(iter(modulations.values())).gamma)
+    num_questions = len(codes)
+    values = reasoner.modulations(codes) if modulations is None else dict(modulations)
     answers = np.empty((len(maps), num_questions), np.int64)
     for number, one in enumerate(maps):
         image = torch.zeros(num_questions, dtype=torch.int64, device=maps.device)
-        last = reasoner.reason(one[None], image, dict(modulations))
+        last = reasoner.reason(one[None], image, values, codes)
         answers[number] = reasoner.classifier(last).argmax(1).cpu().numpy()
     return answers

@@ -22,7 +22,7 @@ from clevr.data.errors import DataError, DataNotFoundError
 from clevr.data.images import fit_image, to_pixels
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import ANSWER_WORDS, Vocabulary, tokenize
-from clevr.reasoning.network import FiLMReasoner
+from clevr.reasoning.network import Reasoner
 from fewshot_film.errors import ConfigError, UserError
 from fewshot_film.film import Modulations
 from fewshot_film.images import ImageError, read_image, upright
@@ -58,7 +58,7 @@ class Predictions:
 
 @torch.no_grad()
 def predict(
-    reasoner: FiLMReasoner,
+    reasoner: Reasoner,
     data: ReasoningData,
     *,
     limit: int | None = None,
@@ -90,10 +90,10 @@ def predict(
 
 
 def answer_logits(
-    reasoner: FiLMReasoner, batch: QuestionBatch, change: Callable[[Modulations], Modulations] | None = None
+    reasoner: Reasoner, batch: QuestionBatch, change: Callable[[Modulations], Modulations] | None = None
 ) -> Tensor:
     """Logits ``(Q, 28)`` of a batch, with gamma and beta changed on the way if asked for."""
-    maps, codes = reasoner.encode_image(batch.images), reasoner.questions(batch.tree)
+    maps, codes = reasoner.encode_image(batch.images), reasoner.read(batch.tree)
     modulations = reasoner.modulations(codes)
     modulations = modulations if change is None else change(modulations)
     logits: Tensor = reasoner.classifier(reasoner.reason(maps, batch.image, modulations, codes))
@@ -195,7 +195,7 @@ class Answerer:
         The places are those of Perez et al., "FiLM", AAAI 2018, figure 4.
     """
 
-    def __init__(self, reasoner: FiLMReasoner, image: Image.Image, extractor: Extractor | None = None) -> None:
+    def __init__(self, reasoner: Reasoner, image: Image.Image, extractor: Extractor | None = None) -> None:
         self.reasoner = reasoner
         self.image = upright(image, "the image")
         self._device = next(reasoner.parameters()).device
@@ -225,7 +225,7 @@ class Answerer:
         """
         reasoner = self.reasoner
         tree = build_prefix_tree([read_question(text, reasoner.vocabulary)])
-        codes = reasoner.questions(to_device(tree, self._device))
+        codes = reasoner.read(to_device(tree, self._device))
         only = torch.zeros(1, dtype=torch.int64, device=self._device)
         last = reasoner.reason(self._maps, only, reasoner.modulations(codes), codes)
         responses, positions = reasoner.classifier.pool(last)

@@ -17,7 +17,7 @@ from clevr.analysis.subject import read
 from clevr.answers.predict import Answer, Answerer, open_image
 from clevr.data.backbone import Extractor
 from clevr.questions import IllPosedError, execute, parse, write_questions
-from clevr.reasoning.network import FiLMReasoner
+from clevr.reasoning.network import Reasoner
 from clevr.world.placement import SceneConfig, Scenes, relate
 from clevr.world.render import object_ids, render
 from clevr.world.scene import COLORS, Scene, SceneObject
@@ -88,7 +88,7 @@ class Asking:
     """
 
     def __init__(
-        self, reasoner: FiLMReasoner, extractor: Extractor | None, limits: Limits, first: Asking | None = None
+        self, reasoner: Reasoner, extractor: Extractor | None, limits: Limits, first: Asking | None = None
     ) -> None:
         self.reasoner = reasoner
         self.extractor = extractor
@@ -322,12 +322,12 @@ def describe(thing: SceneObject) -> str:
 
 
 @torch.no_grad()
-def modulations_of(reasoner: FiLMReasoner, question: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Gamma and beta of every block for a question, ``(C,)`` each; empty for a model without FiLM."""
+def modulations_of(reasoner: Reasoner, question: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Gamma and beta of every block for a question, or for its last hop, ``(C,)`` each; empty without FiLM."""
     values = reasoner.modulations(read(reasoner, [reasoner.vocabulary.encode(question)]))
     return {name: (_plain(gamma), _plain(beta)) for name, (gamma, beta) in values.items()}
 
 
 def _plain(values: Tensor) -> np.ndarray:
-    plain: np.ndarray = values[0].float().cpu().numpy()
+    plain: np.ndarray = values[-1].float().cpu().numpy()
     return plain

@@ -7,8 +7,8 @@ import logging
 from clevr.commands.calibrate import training_familiarity
 from clevr.config.commands import ExportConfig
 from clevr.config.model import TrainConfig
+from clevr.reasoning.hop_reasoner import build_reasoner
 from clevr.reasoning.loading import save_reasoner
-from clevr.reasoning.network import FiLMReasoner
 from clevr.reasoning.objectives import ReasonerTraining
 from fewshot_film.run.checkpoint import load_checkpoint, put_weights
 from fewshot_film.run.parsing import parse
@@ -28,7 +28,7 @@ def run(config: ExportConfig) -> None:
     checkpoint = load_checkpoint(path)
     settings: TrainConfig = parse("export", TrainConfig, [f"--config={config.run / 'config.yaml'}"])
     module = ReasonerTraining(
-        FiLMReasoner(settings.model),
+        build_reasoner(settings.model),
         settings.scene_weight,
         settings.trace_weight,
         settings.program_weight,

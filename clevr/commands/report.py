@@ -28,10 +28,10 @@ from clevr.data.errors import DataNotFoundError
 from clevr.data.reader import ClevrSplit
 from clevr.reasoning.blocks import ReasoningBlock
 from clevr.reasoning.loading import load
-from clevr.reasoning.network import FiLMReasoner
+from clevr.reasoning.network import Reasoner
 from clevr.reasoning.trunk import on_grid
 from fewshot_film.errors import ConfigError, counted
-from fewshot_film.film import film
+from fewshot_film.film import Modulation, film
 from fewshot_film.run.figures import Bar, FilmedMaps, bars, confusion, feature_maps
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.report import Report, add_run
@@ -152,7 +152,7 @@ def _add_model(report: Report, config: ReportConfig) -> None:
         _add_maps(report, reasoner, data)
 
 
-def _add_maps(report: Report, reasoner: FiLMReasoner, data: ReasoningData) -> None:
+def _add_maps(report: Report, reasoner: Reasoner, data: ReasoningData) -> None:
     number = int((data.table.image == data.table.image[0]).nonzero()[0][-1])  # a question about the first image
     question = data.table.texts[number]
     report.section("Feature maps before and after FiLM")
@@ -162,7 +162,7 @@ def _add_maps(report: Report, reasoner: FiLMReasoner, data: ReasoningData) -> No
     report.figure("feature_maps", feature_maps(maps), caption, vector=False)
 
 
-def filmed_maps(reasoner: FiLMReasoner, data: ReasoningData, number: int) -> list[FilmedMaps]:
+def filmed_maps(reasoner: Reasoner, data: ReasoningData, number: int) -> list[FilmedMaps]:
     """What FiLM does in every modulated block for one question.
 
     Args:
@@ -178,6 +178,8 @@ def filmed_maps(reasoner: FiLMReasoner, data: ReasoningData, number: int) -> lis
         maps = reasoner.encode_image(image.to(device))
         reasoner.reason(maps, torch.zeros(1, dtype=torch.int64, device=device), values, codes)
     cells, grid = reasoner.cells(maps), reasoner.config.grid
+    # of a model that takes several hops: the last one, which answers
+    asked = {name: Modulation(gamma[-1:], beta[-1:]) for name, (gamma, beta) in values.items()}
 
     def drawn(x: Tensor) -> NDArray[np.float32]:
         shown: NDArray[np.float32] = (x if cells is None else on_grid(x, cells, grid))[0].float().cpu().numpy()
@@ -188,13 +190,13 @@ def filmed_maps(reasoner: FiLMReasoner, data: ReasoningData, number: int) -> lis
         return values
 
     return [
-        FilmedMaps(name, drawn(before), drawn(film(before, *values[name])), *map(plain, values[name]))
+        FilmedMaps(name, drawn(before), drawn(film(before, *asked[name])), *map(plain, asked[name]))
         for name, before in inputs.items()
     ]
 
 
 @contextmanager
-def _inputs_of_film(reasoner: FiLMReasoner) -> Iterator[dict[str, Tensor]]:
+def _inputs_of_film(reasoner: Reasoner) -> Iterator[dict[str, Tensor]]:
     """What goes into the FiLM of every modulated block while the context is open, by its site."""
     inputs: dict[str, Tensor] = {}
     handles = []

@@ -23,8 +23,9 @@ from clevr.data.batches import (
     unknown_token,
 )
 from clevr.questions.programs import QUESTION_TYPES
+from clevr.reasoning.hop_reasoner import build_reasoner
 from clevr.reasoning.loading import load, save_reasoner
-from clevr.reasoning.network import FiLMReasoner
+from clevr.reasoning.network import Reasoner
 from clevr.reasoning.objectives import ReasonerTraining, answers_of
 from fewshot_film.errors import ConfigError
 from fewshot_film.run.checkpoint import load_weights
@@ -78,9 +79,7 @@ def run(config: TrainConfig) -> None:
         _save(config, reasoner, data["train"], result)
 
 
-def _precompute(
-    config: TrainConfig, reasoner: FiLMReasoner, data: dict[str, ReasoningData]
-) -> dict[str, ReasoningData]:
+def _precompute(config: TrainConfig, reasoner: Reasoner, data: dict[str, ReasoningData]) -> dict[str, ReasoningData]:
     """Train the trunk alone, then put its features in the place of the images."""
     pretrain_trunk(config, reasoner, data)
     return {
@@ -88,7 +87,7 @@ def _precompute(
     }
 
 
-def _save(config: TrainConfig, reasoner: FiLMReasoner, data: ReasoningData, result: TrainResult) -> None:
+def _save(config: TrainConfig, reasoner: Reasoner, data: ReasoningData, result: TrainResult) -> None:
     training = {
         "questions": len(data),
         "images": len(data.table.images),
@@ -103,7 +102,7 @@ def _save(config: TrainConfig, reasoner: FiLMReasoner, data: ReasoningData, resu
     log.info("saved %s", save_reasoner(Path(config.out) / "model", reasoner, training, config))
 
 
-def _read(config: TrainConfig, reasoner: FiLMReasoner) -> dict[str, ReasoningData]:
+def _read(config: TrainConfig, reasoner: Reasoner) -> dict[str, ReasoningData]:
     data = {
         "train": _data(config.data, config.data.train_split, reasoner, with_scenes=_reads_scenes(config)),
         "val": _data(config.data, config.data.val_split, reasoner, with_scenes=config.trunk_pretraining is not None),
@@ -113,8 +112,8 @@ def _read(config: TrainConfig, reasoner: FiLMReasoner) -> dict[str, ReasoningDat
     return data
 
 
-def _reasoner(config: TrainConfig) -> FiLMReasoner:
-    return load(config.weights, config.model) if config.weights else FiLMReasoner(config.model)
+def _reasoner(config: TrainConfig) -> Reasoner:
+    return load(config.weights, config.model) if config.weights else build_reasoner(config.model)
 
 
 def _reads_scenes(config: TrainConfig) -> bool:
@@ -122,7 +121,7 @@ def _reads_scenes(config: TrainConfig) -> bool:
     return config.data.fresh or config.trunk_pretraining is not None or any(weights)
 
 
-def _batches(config: TrainConfig, data: ReasoningData, reasoner: FiLMReasoner) -> TrainingBatches:
+def _batches(config: TrainConfig, data: ReasoningData, reasoner: Reasoner) -> TrainingBatches:
     changes = Changes(
         config.augmentation if config.trunk_pretraining is None else AugmentationConfig(),
         config.unknown_words,
@@ -133,7 +132,7 @@ def _batches(config: TrainConfig, data: ReasoningData, reasoner: FiLMReasoner) -
     return StoredQuestionBatches(data, config.data, config.loop.seed, changes)
 
 
-def _data(data: ClevrDataConfig, split: str, reasoner: FiLMReasoner, *, with_scenes: bool) -> ReasoningData:
+def _data(data: ClevrDataConfig, split: str, reasoner: Reasoner, *, with_scenes: bool) -> ReasoningData:
     return load_reasoning_data(
         data.root,
         split,
@@ -203,5 +202,7 @@ def _of_network(model: ReasonerConfig) -> Iterator[tuple[str, str]]:
         for name in ("film_blocks", "film_position", "gamma", "beta", "generator_init"):
             if getattr(model, name) != getattr(default, name):
                 yield f"model.{name}", f"model.conditioning is {model.conditioning}, so there is no FiLM"
+    if model.hop_by_hop and model.question_code != default.question_code:
+        yield "model.question_code", "model.hop_by_hop reads questions as programs"
     if model.question_heads != default.question_heads and model.question_code != "attention":
         yield "model.question_heads", f"model.question_code is {model.question_code}, not attention"

@@ -20,7 +20,7 @@ from clevr.config.model import AugmentationConfig, TrainConfig, TrunkPretraining
 from clevr.data.batches import ReasoningData
 from clevr.data.supervision import COLUMN, RIGHT
 from clevr.data.table import load_arrays, save_arrays
-from clevr.reasoning.network import FiLMReasoner
+from clevr.reasoning.network import Reasoner
 from clevr.reasoning.objectives import TrunkPretraining, is_object
 from clevr.world.augmentation import augment
 from fewshot_film.run.checkpoint import load_weights
@@ -82,7 +82,7 @@ def mirrored(images: Tensor, scenes: Tensor, chosen: Tensor) -> tuple[Tensor, Te
     return images, scenes
 
 
-def pretrain_trunk(config: TrainConfig, reasoner: FiLMReasoner, data: Mapping[str, ReasoningData]) -> None:
+def pretrain_trunk(config: TrainConfig, reasoner: Reasoner, data: Mapping[str, ReasoningData]) -> None:
     """Train the trunk on scenes, in a folder of its own in that of the run; it keeps the best weights.
 
     Args:
@@ -113,7 +113,7 @@ def _folder(run: Path) -> Path:
     return old if old.is_dir() else run / "trunk_pretraining"
 
 
-def cache_trunk_features(reasoner: FiLMReasoner, data: ReasoningData, path: Path) -> ReasoningData:
+def cache_trunk_features(reasoner: Reasoner, data: ReasoningData, path: Path) -> ReasoningData:
     """The same questions about what a trained trunk makes of the images.
 
     Args:
@@ -150,7 +150,7 @@ def _parts(data: ReasoningData) -> list[NDArray[np.int64]]:
 
 
 @torch.no_grad()
-def _maps(reasoner: FiLMReasoner, data: ReasoningData) -> NDArray[np.float16]:
+def _maps(reasoner: Reasoner, data: ReasoningData) -> NDArray[np.float16]:
     device = next(reasoner.parameters()).device
     with evaluating(reasoner):
         parts = [

@@ -69,6 +69,10 @@ class ReasonerConfig(Settings, group="model"):
     """Dimension of the word embeddings."""
     hidden_dim: Annotated[int, at_least(1)] = 4096
     """Width of the GRU."""
+    hop_by_hop: bool = False
+    """Whether the question is read as a program, and each of its hops passes through the same blocks: what a hop does
+    is then independent of where in a question it stands. Needs ``positions``, questions with programs, and losses on
+    both (``trace_weight``, ``program_weight``). ``hidden_dim`` is the width of the reader and of the hops' codes."""
     question_code: Literal["last", "mean", "attention"] = "last"
     """Input of the generator: the last state of the GRU (as in the paper), the mean of its states, or attention over
     its states with ``question_heads`` heads. Means are normalised."""
@@ -119,12 +123,25 @@ class ReasonerConfig(Settings, group="model"):
                 f"model.positions keeps {self.positions} positions, which have no neighbours, but model.block_kernel "
                 f"is {self.block_kernel}; set it to 1, or positions to 0"
             )
+        self._check_hops()
         divides = self.question_code != "attention" or self.hidden_dim % self.question_heads == 0
         self._expect("question_heads", divides, f"a number that divides model.hidden_dim ({self.hidden_dim})")
         has_blocks = self.film_blocks is None or self.film_blocks <= self.blocks
         self._expect("film_blocks", has_blocks, f"0 to {self.blocks}, or null for all")
         if self.conditioning == "film" and self.gamma == "one" and self.beta == "zero":
             raise ConfigError("model.gamma is one and model.beta is zero: nothing is left of FiLM; change one of them")
+
+    def _check_hops(self) -> None:
+        if self.hop_by_hop and not self.positions:
+            raise ConfigError(
+                "model.hop_by_hop passes sets of objects from hop to hop, but model.positions is 0, so that positions "
+                "are no objects; keep some, such as 24"
+            )
+        if self.hop_by_hop and (self.batch_norm or self.conditioning != "film"):
+            raise ConfigError(
+                f"model.hop_by_hop needs batch_norm: false, since the hops of a batch differ, and conditioning: film; "
+                f"they are {str(self.batch_norm).lower()} and {self.conditioning}"
+            )
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -253,5 +270,10 @@ class TrainConfig(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.model.hop_by_hop and not (self.program_weight or self.weights):
+            raise ConfigError(
+                "model.hop_by_hop reads questions as programs, and program_weight is 0, so that it would never learn "
+                "to; set it to 1, or weights to a trained model"
+            )
         if self.model.inputs == "features" and self.augmentation.changes_images:
             raise ConfigError("augmentation changes images, and model.inputs is features; leave it out")

@@ -24,7 +24,7 @@ from clevr.data.feature_store import open_features
 from clevr.data.images import StreamedImages, load_images
 from clevr.data.reader import ClevrSplit
 from clevr.data.shards import ShardStorage
-from clevr.data.supervision import Supervision, mark_program_encoding, mark_trace, read_supervision
+from clevr.data.supervision import Supervision, mark_hops, mark_program_encoding, mark_trace, read_supervision
 from clevr.data.table import QuestionTable
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.families import FAMILIES, Family
@@ -76,6 +76,8 @@ class ReasoningData:
             None if self.supervision is None else torch.from_numpy(self.supervision.described[shown]),
             None if self.supervision is None else _some(self.supervision.traces, numbers),
             None if self.supervision is None else _some(self.supervision.program_encodings, numbers),
+            None if self.supervision is None else _some(self.supervision.sequences, numbers),
+            None if self.supervision is None else _some(self.supervision.members, numbers),
         )
 
 
@@ -122,7 +124,15 @@ def load_reasoning_data(
     names, aspect = list(table.images), model.height / model.width
     images = _load_images(files, names, model, features, cache)
     supervision = (
-        read_supervision(files, names, aspect, cache, with_traces=with_traces, visible_centers=visible_centers)
+        read_supervision(
+            files,
+            names,
+            aspect,
+            cache,
+            with_traces=with_traces and not model.hop_by_hop,
+            with_hops=with_traces and model.hop_by_hop,
+            visible_centers=visible_centers,
+        )
         if with_scenes
         else None
     )
@@ -336,7 +346,9 @@ class FreshQuestionBatches(TrainingBatches):
         of_image = np.repeat(np.arange(len(images)), [len(questions) for questions in asked])
         questions = [question for some in asked for question in some]
         scenes = [self.supervision.scenes[image] for image in images[of_image].tolist()]
-        about = [mark_trace(question, scene) for question, scene in zip(questions, scenes, strict=True)]
+        asked_about = list(zip(questions, scenes, strict=True))
+        about = [mark_trace(question, scene) for question, scene in asked_about]
+        sequences, members = map(np.stack, zip(*(mark_hops(*both) for both in asked_about), strict=True))
         encoded = [np.asarray(self.vocabulary.encode(question.question), np.int16) for question in questions]
         answers = [ANSWER_WORDS.index(str(question.answer)) for question in questions]
         return QuestionBatch(
@@ -349,6 +361,8 @@ class FreshQuestionBatches(TrainingBatches):
             torch.from_numpy(
                 np.stack([mark_program_encoding(q, scene.world) for q, scene in zip(questions, scenes, strict=True)])
             ),
+            torch.from_numpy(sequences),
+            torch.from_numpy(members),
         )
 
     def _questions(self, index: int, image: int, families: list[Family]) -> list[Question]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from clevr.data.errors import DataError
 from clevr.data.reader import ClevrSplit
 from clevr.data.table import load_arrays, save_arrays
+from clevr.questions.actions import action_sequences, follow, hops_of
 from clevr.questions.program_encoding import MAX_HOPS, NUM_FIELDS, encode_program, trace_hops
 from clevr.questions.programs import ProgramError
 from clevr.questions.question import Question
@@ -52,6 +53,11 @@ class Supervision:
     not asked for."""
     program_encodings: NDArray[np.int8] | None
     """What each question does, ``(N, 41)``: :func:`mark_program_encoding`; None if the traces were not asked for."""
+    sequences: NDArray[np.int8] | None = None
+    """Every sequence of actions that tells the program of each question, ``(N, 8, 32)``: :func:`mark_hops`; None if the
+    hops were not asked for."""
+    members: NDArray[np.int8] | None = None
+    """The objects that the hops of the first of them arrive at, ``(N, 8, 10)``; None if they were not asked for."""
 
 
 def read_supervision(
@@ -61,6 +67,7 @@ def read_supervision(
     cache: Path,
     *,
     with_traces: bool = True,
+    with_hops: bool = False,
     visible_centers: bool = False,
 ) -> Supervision:
     """Scenes of some images, and for every question of the split which objects it is about.
@@ -71,6 +78,7 @@ def read_supervision(
         aspect: height by width of what a model sees of an image.
         cache: folder to keep the objects of the questions in.
         with_traces: run the programs of the questions, to know their objects.
+        with_hops: also know them as sequences of actions, and the objects of their hops.
         visible_centers: an object is where the middle of its visible part is, not that of its body.
 
     Raises:
@@ -82,12 +90,20 @@ def read_supervision(
     if missing is not None:
         file = split.files.storage.label(split.files.scenes or "")
         raise DataError(file, "", f"has no scene of {missing}; get or make the scenes of all images")
-    kept = _marks(split, by_name, cache) if with_traces else {}
+    kept = _kept(split, by_name, cache, "marks", _trace_marks) if with_traces else {}
+    kept |= _kept(split, by_name, cache, "hops", _hop_marks) if with_hops else {}
     scenes = [by_name[name] for name in filenames]
     size = split.load_image(filenames[0]).size
     centers = _centers(split, scenes, size, cache) if visible_centers else None
     described = describe_scenes(scenes, size, aspect, centers)
-    return Supervision(scenes, described, kept.get("referents"), kept.get("outlines"))
+    return Supervision(
+        scenes,
+        described,
+        kept.get("referents"),
+        kept.get("outlines"),
+        kept.get("sequences"),
+        kept.get("members"),
+    )
 
 
 def describe_scenes(
@@ -195,29 +211,70 @@ def mark_program_encoding(question: Question, world: WorldSpec = CLEVR) -> NDArr
     return np.append(np.asarray(hops, np.int8).ravel(), np.int8(function))
 
 
+MAX_SEQUENCES, MAX_ACTIONS, MAX_SETS = 8, 32, 8
+"""How many sequences of actions, actions and sets of a question are kept. CLEVR's have at most 6, 19 and 5."""
+
+
+def mark_hops(question: Question, scene: Scene) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+    """How the words of a question may tell its program, and where its hops arrive.
+
+    Returns:
+        Sequences of actions ``(8, 32)`` (:func:`clevr.questions.actions.action_sequences`), zeros behind, and the
+        objects of every hop of the first, ``(8, 10)``: 1, or 0. All zeros for a question without a program, or with one
+        that is longer.
+    """
+    sequences, members = np.zeros((MAX_SEQUENCES, MAX_ACTIONS), np.int8), np.zeros((MAX_SETS, MAX_OBJECTS), np.int8)
+    found = action_sequences(question.program, scene.world) if question.program else ()
+    hops = hops_of(found[0]) if found else ()
+    if not found or max(map(len, found)) > MAX_ACTIONS or len(hops) > MAX_SETS + 1:
+        return sequences, members
+    for row, sequence in zip(sequences, found, strict=False):
+        row[: len(sequence)] = sequence
+    for mark, objects in zip(members, follow(hops, scene), strict=False):
+        mark[[thing for thing in objects if thing < MAX_OBJECTS]] = 1
+    return sequences, members
+
+
 def _signature(split: ClevrSplit) -> str:
     storage = split.files.storage
     parts = [part for part in (split.files.questions, split.files.scenes) if part]
     return " ".join(f"{storage.label(part)} {storage.signature(part)}" for part in parts)
 
 
-def _marks(split: ClevrSplit, scenes: dict[str, Scene], cache: Path) -> dict[str, NDArray[np.int8]]:
-    """Traces and encodings of the programs of all questions; collected once, then kept."""
-    path, signature = cache / f"{split.files.split}-marks.npz", _signature(split)
+Marks = dict[str, NDArray[np.int8]]
+
+
+def _kept(
+    split: ClevrSplit,
+    scenes: Mapping[str, Scene],
+    cache: Path,
+    kind: str,
+    mark: Callable[[Question, Scene], Marks],
+) -> Marks:
+    """What is marked of all questions; collected once, then kept."""
+    path, signature = cache / f"{split.files.split}-{kind}.npz", _signature(split)
     kept = load_arrays(path, signature)
     if kept is None:
-        kept = _collect(split, scenes)
+        kept = _collect(split, scenes, mark)
         save_arrays(path, signature, kept, compressed=True)
     return kept
 
 
-def _collect(split: ClevrSplit, scenes: dict[str, Scene]) -> dict[str, NDArray[np.int8]]:
-    traces, program_encodings = list[NDArray[np.int8]](), list[NDArray[np.int8]]()
+def _collect(split: ClevrSplit, scenes: Mapping[str, Scene], mark: Callable[[Question, Scene], Marks]) -> Marks:
+    rows = list[Marks]()
     for number, question in enumerate(split.questions()):
         try:
-            traces.append(mark_trace(question, scenes[question.image_filename]))
+            rows.append(mark(question, scenes[question.image_filename]))
         except ProgramError as error:
             file = split.files.storage.label(split.files.questions or "")
             raise DataError(file, f"record {number} of 'questions'", str(error)) from None
-        program_encodings.append(mark_program_encoding(question, scenes[question.image_filename].world))
-    return {"referents": np.stack(traces), "outlines": np.stack(program_encodings)}
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def _trace_marks(question: Question, scene: Scene) -> Marks:
+    return {"referents": mark_trace(question, scene), "outlines": mark_program_encoding(question, scene.world)}
+
+
+def _hop_marks(question: Question, scene: Scene) -> Marks:
+    sequences, members = mark_hops(question, scene)
+    return {"sequences": sequences, "members": members}

@@ -84,7 +84,7 @@ class QuestionBatch:
 
     images: Tensor
     """Images ``(P, 3, H, W)``, uint8, or feature maps ``(P, C, H, W)``; or what
-    :meth:`FiLMReasoner.encode_image` made of them."""
+    :meth:`Reasoner.encode_image` made of them."""
     image: Tensor
     """Which of the images each question is about, ``(Q,)``."""
     tree: PrefixTree
@@ -97,3 +97,8 @@ class QuestionBatch:
     """Which objects each question is about, hop by hop, ``(Q, 4, 2, 10)``: 1, 0, or -1 where that does not apply."""
     program_encodings: Tensor | None = None
     """What each question does, ``(Q, 41)``: see :func:`clevr.questions.program_encoding.encode_program`."""
+    sequences: Tensor | None = None
+    """Every sequence of actions that tells the program of each question, ``(Q, 8, 32)``, zeros behind: see
+    :func:`clevr.questions.actions.action_sequences`."""
+    members: Tensor | None = None
+    """The objects that the hops of the first of these sequences arrive at, ``(Q, 8, 10)``: 1, or 0."""

@@ -13,7 +13,8 @@ import torch
 from clevr.config.model import ReasonerConfig, TrainConfig
 from clevr.inputs import model_folder
 from clevr.reasoning.familiarity import Familiarity
-from clevr.reasoning.network import FiLMReasoner
+from clevr.reasoning.hop_reasoner import build_reasoner
+from clevr.reasoning.network import Reasoner
 from fewshot_film.errors import ConfigError, SavedModelError
 from fewshot_film.run.declared import build_as_declared, check_types, refusing
 from fewshot_film.run.model_folder import CONFIG, SavedModel, load_model, read_config, replace_config, save_model
@@ -25,7 +26,7 @@ FAMILIARITY = "familiarity"
 """Entry of the settings with what the training images look like; models that were saved without it have none."""
 
 
-def load(name: str | Path, expected: ReasonerConfig | None = None) -> FiLMReasoner:
+def load(name: str | Path, expected: ReasonerConfig | None = None) -> Reasoner:
     """A saved model, on the CPU, in evaluation mode.
 
     Args:
@@ -42,9 +43,9 @@ def load(name: str | Path, expected: ReasonerConfig | None = None) -> FiLMReason
         raise SavedModelError(f"{folder} holds a model of kind {saved.config.get('kind')!r}; expected {KIND!r}")
     with refusing(folder):
         config = _config(saved)
-    build_as_declared(lambda: FiLMReasoner(config), saved.weights, folder)
-    reasoner = FiLMReasoner(config)
-    wanted = None if expected is None else FiLMReasoner(expected).config
+    build_as_declared(lambda: build_reasoner(config), saved.weights, folder)
+    reasoner = build_reasoner(config)
+    wanted = None if expected is None else build_reasoner(expected).config
     if wanted is not None and wanted != reasoner.config:
         raise ConfigError(f"{folder} was built with other settings of `model`; take those of its config.json")
     weights = {name: _full(value) for name, value in saved.weights.items()}
@@ -70,7 +71,7 @@ def training_record(name: str | Path) -> dict[str, Any]:
 
 
 def save_reasoner(
-    folder: Path, reasoner: FiLMReasoner, training: Mapping[str, Any], config: TrainConfig, *, half: bool = False
+    folder: Path, reasoner: Reasoner, training: Mapping[str, Any], config: TrainConfig, *, half: bool = False
 ) -> Path:
     """Save a model; the folder is complete or, after a kill, as it was before. Returns the folder.
 
@@ -125,7 +126,7 @@ def _config(saved: SavedModel) -> ReasonerConfig:
         ) from None
 
 
-def _card(reasoner: FiLMReasoner, training: Mapping[str, Any], settings: TrainConfig) -> str:
+def _card(reasoner: Reasoner, training: Mapping[str, Any], settings: TrainConfig) -> str:
     config, data = reasoner.config, settings.data
     asked = data.images * data.questions * settings.loop.accumulate
     kind = "new questions in every epoch" if data.fresh else "questions from files"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from clevr.config.model import ReasonerConfig
-from clevr.questions.batch import QuestionBatch
+from clevr.questions.batch import PrefixTree, QuestionBatch
 from clevr.questions.tokens import Vocabulary, answers_of, vocabulary_of
 from clevr.reasoning.answer_classifier import AnswerClassifier
 from clevr.reasoning.blocks import ReasoningBlock
@@ -23,11 +24,11 @@ from fewshot_film.film import Generator, LinearGenerator, Modulation, Modulation
 from fewshot_film.run.seeding import generator
 
 
-class FiLMReasoner(nn.Module):
-    """FiLM's model for CLEVR.
+class Reasoner(nn.Module, ABC):
+    """What reasoners have in common: an image to maps, maps and modulations to an answer.
 
     Args:
-        config: the network's settings; the defaults are the paper's model from pixels.
+        config: the network's settings.
         world: what its scenes are of: the words of the questions, unless the settings say which, and the answers.
 
     Attributes:
@@ -36,10 +37,9 @@ class FiLMReasoner(nn.Module):
         vocabulary: its question tokens.
         sites: where FiLM sits, ``blocks.0`` and so on.
         familiarity: what its training images look like; None where that is not known.
-
-    Source:
-        Perez et al., "FiLM", AAAI 2018, https://arxiv.org/abs/1709.07871
     """
+
+    sites: Sites
 
     def __init__(self, config: ReasonerConfig, world: WorldSpec = CLEVR) -> None:
         super().__init__()
@@ -47,34 +47,38 @@ class FiLMReasoner(nn.Module):
         self.vocabulary = Vocabulary(config.vocabulary or vocabulary_of(world))
         self.config = dataclasses.replace(config, vocabulary=self.vocabulary.tokens)
         self.familiarity: Familiarity | None = None
-        self.sites = Sites(Site(f"blocks.{index}", config.maps) for index in range(config.num_film_blocks))
-        self.questions = QuestionEncoder(
-            len(self.vocabulary),
-            config.word_dim,
-            config.hidden_dim,
-            averaged=config.question_code != "last",
-            heads=config.question_heads if config.question_code == "attention" else 0,
-        )
-        self.generator = _generator(config, self.sites)
-        self.concat_projection = (
-            nn.Linear(config.hidden_dim, config.maps * config.blocks, bias=False)
-            if config.conditioning == "concatenation"
-            else None
-        )
-        self.trunk = build_trunk(config)
-        self.objects = (
-            ObjectPositions(config.maps, config.positions, merge=config.merge_positions) if config.positions else None
-        )
-        self.input_projection = _input_projection(config) if config.positions else None
-        self.blocks = nn.ModuleList(
-            ReasoningBlock(config, index < config.num_film_blocks) for index in range(config.blocks)
-        )
-        self.classifier = AnswerClassifier(config, len(self.answers))
-        self._reset_weights()
+
+    @abstractmethod
+    def read(self, tree: PrefixTree) -> Any:
+        """What questions lead to, as :meth:`modulations` and :meth:`reason` take it: their codes, or their hops."""
+
+    @abstractmethod
+    def joined(self, parts: Sequence[Any]) -> Any:
+        """What several calls of :meth:`read` gave, as if it were one."""
+
+    @abstractmethod
+    def modulations(self, codes: Any) -> Modulations:
+        """The gamma and beta of every block for what :meth:`read` gives, ``(N, C)`` each."""
+
+    @abstractmethod
+    def reason(self, maps: Tensor, image: Tensor, modulations: Modulations, codes: Any) -> Tensor:
+        """Maps after the last block, ``(Q, C, H, W)``.
+
+        Args:
+            maps: what :meth:`encode_image` gives for the images.
+            image: which image each question is about, ``(Q,)``.
+            modulations: from :meth:`modulations`, or changed.
+            codes: what :meth:`read` gives for the questions.
+        """
 
     def forward(self, batch: QuestionBatch) -> Tensor:
         """Logits of the answers, ``(Q, 28)``."""
-        return self.answer(self.encode_image(batch.images), batch.image, self.questions(batch.tree))
+        return self.answer(self.encode_image(batch.images), batch.image, self.read(batch.tree))
+
+    def answer(self, maps: Tensor, image: Tensor, codes: Any) -> Tensor:
+        """Logits ``(Q, 28)`` from the trunk's maps; see :meth:`reason`."""
+        logits: Tensor = self.classifier(self.reason(maps, image, self.modulations(codes), codes))
+        return logits
 
     def trunk_features(self, images: Tensor) -> Tensor:
         """The trunk's maps ``(P, C, H, W)`` of images, at all positions."""
@@ -102,26 +106,73 @@ class FiLMReasoner(nn.Module):
         """
         return None if self.objects is None else cells_of(maps, self.config.grid)
 
+    def _build_vision(self) -> None:
+        """What looks at an image, the blocks and the classifier; they follow what reads the question."""
+        config = self.config
+        self.trunk = build_trunk(config)
+        self.objects = (
+            ObjectPositions(config.maps, config.positions, merge=config.merge_positions) if config.positions else None
+        )
+        self.input_projection = _input_projection(config) if config.positions else None
+        self.blocks = nn.ModuleList(
+            ReasoningBlock(config, index < config.num_film_blocks) for index in range(config.blocks)
+        )
+        self.classifier = AnswerClassifier(config, len(self.answers))
+
+    def _reset_weights(self) -> None:
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Conv2d | nn.Linear) and not name.startswith("generator"):
+                nn.init.kaiming_uniform_(module.weight)
+
+
+class FiLMReasoner(Reasoner):
+    """FiLM's model for CLEVR.
+
+    Args:
+        config: the network's settings; the defaults are the paper's model from pixels.
+        world: see :class:`Reasoner`.
+
+    Source:
+        Perez et al., "FiLM", AAAI 2018, https://arxiv.org/abs/1709.07871
+    """
+
+    def __init__(self, config: ReasonerConfig, world: WorldSpec = CLEVR) -> None:
+        super().__init__(config, world)
+        self.sites = Sites(Site(f"blocks.{index}", config.maps) for index in range(config.num_film_blocks))
+        self.questions = QuestionEncoder(
+            len(self.vocabulary),
+            config.word_dim,
+            config.hidden_dim,
+            averaged=config.question_code != "last",
+            heads=config.question_heads if config.question_code == "attention" else 0,
+        )
+        self.generator = _generator(config, self.sites)
+        self.concat_projection = (
+            nn.Linear(config.hidden_dim, config.maps * config.blocks, bias=False)
+            if config.conditioning == "concatenation"
+            else None
+        )
+        self._build_vision()
+        self._reset_weights()
+
+    def read(self, tree: PrefixTree) -> Tensor:
+        """Codes of questions, ``(Q, hidden_dim)``."""
+        codes: Tensor = self.questions(tree)
+        return codes
+
+    def joined(self, parts: Sequence[Tensor]) -> Tensor:
+        """See :meth:`Reasoner.joined`."""
+        return torch.cat(list(parts))
+
     def modulations(self, codes: Tensor) -> Modulations:
         """The gamma and beta of every block for the codes of questions ``(Q, hidden_dim)``."""
         if self.generator is None:
             return {}
         generated = self.generator(codes)
-        return {name: _restricted(values, self.config) for name, values in generated.items()}
-
-    def answer(self, maps: Tensor, image: Tensor, codes: Tensor) -> Tensor:
-        """Logits from the trunk's maps.
-
-        Args:
-            maps: what :meth:`encode_image` gives for the images, ``(P, C, H, W)``.
-            image: which image each question is about, ``(Q,)``.
-            codes: codes of the questions, ``(Q, hidden_dim)``.
-        """
-        logits: Tensor = self.classifier(self.reason(maps, image, self.modulations(codes), codes))
-        return logits
+        return {name: restricted(values, self.config) for name, values in generated.items()}
 
     def reason(self, maps: Tensor, image: Tensor, modulations: Modulations, codes: Tensor | None = None) -> Tensor:
-        """Maps after the last block, ``(Q, C, H, W)``; see :meth:`steps`."""
+        """See :meth:`Reasoner.reason`; the codes are needed only by the concatenation baseline."""
         return self.steps(maps, image, modulations, codes)[-1]
 
     def steps(self, maps: Tensor, image: Tensor, modulations: Modulations, codes: Tensor | None = None) -> list[Tensor]:
@@ -161,11 +212,6 @@ class FiLMReasoner(nn.Module):
             raise InvalidValueError("the concatenation baseline reads the codes of the questions; pass codes")
         return tuple(self.concat_projection(codes).split(self.config.maps, dim=1))
 
-    def _reset_weights(self) -> None:
-        for name, module in self.named_modules():
-            if isinstance(module, nn.Conv2d | nn.Linear) and not name.startswith("generator"):
-                nn.init.kaiming_uniform_(module.weight)
-
 
 def _take(maps: Tensor | None, image: Tensor) -> Any:
     """Maps ``(P, C, H, W)`` repeated for every question ``(Q, C, H, W)``, in channels-last layout; None stays None."""
@@ -192,7 +238,7 @@ _GAMMA: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def _restricted(values: Modulation, config: ReasonerConfig) -> Modulation:
+def restricted(values: Modulation, config: ReasonerConfig) -> Modulation:
     """Values as the ablations of the paper's table 2 restrict them."""
     gamma, beta = values
     return Modulation(_GAMMA[config.gamma](gamma), torch.zeros_like(beta) if config.beta == "zero" else beta)
@@ -202,7 +248,7 @@ NEW_WORD_STD = 0.01
 """Spread of the embeddings of new words, as in the authors' code for CLEVR-Humans."""
 
 
-def extend_vocabulary(reasoner: FiLMReasoner, words: Iterable[str], seed: int = 0) -> FiLMReasoner:
+def extend_vocabulary(reasoner: Reasoner, words: Iterable[str], seed: int = 0) -> Reasoner:
     """A copy of a model with embeddings for further words; it answers old questions as before.
 
     Args:
@@ -215,7 +261,8 @@ def extend_vocabulary(reasoner: FiLMReasoner, words: Iterable[str], seed: int = 
         Perez et al., "FiLM", AAAI 2018, section 4.4: fine-tuning on CLEVR-Humans.
     """
     vocabulary = reasoner.vocabulary.extended(words)
-    extended = FiLMReasoner(dataclasses.replace(reasoner.config, vocabulary=vocabulary.tokens), reasoner.world)
+    config = dataclasses.replace(reasoner.config, vocabulary=vocabulary.tokens)
+    extended = type(reasoner)(config, reasoner.world)
     weights = dict(reasoner.state_dict())
     old = weights["questions.words.weight"]
     new = torch.randn(len(vocabulary) - len(old), old.shape[1], generator=generator(seed, "new words"))

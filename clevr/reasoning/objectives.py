@@ -17,13 +17,17 @@ from torch import Tensor, nn
 from clevr.data.supervision import ATTRIBUTES, COLUMN, GROUND, KINDS, ROW
 from clevr.questions.batch import QuestionBatch
 from clevr.questions.program_encoding import FUNCTIONS, MAX_HOPS, field_sizes
-from clevr.reasoning.network import FiLMReasoner
-from clevr.reasoning.trunk import ObjectPositions
+from clevr.reasoning.hop_reasoner import HopReasoner, Hops
+from clevr.reasoning.network import FiLMReasoner, Reasoner
+from clevr.reasoning.trunk import ObjectPositions, places_of
 from clevr.world.spec import CLEVR, WorldSpec
 from fewshot_film.errors import InvalidValueError
 
 PLACE_WEIGHT = 2.0
 """Of the distance on the ground, in the scene's units, against the cross-entropies. Things stand 0.4 apart or more."""
+
+READ_EVERY = 4
+"""A hop reasoner's reader learns from every so many questions of a batch. It needs far fewer than the reasoning."""
 
 
 def is_object(scenes: Tensor) -> Tensor:
@@ -188,7 +192,7 @@ class TrunkPretraining(nn.Module):
         reasoner: the network; the rest of it does not take part.
     """
 
-    def __init__(self, reasoner: FiLMReasoner) -> None:
+    def __init__(self, reasoner: Reasoner) -> None:
         super().__init__()
         self.trunk = reasoner.trunk
         self.objects = reasoner.objects
@@ -215,13 +219,13 @@ class ReasonerTraining(nn.Module):
         trace_weight: weight of the blocks' own loss; 0: none.
         program_weight: weight of the question encoder's own loss; 0: none.
         frozen: parts of the network that do not learn.
-        precomputed: the batches hold what :meth:`FiLMReasoner.encode_image` made of the images; trunk and positions
+        precomputed: the batches hold what :meth:`Reasoner.encode_image` made of the images; trunk and positions
             are frozen.
     """
 
     def __init__(
         self,
-        reasoner: FiLMReasoner,
+        reasoner: Reasoner,
         scene_weight: float = 0.0,
         trace_weight: float = 0.0,
         program_weight: float = 0.0,
@@ -244,8 +248,9 @@ class ReasonerTraining(nn.Module):
         }
         config = reasoner.config
         self.scene_head = SceneHead(config.maps, reasoner.world) if scene_weight and not precomputed else None
-        self.trace_head = TraceHead(config.maps, config.blocks) if trace_weight else None
-        self.program_head = ProgramHead(config.hidden_dim, reasoner.world) if program_weight else None
+        needs_heads = isinstance(reasoner, FiLMReasoner)  # a hop reasoner has parts of its own that these losses teach
+        self.trace_head = TraceHead(config.maps, config.blocks) if trace_weight and needs_heads else None
+        self.program_head = ProgramHead(config.hidden_dim, reasoner.world) if program_weight and needs_heads else None
 
     def train(self, mode: bool = True) -> ReasonerTraining:
         """Training or evaluation mode; frozen parts stay in evaluation mode."""
@@ -258,7 +263,7 @@ class ReasonerTraining(nn.Module):
         """Logits of the answers, ``(Q, 28)``."""
         reasoner = self.reasoner
         maps = self._precomputed_features(batch) if self.precomputed else reasoner.encode_image(batch.images)
-        return reasoner.answer(maps, batch.image, reasoner.questions(batch.tree))
+        return reasoner.answer(maps, batch.image, reasoner.read(batch.tree))
 
     def forward(self, batch: QuestionBatch) -> dict[str, Tensor]:
         """Loss and accuracy of one batch.
@@ -274,18 +279,46 @@ class ReasonerTraining(nn.Module):
             if self.scene_head is not None and batch.scenes is not None:
                 report["scene_loss"] = self.scene_head(maps, batch.scenes, *_guesses(reasoner.objects, maps))["loss"]
             maps = maps if reasoner.objects is None else reasoner.objects(maps)
-        codes = reasoner.questions(batch.tree)
-        steps = reasoner.steps(maps, batch.image, reasoner.modulations(codes), codes)
-        logits = reasoner.classifier(steps[-1]).float()
-        report["answer_loss"] = F.cross_entropy(logits, answers)
-        if self.trace_head is not None and batch.scenes is not None and batch.traces is not None:
-            report["trace_loss"] = self._trace_loss(self.trace_head, batch, maps, steps)
-        if self.program_head is not None and batch.program_encodings is not None:
-            report["program_loss"] = self.program_head(codes, batch.program_encodings)
+        last, of_reasoning = (
+            self._through_hops(batch, maps) if isinstance(reasoner, HopReasoner) else self._through_blocks(batch, maps)
+        )
+        logits = reasoner.classifier(last).float()
+        report |= {"answer_loss": F.cross_entropy(logits, answers), **of_reasoning}
         weighted = [self.weights.get(name, 1.0) * part for name, part in report.items()]
         loss = torch.stack(weighted).sum()
         accuracy = (logits.argmax(1) == answers).float().mean()
         return {"loss": loss, "accuracy": accuracy, **report}
+
+    def _through_blocks(self, batch: QuestionBatch, maps: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The maps after the last block, and the losses on the way there."""
+        reasoner, losses = self.reasoner, dict[str, Tensor]()
+        assert isinstance(reasoner, FiLMReasoner)
+        codes = reasoner.read(batch.tree)
+        steps = reasoner.steps(maps, batch.image, reasoner.modulations(codes), codes)
+        if self.trace_head is not None and batch.scenes is not None and batch.traces is not None:
+            losses["trace_loss"] = self._trace_loss(self.trace_head, batch, maps, steps)
+        if self.program_head is not None and batch.program_encodings is not None:
+            losses["program_loss"] = self.program_head(codes, batch.program_encodings)
+        return steps[-1], losses
+
+    def _through_hops(self, batch: QuestionBatch, maps: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The same of a hop reasoner, which is taught with the right hops, where the programs are known."""
+        reasoner, losses = self.reasoner, dict[str, Tensor]()
+        assert isinstance(reasoner, HopReasoner)
+        if batch.sequences is None:
+            hops = reasoner.read(batch.tree)
+            return reasoner.reason(maps, batch.image, reasoner.modulations(hops), hops), losses
+        right = batch.sequences[:, 0].tolist()
+        if not all(sequence[0] for sequence in right):
+            read = reasoner.questions.read(batch.tree)
+            right = [sequence if sequence[0] else own for sequence, own in zip(right, read, strict=True)]
+        hops = reasoner.hops(right)
+        odds, last = reasoner.follow(maps, batch.image, reasoner.modulations(hops), hops)
+        if self.weights["trace_loss"] and batch.scenes is not None and batch.members is not None:
+            losses["trace_loss"] = membership_loss(odds, hops, maps, batch)
+        if self.weights["program_loss"]:
+            losses["program_loss"] = reasoner.questions.loss(batch.tree, batch.sequences, READ_EVERY)
+        return last, losses
 
     def _precomputed_features(self, batch: QuestionBatch) -> Tensor:
         maps = batch.images.to(next(self.reasoner.parameters()).dtype)
@@ -311,6 +344,50 @@ def answers_of(batch: QuestionBatch) -> Tensor:
             "some questions have no answer, so they cannot be used for training or evaluation; use another split"
         )
     return batch.answers
+
+
+SAME_OBJECT = 0.5
+"""Distance on the ground, in the scene's units, up to which a position is taken to hold an object. Centres of objects
+are 0.95 or more apart."""
+
+
+def membership_loss(odds: Tensor, hops: Hops, maps: Tensor, batch: QuestionBatch) -> Tensor:
+    """Cross-entropy of 'belongs to the set' at all positions of a hop, summed over them; the mean over hops.
+
+    Args:
+        odds: log-odds of the hops before the answers, ``(N - Q, K)``.
+        hops: of the questions.
+        maps: what the reasoner sees of the images, ``(P, C + 5, 1, K)``.
+        batch: with scenes, and the members of the sets; a question without known hops does not count.
+    """
+    assert batch.scenes is not None
+    assert batch.members is not None
+    assert batch.sequences is not None
+    question, place = hops.question[: len(odds)], hops.place[: len(odds)]
+    known = batch.sequences[question, 0, 0] > 0
+    question, place = question[known], place[known]
+    of_object = batch.members[question, place].float()
+    holds = held_objects(maps, batch.scenes).float()[batch.image[question]]
+    target = (of_object[:, None] @ holds)[:, 0]
+    losses = F.binary_cross_entropy_with_logits(odds[known].float(), target, reduction="none")
+    return losses.sum(1).mean() if len(losses) else odds.sum() * 0
+
+
+def held_objects(maps: Tensor, scenes: Tensor) -> Tensor:
+    """Which position holds which object: the one that takes its object to stand nearest to it.
+
+    Args:
+        maps: what the reasoner sees of the images, ``(P, C + 5, 1, K)``.
+        scenes: what lies where in them, ``(P, 10, 8)``.
+
+    Returns:
+        ``(P, 10, K)``; False for an object that no position holds.
+    """
+    apart = torch.cdist(scenes[..., GROUND].float(), places_of(maps)[:, :, 0].float().transpose(1, 2))
+    apart = apart.nan_to_num(torch.inf).masked_fill(maps[:, None, -5, 0] <= 0, torch.inf)
+    near = (apart <= SAME_OBJECT) & is_object(scenes)[..., None]
+    nearest = F.one_hot(apart.argmin(2), apart.shape[2]).bool()
+    return near & nearest
 
 
 def _guesses(objects: ObjectPositions | None, maps: Tensor) -> tuple[Tensor, ...]:

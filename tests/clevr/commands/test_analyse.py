@@ -119,7 +119,7 @@ def test_answers_about_pictures_are_those_of_the_network(world: Path) -> None:
     subject = a_subject(world)
     texts = ["How many red cubes are there?", "Is there a big ball?", "What color is the cube?"]
     names, maps = subject.images(5)
-    found = answers_about(subject.reasoner, maps, subject.values(texts))
+    found = answers_about(subject.reasoner, maps, subject.read(texts))
     images = list(subject.data.table.images)
     for row, name in zip(found, names, strict=True):
         picture = torch.from_numpy(subject.data.images[images.index(name)].copy())
