@@ -17,7 +17,6 @@ from __future__ import annotations
 from torch import Tensor
 
 from fewshot_film.config.learners import PTMAPConfig
-from fewshot_film.learners.prototypes import squared_distances
 from fewshot_film.learners.sinkhorn import sinkhorn
 from fewshot_film.learners.transductive import TransductiveLearner, weighted_means
 
@@ -48,17 +47,21 @@ def map_assignments(
     """
     queries_per_class = queries.new_full((), queries.shape[-2] / members.shape[-1])
 
+    def cost_to(centres: Tensor) -> Tensor:
+        """Squared distances less the length of the query, which is the same for all classes and changes no plan."""
+        return centres.square().sum(-1)[..., None, :] - 2 * queries @ centres.mT
+
     def plan(cost: Tensor) -> Tensor:
         return sinkhorn(cost, queries.new_ones(()), queries_per_class, sinkhorn_lambda)
 
     centres, shots = weighted_means(support, members), members.sum(-2)[..., None]
     sums, offsets = members.mT @ support, queries.new_zeros(())
     for _ in range(steps):
-        cost = squared_distances(queries, centres)
+        cost = cost_to(centres)
         log_shares = plan(cost - offsets)
         # what is added to a class's costs changes no plan: the factors of this plan start the next one
         offsets = (cost + log_shares / sinkhorn_lambda)[..., :1, :]
         shares = log_shares.exp()
         estimates = (sums + shares.mT @ queries) / (shots + shares.sum(-2)[..., None])
         centres = centres + rate * (estimates - centres)
-    return plan(squared_distances(queries, centres) - offsets)
+    return plan(cost_to(centres) - offsets)

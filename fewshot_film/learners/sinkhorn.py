@@ -5,13 +5,18 @@ https://arxiv.org/abs/1306.0895: of all plans ``P`` with given row and column su
 
     sum_ij P_ij L_ij + 1 / lambda sum_ij P_ij log P_ij
 
-is ``P_ij = u_i exp(-lambda L_ij) v_j``. Logarithms of ``u`` and ``v`` never overflow, whatever ``lambda`` is; a cost of
-infinity forbids a cell.
+is ``P_ij = u_i exp(-lambda L_ij) v_j``. Every few steps the logarithms of ``u`` and ``v`` are put into the kernel,
+which then holds the plan so far: nothing overflows or vanishes, whatever ``lambda`` is (Schmitzer, "Stabilized Sparse
+Scaling Algorithms for Entropy Regularized Transport Problems", SIAM J. Sci. Comput. 2019, algorithm 2), and the steps
+between are products with a matrix. A cost of infinity forbids a cell.
 """
 
 from __future__ import annotations
 
 from torch import Tensor
+
+STEPS_BETWEEN = 20
+"""Steps before the factors are put into the kernel again."""
 
 
 def sinkhorn(
@@ -25,17 +30,30 @@ def sinkhorn(
         column_sums: above 0, broadcast to ``(*, C)``, with the same total.
         penalty: Cuturi's ``lambda``, above 0; the larger, the nearer to the unregularised plan.
         tolerance: the iteration ends once all rows' factors ``u_i`` change by less than this share in every task.
-        max_steps: and after so many steps at the latest, at least 1.
+        max_steps: and after so many steps at the latest, up to a few more, at least 1.
 
     Returns:
         Its exponential has the row sums up to rounding, the column sums up to the tolerance.
     """
-    log_kernel, log_rows, log_columns = -penalty * cost, row_sums.log(), column_sums.log()
-    rows = log_rows - log_kernel.logsumexp(-1)
-    for _ in range(max_steps):
-        before = rows
-        columns = log_columns - (log_kernel + rows[..., :, None]).logsumexp(-2)
-        rows = log_rows - (log_kernel + columns[..., None, :]).logsumexp(-1)
-        if bool((rows - before).abs().amax() <= tolerance):
+    log_plan = -penalty * cost
+    log_plan = log_plan + (row_sums.log() - log_plan.logsumexp(-1))[..., :, None]
+    for _ in range(0, max_steps, STEPS_BETWEEN):
+        log_plan = log_plan + (column_sums.log() - log_plan.logsumexp(-2))[..., None, :]
+        log_plan = log_plan + (row_sums.log() - log_plan.logsumexp(-1))[..., :, None]
+        rows, columns, is_done = _factors(log_plan.exp(), row_sums, column_sums, tolerance)
+        log_plan = log_plan + columns.log()[..., None, :] + rows.log()[..., :, None]
+        if is_done:
             break
-    return log_kernel + rows[..., :, None] + columns[..., None, :]
+    return log_plan
+
+
+def _factors(plan: Tensor, row_sums: Tensor, column_sums: Tensor, tolerance: float) -> tuple[Tensor, Tensor, bool]:
+    """``u`` and ``v`` after ``STEPS_BETWEEN`` steps at most on a plan with the right row sums; whether they converged."""
+    rows, columns = plan.new_ones(plan.shape[:-1]), plan.new_ones(plan.shape[:-2] + plan.shape[-1:])
+    for _ in range(STEPS_BETWEEN):
+        before = rows
+        columns = column_sums / (plan.mT @ rows[..., None])[..., 0]
+        rows = row_sums / (plan @ columns[..., None])[..., 0]
+        if bool(((rows - before).abs() <= tolerance * rows).all()):
+            return rows, columns, True
+    return rows, columns, False
