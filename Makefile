@@ -53,7 +53,8 @@ docs: $(INSTALLED)  ## build the documentation into site/; a dead link or refere
 	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build
 
 screenshots: $(INSTALLED)  ## retake the screenshots of the app: those of the docs, and of every state in runs/screenshots (needs chromium)
-	FEWSHOT_FILM_SCREENSHOTS=docs/images FEWSHOT_FILM_STATES=runs/screenshots $(RUN) pytest tests/app/test_browser.py tests/app/test_looks.py
+	FEWSHOT_FILM_SCREENSHOTS=docs/images FEWSHOT_FILM_STATES=runs/screenshots $(RUN) pytest tests/app/test_browser.py \
+		tests/app/test_ask_tab.py tests/app/test_compare_tab.py tests/app/test_looks.py
 
 reliability: $(INSTALLED)  ## try to break every command, and count the outcomes: kills, full disks, damaged files
 	OMP_NUM_THREADS=1 $(RUN) benchmarks.reliability

@@ -109,7 +109,7 @@ class _Ask:
             self.color = gr.Dropdown(list(COLORS), value="red", label="Colour", min_width=100)
         with gr.Row():
             self.recolour = gr.Button("Recolour", size="sm", min_width=90)
-            self.delete = gr.Button("Delete", size="sm", min_width=90)
+            self.delete = gr.Button("Remove", size="sm", min_width=90)
             self.undo = gr.Button("Undo", size="sm", min_width=90)
         self.upload = gr.File(label="Or drop an image of your own here", elem_classes="drop")
 
@@ -144,6 +144,7 @@ class _Ask:
             interactive=False,
             wrap=True,
             max_height=600,
+            elem_classes="rows",
         )
 
     def connect(self) -> None:

@@ -204,9 +204,14 @@ def replacing(action: str) -> Callable[..., str]:
     return question
 
 
-def warn(troubles: Sequence[str] | None) -> None:
-    """Show in the page which files could not be used, and why."""
+def warn(troubles: Sequence[str] | None, what: str = "Not added") -> None:
+    """Show in the page what could not be done, and why.
+
+    Args:
+        troubles: reasons, such as what is wrong with each file.
+        what: stands before them.
+    """
     if troubles:
         more = len(troubles) - _SHOWN_TROUBLES
         lines = [*troubles[:_SHOWN_TROUBLES], *([f"and {more} more"] if more > 0 else [])]
-        gr.Warning("Not added: " + "<br>".join(html.escape(without_folders(line)) for line in lines))
+        gr.Warning(f"{what}: " + "<br>".join(html.escape(without_folders(line)) for line in lines))

@@ -28,7 +28,9 @@ def lay_out_sorting(events: TeachEvents) -> None:
             table_file = gr.DownloadButton("Download table (CSV)", size="sm", visible=False)
             archive = gr.DownloadButton("Download sorted images (zip)", size="sm", visible=False)
             stop = gr.Button("Stop", size="sm", visible=False)
-        table = gr.Dataframe(headers=list(HEADERS), interactive=False, wrap=True, visible=False, show_label=False)
+        table = gr.Dataframe(
+            headers=list(HEADERS), interactive=False, wrap=True, visible=False, show_label=False, elem_classes="rows"
+        )
 
     @in_page
     async def sort(files: list[str] | None, request: gr.Request) -> AsyncIterator[Any]:
@@ -39,11 +41,11 @@ def lay_out_sorting(events: TeachEvents) -> None:
             steps = sort_images(events.of(request), [Path(file) for file in files])
             async for sorting in events.turns.take(steps, lambda: visitors.is_open(session)):
                 yield _shown(sorting)
-            warn(sorting.troubles)
+            warn(sorting.troubles, "Not classified")
         except Exception as error:
             if exit_status_of(error) is None:
                 raise
-            warn([str(error)])
+            warn([str(error)], "Not classified")
             yield "", *[gr.update(visible=False)] * 4
 
     shown = [said, table, table_file, archive, stop]

@@ -136,8 +136,8 @@ class Taught:
     def contents(self) -> str:
         """What would be lost if everything were replaced; empty where that is nothing."""
         images = sum(len(group.images) for group in self.groups.values())
-        parts = [(len(self.groups), "class"), (images, "image"), (len(self.queries), "query image")]
-        return ", ".join(counted(count, what) for count, what in parts if count)
+        parts = [(len(self.groups), "class", ""), (images, "image", ""), (len(self.queries), "image", " to classify")]
+        return ", ".join(f"{counted(count, what)}{which}" for count, what, which in parts if count)
 
     @property
     def status(self) -> str:

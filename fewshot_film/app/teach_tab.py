@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from fewshot_film.app.drop_zone import DropZone
-from fewshot_film.app.events import DRAWN, QUIET, TeachEvents, replacing
+from fewshot_film.app.events import DRAWN, QUIET, TeachEvents, replacing, warn
 from fewshot_film.app.groups import Group
 from fewshot_film.app.keep_tab import lay_out_keep
 from fewshot_film.app.queries_panel import lay_out_answers, lay_out_queries, lay_out_settings
@@ -175,14 +175,13 @@ class _Card:
         return {"key": (f"to {name}", self.number), "concurrency_id": self.queue}
 
 
-def _rename(teaching: Teaching, number: int, name: str) -> list[str]:
-    """Another name for a class; the reason where it cannot have it, and then its card shows the name that it has."""
+def _rename(teaching: Teaching, number: int, name: str) -> None:
+    """Another name for a class; where it cannot have it, its card shows the name that it has, and a warning why."""
     try:
         teaching.rename(number, name)
     except TeachingError as error:
         teaching.changes += 1
-        return [str(error)]
-    return []
+        warn([str(error)], "Not renamed")
 
 
 def _question_before_loading(teaching: Teaching, path: str | None) -> str:

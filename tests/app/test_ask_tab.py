@@ -6,20 +6,21 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from clevr.app.ask_tab import FIRST
 from clevr.app.asking import HEIGHT, SPLIT, WIDTH, truth_of
 from clevr.world.placement import SceneConfig, Scenes
+from clevr.world.render import object_ids
+from tests.app.browsing import PATIENCE, drop, holds, lacks, seen, shades, until
 from tests.app.conftest import Served
 from tests.extras import needs_browser
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 pytestmark = needs_browser
-
-PATIENCE = 90_000
 
 
 @pytest.fixture
@@ -31,11 +32,6 @@ def page(served: Served, browser: Browser) -> Iterator[Page]:
     page.get_by_role("tab", name="Ask").click()
     yield page
     context.close()
-
-
-def ask(page: Page, text: str) -> None:
-    page.get_by_label("Question", exact=True).fill(text)
-    page.get_by_role("button", name="Ask", exact=True).click()
 
 
 def test_it_opens_with_a_scene_and_answers_and_takes_mistakes_without_error_boxes(page: Page, tmp_path):
@@ -84,3 +80,94 @@ def test_a_phone_shows_the_answer_above_the_fold(served: Served, browser: Browse
     box = said.bounding_box()
     assert box["y"] + box["height"] < 844
     context.close()
+
+
+@pytest.mark.slow
+def test_ask(visit):
+    page = visit()
+    page.get_by_role("tab", name="Ask").click()
+    make_scene(page, 11)
+    seen(page.locator(".said", has_text="the true answer is"))
+    seen(page.locator(".why img"))
+    seen(page.locator(".film img"))
+    ask(page, "How many things are there?")
+    seen(page.locator(".said", has_text=re.compile("the true answer is 5")))
+
+
+@pytest.mark.slow
+def test_ask_about_changed_scenes_and_own_images(visit, keep, tmp_path):
+    page = visit()
+    page.get_by_role("tab", name="Ask").click()
+    make_scene(page, 11)
+    seen(page.locator(".said", has_text="the true answer is"))
+
+    ask(page, "How many things are there?")
+    seen(page.locator(".said", has_text=re.compile("the true answer is 5")))
+    cells = page.locator(".virtual-row:visible").first.get_by_role("gridcell")
+    suggested, truth, *_ = (text.strip() for text in cells.all_inner_texts())
+    assert truth != "5"
+    cells.first.click()
+    holds(question(page), suggested)
+    seen(page.locator(".said", has_text=f"the true answer is {truth}"))
+
+    ask(page, "How many things are there?")
+    seen(page.locator(".said", has_text=re.compile("the true answer is 5")))
+    choose_an_object(page, 11)
+    page.get_by_role("button", name="Remove").click()
+    seen(page.locator(".said", has_text=re.compile("the true answer is 4")))
+    seen(page.locator(".said", has_text=re.compile(r"before the change: .* \(true: 5\)")))
+    seen(page.get_by_role("columnheader", name="true before"))
+    keep(page, "ask", 1640)
+    page.get_by_role("button", name="Undo").click()
+    seen(page.locator(".said", has_text=re.compile("the true answer is 5")))
+
+    page.get_by_label("Object (click on it").click()
+    option = page.get_by_role("option").first
+    was = option.inner_text()
+    option.click()
+    color = "purple" if "purple" not in was else "cyan"
+    page.get_by_label("Colour").click()
+    page.get_by_role("option", name=color, exact=True).click()  # the list of objects may still be closing
+    ask(page, f"Are there any {color} things?")
+    seen(page.locator(".said", has_text=re.compile("the true answer is (yes|no)")))
+    page.get_by_role("button", name="Recolour").click()
+    seen(page.locator(".said", has_text=re.compile(r"before the change: (yes|no)")))
+    seen(page.locator(".said", has_text=re.compile("the true answer is yes")))
+
+    own = shades(tmp_path, "own", (120, 120, 120), 1)
+    drop(page.locator(".drop", has_text="Or drop an image of your own"), own)
+    seen(page.locator(".virtual-row:visible"), 0)
+    ask(page, "How many things are there?")
+    lacks(page.locator(".said").first, "true answer")
+    seen(page.locator(".said h3"))
+
+
+def make_scene(page: Page, seed: int) -> None:
+    page.get_by_label("Seed").fill(str(seed))
+    page.get_by_label("Seed").press("Enter")
+    seen(page.locator(".scene img"))
+    cells = page.locator(".virtual-row:visible").first.get_by_role("gridcell")
+    holds(question(page), cells.first.inner_text().strip())  # the first that is suggested
+
+
+def question(page: Page) -> Locator:
+    return page.get_by_label("Question", exact=True)
+
+
+def ask(page: Page, text: str) -> None:
+    question(page).fill(text)
+    page.get_by_role("button", name="Ask", exact=True).click()
+
+
+def choose_an_object(page: Page, seed: int) -> None:
+    """A click on the middle of the largest object of a scene of five."""
+    scene = Scenes(seed, SPLIT, SceneConfig(min_objects=5, max_objects=5), WIDTH, HEIGHT)[0]
+    ids = object_ids([scene], WIDTH, HEIGHT)[0].numpy()
+    largest = np.bincount(ids[ids >= 0]).argmax()
+    rows, columns = np.nonzero(ids == largest)
+    image = page.locator(".scene img")
+    box = image.bounding_box()
+    scale = min(box["width"] / WIDTH, box["height"] / HEIGHT)  # the image keeps its proportions within its frame
+    left, top = (box["width"] - scale * WIDTH) / 2, (box["height"] - scale * HEIGHT) / 2
+    image.click(position={"x": left + scale * np.median(columns), "y": top + scale * np.median(rows)})
+    until(lambda: page.get_by_label("Object (click on it").input_value() != "", seconds=PATIENCE / 1000)

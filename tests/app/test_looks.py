@@ -98,6 +98,20 @@ def test_every_state_fits_and_can_be_read(visit, check, size, scheme):
 
 
 @pytest.mark.slow
+def test_a_page_that_becomes_narrower_fits_again(visit):
+    page = visit(*DESKTOP)
+    page.get_by_role("button", name="Example: letters").click()
+    answers(page, 6)
+    for tab in ("Teach", "Ask", "Compare"):
+        page.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_timeout(2000)
+        page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+        page.wait_for_timeout(2000)
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0], tab
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_many_classes_with_long_names_keep_the_layout(visit, check, size, tmp_path):
     page = visit(*size)

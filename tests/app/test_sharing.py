@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.app.browsing import card, download, seen
 from tests.app.recording import THINGS, wait_for_thing
 from tests.app.test_shared_page import engine
@@ -24,6 +26,7 @@ PATIENCE = 180_000
 """Milliseconds: each thing is before the webcam once in 30 seconds."""
 
 
+@pytest.mark.slow
 def test_three_things_are_taught_by_webcam_and_shared(
     engine: None, visit: Callable[[], Page], browser: Browser, tmp_path: Path
 ) -> None:

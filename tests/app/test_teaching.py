@@ -426,7 +426,7 @@ def test_it_says_what_would_be_lost(made, drawn, tmp_path):
     taught(one, drawn)
     archive = one.save().rename(tmp_path / "saved.zip")
     one.ask([drawn[0][6]])
-    assert one.contents == "3 classes, 15 images, 1 query image"
+    assert one.contents == "3 classes, 15 images, 1 image to classify"
     assert one.replaces(archive)
     assert not one.replaces(pack(tmp_path / "folders.zip", {"a/1.png": drawn[0][0].read_bytes()}))
     (tmp_path / "text.zip").write_text("no zip")
