@@ -36,7 +36,7 @@ def lay_out_settings(events: TeachEvents) -> None:
             "gets a class",
             scale=4,
         )
-        forget = gr.Button("Clear images to classify", size="sm", scale=1, min_width=110)
+        forget = gr.Button("Clear images to classify", size="sm", scale=1, min_width=180)
     events.when(reject.release, Teaching.set_reject, reject, trigger_mode="always_last")
     events.when(forget.click, Teaching.forget_queries)
 

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 pytestmark = needs_browser
 
+_OVERFULL = """() => [...document.querySelectorAll("button")]
+    .filter((button) => button.offsetParent && button.innerText && button.scrollWidth > button.clientWidth + 1)
+    .map((button) => button.innerText)"""
+"""Buttons whose text is wider than they are."""
 DESKTOP, PHONE = (1400, 900), (390, 844)
 
 
@@ -40,6 +44,7 @@ def check(tmp_path: Path) -> Callable[[Page, str], None]:
         page.screenshot(path=path)
         assert np.asarray(Image.open(path).convert("L")).std() > 5
         assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+        assert page.evaluate(_OVERFULL) == []
         found = axe.Axe().run(page).response["violations"]
         serious = [
             (one["id"], [node["html"][:200] for node in one["nodes"]])
