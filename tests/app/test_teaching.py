@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +44,7 @@ def drawn(tmp_path: Path) -> list[list[Path]]:
     return [sorted(folder.iterdir()) for folder in sorted(root.iterdir())]
 
 
-def taught(teaching: Teaching, drawn: list[list[Path]], names: str = "abc", shots: int = 5) -> Teaching:
+def taught(teaching: Teaching, drawn: list[list[Path]], names: Sequence[str] = "abc", shots: int = 5) -> Teaching:
     for name, files in zip(names, drawn, strict=False):
         teaching.add(teaching.add_class(name).number, files[:shots])
     return teaching
@@ -322,6 +322,19 @@ def test_a_saved_zip_holds_a_folder(made, drawn):
             "classifier/config.json",
             "classifier/model.safetensors",
         ]
+
+
+def test_what_is_kept_is_the_classifier_that_answers_and_nothing_is_fitted_again(made, drawn, tmp_path, monkeypatch):
+    one = taught(made(), drawn, names=("c", "b", "a"))  # in another order than that of the names
+    files = [files[6] for files in drawn]
+    one.ask(files)
+    with monkeypatch.context() as patched:
+        patched.setattr(FewShotClassifier, "fit", None)
+        archive = one.save().rename(tmp_path / "saved.zip")
+    saved = FewShotClassifier.from_pretrained(unpack_classifier(archive, tmp_path), device="cpu")
+    found = [dict(zip(saved.classes_.tolist(), row, strict=True)) for row in saved.predict_proba(files).tolist()]
+    for verdict, shares in zip(one.verdicts, found, strict=True):
+        assert shares == pytest.approx(verdict.probabilities, abs=1e-5)
 
 
 def state(one: Teaching) -> tuple[object, ...]:
