@@ -21,7 +21,7 @@ from clevr.data.batches import ReasoningData, in_order
 from clevr.data.errors import DataError, DataNotFoundError
 from clevr.data.images import fit_image, to_pixels
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
-from clevr.questions.tokens import ANSWER_WORDS, Vocabulary, tokenize
+from clevr.questions.tokens import Vocabulary, answers_of, tokenize
 from clevr.reasoning.network import Reasoner
 from fewshot_film.errors import ConfigError, UserError
 from fewshot_film.film import Modulations
@@ -47,7 +47,7 @@ class Predictions:
     numbers: NDArray[np.int64]
     """Numbers of the questions in their split, ``(N,)``."""
     probabilities: NDArray[np.float32]
-    """Of each answer, by :data:`clevr.questions.tokens.ANSWER_WORDS`, ``(N, 28)``."""
+    """Of each answer, by :attr:`Reasoner.answers`; of CLEVR ``(N, 28)``."""
 
     @property
     def answers(self) -> NDArray[np.int64]:
@@ -75,7 +75,10 @@ def predict(
         change: what to make of gamma and beta before they are used.
     Returns:
         Answers in the order of the split's questions.
+    Raises:
+        ConfigError: the model answers questions about another world.
     """
+    check_world(data, reasoner)
     device = next(reasoner.parameters()).device
     numbers, found = [], []
     total = len(data) if limit is None else min(limit, len(data))
@@ -87,6 +90,20 @@ def predict(
     every = np.concatenate(numbers)
     order = np.argsort(every)
     return Predictions(every[order], np.concatenate(found)[order])
+
+
+def check_world(data: ReasoningData, reasoner: Reasoner) -> None:
+    """Refuse a model whose answers are those of another world than the data's.
+
+    Raises:
+        ConfigError: they are.
+    """
+    here, there = data.table.world, reasoner.world
+    if answers_of(here) != answers_of(there):
+        raise ConfigError(
+            f"the questions are about the world {here.name!r}, and the model knows the answers of {there.name!r}; use "
+            "data and a model of the same world"
+        )
 
 
 def answer_logits(
@@ -157,7 +174,7 @@ class Answer:
     question: str
     """As it was asked."""
     ranking: tuple[tuple[str, float], ...]
-    """All 28 answers with their probabilities, the most probable first."""
+    """All answers, of CLEVR 28, with their probabilities, the most probable first."""
     places: NDArray[np.int64]
     """How many of the classifier's maps have their maximum, if above 0, at each position, ``(H, W)``."""
     unknown_words: tuple[str, ...]
@@ -230,7 +247,7 @@ class Answerer:
         last = reasoner.reason(self._maps, only, reasoner.modulations(codes), codes)
         responses, positions = reasoner.classifier.pool(last)
         probabilities = reasoner.classifier.judge(last, responses)[0].softmax(0).tolist()
-        ranking = sorted(zip(ANSWER_WORDS, probabilities, strict=True), key=lambda entry: -entry[1])
+        ranking = sorted(zip(reasoner.answers, probabilities, strict=True), key=lambda entry: -entry[1])
         unknown = reasoner.vocabulary.unknown_words(text)
         places = self._count(responses[0], positions[0])
         return Answer(text, tuple(ranking), places, tuple(unknown), self.warning)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from clevr.answers.scores import Evaluation, Score, Scores, total
 from clevr.data.table import QuestionTable
 from clevr.questions.families import CLOSURE_GROUPS
-from clevr.questions.programs import QUESTION_TYPES, VALUES
-from clevr.questions.tokens import ANSWER_WORDS
+from clevr.questions.programs import QUESTION_TYPES
+from clevr.questions.tokens import SPECIAL_TOKENS
+from clevr.world.spec import CLEVR, WorldSpec
 from fewshot_film.run.tables import markdown_text
 
 COLUMNS = ("overall", *QUESTION_TYPES)
@@ -36,12 +37,11 @@ MAC: Hudson and Manning, ICLR 2018; MDETR: Kamath et al., ICCV 2021."""
 SHOWN = ("human", "FiLM, ResNet-101 features", "FiLM, pixels")
 """Published rows that are printed; the file has all."""
 
-KINDS: Mapping[str, tuple[str, ...]] = {
-    "yes or no": ("yes", "no"),
-    "number": tuple(str(number) for number in range(11)),
-    **VALUES,
-}
-"""Answers that can be taken for each other."""
+
+def kinds_of(world: WorldSpec = CLEVR) -> dict[str, tuple[str, ...]]:
+    """Answers that can be taken for each other."""
+    return {"yes or no": ("yes", "no"), "number": tuple(str(number) for number in range(11)), **world.values}
+
 
 _WORDS_TOGETHER = 5
 _TITLES = {
@@ -71,7 +71,7 @@ def markdown(evaluation: Evaluation, title: str) -> str:
         parts.append(f"{share} (Perez et al. 2018, appendix 7.1: 96.1 %).")
     parts += [
         "Confusion matrix: rows are true answers, columns predicted answers.",
-        *confusion_tables(evaluation.confusion),
+        *confusion_tables(evaluation),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -134,29 +134,30 @@ def in_fives(scores: Scores) -> dict[str, Score]:
     return {f"{n} to {n + _WORDS_TOGETHER - 1}": total(groups[group]) for group, n in first.items()}
 
 
-def confusion_tables(confusion: NDArray[np.int64]) -> list[str]:
+def confusion_tables(evaluation: Evaluation) -> list[str]:
     """One table for each kind of answer; what does not occur is left out, answers of other kinds are summed up."""
-    place = {word: number for number, word in enumerate(ANSWER_WORDS)}
+    confusion, answers = evaluation.confusion, evaluation.answers
+    place = {word: number for number, word in enumerate(answers)}
     tables = []
-    for kind, words in KINDS.items():
+    for kind, words in kinds_of(evaluation.world).items():
         numbers = [place[word] for word in words]
         used = [n for n in numbers if confusion[n].sum() or confusion[numbers, n].sum()]
         rows = [n for n in used if confusion[n].sum()]
         if not rows:
             continue
-        others = [n for n in range(len(ANSWER_WORDS)) if n not in used]
+        others = [n for n in range(len(answers)) if n not in used]
         lines = [
-            (ANSWER_WORDS[n], *(_count(confusion[n, m], n == m) for m in used), _count(confusion[n, others].sum()))
+            (answers[n], *(_count(confusion[n, m], n == m) for m in used), _count(confusion[n, others].sum()))
             for n in rows
         ]
-        tables.append("\n".join(_table((kind, *(ANSWER_WORDS[n] for n in used), "other"), lines)))
+        tables.append("\n".join(_table((kind, *(answers[n] for n in used), "other"), lines)))
     return tables
 
 
 def predictions_json(table: QuestionTable, predicted: NDArray[np.integer[Any]]) -> list[dict[str, Any]]:
     """Answers as CLEVR's test server takes them: ``[{"question_index": 0, "answer": "yes"}, ...]``."""
     return [
-        {"question_index": int(index), "answer": ANSWER_WORDS[number]}
+        {"question_index": int(index), "answer": table.answers[number + len(SPECIAL_TOKENS)]}
         for index, number in zip(table.question_index, predicted, strict=True)
     ]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -19,7 +19,8 @@ from clevr.data.table import QuestionTable
 from clevr.questions.families import ALL_FAMILIES, CLOSURE_GROUPS, Family
 from clevr.questions.parser import parse
 from clevr.questions.programs import QUESTION_TYPES, num_hops, question_type
-from clevr.questions.tokens import ANSWER_WORDS, ANSWERS, SPECIAL_TOKENS, tokenize
+from clevr.questions.tokens import SPECIAL_TOKENS, answers_of, tokenize
+from clevr.world.spec import CLEVR, WorldSpec
 from fewshot_film.errors import InvalidValueError, shown
 
 _Z = 1.959963984540054
@@ -77,8 +78,15 @@ class Evaluation:
     off_by_one: Score
     """Of the wrong numbers, those that are one too many or too few; no number is wrong: no questions."""
     confusion: NDArray[np.int64]
-    """How often the answer in row ``i`` was taken for that in column ``j``, ``(28, 28)``, by
-    :data:`clevr.questions.tokens.ANSWER_WORDS`."""
+    """How often the answer in row ``i`` was taken for that in column ``j``, by :attr:`answers`; of CLEVR
+    ``(28, 28)``."""
+    world: WorldSpec = CLEVR
+    """What the questions were about."""
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The answers of the world, in the order of the confusions."""
+        return answers_of(self.world)
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as JSON can hold it."""
@@ -87,7 +95,7 @@ class Evaluation:
             "by": {name: _plain(scores) for name, scores in self.by.items()},
             "most_common_answer": _plain(self.majority),
             "wrong_numbers_off_by_one": {"right": self.off_by_one.right, "count": self.off_by_one.count},
-            "confusion": {"answers": list(ANSWER_WORDS), "counts": self.confusion.tolist()},
+            "confusion": {"answers": list(self.answers), "counts": self.confusion.tolist()},
         }
 
 
@@ -102,7 +110,7 @@ def evaluate(
 
     Args:
         table: the questions, with their answers; those without are left out.
-        predicted: position of each given answer in :data:`clevr.questions.tokens.ANSWER_WORDS`, ``(N,)``.
+        predicted: position of each given answer among those of the table's world, ``(N,)``.
         num_objects: objects in the scene of each image, by its file name.
         known: questions to take the most common answers from; the same ones by default.
     Raises:
@@ -119,14 +127,16 @@ def evaluate(
     kinds |= {"words": _numbers(np.array([len(tokenize(text)) for text in table.texts]))}
     kinds |= {"family": _families(table), "objects": _objects(table, num_objects)}
     by = {name: score_by(right[asked], names[asked]) for name, names in kinds.items()}
-    confusion = np.zeros((len(ANSWER_WORDS), len(ANSWER_WORDS)), np.int64)
+    count = len(answers_of(table.world))
+    confusion = np.zeros((count, count), np.int64)
     np.add.at(confusion, (answers[asked], np.asarray(predicted)[asked]), 1)
     return Evaluation(
         overall=Score(int(right[asked].sum()), int(asked.sum())),
         by={name: scores for name, scores in by.items() if scores},
         majority=_majority(table if known is None else known, table),
-        off_by_one=_off_by_one(confusion),
+        off_by_one=_off_by_one(confusion, answers_of(table.world)),
         confusion=confusion,
+        world=table.world,
     )
 
 
@@ -141,7 +151,7 @@ def infer_types(table: QuestionTable) -> QuestionTable:
     """
     columns = {name: getattr(table, name).copy() for name in ("type", "family", "num_hops", "program_length")}
     for number in np.flatnonzero((table.type < 0) | (table.family < 0)):
-        meanings = parse(table.texts[int(number)])
+        meanings = parse(table.texts[int(number)], table.world)
         programs = [meaning.program() for meaning in meanings]
         found = {
             "type": {QUESTION_TYPES.index(question_type(program)) for program in programs},
@@ -170,7 +180,7 @@ def total(scores: Iterable[Score]) -> Score:
 
 
 def most_common_answers(known: QuestionTable) -> dict[str, int]:
-    """The answer that each function gives most often, as its position in ``ANSWER_WORDS``."""
+    """The answer that each function gives most often, as its position among those of the world."""
     functions, answers = _functions(known), known.answer.astype(np.int64) - len(SPECIAL_TOKENS)
     usable = (functions != "") & (answers >= 0)
     return {
@@ -191,9 +201,9 @@ def _majority(known: QuestionTable, table: QuestionTable) -> dict[str, Score]:
     return {"overall": total(by_type.values()), **by_type}
 
 
-def _off_by_one(confusion: NDArray[np.int64]) -> Score:
+def _off_by_one(confusion: NDArray[np.int64], answers: Sequence[str]) -> Score:
     """Mistakes between neighbouring numbers among those between any two numbers."""
-    places = {int(word): number for number, word in enumerate(ANSWER_WORDS) if word.isdigit()}
+    places = {int(word): number for number, word in enumerate(answers) if word.isdigit()}
     by_distance = [
         (abs(one - other), int(confusion[row, column]))
         for one, row in places.items()
@@ -251,15 +261,16 @@ def _plain(scores: Scores) -> dict[str, Any]:
     return {name: score.to_json() for name, score in scores.items()}
 
 
-def answer_numbers(words: Iterable[str]) -> NDArray[np.int64]:
-    """Answers as positions in ``ANSWER_WORDS``.
+def answer_numbers(words: Iterable[str], world: WorldSpec = CLEVR) -> NDArray[np.int64]:
+    """Answers as positions among those of a world.
 
     Raises:
-        ValueError: a word is no answer of CLEVR.
+        ValueError: a word is no answer there.
     """
-    positions = {word: number - len(SPECIAL_TOKENS) for number, word in enumerate(ANSWERS)}
+    positions = {word: number for number, word in enumerate(answers_of(world))}
     words = list(words)
-    unknown = next((word for word in words if positions.get(word, -1) < 0), None)
+    unknown = next((word for word in words if word not in positions), None)
     if unknown is not None:
-        raise InvalidValueError(f"{shown(unknown)} is no answer of CLEVR; expected one of {', '.join(ANSWER_WORDS)}")
+        name = "CLEVR" if world == CLEVR else f"the world {world.name!r}"
+        raise InvalidValueError(f"{shown(unknown)} is no answer of {name}; expected one of {', '.join(positions)}")
     return np.array([positions[word] for word in words], np.int64)

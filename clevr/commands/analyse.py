@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from clevr.analysis.embedding import scikit_learn
 from clevr.analysis.subject import Subject
 from clevr.answers.plotting import save_figure
+from clevr.answers.predict import check_world
 from clevr.config.commands import ANALYSES, AnalyseConfig, Analysis
 from clevr.data.batches import load_reasoning_data
 from clevr.data.reader import ClevrSplit
 from clevr.reasoning.loading import load
+from clevr.world.spec import CLEVR
+from fewshot_film.errors import ConfigError
 from fewshot_film.extras import MissingExtraError
 from fewshot_film.run.results import write_result
 from fewshot_film.run.runtime import choose_device
@@ -32,7 +35,7 @@ def run(config: AnalyseConfig) -> None:
     analyses = _that_run_here() if config.analyses is None else config.analyses
     subject = _subject(config, analyses)
     config.out.mkdir(parents=True, exist_ok=True)
-    for name in analyses:
+    for name in _of_world(subject, analyses, asked_for=config.analyses is not None):
         logger.info("%s", name)
         finding = importlib.import_module(f"clevr.analysis.{name}").analyse(subject)
         save_figure(config.out / f"{name}.png", finding.figure)
@@ -48,6 +51,22 @@ def _that_run_here() -> tuple[Analysis, ...]:
         logger.info("left out embedding: %s", error)
         return tuple(name for name in ANALYSES if name != "embedding")
     return ANALYSES
+
+
+_CLEVR_ONLY: tuple[Analysis, ...] = ("consistency", "composition")
+"""What asks questions of its own, about CLEVR's values."""
+
+
+def _of_world(subject: Subject, analyses: Sequence[Analysis], *, asked_for: bool) -> Sequence[Analysis]:
+    """The analyses that can be made of the world of the data."""
+    world = subject.data.table.world
+    check_world(subject.data, subject.reasoner)
+    unfit = [name for name in analyses if name in _CLEVR_ONLY and world.values != CLEVR.values]
+    if unfit and asked_for:
+        raise ConfigError(f"{unfit[0]} asks about CLEVR's values, and the data is of the world {world.name!r}")
+    if unfit:
+        logger.info("left out %s: they ask about CLEVR's values", ", ".join(unfit))
+    return [name for name in analyses if name not in unfit]
 
 
 def _subject(config: AnalyseConfig, analyses: Sequence[Analysis]) -> Subject:

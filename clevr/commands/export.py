@@ -10,6 +10,8 @@ from clevr.config.model import TrainConfig
 from clevr.reasoning.hop_reasoner import build_reasoner
 from clevr.reasoning.loading import save_reasoner
 from clevr.reasoning.objectives import ReasonerTraining
+from clevr.world.spec import CLEVR
+from clevr.world.world_file import WORLD_FILE, read_world
 from fewshot_film.run.checkpoint import load_checkpoint, put_weights
 from fewshot_film.run.parsing import parse
 
@@ -27,8 +29,9 @@ def run(config: ExportConfig) -> None:
     path = config.run / f"{config.checkpoint}.ckpt"
     checkpoint = load_checkpoint(path)
     settings: TrainConfig = parse("export", TrainConfig, [f"--config={config.run / 'config.yaml'}"])
+    world = read_world(config.run / WORLD_FILE) if (config.run / WORLD_FILE).exists() else CLEVR
     module = ReasonerTraining(
-        build_reasoner(settings.model),
+        build_reasoner(settings.model, world),
         settings.scene_weight,
         settings.trace_weight,
         settings.program_weight,

@@ -19,13 +19,16 @@ from clevr.config.commands import GenerateConfig
 from clevr.data.naming import image_filename
 from clevr.data.reader import ClevrSplit
 from clevr.data.shard_store import ShardStore
-from clevr.data.writer import Chunk, ChunkContent, ChunkStore, select_chunks, split_into_chunks
+from clevr.data.writer import Chunk, ChunkContent, ChunkStore, keep_world, select_chunks, split_into_chunks
 from clevr.questions.families import CLOSURE_FAMILIES, FAMILIES
 from clevr.questions.question import Question
+from clevr.questions.tokens import vocabulary_of
 from clevr.questions.writer import write_questions
 from clevr.world.placement import SceneConfig, Scenes
 from clevr.world.render import render
 from clevr.world.scene import Scene
+from clevr.world.spec import CLEVR, WorldSpec
+from clevr.world.world_file import read_world, world_record
 from fewshot_film.errors import Interrupted, counted
 from fewshot_film.run.progress import hides_bars
 from fewshot_film.run.ray_jobs import run_ray_jobs
@@ -43,6 +46,7 @@ def run(config: GenerateConfig) -> None:
 
     Raises:
         GenerateError: the folder holds another set, or cannot be written to.
+        WorldError: the file with the world is missing, or does not describe one.
         ConfigError: the range does not fit.
         DataNotFoundError: the data set that the scenes are taken from has no such split, or no scenes.
         DataError: a record or an image of it is damaged.
@@ -53,17 +57,21 @@ def run(config: GenerateConfig) -> None:
     if config.scenes_from:
         _, there = _source(config.scenes_from, config.split)
         config = dataclasses.replace(config, scenes=min(config.scenes, len(there)))
+    world = _world(config)
+    vocabulary_of(world)  # says which words clash with those of the questions
     chunks = split_into_chunks(config.scenes, config.chunk)
     share = select_chunks(chunks, config.start, config.stop)[config.part :: config.parts]
     kind = ShardStore if config.shards else ChunkStore
-    store: Store = kind(config.out, config.split, config.content, chunks, config.date)
+    settings = {**config.content, **({} if world == CLEVR else {"world": world_record(world)})}
+    store: Store = kind(config.out, config.split, settings, chunks, config.date)
+    keep_world(config.out, world)
     store.begin()
     missing = [chunk for chunk in share if not store.is_done(chunk)]
     num_missing = sum(map(len, missing))
     scenes = counted(config.scenes, "scene")
     logger.info("%s: %d of %s to generate in %s", config.split, num_missing, scenes, config.out)
     workers = available_cores() if config.workers == "auto" else config.workers
-    job = functools.partial(make_chunk, config, store)
+    job = functools.partial(make_chunk, config, world, store)
     bar = tqdm(
         total=sum(map(len, share)),
         initial=sum(map(len, share)) - num_missing,
@@ -84,20 +92,27 @@ def run(config: GenerateConfig) -> None:
     _say_goodbye(config, store, num_missing, time.monotonic() - began)
 
 
-def make_chunk(config: GenerateConfig, store: Store, chunk: Chunk) -> Chunk:
+def _world(config: GenerateConfig) -> WorldSpec:
+    """The world of the scenes: that of the file, of the data set that they are taken from, or CLEVR's."""
+    if config.scenes_from:
+        return _source(config.scenes_from, config.split)[0].world
+    return read_world(config.world) if config.world else CLEVR
+
+
+def make_chunk(config: GenerateConfig, world: WorldSpec, store: Store, chunk: Chunk) -> Chunk:
     """Make one chunk and write it; runs in a worker process."""
-    store.publish(chunk, make(config, chunk))
+    store.publish(chunk, make(config, chunk, world))
     return chunk
 
 
-def make(config: GenerateConfig, chunk: Chunk) -> ChunkContent:
-    """Everything about a range of scenes; a function of the settings and each scene's number alone."""
-    scenes = make_scenes(config, chunk)
+def make(config: GenerateConfig, chunk: Chunk, world: WorldSpec = CLEVR) -> ChunkContent:
+    """Everything about a range of scenes; a function of the settings, the world and each scene's number alone."""
+    scenes = make_scenes(config, chunk, world)
     questions = [question for scene in scenes for question in make_questions(config, scene)]
     return ChunkContent(scenes, questions, make_images(config, scenes))
 
 
-def make_scenes(config: GenerateConfig, chunk: Chunk) -> list[Scene]:
+def make_scenes(config: GenerateConfig, chunk: Chunk, world: WorldSpec = CLEVR) -> list[Scene]:
     """The scenes of a range; those of another data set get the numbers and file names of this one."""
     if config.scenes_from:
         _, there = _source(config.scenes_from, config.split)
@@ -105,7 +120,7 @@ def make_scenes(config: GenerateConfig, chunk: Chunk) -> list[Scene]:
             dataclasses.replace(scene, image_index=index, image_filename=image_filename(config.split, index))
             for index, scene in enumerate(there[chunk.start : chunk.stop], start=chunk.start)
         ]
-    rules = SceneConfig(condition="plain" if config.condition == "none" else config.condition)
+    rules = SceneConfig.of(world, "plain" if config.condition == "none" else config.condition)
     scenes = Scenes(config.seed, config.split, rules, width=config.width, height=config.height)
     return scenes.batch(range(chunk.start, chunk.stop))
 

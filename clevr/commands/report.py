@@ -18,7 +18,7 @@ from torch import Tensor
 from clevr.analysis.histograms import analyse
 from clevr.analysis.subject import Subject, read
 from clevr.answers.predict import predict
-from clevr.answers.report import COLUMNS, KINDS, PUBLISHED
+from clevr.answers.report import COLUMNS, PUBLISHED, kinds_of
 from clevr.answers.scores import evaluate
 from clevr.config.commands import ReportConfig
 from clevr.config.model import TrainConfig
@@ -92,7 +92,8 @@ def add_accuracy(report: Report, evaluation: Mapping[str, Any], origin: str) -> 
             chart = [_bar(name, score) for name, score in evaluation["by"][kind].items()]
             report.figure(f"accuracy_{kind}", bars(chart), f"Accuracy by {heading}.")
     names, counts = evaluation["confusion"]["answers"], np.array(evaluation["confusion"]["counts"], dtype=np.float64)
-    by_kind = [names.index(word) for words in KINDS.values() for word in words]
+    known = [word for words in kinds_of().values() for word in words if word in names]
+    by_kind = [names.index(word) for word in dict.fromkeys((*known, *names))]
     used = [place for place in by_kind if counts[place].sum() or counts[:, place].sum()]
     rows_total = counts.sum(1, keepdims=True)
     shares = np.divide(counts, rows_total, out=np.full_like(counts, np.nan), where=rows_total > 0)[np.ix_(used, used)]

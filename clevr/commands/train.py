@@ -9,6 +9,7 @@ from typing import cast
 
 import torch
 
+from clevr.answers.predict import check_world
 from clevr.commands.calibrate import training_familiarity
 from clevr.commands.trunk_pretraining import cache_trunk_features, pretrain_trunk
 from clevr.config.model import AugmentationConfig, ClevrDataConfig, ReasonerConfig, TrainConfig
@@ -22,14 +23,18 @@ from clevr.data.batches import (
     load_reasoning_data,
     unknown_token,
 )
+from clevr.data.reader import ClevrSplit
 from clevr.questions.programs import QUESTION_TYPES
 from clevr.reasoning.hop_reasoner import build_reasoner
 from clevr.reasoning.loading import load, save_reasoner
 from clevr.reasoning.network import Reasoner
 from clevr.reasoning.objectives import ReasonerTraining, answers_of
+from clevr.world.spec import CLEVR, WorldSpec
+from clevr.world.world_file import WORLD_FILE, world_text
 from fewshot_film.errors import ConfigError
 from fewshot_film.run.checkpoint import load_weights
 from fewshot_film.run.command import is_first_process
+from fewshot_film.run.files import write_text_atomically
 from fewshot_film.run.loop import TrainResult, train
 from fewshot_film.run.runtime import to_device
 from fewshot_film.run.seeding import derived_seed
@@ -51,6 +56,8 @@ def run(config: TrainConfig) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(config.loop.seed, "weights"))
         reasoner = _reasoner(config)
+        if is_first_process():
+            _keep_world(config.out, reasoner.world)
         data = _read(config, reasoner)
         precomputed = config.trunk_pretraining is not None
         if precomputed:
@@ -108,12 +115,22 @@ def _read(config: TrainConfig, reasoner: Reasoner) -> dict[str, ReasoningData]:
         "val": _data(config.data, config.data.val_split, reasoner, with_scenes=config.trunk_pretraining is not None),
     }
     for split, part in data.items():
+        check_world(part, reasoner)
         log.info("%s: %d questions about %d images", split, len(part), len(part.table.images))
     return data
 
 
 def _reasoner(config: TrainConfig) -> Reasoner:
-    return load(config.weights, config.model) if config.weights else build_reasoner(config.model)
+    if config.weights:
+        return load(config.weights, config.model)
+    return build_reasoner(config.model, ClevrSplit.open(config.data.root, config.data.train_split).world)
+
+
+def _keep_world(run: Path, world: WorldSpec) -> None:
+    """Write the world into the run folder, for ``clevr-film export``; a run without one is about CLEVR's."""
+    if world != CLEVR:
+        run.mkdir(parents=True, exist_ok=True)
+        write_text_atomically(run / WORLD_FILE, world_text(world))
 
 
 def _reads_scenes(config: TrainConfig) -> bool:

@@ -47,6 +47,9 @@ class GenerateConfig(Settings):
     scenes_from: Path | None = None
     """Data set in CLEVR's format, folder or zip file: ask about the scenes and images of its split of this name (the
     first ones, at most as many as `scenes` says, which are copied) instead of generating new ones."""
+    world: Path | None = None
+    """YAML file that describes a world of your own: its colours, materials, sizes, shapes, words, camera and lamps. It
+    is kept in the data set as world.yaml; null: CLEVR's world."""
     condition: Literal["none", "A", "B"] = "none"
     """CoGenT's condition, which restricts the colours of cubes and cylinders."""
     workers: Workers = "auto"
@@ -78,6 +81,8 @@ class GenerateConfig(Settings):
         if self.families == "closure":
             expected = f"at most {NUM_CLOSURE_FAMILIES}, one of each of CLOSURE's families"
             self._expect("questions_per_scene", self.questions_per_scene <= NUM_CLOSURE_FAMILIES, expected)
+        if self.scenes_from and self.world:
+            raise ConfigError(f"world is {self.world}, but {self.scenes_from} has its own; leave one of them out")
         if self.scenes_from and self.condition != "none":
             raise ConfigError(
                 f"condition is {self.condition}, but the scenes of {self.scenes_from} are taken as they are"
@@ -86,7 +91,7 @@ class GenerateConfig(Settings):
 
     @property
     def content(self) -> dict[str, Any]:
-        """The settings that the data set depends on."""
+        """The settings that the data set depends on, besides the world."""
         names = ["seed", "scenes", "width", "height", "questions_per_scene", "condition"]
         if self.scenes_from:
             names = ["seed", "scenes", "questions_per_scene"]

@@ -29,7 +29,7 @@ from clevr.data.table import QuestionTable
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.families import FAMILIES, Family
 from clevr.questions.question import Question
-from clevr.questions.tokens import ANSWER_WORDS, SPECIAL_TOKENS, UNK, Vocabulary
+from clevr.questions.tokens import SPECIAL_TOKENS, UNK, Vocabulary, answers_of
 from clevr.questions.writer import write_questions
 from clevr.world.augmentation import augment
 from fewshot_film.errors import ConfigError, InvalidValueError
@@ -350,7 +350,8 @@ class FreshQuestionBatches(TrainingBatches):
         about = [mark_trace(question, scene) for question, scene in asked_about]
         sequences, members = map(np.stack, zip(*(mark_hops(*both) for both in asked_about), strict=True))
         encoded = [np.asarray(self.vocabulary.encode(question.question), np.int16) for question in questions]
-        answers = [ANSWER_WORDS.index(str(question.answer)) for question in questions]
+        known = answers_of(self.data.table.world)
+        answers = [known.index(str(question.answer)) for question in questions]
         return QuestionBatch(
             torch.from_numpy(np.asarray(self.data.images[images])),
             torch.from_numpy(of_image),

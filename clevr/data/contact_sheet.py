@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from clevr.data.reader import ClevrSplit
 from clevr.data.table import QuestionTable
-from clevr.questions.tokens import ANSWER_WORDS, ANSWERS
+from clevr.questions.tokens import SPECIAL_TOKENS
 
 Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 BACKGROUND, INK, ANSWER_INK = (255, 255, 255), (40, 40, 40), (0, 90, 160)
@@ -92,7 +92,7 @@ def answer_sheet(
     Args:
         split: where the images are.
         table: the questions.
-        predicted: position of each given answer in :data:`clevr.questions.tokens.ANSWER_WORDS`, ``(N,)``.
+        predicted: position of each given answer among those of the table's world, ``(N,)``.
         images: how many to show.
         questions: how many to show of each.
     """
@@ -109,17 +109,17 @@ def answer_sheet(
 
 def _is_right(given: int, true: int) -> bool:
     """Whether an answer is the true one, or no true one is known."""
-    return true < 0 or ANSWERS[true] == ANSWER_WORDS[given]
+    return true < 0 or true == given + len(SPECIAL_TOKENS)
 
 
 def _sheet_entry(
     split: ClevrSplit, table: QuestionTable, predicted: NDArray[np.int64], name: str, numbers: NDArray[np.int64]
 ) -> SheetEntry:
-    lines = [(table.texts[int(n)], _verdict(int(predicted[n]), int(table.answer[n]))) for n in numbers]
+    lines = [(table.texts[int(n)], _verdict(table, int(predicted[n]), int(table.answer[n]))) for n in numbers]
     return SheetEntry(name, split.load_image(name), lines)
 
 
-def _verdict(given: int, true: int) -> str:
+def _verdict(table: QuestionTable, given: int, true: int) -> str:
     """The answer, and the true one where it is another."""
-    answer, truth = ANSWER_WORDS[given], ANSWERS[true] if true >= 0 else ""
+    answer, truth = table.answers[given + len(SPECIAL_TOKENS)], table.answers[true] if true >= 0 else ""
     return answer if truth in ("", answer) else f"{answer} (wrong: {truth})"

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clevr.data.errors import DataNotFoundError
 from clevr.data.naming import images_name, questions_name, scenes_name
 from clevr.data.shards import SHARDS, ShardStorage, sharded_splits
 from clevr.data.storage import Storage, open_storage
+from clevr.world.spec import CLEVR, WorldSpec
+from clevr.world.world_file import WORLD_FILE, load_world
 
 HOW_TO_GET = (
     "Get CLEVR v1.0 or CoGenT from https://cs.stanford.edu/people/jcjohns/clevr/ and give the unpacked "
@@ -36,6 +38,8 @@ class SplitFiles:
     scenes: str | None
     images: str | None
     """The folder of the images."""
+    world: WorldSpec = CLEVR
+    """What its scenes are of: the ``world.yaml`` of the data set, or CLEVR's."""
 
 
 def find_split(root: str | Path, split: str, *, humans: bool = False) -> SplitFiles:
@@ -58,7 +62,22 @@ def find_split(root: str | Path, split: str, *, humans: bool = False) -> SplitFi
             f"no split {split!r} in {storage.label('')}; splits there: {there}. Looked for one of:\n"
             f"{LAYOUTS.format(split=split)}\n{HOW_TO_GET}"
         )
+    found = replace(found, world=world_of(storage))
     return _with_humans(found) if humans else found
+
+
+def world_of(storage: Storage) -> WorldSpec:
+    """The world of a data set.
+
+    Raises:
+        WorldError: its ``world.yaml`` does not describe one.
+    """
+    for prefix in _prefixes(storage):
+        path = f"{prefix}{WORLD_FILE}"
+        if _exists(storage, path):
+            with storage.open(path) as stream:
+                return load_world(stream, storage.label(path))
+    return CLEVR
 
 
 def list_splits(root: str | Path) -> list[str]:
@@ -113,10 +132,10 @@ def _with_humans(files: SplitFiles) -> SplitFiles:
         for folder in ("", "questions/", "CLEVR-Humans/"):
             path = f"{prefix}{folder}{name}"
             if _exists(storage, path):
-                return SplitFiles(storage, files.split, path, files.scenes, files.images)
+                return replace(files, questions=path)
     beside = Path("..") / "CLEVR-Humans" / name
     if storage.root.is_dir() and (storage.root / beside).is_file():
-        return SplitFiles(storage, files.split, beside.as_posix(), files.scenes, files.images)
+        return replace(files, questions=beside.as_posix())
     raise DataNotFoundError(
         f"no {name} for {storage.label('')}; looked in it, in questions/ and CLEVR-Humans/ there, and in "
         "CLEVR-Humans/ beside it. Get CLEVR-Humans.zip from https://cs.stanford.edu/people/jcjohns/iep/"

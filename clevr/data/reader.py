@@ -17,6 +17,7 @@ from clevr.data.storage import DAMAGED_ZIP, FolderStorage
 from clevr.data.table import QuestionTable
 from clevr.questions.question import Question
 from clevr.world.scene import Scene
+from clevr.world.spec import WorldSpec
 from fewshot_film.images import ImageError, read_image, upright
 
 
@@ -35,6 +36,11 @@ class ClevrSplit:
         """A split below a folder or in a zip; arguments and errors as of :func:`find_split`."""
         return cls(find_split(root, split, humans=humans))
 
+    @property
+    def world(self) -> WorldSpec:
+        """What its scenes are of."""
+        return self.files.world
+
     def __repr__(self) -> str:
         return f"ClevrSplit({self.files.storage.label('')!r}, {self.files.split!r})"
 
@@ -47,7 +53,7 @@ class ClevrSplit:
         """
         path = self._required(self.files.questions, "questions")
         file = self.files.storage.label(path)
-        questions = parse_questions(self._records(path, "questions"), file)
+        questions = parse_questions(self._records(path, "questions"), file, self.world)
         return self._with_images(questions, file) if self.files.images else questions
 
     def scenes(self) -> Iterator[Scene]:
@@ -58,7 +64,7 @@ class ClevrSplit:
             DataError: while iterating; a record is malformed.
         """
         path = self._required(self.files.scenes, "scenes")
-        return parse_scenes(self._records(path, "scenes"), self.files.storage.label(path))
+        return parse_scenes(self._records(path, "scenes"), self.files.storage.label(path), self.world)
 
     def info(self) -> dict[str, Any]:
         """The info block of the questions, or else of the scenes."""
@@ -82,12 +88,12 @@ class ClevrSplit:
         """
         path = self._required(self.files.questions, "questions")
         if cache is None:
-            return QuestionTable.from_questions(self.questions())
+            return QuestionTable.from_questions(self.questions(), self.world)
         signature = f"{self.files.storage.label(path)} {self.files.storage.signature(path)}"
         file = cache / (re.sub(r"\W+", "-", Path(path).stem) + ".npz")
-        table = QuestionTable.load(file, signature)
+        table = QuestionTable.load(file, signature, self.world)
         if table is None:
-            table = QuestionTable.from_questions(self.questions())
+            table = QuestionTable.from_questions(self.questions(), self.world)
             table.save(file, signature)
         return table
 

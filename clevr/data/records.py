@@ -19,8 +19,9 @@ from clevr.data.storage import DAMAGED_ZIP
 from clevr.questions.families import global_family_index
 from clevr.questions.programs import Node, ProgramError, check_program
 from clevr.questions.question import Question
-from clevr.questions.tokens import ANSWERS, SPECIAL_TOKENS
-from clevr.world.scene import COLORS, MATERIALS, RELATIONS, SHAPES, SIZES, Scene
+from clevr.questions.tokens import answers_of
+from clevr.world.scene import RELATIONS, Scene
+from clevr.world.spec import CLEVR, WorldSpec
 from fewshot_film.errors import UserError, shown
 
 BLOCK = 1 << 20
@@ -197,7 +198,7 @@ class _Scanner:
 
 
 Kind = type | tuple[type, ...]
-_ATTRIBUTES = {"shape": SHAPES, "size": SIZES, "color": COLORS, "material": MATERIALS}
+_ATTRIBUTES = ("shape", "size", "color", "material")
 _KINDS: dict[Kind, str] = {
     str: "a text",
     int: "an integer",
@@ -206,40 +207,42 @@ _KINDS: dict[Kind, str] = {
     (int, float): "a number",
 }
 _REQUIRED = object()
-_ANSWERS = dict.fromkeys(ANSWERS[len(SPECIAL_TOKENS) :])
 
 
 class RecordError(UserError, ValueError):
     """What is wrong with a record; the caller adds the file and the record's number."""
 
 
-def parse_questions(records: Iterable[dict[str, Any]], file: str, *, text_only: bool = False) -> Iterator[Question]:
+def parse_questions(
+    records: Iterable[dict[str, Any]], file: str, world: WorldSpec = CLEVR, *, text_only: bool = False
+) -> Iterator[Question]:
     """Check every record of a questions file.
 
     Args:
         records: what the JSON holds, in its order.
         file: how messages name the file.
+        world: what they are about.
         text_only: the questions belong to no image; ``image_index`` is then -1 and the file name empty.
     Raises:
         DataError: naming the file and the number of the record in it.
     """
     for number, record in enumerate(records):
         try:
-            yield parse_question(record, text_only=text_only)
+            yield parse_question(record, world, text_only=text_only)
         except ValueError as error:
             raise DataError(file, f"record {number} of 'questions'", str(error)) from None
 
 
-def parse_scenes(records: Iterable[dict[str, Any]], file: str) -> Iterator[Scene]:
+def parse_scenes(records: Iterable[dict[str, Any]], file: str, world: WorldSpec = CLEVR) -> Iterator[Scene]:
     """Check every record of a scenes file; raises as :func:`parse_questions`."""
     for number, record in enumerate(records):
         try:
-            yield parse_scene(record)
+            yield parse_scene(record, world)
         except ValueError as error:
             raise DataError(file, f"record {number} of 'scenes'", str(error)) from None
 
 
-def parse_question(record: Mapping[str, Any], *, text_only: bool = False) -> Question:
+def parse_question(record: Mapping[str, Any], world: WorldSpec = CLEVR, *, text_only: bool = False) -> Question:
     """Check one question: its keys, their types, the answer and the program.
 
     Answers that are booleans or numbers become CLEVR's texts; an image index that is missing is taken from
@@ -258,13 +261,13 @@ def parse_question(record: Mapping[str, Any], *, text_only: bool = False) -> Que
         image_filename=filename,
         split=_get(record, "split", str, ""),
         question_index=_index(record, "question_index", 0),
-        answer=_answer(record.get("answer")),
-        program=_program(record),
+        answer=_answer(record.get("answer"), world),
+        program=_program(record, world),
         question_family_index=_family(record),
     )
 
 
-def parse_scene(record: Mapping[str, Any]) -> Scene:
+def parse_scene(record: Mapping[str, Any], world: WorldSpec = CLEVR) -> Scene:
     """Check one scene: its keys, their types, the attributes of its objects and its relationships.
 
     Raises:
@@ -273,14 +276,14 @@ def parse_scene(record: Mapping[str, Any]) -> Scene:
     filename, index = _image(record)
     objects = _get(record, "objects", list)
     for number, thing in enumerate(objects):
-        _check_object(thing, f"object {number}")
+        _check_object(thing, f"object {number}", world)
     directions = _get(record, "directions", dict, {})
     for name, vector in directions.items():
         _check_vector(vector, f"direction {name!r}")
     _check_relationships(_get(record, "relationships", dict), len(objects))
     split = _get(record, "split", str, "")
     changed = {"image_filename": filename, "image_index": index, "split": split, "directions": directions}
-    return Scene.from_json({**record, **changed})
+    return Scene.from_json({**record, **changed}, world)
 
 
 def _get(record: Mapping[str, Any], key: str, kind: Kind, default: Any = _REQUIRED) -> Any:
@@ -322,7 +325,7 @@ def _index(record: Mapping[str, Any], key: str, default: int | None, last: int =
     return index
 
 
-def _answer(answer: Any) -> str | None:
+def _answer(answer: Any, world: WorldSpec) -> str | None:
     if answer is None:
         return None
     if isinstance(answer, bool):
@@ -330,8 +333,9 @@ def _answer(answer: Any) -> str | None:
     if not isinstance(answer, str | int):
         raise RecordError(f"'answer' must be a text, an integer or a boolean, got {shown(answer)}")
     text = str(answer).strip().lower()
-    if text not in _ANSWERS:
-        raise RecordError(f"unknown answer {shown(answer)}; expected one of {', '.join(_ANSWERS)}")
+    known = answers_of(world)
+    if text not in known:
+        raise RecordError(f"unknown answer {shown(answer)}; expected one of {', '.join(known)}")
     return text
 
 
@@ -350,13 +354,13 @@ def _family_of_template(template: str, index: int) -> int | None:
         return None
 
 
-def _program(record: Mapping[str, Any]) -> tuple[Node, ...] | None:
+def _program(record: Mapping[str, Any], world: WorldSpec) -> tuple[Node, ...] | None:
     nodes = _get(record, "program", list, None)
     if nodes is None:
         return None
     program = tuple(_read_node(node, number) for number, node in enumerate(nodes))
     try:
-        check_program(program)
+        check_program(program, world)
     except ProgramError as error:
         raise RecordError(str(error)) from None
     return program
@@ -384,12 +388,12 @@ def _node(function: str, inputs: tuple[int, ...], values: tuple[str, ...]) -> No
     return Node(function, inputs, values)
 
 
-def _check_object(thing: Any, where: str) -> None:
+def _check_object(thing: Any, where: str, world: WorldSpec) -> None:
     if not isinstance(thing, dict):
         raise RecordError(f"{where} must be an object, got {thing!r:.60}")
     try:
-        for attribute, known in _ATTRIBUTES.items():
-            value = _get(thing, attribute, str)
+        for attribute in _ATTRIBUTES:
+            value, known = _get(thing, attribute, str), world.values[attribute]
             if value not in known:
                 raise RecordError(f"unknown {attribute} {shown(value)}; expected one of {', '.join(known)}")
         for key in ("3d_coords", "pixel_coords"):

@@ -238,7 +238,8 @@ def mark_hops(question: Question, scene: Scene) -> tuple[NDArray[np.int8], NDArr
 def _signature(split: ClevrSplit) -> str:
     storage = split.files.storage
     parts = [part for part in (split.files.questions, split.files.scenes) if part]
-    return " ".join(f"{storage.label(part)} {storage.signature(part)}" for part in parts)
+    world = "" if split.world.values == CLEVR.values else f" {split.world.values}"
+    return " ".join(f"{storage.label(part)} {storage.signature(part)}" for part in parts) + world
 
 
 Marks = dict[str, NDArray[np.int8]]

@@ -179,7 +179,7 @@ def _tail(stream: IO[bytes]) -> bytes:
 def _lean(scene: Scene) -> Scene:
     """What programs read of a scene: attributes and relationships. A tenth of the memory of it all."""
     objects = tuple(_kind(thing.shape, thing.size, thing.color, thing.material) for thing in scene.objects)
-    return Scene(objects, {}, scene.relationships)
+    return Scene(objects, {}, scene.relationships, world=scene.world)
 
 
 @lru_cache(maxsize=1024)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import zipfile
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from clevr.questions.programs import QUESTION_TYPES
 from clevr.questions.question import Question
-from clevr.questions.tokens import ANSWERS
+from clevr.questions.tokens import SPECIAL_TOKENS, answers_of
+from clevr.world.spec import CLEVR, WorldSpec
 from fewshot_film.run.files import write_atomically
 
 FORMAT = 1
 """Raised when the arrays change their meaning; older caches are then made again."""
 
-_ANSWER_NUMBERS = {answer: number for number, answer in enumerate(ANSWERS)}
 _TYPE_NUMBERS = {name: number for number, name in enumerate(QUESTION_TYPES)}
 
 
@@ -79,7 +79,7 @@ class QuestionTable:
     question_index: NDArray[np.int64]
     """CLEVR's number of each question."""
     answer: NDArray[np.int8]
-    """Position in :data:`clevr.questions.tokens.ANSWERS`."""
+    """Position in :attr:`answers`."""
     type: NDArray[np.int8]
     """Position in :data:`clevr.questions.QUESTION_TYPES`; -1 without a program."""
     family: NDArray[np.int16]
@@ -88,36 +88,47 @@ class QuestionTable:
     """Nodes of the program; -1 without one."""
     num_hops: NDArray[np.int8]
     """Spatial relations of the program; -1 without one."""
+    world: WorldSpec = CLEVR
+    """What the questions are about."""
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The answer tokens, four special ones first; of CLEVR :data:`clevr.questions.tokens.ANSWERS`."""
+        return (*SPECIAL_TOKENS, *answers_of(self.world))
 
     def __len__(self) -> int:
         return len(self.image)
 
     @classmethod
-    def from_questions(cls, questions: Iterable[Question]) -> QuestionTable:
-        """Collect questions, which are read once and not kept."""
+    def from_questions(cls, questions: Iterable[Question], world: WorldSpec = CLEVR) -> QuestionTable:
+        """Collect questions about a world, which are read once and not kept."""
         images: dict[str, int] = {}
         rows = array("q")
+        known = {answer: number for number, answer in enumerate(answers_of(world), start=len(SPECIAL_TOKENS))}
 
         def texts() -> Iterable[str]:
             for question in questions:
                 position = images.setdefault(question.image_filename, len(images))
-                rows.extend((position, question.image_index, *_numbers(question)))
+                rows.extend((position, question.image_index, *_numbers(question, known)))
                 yield question.question
 
         packed = Texts.pack(texts())
         columns = np.frombuffer(rows, np.int64).reshape(-1, 8).T
         kinds = (np.int32, np.int64, np.int64, np.int8, np.int8, np.int16, np.int16, np.int8)
-        arrays = [column.astype(kind) for column, kind in zip(columns, kinds, strict=True)]
-        return cls(packed, Texts.pack(images), *arrays)
+        names = (field.name for field in fields(cls) if field.name not in ("texts", "images", "world"))
+        arrays: dict[str, Any] = {
+            name: column.astype(kind) for name, column, kind in zip(names, columns, kinds, strict=True)
+        }
+        return cls(packed, Texts.pack(images), **arrays, world=world)
 
     def select(self, numbers: NDArray[np.integer[Any]]) -> QuestionTable:
         """Some of the questions, in the order asked for; the list of images stays whole."""
         columns = {
             field.name: getattr(self, field.name)[numbers]
             for field in fields(self)
-            if field.name not in ("texts", "images")
+            if field.name not in ("texts", "images", "world")
         }
-        return QuestionTable(Texts.pack(self.texts[int(number)] for number in numbers), self.images, **columns)
+        return replace(self, texts=Texts.pack(self.texts[int(number)] for number in numbers), **columns)
 
     def save(self, path: Path, signature: str) -> None:
         """Write the table; the file is there whole or not at all.
@@ -131,14 +142,14 @@ class QuestionTable:
             value = getattr(self, field.name)
             if isinstance(value, Texts):
                 arrays |= {f"{field.name}.data": value.data, f"{field.name}.ends": value.ends}
-            else:
+            elif field.name != "world":
                 arrays[field.name] = value
-        save_arrays(path, _full_signature(signature), arrays)
+        save_arrays(path, _full_signature(signature, self.world), arrays)
 
     @classmethod
-    def load(cls, path: Path, signature: str) -> QuestionTable | None:
-        """Read a table; None if there is none for this signature, or only a damaged one."""
-        arrays = load_arrays(path, _full_signature(signature))
+    def load(cls, path: Path, signature: str, world: WorldSpec = CLEVR) -> QuestionTable | None:
+        """Read a table; None if there is none for this signature and world, or only a damaged one."""
+        arrays = load_arrays(path, _full_signature(signature, world))
         if arrays is None:
             return None
         try:
@@ -147,22 +158,24 @@ class QuestionTable:
                 if f"{field.name}.data" in arrays
                 else arrays[field.name]
                 for field in fields(cls)
+                if field.name != "world"
             }
         except KeyError:
             return None
-        return cls(**columns)
+        return cls(**columns, world=world)
 
 
-def _full_signature(signature: str) -> str:
-    return f"{FORMAT} {signature}"
+def _full_signature(signature: str, world: WorldSpec) -> str:
+    answers = "" if world.values == CLEVR.values else f" {' '.join(answers_of(world))}"
+    return f"{FORMAT} {signature}{answers}"
 
 
-def _numbers(question: Question) -> tuple[int, ...]:
+def _numbers(question: Question, known: Mapping[str, int]) -> tuple[int, ...]:
     """The columns behind the image, in the table's order."""
     program = question.program
     return (
         question.question_index,
-        -1 if question.answer is None else _ANSWER_NUMBERS[question.answer],
+        -1 if question.answer is None else known[question.answer],
         -1 if question.type is None else _TYPE_NUMBERS[question.type],
         -1 if question.question_family_index is None else question.question_family_index,
         -1 if program is None else len(program),

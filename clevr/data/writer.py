@@ -29,6 +29,8 @@ from clevr.data.naming import image_filename, images_name, questions_name, scene
 from clevr.data.records import JsonRecords
 from clevr.questions.question import Question
 from clevr.world.scene import Scene
+from clevr.world.spec import CLEVR, WorldSpec
+from clevr.world.world_file import WORLD_FILE, read_world, world_text
 from fewshot_film.errors import ConfigError, UserError, differing
 from fewshot_film.run.files import write_atomically, write_json_atomically, write_text_atomically
 
@@ -229,6 +231,28 @@ class ChunkStore:
 
     def _image_paths(self, chunk: Chunk) -> list[Path]:
         return [self._images / image_filename(self.split, index) for index in range(chunk.start, chunk.stop)]
+
+
+def keep_world(root: Path, world: WorldSpec) -> None:
+    """Keep a world in the folder of a data set, whose splits all are of one world.
+
+    Raises:
+        GenerateError: the folder holds scenes of another, or cannot be written to.
+        WorldError: the world that is there is damaged.
+    """
+    path = root / WORLD_FILE
+    has_splits = any((root / folder).is_dir() for folder in ("images", "shards"))
+    there = read_world(path) if path.exists() else CLEVR if has_splits else world
+    if there != world:
+        given = "without --world" if there == CLEVR else f"with --world {path}"
+        raise GenerateError(
+            f"{root} holds scenes of the world {there.name!r}, and these are to be of {world.name!r}, or of other "
+            f"values; run the command {given}, or choose another --out"
+        )
+    if world != CLEVR and not path.exists():
+        with named_errors(root):
+            root.mkdir(parents=True, exist_ok=True)
+            write_text_atomically(path, world_text(world))
 
 
 def begin_work(root: Path, folder: Path, work: Path, info: Mapping[str, Any]) -> None:

@@ -15,6 +15,8 @@ from clevr.inputs import model_folder
 from clevr.reasoning.familiarity import Familiarity
 from clevr.reasoning.hop_reasoner import build_reasoner
 from clevr.reasoning.network import Reasoner
+from clevr.world.spec import CLEVR
+from clevr.world.world_file import world_from, world_record
 from fewshot_film.errors import ConfigError, SavedModelError
 from fewshot_film.run.declared import build_as_declared, check_types, refusing
 from fewshot_film.run.model_folder import CONFIG, SavedModel, load_model, read_config, replace_config, save_model
@@ -22,6 +24,8 @@ from fewshot_film.run.old_keys import current
 from fewshot_film.run.settings import plain
 
 KIND = "clevr-reasoner"
+WORLD = "world"
+"""Entry of the settings with the world of the model; CLEVR's have none."""
 FAMILIARITY = "familiarity"
 """Entry of the settings with what the training images look like; models that were saved without it have none."""
 
@@ -43,9 +47,10 @@ def load(name: str | Path, expected: ReasonerConfig | None = None) -> Reasoner:
         raise SavedModelError(f"{folder} holds a model of kind {saved.config.get('kind')!r}; expected {KIND!r}")
     with refusing(folder):
         config = _config(saved)
-    build_as_declared(lambda: build_reasoner(config), saved.weights, folder)
-    reasoner = build_reasoner(config)
-    wanted = None if expected is None else build_reasoner(expected).config
+        world = world_from(saved.config[WORLD], f"{folder / CONFIG}: {WORLD}") if WORLD in saved.config else CLEVR
+    build_as_declared(lambda: build_reasoner(config, world), saved.weights, folder)
+    reasoner = build_reasoner(config, world)
+    wanted = None if expected is None else build_reasoner(expected, world).config
     if wanted is not None and wanted != reasoner.config:
         raise ConfigError(f"{folder} was built with other settings of `model`; take those of its config.json")
     weights = {name: _full(value) for name, value in saved.weights.items()}
@@ -86,6 +91,8 @@ def save_reasoner(
     if half:
         weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
     record = {"kind": KIND, "model": plain(reasoner.config), "training": dict(training), "settings": plain(config)}
+    if reasoner.world != CLEVR:
+        record[WORLD] = world_record(reasoner.world)
     if reasoner.familiarity is not None:
         record[FAMILIARITY] = reasoner.familiarity.to_json()
     save_model(folder, weights, record, _card(reasoner, training, config))
@@ -137,15 +144,17 @@ def _card(reasoner: Reasoner, training: Mapping[str, Any], settings: TrainConfig
     if pretraining is not None:
         before = f"\n- Trunk pre-training: {pretraining.loop.steps:,} steps of {pretraining.images} images."
     reached = "" if accuracy is None else f"; validation accuracy {100 * accuracy:.1f} %"
+    world = "CLEVR" if reasoner.world == CLEVR else f"the world '{reasoner.world.name}'"
     warned = "" if reasoner.familiarity is None else ", and it warns about most of them"
-    return f"""# FiLM reasoning model for CLEVR
+    return f"""# FiLM reasoning model for {world}
 
-- Answers questions about images of CLEVR's world: `clevr-film ask IMAGE "question" --model FOLDER`.
+- Answers questions about images of {world}: `clevr-film ask IMAGE "question" --model FOLDER`.
 - Network: {config.blocks} blocks of {config.maps} maps, images of {config.width} x {config.height} ({config.inputs}),
   GRU of {config.hidden_dim}; {sum(p.numel() for p in reasoner.parameters()):,} parameters.
 - Training: {training.get("steps", 0):,} of {settings.loop.steps:,} steps of up to {asked} questions,
   {kind}{minutes}{reached}.{before}
-- Limits: knows only CLEVR's shapes, colours, materials and words; its answers about other images mean nothing{warned}.
+- Limits: knows only the shapes, colours, materials and words of {world}; its answers about other images mean
+  nothing{warned}.
 - Source: Perez et al., "FiLM", AAAI 2018, https://arxiv.org/abs/1709.07871
 
 `config.json` has all settings.

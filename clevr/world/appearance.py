@@ -39,7 +39,7 @@ class Backdrop:
 class Tint:
     """Exchange of light between the ground and a body near it."""
 
-    bulk: tuple[float, float, float] = (1.0, 1.33, 1.1)
+    bulk: tuple[float, ...] = (1.0, 1.33, 1.1, 0.65, 0.8, 0.7)
     """How much more of the sky than a ball of its half width a body takes, by shape code."""
     gain: float = 0.215
     """Radiance on the ground per albedo of a body that filled the sky."""

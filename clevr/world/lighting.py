@@ -25,8 +25,9 @@ from operator import add, mul
 import torch
 from torch import Tensor
 
+from clevr.world import solids
 from clevr.world.appearance import BACKDROP, TINT
-from clevr.world.primitives import BEVELS, CUBE, SPHERE, Bodies, BodyGroup
+from clevr.world.primitives import BEVELS, CUBE, CYLINDER, SPHERE, Bodies, BodyGroup
 from clevr.world.ray_casting import BLOCK, Grid
 from clevr.world.spec import Lamp
 from clevr.world.vectors import PART, PARTS, RayPackets, Vec, pick
@@ -50,6 +51,8 @@ def cover(shape: int, origin: Vec, segment: Vec, half: Tensor, lamp: Tensor | fl
     """
     if shape == SPHERE:
         return sphere_cover(origin, segment, half, lamp)
+    if shape > CYLINDER:
+        return _share(solids.cover(shape, origin, segment, half, lamp))
     rounded = cube_cover if shape == CUBE else cylinder_cover
     return rounded(origin, segment, half, half * BEVELS[shape], lamp)
 
@@ -182,7 +185,8 @@ def take_shadows(bodies: Bodies, rows: RayPackets, light: Tensor, own: Tensor | 
         bodies: the scenes.
         rows: the points.
         light: ``(L, n, ROW_LENGTH)``.
-        own: ``(n,)``, the bodies on which the points lie. A body is convex: it is not asked whether it shades itself.
+        own: ``(n,)``, the bodies on which the points lie. A body is not asked whether it shades itself: all are convex
+            but the torus, whose own shadow on its inner side is left out.
     """
     lit, device = light.amax(2) > 0, light.device
     points, light = rows.points.reshape(-1, PART), light.view(-1, PART)

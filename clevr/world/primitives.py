@@ -1,5 +1,7 @@
 """CLEVR's three primitives, and scenes as one flat table of bodies over a whole batch.
 
+The further bodies that a world may have are in :mod:`clevr.world.solids`.
+
 Every body stands in its own frame: middle at the origin, upright, a cube's faces along the axes. Cubes and
 cylinders have rounded edges, as the meshes of CLEVR have. A rounded body is a smaller sharp one, thickened
 by the bevel. A ray is first met with the sharp outer body, which is elementary. Where it enters near an edge,
@@ -21,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clevr.world import solids
 from clevr.world.camera import axes
 from clevr.world.scene import Scene
 from clevr.world.spec import CLEVR, Form, Vector, WorldSpec
@@ -28,10 +31,17 @@ from clevr.world.vectors import Vec, pick
 from fewshot_film.errors import UserError, shown
 
 SPHERE, CUBE, CYLINDER = 0, 1, 2
-SHAPE_CODES: dict[Form, int] = {"sphere": SPHERE, "cube": CUBE, "cylinder": CYLINDER}
-BEVELS = (0.0, 0.165, 0.05)
+SHAPE_CODES: dict[Form, int] = {
+    "sphere": SPHERE,
+    "cube": CUBE,
+    "cylinder": CYLINDER,
+    "cone": solids.CONE,
+    "torus": solids.TORUS,
+    "capsule": solids.CAPSULE,
+}
+BEVELS = (0.0, 0.165, 0.05, 0.0, 0.0, 0.0)
 """Rounding of the edges by shape code, as a share of the body's half width."""
-BALLS = (1.0, 3.0**0.5, 2.0**0.5)
+BALLS = (1.0, 3.0**0.5, 2.0**0.5, 2.0**0.5, 1.0, 1.0)
 """Radius of a ball around a body by shape code, in half widths."""
 
 MISS = float("inf")
@@ -56,6 +66,8 @@ def enter(shape: int, origin: Vec, direction: Vec, half: Tensor) -> Tensor:
     """
     if shape == SPHERE:
         return _enter_sphere(origin, direction, half)
+    if shape > CYLINDER:
+        return solids.enter(shape, origin, direction, half)
     outer = _enter_cube if shape == CUBE else _enter_cylinder
     t = outer(origin, direction, half)
     bevel = half * BEVELS[shape]
@@ -76,6 +88,8 @@ def normal(shape: int, point: Vec, half: Tensor) -> Vec:
     """
     if shape == SPHERE:
         return point.unit()
+    if shape > CYLINDER:
+        return solids.normal(shape, point, half)
     inner = half * (1.0 - BEVELS[shape])
     if shape == CUBE:
         widest = torch.maximum(torch.maximum(point.x.abs(), point.y.abs()), point.z.abs())

@@ -167,10 +167,10 @@ def _ball_bounds(middle: Vec, half: Tensor) -> tuple[Tensor, ...]:
 
 
 def _box_bounds(bodies: Bodies) -> tuple[Tensor, ...]:
-    """Extent on the screen of the corners of each body's box; a cylinder's box faces the camera."""
+    """Extent on the screen of the corners of each body's box; that of a round body faces the camera."""
     scene = bodies.scene
     facing = bodies.right[scene]
-    round_ = bodies.shape == CYLINDER
+    round_ = bodies.shape >= CYLINDER
     cos, sin = torch.where(round_, facing.x, bodies.cos), torch.where(round_, facing.y, bodies.sin)
     seen = []
     for i in (-1.0, 1.0):

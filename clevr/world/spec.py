@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from typing import Literal, get_args
 
 from fewshot_film.errors import UserError, counted
@@ -125,7 +126,7 @@ class WorldSpec:
     _hash: list[int] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for problem in (*self._values_problems(), *self._words_problems(), *self._stage_problems()):
+        for problem in chain(self._values_problems(), self._words_problems(), self._stage_problems()):
             raise WorldError(f"world {self.name!r}: {problem}")
 
     def __hash__(self) -> int:
@@ -136,8 +137,12 @@ class WorldSpec:
     @cached_property
     def values(self) -> Mapping[str, tuple[str, ...]]:
         """The values of each attribute, by :data:`ATTRIBUTES`."""
-        parts = (self.sizes, self.colors, self.materials, self.shapes)
-        return {name: tuple(one.name for one in part) for name, part in zip(ATTRIBUTES, parts, strict=True)}
+        return {
+            "size": tuple(one.name for one in self.sizes),
+            "color": tuple(one.name for one in self.colors),
+            "material": tuple(one.name for one in self.materials),
+            "shape": tuple(one.name for one in self.shapes),
+        }
 
     @cached_property
     def words(self) -> Mapping[str, tuple[str, ...]]:
@@ -182,7 +187,12 @@ class WorldSpec:
         return (*self.sizes, *self.colors, *self.materials, *self.shapes)
 
     def _values_problems(self) -> Iterator[str]:
-        parts = {"sizes": self.sizes, "colors": self.colors, "materials": self.materials, "shapes": self.shapes}
+        parts: dict[str, Sequence[object]] = {
+            "sizes": self.sizes,
+            "colors": self.colors,
+            "materials": self.materials,
+            "shapes": self.shapes,
+        }
         for name, part in parts.items():
             if len(part) < 2:
                 yield f"{name} has {counted(len(part), 'entry')}; expected two or more, so that there is a choice"

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from clevr.answers.report import (
     COLUMNS,
-    KINDS,
     PUBLISHED,
     comparison,
     confusion_tables,
     in_fives,
+    kinds_of,
     markdown,
     predictions_json,
 )
@@ -32,11 +32,11 @@ def test_published_rows_are_whole() -> None:
 
 
 def test_every_answer_has_one_kind() -> None:
-    assert sorted(word for words in KINDS.values() for word in words) == sorted(ANSWER_WORDS)
+    assert sorted(word for words in kinds_of().values() for word in words) == sorted(ANSWER_WORDS)
 
 
 def test_confusions() -> None:
-    tables = confusion_tables(evaluate(a_table(), GIVEN).confusion)
+    tables = confusion_tables(evaluate(a_table(), GIVEN))
     assert tables == [
         "| yes or no | yes | other |\n| --- | ---: | ---: |\n| yes | **1** |  |",
         "| number | 1 | 3 | 10 | other |\n| --- | ---: | ---: | ---: | ---: |\n| 1 | **1** |  |  |  |\n"
@@ -48,7 +48,7 @@ def test_confusions() -> None:
 def test_answers_of_another_kind_are_summed_up() -> None:
     swapped = GIVEN.copy()
     swapped[0] = ANSWER_WORDS.index("cube")
-    tables = confusion_tables(evaluate(a_table(), swapped).confusion)
+    tables = confusion_tables(evaluate(a_table(), swapped))
     assert "| 1 | **0** |  |  | 1 |" in tables[1]
     assert not any(table.startswith("| shape") for table in tables)
 
