@@ -2,9 +2,9 @@
 
     python -m benchmarks.heads_speed run
 
-times TIM, PT-MAP and LaplacianShot on synthetic features of 5-way 1-shot tasks with 75 queries, on one thread: all tasks
-at once, by the same code one after another, and TIM and PT-MAP as loops over tasks that compute as the authors' code
-does: TIM by automatic differentiation with PyTorch's Adam; in PT-MAP every transport starts anew, from the kernel
+times TIM, PT-MAP and LaplacianShot on synthetic features of 5-way 1-shot tasks with 75 queries, on one thread: all
+tasks at once, by the same code one after another, and TIM and PT-MAP as loops over tasks that compute as the authors'
+code does: TIM by automatic differentiation with PyTorch's Adam; in PT-MAP every transport starts anew, from the kernel
 ``exp(-lambda L)``, and ends at 1e-6.
 """
 

@@ -235,6 +235,24 @@ def _yes(holds: bool) -> str:
     return "yes" if holds else "**no**"
 
 
+def photos_together() -> str:
+    """Images classified together beside each on its own: the gain, and calibration errors, by kind of queries."""
+    results = read("photos_together")
+    tasks = list(dict.fromkeys(task for cells in results.values() for task in cells))
+    rows = [[shown(domain), *(_together(cells.get(task)) for task in tasks)] for domain, cells in results.items()]
+    means = []
+    for task in tasks:
+        cells = [one[task] for one in results.values() if task in one]
+        before, after = (fmean(cell[name]["calibration_error"] for cell in cells) for name in ("alone", "together"))
+        gain = fmean(cell["gain"]["mean"] for cell in cells)
+        means.append(f"{100 * gain:+z.1f}; {100 * before:.1f} to {100 * after:.1f}")
+    return table(["gain in points", *tasks], [*rows, ["mean; calibration error, %", *means]])
+
+
+def _together(cell: Mapping[str, Any] | None) -> str:
+    return f"{100 * cell['gain']['mean']:+z.1f} ± {100 * cell['gain']['interval']:.1f}" if cell else ""
+
+
 TABLES: dict[str, Callable[[], str]] = {
     one.__name__: one
     for one in (
@@ -247,6 +265,7 @@ TABLES: dict[str, Callable[[], str]] = {
         photos_backbones,
         photos_sizes,
         photos_film,
+        photos_together,
     )
 }
 """Tables by their names in a page."""

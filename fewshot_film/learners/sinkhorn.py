@@ -48,7 +48,7 @@ def sinkhorn(
 
 
 def _factors(plan: Tensor, row_sums: Tensor, column_sums: Tensor, tolerance: float) -> tuple[Tensor, Tensor, bool]:
-    """``u`` and ``v`` after ``STEPS_BETWEEN`` steps at most on a plan with the right row sums; whether they converged."""
+    """``u`` and ``v`` after ``STEPS_BETWEEN`` steps at most, from a plan with its row sums; whether they converged."""
     rows, columns = plan.new_ones(plan.shape[:-1]), plan.new_ones(plan.shape[:-2] + plan.shape[-1:])
     for _ in range(STEPS_BETWEEN):
         before = rows
