@@ -1,6 +1,6 @@
-"""Whether questions of one kind get like values of gamma and beta: nearest neighbours, and t-SNE by block.
+"""Whether questions of one kind get like values of gamma and beta: nearest neighbours by block, and t-SNE.
 
-Source: Perez et al., "FiLM", AAAI 2018, section 4.2 and figure 6, which shows the first and the last of six blocks.
+Source: Perez et al., "FiLM", AAAI 2018, section 4.2 and figure 6, which shows the first and the last block.
 """
 
 from __future__ import annotations
@@ -21,15 +21,19 @@ from clevr.questions.families import ALL_FAMILIES
 from clevr.questions.programs import QUESTION_TYPES
 from fewshot_film.errors import InvalidValueError
 from fewshot_film.extras import optional
+from fewshot_film.run.figures import PALE
 
 NEIGHBOURS = 10
 _MOST = 3000
 """Questions drawn, as in the paper."""
 _MARKERS = ("o", "^", "s", "X")
+_BY = {"function": "last function", "hops": "relations followed"}
+_HOP_COLORS = ("#fde725", "#35b779", "#31688e", "#440154")
+"""From no relation to three, light to dark."""
 
 
 def analyse(subject: Subject) -> Finding:
-    """Neighbourhoods and t-SNE of gamma and beta, block by block.
+    """Neighbourhoods of gamma and beta in every block; t-SNE of the first and the last, by last function and by hops.
 
     Raises:
         MissingExtraError: scikit-learn is not installed.
@@ -43,22 +47,30 @@ def analyse(subject: Subject) -> Finding:
     if len(numbers) < 2 * NEIGHBOURS:
         raise InvalidValueError(f"{len(numbers)} questions of known families; expected at least {2 * NEIGHBOURS}")
     values = subject.flat_values([subject.data.table.texts[int(number)] for number in numbers])
-    types = np.array([_type_of(name) for name in functions])
-    results: dict[str, Any] = {"questions": len(numbers), "neighbours": NEIGHBOURS, "functions": functions.tolist()}
-    figure, axes = new_figure(1, values.shape[1], 4.2 * values.shape[1], 5.2)
-    for block, (here, name) in enumerate(zip(axes, subject.reasoner.sites.names, strict=True)):
+    hops = subject.data.table.num_hops[numbers].astype(str)
+    kinds = {"type": np.array([_type_of(name) for name in functions]), "function": functions, "hops": hops}
+    results: dict[str, Any] = {"questions": len(numbers), "neighbours": NEIGHBOURS}
+    results |= {"functions": functions.tolist(), "hops": hops.tolist()}
+    results["by_chance"] = chance = {kind: _by_chance(names) for kind, names in kinds.items()}
+    last = values.shape[1] - 1
+    columns = sorted({0, last})
+    figure, axes = new_figure(2, len(columns), 6.5 * len(columns), 14)
+    for block, name in enumerate(subject.reasoner.sites.names):
         rows = values[:, block].reshape(len(values), -1)
-        same = {
-            "type": neighbours_alike(rows, types, NEIGHBOURS),
-            "function": neighbours_alike(rows, functions, NEIGHBOURS),
-        }
+        same = {kind: neighbours_alike(rows, names, NEIGHBOURS) for kind, names in kinds.items()}
+        results[name] = {"neighbours_of_same": same}
+        if block not in columns:
+            continue
         points = embed(learn, rows, subject.seed)
-        results[name] = {"neighbours_of_same": same, "points": points.round(2).tolist()}
-        _scatter(here, points, functions)
-        here.set_title(f"block {block + 1}: {100 * same['function']:.0f} % of neighbours alike", fontsize=11)
-    results["by_chance"] = chance = {"type": _by_chance(types), "function": _by_chance(functions)}
-    figure.suptitle(f"gamma and beta of {len(numbers)} questions; {100 * chance['function']:.0f} % alike by chance")
-    figure.legend(handles=_legend(functions), loc="outside lower center", ncols=5, frameon=False, fontsize=9)
+        results[name]["points"] = points.round(2).tolist()
+        above, below = axes[columns.index(block)], axes[len(columns) + columns.index(block)]
+        _scatter(above, points, functions)
+        _scatter_hops(below, points, hops)
+        for here, kind in ((above, "function"), (below, "hops")):
+            shares = f"{100 * same[kind]:.0f} % of neighbours alike, {100 * chance[kind]:.0f} % by chance"
+            here.set_title(f"block {block + 1} by {_BY[kind]}: {shares}", fontsize=11)
+    figure.suptitle(f"gamma and beta of {len(numbers)} questions (t-SNE)")
+    figure.legend(handles=_legend(functions), loc="outside lower center", ncols=5, frameon=False, fontsize=10)
     return Finding(results, figure)
 
 
@@ -99,7 +111,20 @@ def _scatter(axes: Axes, points: NDArray[np.float64], functions: NDArray[np.str_
         chosen = points[functions == name]
         color = TYPE_COLORS[_type_of(name)]
         axes.scatter(chosen[:, 0], chosen[:, 1], s=14, alpha=0.6, linewidths=0, color=color, marker=_marker(name))
-    axes.set(xticks=[], yticks=[])
+    _square(axes)
+
+
+def _scatter_hops(axes: Axes, points: NDArray[np.float64], hops: NDArray[np.str_]) -> None:
+    for name in np.unique(hops):
+        chosen = points[hops == name]
+        color = _HOP_COLORS[int(name)] if name in ("0", "1", "2", "3") else PALE
+        axes.scatter(chosen[:, 0], chosen[:, 1], s=14, alpha=0.7, linewidths=0, color=color, label=name)
+    axes.legend(title="relations", frameon=False, fontsize=10, markerscale=2)
+    _square(axes)
+
+
+def _square(axes: Axes) -> None:
+    axes.set(xticks=[], yticks=[], box_aspect=1)
     for side in ("left", "bottom"):
         axes.spines[side].set_visible(False)
 

@@ -6,7 +6,7 @@ its means over the training set, and 1.0 with beta.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,8 @@ from fewshot_film.run.figures import PALE
 from fewshot_film.run.seeding import generator
 
 Change = Callable[[Modulations], Modulations]
-NOISE = (0.1, 0.2, 0.4, 0.7, 1.0)
-"""Standard deviations."""
+NOISE = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+"""Standard deviations, in units of how much gamma or beta of a block differs from question to question."""
 PARTS = {"gamma": (True, False), "beta": (False, True), "gamma and beta": (True, True)}
 
 
@@ -41,11 +41,14 @@ def analyse(subject: Subject) -> Finding:
         for part in ("gamma", "beta"):
             only = {name: means[name]}
             resets[f"{part} of block {number} to training means"] = _accuracy(subject, reset(only, *PARTS[part]))
+    spreads = subject.spreads()
     noise = {
-        name: {f"{std:g}": _accuracy(subject, add_noise(std, subject.seed, *parts)) for std in NOISE}
+        name: {f"{scale:g}": _accuracy(subject, add_noise(scale, spreads, subject.seed, *parts)) for scale in NOISE}
         for name, parts in PARTS.items()
     }
-    return Finding({"resets": resets, "noise": noise}, _draw(resets, noise))
+    by_part = {"gamma": [gamma for gamma, _ in spreads.values()], "beta": [beta for _, beta in spreads.values()]}
+    results = {"resets": resets, "noise": noise, "spread_by_block": by_part}
+    return Finding(results, _draw(resets, noise, by_part))
 
 
 def reset(values: Modulations, gamma: bool, beta: bool) -> Change:
@@ -64,17 +67,27 @@ def reset(values: Modulations, gamma: bool, beta: bool) -> Change:
     return change
 
 
-def add_noise(std: float, seed: int, gamma: bool, beta: bool) -> Change:
-    """Add Gaussian noise, drawn anew for every question; the same for the same questions in the same order."""
-    source = generator(seed, "noise on gamma and beta", f"{std:g}")
+def add_noise(scale: float, spreads: Mapping[str, tuple[float, float]], seed: int, gamma: bool, beta: bool) -> Change:
+    """Add Gaussian noise, drawn anew for every question; the same for the same questions in the same order.
 
-    def noisy(values: torch.Tensor, is_on: bool) -> torch.Tensor:
+    Args:
+        scale: of the standard deviation.
+        spreads: of gamma and of beta at every site: the noise of standard deviation 1 is multiplied by it.
+        seed: of the noise.
+        gamma: whether there is noise on gamma.
+        beta: whether there is noise on beta.
+    """
+    source = generator(seed, "noise on gamma and beta", f"{scale:g}")
+
+    def noisy(values: torch.Tensor, std: float, is_on: bool) -> torch.Tensor:
         drawn = std * torch.randn(values.shape, generator=source)  # drawn either way: equal noise for every part
         return values + drawn.to(values) if is_on else values
 
     def change(modulations: Modulations) -> Modulations:
         return {
-            name: Modulation(noisy(values.gamma, gamma), noisy(values.beta, beta))
+            name: Modulation(
+                noisy(values.gamma, scale * spreads[name][0], gamma), noisy(values.beta, scale * spreads[name][1], beta)
+            )
             for name, values in modulations.items()
         }
 
@@ -89,7 +102,7 @@ def _accuracy(subject: Subject, change: Change) -> dict[str, Any]:
     return {name: score.to_json() for name, score in {"overall": evaluation.overall, **by_type}.items()}
 
 
-def _draw(resets: dict[str, Any], noise: dict[str, Any]) -> Any:
+def _draw(resets: dict[str, Any], noise: dict[str, Any], spreads: dict[str, list[float]]) -> Any:
     names = list(resets)
     figure, (left, right) = new_figure(1, 2, 11, 0.9 + 0.27 * max(10, len(names)))
     values = [100 * resets[name]["overall"]["accuracy"] for name in names]
@@ -101,7 +114,12 @@ def _draw(resets: dict[str, Any], noise: dict[str, Any]) -> Any:
         accuracies = [values[0], *(100 * entry["overall"]["accuracy"] for entry in noise[name].values())]
         errors = np.array([_errors(resets["none"]), *map(_errors, noise[name].values())]).T
         right.errorbar((0, *NOISE), accuracies, errors, color=color, marker="o", markersize=4, capsize=2, label=name)
-    right.set(xlabel="standard deviation of the noise", ylabel="accuracy, %", ylim=(0, 102))
+    ranges = "; ".join(f"{part} {min(found):.2g} to {max(found):.2g}" for part, found in spreads.items())
+    right.set_xscale("symlog", linthresh=NOISE[0])
+    right.set_xticks((0, *NOISE), ["0", *(f"{scale:g}" for scale in NOISE)])
+    right.minorticks_off()
+    label = f"standard deviation of the noise, in spreads between questions\n(by block: {ranges})"
+    right.set(xlabel=label, ylabel="accuracy, %", ylim=(0, 102))
     right.set_title("noise added")
     right.legend(frameon=False, fontsize=9)
     return figure

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -94,9 +95,24 @@ class Subject:
 
     def mean_values(self) -> dict[str, Modulation]:
         """Mean gamma and beta over questions of the training split, ``(1, C)`` each."""
-        texts = [self.known.texts[int(number)] for number in self._spread(len(self.known))]
-        values = self.values(texts)
-        return {name: Modulation(*(part.mean(0, keepdim=True) for part in pair)) for name, pair in values.items()}
+        known = self._known_values.items()
+        return {name: Modulation(*(part.mean(0, keepdim=True) for part in pair)) for name, pair in known}
+
+    def spreads(self) -> dict[str, tuple[float, float]]:
+        """How far gamma and beta of a question are from those means: root mean square over questions and maps."""
+        known = self._known_values.items()
+        return {
+            name: (
+                float(gamma.std(0, correction=0).square().mean().sqrt()),
+                float(beta.std(0, correction=0).square().mean().sqrt()),
+            )
+            for name, (gamma, beta) in known
+        }
+
+    @cached_property
+    def _known_values(self) -> Modulations:
+        """Gamma and beta of questions of the training split."""
+        return self.values([self.known.texts[int(number)] for number in self._spread(len(self.known))])
 
     def _spread(self, length: int) -> NDArray[np.int64]:
         return np.linspace(0, length - 1, min(self.questions, length)).round().astype(np.int64)

@@ -93,8 +93,7 @@ def answer_figure(answerer: Answerer, answer: Answer, *, shown: int = 5) -> Figu
     axes.set_title("\n".join(textwrap.wrap(literal(answer.question), 60)), fontsize=11, color=INK)
     axes.set_xlabel(f"bright: where the {answer.places.sum()} strongest responses are", fontsize=9, color=INK)
     ranking = answer.ranking[:shown][::-1]
-    is_guess = bool(answer.unknown_words)
-    colours = [COLORS[0] if word == answer.answer and not is_guess else PALE for word, _ in ranking]
+    colours = [COLORS[0] if word == answer.answer and not answer.is_guess else PALE for word, _ in ranking]
     bars.barh([word for word, _ in ranking], [100 * share for _, share in ranking], color=colours)
     for row, (_, share) in enumerate(ranking):
         inside = share > 0.5
@@ -104,7 +103,7 @@ def answer_figure(answerer: Answerer, answer: Answer, *, shown: int = 5) -> Figu
             f"{100 * share:.1f}",
             va="center",
             ha="right" if inside else "left",
-            color="white" if inside and not is_guess else INK,
+            color="white" if inside and not answer.is_guess else INK,
         )
     bars.set(xlim=(0, 100), xlabel="probability, %")
     plain(bars)

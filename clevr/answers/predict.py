@@ -21,7 +21,7 @@ from clevr.data.batches import ReasoningData, in_order
 from clevr.data.errors import DataError, DataNotFoundError
 from clevr.data.images import fit_image, to_pixels
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
-from clevr.questions.tokens import Vocabulary, answers_of, tokenize
+from clevr.questions.tokens import Vocabulary, answers_of
 from clevr.reasoning.network import Reasoner
 from fewshot_film.errors import ConfigError, UserError
 from fewshot_film.film import Modulations
@@ -123,7 +123,7 @@ def read_question(text: str, vocabulary: Vocabulary) -> list[int]:
     Raises:
         QuestionError: it has no words, more than :data:`MAX_WORDS`, or none that the vocabulary knows.
     """
-    words = tokenize(text)
+    words = vocabulary.words(text)
     if not words:
         raise QuestionError(f"the question {text!r:.40} has no words; ask for example: How many red things are there?")
     if len(words) > MAX_WORDS:
@@ -187,6 +187,11 @@ class Answer:
     def answer(self) -> str:
         """The most probable answer."""
         return self.ranking[0][0]
+
+    @property
+    def is_guess(self) -> bool:
+        """Whether there are words that the model does not know: its probabilities are those of another question."""
+        return bool(self.unknown_words)
 
     @property
     def probability(self) -> float:

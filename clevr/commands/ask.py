@@ -48,7 +48,8 @@ def describe(answer: Answer, runners_up: int = 3) -> str:
         answer: what the model said.
         runners_up: other answers to name; those of 0.0 % are left out.
     """
-    lines = [f"{answer.answer}  ({100 * answer.probability:.1f} %)"]
+    sure = f"{answer.answer}  ({100 * answer.probability:.1f} %)"
+    lines = [f"a guess: {answer.answer}" if answer.is_guess else sure]
     others = [f"{word} ({100 * share:.1f} %)" for word, share in answer.ranking[1 : runners_up + 1] if share >= 5e-4]
     lines += [f"  or: {', '.join(others)}"] if others else []
     if answer.unknown_words:
@@ -67,6 +68,7 @@ def as_json(answer: Answer, runners_up: int = 3) -> dict[str, Any]:
         "question": answer.question,
         "answer": answer.answer,
         "probability": answer.probability,
+        "is_guess": answer.is_guess,
         "runners_up": [{"answer": word, "probability": share} for word, share in answer.ranking[1 : runners_up + 1]],
         "unknown_words": list(answer.unknown_words),
         "warning": answer.warning or None,

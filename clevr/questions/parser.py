@@ -27,7 +27,7 @@ def parse(text: str, world: WorldSpec = CLEVR) -> tuple[LogicalForm, ...]:
     The text may leave out the mark at its end, write any letter small or large, and use British spelling.
     """
     lexicon = lexicon_of(world)
-    reader = _Reader([_spelt(word.lower(), lexicon) for word in tokenize(text)], lexicon)
+    reader = _Reader([_spelt(word.lower(), lexicon) for word in tokenize(text) if word != ","], lexicon)
     found: dict[LogicalForm, None] = {}
     for asks, rules in SENTENCES.items():
         for about in reader.sentences(rules):

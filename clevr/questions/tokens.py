@@ -9,6 +9,7 @@ but the place is kept so that the numbers agree with models trained elsewhere.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 
@@ -33,6 +34,7 @@ _ANSWERS = """
 
 VOCABULARY = (*SPECIAL_TOKENS, "", *_WORDS.split())
 """The 93 question tokens; the place of a token is its number."""
+_CLEVR_WORDS = frozenset(VOCABULARY)
 
 ANSWERS = (*SPECIAL_TOKENS, *_ANSWERS.split())
 """The 32 answer tokens; the place of a token is its number."""
@@ -78,11 +80,30 @@ AMERICAN = {"colour": "color", "grey": "gray"}
 """British spellings of CLEVR's words."""
 
 
+_NO_WORDS = str.maketrans(dict.fromkeys('?.!:"()\u201c\u201d', ""))
+_ASKING = r"(?:could|can|would|will) you (?:please |kindly )?tell me|tell me|do you know|i wonder|i would like to know"
+_COURTESY = re.compile(
+    rf"(?:,\s*)?\b(?:please|kindly|thanks|thank you|(?<!.)(?:hello|hi|hey|ok|okay|well|so)|{_ASKING})\b(?:\s*[,!:])?",
+    re.IGNORECASE,
+)
+_CONTRACTED = re.compile(r"(?<=\w)['\u2019]s\b", re.IGNORECASE)
+
+
 def tokenize(text: str) -> list[str]:
-    """The words of a question: ``;`` and ``,`` stand alone, ``?`` and ``.`` fall away."""
+    """The words of a question: ``;`` and ``,`` stand alone, other marks and words of courtesy fall away.
+
+    *Please tell me, what's the size of the ball?* has the words of *what is the size of the ball*.
+    """
+    words = _split(text)
+    if _CLEVR_WORDS.issuperset(words):
+        return words
+    return _split(_CONTRACTED.sub(" is", _COURTESY.sub(" ", text)))
+
+
+def _split(text: str) -> list[str]:
     for mark in ";,":
         text = text.replace(mark, f" {mark} ")
-    return text.replace("?", "").replace(".", "").split()
+    return text.translate(_NO_WORDS).split()
 
 
 class Vocabulary:
@@ -130,12 +151,17 @@ class Vocabulary:
             text: the question.
             bounds: ``False`` leaves out ``<START>`` and ``<END>``.
         """
-        numbers = [self._find(word, place == 0) for place, word in enumerate(tokenize(text))]
+        numbers = [self._find(word, place == 0) for place, word in enumerate(self.words(text))]
         return [self._number[START], *numbers, self._number[END]] if bounds else numbers
+
+    def words(self, text: str) -> list[str]:
+        """The words of a question as they are written, known or not; commas only where they are known."""
+        words = tokenize(text)
+        return words if "," in self._number else [word for word in words if word != ","]
 
     def unknown_words(self, text: str) -> list[str]:
         """The words of a question that become ``<UNK>``, each once, in order."""
-        words = enumerate(tokenize(text))
+        words = enumerate(self.words(text))
         unknown = [word for place, word in words if self._find(word, place == 0) == self._number[UNK]]
         return list(dict.fromkeys(unknown))
 

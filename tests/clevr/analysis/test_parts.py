@@ -68,16 +68,17 @@ def test_resets_put_one_row_in_the_place_of_all() -> None:
     assert both["a"].beta.tolist() == [[7.0, 8.0]] * 3
 
 
-def test_noise_is_that_of_the_seed_and_of_its_size() -> None:
+def test_noise_is_that_of_the_seed_and_in_proportion_to_the_spread() -> None:
     own = {"a": Modulation(torch.zeros(2000, 4), torch.zeros(2000, 4))}
-    first, second = (resets.add_noise(0.5, 3, True, False)(own)["a"] for _ in range(2))
+    spreads = {"a": (8.0, 3.0)}
+    first, second = (resets.add_noise(0.5, spreads, 3, True, False)(own)["a"] for _ in range(2))
     assert torch.equal(first.gamma, second.gamma)
     assert not first.beta.any()
-    assert first.gamma.std().item() == pytest.approx(0.5, rel=0.03)
-    both = resets.add_noise(0.5, 3, True, True)(own)["a"]
+    assert first.gamma.std().item() == pytest.approx(4.0, rel=0.03)
+    both = resets.add_noise(0.5, spreads, 3, True, True)(own)["a"]
     assert torch.equal(both.gamma, first.gamma)
-    assert both.beta.std().item() == pytest.approx(0.5, rel=0.03)
-    assert not torch.equal(resets.add_noise(0.5, 4, True, False)(own)["a"].gamma, first.gamma)
+    assert both.beta.std().item() == pytest.approx(1.5, rel=0.03)
+    assert not torch.equal(resets.add_noise(0.5, spreads, 4, True, False)(own)["a"].gamma, first.gamma)
 
 
 def test_judged_answers() -> None:

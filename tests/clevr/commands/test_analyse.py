@@ -80,7 +80,8 @@ def test_histograms_hold_every_block(found: Path) -> None:
 def test_the_embedding_has_a_point_for_every_question(found: Path) -> None:
     content = results(found, "embedding")
     assert np.shape(content["blocks.1"]["points"]) == (100, 2)
-    assert len(content["functions"]) == 100
+    assert len(content["functions"]) == len(content["hops"]) == 100
+    assert set(content["hops"]) <= {"0", "1", "2", "3"}
     assert content["by_chance"]["function"] < content["by_chance"]["type"] < 1
     for kind in ("function", "type"):  # even a GRU that was never trained keeps like questions together
         assert content["blocks.0"]["neighbours_of_same"][kind] > content["by_chance"][kind]
@@ -90,7 +91,8 @@ def test_resets_are_of_all_blocks_and_of_each(found: Path) -> None:
     content = results(found, "resets")
     assert len(content["resets"]) == 1 + 3 + 2 + 2 * SMALL.blocks
     assert all(entry["overall"]["count"] == 100 for entry in content["resets"].values())
-    assert set(content["noise"]["gamma and beta"]) == {"0.1", "0.2", "0.4", "0.7", "1"}
+    assert set(content["noise"]["gamma and beta"]) == {"0.05", "0.1", "0.2", "0.5", "1", "2"}
+    assert {len(content["spread_by_block"][part]) for part in ("gamma", "beta")} == {SMALL.blocks}
 
 
 def test_consistency_counts_every_answer(found: Path) -> None:
@@ -129,13 +131,16 @@ def test_answers_about_pictures_are_those_of_the_network(world: Path) -> None:
                 assert answer == int(subject.reasoner(one_question(picture, tokens)).argmax())
 
 
-def test_mean_values_are_those_of_the_questions(world: Path) -> None:
+def test_means_and_spreads_are_those_of_the_questions(world: Path) -> None:
     subject = a_subject(world)
     texts = [subject.data.table.texts[int(number)] for number in subject.numbers]
     values = subject.flat_values(texts)
     for block, (gamma, beta) in enumerate(subject.mean_values().values()):
         np.testing.assert_allclose(gamma[0], values[:, block, 0].mean(0), atol=1e-5)
         np.testing.assert_allclose(beta[0], values[:, block, 1].mean(0), atol=1e-5)
+    for block, spread in enumerate(subject.spreads().values()):
+        expected = np.sqrt(values[:, block].var(0).mean(1))
+        np.testing.assert_allclose(spread, expected, rtol=1e-4)
 
 
 def test_many_questions_are_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:

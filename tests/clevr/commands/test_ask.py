@@ -115,7 +115,7 @@ def test_the_command(saved: tuple[Path, Path], tmp_path: Path, capsys: pytest.Ca
     out = tmp_path / "new" / "why.png"
     assert ask(picture, "How many zebras are red?", "--model", model, "--out", out, "--runners_up=2") == 0
     answer, others, note = capsys.readouterr().out.splitlines()
-    assert answer.split()[0] in ANSWER_WORDS
+    assert answer.removeprefix("a guess: ") in ANSWER_WORDS
     assert others.startswith("  or: ")
     assert others.count("%") == 2
     assert note == "  note: the model does not know: zebras"
@@ -263,6 +263,7 @@ def test_one_json_document(saved: tuple[Path, Path], capsys: pytest.CaptureFixtu
     assert 0 < found["probability"] <= 1
     assert [set(entry) for entry in found["runners_up"]] == [{"answer", "probability"}] * 2
     assert found["unknown_words"] == ["zebras"]
+    assert found["is_guess"] is True
     assert found["warning"].startswith(NOT_A_SCENE)
     assert ask(saved[0], QUESTION, "--format=json", "--model", saved[1]) == 0
     assert json.loads(capsys.readouterr().out)["warning"] is None

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from clevr.questions.parser import parse
 from clevr.questions.tokens import (
     ANSWERS,
     CLEVR_VOCABULARY,
@@ -100,3 +101,31 @@ def test_british_words_are_read_as_american_ones_unless_the_vocabulary_has_them(
     assert CLEVR_VOCABULARY.unknown_words("What colour is it?") == []
     larger = CLEVR_VOCABULARY.extended(["grey"])
     assert larger.encode("grey", bounds=False) == [larger.number("grey")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Please, how many red things are there?",
+        "How many red things are there, please?!",
+        "how many red things are there... thanks",
+        "Hello, could you please tell me: how many red things are there?",
+        'Tell me "how many red things are there".',
+        "So, how many (red) things are there?",
+        "I wonder how many red things are there",
+    ],
+)
+def test_courtesy_and_punctuation_say_nothing(text: str) -> None:
+    assert CLEVR_VOCABULARY.encode(text) == encode("How many red things are there?")
+    assert CLEVR_VOCABULARY.unknown_words(text) == []
+    assert [form.asks for form in parse(text)] == ["count"]
+
+
+def test_contractions_and_british_spelling() -> None:
+    assert encode("What's the colour of the grey ball?") == encode("What is the color of the gray ball?")
+
+
+def test_what_only_looks_like_courtesy_stays() -> None:
+    assert tokenize("Are so many cubes well lit?") == ["Are", "so", "many", "cubes", "well", "lit"]
+    assert CLEVR_VOCABULARY.unknown_words("Is the cube made of gold?") == ["gold"]
+    assert tokenize("Please?") == []
