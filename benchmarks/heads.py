@@ -7,7 +7,7 @@ meta-trained: what differs is what a head makes of the same features, averaged o
 same episodes, and their gains over Simple CNAPS's head are paired. Queries are 15 per class, or as many in all with
 shares drawn from a Dirichlet distribution, the protocol of Veilleux et al. (2021). How the features are prepared is
 chosen for each head on validation classes, by its accuracy on balanced and unbalanced episodes together: who sorts
-images does not know how many of each class there are.
+images does not know how many of each class there are. SimpleShot is centred on the mean of the validation classes too.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from fewshot_film.episodes import EpisodeSampler, Plan, fingerprint
 from fewshot_film.learners import CONFIGS, LEARNERS, Learner, TransductiveLearner, load_learner
 from fewshot_film.learners.film_learner import FilmFeatures
 from fewshot_film.learners.learner import FixedFeatures
+from fewshot_film.learners.simple_shot import SimpleShot
 from fewshot_film.run.command import Command, main
 from fewshot_film.run.results import summary, write_result
 from fewshot_film.run.settings import Settings, at_least
@@ -70,10 +71,13 @@ class HeadsConfig(Settings):
     """Folder for the decoded images; empty: none."""
     methods: tuple[str, ...] = (
         "prototypes",
+        "simple-shot",
         "ridge",
+        "svm",
         "logistic-regression",
         "lda",
         "qda",
+        "url",
         "transductive-cnaps",
         "soft-kmeans",
         "bd-cspn",
@@ -82,6 +86,7 @@ class HeadsConfig(Settings):
         "alpha-tim",
         "pt-map",
         "pt-map+sot",
+        "ilpc",
     )
     """What is compared with Simple CNAPS; with ``+sot``, on self-optimal-transport features."""
     shots: Annotated[tuple[int, ...], at_least(1)] = (1, 5)
@@ -116,8 +121,8 @@ def run(config: HeadsConfig) -> int:
 @torch.no_grad()
 def measure(trained: Learner, validation: ImageSet, test: ImageSet, config: HeadsConfig) -> dict[str, Any]:
     """Accuracies and paired gains over Simple CNAPS for every task, with what validation chose and the time it took."""
-    heads = {name: _candidates(name, trained) for name in (FIRST, *config.methods)}
     features = {"val": _feature_sets(trained, validation), "test": _feature_sets(trained, test)}
+    heads = {name: _candidates(name, trained, features["val"]) for name in (FIRST, *config.methods)}
     rows: dict[str, Any] = {}
     for shot in config.shots:
         known = list(_samplers(validation, "val", shot, config).values())
@@ -158,13 +163,21 @@ class Candidate:
         return {**shared, "power": own.power, "centring": own.centring, "self_transport": own.self_transport}
 
 
-def _candidates(name: str, trained: Learner) -> list[Candidate]:
-    """A head with every preparation that may be chosen; a head with a power of its own gets unmodified features."""
+def _candidates(name: str, trained: Learner, known: FeatureSets) -> list[Candidate]:
+    """A head with every preparation that may be chosen; a head with a power of its own gets unmodified features.
+
+    Args:
+        name: of the method, perhaps with an ending.
+        trained: a model with the backbone.
+        known: features of the images of validation classes.
+    """
     method, *transported = name.split("+")
     (learner,) = without_training((method,), trained.backbone, trained.config).values()
     if not isinstance(learner, HeadOnFeatures):
         raise TypeError(f"{method} is no head on fixed features")
     learner.eval()
+    if isinstance(learner, SimpleShot):
+        return [Candidate(_centred(learner, known[power]), power) for power in POWERS]
     if not isinstance(learner, TransductiveLearner):
         return [Candidate(learner, power) for power in POWERS]
     powers = POWERS if learner.config.power == 1 else POWERS[:1]
@@ -174,6 +187,13 @@ def _candidates(name: str, trained: Learner) -> list[Candidate]:
     ]
     variants = [type(learner)(config, learner.backbone).eval() for config in configs]
     return [Candidate(variant, power) for variant in variants for power in powers]
+
+
+def _centred(learner: SimpleShot, features: Tensor) -> SimpleShot:
+    """The same learner, centred on the mean of features ``(N, D)``."""
+    centred = type(learner)(learner.config, learner.backbone).eval()
+    centred.centre_on(features)
+    return centred
 
 
 def _feature_sets(trained: Learner, images: ImageSet) -> FeatureSets:

@@ -72,7 +72,8 @@ def propagation(images: Tensor, count: int, alpha: float) -> Tensor:
     weights = (affinities + affinities.mT) / 2
     roots = weights.sum(-1).clamp_min(_LEAST).rsqrt()
     scaled = roots[..., :, None] * weights * roots[..., None, :]
-    return torch.linalg.inv(torch.eye(images.shape[-2]).to(images) - alpha * scaled)
+    spread: Tensor = torch.linalg.inv(torch.eye(images.shape[-2]).to(images) - alpha * scaled)
+    return spread
 
 
 def balanced(propagated: Tensor, waiting: Tensor, tau: float) -> Tensor:

@@ -47,6 +47,15 @@ def test_rows(rows):
     assert len(digests) == 2
 
 
+def test_simple_shot_is_centred_on_validation_classes():
+    learner = small_learner()
+    known = {power: torch.rand(4, learner.backbone.feature_dim) for power in heads.POWERS}
+    found = heads._candidates("simple-shot", learner, known)
+    for candidate in found:
+        torch.testing.assert_close(candidate.learner.centre, known[candidate.power].mean(0))
+    assert {candidate.power for candidate in found} == set(heads.POWERS)
+
+
 def test_settings_are_those_of_the_method(rows):
     for row in rows.values():
         settings = row["settings"]
