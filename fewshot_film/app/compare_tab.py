@@ -19,6 +19,7 @@ from fewshot_film.app.comparing import (
     learner_names,
     taught,
 )
+from fewshot_film.app.examples import GENERATED as CLASS_WORDS
 from fewshot_film.app.fields import slider
 from fewshot_film.app.teaching import Teaching
 from fewshot_film.data.source import ImageSource
@@ -77,7 +78,8 @@ def build(page: Page) -> None:
 
 def _lay_out_choices(page: Page, names: list[str]) -> list[gr.components.Component]:
     """Data, zip file, learners, way, shot and number of episodes, in this order."""
-    places = [*GENERATED, MINE, *([FOLDER] if page.folder else []), ARCHIVE]
+    own = [MINE, *([FOLDER] if page.folder else []), ARCHIVE]
+    places = [*((f"{CLASS_WORDS[name]}s", name) for name in GENERATED), *((name, name) for name in own)]
     data = gr.Radio(places, value=GENERATED[0], label="Images")
     archive = gr.File(label="Zip file with one folder of images per class", visible=False, elem_classes="drop")
     data.change(lambda chosen: gr.File(visible=chosen == ARCHIVE), data, archive, show_progress="hidden")

@@ -73,7 +73,7 @@ def _lay_out_begin(events: TeachEvents) -> None:
         redo = gr.Button("Redo", size="sm", min_width=90, interactive=False)
         clear = gr.Button("Start over", size="sm", min_width=90)
         events.stop.render()
-    events.stop.click(lambda request: events.of(request).stop_reading(), None, None, **QUIET)
+    events.when(events.stop.click, Teaching.stop_reading, concurrency_limit=None, **EVERY)
     events.when(undo.click, Teaching.undo, **EVERY)
     events.when(redo.click, Teaching.redo, **EVERY)
     events.when_sure(clear.click, replacing("Start over"), Teaching.clear)

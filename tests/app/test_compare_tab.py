@@ -16,7 +16,7 @@ pytestmark = needs_browser
 def test_compare(visit, keep):
     page = visit()
     page.get_by_role("tab", name="Compare").click()
-    page.get_by_label("glyphs").check()
+    page.get_by_label("letters").check()
     count = page.get_by_role("spinbutton", name="Episodes")
     count.fill("20")
     count.press("Enter")
@@ -43,7 +43,7 @@ def test_a_comparison_that_cannot_be_run_says_that_it_stopped(visit):
 def test_stop_a_comparison(visit):
     page = visit()
     page.get_by_role("tab", name="Compare").click()
-    page.get_by_label("glyphs").check()
+    page.get_by_label("letters").check()
     count = page.get_by_role("spinbutton", name="Episodes")
     count.fill("2000")
     count.press("Enter")
