@@ -68,6 +68,8 @@ class Reader:
             return self.from_image(image, path.name)
         except (ImageError, UploadError) as error:
             return str(error)
+        except OSError as error:  # such as an upload that waited for so long that it was deleted
+            return f"{path.name} could not be read ({error.strerror}); drop it again"
 
     def frame(self, data: bytes, *, keep: bool) -> PageImage:
         """A frame of a webcam.

@@ -61,6 +61,12 @@ class TestReading:
         assert [image.name for image in one.groups[group.number].images] == [path.name for path in drawn[0][:2]]
         assert one.add(group.number, drawn[0][5:7]) == [], "only what was being read is stopped"
 
+    def test_files_that_are_gone_are_told_and_the_others_taken(self, one: Teaching, drawn: list[list[Path]]):
+        group = one.add_class("a")
+        troubles = one.add(group.number, [drawn[0][0], drawn[0][0].with_name("gone.png"), drawn[0][1]])
+        assert troubles == ["gone.png could not be read (No such file or directory); drop it again"]
+        assert len(one.groups[group.number].images) == 2
+
     def test_what_is_left_midway_is_forgotten(self, one: Teaching, drawn: list[list[Path]]):
         steps = one.asking(drawn[0][:3])
         next(steps), next(steps), next(steps)
