@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = needs_browser
 
-_OVERFULL = """() => [...document.querySelectorAll("button")]
+_OVERFULL = """() => [...document.querySelectorAll("button.sm, button.lg")]
     .filter((button) => button.offsetParent && button.innerText && button.scrollWidth > button.clientWidth + 1)
     .map((button) => button.innerText)"""
 """Buttons whose text is wider than they are."""
