@@ -20,6 +20,20 @@ COMMANDS = (
         ),
     ),
     Command(
+        name="render",
+        config="clevr.config.commands:RenderConfig",
+        run="clevr.commands.render:run",
+        help="Render scenes again in another size, view or light, with masks, depth, normals and boxes.",
+        examples=(
+            "clevr-film render worlds/first --split val --width 640 --height 480 --out large",
+            "clevr-film render worlds/first --parts '[images,visible,whole,depth,normals,boxes]' --out seen",
+            "clevr-film render CLEVR_v1.0 --scenes 20 --camera '[0, -10, 6]' --light 0.5 --out evening",
+        ),
+        positionals=("data",),
+        inputs=("data",),
+        outputs=("out",),
+    ),
+    Command(
         name="objects",
         config="clevr.config.commands:ObjectsConfig",
         run="clevr.commands.objects:run",

@@ -108,6 +108,7 @@ CASES = (
     ),
     Case("fewshot-film", "report {few_run} --episodes 2 --out {out}/report.html --figures {out}/figures"),
     Case("clevr-film", f"generate --out={{out}} --split=val --scenes={{scenes}} --workers=1 {WORLD}"),
+    Case("clevr-film", "render {world} --out={out} --parts=[images,visible,depth,boxes] --workers=1"),
     Case(
         "clevr-film",
         "objects --out={out} --scenes={scenes} --width=96 --height=64 --size=16 --min_side=4 --workers=1 --chunk=2",

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 from clevr.config.features import ExtractorConfig, ExtractorOverrides
 from fewshot_film import __version__
 from fewshot_film.errors import ConfigError
-from fewshot_film.run.settings import OnDevice, Range, Settings, Workers, at_least, at_most, between, matching
+from fewshot_film.run.settings import OnDevice, Range, Settings, Workers, above, at_least, at_most, between, matching
 
 NUM_FAMILIES = 90
 """Question families of CLEVR."""
@@ -103,6 +103,59 @@ class GenerateConfig(Settings):
         if self.shards:
             content |= {"chunk": self.chunk, "shards": True}
         return content
+
+
+RenderedPart = Literal["images", "visible", "whole", "depth", "normals", "boxes"]
+RENDERED_PARTS: tuple[RenderedPart, ...] = get_args(RenderedPart)
+
+
+@dataclass(frozen=True)
+class RenderConfig(Settings):
+    """Render the scenes of a data set again.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    data: Path
+    """Folder or zip file in CLEVR's format, with scenes."""
+    out: Path
+    """Folder for the results."""
+    split: str = "val"
+    """Split to render."""
+    scenes: Annotated[int | None, at_least(1)] = None
+    """Number of scenes, from the start of the split; null: all."""
+    parts: Annotated[tuple[RenderedPart, ...], Range(lambda _: True, f"some of {', '.join(RENDERED_PARTS)}")] = (
+        "images",
+    )
+    """What to write: images, masks of what is visible of each object and of whole objects, depth, normals, boxes."""
+    width: Annotated[int | None, at_least(1)] = None
+    """Width of the images in pixels; null: as they are."""
+    height: Annotated[int | None, at_least(1)] = None
+    """Height of the images in pixels; null: as they are."""
+    camera: tuple[float, float, float] | None = None
+    """Place of the camera in every scene, which looks at the ground's middle; null: where it stood. What is left or in
+    front stays as the scenes have it."""
+    light: Annotated[float, above(0)] = 1.0
+    """Factor of the strength of all lamps."""
+    world: Path | None = None
+    """YAML file of a world with the same values in other colours, light or view; null: the world of the scenes."""
+    jitter: bool = True
+    """Keep each scene's own places of camera and lamps; false: those of the world."""
+    workers: Workers = "auto"
+    """Number of processes; auto: one per core. The result does not depend on it."""
+    device: str = "cpu"
+    """Device that renders: cpu, cuda or mps."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.camera and not (self.camera[2] > 0 and any(self.camera[:2])):
+            raise ConfigError(
+                f"camera is {list(self.camera)}; expected a place above the ground (z) and beside its middle (x, y), "
+                "such as [7.5, -6.5, 5.3]"
+            )
+        if self.camera and not self.jitter:
+            raise ConfigError("camera is given, and jitter: false takes that of the world; leave one of them out")
 
 
 @dataclass(frozen=True)

@@ -372,6 +372,14 @@ REFUSED = {
         ("part", 1, "part is 1; expected less than parts (1): they are counted from 0"),
         ("parts", 0, "parts is 0; expected at least 1"),
     ],
+    "clevr.config.commands:RenderConfig": [
+        ("scenes", 0, "scenes is 0; expected at least 1"),
+        ("parts", (), "parts is []; expected some of images, visible, whole, depth, normals, boxes"),
+        ("width", 0, "width is 0; expected at least 1"),
+        ("height", 0, "height is 0; expected at least 1"),
+        ("light", 0.0, "light is 0.0; expected above 0"),
+        ("workers", 0, "workers is 0; expected auto, or at least 1"),
+    ],
     "clevr.config.commands:TasksConfig": [
         ("items", 0, "items is 0; expected at least 1"),
         ("start", -1, "start is -1; expected at least 0"),
