@@ -52,7 +52,7 @@ def analyse(subject: Subject) -> Finding:
     """How often each counts rightly, for every color and shape.
 
     Raises:
-        ConfigError: the split has no scenes to count in.
+        ConfigError: the split has no scenes to count in, or the model reads questions of one form in several ways.
     """
     names, maps = subject.images(max(1, subject.questions // (len(SOURCES) * len(_PAIRS))))
     if not all(name in subject.scenes for name in names):
@@ -61,7 +61,13 @@ def analyse(subject: Subject) -> Finding:
     codes = subject.read([f"How many {color} {shape}s are there?" for color, shape in _PAIRS])
     color_alone = subject.read([f"How many {color} things are there?" for color, _ in _PAIRS])
     shape_alone = subject.read([f"How many {shape}s are there?" for _, shape in _PAIRS])
-    composed = compose(subject.reasoner.modulations(codes))
+    if len(set(subject.reasoner.outlines(codes))) > 1:
+        raise ConfigError(
+            "the model reads questions that differ in a color and a shape in different hops, so that sums of gamma and "
+            "beta mean nothing; train it further"
+        )
+    with torch.no_grad():
+        composed = compose(subject.reasoner.modulations(codes))
     sources = {
         "asked": (codes, None),
         "composed": (codes, composed),
@@ -179,7 +185,7 @@ def measure(subject: Subject) -> dict[str, Any]:
     """
     table = subject.data.table
     numbers = np.array([int(n) for n in subject.numbers if exchanged(table.texts[int(n)]) is not None], np.int64)
-    numbers = numbers[table.answer[numbers] >= 0]
+    numbers = _of_one_outline(subject, numbers[table.answer[numbers] >= 0])
     if not len(numbers):
         return {}
     parts = [_right(subject, numbers[first : first + _AT_ONCE]) for first in range(0, len(numbers), _AT_ONCE)]
@@ -191,6 +197,16 @@ def measure(subject: Subject) -> dict[str, Any]:
         for kind, chosen in kinds.items()
         if chosen.any()
     }
+
+
+def _of_one_outline(subject: Subject, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Questions that the model reads in the same hops as those that they are put together from."""
+    texts = [subject.data.table.texts[int(number)] for number in numbers]
+    if not texts:
+        return numbers
+    columns = [texts, *zip(*(exchanged(text) or (text,) * 3 for text in texts), strict=True)]
+    outlines = [subject.reasoner.outlines(subject.read(column)) for column in columns]
+    return numbers[[len(set(several)) == 1 for several in zip(*outlines, strict=True)]]
 
 
 @torch.no_grad()

@@ -46,7 +46,7 @@ def analyse(subject: Subject) -> Finding:
     functions = functions[functions != ""]
     if len(numbers) < 2 * NEIGHBOURS:
         raise InvalidValueError(f"{len(numbers)} questions of known families; expected at least {2 * NEIGHBOURS}")
-    values = subject.flat_values([subject.data.table.texts[int(number)] for number in numbers])
+    values = subject.question_values([subject.data.table.texts[int(number)] for number in numbers])
     hops = subject.data.table.num_hops[numbers].astype(str)
     kinds = {"type": np.array([_type_of(name) for name in functions]), "function": functions, "hops": hops}
     results: dict[str, Any] = {"questions": len(numbers), "neighbours": NEIGHBOURS}

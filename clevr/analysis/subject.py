@@ -78,6 +78,16 @@ class Subject:
         found: NDArray[np.float32] = stacked.float().cpu().numpy()
         return found
 
+    def question_values(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The same with a row for every question, ``(Q, blocks, 2, C)``: the mean over its hops."""
+        values, owners = self.flat_values(texts), self.reasoner.owners(self.read(texts)).numpy()
+        sums = np.zeros((len(texts), *values.shape[1:]), np.float32)
+        np.add.at(sums, owners, values)
+        means: NDArray[np.float32] = (sums / np.bincount(owners, minlength=len(texts))[:, None, None, None]).astype(
+            np.float32
+        )
+        return means
+
     def images(self, most: int) -> tuple[list[str], Tensor]:
         """File names of images of the split, and the trunk's maps of them ``(P, C, H, W)``.
 

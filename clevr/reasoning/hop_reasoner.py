@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -125,6 +125,14 @@ class HopReasoner(Reasoner):
     def joined(self, parts: Sequence[Hops]) -> Hops:
         """See :meth:`Reasoner.joined`."""
         return batch_hops([hops for part in parts for hops in part.told]).to(self.member.weight.device)
+
+    def outlines(self, codes: Hops) -> list[Hashable]:
+        """See :meth:`Reasoner.outlines`: which hop reads which."""
+        return [tuple(hop.reads for hop in hops) for hops in codes.told]
+
+    def owners(self, codes: Hops) -> Tensor:
+        """See :meth:`Reasoner.owners`."""
+        return codes.question.cpu()
 
     def modulations(self, codes: Hops) -> Modulations:
         """The gamma and beta of every block for hops, ``(N, C)`` each."""

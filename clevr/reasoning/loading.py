@@ -143,6 +143,7 @@ def _card(reasoner: Reasoner, training: Mapping[str, Any], settings: TrainConfig
     before = ""
     if pretraining is not None:
         before = f"\n- Trunk pre-training: {pretraining.loop.steps:,} steps of {pretraining.images} images."
+    reads = "questions are read as hops" if config.hop_by_hop else f"GRU of {config.hidden_dim}"
     reached = "" if accuracy is None else f"; validation accuracy {100 * accuracy:.1f} %"
     world = "CLEVR" if reasoner.world == CLEVR else f"the world '{reasoner.world.name}'"
     warned = "" if reasoner.familiarity is None else ", and it warns about most of them"
@@ -150,7 +151,7 @@ def _card(reasoner: Reasoner, training: Mapping[str, Any], settings: TrainConfig
 
 - Answers questions about images of {world}: `clevr-film ask IMAGE "question" --model FOLDER`.
 - Network: {config.blocks} blocks of {config.maps} maps, images of {config.width} x {config.height} ({config.inputs}),
-  GRU of {config.hidden_dim}; {sum(p.numel() for p in reasoner.parameters()):,} parameters.
+  {reads}; {sum(p.numel() for p in reasoner.parameters()):,} parameters.
 - Training: {training.get("steps", 0):,} of {settings.loop.steps:,} steps of up to {asked} questions,
   {kind}{minutes}{reached}.{before}
 - Limits: knows only the shapes, colours, materials and words of {world}; its answers about other images mean

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -55,6 +55,14 @@ class Reasoner(nn.Module, ABC):
     @abstractmethod
     def joined(self, parts: Sequence[Any]) -> Any:
         """What several calls of :meth:`read` gave, as if it were one."""
+
+    def outlines(self, codes: Any) -> list[Hashable]:
+        """What two questions must have in common for sums of their rows of gamma and beta to make sense."""
+        return [None] * len(codes)
+
+    def owners(self, codes: Any) -> Tensor:
+        """Which question each row of :meth:`modulations` is of, ``(N,)``."""
+        return torch.arange(len(codes))
 
     @abstractmethod
     def modulations(self, codes: Any) -> Modulations:

@@ -86,8 +86,11 @@ class QuestionReader(nn.Module):
             around = seen * (torch.rand_like(seen[:, :1]) >= self.hidden_neighbours)
         told = self.told(self.word(seen) + self.neighbours(around)).float().transpose(1, 2)
         actions, asked = told.split((told.shape[2] - len(FUNCTIONS), len(FUNCTIONS)), 2)
+        actions = actions.unflatten(2, (FRAMES, -1)).log_softmax(3)
+        # a word that tells an action is no word that asks: "the same color as" finds others, or compares
+        asked = asked + actions[..., 0].sum(2, keepdim=True)
         asked = asked.masked_fill(~is_word[..., None], -torch.inf).amax(1)
-        return actions.unflatten(2, (FRAMES, -1)).flatten(1, 2).log_softmax(2), FRAMES * lengths, asked
+        return actions.flatten(1, 2), FRAMES * lengths, asked
 
     def _in_reading_order(self, tree: PrefixTree, every: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         tokens = tree.tokens.cpu().numpy()[tree.paths.cpu().numpy()]

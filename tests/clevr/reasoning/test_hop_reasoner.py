@@ -244,6 +244,7 @@ def test_readings_are_joined() -> None:
     whole = network.read(build_prefix_tree([[5, 6], [7], [8, 9, 10]]))
     assert joined.told == whole.told
     assert torch.equal(joined.reads, whole.reads)
+    assert torch.equal(network.owners(joined), joined.question)
 
 
 def test_the_settings_choose_the_network() -> None:

@@ -132,3 +132,22 @@ def test_it_learns_to_read() -> None:
         optimizer.step()
     for text, found, right in zip(QUESTIONS, reader.eval().read(tree), rights, strict=True):
         assert tuple(found) in right, (text, action_names(found))
+
+
+def test_a_word_that_tells_an_action_does_not_ask() -> None:
+    """One word asks the first function loudly, but finds others; the other one asks the second, and does only that."""
+    reader = a_reader().eval()
+    actions = 1 + num_actions()
+    with torch.no_grad():
+        for parameter in reader.parameters():
+            parameter.zero_()
+        first, last = reader.told[1], reader.told[3]
+        for place, token in enumerate((20, 30)):
+            reader.words.weight[token, place] = 1
+            reader.word.weight[place, place, 0] = 1
+            first.weight[place, place, 0] = 1
+        last.weight[[3, actions + 3], 0, 0] = 20
+        last.weight[2 * actions, 0, 0] = 5
+        last.weight[2 * actions + 1, 1, 0] = 3
+    (told,) = reader.read(build_prefix_tree([[20, 30]]))
+    assert told == [3, len(STEPS) + 2]
