@@ -342,6 +342,16 @@ class URLConfig(LearnerConfig):
 
 
 @dataclass(frozen=True)
+class DN4Config(LearnerConfig):
+    """DN4: nearest neighbours of local descriptors, on the maps of a frozen backbone; nothing is meta-trained."""
+
+    method: Literal["dn4"] = "dn4"
+    """Name of the method."""
+    neighbours: Annotated[int, at_least(1)] = 3
+    """Number of nearest descriptors of each class that count, the paper's k."""
+
+
+@dataclass(frozen=True)
 class TransductiveConfig(LearnerConfig):
     """Methods that classify all queries of a task together, on frozen features; nothing is meta-trained."""
 
@@ -482,6 +492,7 @@ AnyLearnerConfig = (
     | SVMConfig
     | SimpleShotConfig
     | URLConfig
+    | DN4Config
     | LogisticRegressionConfig
     | SoftKMeansConfig
     | BDCSPNConfig

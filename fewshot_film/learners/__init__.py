@@ -5,6 +5,7 @@ from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.bd_cspn import BDCSPN
 from fewshot_film.learners.cnaps import CNAPS
 from fewshot_film.learners.discriminants import LDA, QDA
+from fewshot_film.learners.dn4 import DN4
 from fewshot_film.learners.evaluation import evaluate
 from fewshot_film.learners.film_learner import FilmLearner
 from fewshot_film.learners.fine_tuning import FineTuning
@@ -37,6 +38,7 @@ __all__ = [
     "BDCSPN",
     "CNAPS",
     "CONFIGS",
+    "DN4",
     "ILPC",
     "LDA",
     "LEARNERS",

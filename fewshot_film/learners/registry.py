@@ -19,6 +19,7 @@ from fewshot_film.learners.backbone import Backbone, plain_preprocessing
 from fewshot_film.learners.bd_cspn import BDCSPN
 from fewshot_film.learners.cnaps import CNAPS
 from fewshot_film.learners.discriminants import LDA, QDA
+from fewshot_film.learners.dn4 import DN4
 from fewshot_film.learners.fine_tuning import FineTuning
 from fewshot_film.learners.fit import FiT
 from fewshot_film.learners.ilpc import ILPC
@@ -61,6 +62,7 @@ LEARNERS: dict[type[LearnerConfig], type[Learner]] = {
         SVM,
         SimpleShot,
         URL,
+        DN4,
         LogisticRegression,
         SoftKMeans,
         BDCSPN,

@@ -236,6 +236,9 @@ REFUSED = {
         ("clean", 0, "learner.clean is 0; expected at least 1"),
         ("steps", 0, "learner.steps is 0; expected at least 1"),
     ],
+    "fewshot_film.config.learners:DN4Config": [
+        ("neighbours", 0, "learner.neighbours is 0; expected at least 1"),
+    ],
     "fewshot_film.config.learners:TransductiveConfig": [
         ("power", 0.0, "learner.power is 0.0; expected above 0, and at most 1"),
         ("power", 1.5, "learner.power is 1.5; expected above 0, and at most 1"),
