@@ -192,5 +192,5 @@ def test_a_list_leaves_out_what_cannot_be_built(monkeypatch, caplog):
     learner = film_learner()
     with caplog.at_level(logging.INFO):
         found = without_training((), learner.backbone, learner.config)
-    assert list(found) == ["pixels", "simple-cnaps", "prototypes", "ridge", "qda"]
+    assert list(found) == ["pixels", "simple-cnaps", "prototypes", "ridge", "qda", "svm"]
     assert caplog.messages == ["left out lda: lda needs a package"]

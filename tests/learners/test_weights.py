@@ -18,7 +18,7 @@ from fewshot_film.learners.registry import LEARNERS, UnsavableError
 from tests.learners.small import SMALL, small_learner
 from tests.learners.test_non_finite import METHODS, small, task
 
-HEADS = ["simple-cnaps", "cnaps", "prototypes", "matching", "relation", "ridge", "lda", "qda"]
+HEADS = ["simple-cnaps", "cnaps", "prototypes", "matching", "relation", "ridge", "svm", "lda", "qda"]
 
 
 def support():
