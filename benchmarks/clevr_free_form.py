@@ -28,7 +28,7 @@ from clevr.answers.scores import Score
 from clevr.world.placement import Scenes
 from clevr.world.render import render
 from clevr.world.scene import Scene
-from fewshot_film.run.command import Command, main
+from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import write_result
 from fewshot_film.run.settings import Settings
 
@@ -116,15 +116,5 @@ def _score(rows: Sequence[dict[str, Any]], key: str = "answer") -> Score:
     return Score(sum(row[key] == row["truth"] for row in rows), len(rows))
 
 
-COMMANDS = [
-    Command(
-        name="benchmarks.clevr_free_form",
-        config=FreeFormConfig,
-        run="benchmarks.clevr_free_form:run",
-        help="Questions in free wording about generated scenes.",
-        examples=("python -m benchmarks.clevr_free_form --model runs/clevr/small/model",),
-    )
-]
-
 if __name__ == "__main__":
-    sys.exit(main("python -m", COMMANDS))
+    run(parse("python -m benchmarks.clevr_free_form", FreeFormConfig, sys.argv[1:], description=__doc__ or ""))

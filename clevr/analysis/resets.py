@@ -118,7 +118,7 @@ def _draw(resets: dict[str, Any], noise: dict[str, Any], spreads: dict[str, list
     right.set_xscale("symlog", linthresh=NOISE[0])
     right.set_xticks((0, *NOISE), ["0", *(f"{scale:g}" for scale in NOISE)])
     right.minorticks_off()
-    label = f"standard deviation of the noise, in spreads between questions\n(by block: {ranges})"
+    label = f"deviation of the noise, times that between questions\n(the latter by block: {ranges})"
     right.set(xlabel=label, ylabel="accuracy, %", ylim=(0, 102))
     right.set_title("noise added")
     right.legend(frameon=False, fontsize=9)

@@ -79,7 +79,7 @@ def test_histograms_hold_every_block(found: Path) -> None:
 
 def test_the_embedding_has_a_point_for_every_question(found: Path) -> None:
     content = results(found, "embedding")
-    assert np.shape(content["blocks.1"]["points"]) == (100, 2)
+    assert np.shape(content[f"blocks.{SMALL.blocks - 1}"]["points"]) == (100, 2)
     assert len(content["functions"]) == len(content["hops"]) == 100
     assert set(content["hops"]) <= {"0", "1", "2", "3"}
     assert content["by_chance"]["function"] < content["by_chance"]["type"] < 1
