@@ -6,16 +6,19 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from clevr.config.commands import InspectConfig
-from clevr.data.contact_sheet import SheetEntry, contact_sheet
+from clevr.data.contact_sheet import SheetEntry, contact_sheet, ground_truth_image
 from clevr.data.errors import DataNotFoundError
 from clevr.data.layout import list_splits
 from clevr.data.reader import ClevrSplit
 from clevr.data.survey import ATTRIBUTES, Survey, survey
 from clevr.questions.families import ALL_FAMILIES
 from clevr.questions.programs import QUESTION_TYPES, Node, question_type
+from clevr.world.camera import camera_of
+from clevr.world.ground_truth import ground_truth
 from fewshot_film.errors import counted
 from fewshot_film.run.files import write_atomically, write_json_atomically
 
@@ -31,7 +34,7 @@ def run(config: InspectConfig) -> int:
         0, or 1 if something is wrong with the data.
 
     Raises:
-        DataNotFoundError: there is no such split.
+        DataNotFoundError: there is no such split, or a part of it that the sheet needs is missing.
         DataError: a file cannot be read, or one of its records is malformed.
     """
     names = [config.split] if config.split else list_splits(config.data)
@@ -140,6 +143,8 @@ def _write_sheet(split: ClevrSplit, path: Path, config: InspectConfig) -> None:
         raise DataNotFoundError(f"the split {split.files.split!r} has no images for a contact sheet")
     step = max(1, len(names) // config.images)
     entries = {name: SheetEntry(name, split.load_image(name)) for name in names[::step][: config.images]}
+    if config.ground_truth:
+        _add_ground_truth(split, entries)
     for question in split.questions() if split.files.questions else ():
         entry = entries.get(question.image_filename)
         if entry and len(entry.questions) < config.questions:
@@ -148,6 +153,15 @@ def _write_sheet(split: ClevrSplit, path: Path, config: InspectConfig) -> None:
     sheet = contact_sheet(list(entries.values()))
     write_atomically(path, lambda temporary: sheet.save(temporary, format="png"))
     logger.info("contact sheet: %s", path)
+
+
+def _add_ground_truth(split: ClevrSplit, entries: Mapping[str, SheetEntry]) -> None:
+    """Draw what is where into the images of a sheet."""
+    for scene in split.scenes():
+        entry = entries.get(scene.image_filename)
+        if entry is not None:
+            seen = replace(scene, extra={**scene.extra, "camera": camera_of(scene)})
+            entry.image = ground_truth_image(entry.image, ground_truth(seen, *entry.image.size))
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -23,7 +23,7 @@ from clevr.config.commands import RenderConfig
 from clevr.data.naming import scenes_name
 from clevr.data.reader import ClevrSplit
 from clevr.data.writer import COMPRESS_LEVEL, GenerateError, encode_png, info_block, keep_world, write_scenes
-from clevr.world.camera import CameraError, estimate_camera, project
+from clevr.world.camera import camera_of, project
 from clevr.world.ground_truth import GroundTruth, ground_truth
 from clevr.world.render import render
 from clevr.world.scene import Scene
@@ -108,22 +108,14 @@ def _seen_again(scene: Scene, config: RenderConfig, world: WorldSpec, size: tupl
         extra |= {"camera": list(world.camera), "lamps": {}}
     elif config.camera:
         extra["camera"] = list(config.camera)
-    elif "camera" not in extra:
-        extra["camera"] = list(_estimated(scene))
+    else:
+        extra["camera"] = camera_of(scene)
     places = project([thing.coords for thing in scene.objects], extra["camera"], *size).tolist()
     objects = tuple(
         replace(thing, pixel_coords=(round(column), round(row), depth))
         for thing, (column, row, depth) in zip(scene.objects, places, strict=True)
     )
     return replace(scene, objects=objects, extra=extra, world=world)
-
-
-def _estimated(scene: Scene) -> tuple[float, float, float]:
-    """Where the camera of CLEVR's own scenes stood, whose files do not say so."""
-    try:
-        return estimate_camera(scene)
-    except CameraError:
-        return scene.world.camera
 
 
 def _render_some(config: RenderConfig, size: tuple[int, int], scenes: Sequence[Scene]) -> dict[str, Any]:

@@ -287,6 +287,9 @@ class InspectConfig(Settings):
     """Number of images on a contact sheet, spread evenly over the split."""
     questions: Annotated[int, at_least(0)] = 5
     """Questions shown below each image."""
+    ground_truth: bool = False
+    """Show on the contact sheet what is where as well, as `render` writes it: boxes in the image, and below it the
+    masks of what is visible, of whole objects, depth and normals. Needs scenes."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from clevr.data.reader import ClevrSplit
 from clevr.data.table import QuestionTable
 from clevr.questions.tokens import SPECIAL_TOKENS
+from clevr.world.ground_truth import GroundTruth
 
 Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 BACKGROUND, INK, ANSWER_INK = (255, 255, 255), (40, 40, 40), (0, 90, 160)
@@ -77,6 +79,38 @@ def _wrap(question: str, answer: str, font: Font, width: int) -> list[tuple[str,
         lines.append(line)
         line = ""
     return [*((text, "") for text in lines), (line, answer)]
+
+
+def ground_truth_image(image: Image.Image, truth: GroundTruth) -> Image.Image:
+    """An image with boxes around its objects, and below it, at half the size: masks of what is visible and of whole
+    objects (lighter where one hides another), depth (near is light) and normals.
+
+    Args:
+        image: of any size.
+        truth: what is where in it, in the same size.
+    """
+    count = len(truth.whole)
+    colors = np.array([colorsys.hsv_to_rgb(number * 0.381966 % 1, 0.75, 1) for number in range(count)]).reshape(-1, 3)
+    visible = (truth.visible[..., None].numpy() * colors[:, None, None]).sum(0)
+    whole = (truth.whole[..., None].numpy() * colors[:, None, None]).sum(0)
+    overlap = np.maximum(truth.whole.sum(0).numpy()[..., None], 1) * 0.75
+    depth = truth.depth.numpy()
+    near, far = depth.min(), np.quantile(depth[np.isfinite(depth)], 0.98)
+    shade = 1 - np.clip((depth - near) / max(far - near, 1e-6), 0, 1)[..., None].repeat(3, 2)
+    parts = (visible, whole / overlap, shade, truth.normals.permute(1, 2, 0).numpy() / 2 + 0.5)
+    width, height = image.size
+    sheet = Image.new("RGB", (width, height + 2 * (height // 2)), BACKGROUND)
+    boxed = image.copy()
+    pen = ImageDraw.Draw(boxed)
+    for color, (left, top, right, bottom) in zip(
+        (colors * 255).astype(int).tolist(), truth.boxes.tolist(), strict=True
+    ):
+        pen.rectangle((left, top, max(right - 1, left), max(bottom - 1, top)), outline=tuple(color))
+    sheet.paste(boxed, (0, 0))
+    for place, part in enumerate(parts):
+        pixels = Image.fromarray((part.clip(0, 1) * 255).round().astype(np.uint8)).resize((width // 2, height // 2))
+        sheet.paste(pixels, (place % 2 * (width - width // 2), height + place // 2 * (height // 2)))
+    return sheet
 
 
 def answer_sheet(

@@ -99,3 +99,13 @@ def estimate_camera(scene: Scene) -> Vector:
         )
     x, y, z = (float(c) for c in camera)
     return (x, y, z)
+
+
+def camera_of(scene: Scene) -> list[float]:
+    """Where a scene's camera stood: as its record says, else as its depths tell, else the world's mean place."""
+    if "camera" in scene.extra:
+        return [float(value) for value in scene.extra["camera"]]
+    try:
+        return list(estimate_camera(scene))
+    except CameraError:
+        return list(scene.world.camera)

@@ -3,10 +3,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from clevr.cli import COMMANDS
+from clevr.data.contact_sheet import ground_truth_image
+from clevr.world.ground_truth import ground_truth
+from clevr.world.placement import Scenes
 from fewshot_film.run.command import main
 from tests.clevr.data.builders import (
     a_node,
@@ -17,6 +21,7 @@ from tests.clevr.data.builders import (
     write_json,
     write_picture,
 )
+from tests.clevr.worlds import make_world
 
 
 def inspect(*words: object) -> int:
@@ -122,3 +127,30 @@ def test_two_sizes_of_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str
     write_picture(root / "images/val/CLEVR_val_000000.png", (5, 5))
     assert inspect(root) == 1
     assert "sizes in pixels: 5x5 (1), 12x8 (2)" in capsys.readouterr().out
+
+
+def test_sheet_with_what_is_where(tmp_path: Path) -> None:
+    make_world(tmp_path / "world", {"val": 2}, 64, 48, 1)
+    heights = []
+    for flag in ("false", "true"):
+        inspect(tmp_path / "world", "--sheet", tmp_path / f"{flag}.png", "--ground_truth", flag)
+        with Image.open(tmp_path / f"{flag}.png") as sheet:
+            heights.append(sheet.height)
+            pixels = np.asarray(sheet.convert("RGB"))
+    assert heights[1] - heights[0] == 240  # images are scaled to a width of 320
+    normals = pixels[12 + 360 + 60, 12 + 160 + 80]
+    assert normals[2] > 127  # of surfaces that face the camera
+
+
+def test_ground_truth_shows_objects_in_their_colours_and_boxes() -> None:
+    scene = Scenes(5)[3]
+    truth = ground_truth(scene, 160, 120)
+    pixels = np.asarray(ground_truth_image(Image.new("RGB", (160, 120)), truth))
+    assert pixels.shape == (240, 160, 3)
+    rows, columns = truth.visible[0].nonzero(as_tuple=True)
+    row, column = int(rows.median()) // 2, int(columns.median()) // 2
+    assert pixels[120 + row, column].max() > 200
+    assert (pixels[120, 79] == 0).all()  # the ground is black among the masks
+    left, top, right = truth.boxes[0].tolist()[:3]
+    assert (pixels[top, left:right].max(1) > 0).all()
+    assert pixels[:120].any(2).sum() < 160 * 120 / 4  # boxes are lines, and the rest is the image
