@@ -182,6 +182,9 @@ class Answer:
     warning: str = ""
     """Why the answer may be meaningless: the image does not look like those that the model was trained on. Empty where
     it does, and for a model that was saved without a description of its training images."""
+    read_as: tuple[str, ...] = ()
+    """What the model took the question to say, step by step: see :func:`clevr.questions.actions.in_words`. Empty for a
+    model that reads questions as a whole."""
 
     @property
     def answer(self) -> str:
@@ -255,7 +258,8 @@ class Answerer:
         ranking = sorted(zip(reasoner.answers, probabilities, strict=True), key=lambda entry: -entry[1])
         unknown = reasoner.vocabulary.unknown_words(text)
         places = self._count(responses[0], positions[0])
-        return Answer(text, tuple(ranking), places, tuple(unknown), self.warning)
+        read_as = reasoner.in_words(codes)[0]
+        return Answer(text, tuple(ranking), places, tuple(unknown), self.warning, read_as)
 
     def _count(self, responses: Tensor, positions: Tensor) -> NDArray[np.int64]:
         cells, (height, width) = self.reasoner.cells(self._maps), self.reasoner.config.grid

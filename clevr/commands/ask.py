@@ -52,6 +52,8 @@ def describe(answer: Answer, runners_up: int = 3) -> str:
     lines = [f"a guess: {answer.answer}" if answer.is_guess else sure]
     others = [f"{word} ({100 * share:.1f} %)" for word, share in answer.ranking[1 : runners_up + 1] if share >= 5e-4]
     lines += [f"  or: {', '.join(others)}"] if others else []
+    if answer.read_as:
+        lines.append(f"  read as: {'; '.join(f'{number}. {step}' for number, step in enumerate(answer.read_as, 1))}")
     if answer.unknown_words:
         lines.append(f"  note: the model does not know: {', '.join(answer.unknown_words)}")
     return "\n".join(lines) + "\n"
@@ -70,6 +72,7 @@ def as_json(answer: Answer, runners_up: int = 3) -> dict[str, Any]:
         "probability": answer.probability,
         "is_guess": answer.is_guess,
         "runners_up": [{"answer": word, "probability": share} for word, share in answer.ranking[1 : runners_up + 1]],
+        "read_as": list(answer.read_as),
         "unknown_words": list(answer.unknown_words),
         "warning": answer.warning or None,
     }

@@ -130,6 +130,30 @@ def hops_of(actions: Sequence[int]) -> tuple[Hop, ...]:
     return machine.finish()
 
 
+_SAID = {"front": "in front of {}", "behind": "behind {}", "union": "{} or {}", "intersect": "{} and {}"}
+
+
+def in_words(hops: Sequence[Hop], world: WorldSpec = CLEVR) -> tuple[str, ...]:
+    """Every hop as a short text that names those that it reads by their numbers, from 1.
+
+    *How many red cubes are left of the big ball?* gives ``large sphere``, ``left of 1: red cube``, ``count of 2``.
+    """
+    known = filters_of(world)
+    texts = list[str]()
+    for hop in hops:
+        step, *filters = hop.actions
+        name = (*STEPS, *FUNCTIONS)[step - 1]
+        told = " ".join(value for _, value in (known[number - FIRST_FILTER] for number in sorted(filters)))
+        numbers = [str(place + 1) for place in hop.reads]
+        if name == "scene":
+            texts.append(told or "all")
+            continue
+        pattern = _SAID.get(name) or (f"the {name.replace('_', ' ')} as {{}}" if name in MOVES[4:] else "")
+        pattern = pattern or f"{name.replace('_', ' ')} of {' and '.join('{}' for _ in numbers)}"
+        texts.append(pattern.format(*numbers) + (f": {told}" if told else ""))
+    return tuple(texts)
+
+
 class _Machine:
     """A stack of sets, each known by the place of its hop."""
 

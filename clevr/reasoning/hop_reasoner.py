@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from clevr.config.model import ReasonerConfig
-from clevr.questions.actions import Hop, hops_of, num_actions
+from clevr.questions.actions import Hop, hops_of, in_words, num_actions
 from clevr.questions.batch import PrefixTree
 from clevr.questions.tokens import END, NULL, START
 from clevr.reasoning.blocks import ReasoningBlock
@@ -125,6 +125,10 @@ class HopReasoner(Reasoner):
     def joined(self, parts: Sequence[Hops]) -> Hops:
         """See :meth:`Reasoner.joined`."""
         return batch_hops([hops for part in parts for hops in part.told]).to(self.member.weight.device)
+
+    def in_words(self, codes: Hops) -> list[tuple[str, ...]]:
+        """See :meth:`Reasoner.in_words`."""
+        return [in_words(hops, self.world) for hops in codes.told]
 
     def outlines(self, codes: Hops) -> list[Hashable]:
         """See :meth:`Reasoner.outlines`: which hop reads which."""

@@ -56,6 +56,10 @@ class Reasoner(nn.Module, ABC):
     def joined(self, parts: Sequence[Any]) -> Any:
         """What several calls of :meth:`read` gave, as if it were one."""
 
+    def in_words(self, codes: Any) -> list[tuple[str, ...]]:
+        """How each question was read, step by step; nothing, where a model reads it as a whole."""
+        return [()] * len(codes)
+
     def outlines(self, codes: Any) -> list[Hashable]:
         """What two questions must have in common for sums of their rows of gamma and beta to make sense."""
         return [None] * len(codes)

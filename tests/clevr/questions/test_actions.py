@@ -16,6 +16,7 @@ from clevr.questions.actions import (
     filters_of,
     follow,
     hops_of,
+    in_words,
     num_actions,
 )
 from clevr.questions.parser import parse
@@ -120,6 +121,24 @@ class TestHops:
     def test_nothing_asked(self) -> None:
         with pytest.raises(ProgramError, match="the actions ask nothing; expected one of count, exist"):
             hops_of(numbers("scene red"))
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("scene sphere large left cube red count", ("large sphere", "left of 1: red cube", "count of 2")),
+        ("scene exist", ("all", "exist of 1")),
+        ("scene red front same_size query_shape", ("red", "in front of 1", "the same size as 2", "query shape of 3")),
+        ("scene red scene blue union cube count", ("red", "blue", "1 or 2: cube", "count of 3")),
+        (
+            "scene red behind intersect scene blue right count",
+            ("red", "behind 1", "blue", "right of 3", "2 and 4", "count of 5"),
+        ),
+        ("scene red scene blue less_than", ("red", "blue", "less than of 2 and 1")),
+    ],
+)
+def test_hops_in_words(told: str, said: tuple[str, ...]) -> None:
+    assert in_words(hops_of(numbers(told))) == said
 
 
 def test_others_of_the_same_are_not_the_thing_itself(pair: Scene) -> None:
