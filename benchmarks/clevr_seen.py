@@ -34,7 +34,7 @@ from clevr.world.render import masks, object_ids, render
 from clevr.world.scene import Scene
 from clevr.world.spec import ATTRIBUTES
 from fewshot_film.errors import ConfigError
-from fewshot_film.run.command import Command, main
+from fewshot_film.run.parsing import parse
 from fewshot_film.run.progress import hides_bars
 from fewshot_film.run.results import write_result
 from fewshot_film.run.settings import Settings, at_least
@@ -138,15 +138,5 @@ def _scores(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {name: Score(count, len(rows)).to_json() for name, count in right.items()}
 
 
-COMMANDS = [
-    Command(
-        name="benchmarks.clevr_seen",
-        config=SeenConfig,
-        run="benchmarks.clevr_seen:run",
-        help="What a model sees of every object, by how much of it is visible.",
-        examples=("python -m benchmarks.clevr_seen --model runs/clevr/small/model",),
-    )
-]
-
 if __name__ == "__main__":
-    sys.exit(main("python -m", COMMANDS))
+    run(parse("python -m benchmarks.clevr_seen", SeenConfig, sys.argv[1:], description=__doc__ or ""))
