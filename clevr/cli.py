@@ -34,6 +34,16 @@ COMMANDS = (
         outputs=("out",),
     ),
     Command(
+        name="confound",
+        config="clevr.config.commands:ConfoundConfig",
+        run="clevr.commands.confound:run",
+        help="Generate classes of scenes by rules, confounded in training and not in the test.",
+        examples=("clevr-film confound examples/confounded/classes.yaml --out confounded",),
+        positionals=("rules",),
+        inputs=("rules",),
+        outputs=("out",),
+    ),
+    Command(
         name="objects",
         config="clevr.config.commands:ObjectsConfig",
         run="clevr.commands.objects:run",

@@ -57,6 +57,7 @@ class Case:
             shutil.copytree(places[self.changes], out / self.changes)
 
 
+RULES = Path(__file__).parents[2] / "examples" / "confounded" / "classes.yaml"
 INPUTS = (
     "images", "queries", "few_model", "few_run", "world", "clevr_model", "clevr_run", "published", "image",
 )  # fmt: skip
@@ -108,6 +109,10 @@ CASES = (
     ),
     Case("fewshot-film", "report {few_run} --episodes 2 --out {out}/report.html --figures {out}/figures"),
     Case("clevr-film", f"generate --out={{out}} --split=val --scenes={{scenes}} --workers=1 {WORLD}"),
+    Case(
+        "clevr-film",
+        f"confound {RULES} --out={{out}} --train=3 --val=3 --test=3 --width=32 --height=24 --workers=1",
+    ),
     Case("clevr-film", "render {world} --out={out} --parts=[images,visible,depth,boxes] --workers=1"),
     Case(
         "clevr-film",

@@ -159,6 +159,38 @@ class RenderConfig(Settings):
 
 
 @dataclass(frozen=True)
+class ConfoundConfig(Settings):
+    """Generate classes of scenes that are confounded in training, as those of CLEVR-Hans.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    rules: Path
+    """YAML file with the classes: which objects their scenes hold, and what these have as well in train and val."""
+    out: Path
+    """Folder for the splits train, val and test, each with a folder of images per class, and their scenes."""
+    train: Annotated[int, at_least(1)] = 3000
+    """Number of confounded training images; the classes take turns."""
+    val: Annotated[int, at_least(1)] = 750
+    """Number of confounded validation images."""
+    test: Annotated[int, at_least(1)] = 750
+    """Number of test images, which are not confounded."""
+    world: Path | None = None
+    """YAML file of a world of your own; null: CLEVR's."""
+    seed: Annotated[int, at_least(0)] = 0
+    """Seed; an image is a function of seed, split and its number."""
+    width: Annotated[int, at_least(1)] = 320
+    """Width of the images in pixels."""
+    height: Annotated[int, at_least(1)] = 240
+    """Height of the images in pixels."""
+    workers: Workers = "auto"
+    """Number of processes; auto: one per core. The result does not depend on it."""
+    device: str = "cpu"
+    """Device that renders the images: cpu, cuda or mps."""
+
+
+@dataclass(frozen=True)
 class ObjectsConfig(Settings):
     """Crop objects from generated scenes.
 

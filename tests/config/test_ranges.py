@@ -375,6 +375,15 @@ REFUSED = {
         ("part", 1, "part is 1; expected less than parts (1): they are counted from 0"),
         ("parts", 0, "parts is 0; expected at least 1"),
     ],
+    "clevr.config.commands:ConfoundConfig": [
+        ("train", 0, "train is 0; expected at least 1"),
+        ("val", 0, "val is 0; expected at least 1"),
+        ("test", 0, "test is 0; expected at least 1"),
+        ("seed", -1, "seed is -1; expected at least 0"),
+        ("width", 0, "width is 0; expected at least 1"),
+        ("height", 0, "height is 0; expected at least 1"),
+        ("workers", 0, "workers is 0; expected auto, or at least 1"),
+    ],
     "clevr.config.commands:RenderConfig": [
         ("scenes", 0, "scenes is 0; expected at least 1"),
         ("parts", (), "parts is []; expected some of images, visible, whole, depth, normals, boxes"),
