@@ -73,8 +73,9 @@ def run(config: FreeFormConfig) -> None:
         pixels = render([scene], WIDTH, HEIGHT)[0].permute(1, 2, 0).numpy()
         answerer = Answerer(reasoner, Image.fromarray(pixels))
         answered += [ask(answerer, entry) for entry in entries if entry.scene == scene.image_index]
-    results = {"accuracy": summarize(answered), "published": PUBLISHED_HUMANS, "answers": answered}
-    for name, score in results["accuracy"].items():
+    accuracy = summarize(answered)
+    results = {"accuracy": accuracy, "published": PUBLISHED_HUMANS, "answers": answered}
+    for name, score in accuracy.items():
         low, high = score["interval"]
         share = f"{100 * score['accuracy']:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
         print(f"{name:34} {score['right']:4} of {score['count']:4}  {share}")
