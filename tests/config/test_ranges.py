@@ -367,7 +367,7 @@ REFUSED = {
         ("height", 0, "height is 0; expected at least 1"),
         ("questions_per_scene", -1, "questions_per_scene is -1; expected at least 0"),
         ("questions_per_scene", 91, "questions_per_scene is 91; expected at most 90, one of each family"),
-        ("families", "humans", "families is 'humans'; expected one of clevr, closure"),
+        ("families", "humans", "families is humans; expected one of clevr, closure"),
         ("workers", 0, "workers is 0; expected auto, or at least 1"),
         ("start", -1, "start is -1; expected at least 0"),
         ("chunk", 0, "chunk is 0; expected at least 1"),
