@@ -83,8 +83,9 @@ def absent(
 def _needing(extra: str, text: str, places: Places, work: Path) -> Count:
     program, *words = shlex.split(text)
     line = Line(program, tuple(word.format(**places, out=work / "out") for word in words))
+    shutil.rmtree(work / "out", ignore_errors=True)
     count, outcome = Count(), run_without(line, PACKAGES[extra], work)
-    names_it = extra in outcome.output
+    names_it = f"fewshot-film[{extra}]" in outcome.output
     count.add(outcome, may="refused", more=[] if names_it else [f"the message does not name the extra {extra}"])
     return count
 

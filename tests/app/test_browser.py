@@ -260,6 +260,7 @@ def test_uploads_say_how_far_they_came(visit, tmp_path):
     stop = page.get_by_role("button", name="Stop upload")
     stop.click()  # it is there only while something is read for some time
     seen(page.get_by_test_id("toast-body").get_by_text("because the upload was stopped"))
+    seen(card(page, "grey").locator(".image-list img"))
     taken = card(page, "grey").locator(".image-list img").count()
     assert 0 < taken < 40
     seen(stop, 0)
