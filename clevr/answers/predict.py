@@ -187,6 +187,11 @@ class Answer:
     model that reads questions as a whole."""
 
     @property
+    def steps(self) -> str:
+        """:attr:`read_as` in one line, its steps numbered from 1."""
+        return "; ".join(f"{number}. {step}" for number, step in enumerate(self.read_as, 1))
+
+    @property
     def answer(self) -> str:
         """The most probable answer."""
         return self.ranking[0][0]

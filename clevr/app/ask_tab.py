@@ -309,6 +309,7 @@ def _said(line: Line | None, before: Line | None, warning: str = "") -> str:
         unknown = markdown_text(", ".join(given.unknown_words))
         guess = f"*{given.answer}, {100 * given.probability:.1f} %; {lines[1]}*"
         lines = [f"### unknown words: {unknown}", f"The model cannot know what is asked; it guesses {guess}"]
+    lines += [f"read as: {given.steps}"] if given.read_as else []
     if line.truth:
         mark = {True: "right: ", False: "wrong: ", None: ""}[line.is_right]
         lines.append(f"{mark}the true answer is **{line.truth}**" if line.is_right is not None else line.truth)

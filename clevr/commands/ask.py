@@ -53,7 +53,7 @@ def describe(answer: Answer, runners_up: int = 3) -> str:
     others = [f"{word} ({100 * share:.1f} %)" for word, share in answer.ranking[1 : runners_up + 1] if share >= 5e-4]
     lines += [f"  or: {', '.join(others)}"] if others else []
     if answer.read_as:
-        lines.append(f"  read as: {'; '.join(f'{number}. {step}' for number, step in enumerate(answer.read_as, 1))}")
+        lines.append(f"  read as: {answer.steps}")
     if answer.unknown_words:
         lines.append(f"  note: the model does not know: {', '.join(answer.unknown_words)}")
     return "\n".join(lines) + "\n"

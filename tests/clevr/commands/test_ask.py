@@ -178,6 +178,8 @@ def test_answers_of_no_probability_are_left_out() -> None:
     sure = Answer("?", (("5", 0.9994), ("1", 0.0005), ("2", 0.0001)), places, ())
     assert describe(sure, 3) == "5  (99.9 %)\n  or: 1 (0.1 %)\n"
     assert describe(Answer("?", (("5", 1.0), ("1", 0.0)), places, ()), 3) == "5  (100.0 %)\n"
+    read = Answer("?", (("5", 1.0), ("1", 0.0)), places, (), read_as=("red", "left of 1", "count of 2"))
+    assert describe(read, 0) == "5  (100.0 %)\n  read as: 1. red; 2. left of 1; 3. count of 2\n"
 
 
 def test_the_figure_is_bright_where_the_answer_is() -> None:
