@@ -234,8 +234,9 @@ NOT_A_SCENE = "This image does not look like a CLEVR scene"
 
 def test_a_photo_gets_a_warning_with_its_answer(saved: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert ask(saved[0], QUESTION, "--runners_up=0") == 0
-    answer, warning = capsys.readouterr().out.splitlines()
+    answer, reading, warning = capsys.readouterr().out.splitlines()
     assert answer.split()[0] in ANSWER_WORDS
+    assert reading.startswith("  read as: 1. ")
     assert warning.startswith(f"  warning: {NOT_A_SCENE} (it differs from the images that the model was trained on")
     assert warning.endswith("; the answer may be meaningless.")
 
@@ -246,8 +247,8 @@ def test_a_warning_once_before_many_questions(
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{QUESTION}\nIs it big?\n"))
     assert ask(saved[0], "--runners_up=0") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 3
-    assert [NOT_A_SCENE in line for line in lines] == [True, False, False]
+    assert len(lines) == 5, "a warning, and an answer and how it was read twice"
+    assert [NOT_A_SCENE in line for line in lines] == [True, False, False, False, False]
 
 
 def test_a_model_without_a_description_of_its_images_warns_of_none(saved: tuple[Path, Path]) -> None:
