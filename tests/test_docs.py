@@ -15,9 +15,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
 
 import clevr.cli
 import fewshot_film.cli
+from clevr.world.confounds import classes_from
+from clevr.world.spec import CLEVR
+from clevr.world.world_file import read_world
 from fewshot_film.run.command import Command
 from fewshot_film.run.parsing import parse
 from tests.conftest import CHECKOUT
@@ -133,9 +137,16 @@ def _check_benchmark(module: ModuleType, words: list[str]) -> None:
 
 @pytest.mark.parametrize("block", blocks("yaml"), ids=str)
 def test_yaml_is_read_by_the_command_that_it_names(block: Block, tmp_path: Path):
-    program, name = re.match(r"# (\S+) (\S+)", block.text).groups()
+    first, *words = block.text.splitlines()[0].removeprefix("# ").split()
     file = tmp_path / "settings.yaml"
     file.write_text(block.text, encoding="utf-8")
+    if first == "world.yaml":
+        read_world(file)
+        return
+    if first == "classes.yaml":
+        assert len(classes_from(yaml.safe_load(block.text), CLEVR)) > 1
+        return
+    program, name = first, words[0]
     command = next(command for command in PROGRAMS[program] if command.name == name)
     parse(name, command.config_class(), ["--config", str(file)])
 
