@@ -53,6 +53,10 @@ JOBS: dict[tuple[str, str], str] = {
     ("clevr-film", "export"): "reasoning --out exported",
     ("clevr-film", "calibrate"): "exported world --split val --images 100",
     ("clevr-film", "inspect"): "world --sheet sheet.png",
+    ("clevr-film", "render"): "world --scenes 2 --parts [images,whole] --out rendered",
+    ("clevr-film", "confound"): (
+        "classes.yaml --out confounded --train 2 --val 2 --test 2 --width 32 --height 24 --workers 1"
+    ),
     ("clevr-film", "features"): (
         "world --split val --out features --extractor.backbone=resnet18 --extractor.weights=random "
         "--extractor.size=32 --batch_size 2"
@@ -93,6 +97,8 @@ def prepare(folder: Path) -> None:
     save_learner(folder / "model", film_learner(), {}, "")
     draw_classes(folder / "labelled", 12, per_class=3)
     torch.save(a_checkpoint(), folder / "film.pt")
+    classes = "red-cube: {holds: [{color: red, shape: cube}]}\nblue-ball: {holds: [{color: blue, shape: sphere}]}\n"
+    (folder / "classes.yaml").write_text(classes, encoding="utf-8")
 
 
 def first_page(words: Sequence[str]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from fewshot_film.app.gate import Gate
 from fewshot_film.app.server import names
 from fewshot_film.config.commands import AppConfig
 from fewshot_film.page import Limits, Page, Visitors
+from tests.app.loops import run
 
 
 def status(folder: Path, config: AppConfig, host: str) -> int:
@@ -32,7 +32,7 @@ def status(folder: Path, config: AppConfig, host: str) -> int:
     gate = Gate(app, page, None, hosts=names(config), addresses=config.host not in ("127.0.0.1", "localhost"))
     headers = [(b"host", host.encode())]
     scope = {"type": "http", "method": "GET", "path": "/config", "headers": headers, "query_string": b""}
-    asyncio.run(gate(scope, receive, send))
+    run(gate(scope, receive, send))
     return int(said[0]["status"])
 
 

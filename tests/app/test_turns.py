@@ -15,6 +15,7 @@ from fewshot_film.app.taught import TeachingError
 from fewshot_film.app.teaching import Teaching
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.page import Limits
+from tests.app.loops import run
 from tests.classifier.small import film_learner
 from tests.commands.test_commands import draw_classes
 
@@ -107,7 +108,7 @@ class TestTurns:
             works = [("long", 40, first), ("later", 5, first), ("short", 3, second)]
             await asyncio.gather(*(_drain(turns, work(name, count), turn=turn) for name, count, turn in works))
 
-        asyncio.run(both())
+        run(both())
         assert order.index("short") < 5, "the short one begins with the long one"
         assert max(place for place, name in enumerate(order) if name == "short") < 12, "and ends long before it"
         assert order.index("later") > 40, "one visitor's own come one after the other"
@@ -127,7 +128,7 @@ class TestTurns:
             turns = Turns(2)
             await asyncio.gather(*(_drain(turns, work()) for _ in range(8)))
 
-        asyncio.run(many())
+        run(many())
         assert most[0] == 2
 
     def test_what_is_not_wanted_any_more_is_closed(self):
@@ -140,7 +141,7 @@ class TestTurns:
                 closed.append(True)
 
         found: list[int] = []
-        asyncio.run(_drain(Turns(1), work(), found, is_wanted=lambda: len(found) < 3))
+        run(_drain(Turns(1), work(), found, is_wanted=lambda: len(found) < 3))
         assert found == [0, 1, 2]
         assert closed == [True]
 
@@ -150,7 +151,7 @@ class TestTurns:
             raise TeachingError("no")
 
         with pytest.raises(TeachingError):
-            asyncio.run(_drain(Turns(1), work()))
+            run(_drain(Turns(1), work()))
 
 
 async def _drain(

@@ -62,9 +62,9 @@ class RowsAsImages(FewShotClassifier, BaseEstimator):
         images, labels = self._images(X, y, reset=not self.__sklearn_is_fitted__())
         return super().partial_fit(images, labels, classes, sample_weight)
 
-    def answer(self, X, *, reject=None):
+    def answer(self, X, *, reject=None, together=False):
         check_is_fitted(self)
-        return super().answer(self._images(X), reject=reject)
+        return super().answer(self._images(X), reject=reject, together=together)
 
     def logits(self, X):
         check_is_fitted(self)
