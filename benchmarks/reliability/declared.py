@@ -249,7 +249,7 @@ def _check_classifier(folder: Path) -> None:
     config = saved.config
     assert fitted is not None, "nothing was learned"
     assert [*map(repr, fitted.classes)] == [*map(repr, config["classes"])], "other classes"
-    assert fitted.temperature == config["temperature"], "another temperature"
+    assert fitted.temperature == float(config["temperature"]), "another temperature"
     assert classifier.resize == config["resize"], "another way to resize"
     declared, built = config["learner"]["learner"], plain(fitted.loaded.adapter.learner.config)
     assert _includes(built, declared), "other settings"

@@ -16,7 +16,7 @@ from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.errors import ConfigError, SavedModelError
 from fewshot_film.learners import load_learner
 from fewshot_film.run.declared import build_as_declared, check_types
-from fewshot_film.run.model_folder import SavedModel, load_model, save_model
+from fewshot_film.run.model_folder import SavedModel, load_model, replace_config, save_model
 from fewshot_film.run.settings import LoopConfig
 from tests.classifier.small import fitted
 
@@ -61,6 +61,13 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, Any], dict[str, Any]], object], str
     "other gammas": (lambda _, weights: weights.update({"gamma.x": torch.ones(1, 1)}), "gamma and beta are those of"),
     "more": (lambda _, weights: weights.update({"x": torch.ones(1)}), "there is 'x', which no classifier has"),
 }  # fmt: skip
+
+
+def test_a_whole_number_is_the_temperature_nearest_to_it(tmp_path: Path):
+    (classifiers,) = (kind for kind in KINDS if kind.title == "classifiers")
+    classifiers.make(tmp_path / "saved")
+    replace_config(tmp_path / "saved", {**load_model(tmp_path / "saved").config, "temperature": 10**30})
+    classifiers.check(tmp_path / "saved")
 
 
 @pytest.mark.parametrize("name", HOSTILE)
