@@ -7,6 +7,9 @@ context do the same for a few positions as for all, at a tenth of the cost.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,12 +27,19 @@ class PixelInput(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("mean", 255 * torch.tensor(IMAGENET_MEAN).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(IMAGENET_STD).view(-1, 1, 1), persistent=False)
+        self.register_buffer("mean", _levels(IMAGENET_MEAN), persistent=False)
+        self.register_buffer("std", _levels(IMAGENET_STD), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images ``(P, 3, H, W)``, uint8 or floating point, normalised per colour."""
         return (images.to(self.mean.dtype) - self.mean) / self.std
+
+
+def _levels(constants: Sequence[float]) -> Tensor:
+    """Constants of images from 0 to 1 for those from 0 to 255; they are multiplied before they become a tensor, since
+    arithmetic on the device ``meta`` has torch import its compiler.
+    """
+    return torch.tensor([255 * value for value in np.asarray(constants, np.float32)]).view(-1, 1, 1)
 
 
 class FeatureInput(nn.Module):

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_module_registration_hook
+from torch.overrides import TorchFunctionMode
 
 from fewshot_film.errors import ConfigError, SavedModelError, UserError, shown
 from fewshot_film.run.checkpoint import differing_weights
@@ -46,7 +47,8 @@ def build_as_declared(
     Raises:
         SavedModelError: no such network can be built, or it does not fit the weights.
     """
-    with refusing(folder), _at_most(_PARTS_PER_TENSOR * len(weights) + _MORE_PARTS, folder), torch.device("meta"):
+    limited = _at_most(_PARTS_PER_TENSOR * len(weights) + _MORE_PARTS, folder)
+    with refusing(folder), limited, torch.device("meta"), _Unfilled():
         network = build()
     expected = network.state_dict()
     if elsewhere:
@@ -66,6 +68,18 @@ def build_as_declared(
             f"{folder} holds weights that do not fit the network that its settings declare: {'; '.join(problems)}"
         )
     return network
+
+
+class _Unfilled(TorchFunctionMode):
+    """Draws no normal numbers: on ``meta`` there is nothing to fill, and torch would import its compiler to do it."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        if func in (nn.init.normal_, Tensor.normal_):
+            return args[0] if args else given["tensor"]
+        return func(*args, **given)
 
 
 @contextmanager

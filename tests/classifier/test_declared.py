@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,18 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, Any], dict[str, Any]], object], str
     "other gammas": (lambda _, weights: weights.update({"gamma.x": torch.ones(1, 1)}), "gamma and beta are those of"),
     "more": (lambda _, weights: weights.update({"x": torch.ones(1)}), "there is 'x', which no classifier has"),
 }  # fmt: skip
+
+
+def test_an_outline_does_not_wake_the_compiler():
+    """Torch imports it, which takes seconds, to draw normal numbers on ``meta``; an embedding draws such."""
+    code = (
+        "import sys, torch; from pathlib import Path; from fewshot_film.run.declared import build_as_declared\n"
+        "weights = {'weight': torch.ones(3, 2)}\n"
+        "found = build_as_declared(lambda: torch.nn.Embedding(3, 2), weights, Path('mine'))\n"
+        "assert found.weight.device.type == 'meta'\n"
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_whole_number_is_the_temperature_nearest_to_it(tmp_path: Path):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +83,9 @@ def test_models_and_checkpoints_of_version_0_1_are_read(tmp_path: Path, changes:
     put_weights(other, under_old_names(training.state_dict()), tmp_path / "last.ckpt")
     with torch.no_grad():
         assert torch.equal(other.reasoner(asked), network(asked))
+
+
+def test_loading_does_not_wake_the_compiler() -> None:
+    """Torch would import it, which takes seconds, for arithmetic on ``meta``, where a network is outlined first."""
+    code = "import sys, clevr; clevr.load('clevr-small'); sys.exit('torch._dynamo' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
