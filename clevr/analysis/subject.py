@@ -68,19 +68,26 @@ class Subject:
 
     def values(self, texts: Sequence[str]) -> Modulations:
         """Values of gamma and beta in every block for questions, ``(N, C)`` each: a row per question, or per hop."""
-        with torch.no_grad():
-            return self.reasoner.modulations(self.read(texts))
+        return self._values(self.read(texts))
+
+    @torch.no_grad()
+    def _values(self, codes: Any) -> Modulations:
+        return self.reasoner.modulations(codes)
 
     def flat_values(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The same as NumPy, ``(N, blocks, 2, C)``: gamma, then beta."""
-        modulations = self.values(texts)
+        return self._flat(self.read(texts))
+
+    def _flat(self, codes: Any) -> NDArray[np.float32]:
+        modulations = self._values(codes)
         stacked = torch.stack([torch.stack(modulations[name], 1) for name in self.reasoner.sites.names], 1)
         found: NDArray[np.float32] = stacked.float().cpu().numpy()
         return found
 
     def question_values(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The same with a row for every question, ``(Q, blocks, 2, C)``: the mean over its hops."""
-        values, owners = self.flat_values(texts), self.reasoner.owners(self.read(texts)).numpy()
+        codes = self.read(texts)
+        values, owners = self._flat(codes), self.reasoner.owners(codes).numpy()
         sums = np.zeros((len(texts), *values.shape[1:]), np.float32)
         np.add.at(sums, owners, values)
         means: NDArray[np.float32] = (sums / np.bincount(owners, minlength=len(texts))[:, None, None, None]).astype(

@@ -8,19 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from clevr.questions.programs import CATALOGUE, Output, Program, trace
-from clevr.world.scene import RELATIONS, Scene
+from clevr.questions import actions
+from clevr.questions.actions import FUNCTIONS
+from clevr.questions.programs import Output, Program, trace
+from clevr.world.scene import Scene
 from clevr.world.spec import ATTRIBUTES, CLEVR, WorldSpec
 
 MAX_HOPS = 4
 """From no hop to three, the most that CLEVR's questions take."""
 
-STEPS = ("", "scene", *RELATIONS, *(f"same_{attribute}" for attribute in ATTRIBUTES), "union", "intersect")
+STEPS = ("", *actions.STEPS)
 """What leads to the objects of a hop: nothing (the question does not take the hop), all objects, a relation, a shared
 attribute, two strands that join."""
-
-FUNCTIONS = tuple(name for name, known in CATALOGUE.items() if known.output not in ("set", "object"))
-"""What a program may end with."""
 
 NUM_FIELDS = 1 + len(ATTRIBUTES)
 """Of each strand of a hop: its step and its four filters."""

@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clevr.data.supervision import ATTRIBUTES, COLUMN, GROUND, KINDS, ROW
+from clevr.questions.actions import FUNCTIONS
 from clevr.questions.batch import QuestionBatch
-from clevr.questions.program_encoding import FUNCTIONS, MAX_HOPS, field_sizes
+from clevr.questions.program_encoding import MAX_HOPS, field_sizes
 from clevr.reasoning.hop_reasoner import HopReasoner, Hops
 from clevr.reasoning.network import FiLMReasoner, Reasoner
 from clevr.reasoning.trunk import ObjectPositions, places_of

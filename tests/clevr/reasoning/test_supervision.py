@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from clevr.data.supervision import describe_scenes, visible_centers
-from clevr.questions.program_encoding import FUNCTIONS, MAX_HOPS, field_sizes
+from clevr.questions.actions import FUNCTIONS
+from clevr.questions.program_encoding import MAX_HOPS, field_sizes
 from clevr.reasoning.objectives import PLACE_WEIGHT, ProgramHead, SceneHead, TraceHead, cells
 from clevr.world.placement import Scenes
 from clevr.world.render import object_ids
