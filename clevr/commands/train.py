@@ -145,7 +145,9 @@ def _batches(config: TrainConfig, data: ReasoningData, reasoner: Reasoner) -> Tr
         unknown_token(reasoner.vocabulary),
     )
     if config.data.fresh:
-        return FreshQuestionBatches(data, reasoner.vocabulary, config.data, config.loop.seed, changes)
+        return FreshQuestionBatches(
+            data, reasoner.vocabulary, config.data, config.loop.seed, changes, with_hops=reasoner.config.hop_by_hop
+        )
     return StoredQuestionBatches(data, config.data, config.loop.seed, changes)
 
 

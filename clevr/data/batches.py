@@ -32,6 +32,7 @@ from clevr.questions.question import Question
 from clevr.questions.tokens import SPECIAL_TOKENS, UNK, Vocabulary, answers_of
 from clevr.questions.writer import write_questions
 from clevr.world.augmentation import augment
+from clevr.world.scene import Scene
 from fewshot_film.errors import ConfigError, InvalidValueError
 from fewshot_film.run.seeding import generator, numpy_generator
 
@@ -320,6 +321,7 @@ class FreshQuestionBatches(TrainingBatches):
         config: see :class:`TrainingBatches`.
         seed: see :class:`TrainingBatches`.
         changes: see :class:`TrainingBatches`.
+        with_hops: mark the hops of the questions, for a model that follows them, in place of their traces.
 
     Raises:
         ValueError: the split was read without scenes.
@@ -332,11 +334,13 @@ class FreshQuestionBatches(TrainingBatches):
         config: ClevrDataConfig,
         seed: int,
         changes: Changes = NO_CHANGES,
+        *,
+        with_hops: bool = False,
     ) -> None:
         if data.supervision is None:
             raise InvalidValueError("fresh questions are asked about scenes; read the split with_scenes")
         self.data, self.vocabulary = data, vocabulary
-        self.supervision = data.supervision
+        self.supervision, self.with_hops = data.supervision, with_hops
         super().__init__(np.arange(len(self.supervision.scenes)), config, seed, changes)
 
     def ask(self, index: int, images: NDArray[np.int64]) -> QuestionBatch:
@@ -346,9 +350,7 @@ class FreshQuestionBatches(TrainingBatches):
         of_image = np.repeat(np.arange(len(images)), [len(questions) for questions in asked])
         questions = [question for some in asked for question in some]
         scenes = [self.supervision.scenes[image] for image in images[of_image].tolist()]
-        asked_about = list(zip(questions, scenes, strict=True))
-        about = [mark_trace(question, scene) for question, scene in asked_about]
-        sequences, members = map(np.stack, zip(*(mark_hops(*both) for both in asked_about), strict=True))
+        marks = (_marked_hops if self.with_hops else _marked_traces)(questions, scenes)
         encoded = [np.asarray(self.vocabulary.encode(question.question), np.int16) for question in questions]
         known = answers_of(self.data.table.world)
         answers = [known.index(str(question.answer)) for question in questions]
@@ -358,12 +360,7 @@ class FreshQuestionBatches(TrainingBatches):
             build_prefix_tree(self.hide(index, encoded)),
             torch.tensor(answers),
             torch.from_numpy(self.supervision.described[images]),
-            torch.from_numpy(np.stack(about)),
-            torch.from_numpy(
-                np.stack([mark_program_encoding(q, scene.world) for q, scene in zip(questions, scenes, strict=True)])
-            ),
-            torch.from_numpy(sequences),
-            torch.from_numpy(members),
+            **marks,
         )
 
     def _questions(self, index: int, image: int, families: list[Family]) -> list[Question]:
@@ -374,6 +371,21 @@ class FreshQuestionBatches(TrainingBatches):
             more = write_questions(scene, rng, min(self.config.questions - len(found), len(families)), families)
             found += more or write_questions(scene, rng, self.config.questions - len(found))
         return found
+
+
+def _marked_traces(questions: Sequence[Question], scenes: Sequence[Scene]) -> dict[str, Tensor]:
+    both = list(zip(questions, scenes, strict=True))
+    return {
+        "traces": torch.from_numpy(np.stack([mark_trace(question, scene) for question, scene in both])),
+        "program_encodings": torch.from_numpy(
+            np.stack([mark_program_encoding(question, scene.world) for question, scene in both])
+        ),
+    }
+
+
+def _marked_hops(questions: Sequence[Question], scenes: Sequence[Scene]) -> dict[str, Tensor]:
+    sequences, members = zip(*map(mark_hops, questions, scenes), strict=True)
+    return {"sequences": torch.from_numpy(np.stack(sequences)), "members": torch.from_numpy(np.stack(members))}
 
 
 @lru_cache(maxsize=16)

@@ -214,6 +214,13 @@ class TestFreshQuestions:
         assert batch.program_encodings is not None
         assert batch.program_encodings.shape == (18, 41)
 
+    def test_each_kind_of_model_gets_its_own_marks(self, data: ReasoningData) -> None:
+        config = ClevrDataConfig(images=2, questions=3)
+        batch = FreshQuestionBatches(data, CLEVR_VOCABULARY, config, 0)[0]
+        followed = FreshQuestionBatches(data, CLEVR_VOCABULARY, config, 0, with_hops=True)[0]
+        assert (batch.traces is None, batch.sequences is None) == (False, True)
+        assert (followed.traces is None, followed.sequences is None) == (True, False)
+
     def test_they_need_scenes(self, data: ReasoningData) -> None:
         without = dataclasses.replace(data, supervision=None)
         with pytest.raises(ValueError, match="fresh questions are asked about scenes"):
