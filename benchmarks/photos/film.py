@@ -22,13 +22,12 @@ from benchmarks.photos.features import add_weights
 from benchmarks.photos.heads import LearnerHead
 from benchmarks.photos.measure import FEW, Cell, Tally, Task, Tasks, accuracies, episodes_digest, why_left_out
 from benchmarks.photos.settings import FilmGainConfig
-from fewshot_film.classifier.adapting import CHUNK, Adapter
+from fewshot_film.classifier.adapting import Adapter, PlainPass, features_of
 from fewshot_film.classifier.pretrained import Pretrained, load_pretrained
 from fewshot_film.data import ImageSet, decode
 from fewshot_film.errors import ConfigError
 from fewshot_film.film import Modulations
 from fewshot_film.learners.film_learner import FilmLearner
-from fewshot_film.learners.prefix import without_prefix
 from fewshot_film.run.results import paired_difference, write_result
 from fewshot_film.run.settings import plain
 
@@ -96,15 +95,15 @@ def gains(model: str, domain: Domain, config: FilmGainConfig) -> dict[str, Any]:
 
 
 def _measured(pretrained: Pretrained, domain: Domain, cells: Sequence[Cell], config: FilmGainConfig) -> dict[str, Any]:
-    tail = Tail(pretrained.learner, domain)  # type: ignore[arg-type]  # `gains` looked
-    head = LearnerHead(Adapter(pretrained.learner), pretrained.measured)
+    features = AdaptedFeatures(pretrained.learner, domain)  # type: ignore[arg-type]  # `gains` looked
+    head = LearnerHead(features.adapter, pretrained.measured)
     found = {}
     for cell in cells:
         tasks, tallies = Tasks(domain, cell, config.query), {"film": Tally(), "none": Tally()}
         for index in range(config.episodes):
             judge = index < config.judged
             for name, tally in tallies.items():
-                task = tail.task(tasks, index, adapted=name == "film", strangers=judge)
+                task = features.task(tasks, index, adapted=name == "film", strangers=judge)
                 tally.add(task, head(task.support, task.labels, judge=judge), judge=judge)
         records = {name: tally.record() for name, tally in tallies.items()}
         mean, interval = paired_difference(*(accuracies(record) for record in records.values()))
@@ -120,8 +119,11 @@ def weights_digest(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-class Tail:
-    """A learner with FiLM on the images of a domain, what comes before its first site computed once.
+class AdaptedFeatures:
+    """A learner's features of the images of a domain, as the support set of a task adapts them.
+
+    They are those of the network that a classifier uses, FiLM folded into its weights. What comes before the first
+    site is computed once where FiLM depends on the maps at its sites alone.
 
     Args:
         learner: in evaluation mode.
@@ -129,15 +131,12 @@ class Tail:
     """
 
     def __init__(self, learner: FilmLearner, domain: Domain) -> None:
-        self.learner = learner
-        self.cut, prefix = without_prefix(learner)
+        self.adapter = Adapter(learner)
         decoded = decode(domain.source, **learner.backbone.preprocessing.pixels, on_duplicate="keep")
         self.images = _in_order_of(domain.images, decoded)
-        with torch.no_grad():
-            self.maps = torch.cat([prefix(chunk.float().div_(255)) for chunk in self.images.split(CHUNK)])
-            self.plain = torch.cat([self.cut.features(part, None) for part in self.maps.split(CHUNK)])
+        self.known = self.adapter.plain_pass(self.images)
+        self.plain = self._of_images({}, torch.arange(len(self.images))) if self.known is None else self.known.features
 
-    @torch.no_grad()
     def task(self, tasks: Tasks, index: int, *, adapted: bool, strangers: bool = True) -> Task:
         """Task ``index`` on features that its support set adapted, or on unmodified ones.
 
@@ -150,21 +149,25 @@ class Tail:
         if not adapted:
             return tasks.task(index, self.plain)
         plan, others = tasks.split(index)
-        modulations = self.modulations(plan.support)
-        used = np.concatenate([plan.support, plan.query, *([others] if strangers else [])])
-        features = self.cut.features(self.maps[used], modulations)
-        return tasks.task(index, _placed(features, used, len(self.maps)))
+        support, labels = torch.from_numpy(plan.support), torch.from_numpy(plan.support_labels)
+        used = torch.from_numpy(np.concatenate([plan.support, plan.query, *([others] if strangers else [])]))
+        known = self._known(support)
+        modulations = self.adapter.modulations(self.images[support], labels, known=known)
+        asked = self._known(used)
+        features = self._of_images(modulations, used) if asked is None else self.adapter.adapted(modulations, asked)[1]
+        return tasks.task(index, _placed(features, used, len(self.images)))
 
-    def modulations(self, support: np.ndarray) -> Modulations | None:
-        """Gamma and beta of every site for a support set."""
-        code = self.learner.encode(self._floats(support))
-        return self.cut.modulations(self.maps[support], code)
+    def _known(self, rows: Tensor) -> PlainPass | None:
+        known = self.known
+        if known is None or known.maps is None:
+            return None
+        return PlainPass(known.features[rows], known.maps[rows], known.moments_of(rows))
 
-    def _floats(self, numbers: np.ndarray) -> Tensor:
-        return self.images[numbers].float().div_(255)
+    def _of_images(self, modulations: Modulations, rows: Tensor) -> Tensor:
+        return features_of(self.adapter.network(modulations), self.images[rows], self.adapter.device)
 
 
-def _placed(features: Tensor, places: np.ndarray, count: int) -> Tensor:
+def _placed(features: Tensor, places: Tensor, count: int) -> Tensor:
     """Rows put at their places among ``count``; the others are NaN, so that none of them is used unseen."""
     found = features.new_full((count, features.shape[1]), torch.nan)
     found[places] = features

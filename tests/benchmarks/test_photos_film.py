@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from benchmarks.photos import charts, film, report
 from benchmarks.photos.domains import Domain, open_domains
-from benchmarks.photos.film import Tail, gains, named, run
+from benchmarks.photos.film import AdaptedFeatures, gains, named, run
 from benchmarks.photos.measure import Cell, Tasks
 from benchmarks.photos.settings import FilmGainConfig
 from fewshot_film.config import BackboneConfig, SimpleCNAPSConfig
 from fewshot_film.errors import ConfigError
+from fewshot_film.film import ChannelGenerator
 from fewshot_film.learners import SimpleCNAPS, prefix
 from fewshot_film.learners.prefix import without_prefix
 from fewshot_film.learners.registry import save_learner
@@ -33,7 +35,10 @@ def learner(**settings: Any) -> SimpleCNAPS:
         width=8, blocks=(1, 1), image_size=16, stem_kernel=3, flip_tta=settings.pop("flip", False)
     )
     given = {"sites": LAST, "set_encoder_layers": 2, "code_dim": 8, "init_std": 0.3, **settings}
-    return SimpleCNAPS(SimpleCNAPSConfig(backbone=backbone, **given)).eval()
+    found = SimpleCNAPS(SimpleCNAPSConfig(backbone=backbone, **given)).eval()
+    if isinstance(found.generator, ChannelGenerator):
+        nn.init.normal_(found.generator.change[-1].weight, std=0.1)  # a fresh one is at the identity
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -63,27 +68,28 @@ def config_of(root: Path, folder: Path, *models: str) -> FilmGainConfig:
         ({"adaptation": "film+ar"}, ["conv1", "bn1", "relu", "layer1"]),
         ({"sites": ("layer*.*.bn2",)}, ["conv1", "bn1", "relu"]),
         ({"flip": True}, []),
+        ({"adaptation": "channelwise"}, ["conv1", "bn1", "relu", "layer1"]),
         (
             {"adaptation": "templates", "templates": ("a",), "sites": ("feature_norms.*",), "feature_scaling": 0.5},
             ["conv1", "bn1", "relu", "layer1"],
         ),
     ],
-    ids=["last stage", "autoregressive", "both stages", "mirrored", "templates"],
+    ids=["last stage", "autoregressive", "both stages", "mirrored", "channelwise", "templates"],
 )
 @torch.no_grad()
 def test_features_are_those_of_the_whole_network(settings: dict[str, Any], left_out: list[str], domain: Domain) -> None:
     whole = learner(**settings)
     assert prefix._before_sites(whole) == left_out
-    tail, tasks = Tail(whole, domain), Tasks(domain, Cell(5, 2), 3)
+    features_of_tasks, tasks = AdaptedFeatures(whole, domain), Tasks(domain, Cell(5, 2), 3)
     plan, strangers = tasks.split(1)
-    images = tail.images.float() / 255
+    images = features_of_tasks.images.float() / 255
     modulations = whole.modulations(images[plan.support])
     for adapted, values in ((True, modulations), (False, None)):
-        task = tail.task(tasks, 1, adapted=adapted)
+        task = features_of_tasks.task(tasks, 1, adapted=adapted)
         found = ((task.support, plan.support), (task.queries, plan.query), (task.strangers, strangers))
         for features, places in found:
             torch.testing.assert_close(features, whole.features(images[places], values), rtol=1e-4, atol=1e-5)
-    adapted_features, plain = (tail.task(tasks, 1, adapted=adapted).support for adapted in (True, False))
+    adapted_features, plain = (features_of_tasks.task(tasks, 1, adapted=adapted).support for adapted in (True, False))
     assert not torch.allclose(adapted_features, plain, rtol=1e-2)
 
 
