@@ -221,6 +221,22 @@ class RelationConfig(FilmConfig):
 
 
 @dataclass(frozen=True)
+class FEATConfig(FilmConfig):
+    """FEAT: class means adapted to the task by self-attention, by default without FiLM."""
+
+    method: Literal["feat"] = "feat"
+    """Name of the method."""
+    adaptation: Adaptation = "none"
+    """``none``: as in the paper; ``film``, ``film+ar`` and ``templates``: as in Simple CNAPS."""
+    temperature: Annotated[float, above(0)] = 64.0
+    """What squared distances are divided by in the logits."""
+    dropout: Annotated[float, Range(lambda share: 0 <= share < 1, "at least 0 and below 1")] = 0.5
+    """Share of the attention's output that is dropped in training."""
+    contrast_weight: Annotated[float, at_least(0)] = 0.1
+    """Weight of the contrastive loss in training; above 0, features are computed twice."""
+
+
+@dataclass(frozen=True)
 class ShrinkageConfig(FilmConfig):
     """Discriminant analysis on frozen features, by default without FiLM."""
 
@@ -342,6 +358,36 @@ class URLConfig(LearnerConfig):
 
 
 @dataclass(frozen=True)
+class LinearSVMConfig(LearnerConfig):
+    """scikit-learn's linear support vector machine, one class against the rest; nothing is meta-trained."""
+
+    method: Literal["linear-svm"] = "linear-svm"
+    """Name of the method."""
+    length: Annotated[float, above(0)] = 10.0
+    """Length that feature vectors are scaled to; with 1, the penalty weighs a hundred times as much."""
+    inverse_penalty: Annotated[float, above(0)] = 1.0
+    """Weight of the squared margin errors, scikit-learn's ``C``."""
+
+
+@dataclass(frozen=True)
+class TSAConfig(LearnerConfig):
+    """TSA: adapters in a frozen backbone and a linear map behind it, learned on each support set."""
+
+    method: Literal["tsa"] = "tsa"
+    """Name of the method."""
+    convolutions: tuple[str, ...] = ("layer*.*.conv[12]",)
+    """Names or patterns of the 3 x 3 convolutions that have an adapter."""
+    scale: Annotated[float, above(0)] = 10.0
+    """Factor of the cosines in the logits."""
+    steps: Annotated[int, at_least(0)] = 40
+    """Adadelta steps on each support set."""
+    learning_rate: Annotated[float, above(0)] = 1.0
+    """Learning rate of the linear map; 0.1 in the paper where the backbone was trained on the same domain."""
+    adapter_learning_rate: Annotated[float, above(0)] = 0.5
+    """Learning rate of the adapters; 0.05 in the paper where the backbone was trained on the same domain."""
+
+
+@dataclass(frozen=True)
 class DN4Config(LearnerConfig):
     """DN4: nearest neighbours of local descriptors, on the maps of a frozen backbone; nothing is meta-trained."""
 
@@ -349,6 +395,30 @@ class DN4Config(LearnerConfig):
     """Name of the method."""
     neighbours: Annotated[int, at_least(1)] = 3
     """Number of nearest descriptors of each class that count, the paper's k."""
+
+
+@dataclass(frozen=True)
+class FRNConfig(LearnerConfig):
+    """FRN: queries' maps rebuilt from each class's, on the maps of a frozen backbone; nothing is meta-trained."""
+
+    method: Literal["frn"] = "frn"
+    """Name of the method."""
+    alpha: float = 0.0
+    """Logarithm of the factor of the reconstruction's penalty; learned in the paper, from 0."""
+    beta: float = 0.0
+    """Logarithm of the factor of the reconstruction; learned in the paper, from 0."""
+    scale: Annotated[float, above(0)] = 1.0
+    """Factor of the squared errors in the logits, the paper's gamma; learned there, from 1."""
+
+
+@dataclass(frozen=True)
+class DeepEMDConfig(LearnerConfig):
+    """DeepEMD: the earth mover's distance between the maps of a frozen backbone; nothing is meta-trained."""
+
+    method: Literal["deep-emd"] = "deep-emd"
+    """Name of the method."""
+    temperature: Annotated[float, above(0)] = 12.5
+    """Factor of the mean similarity in the logits."""
 
 
 @dataclass(frozen=True)
@@ -460,6 +530,21 @@ class PTMAPConfig(TransductiveConfig):
 
 
 @dataclass(frozen=True)
+class LabelPropagationConfig(TransductiveConfig):
+    """Label propagation: labels spread from the support set along a graph of all images of the task."""
+
+    method: Literal["label-propagation"] = "label-propagation"
+    """Name of the method."""
+    neighbours: Annotated[int, at_least(1)] = 20
+    """Number of nearest images that each is linked to."""
+    alpha: Annotated[float, Range(lambda alpha: 0 <= alpha < 1, "at least 0 and below 1")] = 0.99
+    """How far labels spread."""
+    width: Annotated[float, above(0)] = 0.1
+    """What squared distances are divided by, as a share of their mean over linked images; learned for every image in
+    the paper."""
+
+
+@dataclass(frozen=True)
 class ILPCConfig(TransductiveConfig):
     """iLPC: labels spread over a graph, and the cleanest are taken over; takes queries to be balanced over classes."""
 
@@ -484,15 +569,20 @@ AnyLearnerConfig = (
     | PrototypesConfig
     | MatchingConfig
     | RelationConfig
+    | FEATConfig
     | RidgeConfig
     | LDAConfig
     | QDAConfig
     | FiTConfig
     | FineTuningConfig
     | SVMConfig
+    | LinearSVMConfig
     | SimpleShotConfig
     | URLConfig
+    | TSAConfig
     | DN4Config
+    | FRNConfig
+    | DeepEMDConfig
     | LogisticRegressionConfig
     | SoftKMeansConfig
     | BDCSPNConfig
@@ -501,6 +591,7 @@ AnyLearnerConfig = (
     | AlphaTIMConfig
     | PTMAPConfig
     | ILPCConfig
+    | LabelPropagationConfig
     | MAMLConfig
     | ANILConfig
     | MetaSGDConfig

@@ -4,15 +4,20 @@ from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.bd_cspn import BDCSPN
 from fewshot_film.learners.cnaps import CNAPS
+from fewshot_film.learners.deep_emd import DeepEMD
 from fewshot_film.learners.discriminants import LDA, QDA
 from fewshot_film.learners.dn4 import DN4
 from fewshot_film.learners.evaluation import evaluate
+from fewshot_film.learners.feat import FEAT
 from fewshot_film.learners.film_learner import FilmLearner
 from fewshot_film.learners.fine_tuning import FineTuning
 from fewshot_film.learners.fit import FiT
+from fewshot_film.learners.frn import FRN
 from fewshot_film.learners.ilpc import ILPC
+from fewshot_film.learners.label_propagation import LabelPropagation
 from fewshot_film.learners.laplacian_shot import LaplacianShot
 from fewshot_film.learners.learner import Adapted, FeatureClassifier, Head, Learner
+from fewshot_film.learners.linear_svm import LinearSVM
 from fewshot_film.learners.logistic_regression import LogisticRegression
 from fewshot_film.learners.maml import ANIL, MAML, MetaSGD
 from fewshot_film.learners.matching import MatchingNetworks
@@ -30,6 +35,7 @@ from fewshot_film.learners.svm import SVM
 from fewshot_film.learners.tim import TIM, AlphaTIM
 from fewshot_film.learners.transductive import TransductiveLearner
 from fewshot_film.learners.transductive_cnaps import TransductiveCNAPS
+from fewshot_film.learners.tsa import TSA
 from fewshot_film.learners.url import URL
 from fewshot_film.learners.wrapped import WrappedBackbone
 
@@ -39,6 +45,8 @@ __all__ = [
     "CNAPS",
     "CONFIGS",
     "DN4",
+    "FEAT",
+    "FRN",
     "ILPC",
     "LDA",
     "LEARNERS",
@@ -47,17 +55,21 @@ __all__ = [
     "QDA",
     "SVM",
     "TIM",
+    "TSA",
     "URL",
     "Adapted",
     "AlphaTIM",
     "Backbone",
+    "DeepEMD",
     "FeatureClassifier",
     "FiT",
     "FilmLearner",
     "FineTuning",
     "Head",
+    "LabelPropagation",
     "LaplacianShot",
     "Learner",
+    "LinearSVM",
     "LogisticRegression",
     "MahalanobisClassifier",
     "MatchingNetworks",

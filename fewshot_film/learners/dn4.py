@@ -8,45 +8,36 @@ largest, the class's logit is (their eq. 3)
     sum_{i=1..m} sum_{j=1..k} cos(x_i, x_i^j).
 
 In the paper the backbone is trained for this measure, on episodes; here it is frozen, as it was pre-trained, so that
-what the measure itself gives is told apart. A backbone that returns no maps has one descriptor per image.
+what the measure itself gives is told apart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from fewshot_film.config.learners import DN4Config
-from fewshot_film.learners.learner import FeatureClassifier, FrozenLearner
-from fewshot_film.learners.support import at_least_float32, check_support
+from fewshot_film.learners.local_descriptors import LocalDescriptors
+from fewshot_film.learners.support import check_support
 
 QUERIES_AT_ONCE = 8
 """Queries whose descriptors are compared at once, which bounds the memory."""
 
 
-class DN4(FrozenLearner):
+class DN4(LocalDescriptors):
     """The image-to-class measure on the local descriptors of a frozen backbone."""
 
     config: DN4Config
 
-    def adapt(self, support_images: Tensor, support_labels: Tensor) -> FeatureClassifier:
-        """Keep the descriptors of every class; see :meth:`Learner.adapt`."""
-        found = self.features(support_images, "support image", self.descriptors)
-        check_support(found.flatten(1), support_labels)
-        by_class = [found[support_labels == label].flatten(0, 1) for label in support_labels.unique()]
-        features = partial(self.features, kind="query image", network=self.descriptors)
-        return FeatureClassifier(features, DN4Head(by_class, self.config.neighbours))
-
-    def descriptors(self, images: Tensor) -> Tensor:
-        """Local descriptors of length 1, ``(B, m, C)``, of images ``(B, C, H, W)`` in [0, 1]."""
-        maps = at_least_float32(self.backbone.maps(images)[-1])
-        positions = maps.flatten(2).mT if maps.ndim > 2 else maps[:, None]
-        return F.normalize(positions, dim=-1)
+    def fit_head(self, features: Tensor, labels: Tensor) -> DN4Head:
+        """Keep the descriptors of every class; see :meth:`LocalDescriptors.fit_head`."""
+        check_support(features.flatten(1), labels)
+        found = F.normalize(features, dim=-1)
+        return DN4Head([found[labels == label].flatten(0, 1) for label in labels.unique()], self.config.neighbours)
 
 
 @dataclass(frozen=True)
@@ -60,7 +51,7 @@ class DN4Head:
 
     def __call__(self, features: Tensor) -> Tensor:
         """Logits ``(Q, way)`` of descriptors ``(Q, m, C)``."""
-        return torch.cat([self._logits(part) for part in features.split(QUERIES_AT_ONCE)])
+        return torch.cat([self._logits(F.normalize(part, dim=-1)) for part in features.split(QUERIES_AT_ONCE)])
 
     def _logits(self, queries: Tensor) -> Tensor:
         columns = []

@@ -18,13 +18,18 @@ from fewshot_film.learners import efficientnet_lite
 from fewshot_film.learners.backbone import Backbone, plain_preprocessing
 from fewshot_film.learners.bd_cspn import BDCSPN
 from fewshot_film.learners.cnaps import CNAPS
+from fewshot_film.learners.deep_emd import DeepEMD
 from fewshot_film.learners.discriminants import LDA, QDA
 from fewshot_film.learners.dn4 import DN4
+from fewshot_film.learners.feat import FEAT
 from fewshot_film.learners.fine_tuning import FineTuning
 from fewshot_film.learners.fit import FiT
+from fewshot_film.learners.frn import FRN
 from fewshot_film.learners.ilpc import ILPC
+from fewshot_film.learners.label_propagation import LabelPropagation
 from fewshot_film.learners.laplacian_shot import LaplacianShot
 from fewshot_film.learners.learner import Learner
+from fewshot_film.learners.linear_svm import LinearSVM
 from fewshot_film.learners.logistic_regression import LogisticRegression
 from fewshot_film.learners.maml import ANIL, MAML, MetaSGD
 from fewshot_film.learners.matching import MatchingNetworks
@@ -38,6 +43,7 @@ from fewshot_film.learners.soft_kmeans import SoftKMeans
 from fewshot_film.learners.svm import SVM
 from fewshot_film.learners.tim import TIM, AlphaTIM
 from fewshot_film.learners.transductive_cnaps import TransductiveCNAPS
+from fewshot_film.learners.tsa import TSA
 from fewshot_film.learners.url import URL
 from fewshot_film.run.checkpoint import differing_weights
 from fewshot_film.run.declared import build_as_declared, check_types, refusing
@@ -54,15 +60,20 @@ LEARNERS: dict[type[LearnerConfig], type[Learner]] = {
         PrototypicalNetworks,
         MatchingNetworks,
         RelationNetworks,
+        FEAT,
         RidgeRegression,
         LDA,
         QDA,
         FiT,
         FineTuning,
         SVM,
+        LinearSVM,
         SimpleShot,
         URL,
+        TSA,
         DN4,
+        FRN,
+        DeepEMD,
         LogisticRegression,
         SoftKMeans,
         BDCSPN,
@@ -71,6 +82,7 @@ LEARNERS: dict[type[LearnerConfig], type[Learner]] = {
         AlphaTIM,
         PTMAP,
         ILPC,
+        LabelPropagation,
         MAML,
         ANIL,
         MetaSGD,

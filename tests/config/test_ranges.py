@@ -223,6 +223,34 @@ REFUSED = {
         ("inverse_penalty", 0.0, "learner.inverse_penalty is 0.0; expected above 0"),
         ("scale", 0.0, "learner.scale is 0.0; expected above 0"),
     ],
+    "fewshot_film.config.learners:LinearSVMConfig": [
+        ("length", 0.0, "learner.length is 0.0; expected above 0"),
+        ("inverse_penalty", 0.0, "learner.inverse_penalty is 0.0; expected above 0"),
+    ],
+    "fewshot_film.config.learners:FEATConfig": [
+        ("temperature", 0.0, "learner.temperature is 0.0; expected above 0"),
+        ("dropout", 1.0, "learner.dropout is 1.0; expected at least 0 and below 1"),
+        ("dropout", -0.5, "learner.dropout is -0.5; expected at least 0 and below 1"),
+        ("contrast_weight", -0.5, "learner.contrast_weight is -0.5; expected at least 0"),
+    ],
+    "fewshot_film.config.learners:TSAConfig": [
+        ("scale", 0.0, "learner.scale is 0.0; expected above 0"),
+        ("steps", -1, "learner.steps is -1; expected at least 0"),
+        ("learning_rate", 0.0, "learner.learning_rate is 0.0; expected above 0"),
+        ("adapter_learning_rate", 0.0, "learner.adapter_learning_rate is 0.0; expected above 0"),
+    ],
+    "fewshot_film.config.learners:FRNConfig": [
+        ("scale", 0.0, "learner.scale is 0.0; expected above 0"),
+    ],
+    "fewshot_film.config.learners:DeepEMDConfig": [
+        ("temperature", 0.0, "learner.temperature is 0.0; expected above 0"),
+    ],
+    "fewshot_film.config.learners:LabelPropagationConfig": [
+        ("neighbours", 0, "learner.neighbours is 0; expected at least 1"),
+        ("alpha", 1.0, "learner.alpha is 1.0; expected at least 0 and below 1"),
+        ("alpha", -0.5, "learner.alpha is -0.5; expected at least 0 and below 1"),
+        ("width", 0.0, "learner.width is 0.0; expected above 0"),
+    ],
     "fewshot_film.config.learners:URLConfig": [
         ("scale", 0.0, "learner.scale is 0.0; expected above 0"),
         ("steps", -1, "learner.steps is -1; expected at least 0"),

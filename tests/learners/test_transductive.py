@@ -12,6 +12,7 @@ from torch import nn
 from fewshot_film.config.learners import (
     AlphaTIMConfig,
     BDCSPNConfig,
+    LabelPropagationConfig,
     LaplacianShotConfig,
     PTMAPConfig,
     SoftKMeansConfig,
@@ -25,6 +26,7 @@ from fewshot_film.learners import (
     PTMAP,
     TIM,
     AlphaTIM,
+    LabelPropagation,
     LaplacianShot,
     SoftKMeans,
     SupportError,
@@ -254,6 +256,35 @@ def test_laplacian_shot_by_hand():
     costs, affinities = torch.tensor([[0.0, log3], [0.0, 0.0]]), torch.tensor([[0.0, 1.0], [1.0, 0.0]])
     found = laplacian_logits(costs, affinities, 2.0, 1)
     torch.testing.assert_close(found, torch.tensor([[1.0, 1 - log3], [1.5, 0.5]]))
+
+
+@pytest.mark.parametrize("neighbours", [2, 20])
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 0.99])
+def test_label_propagation_equals_loops(alpha, neighbours):
+    support, members, queries, _ = task()
+    learner = LabelPropagation(LabelPropagationConfig(alpha=alpha, neighbours=neighbours, width=0.3), Pixels())
+    found = learner.classify(*tensors(support, members, queries)).exp().numpy()
+    images = reference.unit(np.concatenate([support, queries]))
+    expected = reference.propagated_labels(images, members, neighbours, alpha, 0.3)
+    np.testing.assert_allclose(found, expected.clip(1e-12), rtol=1e-6, atol=1e-12)
+
+
+def test_label_propagation_by_hand():
+    """Two images, one of them labelled, linked to each other alone: F = (1, alpha) / (1 - alpha^2)."""
+    support, queries = torch.tensor([[1.0, 0.0]]).double(), torch.tensor([[0.8, 0.6]]).double()
+    learner = LabelPropagation(LabelPropagationConfig(alpha=0.6), Pixels())
+    found = learner.classify(support, torch.ones(1, 1), queries)
+    torch.testing.assert_close(found.exp(), torch.tensor([[0.6 / (1 - 0.36)]]).double())
+
+
+def test_labels_spread_along_chains():
+    """Images on a bent line: the last is nearer to the other class's image, and gets the label of its own line."""
+    angles = torch.tensor([0.0, 2.2, 0.3, 0.6, 0.9, 1.2, 1.5])  # of two support images, then of a chain from the first
+    images = torch.stack([angles.cos(), angles.sin()], 1)
+    config = LabelPropagationConfig(neighbours=2, width=0.05)
+    logits = LabelPropagation(config, Pixels()).classify(images[:2], torch.eye(2), images[2:])
+    assert logits.argmax(1).tolist() == [0] * 5
+    assert (images[2:] @ images[:2].T).argmax(1).tolist() == [0, 0, 0, 1, 1]
 
 
 def test_neighbours_by_hand():

@@ -210,3 +210,28 @@ def ilpc(images, members, neighbours, alpha, tau, clean, steps):
                 dict.fromkeys(sorted((i for i in waiting if pseudo[i] == label), key=losses.item)[:clean], label)
             )
     return np.array([labels[i] for i in range(shot, len(images))])
+
+
+def propagated_labels(images, members, neighbours, alpha, width):
+    """Label propagation (TPN, eq. 1 and 3) of images of length 1: what each query has of each class, ``(Q, way)``."""
+    count = len(images)
+    near = np.zeros((count, count), dtype=bool)
+    for i in range(count):
+        others = sorted((j for j in range(count) if j != i), key=lambda j: ((images[i] - images[j]) ** 2).sum())
+        near[i, others[:neighbours]] = True
+    links = [(i, j) for i in range(count) for j in range(count) if near[i, j] or near[j, i]]
+    width *= np.mean([((images[i] - images[j]) ** 2).sum() for i, j in links])
+    weights = np.zeros((count, count))
+    for i, j in links:
+        weights[i, j] = np.exp(-((images[i] - images[j]) ** 2).sum() / (2 * width))
+    degrees = weights.sum(1)
+    scaled = np.array([[weights[i, j] / np.sqrt(degrees[i] * degrees[j]) for j in range(count)] for i in range(count)])
+    labels = np.zeros((count, members.shape[1]))
+    labels[: len(members)] = members / members.sum(0)
+    spread, power = labels.copy(), labels.copy()
+    for _ in range(20_000):  # the series of (1 - alpha S)^-1
+        power = alpha * scaled @ power
+        spread += power
+        if np.abs(power).max() < 1e-15:
+            break
+    return spread[len(members) :]
