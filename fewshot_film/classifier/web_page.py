@@ -9,6 +9,7 @@ import html
 import json
 import tempfile
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,9 @@ def export_page(
     if path.is_file() != is_file and path.exists():
         raise InvalidValueError(f"{path} exists and is no {'file' if is_file else 'folder'}; choose another path")
     engine = list(web_runtime(runtime).values())  # asked for before the work begins
-    with tempfile.TemporaryDirectory() as folder:
+    with ThreadPoolExecutor(1) as pool, tempfile.TemporaryDirectory() as folder:
+        if is_file:  # takes as long as the export, on another core
+            pool.map(_compressed, engine)
         model = export_onnx(Path(folder) / MODEL, fitted).read_bytes()
     settings = json.dumps(_settings(fitted, limit), ensure_ascii=False, indent=1).encode()
     files = {MODEL: model, SETTINGS: settings, ENGINE: engine[0], "runtime/ort-wasm-simd-threaded.wasm": engine[1]}
