@@ -8,6 +8,7 @@ text and reads text back into it, and :meth:`LogicalForm.program` spells it as a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 from clevr.questions.families import ALL_FAMILIES, Family
@@ -158,8 +159,14 @@ def unique_program(things: ObjectSet) -> tuple[Node, ...]:
 
 
 def _add(nodes: list[Node], function: str, *inputs: int, value: str | None = None) -> int:
-    nodes.append(Node(function, inputs, () if value is None else (value,)))
+    nodes.append(_node(function, inputs, value))
     return len(nodes) - 1
+
+
+@cache
+def _node(function: str, inputs: tuple[int, ...], value: str | None) -> Node:
+    """A node, which all programs share that have it; there are few."""
+    return Node(function, inputs, () if value is None else (value,))
 
 
 def _add_unique(nodes: list[Node], things: ObjectSet) -> int:

@@ -27,14 +27,17 @@ Pick = Callable[[Sequence[Any]], Any]
 
 def realize(form: LogicalForm, pick: Pick, lexicon: Lexicon = CLEVR_LEXICON) -> str:
     """One text of a meaning; its pattern, its optional words and its synonyms are chosen by ``pick``."""
-    words = _write(SENTENCES[form.asks], form.about, pick, lexicon)
+    words = _write(form.asks, form.about, pick, lexicon)
     text = " ".join(words).replace(" ;", ";")
     return f"{text[0].upper()}{text[1:]}?"
 
 
-def _write(rules: tuple[Rule, ...], about: tuple[ObjectSet, ...], pick: Pick, lexicon: Lexicon) -> list[str]:
+_RULES = {**SENTENCES, **PHRASES}
+
+
+def _write(form: str, about: tuple[ObjectSet, ...], pick: Pick, lexicon: Lexicon) -> list[str]:
     things = about[0]
-    fitting = _fitting(rules, kind_of(things), shared_attribute(things), things.description == NOTHING_TOLD)
+    fitting = _fitting(form, kind_of(things), shared_attribute(things), things.description == NOTHING_TOLD)
     words: list[str] = []
     for piece in pick(pick(fitting).variants):
         if piece[0] == "{":
@@ -48,10 +51,10 @@ def _write(rules: tuple[Rule, ...], about: tuple[ObjectSet, ...], pick: Pick, le
 
 
 @cache
-def _fitting(rules: tuple[Rule, ...], kind: str, same: str, nothing_told: bool) -> tuple[Rule, ...]:
+def _fitting(form: str, kind: str, same: str, nothing_told: bool) -> tuple[Rule, ...]:
     return tuple(
         rule
-        for rule in rules
+        for rule in _RULES[form]
         if rule.kind in ("any", kind) and rule.attribute in (None, same) and (nothing_told or not rule.nothing_told)
     )
 
@@ -97,7 +100,7 @@ def _fill(slot: str, about: tuple[ObjectSet, ...], pick: Pick, lexicon: Lexicon)
 
 def phrase(form: str, things: ObjectSet, pick: Pick, lexicon: Lexicon = CLEVR_LEXICON) -> list[str]:
     """The words of a noun phrase: ``the``, ``a`` or ``some`` things, by ``form``."""
-    return _write(PHRASES[form], (things,), pick, lexicon)
+    return _write(form, (things,), pick, lexicon)
 
 
 def _exclude(things: ObjectSet, others: ObjectSet) -> bool:

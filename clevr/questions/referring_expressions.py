@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from clevr.questions.logical_form import (
-    NOTHING_TOLD,
     Description,
     Intersection,
     ObjectSet,
     Related,
     Same,
     implies,
-    shared_attribute,
 )
 from clevr.world.scene import RELATIONS, Scene
 from clevr.world.spec import ATTRIBUTES
@@ -58,6 +56,12 @@ class StableRandom:
         keys = [self.random() ** (1 / weight) for weight in weights]
         return sorted(range(len(keys)), key=keys.__getitem__, reverse=True)
 
+    def shuffle(self, number: int) -> list[int]:
+        """So many places in random order: as :meth:`order` with equal weights of 1."""
+        random = self.random
+        keys = [random() for _ in range(number)]
+        return sorted(range(number), key=keys.__getitem__, reverse=True)
+
 
 MASKS = tuple(tuple(bool(number >> place & 1) for place in range(4)) for number in range(16))
 """All 16 choices of what a description tells: ``(size, color, material, shape)``."""
@@ -77,14 +81,25 @@ class SceneView:
         self.everything = (1 << len(scene.objects)) - 1
         self.values = {name: [getattr(thing, name) for thing in scene.objects] for name in ATTRIBUTES}
         """``values[attribute][i]``: the value of object *i*."""
-        self.by_mask = _group(self.values)
-        """For each of :data:`MASKS`: every description that tells this much and fits an object."""
         self.related = {relation: [_bits(row) for row in scene.relationships[relation]] for relation in RELATIONS}
         """``related[relation][i]``: the objects in this relation to object *i*."""
         self.same = {attribute: _same(values) for attribute, values in self.values.items()}
         """``same[attribute][i]``: the other objects that share the attribute's value with object *i*."""
+        self._fitting: dict[Description, int] = {}
+        self._telling: dict[frozenset[str], list[Option]] = {}
         self._unique: dict[tuple[int, frozenset[str]], list[Option]] = {}
-        self._fitting = dict(option for options in self.by_mask for option in options)
+
+    @cached_property
+    def by_mask(self) -> list[list[Option]]:
+        """For each of :data:`MASKS`: every description that tells this much and fits an object."""
+        grouped = _group(self.values)
+        self._fitting.update(option for options in grouped for option in options)
+        return grouped
+
+    @cached_property
+    def _by_value(self) -> list[dict[str, int]]:
+        """For each attribute, the objects of every value."""
+        return [_sets(values) for values in self.values.values()]
 
     def unique(self, among: int, hidden: frozenset[str]) -> list[Option]:
         """The descriptions that single out one object among some, without telling hidden attributes.
@@ -93,27 +108,45 @@ class SceneView:
         is left out: it would make the rest of the phrase idle.
         """
         key = (among, hidden)
-        if key not in self._unique:
-            everything = self.everything
-            self._unique[key] = [
-                (description, found)
-                for told, options in zip(_TOLD, self.by_mask, strict=True)
-                if told.isdisjoint(hidden)
-                for description, objects in options
-                if (found := objects & among) and not found & (found - 1) and (found != objects or among == everything)
-            ]
-        return self._unique[key]
+        options = self._unique.get(key)
+        if options is None:
+            if among == self.everything:
+                options = [option for option in self._without(hidden) if not option[1] & (option[1] - 1)]
+            else:
+                options = [
+                    (description, found)
+                    for description, objects in self._without(hidden)
+                    if (found := objects & among) and not found & (found - 1) and found != objects
+                ]
+            self._unique[key] = options
+        return options
+
+    def _without(self, hidden: frozenset[str]) -> list[Option]:
+        """All descriptions that fit an object and tell no hidden attribute."""
+        options = self._telling.get(hidden)
+        if options is None:
+            told_options = zip(_TOLD, self.by_mask, strict=True)
+            options = [option for told, some in told_options if told.isdisjoint(hidden) for option in some]
+            self._telling[hidden] = options
+        return options
 
     def fitting(self, description: Description) -> int:
         """The objects of the scene that fit a description."""
-        return self._fitting.get(description, 0)
+        objects = self._fitting.get(description)
+        if objects is None:
+            objects = self.everything
+            for value, sets in zip(description, self._by_value, strict=True):
+                if value is not None:
+                    objects &= sets.get(value, 0)
+            self._fitting[description] = objects
+        return objects
 
     def absent(self, mask: int, pick: Callable[[Sequence[str]], str]) -> Description | None:
         """A description that tells this much and fits no object; ``None`` where a few tries find none."""
         for _ in range(4):
             told = zip(MASKS[mask], ATTRIBUTES, strict=True)
             size, color, material, shape = (pick(self.world.values[name]) if tell else None for tell, name in told)
-            if (size, color, material, shape) not in self._fitting:
+            if not self.fitting((size, color, material, shape)):
                 return size, color, material, shape
         return None
 
@@ -131,21 +164,30 @@ def _bits(members: Sequence[int]) -> int:
 
 
 def _group(values: dict[str, list[str]]) -> list[list[Option]]:
-    objects = list(zip(*(values[attribute] for attribute in ATTRIBUTES), strict=True))
+    columns = [values[attribute] for attribute in ATTRIBUTES]
+    untold = [None] * len(columns[0])
     grouped = []
-    for size, color, material, shape in MASKS:
+    for mask in MASKS:
+        told = [column if tell else untold for column, tell in zip(columns, mask, strict=True)]
         sets: dict[Description, int] = {}
-        for number, (z, c, m, s) in enumerate(objects):
-            key = (z if size else None, c if color else None, m if material else None, s if shape else None)
-            sets[key] = sets.get(key, 0) | 1 << number
+        bit = 1
+        for key in zip(*told, strict=True):
+            sets[key] = sets.get(key, 0) | bit
+            bit <<= 1
         grouped.append(list(sets.items()))
     return grouped
 
 
-def _same(values: list[str]) -> list[int]:
+def _sets(values: Sequence[str]) -> dict[str, int]:
+    """The objects of each value."""
     sets: dict[str, int] = {}
     for number, value in enumerate(values):
         sets[value] = sets.get(value, 0) | 1 << number
+    return sets
+
+
+def _same(values: Sequence[str]) -> list[int]:
+    sets = _sets(values)
     return [sets[value] & ~(1 << number) for number, value in enumerate(values)]
 
 
@@ -160,6 +202,8 @@ class Origin(NamedTuple):
     """Where a description looks for its objects."""
 
     source: Related | Intersection | Same | None
+    same: str
+    """The attribute that all of them share with another object; empty where they need not."""
     among: int
     wider: tuple[int, ...]
     """``among`` without one of its conditions, for each; a condition that leaves some description with
@@ -198,72 +242,82 @@ class ReferringExpressions:
         Returns:
             ``None`` where the draw met no such phrase; another draw may.
         """
-        origin = self.origin(shape, taken)
-        if origin is None:
-            return None
-        same = shared_attribute(ObjectSet(NOTHING_TOLD, origin.source))
-        options = self.view.unique(origin.among, _hide(hidden, same))
-        if len(origin.wider) > 1:
-            options = [option for option in options if self._needs_all(origin, option[0])]
-        telltales = _without(hidden, origin.landmarks)
-        for _ in range(_TRIES if options else 0):
-            description, objects = self.draw.pick(options)
-            given_away = any(implies(description, telltale) for telltale in telltales)
-            if not objects & origin.taken and not given_away:
-                things = ObjectSet(description, origin.source)
-                landmarks = origin.landmarks or (description,)
-                return Named(things, first_object(objects), origin.taken | objects, landmarks)
+        if shape == "x":
+            source: Related | Intersection | Same | None = None
+            landmarks: tuple[Description, ...] = ()
+            telltales: list[Description] = []
+            options = self.view.unique(self.view.everything, _hide(hidden))
+        else:
+            origin = self.origin(shape, taken)
+            if origin is None:
+                return None
+            source, same, among, wider, taken, landmarks = origin
+            options = self.view.unique(among, _hide(hidden, same))
+            if len(wider) > 1:
+                options = [option for option in options if self._needs_all(origin, option[0])]
+            telltales = _without(hidden, landmarks) if hidden else []
+        number, random = len(options), self.draw.random
+        for _ in range(_TRIES if number else 0):
+            description, objects = options[int(random() * number)]
+            if not objects & taken and not (telltales and any(implies(description, other) for other in telltales)):
+                things = ObjectSet(description, source)
+                return Named(things, objects.bit_length() - 1, taken | objects, landmarks or (description,))
         return None
 
     def origin(self, shape: str, taken: int = 0) -> Origin | None:
         """Where things of a shape come from; ``None`` where the draw met no such phrase."""
-        everything = self.view.everything
-        steps, _, attribute = shape.partition(" ")
-        if steps == "x":
-            return Origin(None, everything, (), taken, ())
-        if steps[0] == "r":
-            to = self.named(shape[1:], taken=taken)
+        kind, inner, attribute = _steps(shape)
+        if kind == "x":
+            return Origin(None, "", self.view.everything, (), taken, ())
+        if kind == "r":
+            to = self.named(inner, taken=taken)
             if to is None:
                 return None
             related, among = self._related(to)
-            return Origin(related, among, (everything,), to.taken, to.landmarks)
-        if steps == "bs":
-            return self._related_and_same(attribute, taken)
-        if steps == "b":
-            one = self.named("x", taken=taken)
-            other = one and self.named("x", taken=one.taken)
-            if one is None or other is None:
+            return Origin(related, "", among, (self.view.everything,), to.taken, to.landmarks)
+        if kind == "s":
+            to = self.named(inner, attribute, taken)
+            if to is None:
                 return None
-            (first, here), (second, there) = self._related(one), self._related(other)
-            landmarks = (*one.landmarks, *other.landmarks)
-            return Origin(Intersection(first, second), here & there, (there, here), other.taken, landmarks)
-        to = self.named(steps[1:] or "x", attribute, taken)
-        if to is None:
-            return None
-        same = self.view.same[attribute][to.object]
-        return Origin(Same(attribute, to.things), same, (), to.taken, to.landmarks)
-
-    def _related_and_same(self, attribute: str, taken: int) -> Origin | None:
+            same = self.view.same[attribute][to.object]
+            return Origin(Same(attribute, to.things), attribute, same, (), to.taken, to.landmarks)
         one = self.named("x", attribute, taken)
         other = one and self.named("x", taken=one.taken)
         if one is None or other is None:
             return None
-        same, (related, there) = self.view.same[attribute][one.object], self._related(other)
-        source = Intersection(Same(attribute, one.things), related)
-        return Origin(source, same & there, (there, same), other.taken, (*one.landmarks, *other.landmarks))
+        return self._of_two(one, other, attribute)
+
+    def _of_two(self, one: Named, other: Named, attribute: str) -> Origin:
+        """The objects in relations to two others, or that share an attribute with the first instead."""
+        first: Related | Same
+        if attribute:
+            first, here = Same(attribute, one.things), self.view.same[attribute][one.object]
+            second, there = self._related(other)
+        else:
+            first, here = self._related(one)
+            second, there = self._related(other)
+        landmarks = (*one.landmarks, *other.landmarks)
+        return Origin(Intersection(first, second), attribute, here & there, (there, here), other.taken, landmarks)
 
     def options(self, origin: Origin, mask: int) -> list[Option]:
         """Every description of a mask that is worth asking for, with the objects it finds at the origin.
 
         Each fits an object of the scene, though perhaps none at the origin.
         """
-        among, wider = origin.among, origin.wider
-        return [
-            (description, objects & among)
-            for description, objects in self.view.by_mask[mask]
-            if all(objects & among != objects & other for other in wider)
-            and not any(implies(description, landmark) for landmark in origin.landmarks)
-        ]
+        among, wider, landmarks = origin.among, origin.wider, origin.landmarks
+        found = []
+        for description, objects in self.view.by_mask[mask]:
+            here = objects & among
+            for other in wider:
+                if here == objects & other:
+                    break
+            else:
+                for landmark in landmarks:
+                    if implies(description, landmark):
+                        break
+                else:
+                    found.append((description, here))
+        return found
 
     def mask(self, *hidden: str, least: int = 0) -> int:
         """How much to tell of a set of things: one of the places of ``MASKS``.
@@ -297,6 +351,13 @@ def _without(hidden: str, landmarks: tuple[Description, ...]) -> list[Descriptio
     for landmark in telling:
         landmark[place] = None
     return [(size, color, material, shape) for size, color, material, shape in telling]
+
+
+@cache
+def _steps(shape: str) -> tuple[str, str, str]:
+    """The first letter of a notation, the notation behind it, and its attribute; ``bs`` is a ``b`` with one."""
+    steps, _, attribute = shape.partition(" ")
+    return steps[0], f"{steps[1:] or 'x'} {attribute}" if steps[0] == "r" and attribute else steps[1:] or "x", attribute
 
 
 @cache

@@ -257,13 +257,19 @@ def _collect(family: Family, phrases: ReferringExpressions) -> dict[Answer, list
     """Questions of one hint, by their answers."""
     found: dict[Hashable, dict[Answer, list[tuple[ObjectSet, ...]]]] = {}
     least_draws = _COUNT_DRAWS if family.asks == "count" else 1
+    is_open = False  # whether one hint has come with two answers
     for number, offered in enumerate(islice(candidates(family, phrases), _DRAWS), start=1):
         for answer, about, hint in offered:
-            found.setdefault(hint, {}).setdefault(answer, []).append(about)
-        if number >= least_draws:
-            for answers in found.values():
-                if len(answers) > 1:
-                    return answers
+            answers = found.get(hint)
+            if answers is None:
+                found[hint] = {answer: [about]}
+            elif answer in answers:
+                answers[answer].append(about)
+            else:
+                answers[answer] = [about]
+                is_open = True
+        if is_open and number >= least_draws:
+            return next(answers for answers in found.values() if len(answers) > 1)
     return next((answers for answers in found.values() if _weight(next(iter(answers))) >= _WELCOME), None)
 
 

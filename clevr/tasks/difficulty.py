@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cached_property
 
 from clevr.questions.referring_expressions import StableRandom
 from clevr.world.placement import SceneConfig
@@ -45,7 +46,7 @@ class Difficulty:
                 "0 <= distractors < min_objects, a margin of at least 0.2 and min_pixels of at least 1"
             )
 
-    @property
+    @cached_property
     def scene_config(self) -> SceneConfig:
         """The rules of placement."""
         return SceneConfig(
@@ -56,7 +57,7 @@ class Difficulty:
             min_pixels=self.min_pixels,
         )
 
-    @property
+    @cached_property
     def key(self) -> str:
         """A text that differs between any two difficulties; part of every item's seed."""
         return repr(dataclasses.astuple(self))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,31 +18,34 @@ LOOKS = tuple(name for name in ATTRIBUTES if name != "size")
 """The attributes that can be changed without moving an object; a large one may not fit where a small one stood."""
 
 
-def draw_scene(rng: np.random.Generator, difficulty: Difficulty, width: int, height: int) -> Scene:
-    """A scene with distractors; whether all of its objects can be seen is not looked at yet.
+class Layout(NamedTuple):
+    """Objects in their places, before anyone has worked out how they lie to each other."""
+
+    things: tuple[SceneObject, ...]
+    setting: Setting
+
+    def finish(self, width: int, height: int) -> Scene:
+        """The scene, with relations, and pixel coordinates in an image of ``width`` x ``height``."""
+        return complete(self.things, self.setting, width, height, "tasks", 0)
+
+
+def draw_layout(rng: np.random.Generator, difficulty: Difficulty) -> Layout:
+    """Objects with distractors; whether all of them can be seen is not looked at yet.
 
     Args:
         rng: the source of all randomness.
         difficulty: number of objects, how close they stand, how many distractors there are.
-        width: of the image that ``pixel_coords`` are of.
-        height: of that image.
     """
     rules = difficulty.scene_config
     setting = draw_setting(rng, rules)
     things = place(rng, setting, rules)
-    things = with_distractors(things, difficulty.distractors, StableRandom(rng))
-    return finish(things, setting, width, height)
-
-
-def finish(things: Sequence[SceneObject], setting: Setting, width: int, height: int) -> Scene:
-    """Objects as a scene with relations and pixel coordinates."""
-    return complete(things, setting, width, height, "tasks", 0)
+    return Layout(with_distractors(things, difficulty.distractors, StableRandom(rng)), setting)
 
 
 def with_distractors(things: tuple[SceneObject, ...], number: int, draw: StableRandom) -> tuple[SceneObject, ...]:
     """Some objects made to look like one of them but for colour, material or shape."""
     changed = list(things)
-    order = draw.order([1.0] * len(things))
+    order = draw.shuffle(len(things))
     model = changed[order[0]]
     for place_ in order[1 : number + 1]:
         kept = draw.pick(LOOKS)

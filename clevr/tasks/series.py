@@ -12,8 +12,7 @@ from clevr.tasks.difficulty import Difficulty, difficulty_of
 from clevr.tasks.item import Draft, Item, draw_images
 from clevr.tasks.registry import KINDS
 from clevr.tasks.trial import Trial
-from clevr.world.placement import all_visible
-from clevr.world.render import boxes, object_ids
+from clevr.world.visibility import all_visible, visible_boxes
 from fewshot_film.errors import UserError, suggestion
 from fewshot_film.run.seeding import numpy_generator
 
@@ -125,14 +124,14 @@ class Series:
             for (index, draft), end in zip(drafts.items(), ends, strict=True)
             if all(seen[end - len(draft.scenes) : end])
         }
-        targets = [draft.scenes[0] for draft in good.values() if draft.target is not None]
-        ids = iter(object_ids(targets, self.width, self.height))
-        for index, draft in list(good.items()):
-            if draft.target is not None:
-                box = boxes(next(ids), len(draft.scenes[0].objects))[draft.target].tolist()
-                good[index] = replace(draft, answer=box_text(box))
-                if not any(box):  # seen at 320x240, but not in so small an image
-                    del good[index]
+        asked = {index: draft.target for index, draft in good.items() if draft.target is not None}
+        targets = [good[index].scenes[0] for index in asked]
+        for index, box in zip(
+            asked, visible_boxes(targets, list(asked.values()), self.width, self.height), strict=True
+        ):
+            good[index] = replace(good[index], answer=box_text(box))
+            if not any(box):  # seen at 320x240, but not in so small an image
+                del good[index]
         return good
 
     def _item(self, index: int, draft: Draft) -> Item:

@@ -10,7 +10,7 @@ import numpy as np
 from clevr.questions.referring_expressions import ReferringExpressions, SceneView, StableRandom
 from clevr.tasks.difficulty import Difficulty
 from clevr.tasks.item import Draft
-from clevr.tasks.scenes import draw_scene
+from clevr.tasks.scenes import Layout, draw_layout
 from clevr.world.scene import Scene
 
 
@@ -28,9 +28,17 @@ class Trial:
     width: int
     height: int
 
+    def layout(self) -> Layout:
+        """New objects in their places."""
+        return draw_layout(self.rng, self.difficulty)
+
+    def finish(self, layout: Layout) -> Scene:
+        """The scene of a layout."""
+        return layout.finish(self.width, self.height)
+
     def scene(self) -> Scene:
         """A new scene."""
-        return draw_scene(self.rng, self.difficulty, self.width, self.height)
+        return self.finish(self.layout())
 
     def phrases(self, scene: Scene) -> ReferringExpressions:
         """Referring expressions of a scene."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -26,10 +27,16 @@ class CameraError(UserError, ValueError):
 def axes(camera: npt.ArrayLike) -> tuple[Array, Array, Array]:
     """Unit vectors to the right, up and forward of a camera that looks at the origin."""
     forward = -np.asarray(camera, dtype=np.float64)
-    forward /= np.linalg.norm(forward)
-    right = np.cross(forward, (0.0, 0.0, 1.0))
-    right /= np.linalg.norm(right)
-    return right, np.cross(right, forward), forward
+    forward /= math.sqrt(forward.dot(forward))
+    right = _cross(forward.tolist(), (0.0, 0.0, 1.0))
+    right /= math.sqrt(right.dot(right))
+    return right, _cross(right.tolist(), forward.tolist()), forward
+
+
+def _cross(one: Sequence[float], other: Sequence[float]) -> Array:
+    """As ``np.cross``, to the bit, but many times as fast for single vectors."""
+    (a, b, c), (x, y, z) = one, other
+    return np.array([b * z - c * y, c * x - a * z, a * y - b * x])
 
 
 def directions(camera: Vector = MEAN_CAMERA) -> dict[str, Vector]:

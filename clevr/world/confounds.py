@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from clevr.world.placement import PlacementError, SceneConfig, all_visible, complete, draw_setting, place
+from clevr.world.placement import PlacementError, SceneConfig, complete, draw_setting, place
 from clevr.world.scene import Scene, SceneObject
 from clevr.world.spec import ATTRIBUTES, WorldSpec
+from clevr.world.visibility import all_visible
 from fewshot_film.errors import listed, shown
 
 Values = Mapping[str, str]

@@ -9,20 +9,16 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from clevr.world.camera import directions, project
-from clevr.world.primitives import pack
-from clevr.world.ray_casting import Grid, trace
 from clevr.world.scene import COLORS, RELATIONS, Scene, SceneObject
 from clevr.world.spec import CLEVR, Vector, WorldSpec
+from clevr.world.visibility import all_visible
 from fewshot_film.errors import UserError
 
 _EPSILON = 0.2
@@ -162,7 +158,7 @@ def complete(
     ]
     axes = directions(world.camera)
     return Scene(
-        objects=tuple(replace(thing, pixel_coords=pixels) for thing, pixels in zip(things, seen, strict=True)),
+        objects=tuple(_seen_at(thing, pixels) for thing, pixels in zip(things, seen, strict=True)),
         directions=axes,
         relationships=relate(places, axes),
         image_index=index,
@@ -173,14 +169,21 @@ def complete(
     )
 
 
+def _seen_at(thing: SceneObject, pixels: Vector) -> SceneObject:
+    return SceneObject(
+        thing.shape, thing.size, thing.color, thing.material, thing.coords, thing.rotation, pixels
+    )  # faster than `replace`
+
+
 def relate(places: Sequence[Vector], axes: Mapping[str, Vector]) -> dict[str, tuple[tuple[int, ...], ...]]:
     """Which objects lie to the left and right, in front of and behind each object."""
     points = np.array(places, dtype=np.float64).reshape(-1, 3)
     relations = {}
     for name in RELATIONS:
-        along = points @ np.array(axes[name])
-        holds = along[None, :] - along[:, None] > _EPSILON
-        relations[name] = tuple(tuple(np.flatnonzero(row).tolist()) for row in holds)
+        along = (points @ np.array(axes[name])).tolist()
+        relations[name] = tuple(
+            tuple([number for number, other in enumerate(along) if other - mine > _EPSILON]) for mine in along
+        )
     return relations
 
 
@@ -194,43 +197,44 @@ def _pick(generator: np.random.Generator, options: Sequence[str]) -> str:
 
 
 @lru_cache(maxsize=64)
-def _across(camera: Vector) -> NDArray[np.float64]:
-    """Turns places on the ground into distances along the directions right and front."""
+def _across(camera: Vector) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Of x and of y, how far each reaches along the directions right and front."""
     axes = directions(camera)
-    return np.array([axes["right"][:2], axes["front"][:2]]).T
+    return tuple(zip(axes["right"][:2], axes["front"][:2], strict=True))  # type: ignore[return-value]
 
 
 def _try_place(generator: np.random.Generator, number: int, rules: SceneConfig) -> tuple[SceneObject, ...] | None:
     """Place objects one by one; ``None`` when one found no room in ``max_tries`` tries."""
-    world, across = rules.world, _across(rules.world.camera)
+    world = rules.world
     sizes, _, materials, shapes = world.values.values()
-    spots, halves = np.empty((number, 2)), np.empty(number)  # spots along the directions right and front
+    (right_x, front_x), (right_y, front_y) = _across(world.camera)
+    margin = rules.margin
+    spots: list[tuple[float, float, float]] = []  # along the directions right and front, with half widths
     things: list[SceneObject] = []
-    for i in range(number):
+    for _ in range(number):
         size = _pick(generator, sizes)
         half = world.half_widths[size]
+        gap = half + rules.min_gap
         tries = rules.reach * (2.0 * generator.random((rules.max_tries, 2)) - 1.0)
-        offset = (tries @ across)[:, None, :] - spots[:i]
-        least = halves[:i] + (half + rules.min_gap)
-        clear = (offset * offset).sum(-1) >= least * least
-        good = (clear & (np.abs(offset) >= rules.margin).all(-1)).all(-1)
-        if not good.any():
+        for x, y in tries.tolist():
+            right, front = x * right_x + y * right_y, x * front_x + y * front_y
+            for other_right, other_front, other_half in spots:
+                across, along, least = right - other_right, front - other_front, other_half + gap
+                if abs(across) < margin or abs(along) < margin or across * across + along * along < least * least:
+                    break
+            else:
+                break
+        else:
             return None
-        spot = tries[int(good.argmax())]
-        spots[i], halves[i] = spot @ across, half
+        spots.append((right, front, half))
         shape = _pick(generator, shapes)
         color = _pick(generator, rules.colors[shape])
         rotation = 360.0 * float(generator.random())
         material = _pick(generator, materials)
-        x, y = spot.tolist()
         things.append(SceneObject(shape, size, color, material, (x, y, world.height(shape, size)), rotation))
     return tuple(things)
 
 
-_CHECK = Grid(320, 240, 1, torch.device("cpu"))
-"""The image in which objects must be seen; of whole blocks, so none of its pixels are padding."""
-_PART = 64
-"""Scenes checked at once; more fall out of the processor's caches."""
 _MAX_ARRANGEMENTS = 1000
 """Arrangements of a scene before its rules are said to hide too much."""
 
@@ -290,21 +294,3 @@ class Scenes:
         if index < 0 or self.seed < 0:
             raise PlacementError(f"seed {self.seed}, scene {index}: both must be 0 or more")
         return np.random.Generator(np.random.PCG64([self.seed, zlib.crc32(self.split.encode()), index]))
-
-
-def visible_pixels(scenes: Sequence[Scene]) -> list[list[int]]:
-    """How many pixels of each object of each scene are seen in an image of 320x240."""
-    counts = []
-    for start in range(0, len(scenes), _PART):
-        part = scenes[start : start + _PART]
-        bodies = pack(part)
-        shown = trace(bodies, _CHECK).shown.reshape(-1)
-        pixels = torch.bincount(shown + 1, minlength=len(bodies.scene) + 1).tolist()[1:]
-        ends = np.cumsum([0] + [len(scene.objects) for scene in part]).tolist()
-        counts += [pixels[first:last] for first, last in pairwise(ends)]
-    return counts
-
-
-def all_visible(scenes: Sequence[Scene], min_pixels: int) -> list[bool]:
-    """Whether every object of each scene is seen by at least ``min_pixels`` pixels of an image of 320x240."""
-    return [all(count >= min_pixels for count in counts) for counts in visible_pixels(scenes)]

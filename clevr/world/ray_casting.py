@@ -102,34 +102,68 @@ class View:
     """What the rays of ``B`` images meet, in ``T`` tiles an image, with ``S`` samples a pixel."""
 
     shown: Tensor
-    """``(B * T, S, TILE ** 2)`` int32: row of the table of bodies, -1 where the ground shows."""
+    """``(n, S, TILE ** 2)`` int32: row of the table of bodies, -1 where the ground shows; ``n`` is ``B T``, or the
+    number of ``rows``."""
     depth: Tensor
     """The same shape: depth along the view, infinite where the ground shows."""
     body: Tensor
-    """``(n,)`` int64: with ``tile``, every body and tile where it may be seen; a body's tiles follow each other."""
+    """``(m,)`` int64: with ``tile``, every body and tile where it may be seen; a body's tiles follow each other."""
     tile: Tensor
-    """``(n,)`` int64: tiles of the body's image."""
+    """``(m,)`` int64: tiles of the body's image."""
+    rows: Tensor | None = None
+    """``(n,)`` int64: the tiles that were looked at, counted through the batch; ``None``: all of them."""
 
 
-def trace(bodies: Bodies, grid: Grid) -> View:
-    """Find the nearest body along every ray."""
-    size = (bodies.num_scenes * grid.num_tiles, grid.samples**2, TILE * TILE)
-    depth = torch.full(size, MISS, device=grid.device).flatten(1)
-    shown = torch.full(size, -1, dtype=torch.int32, device=grid.device).flatten(1)
+def trace(bodies: Bodies, grid: Grid, only: Tensor | None = None) -> View:
+    """Find the nearest body along every ray.
+
+    Args:
+        bodies: of the scenes.
+        grid: the image's pixels and rays.
+        only: ``(M,)`` bool: look only at the tiles in which these bodies may be seen; all tiles by default.
+    """
     bounds, numbers = screen_bounds(bodies, grid), grid.tile_numbers()
     x, y = (part.flatten(1) for part in grid.screen(*grid.points()))
-    pairs = [torch.empty(2, 0, dtype=torch.int64, device=grid.device)]
+    pairs, total = [], bodies.num_scenes * grid.num_tiles
     for group in bodies.groups:
         member, tile = _tiles(bounds[:, group.bodies], numbers)
         body = pick(group.bodies, member)
-        row = pick(bodies.scene, body) * grid.num_tiles + tile
+        pairs.append((member, body, tile, pick(bodies.scene, body) * grid.num_tiles + tile))
+    rows = None
+    if only is not None:
+        pairs, rows = _near(pairs, only, total)
+        total = len(rows)
+    size = (total, grid.samples**2, TILE * TILE)
+    depth = torch.full(size, MISS, device=grid.device).flatten(1)
+    shown = torch.full(size, -1, dtype=torch.int32, device=grid.device).flatten(1)
+    met = [torch.empty(2, 0, dtype=torch.int64, device=grid.device)]
+    for group, (member, body, tile, row) in zip(bodies.groups, pairs, strict=True):
         depths = _meet(bodies, group, body, pick(x, tile), pick(y, tile))
         for into, t, new in group.split(pick(group.round, member), row, depths, body.int()[:, None]):
             before = pick(depth, into)
             shown.index_copy_(0, into, torch.where(t < before, new, pick(shown, into)))
             depth.index_copy_(0, into, torch.minimum(t, before))
-        pairs.append(torch.stack([body, tile]))
-    return View(shown.view(size), depth.view(size), *torch.cat(pairs, 1))
+        met.append(torch.stack([body, tile]))
+    body, tile = torch.cat(met, 1)
+    return View(shown.view(size), depth.view(size), body, tile, rows)
+
+
+_Pairs = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Members of a group, bodies, tiles of the image and of the batch; ``(m,)`` each."""
+
+
+def _near(pairs: list[_Pairs], only: Tensor, total: int) -> tuple[list[_Pairs], Tensor]:
+    """The pairs in those of ``total`` tiles in which some bodies may be seen, which are counted anew; and these."""
+    wanted = torch.zeros(total, dtype=torch.bool, device=only.device)
+    for _, body, _, row in pairs:
+        wanted[row[pick(only, body)]] = True
+    number = wanted.cumsum(0) - 1
+    kept = []
+    for member, body, tile, row in pairs:
+        index = pick(wanted, row).nonzero()[:, 0]
+        member, body, tile, row = (pick(values, index) for values in (member, body, tile, row))
+        kept.append((member, body, tile, pick(number, row)))
+    return kept, wanted.nonzero()[:, 0]
 
 
 def _meet(bodies: Bodies, group: BodyGroup, body: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -150,13 +184,13 @@ def screen_bounds(bodies: Bodies, grid: Grid) -> Tensor:
     middle = Vec(offset.dot(right), offset.dot(up), offset.dot(forward))
     ball = bodies.shape == SPHERE
     low_x, high_x, low_y, high_y = (
-        torch.where(ball, a, b) for a, b in zip(_ball_bounds(middle, bodies.half), _box_bounds(bodies), strict=True)
+        torch.where(ball, a, b) for a, b in zip(ball_bounds(middle, bodies.half), _box_bounds(bodies), strict=True)
     )
     left, top = low_x * grid.scale + grid.width / 2, grid.height / 2 - high_y * grid.scale
     return torch.stack([left, top, high_x * grid.scale + grid.width / 2, grid.height / 2 - low_y * grid.scale])
 
 
-def _ball_bounds(middle: Vec, half: Tensor) -> tuple[Tensor, ...]:
+def ball_bounds(middle: Vec, half: Tensor) -> tuple[Tensor, ...]:
     """Extent on the screen of balls, from the tangents of the view in each direction."""
     under = middle.z * middle.z - half * half
     bounds = []
@@ -186,8 +220,15 @@ def _box_bounds(bodies: Bodies) -> tuple[Tensor, ...]:
 
 def _tiles(bounds: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
     """The tiles that boxes in the image touch: numbers of boxes and of tiles, pair by pair."""
-    left, top, right, bottom = (bounds / TILE).floor().long().unsqueeze(-1).unbind(0)
-    row, column = (torch.arange(size, device=numbers.device) for size in numbers.shape)
-    hit_row, hit_column = (row >= top) & (row <= bottom), (column >= left) & (column <= right)
-    member, r, c = (hit_row[:, :, None] & hit_column[:, None, :]).nonzero(as_tuple=True)
-    return member, numbers[r, c]
+    down, across = numbers.shape
+    edges = bounds.clamp(-TILE, TILE * max(down, across)).div(TILE).floor().long()
+    left, top = edges[:2].clamp(min=0)
+    right, bottom = edges[2].clamp(max=across - 1), edges[3].clamp(max=down - 1)
+    width = (right - left + 1).clamp(min=0)
+    count = width * (bottom - top + 1).clamp(min=0)
+    member = torch.arange(len(count), device=numbers.device).repeat_interleave(count)
+    place = torch.arange(len(member), device=numbers.device) - pick(count.cumsum(0) - count, member)
+    wide = pick(width, member)
+    row = torch.div(place, wide, rounding_mode="floor")
+    column = place - row * wide
+    return member, numbers[pick(top, member) + row, pick(left, member) + column]

@@ -5,14 +5,15 @@ The truth is worked out in the changed scene; only the unchanged one is shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
+from clevr.questions.evaluator import evaluate
 from clevr.questions.families import Family
 from clevr.questions.logical_form import LogicalForm
-from clevr.questions.programs import VALUES, IllPosedError, Output, answer_text, trace
-from clevr.questions.referring_expressions import Named, ReferringExpressions
+from clevr.questions.programs import VALUES, IllPosedError, answer_text
+from clevr.questions.referring_expressions import Named, ReferringExpressions, SceneView
 from clevr.questions.writer import COUNT_WEIGHTS
 from clevr.tasks.item import Draft
 from clevr.tasks.kinds.phrasing import draw_candidates, draw_shape, families_in_words, words
@@ -111,39 +112,17 @@ def _cases(
     ``wanted`` says whether the change makes a difference, and whether there would be none.
     """
     affected, is_none = wanted
-    changed = change.apply(scene)
+    changed = SceneView(change.apply(scene))
     for candidate in draw_candidates(family, phrases, trial.draw, draws=_DRAWS):
-        form, before = LogicalForm(family.asks, candidate.about), answer_text(candidate.answer)
+        form, before = LogicalForm(family.asks, candidate.about), candidate.answer
         try:
-            outputs = trace(form.program(), changed)
+            after, objects = evaluate(form, changed)
         except IllPosedError:
             continue
-        after = answer_text(_answer(outputs))
-        if (
-            (before != after) == affected
-            and (after in _NO) == is_none
-            and _means_the_same(form, scene, outputs, change)
-        ):
-            yield _Case(form, before, after)
-
-
-_NO = ("0", "no")
-
-
-def _answer(outputs: Sequence[Output]) -> bool | int | str:
-    last = outputs[-1]
-    assert not isinstance(last, tuple)
-    return last
-
-
-def _means_the_same(form: LogicalForm, scene: Scene, changed: Sequence[Output], change: Change) -> bool:
-    """Whether each phrase means one object before and after the change, and none of them the one that changes."""
-    program = form.program()
-    for node, one, other in zip(program, trace(program, scene), changed, strict=True):
-        is_same = isinstance(other, int) and change.object != one == change.number(other)
-        if node.function == "unique" and not is_same:
-            return False
-    return True
+        if (before != after) == affected and (not after) == is_none:
+            named = evaluate(form, phrases.view).objects
+            if change.object not in named and list(named) == [change.number(number) for number in objects]:
+                yield _Case(form, answer_text(before), answer_text(after))
 
 
 def _balanced(trial: Trial, cases: list[_Case]) -> _Case:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
+from clevr.questions.evaluator import evaluate
 from clevr.questions.families import Family
 from clevr.questions.logical_form import LogicalForm
-from clevr.questions.programs import VALUES, IllPosedError, answer_text, execute
-from clevr.questions.referring_expressions import ReferringExpressions
+from clevr.questions.programs import VALUES, IllPosedError, answer_text
+from clevr.questions.referring_expressions import ReferringExpressions, SceneView
 from clevr.tasks.item import Draft
 from clevr.tasks.kinds.phrasing import draw_candidates, families_in_words, words
 from clevr.tasks.kinds.questions import num_steps
@@ -69,7 +70,7 @@ def _other(trial: Trial, scene: Scene, hops: int) -> Scene:
     distractors = trial.difficulty.distractors
     if not distractors and not hops:
         return trial.scene()
-    order = trial.draw.order([1.0] * len(scene.objects))
+    order = trial.draw.shuffle(len(scene.objects))
     for index in order[: max(1, 3 - distractors)]:
         attribute = trial.draw.pick(LOOKS)
         value = getattr(scene.objects[index], attribute)
@@ -81,17 +82,17 @@ def _sentences(
     trial: Trial, family: Family, phrases: ReferringExpressions, scene: Scene, other: Scene
 ) -> Iterator[tuple[LogicalForm, str]]:
     """What can be asked of both scenes and has different answers, with that of the first scene."""
+    view = SceneView(other)
     for candidate in draw_candidates(family, phrases, trial.draw, draws=_DRAWS):
-        here = answer_text(candidate.answer)
-        if here == "no":
+        if candidate.answer is False:
             continue
         form = LogicalForm(family.asks, candidate.about)
         try:
-            there = execute(form.program(), other)
+            there = evaluate(form, view).answer
         except IllPosedError:
             continue
-        if there != here:
-            yield form, here
+        if there != candidate.answer:
+            yield form, answer_text(candidate.answer)
 
 
 def _sentence(trial: Trial, form: LogicalForm, truth: str) -> str:

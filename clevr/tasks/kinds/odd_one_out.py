@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from clevr.questions.programs import VALUES
 from clevr.tasks.item import Draft
 from clevr.tasks.scenes import with_value
 from clevr.tasks.trial import Trial
 from clevr.tasks.working import describe
-from clevr.world.scene import Scene
 from clevr.world.spec import ATTRIBUTES
 
 _PROMPTS = (
@@ -20,15 +21,22 @@ _PROMPTS = (
 def odd_one_out(trial: Trial) -> Draft | None:
     """The colour of the one object that differs from all others in what they share."""
     attribute = trial.plan.pick(ATTRIBUTES)
-    scene = trial.scene()
-    odd = _choose(trial, scene, attribute)
+    layout = trial.layout()
+    looks = [{name: getattr(thing, name) for name in ATTRIBUTES} for thing in layout.things]
+    odd = _choose(trial, looks, attribute)
     if odd is None:
         return None
-    scene = _share(trial, scene, odd, attribute)
-    if odd_ones(scene) != [(odd, attribute)]:
+    shared = _shared(trial, looks[odd][attribute], attribute)
+    for index, look in enumerate(looks):
+        if index != odd:
+            look[attribute] = shared
+    if odd_ones(looks) != [(odd, attribute)]:
         return None
+    scene = trial.finish(layout)
+    for index in range(len(looks)):
+        if index != odd:
+            scene = with_value(scene, index, attribute, shared)
     thing = scene.objects[odd]
-    shared = getattr(scene.objects[not odd], attribute)
     return Draft(
         scenes=(scene,),
         prompt=trial.draw.pick(_PROMPTS),
@@ -42,32 +50,26 @@ def odd_one_out(trial: Trial) -> Draft | None:
     )
 
 
-def _choose(trial: Trial, scene: Scene, attribute: str) -> int | None:
+Look = Mapping[str, str]
+"""The values of an object."""
+
+
+def _choose(trial: Trial, looks: Sequence[Look], attribute: str) -> int | None:
     """Any object; where it is to differ in size, a large one, as a small one would not fit if it were large."""
-    fitting = [i for i, thing in enumerate(scene.objects) if attribute != "size" or thing.size == "large"]
+    fitting = [i for i, look in enumerate(looks) if attribute != "size" or look["size"] == "large"]
     return trial.draw.pick(fitting) if fitting else None
 
 
-def _share(trial: Trial, scene: Scene, odd: int, attribute: str) -> Scene:
-    """The scene with one value of an attribute for all objects but one, and another value for that one."""
-    if attribute == "size":
-        shared = "small"
-    else:
-        own = getattr(scene.objects[odd], attribute)
-        shared = trial.draw.pick([value for value in VALUES[attribute] if value != own])
-    for index in range(len(scene.objects)):
-        if index != odd:
-            scene = with_value(scene, index, attribute, shared)
-    return scene
+def _shared(trial: Trial, own: str, attribute: str) -> str:
+    """The value that all others get."""
+    return "small" if attribute == "size" else trial.draw.pick([v for v in VALUES[attribute] if v != own])
 
 
-def odd_ones(scene: Scene) -> list[tuple[int, str]]:
+def odd_ones(looks: Sequence[Look]) -> list[tuple[int, str]]:
     """Every object that differs from all others in an attribute that these share, with that attribute."""
     found = []
     for attribute in ATTRIBUTES:
-        values = [getattr(thing, attribute) for thing in scene.objects]
-        for index, value in enumerate(values):
-            others = {*values[:index], *values[index + 1 :]}
-            if len(others) == 1 and value not in others:
-                found.append((index, attribute))
+        values = [look[attribute] for look in looks]
+        if len(set(values)) == 2:
+            found += [(index, attribute) for index, value in enumerate(values) if values.count(value) == 1]
     return found

@@ -46,7 +46,7 @@ def draw_candidates(
 ) -> Iterator[Candidate]:
     """A few questions of a family, from so many draws of :func:`clevr.questions.writer.candidates`."""
     for offered in islice(candidates(family, phrases), draws):
-        order = draw.order([1.0] * len(offered))
+        order = draw.shuffle(len(offered))
         yield from (offered[place] for place in order[:_OF_A_DRAW])
 
 

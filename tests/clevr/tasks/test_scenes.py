@@ -49,11 +49,13 @@ def test_distractors_differ_in_one_look(number: int):
 
 
 def test_odd_ones_are_all_found():
-    red, blue = thing(color="red"), thing(color="blue")
-    assert odd_ones(scene_of(red, red, blue)) == [(2, "color")]
-    assert odd_ones(scene_of(red, red, red)) == []
-    assert odd_ones(scene_of(red, red, blue, blue)) == []
-    assert odd_ones(scene_of(thing(size="small"), red, blue)) == [(0, "size"), (2, "color")]
+    plain = {"size": "large", "material": "rubber", "shape": "cube"}
+    red, blue = {**plain, "color": "red"}, {**plain, "color": "blue"}
+    assert odd_ones([red, red, blue]) == [(2, "color")]
+    assert odd_ones([red, red, red]) == []
+    assert odd_ones([red, red, blue, blue]) == []
+    assert odd_ones([red, blue, {**red, "color": "green"}]) == []
+    assert odd_ones([{**red, "size": "small"}, red, blue]) == [(0, "size"), (2, "color")]
 
 
 def test_steps_are_explained():

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from clevr.tasks import KINDS, LEVELS, Difficulty, Item, TaskError, make
-from clevr.world.placement import visible_pixels
 from clevr.world.render import object_ids
 from clevr.world.scene import Scene
+from clevr.world.visibility import visible_pixels
 from fewshot_film.errors import InvalidValueError
 from tests.clevr.tasks.replies import dishonest
 from tests.conftest import CHECKOUT

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clevr.world.placement import PlacementError, SceneConfig, Scenes, all_visible, visible_pixels
+from clevr.world.placement import PlacementError, SceneConfig, Scenes
 from clevr.world.render import object_ids
 from clevr.world.scene import Scene
+from clevr.world.visibility import all_visible, visible_pixels
 from tests.clevr.world.examples import drawn, scene_of, thing
 
 
