@@ -6,7 +6,8 @@
 ``verify`` makes many items of every kind, spread over the levels, and compares each answer with that of a slow executor
 that shares no code with them (``tests/reference/clevr_tasks_oracle.py``). Of every hundredth item the verifier is shown
 texts that hedge, list, deny or guess (``tests/clevr/tasks/replies.py``); it must give none of them a point. The run can
-be ended by Ctrl-C or by ``--minutes``; the result file holds what was done until then.
+be ended by Ctrl-C or by ``--minutes``; the result file holds what was done until then, and the same command goes on
+from there.
 
 ``levels`` measures the accuracy of the model ``clevr-small`` and of guessing by kind and level. Guessing means always
 giving the most common answer of the level, of a box the mean box; the commonest is looked for in the other half of the
@@ -17,6 +18,7 @@ which it finds the sentence more probable; it cannot name boxes.
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import sys
 import time
@@ -39,7 +41,7 @@ from clevr.data.images import fit_image
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import ANSWER_WORDS
 from clevr.reasoning.network import Reasoner
-from clevr.tasks import KINDS, LEVELS, Item, make
+from clevr.tasks import KINDS, LEVELS, Item, TaskError, make
 from clevr.tasks.answer_types import box_text
 from clevr.tasks.item import draw_images
 from clevr.world.render import object_ids
@@ -100,52 +102,109 @@ def verify_job(seed: int, job: Job) -> Found:
     replies = importlib.import_module("tests.clevr.tasks.replies")
     series = make(job.kind, seed=seed, difficulty=job.level, **SIZE)
     items = series.batch(range(job.start, job.start + CHUNK), draw=False)
-    wrong = [item.prompt for item in items if slow_answer(item) != item.answer]
+    wrong = [item.prompt for item, answer in zip(items, slow_answers(items), strict=True) if answer != item.answer]
     refused = sum(item.verify(f"So the answer is {item.answer}.") != 1 for item in items)
     cheats = replies.dishonest(items[0].answer, items[0].answer_type)
     fooled = [text for text in cheats if items[0].verify(text) >= 0.5]
     return Found(job, wrong, refused, len(cheats), fooled, time.perf_counter() - began)
 
 
-def slow_answer(item: Item) -> str:
-    """The answer of the slow executor."""
+def slow_answers(items: Sequence[Item]) -> list[str]:
+    """The answers of the slow executor to items of one kind."""
     oracle = importlib.import_module("tests.reference.clevr_tasks_oracle")
-    ids = object_ids(item.scenes[:1], item.width, item.height)[0].tolist() if item.answer_type == "box" else None
-    records = [scene.to_json() for scene in item.scenes]
-    return str(oracle.answer(item.task, item.prompt, item.metadata["program"], records, ids))
+    shown: Sequence[Any] = [None] * len(items)
+    if items[0].answer_type == "box":
+        shown = object_ids([item.scenes[0] for item in items], items[0].width, items[0].height).tolist()
+    answers = []
+    for item, ids in zip(items, shown, strict=True):
+        records = [scene.to_json() for scene in item.scenes]
+        program = None if item.program is None else [node.to_json() for node in item.program]
+        answers.append(str(oracle.answer(item.task, item.prompt, program, records, ids)))
+    return answers
 
 
 def verify(config: VerifyConfig) -> None:
-    """Verify, print and write."""
-    per_level = config.items // len(LEVELS)
-    jobs = [Job(kind, level, start) for start in range(0, per_level, CHUNK) for kind in KINDS for level in LEVELS]
+    """Verify, go on where a run before stopped, print and write.
+
+    The work is cut into rounds of :data:`CHUNK` items of every kind, level after level. What is written are whole
+    rounds, one after the other from the first, so that their number says where to go on.
+    """
     workers = available_cores() if config.workers == "auto" else config.workers
-    began = time.monotonic()
-    found: list[Found] = []
+    tally = _read_tally(config)
+    rounds = len(LEVELS) * (config.items // len(LEVELS) // CHUNK)
+    jobs = [job for number in range(tally["total"]["rounds"], rounds) for job in _round(number)]
+    began = last = time.monotonic()
+    before = tally["total"]["seconds"]
+    waiting: dict[int, list[Found]] = {}
     with closing(run_jobs(partial(verify_job, config.seed), jobs, workers)) as done:
         try:
-            for result in done:
-                found.append(result)
-                if config.minutes and time.monotonic() - began > 60 * config.minutes:
+            for found in done:
+                waiting.setdefault(_round_of(found.job), []).append(found)
+                now = time.monotonic()
+                while len(waiting.get(tally["total"]["rounds"], ())) == len(KINDS):
+                    _add_round(tally, waiting.pop(tally["total"]["rounds"]))
+                    tally["total"] |= {"seconds": before + now - began, "processes": workers}
+                if now - last > _SECONDS_BETWEEN_WRITES:
+                    last = now
+                    write_result(config.out, config=config, seed=config.seed, results=tally)
+                if config.minutes and now - began > 60 * config.minutes:
                     break
         except KeyboardInterrupt:
             pass
-    results = {kind: _tally([result for result in found if result.job.kind == kind]) for kind in KINDS}
-    for kind, row in results.items():
+    for kind, row in tally.items():
         print(kind, row)
-    results["total"] = {"seconds": time.monotonic() - began, "processes": workers}
-    write_result(config.out, config=config, seed=config.seed, results=results)
+    write_result(config.out, config=config, seed=config.seed, results=tally)
 
 
-def _tally(found: Sequence[Found]) -> dict[str, Any]:
+_SECONDS_BETWEEN_WRITES = 60
+
+
+def _round(number: int) -> list[Job]:
+    return [Job(kind, 1 + number % len(LEVELS), number // len(LEVELS) * CHUNK) for kind in KINDS]
+
+
+def _round_of(job: Job) -> int:
+    return job.start // CHUNK * len(LEVELS) + job.level - 1
+
+
+def _read_tally(config: VerifyConfig) -> dict[str, dict[str, Any]]:
+    """What was found before by runs with the same seed and kinds; nothing, where there is none."""
+    if config.out.is_file():
+        content = json.loads(config.out.read_text())
+        results = content["results"]
+        total = results.get("total", {})
+        same = content["seed"] == config.seed and total.get("chunk") == CHUNK and {*results} == {*KINDS, "total"}
+        if not same:
+            raise TaskError(
+                f"{config.out} holds a verification with another seed ({content['seed']}), other kinds or another size "
+                "of rounds, which cannot be continued; give another --out, or remove it"
+            )
+        return {kind: dict(row) for kind, row in results.items()}
+    rows: dict[str, dict[str, Any]] = {kind: _empty_row() for kind in KINDS}
+    return {**rows, "total": {"rounds": 0, "chunk": CHUNK, "seconds": 0.0, "processes": 1}}
+
+
+def _empty_row() -> dict[str, Any]:
     return {
-        "items": CHUNK * len(found),
-        "wrong": [prompt for result in found for prompt in result.wrong],
-        "true_answers_refused": sum(result.refused for result in found),
-        "dishonest_texts": sum(result.cheats for result in found),
-        "dishonest_texts_accepted": [text for result in found for text in result.fooled],
-        "seconds_of_one_core": sum(result.seconds for result in found),
+        "items": 0,
+        "wrong": [],
+        "true_answers_refused": 0,
+        "dishonest_texts": 0,
+        "dishonest_texts_accepted": [],
+        "seconds_of_one_core": 0.0,
     }
+
+
+def _add_round(tally: dict[str, dict[str, Any]], found: Sequence[Found]) -> None:
+    for result in found:
+        row = tally[result.job.kind]
+        row["items"] += CHUNK
+        row["wrong"] += result.wrong
+        row["true_answers_refused"] += result.refused
+        row["dishonest_texts"] += result.cheats
+        row["dishonest_texts_accepted"] += result.fooled
+        row["seconds_of_one_core"] += result.seconds
+    tally["total"]["rounds"] += 1
 
 
 # levels

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import clevr
 from benchmarks import clevr_tasks
-from benchmarks.clevr_tasks import Job, VerifyConfig, answers_of, as_question, guess, verify, verify_job
+from benchmarks.clevr_tasks import Found, Job, VerifyConfig, answers_of, as_question, guess, verify, verify_job
 from clevr.questions.parser import parse
-from clevr.tasks import KINDS, make
+from clevr.tasks import KINDS, TaskError, make
 from tests.reference import clevr_tasks_oracle
 
 
@@ -31,12 +33,47 @@ def test_a_wrong_answer_is_found(monkeypatch: pytest.MonkeyPatch):
     assert len(verify_job(0, Job("arithmetic", 2, 0)).wrong) == 10
 
 
-def test_the_result_says_how_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture
+def counting_only(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(clevr_tasks, "KINDS", {"counting": KINDS["counting"]})
-    verify(VerifyConfig(items=500, minutes=1e-6, workers=1, out=tmp_path / "found.json"))
-    results = json.loads((tmp_path / "found.json").read_text())["results"]
-    assert results["counting"]["items"] == 10
-    assert results["counting"]["wrong"] == results["counting"]["dishonest_texts_accepted"] == []
+
+
+def results(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())["results"]
+
+
+@pytest.mark.usefixtures("counting_only")
+def test_a_stopped_verification_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    jobs = []
+
+    def verify_noting(seed: int, job: Job) -> Found:
+        jobs.append(job)
+        return verify_job(seed, job)
+
+    monkeypatch.setattr(clevr_tasks, "verify_job", verify_noting)
+    config = VerifyConfig(items=500, minutes=1e-6, workers=1, out=tmp_path / "found.json")
+    verify(config)
+    first = results(config.out)
+    assert first["counting"]["items"] == 10
+    assert first["counting"]["wrong"] == first["counting"]["dishonest_texts_accepted"] == []
+    verify(config)
+    second = results(config.out)
+    assert jobs == [Job("counting", 1, 0), Job("counting", 2, 0)]
+    assert second["counting"]["items"] == 20
+    assert second["counting"]["dishonest_texts"] > first["counting"]["dishonest_texts"]
+    assert second["total"]["rounds"] == 2
+    assert second["total"]["seconds"] > first["total"]["seconds"]
+
+
+@pytest.mark.usefixtures("counting_only")
+def test_what_is_verified_in_the_end_is_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(clevr_tasks, "verify_job", lambda _, job: Found(job, [], 0, 1, [], 1.0))
+    config = VerifyConfig(items=500, workers=1, out=tmp_path / "found.json")
+    for _ in range(2):  # the second time nothing is left
+        verify(config)
+        assert results(config.out)["counting"]["items"] == 500
+    with pytest.raises(TaskError, match=r"holds a verification with another seed \(0\).*give another --out"):
+        verify(replace(config, seed=1))
 
 
 @pytest.mark.parametrize(

@@ -199,13 +199,10 @@ def referring(prompt: str, program: Any, scenes: list[Record], ids: Any) -> str:
     meant = only(reader.phrase())
     assert not reader.rest
     number = [thing is meant for thing in things].index(True)
-    columns, rows = [], []
-    for row, line in enumerate(ids):
-        for column, shown in enumerate(line):
-            if shown == number:
-                columns.append(column)
-                rows.append(row)
-    return f"[{min(columns)}, {min(rows)}, {max(columns) + 1}, {max(rows) + 1}]"
+    rows = [row for row, line in enumerate(ids) if number in line]
+    left = min(ids[row].index(number) for row in rows)
+    right = max(len(ids[row]) - ids[row][::-1].index(number) for row in rows)
+    return f"[{left}, {min(rows)}, {right}, {max(rows) + 1}]"
 
 
 def arithmetic(prompt: str, program: Any, scenes: list[Record], ids: Any) -> str:
