@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 from torch import nn
 
 from fewshot_film.commands.common import (
@@ -27,11 +28,15 @@ from fewshot_film.learners.networks import build_backbone
 from fewshot_film.learners.objectives import Pretraining
 from fewshot_film.learners.prototypes import PrototypicalNetworks
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
+from fewshot_film.learners.whitened_vgg import whiten
 from fewshot_film.run.checkpoint import load_weights
 from fewshot_film.run.command import is_first_process
 from fewshot_film.run.loop import train
 
 log = logging.getLogger(__name__)
+
+WHITENED_BY = 5000
+"""Training images whose patches whiten the first layer of a network that has such a layer."""
 
 
 def run(config: PretrainConfig) -> None:
@@ -46,6 +51,9 @@ def run(config: PretrainConfig) -> None:
             config.label_smoothing,
             config.rotation_ssl,
         )
+    if not config.backbone.weights:
+        evenly = np.linspace(0, len(train_images) - 1, min(WHITENED_BY, len(train_images))).astype(np.int64)
+        whiten(module.backbone, train_images.get(evenly).float() / 255)
     result = train(
         module,
         LabelledBatches(train_images, config.batch_size, config.augment, config.loop.seed),

@@ -10,7 +10,8 @@ from fewshot_film.run.settings import Range, Settings, above, at_least, between
 
 RESNETS = ("cnaps-resnet18", "resnet18", "resnet34", "resnet50")
 LITES = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
-STAGED_BACKBONES = (*RESNETS, *LITES)
+WHITENED = "whitened-vgg"
+STAGED_BACKBONES = (*RESNETS, *LITES, WHITENED)
 TORCHVISION, TIMM = "torchvision:", "timm:"
 PRETRAINED = "pretrained"
 
@@ -20,21 +21,22 @@ class BackboneConfig(Settings, group="backbone"):
     """A backbone network without its classifier; the default is the paper's."""
 
     name: str = "cnaps-resnet18"
-    """cnaps-resnet18 is the variant of CNAPS for 84 x 84 images; resnet18, resnet34 and resnet50 are torchvision's,
-    efficientnet-lite0 comes with weights that need no download, those of efficientnet-lite1 and -lite2 are packages of
-    their own; film+ar can use the stages of all of these.
+    """cnaps-resnet18 is the variant of CNAPS for 84 x 84 images; whitened-vgg learns fastest from small ones; resnet18,
+    resnet34 and resnet50 are torchvision's; efficientnet-lite0 comes with weights that need no download, those of
+    efficientnet-lite1 and -lite2 are packages of their own; film+ar can use the stages of all of these.
     torchvision:NAME is any other torchvision classifier, timm:NAME any network of timm (extra ``timm``)."""
     width: Annotated[int, at_least(1)] = 64
-    """Channels of the first stage, doubled in each further stage; 64 in torchvision's networks."""
+    """Channels of the first stage, doubled in each further stage; 64 in torchvision's networks. The further stages of
+    ``whitened-vgg`` have four times as many."""
     blocks: Annotated[tuple[int, ...], at_least(1)] = (2, 2, 2, 2)
-    """Number of blocks per stage (``cnaps-resnet18`` only)."""
+    """Number of blocks per stage of ``cnaps-resnet18``, of convolutions per stage of ``whitened-vgg``."""
     stem_kernel: Annotated[int, at_least(1)] = 5
     """Kernel size of the first convolution (``cnaps-resnet18`` only)."""
     stem_stride: Annotated[int, at_least(1)] = 2
     """Stride of the first convolution (``cnaps-resnet18`` only); 1 suits images below about 40 pixels."""
     image_size: Annotated[int, between(0, MAX_SIZE)] = 0
-    """Height and width of input images, in pixels; 0: those that the weights were trained with, or 84 for a ResNet
-    named without a library."""
+    """Height and width of input images, in pixels; 0: those that the weights were trained with, 84 for a ResNet named
+    without a library, 32 for ``whitened-vgg``."""
     channels: Annotated[int, Range(lambda number: number in (1, 3), "3, or 1 for drawings")] = 3
     """Colour channels of input images: 3, or 1 for drawings."""
     weights: str = ""
@@ -58,7 +60,7 @@ class BackboneConfig(Settings, group="backbone"):
         self._expect("name", is_known, f"{', '.join(STAGED_BACKBONES)}, {TORCHVISION}NAME or {TIMM}NAME")
         stated = self.preprocessing
         if self.image_size == 0:
-            size = stated.size if stated else 84 if self.name in RESNETS else 0
+            size = stated.size if stated else 84 if self.name in RESNETS else 32 if self.name == WHITENED else 0
             object.__setattr__(self, "image_size", size)  # a default that depends on the name
         if stated:
             self._expect("image_size", self.image_size == stated.size, f"{stated.size}, as preprocessing.size says")

@@ -1,4 +1,4 @@
-"""Backbones by name, with their weights: the paper's ResNet-18, EfficientNet-Lite0, torchvision's and timm's networks.
+"""Backbones by name, with their weights: the paper's ResNet-18, a VGG, EfficientNet-Lite, torchvision's and timm's.
 
 ``cnaps-resnet18`` is the variant that CNAPS and Simple CNAPS use at 84 x 84: a 5 x 5 stem of stride 2 and no
 max-pooling (Requeima et al. 2019, https://arxiv.org/abs/1906.07697). Layers carry torchvision's names, so that
@@ -15,15 +15,17 @@ from typing import Any
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
-from fewshot_film.config.backbone import LITES, PRETRAINED, RESNETS, TIMM, TORCHVISION, BackboneConfig
+from fewshot_film.config.backbone import LITES, PRETRAINED, RESNETS, TIMM, TORCHVISION, WHITENED, BackboneConfig
 from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.errors import InvalidValueError, UserError
-from fewshot_film.learners import efficientnet_lite, libraries
+from fewshot_film.learners import efficientnet_lite, libraries, whitened_vgg
 from fewshot_film.learners.backbone import Backbone, plain_preprocessing
 from fewshot_film.learners.wrapped import WrappedBackbone, without_classifier
 from fewshot_film.run.model_folder import read_state_dict
 
 CNAPS = "cnaps-resnet18"
+OF_ANY_SIZE = (CNAPS, WHITENED)
+"""What has the width and the channels that the settings name, and no weights of its own."""
 
 
 class WeightsError(UserError):
@@ -39,10 +41,10 @@ def build_backbone(config: BackboneConfig) -> Backbone:
         MissingExtraError: the network is timm's, and the extra ``timm`` is not installed.
         ValueError: a setting that this backbone does not have.
     """
-    if config.name != CNAPS and (config.width, config.channels) != (64, 3):
+    if config.name not in OF_ANY_SIZE and (config.width, config.channels) != (64, 3):
         raise InvalidValueError(
             f"{config.name} has width 64 and 3 channels, not width {config.width} and {config.channels} channels; "
-            f"use {CNAPS} for other sizes"
+            f"use {' or '.join(OF_ANY_SIZE)} for other sizes"
         )
     backbone = _family(config).build(config, preprocessing_of(config))
     if config.weights:
@@ -60,7 +62,7 @@ def preprocessing_of(config: BackboneConfig) -> Preprocessing:
     if config.preprocessing is not None:
         return config.preprocessing
     in_stages = config.name in RESNETS
-    if config.name == CNAPS or (in_stages and (not config.weights or Path(config.weights).exists())):
+    if config.name in OF_ANY_SIZE or (in_stages and (not config.weights or Path(config.weights).exists())):
         return plain_preprocessing(config.image_size, config.channels)
     own = library_preprocessing(config)
     return replace(own, size=config.image_size or own.size)
@@ -89,7 +91,14 @@ def _cnaps_resnet(config: BackboneConfig, preprocessing: Preprocessing) -> Backb
     for index, (num_blocks, out) in enumerate(zip(config.blocks, widths, strict=True)):
         stages[f"layer{index + 1}"] = _stage(channels, out, num_blocks, stride=1 if index == 0 else 2)
         channels = out
-    backbone = Backbone(preprocessing, stem, stages, widths, *_features(config))
+    return _with_random_weights(Backbone(preprocessing, stem, stages, widths, *_features(config)))
+
+
+def _whitened_vgg(config: BackboneConfig, preprocessing: Preprocessing) -> Backbone:
+    return _with_random_weights(Backbone(preprocessing, *whitened_vgg.parts(config), *_features(config)))
+
+
+def _with_random_weights(backbone: Backbone) -> Backbone:
     for module in backbone.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -214,8 +223,8 @@ def _lite_weights(config: BackboneConfig, _: Preprocessing) -> dict[str, Tensor]
 
 def _no_weights(config: BackboneConfig, _: Preprocessing) -> dict[str, Tensor]:
     raise WeightsError(
-        f"no weights at {config.weights!r}: there is no such file or folder, and torchvision has none for "
-        f"{CNAPS}; train them with `fewshot-film pretrain`"
+        f"no weights at {config.weights!r}: there is no such file or folder, and no library has any for "
+        f"{config.name}; train them with `fewshot-film pretrain`"
     )
 
 
@@ -225,5 +234,6 @@ _FAMILIES = {
     **dict.fromkeys(RESNETS, _Family(_torchvision_preprocessing, _torchvision_resnet, _torchvision_weights)),
     **dict.fromkeys(LITES, _Family(lambda config: efficientnet_lite.preprocessing(config.name), _lite, _lite_weights)),
     CNAPS: _Family(_torchvision_preprocessing, _cnaps_resnet, _no_weights),
+    WHITENED: _Family(_torchvision_preprocessing, _whitened_vgg, _no_weights),
 }
 """By the prefix or the name of a network."""

@@ -196,7 +196,7 @@ def test_damaged_file_is_refused(tmp_path: Path, name):
 
 
 def test_unknown_weights_name_what_there_is():
-    with pytest.raises(WeightsError, match="no such file or folder, and torchvision has none for cnaps-resnet18"):
+    with pytest.raises(WeightsError, match="no such file or folder, and no library has any for cnaps-resnet18"):
         build_backbone(with_weights("nowhere"))
     with pytest.raises(WeightsError, match="torchvision's weights for resnet18 are IMAGENET1K_V1"):
         build_backbone(BackboneConfig(name="resnet18", weights="nowhere"))
