@@ -1,16 +1,17 @@
 """Simple CNAPS on one set of images, from the images to the result file: pre-train, meta-train, evaluate, collect.
 
     python -m benchmarks.experiment run cifar-fs --root cifar-100.zip
+    python -m benchmarks.experiment run cifar-fs-record --root cifar-100.zip
     python -m benchmarks.experiment folder --root images.zip --split_seed 0 --name mine
 
 ``run`` knows the experiments in `EXPERIMENTS`; ``folder`` takes any folder or zip with a sub-folder per class, by
 default with the settings of CIFAR-FS, and splits its classes into training, validation and test classes by their
 folders (``train/``, ``val/``, ``test/``), by a file, or at random with a seed (64 : 16 : 20).
 
-An experiment is the two files ``pretrain.yaml`` and ``train.yaml`` of a folder in ``configs`` and the tasks that its
-numbers are for. Started again, it goes on where it was stopped; a training whose model is there is not repeated.
-Which of the two models is the result, and what is made of its features, is decided by the validation classes, before
-the test classes are looked at.
+An experiment is the two files ``pretrain.yaml`` and ``train.yaml`` of a folder in ``configs``, or the first alone, and
+the tasks that its numbers are for. Started again, it goes on where it was stopped; a training whose model is there is
+not repeated. Which of the models is the result, and what is made of its features, is decided by the validation
+classes, before the test classes are looked at.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Experiment:
     shots: tuple[int, ...] = (1, 5)
     """Numbers of support images a class that are evaluated."""
     settings: str = ""
-    """Folder with pretrain.yaml and train.yaml, in ``configs`` or by its full path; empty: the name."""
+    """Folder with pretrain.yaml, and train.yaml for meta-training, in ``configs`` or by its path; empty: the name."""
     network: tuple[str, ...] = ()
     """Settings of the backbone that differ from the files: ``image_size=48``."""
     features: Mapping[str, tuple[str, ...]] = field(default_factory=PLAIN.copy)
@@ -82,8 +83,18 @@ class Experiment:
             if status:
                 return status
         out = Path(config.out or HERE / "results" / f"{self.file_name}.json")
-        write_result(out, config=config, seed=0, results=collect(runs, self.features))
+        write_result(out, config=config, seed=0, results=collect(runs, self.features, self.stages))
         return 0
+
+    @property
+    def folder(self) -> Path:
+        """Where its settings are."""
+        return HERE.parent / "configs" / (self.settings or self.name)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The trainings that there are settings for."""
+        return tuple(stage for stage in STAGES if (self.folder / f"{stage}.yaml").is_file())
 
     @property
     def file_name(self) -> str:
@@ -93,7 +104,6 @@ class Experiment:
     def commands(self, config: ExperimentConfig, runs: Path) -> Iterator[list[str]]:
         """The commands that are left, each made when the one before it is done."""
         data = [*self.source, f"--data.root={config.root}", f"--data.cache={runs / 'images'}"]
-        settings = HERE.parent / "configs" / (self.settings or self.name)
         flags = {
             "pretrain": [f"--backbone.{setting}" for setting in self.network],
             "train": [
@@ -101,13 +111,13 @@ class Experiment:
                 *(f"--learner.backbone.{setting}" for setting in self.network),
             ],
         }
-        for stage in STAGES:
+        for stage in self.stages:
             if not (runs / stage / "model").is_dir():
-                file = settings / f"{stage}.yaml"
+                file = self.folder / f"{stage}.yaml"
                 yield [stage, f"--config={file}", f"--out={runs / stage}", "--resume", *flags[stage], *data]
         tasks = [f"--ways={list(self.ways)}", f"--shots={list(self.shots)}", f"--episodes={config.episodes}"]
         tasks.append(f"--processes={config.processes}")
-        models = {stage: [str(runs / stage / "model"), *tasks, *data] for stage in STAGES}
+        models = {stage: [str(runs / stage / "model"), *tasks, *data] for stage in self.stages}
         for stage, model in models.items():
             for name, changes in self.features.items():
                 out = f"--out={_validation_file(runs / stage, name)}"
@@ -122,6 +132,7 @@ EXPERIMENTS = {
     experiment.name: experiment
     for experiment in (
         Experiment("cifar-fs", ("--data.source=cifar-fs",), features=PHOTOGRAPHS),
+        Experiment("cifar-fs-record", ("--data.source=cifar-fs",), features=PHOTOGRAPHS),
         Experiment("fc100", ("--data.source=fc100",), features=PHOTOGRAPHS),
         Experiment("mini-imagenet", ("--data.source=mini-imagenet",), features=PHOTOGRAPHS),
         Experiment("omniglot", ("--data.source=omniglot", "--data.rotations=true"), ways=(5, 20)),
@@ -136,7 +147,7 @@ the test characters of Vinyals' split with rotations (Omniglot)."""
 class KnownConfig(ExperimentConfig):
     """One of the known experiments."""
 
-    experiment: Literal["cifar-fs", "fc100", "mini-imagenet", "omniglot"]
+    experiment: Literal["cifar-fs", "cifar-fs-record", "fc100", "mini-imagenet", "omniglot"]
     """Which of them."""
 
 
@@ -157,7 +168,8 @@ class FolderConfig(ExperimentConfig):
     flip_tta: bool = True
     """Try on the validation classes whether averaging over mirror images helps; false for images with writing."""
     settings: str = "cifar-fs"
-    """Folder with pretrain.yaml and train.yaml: one of ``configs``, or any other by its path."""
+    """Folder with pretrain.yaml, and with train.yaml if it is to be meta-trained: one of ``configs``, or any other by
+    its path."""
 
 
 def run(config: KnownConfig) -> int:
@@ -184,15 +196,16 @@ def preferred(validation: Mapping[str, Mapping[str, Any]]) -> str:
     return max(validation, key=lambda name: fmean(row["mean"] for row in validation[name].values()))
 
 
-def collect(runs: Path, features: Iterable[str]) -> dict[str, Any]:
-    """What the two trainings cost and reached, with their curves, and which of them the validation classes prefer.
+def collect(runs: Path, features: Iterable[str], stages: Iterable[str] = STAGES) -> dict[str, Any]:
+    """What the trainings cost and reached, with their curves, and which of them the validation classes prefer.
 
     Args:
-        runs: folder of the two.
+        runs: folder of the trainings.
         features: names of what was made of the features in the evaluations.
+        stages: names of the trainings.
     """
-    found: dict[str, Any] = {stage: _collect_stage(runs / stage, features) for stage in STAGES}
-    best = {stage: found[stage]["validation"][found[stage]["features"]] for stage in STAGES}
+    found: dict[str, Any] = {stage: _collect_stage(runs / stage, features) for stage in stages}
+    best = {stage: found[stage]["validation"][found[stage]["features"]] for stage in found}
     return {"chosen_by_validation": preferred(best), **found}
 
 
@@ -243,6 +256,7 @@ COMMANDS = [
         help="One of the known experiments, from the images to its result file.",
         examples=(
             "python -m benchmarks.experiment run cifar-fs --root cifar-100.zip",
+            "python -m benchmarks.experiment run cifar-fs-record --root cifar-100.zip",
             "python -m benchmarks.experiment run fc100 --root cifar-100.zip",
             "python -m benchmarks.experiment run mini-imagenet --root mini-imagenet.zip",
             "python -m benchmarks.experiment run omniglot --root omniglot.zip",
@@ -257,6 +271,7 @@ COMMANDS = [
         examples=(
             "python -m benchmarks.experiment folder --root images.zip --split_seed 0 --name mine",
             "python -m benchmarks.experiment folder --root images --split_file split.json --name mine",
+            "python -m benchmarks.experiment folder --root images --settings cifar-fs-record --name mine",
         ),
     ),
 ]

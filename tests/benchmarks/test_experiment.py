@@ -84,6 +84,19 @@ def test_from_a_folder_to_the_table(pictures: Path, tmp_path: Path, monkeypatch,
     assert row.endswith(f"| 20.0 | {100 * mean - 20:+.1f} |")
 
 
+def test_without_settings_for_meta_training_there_is_none(pictures: Path, tmp_path: Path):
+    (tmp_path / "settings").mkdir()
+    (tmp_path / "settings" / "pretrain.yaml").write_text(PRETRAIN)
+    config = FolderConfig(
+        root=str(pictures), runs=str(tmp_path / "runs"), out=str(tmp_path / "mine.json"), episodes=4, name="mine",
+        split_seed=0, image_size=16, shots=(1,), processes=1, settings=str(tmp_path / "settings"),
+    )  # fmt: skip
+    assert run_folder(config) == 0
+    results = json.loads((tmp_path / "mine.json").read_text())["results"]
+    assert set(results) == {"chosen_by_validation", "pretrain"}
+    assert results["chosen_by_validation"] == "pretrain"
+
+
 def test_commands_name_source_and_weights(tmp_path: Path):
     runs = tmp_path / "runs"
     (runs / "pretrain" / "model").mkdir(parents=True)
@@ -128,6 +141,7 @@ def test_an_experiment_is_asked_for_by_its_name(name: str):
     config = parse("experiment", KnownConfig, [name, "--root=images.zip"], positionals=command.positionals)
     assert config == KnownConfig(experiment=name, root="images.zip")  # type: ignore[arg-type]
     first = next(EXPERIMENTS[config.experiment].commands(config, Path("runs")))
-    assert f"--data.source={name}" in first
+    assert f"--data.source={name.removesuffix('-record')}" in first
     (settings,) = [Path(flag.removeprefix("--config=")) for flag in first if flag.startswith("--config=")]
     assert settings.is_file()
+    assert EXPERIMENTS[name].stages == (("pretrain",) if name == "cifar-fs-record" else ("pretrain", "train"))

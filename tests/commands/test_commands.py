@@ -10,10 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from fewshot_film.cli import COMMANDS
+from fewshot_film.commands.common import open_images
+from fewshot_film.config.backbone import BackboneConfig
+from fewshot_film.config.data import DataConfig
 from fewshot_film.learners import load_learner
+from fewshot_film.learners.whitened_vgg import whitening_filters
 from fewshot_film.run.command import main
 from tests.conftest import CHECKOUT
 
@@ -64,6 +69,19 @@ def test_pretraining_leaves_curves_and_a_model(runs: Path):
     config = json.loads((runs / "pretrain" / "model" / "config.json").read_text())["config"]
     assert config["training"]["classes"] == 19
     assert "19 classes of its training split" in (runs / "pretrain" / "model" / "README.md").read_text()
+
+
+def test_a_whitened_layer_is_set_by_training_images_and_stays(runs: Path, tmp_path: Path):
+    network = ["--backbone.name=whitened-vgg", *NETWORK]
+    data = [f"--data.root={runs / 'pictures'}", "--data.source=folder", "--data.split_seed=0"]
+    loop = ["--loop.steps=2", "--batch_size=16", "--validation.query=4", "--validation.episodes=5"]
+    assert fewshot_film("pretrain", f"--out={tmp_path / 'run'}", *data, *network, *loop) == 0
+    backbone = load_learner(tmp_path / "run" / "model").backbone
+    config = DataConfig(source="folder", root=str(runs / "pictures"), split_seed=0)
+    images = open_images(config, "train", BackboneConfig(image_size=16, channels=1))
+    everything = images.get(np.arange(len(images))).float() / 255
+    expected = whitening_filters(backbone.normalize(everything))
+    torch.testing.assert_close(backbone.state_dict()["conv1.weight"], expected)
 
 
 def test_training_starts_from_the_pretrained_backbone(runs: Path):
