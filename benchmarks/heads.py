@@ -1,13 +1,17 @@
 """Every head on fixed features, with balanced and with unbalanced queries, beside published numbers.
 
-    python -m benchmarks.heads run --root cifar-100.zip --cifar_fs runs/cifar-fs/pretrain/model --fc100 runs/fc100/...
+    python -m benchmarks.heads run --root cifar-100.zip --fc100 runs/fc100/pretrain/model
 
-takes a pre-trained backbone for each benchmark and writes ``heads_cifar_fs.json`` and ``heads_fc100.json``. Nothing is
-meta-trained: what differs is what a head makes of the same features, averaged over mirror images. All heads see the
-same episodes, and their gains over Simple CNAPS's head are paired. Queries are 15 per class, or as many in all with
-shares drawn from a Dirichlet distribution, the protocol of Veilleux et al. (2021). How the features are prepared is
-chosen for each head on validation classes, by its accuracy on balanced and unbalanced episodes together: who sorts
-images does not know how many of each class there are. SimpleShot is centred on the mean of the validation classes too.
+measures all heads on the test classes of CIFAR-FS, with the backbone of the shipped ``general-small`` or that of
+another model, and of FC100, whose backbone has to be trained on its training classes first; it prints a table of each
+and writes ``heads_cifar_fs.json`` and ``heads_fc100.json``. What differs is what a head makes of the same features,
+averaged over mirror images. All heads see the same episodes, and their gains over Simple CNAPS's head are paired.
+Queries are 15 per class, or as many in all with shares drawn from a Dirichlet distribution, the protocol of Veilleux et
+al. (2021). How the features are prepared is chosen for each head on validation classes, by its accuracy on balanced and
+unbalanced episodes together: who sorts images does not know how many of each class there are. SimpleShot is centred on
+the mean of the validation classes too. Matching networks, relation networks and FEAT have parts of their own, which are
+trained on cached features of the training classes; the backbone stays as it is for all. What was measured is kept in
+``cache``, so that a run that was stopped is continued.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,15 +30,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.heads_features import (
+    IMAGES_PER_CLASS,
+    POWERS,
+    TRAINED,
+    FeatureSets,
+    HeadOnFeatures,
+    SplitFeatures,
+    split_features,
+    trained_on_features,
+)
 from benchmarks.methods import paired_gain
-from fewshot_film.commands.baselines import features_of_set, without_training
+from benchmarks.photos.experiment import ALL_LEARNERS, remembered
+from fewshot_film.classifier.pretrained import load_pretrained
+from fewshot_film.commands.baselines import without_training
 from fewshot_film.commands.common import open_images
 from fewshot_film.config.data import DataConfig
 from fewshot_film.data import ImageSet
 from fewshot_film.episodes import EpisodeSampler, Plan, fingerprint
-from fewshot_film.learners import CONFIGS, LEARNERS, Learner, TransductiveLearner, load_learner
+from fewshot_film.learners import CONFIGS, LEARNERS, Learner, TransductiveLearner
 from fewshot_film.learners.film_learner import FilmFeatures
 from fewshot_film.learners.learner import FixedFeatures
+from fewshot_film.learners.local_descriptors import LocalDescriptors
 from fewshot_film.learners.simple_shot import SimpleShot
 from fewshot_film.run.command import Command, main
 from fewshot_film.run.results import summary, write_result
@@ -45,16 +62,29 @@ log = logging.getLogger(__name__)
 FIRST = "simple-cnaps"
 TRANSPORTED = "+sot"
 """Ending of a method's name: on self-optimal-transport features."""
-POWERS = (1.0, 0.5)
-"""Of the backbone's features, to choose from."""
+CLOSED_FORM = (
+    FIRST,
+    "prototypes",
+    "simple-shot",
+    "matching",
+    "ridge",
+    "lda",
+    "qda",
+    "dn4",
+    "frn",
+    "transductive-cnaps",
+    "soft-kmeans",
+    "bd-cspn",
+    "label-propagation",
+)
+"""Heads without an iteration of more than a few steps."""
 CENTRINGS: tuple[Literal["none", "sets"], ...] = ("none", "sets")
 """Of the features of transductive heads, to choose from."""
 WAY, BATCH = 5, 20
 """Classes of an episode; episodes that transductive heads solve at once."""
-
-HeadOnFeatures = FilmFeatures | FixedFeatures
-FeatureSets = Mapping[float, Tensor]
-"""Features of all images of a split, ``(N, D)``, by the power that they are raised to."""
+SPLITS = ("train", "val", "test")
+CODE = (ALL_LEARNERS, "fewshot_film/episodes/*.py", "benchmarks/heads.py", "benchmarks/heads_features.py")
+"""Files whose change makes what was measured before out of date."""
 
 
 @dataclass(frozen=True)
@@ -63,24 +93,32 @@ class HeadsConfig(Settings):
 
     root: str
     """CIFAR-100: the zip or the folder."""
-    cifar_fs: str = ""
-    """Folder of a model trained on the training classes of CIFAR-FS, whose backbone is used; empty: left out."""
+    cifar_fs: str = "general-small"
+    """A model whose backbone saw none of the test classes of CIFAR-FS, by its name or folder; empty: left out."""
     fc100: str = ""
     """The same for FC100."""
-    cache: str = ""
-    """Folder for the decoded images; empty: none."""
+    cache: str = "runs/heads"
+    """Folder for decoded images, features and what was measured; empty: none."""
     methods: tuple[str, ...] = (
         "prototypes",
         "simple-shot",
+        "matching",
+        "relation",
+        "feat",
         "ridge",
         "svm",
+        "linear-svm",
         "logistic-regression",
         "lda",
         "qda",
+        "dn4",
+        "frn",
+        "deep-emd",
         "url",
         "transductive-cnaps",
         "soft-kmeans",
         "bd-cspn",
+        "label-propagation",
         "laplacian-shot",
         "tim",
         "alpha-tim",
@@ -108,42 +146,70 @@ def run(config: HeadsConfig) -> int:
     torch.set_num_threads(1)
     for source, model in (("cifar-fs", config.cifar_fs), ("fc100", config.fc100)):
         if model:
-            trained = load_learner(model)
-            data = DataConfig(source=source, root=config.root, cache=config.cache)
-            validation, test = (open_images(data, split, trained.config.backbone) for split in ("val", "test"))
-            results = measure(trained, validation, test, config)
+            trained = load_pretrained(model).learner
+            decoded = str(Path(config.cache) / "images") if config.cache else ""
+            data = DataConfig(source=source, root=config.root, cache=decoded)
+            images = {split: open_images(data, split, trained.config.backbone) for split in SPLITS}
+            results = measure(trained, images, config)
             print(as_table(source, results))
+            print(f"closed-form heads together: {closed_form_seconds(results):.0f} s of the processor")
             out = Path(config.out) / f"heads_{source.replace('-', '_')}.json"
             write_result(out, config=config, seed=0, results=results)
     return 0
 
 
 @torch.no_grad()
-def measure(trained: Learner, validation: ImageSet, test: ImageSet, config: HeadsConfig) -> dict[str, Any]:
-    """Accuracies and paired gains over Simple CNAPS for every task, with what validation chose and the time it took."""
-    features = {"val": _feature_sets(trained, validation), "test": _feature_sets(trained, test)}
-    heads = {name: _candidates(name, trained, features["val"]) for name in (FIRST, *config.methods)}
-    rows: dict[str, Any] = {}
-    for shot in config.shots:
-        known = list(_samplers(validation, "val", shot, config).values())
-        judge = partial(_total, features=features["val"], samplers=known, episodes=config.validation_episodes)
-        chosen = {name: max(found, key=judge) for name, found in heads.items()}
-        for task, sampler in _samplers(test, "test", shot, config).items():
-            values: dict[str, list[float]] = {}
-            seconds: dict[str, float] = {}
-            for name, head in chosen.items():
-                begun = time.perf_counter()
-                values[name] = accuracies(head.learner, features["test"][head.power], sampler, config.episodes)
-                seconds[name] = time.perf_counter() - begun
-                log.info("%s: %s %.1f %%", task, name, 100 * sum(values[name]) / len(values[name]))
-            rows[task] = {
-                "episodes_sha256": fingerprint(sampler, config.episodes),
-                "accuracy": {name: summary(each) for name, each in values.items()},
-                "gain": {name: paired_gain(each, values[FIRST]) for name, each in values.items() if name != FIRST},
-                "settings": {name: head.settings() for name, head in chosen.items()},
-                "seconds": seconds,
-            }
+def measure(trained: Learner, images: Mapping[str, ImageSet], config: HeadsConfig) -> dict[str, Any]:
+    """Accuracies and paired gains over Simple CNAPS for every task, with what validation chose and the time it took.
+
+    Args:
+        trained: a model with the backbone.
+        images: of training, validation and test classes.
+        config: which heads and episodes.
+    """
+    few = {split: one if split == "test" else one.at_most(IMAGES_PER_CLASS) for split, one in images.items()}
+    features = {split: split_features(trained, one, config.cache) for split, one in few.items()}
+    rows: dict[str, Any] = {
+        task: {"episodes_sha256": fingerprint(sampler, config.episodes), "accuracy": {}, "settings": {}, "seconds": {}}
+        for shot in config.shots
+        for task, sampler in _samplers(images["test"], "test", shot, config).items()
+    }
+    for name in (FIRST, *config.methods):
+        for task, record in _head(name, trained, features, config).items():
+            rows[task]["accuracy"][name] = summary(record["values"])
+            rows[task]["settings"][name] = record["settings"]
+            rows[task]["seconds"][name] = record["seconds"]
+            log.info("%s: %s %.1f %%", task, name, 100 * rows[task]["accuracy"][name]["mean"])
+    for row in rows.values():
+        first, *others = row["accuracy"]
+        values = {name: row["accuracy"][name]["values"] for name in row["accuracy"]}
+        row["gain"] = {name: paired_gain(values[name], values[first]) for name in others}
     return rows
+
+
+def _head(name: str, trained: Learner, features: FeatureSets, config: HeadsConfig) -> Mapping[str, Any]:
+    """Accuracies of one head by task, with its settings and seconds; read from the cache where they are there."""
+
+    def work() -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        candidates = _candidates(name, trained, features)
+        for shot in config.shots:
+            known = list(_samplers(features["val"].images, "val", shot, config).values())
+            judge = partial(_total, known=features["val"], samplers=known, episodes=config.validation_episodes)
+            head = max(candidates, key=judge) if len(candidates) > 1 else candidates[0]
+            rows = features["test"].of(head.learner, head.power)
+            for task, sampler in _samplers(features["test"].images, "test", shot, config).items():
+                begun = time.process_time()
+                values = accuracies(head.learner, rows, sampler, config.episodes)
+                seconds = time.process_time() - begun
+                found[task] = {"values": values, "settings": head.settings(), "seconds": seconds}
+        return found
+
+    if not config.cache:
+        return work()
+    asked = {key: value for key, value in asdict(config).items() if key not in ("root", "methods", "cache", "out")}
+    decisive = [name, {split: one.key for split, one in features.items()}, asked]
+    return remembered(Path(config.cache) / "parts", decisive, CODE, work)
 
 
 @dataclass(frozen=True)
@@ -156,6 +222,8 @@ class Candidate:
 
     def settings(self) -> dict[str, Any]:
         """What was chosen, and for transductive heads all they do with the features."""
+        if isinstance(self.learner, LocalDescriptors):
+            return {}
         shared = {"tukey_power": self.power, "flip_tta": True}
         if not isinstance(self.learner, TransductiveLearner):
             return shared
@@ -163,21 +231,25 @@ class Candidate:
         return {**shared, "power": own.power, "centring": own.centring, "self_transport": own.self_transport}
 
 
-def _candidates(name: str, trained: Learner, known: FeatureSets) -> list[Candidate]:
+def _candidates(name: str, trained: Learner, features: FeatureSets) -> list[Candidate]:
     """A head with every preparation that may be chosen; a head with a power of its own gets unmodified features.
 
     Args:
         name: of the method, perhaps with an ending.
         trained: a model with the backbone.
-        known: features of the images of validation classes.
+        features: of all splits.
     """
     method, *transported = name.split("+")
-    (learner,) = without_training((method,), trained.backbone, trained.config).values()
-    if not isinstance(learner, HeadOnFeatures):
+    if method in TRAINED:
+        return [Candidate(trained_on_features(method, features["train"], power), power) for power in POWERS]
+    (learner,) = without_training((method,), features["test"].backbone, features["test"].template).values()
+    if not isinstance(learner, FilmFeatures | FixedFeatures):
         raise TypeError(f"{method} is no head on fixed features")
     learner.eval()
+    if isinstance(learner, LocalDescriptors):
+        return [Candidate(learner, POWERS[0])]
     if isinstance(learner, SimpleShot):
-        return [Candidate(_centred(learner, known[power]), power) for power in POWERS]
+        return [Candidate(_centred(learner, features["val"].at_power(power)), power) for power in POWERS]
     if not isinstance(learner, TransductiveLearner):
         return [Candidate(learner, power) for power in POWERS]
     powers = POWERS if learner.config.power == 1 else POWERS[:1]
@@ -196,17 +268,6 @@ def _centred(learner: SimpleShot, features: Tensor) -> SimpleShot:
     return centred
 
 
-def _feature_sets(trained: Learner, images: ImageSet) -> FeatureSets:
-    """Features of all images for every power, averaged over mirror images."""
-    found = {}
-    for power in POWERS:
-        (learner,) = without_training(("prototypes",), trained.backbone, trained.config).values()
-        assert isinstance(learner, FilmFeatures)
-        learner.backbone.set_features(power, flip_tta=True)
-        found[power] = features_of_set(learner.eval(), images, torch.device("cpu"))
-    return found
-
-
 def _samplers(images: ImageSet, split: str, shot: int, config: HeadsConfig) -> dict[str, EpisodeSampler]:
     """Balanced and unbalanced episodes, by the names of their rows."""
     name = f"{WAY}-way {shot}-shot"
@@ -216,9 +277,16 @@ def _samplers(images: ImageSet, split: str, shot: int, config: HeadsConfig) -> d
     }
 
 
-def _total(head: Candidate, features: FeatureSets, samplers: Sequence[EpisodeSampler], episodes: int) -> float:
+def _total(head: Candidate, known: SplitFeatures, samplers: Sequence[EpisodeSampler], episodes: int) -> float:
     """Sum of the accuracies of a head over several kinds of episodes."""
-    return sum(sum(accuracies(head.learner, features[head.power], one, episodes)) for one in samplers)
+    rows = known.of(head.learner, head.power)
+    return sum(sum(accuracies(head.learner, rows, one, episodes)) for one in samplers)
+
+
+def closed_form_seconds(rows: Mapping[str, Any]) -> float:
+    """Processor time of all heads in closed form on the balanced episodes of every shot."""
+    balanced = [row for task, row in rows.items() if "unbalanced" not in task]
+    return sum(row["seconds"].get(name, 0.0) for row in balanced for name in CLOSED_FORM)
 
 
 def accuracies(learner: HeadOnFeatures, features: Tensor, sampler: EpisodeSampler, episodes: int) -> list[float]:
@@ -286,8 +354,8 @@ COMMANDS = [
         run="benchmarks.heads:run",
         help="Every head on fixed features, on the same episodes, with balanced and unbalanced queries.",
         examples=(
-            "python -m benchmarks.heads run --root cifar-100.zip --cifar_fs runs/cifar-fs/pretrain/model "
-            "--fc100 runs/fc100/pretrain/model",
+            "python -m benchmarks.heads run --root cifar-100.zip",
+            "python -m benchmarks.heads run --root cifar-100.zip --fc100 runs/fc100/pretrain/model",
         ),
     )
 ]

@@ -165,6 +165,12 @@ class ImageSet:
         )
         return self.select(enough)
 
+    def at_most(self, count: int) -> ImageSet:
+        """All classes, each with its first ``count`` images at most; pixels are shared."""
+        kept = np.concatenate([self.indices_of(label)[:count] for label in range(len(self.class_names))])
+        files = [self.files[i] for i in kept]
+        return self._view(self.class_names, self.labels[kept], kept, files, self.turns[kept], self.groups)
+
     def with_rotations(self) -> ImageSet:
         """Four classes for one: every image also turned by 90, 180 and 270 degrees anticlockwise.
 

@@ -53,13 +53,20 @@ class FEAT(FilmLearner):
             return penalty
         images = torch.cat([episode.support_images, episode.query_images])
         labels = torch.cat([episode.support_labels, episode.query_labels])
-        features = scaled(self.features(images, self.modulations(episode.support_images)))
-        return penalty + self.config.contrast_weight * self._contrast(features, labels)
+        features = self.features(images, self.modulations(episode.support_images))
+        return penalty + self.config.contrast_weight * self.contrast(features, labels)
 
-    def _contrast(self, features: Tensor, labels: Tensor) -> Tensor:
+    def contrast(self, features: Tensor, labels: Tensor) -> Tensor:
+        """The contrastive loss of all images of a task, a scalar.
+
+        Args:
+            features: ``(M, D)``.
+            labels: any integers, ``(M,)``.
+        """
         classes, members = labels.unique(return_inverse=True)
-        centres = torch.stack([self.transformer(features[labels == label]).mean(0) for label in classes])
-        return F.cross_entropy(-squared_distances(features, centres) / self.config.temperature, members)
+        rows = scaled(features)
+        centres = torch.stack([self.transformer(rows[labels == label]).mean(0) for label in classes])
+        return F.cross_entropy(-squared_distances(rows, centres) / self.config.temperature, members)
 
 
 class SetTransformer(nn.Module):

@@ -78,10 +78,9 @@ class Scatter:
     def metric(self, weight: Weight) -> Metric:
         """The metric ``(I + weight * X^T X)^-1``; the weight is at least 0."""
         if self.values is not None:
-            eigenvalues = 1 + weight * self.values.clamp_min(0)
-            return Metric(self, weight, 1 / eigenvalues, eigenvalues.log().sum())
+            return Metric(self, weight, 1 / (1 + weight * self.values.clamp_min(0)))
         factor = self.factor(weight)
-        return Metric(self, weight, torch.cholesky_inverse(factor), 2 * factor.diagonal().log().sum())
+        return Metric(self, weight, torch.cholesky_inverse(factor), factor)
 
     def factor(self, weight: Weight) -> Tensor:
         """Cholesky factor of ``I + weight * G`` (dual) or ``I + weight * X^T X`` (primal)."""
@@ -107,12 +106,19 @@ class Metric:
     weight: Weight
     inverse: Tensor
     """``(R, R)``, or its diagonal ``(R,)`` in the eigenbasis."""
-    logdet: Tensor
-    """Logarithm of the determinant of ``I + weight * X^T X``, a scalar."""
+    cholesky: Tensor | None = None
+    """See :meth:`Scatter.factor`; None in the eigenbasis."""
+
+    @property
+    def logdet(self) -> Tensor:
+        """Logarithm of the determinant of ``I + weight * X^T X``, a scalar."""
+        if self.cholesky is None:
+            return -self.inverse.log().sum()
+        return 2 * self.cholesky.diagonal().log().sum()
 
     def factor(self) -> Tensor:
         """See :meth:`Scatter.factor`."""
-        return self.scatter.factor(self.weight)
+        return self.scatter.factor(self.weight) if self.cholesky is None else self.cholesky
 
     def within(self, groups: Tensor) -> Tensor:
         """``<x_i, x_j>`` between the rows of each group, ``(K, n, n)`` for indices ``(K, n)``."""

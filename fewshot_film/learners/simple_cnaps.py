@@ -75,8 +75,8 @@ class ClassGroup:
     their means, ``(K, n, n)``; None where n = 1."""
     whitening: Tensor | None
     """``update^-1`` after centring, ``(K, n, n)``: turns ``<x_i, v>`` into what the class's own scatter takes off."""
-    logdet: Tensor
-    """Logarithm of the determinant of each ``Q_k``, ``(K,)``."""
+    own: Tensor | None
+    """The weight ``own``, a scalar; None where n = 1."""
     total: float
     """What the images of each class count together; their number without weights."""
     roots: Tensor | None = None
@@ -94,6 +94,14 @@ class ClassGroup:
         """Rows of the scatter ``(K, n, D)`` less the class means, still scaled by the roots."""
         means = self.mean(rows)[:, None]
         return rows - (means if self.roots is None else self.roots[..., None] * means)
+
+    @property
+    def logdet(self) -> Tensor:
+        """Logarithm of the determinant of each ``Q_k``, ``(K,)``."""
+        if self.update is None or self.own is None:
+            return self.metric.logdet.expand(len(self.rows))
+        half: Tensor = self.update.diagonal(dim1=1, dim2=2).log().sum(1)
+        return self.metric.logdet + 2 * half + self.rows.shape[1] * self.own.log()
 
     @property
     def shrinkage(self) -> Weight:
@@ -279,23 +287,14 @@ def _by_count(groups: list[tuple[Tensor, Tensor]], sample_weights: Tensor | None
 
 def _fit_group(classes: _Classes, metric: Metric, own: Weight) -> ClassGroup:
     columns, rows, total, roots = classes
-    gram, logdet = metric.within(rows), metric.logdet.expand(len(rows))
-    shot = rows.shape[1]
+    gram, shot = metric.within(rows), rows.shape[1]
     if shot == 1:
-        return ClassGroup(columns, rows, metric, gram, None, None, logdet, total, roots)
+        return ClassGroup(columns, rows, metric, gram, None, None, None, total, roots)
     own = torch.as_tensor(own, dtype=gram.dtype, device=gram.device)
     identity = torch.eye(shot, dtype=gram.dtype, device=gram.device)
     # what takes a class's mean off its rows
     centring = identity - 1 / shot if roots is None else identity - roots[:, :, None] * roots[:, None] / total
-    within = _centre(gram) if roots is None else centring @ gram @ centring
-    factor = torch.linalg.cholesky(identity + own * within)
+    factor = torch.linalg.cholesky(identity + own * (centring @ gram @ centring))
     update = factor / own.sqrt()
     whitening = torch.linalg.solve_triangular(update, centring.expand_as(update), upper=False)
-    logdet = logdet + 2 * factor.diagonal(dim1=1, dim2=2).log().sum(1)
-    return ClassGroup(columns, rows, metric, gram, update, whitening, logdet, total, roots)
-
-
-def _centre(gram: Tensor) -> Tensor:
-    """Inner products about the classes' means, ``(K, n, n)``."""
-    row_mean = gram.mean(2, keepdim=True)
-    return gram - row_mean - row_mean.mT + row_mean.mean(1, keepdim=True)
+    return ClassGroup(columns, rows, metric, gram, update, whitening, own, total, roots)

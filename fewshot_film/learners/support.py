@@ -106,7 +106,7 @@ def classes_by_shot(labels: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]
     by_class = members.argsort(stable=True)
     starts = counts.cumsum(0) - counts
     groups = []
-    for shot in counts.unique().tolist():
+    for shot in sorted(set(counts.tolist())):
         columns = (counts == shot).nonzero()[:, 0]
         places = starts[columns][:, None] + torch.arange(shot, device=labels.device)
         groups.append((columns, by_class[places]))

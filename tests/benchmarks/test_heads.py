@@ -8,18 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from benchmarks import heads, heads_speed, tables
 from benchmarks.heads import FIRST, Candidate, HeadsConfig, accuracies, as_table, cell, marked, measure
+from benchmarks.heads_features import POWERS, TRAINED, split_features, trained_on_features
 from fewshot_film.commands.baselines import CachedFeatures, features_of_set, without_training
 from fewshot_film.data import ImageSet
 from fewshot_film.episodes import EpisodeSampler
 from fewshot_film.learners import PTMAP
-from tests.learners.small import noisy_classes, small_learner
+from tests.learners.small import SMALL, noisy_classes, small_learner
 
 CONFIG = HeadsConfig(
-    root="", methods=("prototypes", "transductive-cnaps", "pt-map", "soft-kmeans+sot"), shots=(1,), query=2, episodes=3,
-    validation_episodes=2,
+    root="", methods=("prototypes", "transductive-cnaps", "pt-map", "soft-kmeans+sot", "dn4"), shots=(1,), query=2,
+    episodes=3, validation_episodes=2, cache="",
 )  # fmt: skip
 
 
@@ -30,7 +32,7 @@ def images() -> ImageSet:
 
 @pytest.fixture(scope="module")
 def rows(images: ImageSet):
-    return measure(small_learner(), images, images, CONFIG)
+    return measure(small_learner(), dict.fromkeys(heads.SPLITS, images), CONFIG)
 
 
 def test_rows(rows):
@@ -48,12 +50,50 @@ def test_rows(rows):
 
 
 def test_simple_shot_is_centred_on_validation_classes():
-    learner = small_learner()
-    known = {power: torch.rand(4, learner.backbone.feature_dim) for power in heads.POWERS}
+    learner, images = small_learner(), noisy_classes(num_classes=2)
+    known = dict.fromkeys(heads.SPLITS, split_features(learner, images, ""))
     found = heads._candidates("simple-shot", learner, known)
     for candidate in found:
-        torch.testing.assert_close(candidate.learner.centre, known[candidate.power].mean(0))
+        torch.testing.assert_close(candidate.learner.centre, known["val"].at_power(candidate.power).mean(0))
     assert {candidate.power for candidate in found} == set(heads.POWERS)
+
+
+@pytest.mark.parametrize("power", POWERS)
+def test_features_of_any_power_are_those_of_the_backbone(images: ImageSet, power: float):
+    learner = small_learner(backbone=dataclasses.replace(SMALL.backbone, feature_norms=(2.0, 3.0)))
+    found = split_features(learner, images, "").at_power(power)
+    learner.backbone.set_features(power, flip_tta=True)
+    expected = learner.backbone(images.get(np.arange(len(images))).float() / 255)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_what_was_measured_is_kept(images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    config = dataclasses.replace(CONFIG, methods=("prototypes", "dn4"), cache=str(tmp_path))
+    splits = dict.fromkeys(heads.SPLITS, images)
+    first = measure(small_learner(), splits, config)
+    with monkeypatch.context() as patch:
+        patch.setattr(heads, "accuracies", None)
+        assert measure(small_learner(), splits, config) == first
+    monkeypatch.setattr(heads, "accuracies", None)
+    with pytest.raises(TypeError):  # more episodes are measured
+        measure(small_learner(), splits, dataclasses.replace(config, episodes=4))
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_heads_with_parts_of_their_own_are_trained(name: str):
+    """Training lowers the loss on episodes of the same classes, of all three."""
+    known = split_features(small_learner(), noisy_classes(per_class=20), "")
+    rows, sampler = known.at_power(1.0), EpisodeSampler(known.images, 5, 1, 15, split="test")
+
+    def loss(episodes: int) -> float:
+        learner = trained_on_features(name, known, 1.0, episodes)
+        found = []
+        for plan in map(sampler.plan, range(10)):
+            logits = learner.fit_head(rows[plan.support], torch.from_numpy(plan.support_labels))(rows[plan.query])
+            found.append(F.cross_entropy(logits, torch.from_numpy(plan.query_labels)).item())
+        return sum(found)
+
+    assert loss(60) < loss(0)
 
 
 def test_settings_are_those_of_the_method(rows):
@@ -87,14 +127,14 @@ def test_validation_chooses(images: ImageSet, monkeypatch: pytest.MonkeyPatch):
     learner = small_learner()
     config = dataclasses.replace(CONFIG, methods=("pt-map",))
 
-    def on_validation(head: Candidate, features, samplers, episodes) -> float:
+    def on_validation(head: Candidate, known, samplers, episodes) -> float:
         assert [one.dirichlet for one in samplers] == [0, 2]
         assert episodes == 2
         own = isinstance(head.learner, PTMAP)
         return float(head.learner.config.centring == "sets") if own else float(head.power == 0.5)
 
     monkeypatch.setattr(heads, "_total", on_validation)
-    for row in measure(learner, images, images, config).values():
+    for row in measure(learner, dict.fromkeys(heads.SPLITS, images), config).values():
         assert row["settings"][FIRST]["tukey_power"] == 0.5
         assert row["settings"]["pt-map"]["centring"] == "sets"
 
