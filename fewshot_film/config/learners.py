@@ -537,8 +537,8 @@ class LabelPropagationConfig(TransductiveConfig):
     """Name of the method."""
     neighbours: Annotated[int, at_least(1)] = 20
     """Number of nearest images that each is linked to."""
-    alpha: Annotated[float, Range(lambda alpha: 0 <= alpha < 1, "at least 0 and below 1")] = 0.99
-    """How far labels spread."""
+    alpha: Annotated[float, Range(lambda alpha: 0 <= alpha < 1, "at least 0 and below 1")] = 0.8
+    """How far labels spread; 0.99 in the paper, whose network is trained through it."""
     width: Annotated[float, above(0)] = 0.1
     """What squared distances are divided by, as a share of their mean over linked images; learned for every image in
     the paper."""
