@@ -286,7 +286,7 @@ def _total(head: Candidate, known: SplitFeatures, samplers: Sequence[EpisodeSamp
 def closed_form_seconds(rows: Mapping[str, Any]) -> float:
     """Processor time of all heads in closed form on the balanced episodes of every shot."""
     balanced = [row for task, row in rows.items() if "unbalanced" not in task]
-    return sum(row["seconds"].get(name, 0.0) for row in balanced for name in CLOSED_FORM)
+    return float(sum(row["seconds"].get(name, 0.0) for row in balanced for name in CLOSED_FORM))
 
 
 def accuracies(learner: HeadOnFeatures, features: Tensor, sampler: EpisodeSampler, episodes: int) -> list[float]:
