@@ -7,7 +7,8 @@ domain a model that was trained without it, so that none is measured on images o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from benchmarks.photos.experiment import ALL_LEARNERS, JUDGED_CODE, remembered
 from benchmarks.photos.features import add_weights
 from benchmarks.photos.heads import LearnerHead
 from benchmarks.photos.measure import FEW, Cell, Tally, Task, Tasks, accuracies, episodes_digest, why_left_out
-from benchmarks.photos.settings import FilmGainConfig
-from fewshot_film.classifier.adapting import Adapter, PlainPass, features_of
-from fewshot_film.classifier.pretrained import Pretrained, load_pretrained
+from benchmarks.photos.settings import FilmGainConfig, FilmPrecision
+from fewshot_film.classifier.adapting import CHUNK, Adapter, PlainPass, features_of
+from fewshot_film.classifier.calibration import Measured
+from fewshot_film.classifier.pretrained import load_pretrained
 from fewshot_film.data import ImageSet, decode
 from fewshot_film.errors import ConfigError
 from fewshot_film.film import Modulations
@@ -49,11 +51,12 @@ def run(config: FilmGainConfig) -> int:
     results: dict[str, Any] = {"models": {}, "bars": {}, "left_out": []}
     for text in config.models:
         name, path = named(text)
-        found = {one.name: gains(path.replace("DOMAIN", one.name), one, config) for one in domains}
+        found: dict[str, Any] = {}
+        for domain in domains:
+            cells = found[domain.name] = gains(path.replace("DOMAIN", domain.name), domain, config)
+            print(f"{name}, {domain.name}: {', '.join(_line(task, cell) for task, cell in cells.items())}", flush=True)
         results["models"][name] = found
         results["bars"][name] = judged_film(found)
-        for domain, cells in found.items():
-            print(f"{name}, {domain}: {', '.join(_line(task, cell) for task, cell in cells.items())}", flush=True)
         held = summary(results["bars"][name])
         print(f"{name}: {'; '.join(f'{kind} {some} of {count}' for kind, (some, count) in held.items())}", flush=True)
         write_result(Path(config.out or OUT), config=config, seed=0, results=results)
@@ -86,30 +89,36 @@ def gains(model: str, domain: Domain, config: FilmGainConfig) -> dict[str, Any]:
     learner = pretrained.learner
     if not isinstance(learner, FilmLearner) or not learner.has_film:
         raise ConfigError(f"{model} has no FiLM to measure; expected a model whose adaptation is not none")
-    cells = [cell for shot in config.shots if not why_left_out(domain, cell := Cell(FEW, shot), config.query)]
     decisive = [weights_digest(learner), plain(learner.config), domain.source.fingerprint(), domain.name, config.query]
-    decisive += [config.episodes, config.judged, [cell.shot for cell in cells]]
-    return remembered(
-        Path(config.cache) / "parts", decisive, CODE, lambda: _measured(pretrained, domain, cells, config)
-    )
+    decisive += [config.precision, config.episodes, config.judged]
+    features = cache(partial(AdaptedFeatures, learner, domain, config.precision))
+    cells = [cell for shot in config.shots if not why_left_out(domain, cell := Cell(FEW, shot), config.query)]
+    return {
+        cell.name: remembered(
+            Path(config.cache) / "parts",
+            [*decisive, cell.shot],
+            CODE,
+            partial(_measured, features, pretrained.measured, cell, config),
+        )
+        for cell in cells
+    }
 
 
-def _measured(pretrained: Pretrained, domain: Domain, cells: Sequence[Cell], config: FilmGainConfig) -> dict[str, Any]:
-    features = AdaptedFeatures(pretrained.learner, domain)  # type: ignore[arg-type]  # `gains` looked
-    head = LearnerHead(features.adapter, pretrained.measured)
-    found = {}
-    for cell in cells:
-        tasks, tallies = Tasks(domain, cell, config.query), {"film": Tally(), "none": Tally()}
-        for index in range(config.episodes):
-            judge = index < config.judged
-            for name, tally in tallies.items():
-                task = features.task(tasks, index, adapted=name == "film", strangers=judge)
-                tally.add(task, head(task.support, task.labels, judge=judge), judge=judge)
-        records = {name: tally.record() for name, tally in tallies.items()}
-        mean, interval = paired_difference(*(accuracies(record) for record in records.values()))
-        digest = episodes_digest(domain, cell, config.query, config.episodes)
-        found[cell.name] = {**records, "gain": {"mean": mean, "interval": interval}, "episodes_sha256": digest}
-    return found
+def _measured(
+    of_domain: Callable[[], AdaptedFeatures], known: Measured, cell: Cell, config: FilmGainConfig
+) -> dict[str, Any]:
+    features = of_domain()
+    domain, head = features.domain, LearnerHead(features.adapter, known)
+    tasks, tallies = Tasks(domain, cell, config.query), {"film": Tally(), "none": Tally()}
+    for index in range(config.episodes):
+        judge = index < config.judged
+        for name, tally in tallies.items():
+            task = features.task(tasks, index, adapted=name == "film", strangers=judge)
+            tally.add(task, head(task.support, task.labels, judge=judge), judge=judge)
+    records = {name: tally.record() for name, tally in tallies.items()}
+    mean, interval = paired_difference(*(accuracies(record) for record in records.values()))
+    digest = episodes_digest(domain, cell, config.query, config.episodes)
+    return {**records, "gain": {"mean": mean, "interval": interval}, "episodes_sha256": digest}
 
 
 def weights_digest(network: nn.Module) -> str:
@@ -128,14 +137,17 @@ class AdaptedFeatures:
     Args:
         learner: in evaluation mode.
         domain: the images.
+        precision: of what follows the first site, in the second case.
     """
 
-    def __init__(self, learner: FilmLearner, domain: Domain) -> None:
+    def __init__(self, learner: FilmLearner, domain: Domain, precision: FilmPrecision = "float32") -> None:
+        self.domain = domain
         self.adapter = Adapter(learner)
+        self.dtype: torch.dtype = getattr(torch, precision)
         decoded = decode(domain.source, **learner.backbone.preprocessing.pixels, on_duplicate="keep")
         self.images = _in_order_of(domain.images, decoded)
         self.known = self.adapter.plain_pass(self.images)
-        self.plain = self._of_images({}, torch.arange(len(self.images))) if self.known is None else self.known.features
+        self.plain = self._features({}, torch.arange(len(self.images)))
 
     def task(self, tasks: Tasks, index: int, *, adapted: bool, strangers: bool = True) -> Task:
         """Task ``index`` on features that its support set adapted, or on unmodified ones.
@@ -151,20 +163,18 @@ class AdaptedFeatures:
         plan, others = tasks.split(index)
         support, labels = torch.from_numpy(plan.support), torch.from_numpy(plan.support_labels)
         used = torch.from_numpy(np.concatenate([plan.support, plan.query, *([others] if strangers else [])]))
-        known = self._known(support)
+        known = None
+        if self.known is not None:  # their moments suffice
+            known = PlainPass(self.known.features[support], None, self.known.moments_of(support))
         modulations = self.adapter.modulations(self.images[support], labels, known=known)
-        asked = self._known(used)
-        features = self._of_images(modulations, used) if asked is None else self.adapter.adapted(modulations, asked)[1]
-        return tasks.task(index, _placed(features, used, len(self.images)))
+        return tasks.task(index, _placed(self._features(modulations, used), used, len(self.images)))
 
-    def _known(self, rows: Tensor) -> PlainPass | None:
-        known = self.known
-        if known is None or known.maps is None:
-            return None
-        return PlainPass(known.features[rows], known.maps[rows], known.moments_of(rows))
-
-    def _of_images(self, modulations: Modulations, rows: Tensor) -> Tensor:
-        return features_of(self.adapter.network(modulations), self.images[rows], self.adapter.device)
+    @torch.no_grad()
+    def _features(self, modulations: Modulations, rows: Tensor) -> Tensor:
+        if self.known is None or self.known.maps is None:
+            return features_of(self.adapter.network(modulations), self.images[rows], self.adapter.device)
+        network, maps = self.adapter.after_prefix(modulations).to(self.dtype), self.known.maps[rows]
+        return torch.cat([network(chunk.to(self.dtype)) for chunk in maps.split(CHUNK)]).float()
 
 
 def _placed(features: Tensor, places: Tensor, count: int) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fewshot_film.classifier.quantized import BLOCK, Measured, QuantizationError, QuantizedNetwork, Quantizer
 from fewshot_film.config.learners import LearnerConfig
-from fewshot_film.errors import UserError
+from fewshot_film.errors import ConfigError, UserError
 from fewshot_film.film import (
     ChannelGenerator,
     FoldError,
@@ -230,11 +230,20 @@ class Adapter:
         """
         if known.maps is None or self._parts is None:
             return self._unmodified, known.features
-        prefix, rest, pairs = self._parts
-        network = _fused(rest, modulations, pairs)
+        network = self.after_prefix(modulations)
         features = torch.cat([network(maps) for maps in known.maps.split(MAPS_CHUNK)])
         check_finite(features, "image")
-        return nn.Sequential(prefix, network), features
+        return nn.Sequential(self._parts.prefix, network), features
+
+    def after_prefix(self, modulations: Modulations) -> nn.Module:
+        """What makes features of the maps of a :meth:`plain_pass`, with these values folded in.
+
+        Raises:
+            ConfigError: FiLM depends on more than the maps at its sites, so that there are no such maps.
+        """
+        if self._parts is None:
+            raise ConfigError("this model's FiLM depends on more than maps at its sites: its network is not cut")
+        return _fused(self._parts.rest, modulations, self._parts.pairs)
 
     def network(self, modulations: Modulations) -> nn.Module:
         """The backbone with these values and every BatchNorm folded into its convolutions."""

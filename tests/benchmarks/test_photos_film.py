@@ -128,14 +128,17 @@ def test_what_was_measured_is_read_again(
     config = config_of(root, tmp_path, "any")
     first = gains(str(tmp_path / "model"), domain, config)
     with monkeypatch.context() as patch:
-        patch.setattr(film, "_measured", None)
+        patch.setattr(film, "_measured", lambda *given: pytest.fail("measured again"))
         assert gains(str(tmp_path / "model"), domain, config) == first
     other = learner()
     with torch.no_grad():
         next(other.generator.parameters()).add_(0.1)
     save_learner(tmp_path / "other", other, {}, "card")
     monkeypatch.setattr(film, "_measured", lambda *given: {"measured": "again"})
-    assert gains(str(tmp_path / "other"), domain, config) == {"measured": "again"}
+    assert gains(str(tmp_path / "other"), domain, config) == {
+        "5-way, 1-shot": {"measured": "again"},
+        "5-way, 5-shot": {"measured": "again"},
+    }
 
 
 def test_a_model_without_film_is_refused(root: Path, domain: Domain, tmp_path: Path) -> None:
