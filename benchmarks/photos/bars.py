@@ -24,6 +24,8 @@ THINGS = ("clothing", "food")
 """Domains of things and groceries; none of the others shows such."""
 FILM_LOSS, FILM_MEAN, FILM_FAR = 0.005, 0.02, 0.04
 """FiLM loses at most so much in any domain, gains at least so much on the mean, and so much in every one of `FAR`."""
+INT8_LOSS = 0.005
+"""Answers in 8-bit integers are right at most so much less often."""
 FAR = ("pollen", "satellite", "sign_digits", "sketches")
 """Domains far from ImageNet's photos."""
 
@@ -122,6 +124,19 @@ def judged_film(domains: Mapping[str, Any]) -> list[dict[str, Any]]:
         mean = fmean(cells[task]["gain"]["mean"] for cells in domains.values() if task in cells)
         found.append(_least("film", "mean of all", task, FILM_MEAN, mean, None))
     return [asdict(bar) for bar in found]
+
+
+def judged_int8(domains: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Bars of a network in integers.
+
+    Args:
+        domains: by domain and cell: ``difference`` to float32, paired, with ``mean`` and ``interval``.
+    """
+    return [
+        asdict(_least("int8", name, task, -INT8_LOSS, cell["difference"]["mean"], cell["difference"]["interval"]))
+        for name, cells in domains.items()
+        for task, cell in cells.items()
+    ]
 
 
 def _least(about: str, where: str, task: str, least: float, gain: float, interval: float | None) -> Bar:

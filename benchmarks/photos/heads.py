@@ -56,7 +56,7 @@ class LearnerHead:
     def fit(self, features: Tensor, labels: Tensor) -> tuple[TaskHead, float, float | None]:
         """The head of a task, its temperature, and its limit of distances, None where nothing tells it."""
         known, shot = self.measured, len(labels) / len(labels.unique())
-        held = held_out(self.adapter.fit_head, features, labels)
+        held = held_out(*self.adapter.heads_among(features), labels)
         temperature = task_temperature(held, known.temperatures, shot, known.doubt)
         limit = _limit(held.nearest, expected_distances(known.member_distances, shot))
         return self.adapter.fit_head(features, labels), temperature, limit

@@ -85,6 +85,18 @@ class FilmGainConfig(PhotosConfig):
 
 
 @dataclass(frozen=True)
+class Int8Config(PhotosConfig):
+    """Which head is measured on features in both precisions."""
+
+    backbone: str = "efficientnet-lite0"
+    """The backbone."""
+    head: str = "ridge"
+    """The head."""
+    shots: Annotated[tuple[int, ...], at_least(1)] = (1, 5, 20)
+    """Support images per class."""
+
+
+@dataclass(frozen=True)
 class TogetherConfig(PhotosConfig):
     """Which tasks are answered image by image and all together."""
 
@@ -131,6 +143,13 @@ COMMANDS = [
             "python -m benchmarks.photos film --root photos --models '[general-small]'",
             "python -m benchmarks.photos film --root photos --models '[mine=runs/without-DOMAIN/model]'",
         ),
+    ),
+    Command(
+        name="int8",
+        config=Int8Config,
+        run="benchmarks.photos.int8:run",
+        help="A head on features in 8-bit integers beside the same in float32, on the same episodes.",
+        examples=("python -m benchmarks.photos int8 --root photos",),
     ),
     Command(
         name="together",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple, Protocol, Self, cast
@@ -29,7 +29,7 @@ from fewshot_film.learners.backbone import Backbone, FeatureMaps
 from fewshot_film.learners.film_learner import FilmLearner
 from fewshot_film.learners.learner import Head, Learner
 from fewshot_film.learners.prefix import without_prefix
-from fewshot_film.learners.ridge import RidgeHead, RidgeRegression
+from fewshot_film.learners.ridge import RidgeHead, RidgeRegression, span_coordinates
 from fewshot_film.learners.simple_cnaps import MahalanobisClassifier, SimpleCNAPS, fit_mahalanobis
 from fewshot_film.learners.support import NonFiniteFeaturesError, check_finite
 
@@ -293,19 +293,38 @@ class Adapter:
             return TaskHead(head, head)
         return TaskHead(head, fit_mahalanobis(features.double(), labels, sample_weights=given.get("weights")))
 
+    @torch.no_grad()
+    def heads_among(self, features: Tensor) -> tuple[Callable[..., TaskHead], Tensor]:
+        """:meth:`fit_head`, for fits to some of these images that are asked about others of them.
 
-def _folded(learner: FilmLearner, modulations: Modulations) -> nn.Module:
-    """A learner's backbone with these values folded in."""
+        Returns:
+            What fits a head, and what it is given of every image: the features ``(N, D)``, or fewer numbers that
+            tell a head as much.
+        """
+        learner = self.learner
+        if not isinstance(learner, RidgeRegression):
+            return self.fit_head, features
+
+        def fit_head(rows: Tensor, labels: Tensor, weights: Tensor | None = None) -> TaskHead:
+            head = learner.fit_transformed(rows, labels, weights)
+            return TaskHead(head, head)
+
+        return fit_head, span_coordinates(features.double(), learner.config.power)
+
+
+def _folded(learner: FilmLearner, modulations: Modulations, *, share_weights: bool = True) -> nn.Module:
+    """A learner's backbone with these values folded in; the backbone itself without FiLM."""
     if not learner.has_film:
         return learner.backbone
     device = learner.backbone.normalize.mean.device
     moved = {name: Modulation(*(part.to(device) for part in pair)) for name, pair in modulations.items()}
-    return fold_film(learner.filmed, moved, share_weights=True)
+    return fold_film(learner.filmed, moved, share_weights=share_weights)
 
 
 def _fused(learner: FilmLearner, modulations: Modulations, pairs: list[tuple[str, str]]) -> nn.Module:
     """The same with every BatchNorm folded in too."""
-    fused = fuse_conv_norm(_folded(learner, modulations), pairs)
+    plain = _folded(learner, modulations, share_weights=False)
+    fused = fuse_conv_norm(plain, pairs, in_place=learner.has_film)  # then it is a copy already
     return fused.requires_grad_(False).eval().to(memory_format=torch.channels_last)
 
 

@@ -61,7 +61,7 @@ def fit_support(
         features = features_of(network, images, adapter.device)
     labels_there = labels.to(features.device)
     members = labels_there.unique(return_inverse=True)[1]
-    held = held_out(adapter.fit_head, features, members, weights)
+    held = held_out(*adapter.heads_among(features), members, weights)
     if temperature is None:
         temperature = _temperature(loaded, held, mean_shot(labels, weights))
     return Fitted(

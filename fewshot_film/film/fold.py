@@ -99,7 +99,9 @@ def _fold_into_weight(layer: Any, gamma: Tensor, beta: Tensor) -> None:
     layer.bias = nn.Parameter(bias.to(weight, copy=True), requires_grad=trainable)
 
 
-def fuse_conv_norm(network: nn.Module, pairs: Iterable[tuple[str, str]] | None = None) -> nn.Module:
+def fuse_conv_norm(
+    network: nn.Module, pairs: Iterable[tuple[str, str]] | None = None, *, in_place: bool = False
+) -> nn.Module:
     """A copy of a network with BatchNorm layers folded into the convolutions before them, for inference.
 
     Args:
@@ -107,10 +109,11 @@ def fuse_conv_norm(network: nn.Module, pairs: Iterable[tuple[str, str]] | None =
         pairs: names of convolutions and the BatchNorm layers that follow them; default: those that
             :func:`find_conv_norm_pairs` finds. Give them to save that search, or where ``torch.fx`` cannot
             trace the network. Each convolution's output must go to its BatchNorm and nowhere else.
+        in_place: change the network itself, which saves the copy. Tensors that it shares with others stay as they are.
 
     Returns:
-        A copy with equal outputs, whose fused BatchNorm layers are ``nn.Identity``, or the activation inside them
-        where they have one (timm's ``BatchNormAct2d``).
+        A copy, or the network itself, with equal outputs, whose fused BatchNorm layers are ``nn.Identity``, or the
+        activation inside them where they have one (timm's ``BatchNormAct2d``).
 
     Raises:
         FoldError: the network or a layer of ``pairs`` is in training mode, a pair is not a convolution and a
@@ -121,7 +124,8 @@ def fuse_conv_norm(network: nn.Module, pairs: Iterable[tuple[str, str]] | None =
         reason = _why_not_fusable(network.get_submodule(conv_name), network.get_submodule(norm_name))
         if reason:
             raise FoldError(f"cannot fuse {conv_name!r} and {norm_name!r}: {reason}")
-    fused = _copy(network, [network.get_submodule(name) for pair in pairs for name in pair])
+    shared = [network.get_submodule(name) for pair in pairs for name in pair]
+    fused = network if in_place else _copy(network, shared)
     for conv_name, norm_name in pairs:
         conv, norm = fused.get_submodule(conv_name), fused.get_submodule(norm_name)
         _fuse(conv, norm)

@@ -48,6 +48,10 @@ class RidgeRegression(FilmLearner):
         config = self.config
         return fit_ridge(features, labels, config.power, config.ridge_penalty, config.scale, weights)
 
+    def fit_transformed(self, rows: Tensor, labels: Tensor, weights: Tensor | None = None) -> RidgeHead:
+        """The same on features that are transformed already, such as their :func:`span_coordinates`."""
+        return fit_ridge(rows, labels, 1.0, self.config.ridge_penalty, self.config.scale, weights)
+
 
 @dataclass(frozen=True)
 class RidgeHead:
@@ -89,6 +93,16 @@ def transformed(features: Tensor, power: float) -> Tensor:
     if power != 1:
         features = features.sign() * features.abs().clamp_min(_SMALL).pow(power)
     return F.normalize(features, dim=-1)
+
+
+def span_coordinates(features: Tensor, power: float) -> Tensor:
+    """Features ``(N, D)``, transformed, in coordinates of the space that they span, ``(N, min(N, D))``.
+
+    All scalar products stay, and with them all that a regression on some of these features says of the others.
+    """
+    rows = transformed(features, power)
+    found: Tensor = torch.linalg.qr(rows.T, mode="r").R.T if len(rows) < rows.shape[1] else rows
+    return found
 
 
 def fit_ridge(

@@ -36,6 +36,10 @@ def test_folded_and_fused_equal_filmed(seed: int, batch: int) -> None:
         folded = fold_film(filmed, values)
         torch.testing.assert_close(folded(x), expected, rtol=1e-10, atol=1e-10)
         torch.testing.assert_close(fuse_conv_norm(folded)(x), expected, rtol=1e-10, atol=1e-10)
+        assert any(isinstance(layer, nn.BatchNorm2d) for layer in folded.modules())
+        assert fuse_conv_norm(folded, in_place=True) is folded
+        assert not any(isinstance(layer, nn.BatchNorm2d) for layer in folded.modules())
+        torch.testing.assert_close(folded(x), expected, rtol=1e-10, atol=1e-10)
 
 
 def test_batch_norm_film_and_fold_equal_the_oracle() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fewshot_film.config.learners import RidgeConfig
-from fewshot_film.learners.ridge import RidgeRegression, fit_ridge, solve_ridge, transformed
+from fewshot_film.learners.ridge import RidgeRegression, fit_ridge, solve_ridge, span_coordinates, transformed
 from tests.learners.test_heads import LABELS, Pixels, features
 from tests.reference import heads as reference
 
@@ -40,6 +40,23 @@ def test_against_least_squares(power, penalty, weights, labels, dim):
     np.testing.assert_allclose(head.distances(torch.tensor(queries)), distances, atol=1e-8)
     single = fit_ridge(torch.tensor(support).float(), torch.tensor(labels), power, penalty, 1.0, given)
     np.testing.assert_allclose(single(torch.tensor(queries)), logits, atol=1e-4)
+
+
+@pytest.mark.parametrize("dim", [3, 20])
+@pytest.mark.parametrize("repeated", [False, True])
+def test_images_held_out_in_coordinates_of_their_span(dim, repeated):
+    """Fewer numbers per image, and a head fitted to some of the images says the same of the others."""
+    learner = RidgeRegression(RidgeConfig(), Pixels(dim))
+    support, labels = torch.tensor(features(dim)), torch.tensor(LABELS)
+    if repeated:
+        support[3] = support[0]
+    coordinates = span_coordinates(support, learner.config.power)
+    assert coordinates.shape == (6, min(6, dim))
+    weights = torch.tensor([1.0, 2.0, 0.5, 1.0, 3.0])
+    whole = learner.fit_head(support[1:], labels[1:], weights)
+    small = learner.fit_transformed(coordinates[1:], labels[1:], weights)
+    torch.testing.assert_close(small(coordinates), whole(support), atol=1e-9, rtol=0)
+    torch.testing.assert_close(small.distances(coordinates), whole.distances(support), atol=1e-8, rtol=0)
 
 
 def test_both_systems_have_one_solution():
