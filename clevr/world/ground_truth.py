@@ -13,7 +13,7 @@ from torch import Tensor
 
 from clevr.world.materials import find_surface_points
 from clevr.world.primitives import Bodies, pack
-from clevr.world.ray_casting import TILE, Grid, trace
+from clevr.world.ray_casting import Grid, trace
 from clevr.world.render import boxes, masks
 from clevr.world.scene import Scene
 from clevr.world.vectors import Vec, pick
@@ -99,7 +99,7 @@ def whole_masks(scene: Scene, width: int = 320, height: int = 240, *, device: to
 
 def _rays(bodies: Bodies, grid: Grid) -> Vec:
     """``(P,)``: the rays through the pixels' middles, in tile order; one unit deep."""
-    x, y = (part.reshape(grid.num_tiles, TILE * TILE).reshape(-1) for part in grid.screen(*grid.points()))
+    x, y = (part.reshape(-1) for part in grid.rays())
     return bodies.forward + bodies.right * x + bodies.up * y
 
 

@@ -28,7 +28,7 @@ from torch import Tensor
 from clevr.world import solids
 from clevr.world.appearance import BACKDROP, TINT
 from clevr.world.primitives import BEVELS, CUBE, CYLINDER, SPHERE, Bodies, BodyGroup
-from clevr.world.ray_casting import BLOCK, Grid
+from clevr.world.ray_casting import BLOCK, TILE, Grid
 from clevr.world.spec import Lamp
 from clevr.world.vectors import PART, PARTS, RayPackets, Vec, pick
 
@@ -37,7 +37,9 @@ _NEAREST = 1e-3
 """Smallest segment parameter at which an edge counts: a contact shadow is sharp, not infinitely so."""
 
 
-def cover(shape: int, origin: Vec, segment: Vec, half: Tensor, lamp: Tensor | float) -> Tensor:
+def cover(
+    shape: int, origin: Vec, segment: Vec, half: Tensor, lamp: Tensor | float, spread: Tensor | float = 0.0
+) -> Tensor:
     """Share of a lamp that a body hides.
 
     Args:
@@ -46,46 +48,59 @@ def cover(shape: int, origin: Vec, segment: Vec, half: Tensor, lamp: Tensor | fl
         segment: from the points to the lamp's middle.
         half: half the body's width.
         lamp: radius of the lamp.
+        spread: how far points may lie from those given (CLEVR's bodies only): 0 or 1 then holds for all such points.
     Returns:
         Values in [0, 1], broadcast over the arguments.
     """
     if shape == SPHERE:
-        return sphere_cover(origin, segment, half, lamp)
+        return sphere_cover(origin, segment, half, lamp, spread)
     if shape > CYLINDER:
         return _share(solids.cover(shape, origin, segment, half, lamp))
     rounded = cube_cover if shape == CUBE else cylinder_cover
-    return rounded(origin, segment, half, half * BEVELS[shape], lamp)
+    return rounded(origin, segment, half, half * BEVELS[shape], lamp, spread)
 
 
-def sphere_cover(origin: Vec, segment: Vec, radius: Tensor, lamp: Tensor | float) -> Tensor:
+def _cone(t: Tensor, lamp: Tensor | float, spread: Tensor | float) -> Tensor:
+    """Radius, at segment parameter ``t``, of what reaches from a ball of radius ``spread`` to a lamp."""
+    return t * lamp + (1.0 - t) * spread if isinstance(spread, Tensor) else t * lamp
+
+
+def sphere_cover(
+    origin: Vec, segment: Vec, radius: Tensor, lamp: Tensor | float, spread: Tensor | float = 0.0
+) -> Tensor:
     """Share of the lamp that a sphere hides."""
     nearest = (-origin.dot(segment) / segment.dot(segment)).clamp(_NEAREST, 1.0)
     miss = origin + segment * nearest
-    return _share((radius - miss.dot(miss).sqrt()) / (nearest * lamp))
+    return _share((radius - miss.dot(miss).sqrt()) / _cone(nearest, lamp, spread))
 
 
-def cube_cover(origin: Vec, segment: Vec, half: Tensor, bevel: Tensor, lamp: Tensor | float) -> Tensor:
+def cube_cover(
+    origin: Vec, segment: Vec, half: Tensor, bevel: Tensor, lamp: Tensor | float, spread: Tensor | float = 0.0
+) -> Tensor:
     """Share of the lamp that a cube with rounded edges hides; ``half`` is half its width."""
     inner = half - bevel
     nearest = (-origin.dot(segment) / segment.dot(segment)).clamp(_NEAREST, 1.0)
     inside: list[Tensor] = []
     inverse, middle, reach = [], [], []
+    cone = _cone(nearest, lamp, spread)
     for o, d in ((origin.x, segment.x), (origin.y, segment.y), (origin.z, segment.z)):
         inverse.append(1.0 / torch.where(d.abs() < _TINY, _TINY, d))
         middle.append(-o * inverse[-1])
         reach.append(inner * inverse[-1].abs())
         leaving = middle[-1] + half * inverse[-1].abs() <= 0
-        beside = (half - (o + d * nearest).abs()) / (nearest * lamp)
+        beside = (half - (o + d * nearest).abs()) / cone
         inside.append(torch.where(leaving, beside, 1.0))
     for i, j in ((0, 1), (0, 2), (1, 2)):
         width = 1.0 / (inverse[i] * inverse[i] + inverse[j] * inverse[j]).sqrt()
         for a, b in ((i, j), (j, i)):
             near, far = middle[a] - reach[a], middle[b] + reach[b]
-            inside.append(((far - near) * width + bevel) / (_depth(near, far) * lamp))
+            inside.append(((far - near) * width + bevel) / _cone(_depth(near, far), lamp, spread))
     return _share(reduce(torch.minimum, inside))
 
 
-def cylinder_cover(origin: Vec, segment: Vec, half: Tensor, bevel: Tensor, lamp: Tensor | float) -> Tensor:
+def cylinder_cover(
+    origin: Vec, segment: Vec, half: Tensor, bevel: Tensor, lamp: Tensor | float, spread: Tensor | float = 0.0
+) -> Tensor:
     """Share of the lamp that an upright cylinder hides; ``half`` is its radius and half its height."""
     inner = half - bevel
     flat = (segment.x * segment.x + segment.y * segment.y).clamp(min=_TINY * _TINY)
@@ -99,14 +114,14 @@ def cylinder_cover(origin: Vec, segment: Vec, half: Tensor, bevel: Tensor, lamp:
     wall = chord * length / inner
     width = wall / (1.0 + wall * wall * inverse * inverse).sqrt()
     passing = nearest.clamp(_NEAREST, 1.0)
-    inside = (half - _from_axis(origin, segment, passing)[0]) / (passing * lamp)
+    inside = (half - _from_axis(origin, segment, passing)[0]) / _cone(passing, lamp, spread)
     low, high = middle - reach, middle + reach
     for near, far, cap in ((nearest - along, high, high), (low, nearest + along, low)):
         away, outward = _from_axis(origin, segment, cap)
         short = (inner - away).clamp(max=0.0) / (1.0 + outward * outward * inverse * inverse).sqrt()
         gap = far - near
         distance = torch.where(gap > 0, gap * width, short) + bevel
-        inside = torch.minimum(inside, distance / (_depth(near, far) * lamp))
+        inside = torch.minimum(inside, distance / _cone(_depth(near, far), lamp, spread))
     return _share(inside) * (middle + half * inverse.abs() > 0)
 
 
@@ -170,16 +185,31 @@ def may_shade(segment: Vec, to_ball: Vec, radius: Tensor, lamp: Tensor, spread: 
     return miss.dot(miss) < reach * reach
 
 
-def covers(bodies: Bodies, group: BodyGroup, body: Tensor, point: Vec, segment: Vec, lamp: Tensor) -> Tensor:
-    """Share of a lamp that bodies of one group hide from points (all arguments broadcast)."""
+def covers(
+    bodies: Bodies,
+    group: BodyGroup,
+    body: Tensor,
+    point: Vec,
+    segment: Vec,
+    lamp: Tensor,
+    spread: Tensor | float = 0.0,
+) -> Tensor:
+    """Share of a lamp that bodies of one group hide from points (all arguments broadcast); see :func:`cover`."""
     origin = bodies.local_point(body, point)
-    return cover(group.shape, origin, bodies.local_direction(body, segment), pick(bodies.half, body), lamp)
+    return cover(group.shape, origin, bodies.local_direction(body, segment), pick(bodies.half, body), lamp, spread)
+
+
+_WIDER = 1.5
+"""By how much the ball around a part is widened before its middle tells of all its points."""
+_DARK = 0.999
+"""Share of a lamp from which on all of it counts as hidden from a part; below one less this, nothing of it."""
 
 
 def take_shadows(bodies: Bodies, rows: RayPackets, light: Tensor, own: Tensor | None = None) -> None:
     """Take from the light at points what bodies hide of it, in place.
 
-    A ball around a body tells where it may shade: first for rows, then for their parts, in the end for points.
+    A ball around a body tells where it may shade: first for rows, then for their parts. Parts that lie in the full
+    shadow or in the full light altogether are told by their middles; the points of the others are looked at one by one.
 
     Args:
         bodies: the scenes.
@@ -188,10 +218,11 @@ def take_shadows(bodies: Bodies, rows: RayPackets, light: Tensor, own: Tensor | 
         own: ``(n,)``, the bodies on which the points lie. A body is not asked whether it shades itself: all are convex
             but the torus, whose own shadow on its inner side is left out.
     """
-    lit, device = light.amax(2) > 0, light.device
-    points, light = rows.points.reshape(-1, PART), light.view(-1, PART)
+    device, points, light = light.device, rows.points.reshape(-1, PART), light.view(-1, PART)
     lamps, parts = torch.arange(len(bodies.lamps), device=device), torch.arange(PARTS, device=device)
-    radii = bodies.lamp_radii
+    lit_part = light.amax(1) > 0
+    lit = lit_part.view(len(lamps), -1, PARTS).any(2)
+    radii, num_parts = bodies.lamp_radii, len(light) // len(bodies.lamps)
     segments = _to_lamps(bodies, lamps[:, None], rows.scene, rows.middle)
     for group in bodies.groups:
         blocker = group.of_scene.index_select(1, rows.scene)[:, None]  # (R, 1, n)
@@ -202,17 +233,21 @@ def take_shadows(bodies: Bodies, rows: RayPackets, light: Tensor, own: Tensor | 
         round_, lamp, row = may.nonzero().repeat_interleave(PARTS, 0).unbind(1)
         body, scene = blocker[round_, 0, row], pick(rows.scene, row)
         part = (row.view(-1, PARTS) * PARTS + parts).view(-1)
-        middle, spread = rows.part_middle[part], pick(rows.part_radius, part)
+        middle, spread, size = rows.part_middle[part], pick(rows.part_radius, part), pick(radii, lamp)
         segment, offset = _to_lamps(bodies, lamp, scene, middle), bodies.center[body] - middle
-        may = may_shade(segment, offset, pick(bodies.ball, body), pick(radii, lamp), spread)
+        place = lamp * num_parts + part
+        may = pick(lit_part, place) & may_shade(segment, offset, pick(bodies.ball, body), size, spread)
+        if group.shape <= CYLINDER:
+            share = covers(bodies, group, body, middle, segment, size, spread * _WIDER)
+            light.index_fill_(0, place[may & (share > _DARK)], 0.0)
+            may &= (share >= 1.0 - _DARK) & (share <= _DARK)
         index = may.nonzero()  # (m, 1)
         round_, lamp, scene, body, part = (pick(values, index) for values in (round_, lamp, scene, body, part))
         point, size = points[part[:, 0]], pick(radii, lamp)
         segment, offset = _to_lamps(bodies, lamp, scene, point), bodies.center[body] - point
         may = may_shade(segment, offset, pick(bodies.ball, body), size, torch.zeros_like(size))
         seen = torch.where(may, 1.0 - covers(bodies, group, body, point, segment, size), 1.0)
-        place = (lamp * (len(light) // len(bodies.lamps)) + part)[:, 0]
-        for into, share in group.split(round_[:, 0], place, seen):
+        for into, share in group.split(round_[:, 0], pick(place, index[:, 0]), seen):
             light.index_copy_(0, into, pick(light, into) * share)
 
 
@@ -228,14 +263,17 @@ _FARTHEST = 60.0
 
 def ground_light(bodies: Bodies, grid: Grid, shown: Tensor) -> Tensor:
     """``(3, B, P)``: radiance of the ground at the pixels in tile order, shadows and tint included."""
-    point = _ground_points(bodies, grid, shown).reshape(-1, BLOCK * BLOCK)
+    bare = (shown < 0).view(bodies.num_scenes, grid.num_tiles, -1, TILE * TILE)
+    point = _ground_points(bodies, grid, bare).reshape(-1, BLOCK * BLOCK)
     scene = torch.arange(bodies.num_scenes, device=grid.device)
     rows = RayPackets.of(scene.repeat_interleave(grid.num_pixels // BLOCK**2), point)
-    seen = torch.ones(len(bodies.lamps), *point.x.shape, device=grid.device)
+    # no shadows are looked for where no part of a tile shows ground
+    shows = bare.flatten(2).any(2).view(-1, 1).expand(-1, TILE * TILE).reshape(point.x.shape)
+    seen = shows.to(torch.float32).expand(len(bodies.lamps), -1, -1).clone()
     take_shadows(bodies, rows, seen)
     light = bare_ground(bodies, rows.scene[:, None], point, seen)
     add_tint(bodies, rows, light)
-    return torch.stack([part.clamp(min=0.0).reshape(bodies.num_scenes, -1) for part in light])
+    return torch.stack([part.clamp_(min=0.0).view(bodies.num_scenes, -1) for part in light])
 
 
 def bare_ground(bodies: Bodies, scene: Tensor, point: Vec, seen: Tensor | None = None) -> list[Tensor]:
@@ -247,38 +285,58 @@ def bare_ground(bodies: Bodies, scene: Tensor, point: Vec, seen: Tensor | None =
         point: on the ground.
         seen: ``(L, ...)``, share of each lamp that is seen from the points; all of all lamps by default.
     """
-    ambient = _backdrop(point)
-    radiance = [ambient, ambient, ambient]
+    radiance = [_backdrop(point)]
+    radiance += [radiance[0].clone(), radiance[0].clone()]
     for number, (lamp, places) in enumerate(zip(bodies.world.lamps, bodies.lamps, strict=True)):
-        place = places[scene]
-        segment = to_lamp(lamp, place, point)
-        light = strength(place, segment, segment.z)
+        light = _on_ground(lamp, places[scene], point)
         if seen is not None:
-            light = light * seen[number]
-        radiance = [value + light * share for value, share in zip(radiance, lamp.strength, strict=True)]
+            light = seen[number] * light
+        for value, share in zip(radiance, lamp.strength, strict=True):
+            value += light * share
     return radiance
 
 
-def _ground_points(bodies: Bodies, grid: Grid, shown: Tensor) -> Vec:
+def _on_ground(lamp: Lamp, place: Vec, point: Vec) -> Tensor:
+    """As :func:`strength` on the ground, which faces up: fewer steps for the same."""
+    square = place.dot(place)
+    if lamp.distant:
+        return place.z.clamp(min=0.0) * square.sqrt() / (square * square)
+    toward = place * (place.z.clamp(min=0.0) / square.sqrt())
+    x, y = place.x - point.x, place.y - point.y
+    facing = (x * toward.x).add_(y * toward.y).add_(place.z * toward.z).clamp_(min=0.0)
+    distance = x.mul_(x).add_(y.mul_(y)).add_(place.z * place.z)
+    return facing.div_(distance.mul_(distance))
+
+
+def _ground_points(bodies: Bodies, grid: Grid, bare: Tensor) -> Vec:
     """``(B, P)``: where the rays through the pixels meet the ground, in tile order.
 
     A pixel's ray goes through the middle of those of its samples that show ground: at the foot of a body the pixel's
     own middle may lie under the body, in the dark.
+
+    Args:
+        bodies: of the scenes.
+        grid: of the image.
+        bare: ``(B, T, S, TILE ** 2)``, the samples that show ground.
     """
-    bare = [sample.reshape(bodies.num_scenes, -1).float() for sample in (shown < 0).unbind(1)]
-    count = reduce(add, bare)
-    hidden, share = (count == 0) * 0.5, 1.0 / count.clamp(min=1.0)
-    x, y = grid.screen(
-        *(
-            corner + hidden + reduce(add, map(mul, bare, shifts.tolist())) * share
-            for corner, shifts in zip(grid.corners(), grid.shifts(), strict=True)
-        )
+    count = bare.sum(2).view(-1)
+    partly = ((count > 0) & (count < bare.shape[2])).nonzero()[:, 0]
+    pixel = partly % grid.num_pixels
+    samples = bare.transpose(2, 3).reshape(-1, bare.shape[2])[partly].float()
+    share = 1.0 / pick(count, partly).float()
+    at = [
+        pick(corner, pixel) + reduce(add, map(mul, samples.unbind(1), shifts.tolist())) * share
+        for corner, shifts in zip(grid.corners(), grid.shifts(), strict=True)
+    ]
+    x, y = (
+        part.repeat(bodies.num_scenes).index_copy_(0, partly, values).view(bodies.num_scenes, -1)
+        for part, values in zip(grid.middles(), grid.screen(*at), strict=True)
     )
     camera, right, up, forward = (v.column() for v in (bodies.camera, bodies.right, bodies.up, bodies.forward))
     ray = forward + right * x + up * y
-    depth = (camera.z / (-ray.z).clamp(min=1e-3)).clamp(max=_FARTHEST)
-    point = camera + ray * depth
-    return Vec(point.x, point.y, torch.zeros_like(point.x))
+    depth = (camera.z / ray.z.neg_().clamp_(min=1e-3)).clamp_(max=_FARTHEST)
+    ground_x, ground_y = ray.x.mul_(depth).add_(camera.x), ray.y.mul_(depth).add_(camera.y)
+    return Vec(ground_x, ground_y, torch.zeros_like(depth))
 
 
 def _backdrop(point: Vec) -> Tensor:

@@ -8,6 +8,7 @@ and those of a block, are one contiguous row, and neighbours in the row are neig
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -57,36 +58,38 @@ class Grid:
 
     def tile_numbers(self) -> Tensor:
         """``(rows, columns)`` of tiles: their places in tile order, in which a block's four tiles follow each other."""
-        across, down = self.tiles
-        plain = torch.arange(across * down, device=self.device).reshape(down // 2, across // 2, 2, 2)
-        return plain.permute(0, 2, 1, 3).reshape(down, across)
+        return _tile_numbers(self)
 
     def corners(self) -> tuple[Tensor, Tensor]:
         """``(P,)`` each: column and row of the upper left corner of every pixel."""
-        across, down = self.tiles
-        whole = (down // 2, across // 2, 2, 2, 2, 2, 2, 2)
-        row = torch.arange(down * TILE, device=self.device, dtype=torch.float32)
-        column = torch.arange(across * TILE, device=self.device, dtype=torch.float32)
-        rows = row.reshape(-1, 1, 2, 1, 2, 1, 2, 1).expand(whole)
-        columns = column.reshape(1, -1, 1, 2, 1, 2, 1, 2).expand(whole)
-        return columns.reshape(-1), rows.reshape(-1)
+        return _corners(self)
 
     def shifts(self) -> tuple[Tensor, Tensor]:
-        """``(samples ** 2,)`` each: columns and rows of a pixel's samples from its upper left corner."""
-        line = (torch.arange(self.samples, device=self.device) + 0.5) / self.samples
-        return line.repeat(self.samples), line.repeat_interleave(self.samples)
+        """``(samples ** 2,)`` each: columns and rows of a pixel's samples from its upper left corner.
+
+        Each sample has a cell of the pixel, and a column and a row of its own: an edge that is nearly upright or level
+        passes them one after the other, in ``samples ** 2`` steps and not in ``samples``.
+        """
+        line = torch.arange(self.samples, device=self.device, dtype=torch.float32)
+        column, row = line.repeat(self.samples), line.repeat_interleave(self.samples)
+        inner, outer = (row + 0.5) / self.samples, (self.samples - 0.5 - column) / self.samples
+        return (column + inner) / self.samples, (row + outer) / self.samples
 
     def points(self) -> tuple[Tensor, Tensor]:
         """``(T, S, TILE ** 2)`` each: column and row of every sample, tile by tile."""
-        column, row = (
-            corner.reshape(-1, 1, TILE * TILE) + shift[:, None]
-            for corner, shift in zip(self.corners(), self.shifts(), strict=True)
-        )
-        return column, row
+        return _points(self)
 
     def screen(self, column: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
         """Points of the image on a screen at depth one: how far to the right and up."""
         return (column - self.width / 2) / self.scale, (self.height / 2 - row) / self.scale
+
+    def rays(self) -> tuple[Tensor, Tensor]:
+        """``(T, S, TILE ** 2)`` each: where the rays of all samples pass that screen."""
+        return _rays(self)
+
+    def middles(self) -> tuple[Tensor, Tensor]:
+        """``(P,)`` each: where rays through the pixels' middles pass that screen."""
+        return _middles(self)
 
     def to_image(self, values: Tensor) -> Tensor:
         """Put ``(..., P)`` in tile order into ``(..., height, width)``."""
@@ -95,6 +98,47 @@ class Grid:
         whole = values.reshape(-1, down // 2, across // 2, 2, 2, 2, 2, 2, 2)
         image = whole.permute(0, 1, 3, 5, 7, 2, 4, 6, 8).reshape(*lead, down * TILE, across * TILE)
         return image[..., : self.height, : self.width]
+
+
+# All images of one size share these tables; nobody may write into them.
+
+
+@lru_cache(maxsize=8)
+def _tile_numbers(grid: Grid) -> Tensor:
+    across, down = grid.tiles
+    plain = torch.arange(across * down, device=grid.device).reshape(down // 2, across // 2, 2, 2)
+    return plain.permute(0, 2, 1, 3).reshape(down, across)
+
+
+@lru_cache(maxsize=8)
+def _corners(grid: Grid) -> tuple[Tensor, Tensor]:
+    across, down = grid.tiles
+    whole = (down // 2, across // 2, 2, 2, 2, 2, 2, 2)
+    row = torch.arange(down * TILE, device=grid.device, dtype=torch.float32)
+    column = torch.arange(across * TILE, device=grid.device, dtype=torch.float32)
+    rows = row.reshape(-1, 1, 2, 1, 2, 1, 2, 1).expand(whole)
+    columns = column.reshape(1, -1, 1, 2, 1, 2, 1, 2).expand(whole)
+    return columns.reshape(-1), rows.reshape(-1)
+
+
+@lru_cache(maxsize=8)
+def _points(grid: Grid) -> tuple[Tensor, Tensor]:
+    column, row = (
+        corner.reshape(-1, 1, TILE * TILE) + shift[:, None]
+        for corner, shift in zip(grid.corners(), grid.shifts(), strict=True)
+    )
+    return column, row
+
+
+@lru_cache(maxsize=8)
+def _rays(grid: Grid) -> tuple[Tensor, Tensor]:
+    return grid.screen(*grid.points())
+
+
+@lru_cache(maxsize=8)
+def _middles(grid: Grid) -> tuple[Tensor, Tensor]:
+    column, row = grid.corners()
+    return grid.screen(column + 0.5, row + 0.5)
 
 
 @dataclass(frozen=True)
@@ -123,7 +167,7 @@ def trace(bodies: Bodies, grid: Grid, only: Tensor | None = None) -> View:
         only: ``(M,)`` bool: look only at the tiles in which these bodies may be seen; all tiles by default.
     """
     bounds, numbers = screen_bounds(bodies, grid), grid.tile_numbers()
-    x, y = (part.flatten(1) for part in grid.screen(*grid.points()))
+    x, y = (part.flatten(1) for part in grid.rays())
     pairs, total = [], bodies.num_scenes * grid.num_tiles
     for group in bodies.groups:
         member, tile = _tiles(bounds[:, group.bodies], numbers)

@@ -18,7 +18,7 @@ from clevr.world.scene import Scene
 from clevr.world.vectors import cut, pick
 from fewshot_film.errors import UserError
 
-_CHUNK = 8 * 320 * 240
+_CHUNK = 4 * 320 * 240
 """Pixels drawn at once: enough to amortise the calls, few enough to stay near the processor's caches."""
 
 
@@ -170,7 +170,7 @@ def _rays(bodies: Bodies, grid: Grid, view: View, metal: bool) -> _Rays:
     slot = mine.view(-1).nonzero()[:, 0]
     body, place = cut(pick(body, slot // (mine.shape[1] * mine.shape[2])))
     slot = pick(slot, place)
-    x, y = grid.screen(*map(_beside, grid.points(), (corner + 0.5 for corner in grid.corners())))
+    x, y = map(_beside, grid.rays(), grid.middles())
     depth = _beside(depths, reduce(add, depths.unbind(1)) * (1.0 / grid.samples**2))
     x, y, depth = (pick(values.view(-1), slot) for values in (pick(x, tile), pick(y, tile), depth))
     return _Rays(mine.shape, in_batch, slot, body, x, y, depth)
@@ -193,12 +193,12 @@ def to_bytes(light: Tensor) -> Tensor:
     """Filter linear light over neighbouring pixels and turn it into sRGB bytes."""
     for axis in (-2, -1):
         size = light.shape[axis]
-        before = torch.cat([light.narrow(axis, 0, 1), light.narrow(axis, 0, size - 1)], axis)
-        after = torch.cat([light.narrow(axis, 1, size - 1), light.narrow(axis, size - 1, 1)], axis)
-        light = light * (1.0 - 2.0 * _SPREAD) + (before + after) * _SPREAD
+        wide = torch.cat([light.narrow(axis, 0, 1), light, light.narrow(axis, size - 1, 1)], axis)
+        beside = (wide.narrow(axis, 0, size) + wide.narrow(axis, 2, size)).mul_(_SPREAD)
+        light = (light * (1.0 - 2.0 * _SPREAD)).add_(beside)
     # A table by the root of the light: no power function, whose last bit differs between machines.
-    level = (light.clamp(0.0, 1.0).sqrt() * (_LEVELS - 1) + 0.5).to(torch.int32)
-    return _srgb_table(light.device)[level]
+    level = light.clamp_(0.0, 1.0).sqrt_().mul_(_LEVELS - 1).add_(0.5).to(torch.int32)
+    return pick(_srgb_table(light.device), level)
 
 
 @lru_cache(maxsize=4)

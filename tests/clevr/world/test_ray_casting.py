@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 import torch
 
 from clevr.world.camera import FOCAL, axes
@@ -95,3 +96,27 @@ def test_a_lone_sphere_fills_its_bounds():
     assert abs(columns.max() + 1 - right) < 2
     assert abs(rows.min() - top) < 2
     assert abs(rows.max() + 1 - bottom) < 2
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3])
+def test_each_sample_has_a_cell_a_column_and_a_row_of_its_own(samples: int):
+    column, row = Grid(16, 16, samples, CPU).shifts()
+    cells = (column * samples).floor() * samples + (row * samples).floor()
+    assert sorted(cells.tolist()) == list(range(samples**2))
+    fine = ((torch.arange(samples**2) + 0.5) / samples**2).tolist()
+    assert sorted(column.tolist()) == pytest.approx(fine)
+    assert sorted(row.tolist()) == pytest.approx(fine)
+    assert [column.mean().item(), row.mean().item()] == pytest.approx([0.5, 0.5])
+
+
+def test_looking_at_some_bodies_shows_what_looking_at_all_does():
+    scenes = drawn(3)
+    grid = Grid(96, 72, 2, CPU)
+    bodies = pack(scenes)
+    whole, part = trace(bodies, grid), trace(bodies, grid, only=bodies.index == 1)
+    assert part.rows is not None
+    assert len(part.rows) < len(whole.shown)
+    assert torch.equal(whole.shown[part.rows], part.shown)
+    assert torch.equal(whole.depth[part.rows], part.depth)
+    shows = torch.isin(whole.shown, (bodies.index == 1).nonzero()[:, 0].int()).flatten(1).any(1).nonzero()[:, 0]
+    assert torch.isin(shows, part.rows).all()

@@ -70,3 +70,22 @@ def test_a_wider_lamp_has_a_wider_penumbra():
         found = cover(SHAPE_CODES["sphere"], vec(points), vec(segments), torch.tensor(HALF), radius)
         soft.append(int(((found > 0.01) & (found < 0.99)).sum()))
     assert soft[0] < soft[1] < soft[2]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_middle_of_a_ball_tells_where_all_of_its_points_are_dark_or_lit(shape):
+    code, rng = SHAPE_CODES[shape], np.random.default_rng(4)
+    middles = ground_around(shape, 4000, rng)
+    told = 0
+    for place, radius in LAMPS.values():
+        for spread in (0.02, 0.15):
+            offset = rng.normal(size=middles.shape) * [1, 1, 0]
+            points = middles + spread * offset / np.linalg.norm(offset, axis=1, keepdims=True)
+            ball = torch.full((len(middles),), 1.5 * spread)
+            share = cover(code, vec(middles), vec(np.array(place) - middles), torch.tensor(HALF), radius, ball)
+            found = cover(code, vec(points), vec(np.array(place) - points), torch.tensor(HALF), radius)
+            dark, lit = share > 0.999, share < 0.001
+            told += int(dark.sum())
+            assert (found[dark] < 0.95).float().mean() < 0.01
+            assert (found[lit] > 0.05).float().mean() < 0.001
+    assert told > 100
