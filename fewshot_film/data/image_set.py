@@ -167,7 +167,10 @@ class ImageSet:
 
     def at_most(self, count: int) -> ImageSet:
         """All classes, each with its first ``count`` images at most; pixels are shared."""
-        kept = np.concatenate([self.indices_of(label)[:count] for label in range(len(self.class_names))])
+        return self.only(np.concatenate([self.indices_of(label)[:count] for label in range(len(self.class_names))]))
+
+    def only(self, kept: np.ndarray) -> ImageSet:
+        """Some of the images ``(n,)``, in the order given; the classes stay, pixels are shared."""
         files = [self.files[i] for i in kept]
         return self._view(self.class_names, self.labels[kept], kept, files, self.turns[kept], self.groups)
 
