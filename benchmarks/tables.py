@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,13 @@ import torch
 from torch import nn
 
 import clevr
-from benchmarks import film_networks
+from benchmarks import cross_domain, film_networks, maml, overview
 from benchmarks.experiment import ROOTS_MIRRORED
-from benchmarks.heads import cell, marked
+from benchmarks.heads import CLOSED_FORM, cell, closed_form_seconds, marked
 from benchmarks.methods import as_cells, as_gain
 from benchmarks.photos.answers import ANSWERS
 from benchmarks.photos.report import TABLES as PHOTOS_TABLES
+from benchmarks.published import HEADS_PUBLISHED, IMBALANCE_PUBLISHED, PUBLISHED, VEILLEUX, Published
 from benchmarks.reliability import table as reliability_table
 from clevr.answers.report import PUBLISHED as CLEVR_PUBLISHED
 from clevr.config.model import ReasonerConfig
@@ -31,79 +31,6 @@ HERE = Path(__file__).resolve().parent
 PAGES = (HERE.parent / "README.md", HERE.parent / "docs" / "results.md", HERE.parent / "docs" / "photos.md")
 """Texts with tables in them."""
 _MODELS = {"pretrain": "pre-trained", "train": "meta-trained"}
-
-
-@dataclass(frozen=True)
-class Published:
-    """One method's numbers."""
-
-    method: str
-    """Name, with its network where that matters."""
-    source: str
-    """Paper and table."""
-    percent: Mapping[str, float]
-    """Accuracy by task."""
-
-
-_META_OPT_NET = "Lee et al., Meta-Learning with Differentiable Convex Optimization, CVPR 2019, table 2"
-_CNAPS = "Bateni et al., Enhancing Few-Shot Image Classification with Unlabelled Examples, WACV 2022"
-
-
-def _one_and_five(one_shot: float, five_shot: float) -> dict[str, float]:
-    return {"5-way 1-shot": one_shot, "5-way 5-shot": five_shot}
-
-
-PUBLISHED: dict[str, tuple[Published, ...]] = {
-    "omniglot": (
-        Published(
-            "prototypical networks",
-            "Snell et al., Prototypical Networks, NeurIPS 2017, table 1",
-            {**_one_and_five(98.8, 99.7), "20-way 1-shot": 96.0, "20-way 5-shot": 98.9},
-        ),
-    ),
-    "cifar_fs": (
-        Published("prototypical networks, 4 layers", _META_OPT_NET, _one_and_five(55.5, 72.0)),
-        Published("prototypical networks, ResNet-12", _META_OPT_NET, _one_and_five(72.2, 83.5)),
-        Published("MetaOptNet-RR, ResNet-12", _META_OPT_NET, _one_and_five(72.6, 84.3)),
-    ),
-    "fc100": (
-        Published("prototypical networks, ResNet-12", _META_OPT_NET, _one_and_five(37.5, 52.5)),
-        Published("MetaOptNet-RR, ResNet-12", _META_OPT_NET, _one_and_five(40.5, 55.3)),
-    ),
-    "mini_imagenet": (
-        Published("Transductive CNAPS, ResNet-18", _CNAPS, _one_and_five(55.6, 73.1)),
-        Published("Simple CNAPS, ResNet-18", _CNAPS, _one_and_five(53.2, 70.8)),
-    ),
-}
-"""By result file; the last method of a row is the one that the gap is stated to."""
-
-
-_HU = "Hu et al., Leveraging the Feature Distribution in Transfer-based Few-Shot Learning, ICANN 2021, a wide ResNet"
-_SHALAM = "Shalam and Korman, The Balanced-Pairwise-Affinities Feature Transform, ICML 2024, their best"
-HEADS_PUBLISHED: dict[str, dict[str, Published]] = {
-    "heads_cifar_fs": {
-        "prototypes": Published("prototypes", f"{_META_OPT_NET}, ResNet-12, meta-trained", _one_and_five(72.2, 83.5)),
-        "ridge": Published("MetaOptNet-RR", f"{_META_OPT_NET}, ResNet-12, meta-trained", _one_and_five(72.6, 84.3)),
-        "pt-map": Published("PT-MAP", _HU, _one_and_five(87.7, 90.7)),
-        "pt-map+sot": Published("PT-MAP on BPA", _SHALAM, _one_and_five(89.9, 92.8)),
-    },
-    "heads_fc100": {
-        "prototypes": Published("prototypes", f"{_META_OPT_NET}, ResNet-12, meta-trained", _one_and_five(37.5, 52.5)),
-        "ridge": Published("MetaOptNet-RR", f"{_META_OPT_NET}, ResNet-12, meta-trained", _one_and_five(40.5, 55.3)),
-    },
-}
-"""By result file and head; the networks are larger than the one here."""
-IMBALANCE_PUBLISHED = {
-    "pt-map": (-16.8, -18.2),
-    "laplacian-shot": (-4.7, -0.5),
-    "bd-cspn": (-2.4, -1.8),
-    "tim": (-4.5, -4.1),
-}
-"""What unbalanced queries cost on mini-ImageNet with a ResNet-18, 1- and 5-shot: Veilleux et al., table 1."""
-_VEILLEUX = (
-    "Veilleux et al., Realistic Evaluation of Transductive Few-Shot Learning, NeurIPS 2021: 1- / 5-shot on "
-    "mini-ImageNet, ResNet-18"
-)
 
 
 def read_result(name: str) -> dict[str, Any]:
@@ -206,30 +133,52 @@ def methods(name: str, title: str) -> str:
     return "\n".join(lines)
 
 
+WITH_PROCESSOR_TIME = ("heads_cifar_fs", "heads_fc100")
+"""Results of `benchmarks.heads` whose seconds are the processor's."""
+
+
 def heads(name: str, title: str) -> str:
     """A result file of `benchmarks.heads`: a row per head, with published numbers and what unbalanced queries cost."""
     rows = read_result(name)["results"]
-    published = HEADS_PUBLISHED[name]
-    sources = list(dict.fromkeys(one.source for one in published.values()))
+    listed = next(iter(rows.values()))["accuracy"]
+    published = {head: HEADS_PUBLISHED[name].get(head, (None, None)) for head in listed}
+    sources = list(dict.fromkeys(one.source for both in published.values() for one in both if one))
     number = len(sources) + 1
-    columns = [title, *rows, "published", "cost of imbalance", f"published [{number}]"]
+    columns = [title, *rows, "published, 4 layers", "published, larger", "cost of imbalance", f"published [{number}]"]
     lines = [f"| {' | '.join(columns)} |", f"| --- {'| ---: ' * (len(columns) - 1)}|"]
-    for head in next(iter(rows.values()))["accuracy"]:
-        one = published.get(head)
-        theirs = f"{_slashed(one.percent.values(), '.1f')} [{1 + sources.index(one.source)}]" if one else ""
+    for head in listed:
+        theirs = [
+            f"{_slashed(one.percent.values(), '.1f')} [{1 + sources.index(one.source)}]" if one else ""
+            for one in published[head]
+        ]
         costs = [
             100 * (rows[f"{task}, unbalanced"]["accuracy"][head]["mean"] - row["accuracy"][head]["mean"])
             for task, row in rows.items()
             if f"{task}, unbalanced" in rows
         ]
-        cells = [marked(head), *(cell(row, head) for row in rows.values()), theirs, _slashed(costs, "+z.1f")]
+        cells = [marked(head), *(cell(row, head) for row in rows.values()), *theirs, _slashed(costs, "+z.1f")]
         lines.append(f"| {' | '.join(cells)} | {_slashed(IMBALANCE_PUBLISHED.get(head, ()), '+z.1f')} |")
-    notes = [f"[{number}] Published: {source}." for number, source in enumerate([*sources, _VEILLEUX], 1)]
+    notes = [f"[{number}] Published: {source}." for number, source in enumerate([*sources, VEILLEUX], 1)]
+    if name in WITH_PROCESSOR_TIME:
+        count, seconds = len([one for one in CLOSED_FORM if one in listed]), closed_form_seconds(rows)
+        notes.append(f"{count} heads in closed form together: {seconds:.0f} s of one core on all balanced episodes.")
     return "\n".join([*lines, "", "<br>\n".join(notes)])
 
 
 def _slashed(numbers: Iterable[float], form: str) -> str:
     return " / ".join(format(number, form) for number in numbers)
+
+
+def cross_domain_table() -> str:
+    """The gains of heads on domains of photos."""
+    content = read_result(cross_domain.NAME)
+    return cross_domain.as_table(content["results"], content["config"]["shots"])
+
+
+def maml_tables() -> str:
+    """MAML's family beside learn2learn's loop, a table for each set of images."""
+    names = {"omniglot": "Omniglot", "cifar-fs": "CIFAR-FS"}
+    return "\n\n".join(maml.as_table(names[name], rows) for name, rows in read_result("maml")["results"].items())
 
 
 def _is_paired(rows: Mapping[str, Any]) -> bool:
@@ -370,7 +319,11 @@ TABLES: dict[str, Callable[[], str]] = {
     ),
     "cifar_fs_methods": partial(methods, "cifar_fs_methods", "CIFAR-FS, 32 x 32, 600 episodes, accuracy in %"),
     "heads_cifar_fs": partial(heads, "heads_cifar_fs", "CIFAR-FS, 32 x 32, accuracy in %"),
+    "heads_cifar_fs_early": partial(heads, "heads_cifar_fs_early", "CIFAR-FS, 32 x 32, accuracy in %"),
     "heads_fc100": partial(heads, "heads_fc100", "FC100, 32 x 32, accuracy in %"),
+    "cross_domain": cross_domain_table,
+    "maml": maml_tables,
+    "overview": overview.as_table,
     "general": partial(gains, "general", "general-small, test classes of"),
     "leave_one_domain_out": partial(gains, "leave_one_domain_out", "held out"),
     "clevr_small": clevr_small,

@@ -11,7 +11,7 @@ from PIL import Image
 
 from benchmarks import tables
 from benchmarks.experiment import COMMANDS, EXPERIMENTS, ExperimentConfig, FolderConfig, KnownConfig, run_folder
-from benchmarks.tables import PUBLISHED, Published
+from benchmarks.published import PUBLISHED, Published
 from fewshot_film.run.parsing import parse
 
 NETWORK = "width: 16\n{0}blocks: [1, 1]\n{0}stem_kernel: 3\n"
