@@ -92,6 +92,8 @@ def photos_failed() -> str:
     for model, bars in read("photos_film")["bars"].items():
         for bar in bars:
             kinds.setdefault(f"{shown(model)}: {bar['about']}", []).append(bar)
+    for bar in read("photos_int8")["bars"]:
+        kinds.setdefault("int8: accuracy", []).append(bar)
     rows = []
     for kind, bars in kinds.items():
         missed = [bar for bar in bars if not bar["holds"]]

@@ -46,6 +46,8 @@ def _domain(backbone: FrozenBackbone, domain: Domain, config: Int8Config) -> dic
     cells = [cell for shot in config.shots if not why_left_out(domain, cell := Cell(FEW, shot), config.query)]
 
     def part() -> dict[str, Any]:
+        if not cells:
+            return {}
         features = {
             "float32": cached_features(backbone, domain, Path(config.cache)),
             "int8": int8_features(backbone, domain, Path(config.cache) / "int8"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks.photos.bars import CALIBRATION, MEMBERS, STRANGERS, STRANGERS_MEAN, THINGS
+from benchmarks.photos.bars import CALIBRATION, INT8_LOSS, MEMBERS, STRANGERS, STRANGERS_MEAN, THINGS
 from benchmarks.photos.measure import ALL, FEW, Cell
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
@@ -188,6 +188,21 @@ def photos_sizes() -> str:
     return table(["pixels", "ms a photo", *tasks, "compared with", "largest loss, points"], rows)
 
 
+def photos_int8() -> str:
+    """Accuracy in 8-bit integers beside float32, and whether the bar holds."""
+    results = read("photos_int8")
+    tasks = list(dict.fromkeys(task for cells in results["domains"].values() for task in cells))
+    bars = {(bar["where"], bar["task"]): bar for bar in results["bars"]}
+    rows = []
+    for domain, cells in results["domains"].items():
+        mine = [bars[domain, task] for task in cells]
+        gains = [_gain(bars.get((domain, task))) for task in tasks]
+        rows.append([shown(domain), *gains, _yes(all(bar["holds"] for bar in mine))])
+    means = [fmean(bar["found"] for bar in results["bars"] if bar["task"] == task) for task in tasks]
+    rows.append(["mean of all", *(f"{100 * mean:+z.1f}" for mean in means), ""])
+    return table(["int8 against float32, points", *tasks, f"at least {-100 * INT8_LOSS:g}"], rows)
+
+
 def photos_film() -> str:
     """Paired gains by FiLM of every model in every domain, and whether the bars hold."""
     results = read("photos_film")
@@ -265,6 +280,7 @@ TABLES: dict[str, Callable[[], str]] = {
         photos_backbones,
         photos_sizes,
         photos_film,
+        photos_int8,
         photos_together,
     )
 }

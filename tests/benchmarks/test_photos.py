@@ -15,7 +15,19 @@ import torch
 from PIL import Image
 
 from benchmarks import tables
-from benchmarks.photos import answers, bars, charts, experiment, features, kinds, report, settings, sizes, together
+from benchmarks.photos import (
+    answers,
+    bars,
+    charts,
+    experiment,
+    features,
+    int8,
+    kinds,
+    report,
+    settings,
+    sizes,
+    together,
+)
 from benchmarks.photos.domains import Domain, open_domains
 from benchmarks.photos.features import FrozenBackbone, cached_features, features_key, load_backbone
 from benchmarks.photos.heads import COSINE, LOGISTIC, MAHALANOBIS, MEAN, SVM, build_head
@@ -380,6 +392,10 @@ def test_tables_and_figures_show_what_was_measured(
     assert f"| {100 * record['calibration_error']:.1f} |" in report.photos_calibration()
     assert len(report.photos_best().splitlines()) == 2 + 8
     assert "| 40, crop 0.875 |" in report.photos_sizes()
+    differs = {"5-way, 1-shot": {"difference": {"mean": -0.007, "interval": 0.001}}}
+    found = {"domains": {"pollen": differs}, "bars": bars.judged_int8({"pollen": differs})}
+    (tmp_path / "photos_int8.json").write_text(json.dumps({"results": found}))
+    assert "| pollen | -0.7 ± 0.1 | **no** |" in report.photos_int8()
     gain = {"5-way, 1-shot": {"gain": {"mean": -0.02, "interval": 0.01}}}
     film = {"models": {"mine": {"pollen": gain}}, "bars": {"mine": bars.judged_film({"pollen": gain})}}
     (tmp_path / "photos_film.json").write_text(json.dumps({"results": film}))
@@ -396,10 +412,33 @@ def test_tables_and_figures_show_what_was_measured(
         "cells lose more than 0.5."
     )
     assert "| mine: film | 2 | 0 | pollen, 5-way, 1-shot: -2.0, asked at least -0.5; " in answers.photos_failed()
+    assert "| int8: accuracy | 1 | 0 | pollen, 5-way, 1-shot: -0.7, asked at least -0.5 |" in answers.photos_failed()
     for table in (report.photos_speed(), report.photos_backbones()):
         assert "tiny" in table
     for figure in (charts.shots_figure(), charts.heads_figure()):
         figure.savefig(tmp_path / "figure.png")
+
+
+def test_integers_are_paired_with_float32(root: Path, model: Path, backbone: FrozenBackbone, tmp_path: Path):
+    config = settings.Int8Config(
+        str(root), ("clothing",), query=3, episodes=4, cache=str(tmp_path), out=str(tmp_path / "int8.json"),
+        backbone=str(model), head=MAHALANOBIS, shots=(1, 5, 20),
+    )  # fmt: skip
+    assert int8.run(config) == 0
+    cells = results_of(config)["domains"]["clothing"]
+    assert list(cells) == ["5-way, 1-shot", "5-way, 5-shot"]  # no class has 23 images
+    for cell in cells.values():
+        shares = [np.mean(accuracies(cell[precision])) for precision in ("int8", "float32")]
+        assert cell["difference"]["mean"] == pytest.approx(shares[0] - shares[1])
+    (domain,) = open_domains(root, ["clothing"])
+    plan, _ = Tasks(domain, int8.CALIBRATED, 1).split(0)
+    images = decode(domain.source, 16)
+    classifier = FewShotClassifier(str(model), precision="int8", device="cpu")
+    classifier.fit(images.get(plan.support), plan.support_labels)
+    fitted = classifier._check_fitted().features
+    rows = int8.int8_features(backbone, domain, tmp_path / "int8")
+    np.testing.assert_allclose(rows[plan.support], fitted, rtol=1e-5, atol=1e-6)
+    assert not np.allclose(rows[plan.support], cached_features(backbone, domain, tmp_path)[plan.support], rtol=1e-4)
 
 
 def test_sizes_are_paired_with_the_largest(root: Path, model: Path, tmp_path: Path):
