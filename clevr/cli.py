@@ -50,6 +50,7 @@ COMMANDS = (
         help="Crop objects from generated scenes into one folder per class, for few-shot learning.",
         examples=(
             "clevr-film objects --scenes 1000 --out clevr-objects",
+            "clevr-film objects --world examples/harbour/world.yaml --out harbour-objects",
             "clevr-film objects --scenes 20 --size 128 --out objects --workers 1",
         ),
     ),

@@ -12,6 +12,7 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,10 @@ from tqdm import tqdm
 
 from clevr.config.commands import ObjectsConfig
 from clevr.data.writer import Chunk, GenerateError, encode_png, split_into_chunks
-from clevr.world.placement import Scenes
+from clevr.world.placement import SceneConfig, Scenes
 from clevr.world.render import boxes, object_ids, render
-from clevr.world.scene import COLORS, MATERIALS, SHAPES
+from clevr.world.spec import CLEVR, WorldSpec
+from clevr.world.world_file import read_world, world_record
 from fewshot_film.run.files import temporary_path, write_json_atomically
 from fewshot_film.run.progress import hides_bars
 from fewshot_film.run.workers import available_cores, run_jobs
@@ -41,14 +43,36 @@ def class_name(color: str, material: str, shape: str) -> str:
     return f"{color}_{material}_{shape}"
 
 
-def part_of(color: str, material: str, shape: str) -> str:
-    """The part that a class is in: of 48 classes 30 are for training, 6 for validation, 12 for test.
+def part_of(color: str, material: str, shape: str, world: WorldSpec = CLEVR) -> str:
+    """The part that a class is in: of CLEVR's 48 classes 30 are for training, 6 for validation, 12 for test.
 
-    The parts go round along the eight colours, shifted by shape and material, so that every colour, material and
-    shape is both in training and in test.
+    The parts go round along the colours, shifted by shape and material, so that every colour, material and shape is
+    both in training and in test.
     """
-    step = (COLORS.index(color) + 3 * SHAPES.index(shape) + 4 * MATERIALS.index(material)) % len(COLORS)
-    return {0: "test", 1: "test", 2: "val"}.get(step, "train")
+    colors, materials, shapes = (world.values[name] for name in ("color", "material", "shape"))
+    step = (colors.index(color) + 3 * shapes.index(shape) + 4 * materials.index(material)) % len(colors)
+    return "test" if 4 * step < len(colors) else "val" if 8 * step < 3 * len(colors) else "train"
+
+
+def _world(config: ObjectsConfig) -> WorldSpec:
+    """The world of the scenes; every part must have classes, and training all values.
+
+    Raises:
+        GenerateError: the world has too few values for that.
+    """
+    world = read_world(config.world) if config.world else CLEVR
+    named = [world.values[name] for name in ("color", "material", "shape")]
+    parts: dict[str, list[tuple[str, ...]]] = {"train": [], "val": [], "test": []}
+    for color, material, shape in product(*named):
+        parts[part_of(color, material, shape, world)].append((color, material, shape))
+    trained = [set(values) for values in zip(*parts["train"], strict=True)]
+    if not all(parts.values()) or trained != [set(values) for values in named]:
+        counts = ", ".join(str(len(values)) for values in named)
+        raise GenerateError(
+            f"the world {world.name!r} has too few colors, materials or shapes ({counts}) to deal its classes to train, "
+            "val and test with every value in train; give it as many as CLEVR has (8, 2, 3)"
+        )
+    return world
 
 
 def run(config: ObjectsConfig) -> None:
@@ -58,7 +82,7 @@ def run(config: ObjectsConfig) -> None:
         GenerateError: the folder holds cut-outs made with other settings, or something else.
         ProcessLostError: a worker was killed.
     """
-    _begin(config)
+    _begin(config, _world(config))
     chunks = split_into_chunks(config.scenes, config.chunk)
     missing = [chunk for chunk in chunks if not _mark(config, chunk).exists()]
     workers = available_cores() if config.workers == "auto" else config.workers
@@ -98,7 +122,9 @@ class Cutout:
 
 def cut_out(config: ObjectsConfig, indices: Sequence[int]) -> Iterator[Cutout]:
     """Cut the objects out of some scenes, but for those of which too little is seen."""
-    scenes = Scenes(config.seed, SPLIT, width=config.width, height=config.height).batch(indices)
+    world = _world(config)
+    rules = SceneConfig.of(world)
+    scenes = Scenes(config.seed, SPLIT, rules, width=config.width, height=config.height).batch(indices)
     images = render(scenes, config.width, config.height, device=config.device).cpu().numpy()
     ids = object_ids(scenes, config.width, config.height, device=config.device)
     for number, scene, image, shown in zip(indices, scenes, images, ids, strict=True):
@@ -111,7 +137,7 @@ def cut_out(config: ObjectsConfig, indices: Sequence[int]) -> Iterator[Cutout]:
             square = square_around(box, config.margin, config.width, config.height)
             cut = np.asarray(page.resize((config.size, config.size), Image.Resampling.BILINEAR, box=square))
             described = (thing.color, thing.material, thing.shape)
-            yield Cutout(number, index, class_name(*described), part_of(*described), cut.transpose(2, 0, 1))
+            yield Cutout(number, index, class_name(*described), part_of(*described, world), cut.transpose(2, 0, 1))
 
 
 def square_around(box: Sequence[int], margin: float, width: int, height: int) -> tuple[float, float, float, float]:
@@ -134,25 +160,28 @@ def _mark(config: ObjectsConfig, chunk: Chunk) -> Path:
     return config.out / DONE_FOLDER / f"{chunk.start}-{chunk.stop}"
 
 
-def _begin(config: ObjectsConfig) -> None:
+def _begin(config: ObjectsConfig, world: WorldSpec) -> None:
     """Create the folder, or continue in one with the same settings.
 
     The settings are written first, so whatever the folder then holds is of them.
     """
     path = config.out / INFO_FILE
+    content = {**config.content, **({} if world == CLEVR else {"world": world_record(world)})}
     if not path.exists():
         if config.out.is_dir() and any(not there.name.startswith(".") for there in config.out.iterdir()):
             raise GenerateError(f"'{config.out}' has other content; choose an empty or new folder")
         (config.out / DONE_FOLDER).mkdir(parents=True, exist_ok=True)
-        write_json_atomically(path, config.content)
+        write_json_atomically(path, content)
         return
     made = json.loads(path.read_text("utf-8"))
-    differing = [name for name, value in config.content.items() if made.get(name) != value]
+    differing = [name for name in {**content, **made} if made.get(name) != content.get(name)]
+    if "world" in differing:
+        raise GenerateError(f"'{config.out}' was made with another world; choose another folder")
     if differing:
         name = differing[0]
         raise GenerateError(
             f"'{config.out}' was made with different settings: {name} is {made.get(name)} there and "
-            f"{config.content[name]} here; choose another one"
+            f"{content.get(name)} here; choose another one"
         )
 
 

@@ -202,6 +202,8 @@ class ObjectsConfig(Settings):
     """Folder for the cropped objects."""
     scenes: Annotated[int, at_least(1)] = 1000
     """Number of scenes; each gives up to 10 objects, so 1,000 give about 130 for each of the 48 classes."""
+    world: Path | None = None
+    """YAML file of a world of your own; null: CLEVR's."""
     seed: Annotated[int, at_least(0)] = 0
     """Seed; scene i is a function of seed and i."""
     width: Annotated[int, at_least(1)] = 480

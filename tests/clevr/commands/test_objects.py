@@ -14,14 +14,17 @@ from PIL import Image
 from clevr.cli import COMMANDS
 from clevr.commands.objects import INFO_FILE, class_name, cut_out, part_of, run, square_around
 from clevr.config.commands import ObjectsConfig
+from clevr.data.writer import GenerateError
 from clevr.world.placement import Scenes
 from clevr.world.render import boxes, object_ids, render
 from clevr.world.scene import COLORS, MATERIALS, SHAPES
+from clevr.world.world_file import read_world
 from fewshot_film.data import decode
 from fewshot_film.data.folder import folder
 from fewshot_film.errors import ConfigError
 from fewshot_film.run.command import main
 from fewshot_film.run.files import temporary_path
+from tests.conftest import CHECKOUT
 
 CLASSES = list(itertools.product(COLORS, MATERIALS, SHAPES))
 
@@ -76,6 +79,30 @@ def test_classes_are_dealt_for_good() -> None:
     assert part_of("gray", "rubber", "cube") == "test"
     assert part_of("blue", "rubber", "cube") == "val"
     assert part_of("yellow", "metal", "sphere") == "train"
+
+
+HARBOUR = CHECKOUT / "examples/harbour/world.yaml"
+
+
+def test_a_world_of_ones_own(tmp_path: Path) -> None:
+    world = read_world(HARBOUR)
+    run(a_config(tmp_path / "set", scenes=6, world=HARBOUR))
+    found = [(path.parts[0], *path.parts[1].split("_")) for path in map(Path, content(tmp_path / "set"))]
+    assert {part_of(*described, world) for _, *described in found} == {part for part, *_ in found}
+    assert {color for _, color, *_ in found} <= {*world.values["color"]}
+    assert len(found) > 12
+    with pytest.raises(GenerateError, match="was made with another world; choose another folder"):
+        run(a_config(tmp_path / "set", scenes=6))
+    named = [world.values[name] for name in ("color", "material", "shape")]
+    trained = [c for c in itertools.product(*named) if part_of(*c, world) == "train"]
+    assert [set(values) for values in zip(*trained, strict=True)] == [set(values) for values in named]
+
+
+def test_a_world_of_few_values_is_refused(tmp_path: Path) -> None:
+    few = tmp_path / "world.yaml"
+    few.write_text("name: few\ncolors: {red: [173, 35, 35], blue: [42, 75, 215]}\n")
+    with pytest.raises(GenerateError, match=r"'few' has too few colors, materials or shapes \(2, 2, 3\) to deal"):
+        run(a_config(tmp_path / "set", world=few))
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
