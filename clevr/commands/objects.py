@@ -69,8 +69,8 @@ def _world(config: ObjectsConfig) -> WorldSpec:
     if not all(parts.values()) or trained != [set(values) for values in named]:
         counts = ", ".join(str(len(values)) for values in named)
         raise GenerateError(
-            f"the world {world.name!r} has too few colors, materials or shapes ({counts}) to deal its classes to train, "
-            "val and test with every value in train; give it as many as CLEVR has (8, 2, 3)"
+            f"the world {world.name!r} has too few colors, materials or shapes ({counts}) to deal its classes to "
+            "train, val and test with every value in train; give it as many as CLEVR has (8, 2, 3)"
         )
     return world
 
