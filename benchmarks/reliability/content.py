@@ -127,9 +127,9 @@ def _check_lines(path: Path) -> None:
         json.loads(line)
 
 
-def _check_picture(path: Path) -> None:
-    with Image.open(path) as picture:
-        picture.load()
+def _check_image(path: Path) -> None:
+    with Image.open(path) as image:
+        image.load()
 
 
 def _check_table(path: Path) -> None:
@@ -154,7 +154,7 @@ _CHECKS: dict[str, Callable[[Path], Any]] = {
     ".md": _check_text,
     ".npy": lambda path: np.load(path, mmap_mode="r"),
     ".npz": lambda path: dict(np.load(path).items()),
-    ".png": _check_picture,
+    ".png": _check_image,
     ".safetensors": safetensors.torch.load_file,
     ".yaml": lambda path: yaml.safe_load(path.read_text(encoding="utf-8")),
 }

@@ -143,12 +143,12 @@ def _all(places: dict[str, Any], folder: Path) -> Iterator[Fuzz]:
     for program, command in _commands():
         file = folder / "config.yaml"
         yield Fuzz(f"YAML: {program} {command.name}", _documents(command), _check_yaml(command, file), 100)
-    pictures = [(form, _encoded(form)) for form in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")]
-    for form, data in pictures:
-        yield Fuzz(f"images: {form}", changed(data), check_picture, 1_500)
-    yield Fuzz("images: any bytes", st.binary(max_size=200), check_picture, 1_500)
-    yield Fuzz("images of CLEVR", st.sampled_from([data for _, data in pictures]).flatmap(changed),
-               _check_clevr_picture(folder), 1_500)  # fmt: skip
+    images = [(form, _encoded(form)) for form in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")]
+    for form, data in images:
+        yield Fuzz(f"images: {form}", changed(data), check_image, 1_500)
+    yield Fuzz("images: any bytes", st.binary(max_size=200), check_image, 1_500)
+    yield Fuzz("images of CLEVR", st.sampled_from([data for _, data in images]).flatmap(changed),
+               _check_clevr_image(folder), 1_500)  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -318,9 +318,9 @@ def _field(number: int, content: bytes) -> bytes:
     return bytes([number * 8 + 2, *digits, length]) + content
 
 
-def _example(picture: bytes) -> bytes:
+def _example(image: bytes) -> bytes:
     """A ``tf.train.Example`` with an image."""
-    feature = _field(1, _field(1, picture))
+    feature = _field(1, _field(1, image))
     return _field(1, _field(1, _field(1, b"image") + _field(2, feature)))
 
 
@@ -403,7 +403,7 @@ def check_scene(record: dict[str, Any]) -> bool:
 def _check_records(folder: Path, whole: bytes) -> Check:
     path = folder / "1.tfrecords"
     path.write_bytes(whole)
-    pictures = {read_image(path, offset, length, "x") for offset, length in index_records(path).tolist()}
+    images = {read_image(path, offset, length, "x") for offset, length in index_records(path).tolist()}
 
     def check(data: bytes) -> bool:
         """Every image that is read is one of those that were written."""
@@ -413,7 +413,7 @@ def _check_records(folder: Path, whole: bytes) -> Check:
             found = [read_image(path, offset, length, "x") for offset, length in places]
         except (SourceError, ImageError):
             return False
-        assert set(found) <= pictures, "an image that nobody wrote"
+        assert set(found) <= images, "an image that nobody wrote"
         return True
 
     return check
@@ -452,11 +452,11 @@ def _check_yaml(command: Command, file: Path) -> Check:
     return check
 
 
-def check_picture(data: bytes) -> bool:
+def check_image(data: bytes) -> bool:
     """It is pixels of the size asked for, or it is refused with the name of the file."""
     try:
-        picture = open_image(data, "x", min_side=16, max_pixels=1 << 20)
-        pixels = to_array(picture, "x", image_size=8, channels=3)
+        image = open_image(data, "x", min_side=16, max_pixels=1 << 20)
+        pixels = to_array(image, "x", image_size=8, channels=3)
     except ImageError as error:
         _names("x", str(error))
         return False
@@ -465,7 +465,7 @@ def check_picture(data: bytes) -> bool:
     return True
 
 
-def _check_clevr_picture(folder: Path) -> Check:
+def _check_clevr_image(folder: Path) -> Check:
     root = folder / "world"
     for part in ("images/val", "questions"):
         (root / part).mkdir(parents=True)
@@ -478,11 +478,11 @@ def _check_clevr_picture(folder: Path) -> Check:
         """It is an image in colours, or it is refused with the name of the file."""
         file.write_bytes(data)
         try:
-            picture = split.load_image(file.name)
+            image = split.load_image(file.name)
         except DataError as error:
             _names(file.name, str(error))
             return False
-        assert picture.mode == "RGB", f"an image of mode {picture.mode}"
+        assert image.mode == "RGB", f"an image of mode {image.mode}"
         return True
 
     return check

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from fewshot_film.errors import exit_status_of
 from fewshot_film.page import EVERY, Page, bars_html, in_page
 from fewshot_film.run.runtime import choose_device
 from fewshot_film.run.tables import markdown_text
+from fewshot_film.turns import Turns
 
 HEADERS = ("question", "true answer", "model answer")
 BEFORE = ("true before", "model before")
@@ -39,8 +41,8 @@ _QUESTION_WIDTH = 46
 """Of the table's width, per cent."""
 _SHOWN = 5
 """Answers with a bar."""
-_IN_TURN: dict[str, Any] = {"concurrency_id": "ask", "concurrency_limit": 1, "api_visibility": "private"}
-"""One event after the other, in the order in which they came: side by side, the older image could be shown last."""
+_IN_TURN: dict[str, Any] = {"concurrency_limit": None, "api_visibility": "private"}
+"""Of events that wait for their turn themselves, see :meth:`_Ask.act`: no visitor waits for another's."""
 _INTRODUCTION = (
     "Generate a scene, or drop an image of your own; then ask about it. The model knows CLEVR's English: shapes, "
     "colours, materials, sizes, positions."
@@ -65,11 +67,16 @@ def build(page: Page) -> None:
     tab.connect()
 
 
+class _Turn(asyncio.Lock):
+    """Held by a visitor's event until its result is on its way: the next one's must not be shown before."""
+
+
 class _Ask:
     """The components of the tab."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
+        self.turns = Turns()
         device = choose_device(page.device)
         self.reasoner = load(page.reasoner).to(device)
         self.extractor: Extractor | None = None
@@ -109,7 +116,7 @@ class _Ask:
             self.color = gr.Dropdown(list(COLORS), value="red", label="Colour", min_width=100)
         with gr.Row():
             self.recolour = gr.Button("Recolour", size="sm", min_width=90)
-            self.delete = gr.Button("Remove", size="sm", min_width=90)
+            self.remove = gr.Button("Remove", size="sm", min_width=90)
             self.undo = gr.Button("Undo", size="sm", min_width=90)
         self.upload = gr.File(label="Or drop an image of your own here", elem_classes="drop")
 
@@ -159,18 +166,20 @@ class _Ask:
             self._when(trigger, Asking.ask, self.question, **EVERY)
         self._when(self.thing.input, _choose, self.thing, show=self._choice, **EVERY)
         self._when(self.recolour.click, Asking.recolour, self.color)
-        self._when(self.delete.click, Asking.delete)
+        self._when(self.remove.click, Asking.remove)
         self._when(self.undo.click, Asking.undo)
 
         @in_page
-        def choose_at(request: gr.Request, event: gr.SelectData) -> Shown:
-            self.of(request).choose_at(int(event.index[0]), int(event.index[1]))
-            return self._choice(self.of(request))
+        async def choose_at(request: gr.Request, event: gr.SelectData) -> AsyncIterator[Shown]:
+            column, row = int(event.index[0]), int(event.index[1])
+            async for shown in self.act(request, lambda asking: asking.choose_at(column, row), self._choice):
+                yield shown
 
         @in_page
-        def ask_line(request: gr.Request, event: gr.SelectData) -> Shown:
-            self.of(request).ask(str(event.row_value[0]))
-            return self._asked_anew(self.of(request))
+        async def ask_line(request: gr.Request, event: gr.SelectData) -> AsyncIterator[Shown]:
+            question = str(event.row_value[0])
+            async for shown in self.act(request, lambda asking: asking.ask(question), self._asked_anew):
+                yield shown
 
         for select, do in ((self.image.select, choose_at), (self.lines.select, ask_line)):
             select(do, None, self._outputs(), show_progress="hidden", **EVERY, **_IN_TURN)
@@ -194,18 +203,38 @@ class _Ask:
         """
 
         @in_page
-        def did(request: gr.Request, *values: Any) -> Shown:
+        async def did(request: gr.Request, *values: Any) -> AsyncIterator[Shown]:
             try:
-                do(self.of(request), *values)
+                async for shown in self.act(request, lambda asking: do(asking, *values), show or self._answered):
+                    yield shown
             except Exception as error:
                 if exit_status_of(error) is None:
                     raise
                 gr.Warning(html.escape(str(error)))  # an error of Gradio's would lie on everything that is shown
-                return {self.upload: None}
-            return (show or self._answered)(self.of(request))
+                yield {self.upload: None}
 
         progress: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": self.said}
         trigger(did, list(inputs), self._outputs(), **progress, **listener, **_IN_TURN)
+
+    def act(
+        self, request: gr.Request, do: Callable[[Asking], None], show: Callable[[Asking], Shown]
+    ) -> AsyncIterator[Shown]:
+        """Do something with what the visitor looks at and say what is to be shown, after the visitor's earlier events.
+
+        Args:
+            request: the visitor's.
+            do: what.
+            show: what is shown then.
+        """
+        session, visitors = str(request.session_hash), self.page.visitors
+        asking = self.of(request)
+
+        def steps() -> Iterator[Shown]:
+            do(asking)
+            yield show(asking)
+
+        turn = visitors.of(session, _Turn, lambda _: _Turn())
+        return self.turns.take(steps(), lambda: visitors.is_open(session), turn)
 
     def _outputs(self) -> list[gr.Component]:
         """What events may show anew."""

@@ -173,8 +173,8 @@ class Asking:
             number = int(object_ids([scene], WIDTH, HEIGHT)[0, row, column])
             self.chosen = number if number >= 0 else None
 
-    def delete(self) -> None:
-        """Take the chosen object out of the scene, and ask everything again.
+    def remove(self) -> None:
+        """Remove the chosen object from the scene, and ask everything again.
 
         Raises:
             AskingError: none is chosen, or it is the last one.
@@ -182,7 +182,7 @@ class Asking:
         with self._lock:
             scene, number = self._chosen_object()
             if len(scene.objects) == 1:
-                raise AskingError("the last object cannot be deleted; generate a new scene")
+                raise AskingError("the last object cannot be removed; generate a new scene")
             things = [thing for place, thing in enumerate(scene.objects) if place != number]
             self._change(scene, with_objects(scene, things))
             self.chosen = None

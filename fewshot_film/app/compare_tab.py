@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +26,25 @@ from fewshot_film.app.teaching import Teaching
 from fewshot_film.data.source import ImageSource
 from fewshot_film.errors import exit_status_of
 from fewshot_film.page import Page, in_page
+from fewshot_film.turns import Turns
 
 MINE, FOLDER, ARCHIVE = "my classes from Teach", "the folder of --folder", "a zip file of folders"
 MAX_EPISODES = 2000
 HEADERS = ("learner", "accuracy, %", "± 95 %", "difference to the best, %", "± 95 %", "ms per episode")
 _STOPPED_BY_HAND = r"(bar) => bar.replace(/<p>(Loading images|(\d+) of (?!\2 )\d+ episodes)/, '<p>Stopped: $1')"
+_AT_ONCE = 4
+"""Comparisons under way at once: each holds models and images in memory."""
 Shown = tuple[str, str]
 """The progress bar and the table."""
 
 
+class _Turn(asyncio.Lock):
+    """Held by a visitor's comparison: the next one waits for its end."""
+
+
 def build(page: Page) -> None:
     """Put the tab into the page that is being laid out."""
+    turns = Turns(works=_AT_ONCE)
     learners = learner_names(page)
     gr.Markdown(
         "All learners classify the same episodes. Generated images give episodes of classes that no model here was "
@@ -56,14 +65,20 @@ def build(page: Page) -> None:
             )
 
     @in_page
-    def run(
+    async def run(
         data: str, path: str | None, names: list[str], way: int, shot: int, count: int, request: gr.Request
-    ) -> Iterator[Shown]:
+    ) -> AsyncIterator[Shown]:
+        session, visitors = str(request.session_hash), page.visitors
+        turn = visitors.of(session, _Turn, lambda _: _Turn())
         shown: Shown = _bar(0, count), _table([])
         yield shown
         in_order = [name for name in learners if name in names]
+
+        def steps() -> Iterator[Progress]:
+            yield from compare(page, _source(page, data, path, request), in_order, count, way=way, shot=shot)
+
         try:
-            for progress in compare(page, _source(page, data, path, request), in_order, count, way=way, shot=shot):
+            async for progress in turns.take(steps(), lambda: visitors.is_open(session), turn):
                 shown = _bar(progress.done, progress.total), _table(_rows(progress))
                 yield shown
         except Exception as error:
@@ -71,7 +86,7 @@ def build(page: Page) -> None:
             raise
 
     options: Any = {"show_progress": "hidden", "api_visibility": "private"}
-    event = start.click(run, chosen, [bar, table], concurrency_limit=1, **options)
+    event = start.click(run, chosen, [bar, table], concurrency_limit=None, **options)
     # by the browser, which knows how far it came; only what is still running was stopped
     stop.click(None, bar, bar, cancels=[event], js=_STOPPED_BY_HAND, **options)
 

@@ -14,10 +14,10 @@ import gradio as gr
 from fewshot_film.app.drop_zone import DropZone
 from fewshot_film.app.taught import Intake
 from fewshot_film.app.teaching import Teaching
-from fewshot_film.app.turns import Turns
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.errors import exit_status_of
 from fewshot_film.page import EVERY, Page, in_page, without_folders
+from fewshot_film.turns import Turns
 
 DRAWN: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 1, "concurrency_id": "draw"}
 """How cards and answers are drawn anew: one at a time. Gradio numbers components and functions while it draws, and two

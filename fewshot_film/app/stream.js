@@ -69,6 +69,7 @@
             headers.set("x-page", page);
             init = { ...init, headers };
         }
+        if (address.includes("/gradio_api/upload?")) return window.fewshotSend((signal) => send(input, { ...init, signal }));
         if (address.includes("/queue/data?")) return sendStream(input, init);
         const response = await send(input, init);
         if (address.includes("/queue/join") && response.ok && stream?.isOpen) {

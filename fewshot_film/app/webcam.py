@@ -17,7 +17,7 @@ from fewshot_film.page import EVERY, UploadError, in_page
 
 _FIRST = "Add a class, then hold its button to record images of it."
 _JPEG = "data:image/jpeg;base64,"
-_CAMERA = """
+_WEBCAM = """
 <div class="webcam">
   <button type="button" data-does="toggle">Start webcam</button>
   <button type="button" data-does="keep" hidden>Keep this image</button>
@@ -29,8 +29,8 @@ _CAMERA = """
 
 def lay_out_webcam(events: TeachEvents) -> None:
     """The webcam, and what it shows: its script hands on one frame after another."""
-    camera = gr.HTML(
-        _CAMERA,
+    webcam = gr.HTML(
+        _WEBCAM,
         js_on_load="window.fewshotWebcam.attach(element, trigger)",
         elem_classes="bare",
         apply_default_css=False,
@@ -48,9 +48,9 @@ def lay_out_webcam(events: TeachEvents) -> None:
         teaching.ask_frame(decode_frame(str(event.frame), teaching.limits.file_bytes))
         return teaching.changes, teaching.answers
 
-    looked = camera.input(look, None, [live, *events.told], **QUIET, **EVERY)
+    looked = webcam.input(look, None, [live, *events.told], **QUIET, **EVERY)
     looked.then(None, None, None, js="() => window.fewshotWebcam.answered()")
-    camera.submit(keep, None, events.told, **QUIET, **EVERY)
+    webcam.submit(keep, None, events.told, **QUIET, **EVERY)
 
 
 def lay_out_hold(group: Group, key: tuple[str, int]) -> None:

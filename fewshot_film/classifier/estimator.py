@@ -367,7 +367,7 @@ class FewShotClassifier(SklearnClassifierMixin):
         return export_onnx(Path(path), self._check_fitted())
 
     def export_page(self, path: str | Path, *, title: str = "What is this?", runtime: str | Path | None = None) -> Path:
-        """Write a web page that classifies images of the camera or of files, in the browser and without Python.
+        """Write a web page that classifies images of the webcam or of files, in the browser and without Python.
 
         It shows probabilities and "none of these" as :meth:`answer` does, and asks nothing of any other computer. As a
         file it opens with a double click; a folder is for a server, such as ``python -m http.server`` or any static

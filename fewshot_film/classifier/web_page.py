@@ -21,8 +21,8 @@ from fewshot_film.run.files import write_bytes_atomically
 
 SHARES = tuple(round(0.01 * step, 2) for step in range(31))
 """What the page's slider offers: shares of true members that may be rejected; 0: nothing is."""
-TEMPLATE, SCRIPT = (Path(__file__).parent / "web" / name for name in ("index.html", "page.js"))
-MODEL, SETTINGS, ENGINE = "classifier.onnx", "classifier.json", "runtime/ort.js"
+TEMPLATE, SCRIPT, ENGINE = (Path(__file__).parent / "web" / name for name in ("index.html", "page.js", "engine.js"))
+MODEL, SETTINGS, RUNTIME = "classifier.onnx", "classifier.json", "runtime/ort.js"
 _LICENCE = """ONNX Runtime Web {version}, https://onnxruntime.ai
 
 MIT License
@@ -43,7 +43,7 @@ COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER I
 OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 """
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src blob: data:; media-src blob:; base-uri 'none'; "
-_FOLDER_POLICY = _POLICY + "script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'"
+_FOLDER_POLICY = _POLICY + "script-src 'self' 'wasm-unsafe-eval' blob:; connect-src 'self'"
 _FILE_POLICY = _POLICY + "script-src 'unsafe-inline' 'wasm-unsafe-eval' blob:"
 """What the browser lets the page ask for: its own files, or nothing at all."""
 
@@ -63,13 +63,14 @@ def export_page(
     is_file = path.suffix.lower() in (".html", ".htm")
     if path.is_file() != is_file and path.exists():
         raise InvalidValueError(f"{path} exists and is no {'file' if is_file else 'folder'}; choose another path")
-    engine = list(web_runtime(runtime).values())  # asked for before the work begins
+    code, wasm = web_runtime(runtime).values()  # asked for before the work begins
     with ThreadPoolExecutor(1) as pool, tempfile.TemporaryDirectory() as folder:
         if is_file:  # takes as long as the export, on another core
-            pool.map(_compressed, engine)
+            pool.map(_compressed, (code, wasm))
         model = export_onnx(Path(folder) / MODEL, fitted).read_bytes()
     settings = json.dumps(_settings(fitted, limit), ensure_ascii=False, indent=1).encode()
-    files = {MODEL: model, SETTINGS: settings, ENGINE: engine[0], "runtime/ort-wasm-simd-threaded.wasm": engine[1]}
+    files = {MODEL: model, SETTINGS: settings, ENGINE.name: ENGINE.read_bytes(), RUNTIME: code}
+    files["runtime/ort-wasm-simd-threaded.wasm"] = wasm
     if is_file:
         page = _filled(title, fitted, _FILE_POLICY, f"{_embedded(files)}\n<script type=module>{_script()}</script>")
         path.parent.mkdir(parents=True, exist_ok=True)

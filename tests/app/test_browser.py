@@ -269,6 +269,24 @@ def test_uploads_say_how_far_they_came(visit, tmp_path):
 
 
 @pytest.mark.slow
+def test_an_upload_is_stopped_while_it_is_sent(visit, tmp_path):
+    page = visit()
+    page.get_by_placeholder("class name").fill("red")
+    page.get_by_role("button", name="Add class").click()
+    seen(card(page, "red"))
+    red, held = shades(tmp_path, "red", (190, 40, 40), 3), []
+    page.route("**/upload?*", lambda route: held.append(route))  # a slow line
+    drop(card(page, "red"), red)
+    stop = page.get_by_role("button", name="Stop upload")
+    stop.click()
+    seen(page.get_by_test_id("toast-body").get_by_text("the upload was stopped"))
+    seen(stop, 0)
+    page.unroute("**/upload?*")
+    drop(card(page, "red"), red)
+    seen(card(page, "red").locator(".image-list img"), 3)
+
+
+@pytest.mark.slow
 def test_more_is_dropped_while_the_first_is_taken_in(visit, tmp_path):
     page = visit()
     page.get_by_placeholder("class name").fill("red")

@@ -214,7 +214,7 @@ def test_it_fits_a_phone_and_the_dark(engine, host, visit, tmp_path, width, sche
     address = host(classifier.export_page(tmp_path / "page", title="A title of " + "many" * 20))
     page = visit(address, color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 844})
-    page.get_by_role("button", name="Start the camera").click()
+    page.get_by_role("button", name="Start webcam").click()
     page.locator("#live h2").wait_for()
     add_files(page, {f"{index}.png": encoded(photo(index), "PNG") for index in (0, 8)})
     page.locator("#answers .name").nth(7).wait_for()
@@ -230,16 +230,17 @@ def test_it_fits_a_phone_and_the_dark(engine, host, visit, tmp_path, width, sche
 
 
 @pytest.mark.parametrize("model", ["general-small", pytest.param("photos-small", marks=pytest.mark.slow)])
-def test_the_camera_is_answered_live(engine, host, visit, tmp_path, model):
+def test_the_webcam_is_answered_live(engine, host, visit, tmp_path, model):
     from playwright.sync_api import expect
 
     page = visit(host(photos_classifier(model).export_page(tmp_path / "page")))
-    page.get_by_role("button", name="Start the camera").click()
+    page.get_by_role("button", name="Start webcam").click()
     note = page.locator("#live .soft", has_text="images per second")
     note.wait_for()
     page.wait_for_timeout(3000)
     rate = float(note.inner_text().split()[0])
     print(f"{model}: {rate} images per second")
     assert rate > 1
-    page.get_by_role("button", name="Stop the camera").click()
+    assert len(page.workers) == min(4, page.evaluate("navigator.hardwareConcurrency"))
+    page.get_by_role("button", name="Stop webcam").click()
     expect(page.locator("#live")).to_be_hidden()

@@ -59,7 +59,7 @@ def check_live(browser: Browser, shared: Path) -> None:
     page.goto(shared.as_uri())
     page.locator("#status").wait_for(state="hidden", timeout=PATIENCE)
     page.get_by_label("None of these").fill("0")
-    page.get_by_role("button", name="Start the camera").click()
+    page.get_by_role("button", name="Start webcam").click()
     for name in THINGS:
         expect(page.locator("#live h2")).to_have_text(re.compile(f"^{name}, "), timeout=PATIENCE)
     expect(page.locator("#live .soft")).to_have_text(re.compile("images per second"))

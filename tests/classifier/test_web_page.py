@@ -116,7 +116,7 @@ def test_what_the_folder_holds(runtime, tmp_path):
     page = classifier.export_page(tmp_path / "some" / "page", title="<Mine>", runtime=runtime)
     names = sorted(path.relative_to(page).as_posix() for path in page.rglob("*") if path.is_file())
     assert names == [
-        *["classifier.json", "classifier.onnx", "index.html", "page.js"],
+        *["classifier.json", "classifier.onnx", "engine.js", "index.html", "page.js"],
         *["runtime/LICENSE.txt", "runtime/ort-wasm-simd-threaded.wasm", "runtime/ort.js"],
     ]
     settings = json.loads((page / "classifier.json").read_text())
@@ -127,7 +127,7 @@ def test_what_the_folder_holds(runtime, tmp_path):
     assert limits == sorted(limits, reverse=True)
     shown = (page / "index.html").read_text()
     assert "<h1>&lt;Mine&gt;</h1>" in shown
-    for name in ("index.html", "page.js"):  # nothing is asked of another computer
+    for name in ("index.html", "page.js", "engine.js"):  # nothing is asked of another computer
         assert re.findall(r"(?:https?:)?//[a-z]+\.[a-z]+", (page / name).read_text()) == []
     classifier.export_page(page, runtime=runtime)  # written over
 
@@ -138,7 +138,8 @@ def test_one_file_holds_everything(runtime, tmp_path):
     assert [one.name for one in tmp_path.iterdir() if one.is_file()] == ["mine.html"]
     text = path.read_text()
     assert set(re.findall('data-file="([^"]+)"', text.split("<script type=module>")[0])) == {
-        *["classifier.json", "classifier.onnx", "runtime/ort.js", "runtime/ort-wasm-simd-threaded.wasm"]
+        *["classifier.json", "classifier.onnx", "engine.js"],
+        *["runtime/ort.js", "runtime/ort-wasm-simd-threaded.wasm"],
     }
     assert "{{" not in text.split("<script")[0]
 

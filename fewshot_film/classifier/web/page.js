@@ -4,9 +4,11 @@
 const MAX_SHOWN = 6; // classes with a bar
 const MAX_ANSWERS = 60; // images that stay in the list
 const THUMBNAIL = 256; // pixels
+const MOST_ENGINES = 4; // workers that classify what the webcam shows
+const FILES = ["runtime/ort.js", "runtime/ort-wasm-simd-threaded.wasm", "classifier.onnx"];
 
 const byId = (id) => document.getElementById(id);
-let settings, session, runtime;
+let settings;
 
 // ---------------------------------------------------------------- files, beside the page or inside it
 
@@ -23,164 +25,63 @@ async function bytesOf(name) {
     return new Uint8Array(await new Response(unpacked).arrayBuffer());
 }
 
+// ---------------------------------------------------------------- engines, each in a worker of its own
+
+class Engine {
+    waiting = [];
+
+    constructor(address) {
+        this.worker = new Worker(address);
+        this.worker.onmessage = ({ data }) => {
+            const { resolve, reject } = this.waiting.shift();
+            if (data.error === undefined) resolve(data.answer);
+            else reject(new Error(data.error));
+        };
+        this.worker.onerror = (event) => {
+            for (const { reject } of this.waiting.splice(0)) reject(new Error(event.message ?? "the worker ended"));
+        };
+    }
+
+    ask(message, moved = []) {
+        this.worker.postMessage(message, moved);
+        return new Promise((resolve, reject) => this.waiting.push({ resolve, reject }));
+    }
+
+    // The classes' probabilities and distances for an image {width, height, channels, data}, which is given away.
+    classify(image) {
+        return this.ask({ image }, [image.data.buffer]);
+    }
+}
+
+const engines = []; // those that are ready
+let begun = 0;
+let address, files;
+
+async function addEngine() {
+    begun++;
+    const engine = new Engine(address);
+    await engine.ask({ files });
+    engines.push(engine);
+    return engine;
+}
+
 async function load() {
     if (location.protocol === "file:" && !document.querySelector("script[data-file]"))
         throw new Error("a browser does not let a folder be opened as a file: serve it (python -m http.server)");
     settings = JSON.parse(new TextDecoder().decode(await bytesOf("classifier.json")));
-    if (document.querySelector("script[data-file]")) {
-        const code = new Blob([await bytesOf("runtime/ort.js")], { type: "text/javascript" });
-        runtime = await import(URL.createObjectURL(code));
-        runtime.env.wasm.wasmBinary = await bytesOf("runtime/ort-wasm-simd-threaded.wasm");
-    } else {
-        runtime = await import(new URL("runtime/ort.js", document.baseURI).href);
-    }
-    runtime.env.wasm.numThreads = 1; // several need headers that a plain server does not send
-    session = await runtime.InferenceSession.create(await bytesOf("classifier.onnx"), { executionProviders: ["wasm"] });
+    const [code, wasm, model] = await Promise.all(FILES.map(bytesOf));
+    files = { settings, code, wasm, model };
+    address = URL.createObjectURL(new Blob([await bytesOf("engine.js")], { type: "text/javascript" }));
+    await addEngine();
 }
 
-// ---------------------------------------------------------------- pixels, as Pillow makes them
-
-const sinc = (x) => (x === 0 ? 1 : Math.sin(x * Math.PI) / (x * Math.PI));
-const FILTERS = {
-    box: [0.5, (x) => (x > -0.5 && x <= 0.5 ? 1 : 0)],
-    bilinear: [1, (x) => Math.max(1 - Math.abs(x), 0)],
-    hamming: [1, (x) => (Math.abs(x) >= 1 ? 0 : sinc(x) * (0.54 + 0.46 * Math.cos(x * Math.PI)))],
-    bicubic: [2, (x) => cubic(Math.abs(x))],
-    lanczos: [3, (x) => (x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0)],
-};
-
-function cubic(x) {
-    const a = -0.5;
-    if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
-    return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
+// By the engine that has the least to do.
+function classify(image) {
+    const [free] = [...engines].sort((one, other) => one.waiting.length - other.waiting.length);
+    return free.classify(image);
 }
 
-const PRECISION = 22; // bits of a fixed-point weight
-const HALF = 1 << (PRECISION - 1);
-
-// Where each output pixel begins to read, and its weights as integers.
-function weightsOf(size, from, to, wanted, filter) {
-    const [reach, kernel] = FILTERS[filter];
-    const scale = (to - from) / wanted;
-    const stretch = Math.max(scale, 1);
-    return Array.from({ length: wanted }, (_, place) => {
-        const centre = from + (place + 0.5) * scale;
-        const first = Math.max(Math.trunc(centre - reach * stretch + 0.5), 0);
-        const last = Math.min(Math.trunc(centre + reach * stretch + 0.5), size);
-        const weights = [];
-        for (let at = first; at < last; at++) weights.push(kernel((at - centre + 0.5) / stretch));
-        const sum = weights.reduce((one, other) => one + other, 0);
-        const scaled = weights.map((weight) => (weight / (sum || 1)) * 2 ** PRECISION);
-        return { first, weights: Int32Array.from(scaled, (weight) => Math.trunc(weight + Math.sign(weight) * 0.5)) };
-    });
-}
-
-const clipped = (sum) => Math.min(Math.max(sum >> PRECISION, 0), 255);
-
-// Resample along one axis: `step` bytes from one pixel to the next along it, `stride` from one line to the next.
-function along(data, out, plans, lines, stride, step, outStride, outStep, channels) {
-    for (let line = 0; line < lines; line++) {
-        for (let place = 0; place < plans.length; place++) {
-            const { first, weights } = plans[place];
-            let at = line * stride + first * step;
-            let [one, two, three] = [HALF, HALF, HALF];
-            for (let tap = 0; tap < weights.length; tap++, at += step) {
-                const weight = weights[tap];
-                one += data[at] * weight;
-                if (channels === 1) continue;
-                two += data[at + 1] * weight;
-                three += data[at + 2] * weight;
-            }
-            const to = line * outStride + place * outStep;
-            out[to] = clipped(one);
-            if (channels === 1) continue;
-            out[to + 1] = clipped(two);
-            out[to + 2] = clipped(three);
-        }
-    }
-}
-
-// An image is {width, height, channels, data}; the box is [left, top, right, bottom] in pixels.
-function resize(image, width, height, filter, box = [0, 0, image.width, image.height]) {
-    if (width < 1 || height < 1) throw new Error("is too narrow to be resized");
-    const [left, top, right, bottom] = box;
-    if (filter === "nearest") return nearest(image, width, height, box);
-    const { channels } = image;
-    let now = image;
-    if (width !== now.width || left !== 0 || right !== width) {
-        const out = { width, height: now.height, channels, data: new Uint8Array(width * now.height * channels) };
-        const plans = weightsOf(now.width, left, right, width, filter);
-        along(now.data, out.data, plans, now.height, now.width * channels, channels, width * channels, channels, channels);
-        now = out;
-    }
-    if (height !== now.height || top !== 0 || bottom !== height) {
-        const out = { width, height, channels, data: new Uint8Array(width * height * channels) };
-        const plans = weightsOf(now.height, top, bottom, height, filter);
-        along(now.data, out.data, plans, width, channels, width * channels, channels, width * channels, channels);
-        now = out;
-    }
-    return now;
-}
-
-function nearest(image, width, height, [left, top, right, bottom]) {
-    const { channels } = image;
-    const out = { width, height, channels, data: new Uint8Array(width * height * channels) };
-    for (let row = 0; row < height; row++)
-        for (let column = 0; column < width; column++) {
-            const x = Math.floor(left + ((column + 0.5) * (right - left)) / width);
-            const y = Math.floor(top + ((row + 0.5) * (bottom - top)) / height);
-            for (let channel = 0; channel < channels; channel++)
-                out.data[(row * width + column) * channels + channel] =
-                    image.data[(y * image.width + x) * channels + channel];
-        }
-    return out;
-}
-
-// Python rounds a half to the even number.
-function rounded(value) {
-    const low = Math.floor(value);
-    return value - low === 0.5 ? low + (low % 2 ? 1 : 0) : Math.round(value);
-}
-
-// A part of an image, or the image within a larger white one.
-function cut(image, left, top, width, height) {
-    const { channels } = image;
-    const out = { width, height, channels, data: new Uint8Array(width * height * channels).fill(255) };
-    for (let row = 0; row < height; row++)
-        for (let column = 0; column < width; column++) {
-            const [x, y] = [left + column, top + row];
-            if (x < 0 || y < 0 || x >= image.width || y >= image.height) continue;
-            for (let channel = 0; channel < channels; channel++)
-                out.data[(row * width + column) * channels + channel] =
-                    image.data[(y * image.width + x) * channels + channel];
-        }
-    return out;
-}
-
-// The square that the network reads.
-function square(image) {
-    const { image_size: size, resize: how, interpolation: filter, crop } = settings;
-    if (image.width === size && image.height === size) return image;
-    const { width, height } = image;
-    const whole = Math.floor(size / crop + 1e-6);
-    const [longest, shortest] = [Math.max(width, height), Math.min(width, height)];
-    let scaled;
-    if (how === "stretch") scaled = resize(image, whole, whole, filter);
-    else if (how === "pad") {
-        const fitting = [width, height].map((side) => rounded((side / longest) * whole));
-        scaled = resize(image, ...fitting, filter);
-        const [left, top] = fitting.map((side) => rounded((whole - side) * 0.5));
-        scaled = cut(scaled, -left, -top, whole, whole);
-    } else if (whole === size) {
-        const [left, top] = [(width - shortest) / 2, (height - shortest) / 2];
-        return resize(image, size, size, filter, [left, top, left + shortest, top + shortest]);
-    } else {
-        const sides = [width, height].map((side) => Math.trunc((whole * side) / shortest));
-        scaled = resize(image, ...sides, filter);
-    }
-    const [left, top] = [scaled.width, scaled.height].map((side) => rounded((side - size) / 2));
-    return cut(scaled, left, top, size, size);
-}
+// ---------------------------------------------------------------- images
 
 const canvas = document.createElement("canvas");
 
@@ -202,18 +103,6 @@ function pixelsOf(source, width, height) {
 }
 
 // ---------------------------------------------------------------- answers
-
-// The classes' probabilities and distances for an image {width, height, channels, data}.
-export async function classify(image) {
-    const { width, height, channels, data } = square(image);
-    const input = new Float32Array(data.length);
-    for (let pixel = 0; pixel < width * height; pixel++)
-        for (let channel = 0; channel < channels; channel++)
-            input[channel * width * height + pixel] = data[pixel * channels + channel] / 255;
-    const images = new runtime.Tensor("float32", input, [1, channels, height, width]);
-    const { probabilities, distances } = await session.run({ images });
-    return { probabilities: Array.from(probabilities.data), nearest: Math.min(...distances.data) };
-}
 
 // The same for a file; what it shows comes along, as a small canvas.
 export async function classifyFile(file) {
@@ -297,37 +186,67 @@ async function take(files) {
     }
 }
 
-// ---------------------------------------------------------------- the camera
+// ---------------------------------------------------------------- the webcam
 
 let stream = null;
 
-async function startCamera() {
-    if (!navigator.mediaDevices) throw new Error("a browser gives the camera to https and localhost alone");
-    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: { ideal: 640 } } });
+// Large enough for the network and no larger: every pixel has to be looked at.
+function webcamSize() {
+    const height = Math.max(240, Math.ceil(settings.image_size / settings.crop));
+    return { width: { ideal: Math.ceil((height * 4) / 3) }, height: { ideal: height } };
+}
+
+async function startWebcam() {
+    if (!navigator.mediaDevices) throw new Error("a browser gives the webcam to https and localhost alone");
+    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", ...webcamSize() } });
     const video = element("video", "");
     Object.assign(video, { srcObject: stream, muted: true, playsInline: true });
     const card = newCard("div", video);
     byId("live").replaceChildren(card);
     byId("live").hidden = false;
-    byId("camera").textContent = "Stop the camera";
+    byId("webcam").textContent = "Stop webcam";
     await video.play();
-    const times = [];
-    while (stream && video.srcObject === stream) {
-        const answer = await classify(pixelsOf(video, video.videoWidth, video.videoHeight));
-        times.push(performance.now());
-        while (times.length > 2 && times.at(-1) - times[0] > 2000) times.shift();
-        const rate = times.length > 1 ? (1000 * (times.length - 1)) / (times.at(-1) - times[0]) : 0;
-        card.note = `${rate.toFixed(1)} images per second`;
-        if (stream) show(card, answer);
-        await new Promise(requestAnimationFrame);
-    }
+    await follow(video, card);
 }
 
-function stopCamera() {
+// Show what the webcam's images are. Every engine takes the newest image as soon as it is free.
+async function follow(video, card) {
+    let [frame, taken, shown] = [1, 0, 0]; // numbers of what the webcam shows, of what is looked at, and of the answer
+    const times = [];
+    const isOn = () => stream && video.srcObject === stream;
+    const next = (video.requestVideoFrameCallback ?? requestAnimationFrame).bind(
+        video.requestVideoFrameCallback ? video : window,
+    );
+    const count = () => isOn() && (frame++, next(count));
+    count();
+
+    async function work(engine) {
+        while (isOn()) {
+            while (isOn() && taken === frame) await new Promise(requestAnimationFrame);
+            if (!isOn()) return;
+            const number = (taken = frame);
+            const answer = await engine.classify(pixelsOf(video, video.videoWidth, video.videoHeight));
+            times.push(performance.now());
+            while (times.length > 2 && times.at(-1) - times[0] > 2000) times.shift();
+            if (!isOn() || number < shown) continue; // a newer image was answered first
+            shown = number;
+            const rate = times.length > 1 ? (1000 * (times.length - 1)) / (times.at(-1) - times[0]) : 0;
+            card.note = `${rate.toFixed(1)} images per second`;
+            show(card, answer);
+        }
+    }
+
+    const works = engines.map(work);
+    while (begun < Math.min(MOST_ENGINES, navigator.hardwareConcurrency || 1))
+        works.push(addEngine().then(work, () => {})); // where memory is short, fewer do
+    await Promise.all(works);
+}
+
+function stopWebcam() {
     for (const track of stream.getTracks()) track.stop();
     stream = null;
     byId("live").hidden = true;
-    byId("camera").textContent = "Start the camera";
+    byId("webcam").textContent = "Start webcam";
 }
 
 // ---------------------------------------------------------------- the page
@@ -344,7 +263,7 @@ function showShare() {
 }
 
 function connect() {
-    byId("camera").disabled = byId("files").disabled = false;
+    byId("webcam").disabled = byId("files").disabled = false;
     byId("rejecting").hidden = Object.keys(settings.limits).length === 0;
     byId("reject").addEventListener("input", showShare);
     showShare();
@@ -352,10 +271,10 @@ function connect() {
         await take([...event.target.files]);
         event.target.value = "";
     });
-    byId("camera").addEventListener("click", () => {
+    byId("webcam").addEventListener("click", () => {
         tell("");
-        if (stream) stopCamera();
-        else startCamera().catch((error) => tell(`The camera cannot be used: ${error.message}.`));
+        if (stream) stopWebcam();
+        else startWebcam().catch((error) => tell(`The webcam cannot be used: ${error.message}.`));
     });
     const drop = byId("drop");
     for (const kind of ["dragover", "dragleave", "drop"])

@@ -82,13 +82,13 @@ def test_truths(asking):
     assert truth_of("How many things are there?", None) == ""
 
 
-def test_deleting_and_undoing(asking):
+def test_removing_and_undoing(asking):
     assert ask_how_many(asking) == "5"
     with pytest.raises(AskingError, match="select an object first"):
-        asking.delete()
+        asking.remove()
     asking.chosen = 2
     gone = asking.now.scene.objects[2]
-    asking.delete()
+    asking.remove()
     assert gone not in asking.now.scene.objects
     assert (asking.now.line.truth, asking.before.line.truth) == ("4", "5")
     assert asking.chosen is None
@@ -115,13 +115,13 @@ def test_the_last_object_stays(asking):
     asking.new_scene(4, 3)
     for _ in range(2):
         asking.chosen = 0
-        asking.delete()
+        asking.remove()
     asking.chosen = 0
     with pytest.raises(AskingError, match="the last object"):
-        asking.delete()
+        asking.remove()
 
 
-def test_recolouring_changes_the_picture_and_the_truth(asking):
+def test_recolouring_changes_the_image_and_the_truth(asking):
     asking.chosen = 1
     thing = asking.now.scene.objects[1]
     color = next(name for name in COLORS if all(one.color != name for one in asking.now.scene.objects))
@@ -159,7 +159,7 @@ def test_a_click_chooses_what_it_meets(asking):
     assert asking.marked_image() is asking.now.image
 
 
-def test_own_pictures(asking, tmp_path: Path):
+def test_own_images(asking, tmp_path: Path):
     Image.new("RGB", (90, 60), (120, 130, 140)).save(tmp_path / "own.png")
     asking.upload(tmp_path / "own.png")
     assert (asking.now.scene, asking.now.lines, asking.now.line) == (None, (), None)
@@ -171,7 +171,7 @@ def test_own_pictures(asking, tmp_path: Path):
             change()
     asking.choose_at(3, 3)
     assert asking.chosen is None
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("no image")
     with pytest.raises(DataError, match="not a readable image"):
         asking.upload(tmp_path / "text.png")
     Image.new("1", (1000, 101)).save(tmp_path / "wide.png")
@@ -200,8 +200,8 @@ def test_gamma_and_beta(reasoner):
     assert all(part.shape == (8,) for pair in values.values() for part in pair)
     other = modulations_of(reasoner, "What color is the cube?")
     assert not np.allclose(values["blocks.0"][0], other["blocks.0"][0])
-    picture = as_image(modulation_figure(values))
-    assert picture.width > picture.height
+    image = as_image(modulation_figure(values))
+    assert image.width > image.height
     assert modulations_of(a_reasoner(conditioning="concatenation", film_blocks=0), "How many things are there?") == {}
 
 

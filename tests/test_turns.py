@@ -20,7 +20,7 @@ from tests.classifier.small import film_learner
 from tests.commands.test_commands import draw_classes
 
 anyio = pytest.importorskip("anyio")
-from fewshot_film.app.turns import Turns  # noqa: E402
+from fewshot_film.turns import Turns  # noqa: E402
 
 
 @pytest.fixture
@@ -130,6 +130,43 @@ class TestTurns:
 
         run(many())
         assert most[0] == 2
+
+    def test_works_over_the_limit_wait_to_begin(self):
+        begun: list[int] = []
+        most = [0]
+
+        def work(number: int) -> Iterator[None]:
+            begun.append(number)
+            most[0] = max(most[0], len(begun))
+            for _ in range(3):
+                yield
+            begun.remove(number)
+
+        async def many() -> None:
+            turns = Turns(1, works=2)
+            await asyncio.gather(*(_drain(turns, work(number)) for number in range(6)))
+
+        run(many())
+        assert most[0] == 2
+
+    def test_a_visitors_next_work_begins_when_the_last_result_is_dealt_with(self):
+        happened: list[str] = []
+
+        def work(name: str) -> Iterator[str]:
+            happened.append(f"{name} begins")
+            yield name
+
+        async def shown(turns: Turns, name: str, turn: asyncio.Lock) -> None:
+            async for found in turns.take(work(name), lambda: True, turn):
+                await asyncio.sleep(0.05)  # it is on its way to the page
+                happened.append(f"{found} is shown")
+
+        async def both() -> None:
+            turns, turn = Turns(2), asyncio.Lock()
+            await asyncio.gather(shown(turns, "first", turn), shown(turns, "second", turn))
+
+        run(both())
+        assert happened == ["first begins", "first is shown", "second begins", "second is shown"]
 
     def test_what_is_not_wanted_any_more_is_closed(self):
         closed: list[bool] = []

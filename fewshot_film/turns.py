@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TypeVar
@@ -20,9 +21,13 @@ class Turns:
 
     Args:
         threads: steps that may be done at once; None: one less than there are cores.
+        works: works that may be under way at once; the others wait to begin. None: any number.
     """
 
-    def __init__(self, threads: int | None = None) -> None:
+    def __init__(self, threads: int | None = None, works: int | None = None) -> None:
+        self._works: contextlib.AbstractAsyncContextManager[None] = (
+            contextlib.nullcontext() if works is None else asyncio.Semaphore(works)
+        )
         self._limiter = anyio.CapacityLimiter(threads or max(1, (os.cpu_count() or 1) - 1))
 
     async def take(
@@ -33,9 +38,10 @@ class Turns:
         Args:
             steps: the work; it is closed at the end.
             is_wanted: looked at before every step; once it is false, no more is done.
-            turn: held meanwhile: the works of one visitor are done one after the other.
+            turn: held meanwhile: the works of one visitor are done one after the other. It is held until what was
+                yielded last has been dealt with.
         """
-        async with turn or asyncio.Lock():
+        async with turn or asyncio.Lock(), self._works:
             try:
                 while is_wanted():
                     found = await anyio.to_thread.run_sync(next, steps, _END, limiter=self._limiter)
