@@ -31,7 +31,6 @@ from fewshot_film.turns import Turns
 MINE, FOLDER, ARCHIVE = "my classes from Teach", "the folder of --folder", "a zip file of folders"
 MAX_EPISODES = 2000
 HEADERS = ("learner", "accuracy, %", "± 95 %", "difference to the best, %", "± 95 %", "ms per episode")
-_STOPPED_BY_HAND = r"(bar) => bar.replace(/<p>(Loading images|(\d+) of (?!\2 )\d+ episodes)/, '<p>Stopped: $1')"
 _AT_ONCE = 4
 """Comparisons under way at once: each holds models and images in memory."""
 Shown = tuple[str, str]
@@ -39,7 +38,13 @@ Shown = tuple[str, str]
 
 
 class _Turn(asyncio.Lock):
-    """Held by a visitor's comparison: the next one waits for its end."""
+    """Held by a visitor's comparison: the next one waits for its end.
+
+    Attributes:
+        stops: how often the visitor has pressed *Stop*.
+    """
+
+    stops = 0
 
 
 def build(page: Page) -> None:
@@ -64,12 +69,16 @@ def build(page: Page) -> None:
                 "what another random split would change, not what other images would."
             )
 
+    def turn_of(request: gr.Request) -> _Turn:
+        return page.visitors.of(request.session_hash, _Turn, lambda _: _Turn())
+
     @in_page
     async def run(
         data: str, path: str | None, names: list[str], way: int, shot: int, count: int, request: gr.Request
     ) -> AsyncIterator[Shown]:
         session, visitors = str(request.session_hash), page.visitors
-        turn = visitors.of(session, _Turn, lambda _: _Turn())
+        turn = turn_of(request)
+        stops, done = turn.stops, 0
         shown: Shown = _bar(0, count), _table([])
         yield shown
         in_order = [name for name in learners if name in names]
@@ -78,17 +87,22 @@ def build(page: Page) -> None:
             yield from compare(page, _source(page, data, path, request), in_order, count, way=way, shot=shot)
 
         try:
-            async for progress in turns.take(steps(), lambda: visitors.is_open(session), turn):
-                shown = _bar(progress.done, progress.total), _table(_rows(progress))
+            async for progress in turns.take(steps(), lambda: visitors.is_open(session) and turn.stops == stops, turn):
+                done, shown = progress.done, (_bar(progress.done, progress.total), _table(_rows(progress)))
                 yield shown
+            if done < count:
+                yield _bar(done, count, "Stopped: "), shown[1]
         except Exception as error:
             yield _stopped(_reason(error)), shown[1]
             raise
 
+    @in_page
+    def stop_running(request: gr.Request) -> None:
+        turn_of(request).stops += 1
+
     options: Any = {"show_progress": "hidden", "api_visibility": "private"}
-    event = start.click(run, chosen, [bar, table], concurrency_limit=None, **options)
-    # by the browser, which knows how far it came; only what is still running was stopped
-    stop.click(None, bar, bar, cancels=[event], js=_STOPPED_BY_HAND, **options)
+    start.click(run, chosen, [bar, table], concurrency_limit=None, **options)
+    stop.click(stop_running, None, None, concurrency_limit=None, **options)
 
 
 def _lay_out_choices(page: Page, names: list[str]) -> list[gr.components.Component]:
@@ -125,12 +139,12 @@ def _source(page: Page, chosen: str, path: str | None, request: gr.Request) -> s
     return folder_source(path)
 
 
-def _bar(done: int, total: int) -> str:
+def _bar(done: int, total: int, before: str = "") -> str:
     if not total:
         return "<p>Idle</p>"
     state = "Loading images" if not done else f"{done} of {total} episodes"
     bar = f'<progress class="progress" max="{total}" value="{done}" aria-label="Progress"></progress>'
-    return f"<p>{html.escape(state)}</p>{bar}"
+    return f"<p>{html.escape(before + state)}</p>{bar}"
 
 
 def _stopped(reason: str) -> str:
