@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -53,7 +54,7 @@ def _domain(backbone: FrozenBackbone, domain: Domain, config: Int8Config) -> dic
             "int8": int8_features(backbone, domain, Path(config.cache) / "int8"),
         }
         head, found = build_head(config.head, backbone), {}
-        settings = {"query": config.query, "episodes": config.episodes, "judged": 0}
+        settings: dict[str, Any] = {"query": config.query, "episodes": config.episodes, "judged": 0}
         for cell in cells:
             records = {name: measure(head, domain, rows, cell, **settings).record() for name, rows in features.items()}
             mean, interval = paired_difference(accuracies(records["int8"]), accuracies(records["float32"]))
@@ -65,7 +66,7 @@ def _domain(backbone: FrozenBackbone, domain: Domain, config: Int8Config) -> dic
     return remembered(Path(config.cache) / "parts", plain(["int8", *decisive]), code, part)
 
 
-def int8_features(backbone: FrozenBackbone, domain: Domain, folder: Path) -> Any:
+def int8_features(backbone: FrozenBackbone, domain: Domain, folder: Path) -> np.ndarray:
     """Features ``(N, D)`` of a domain's images, by a network in integers that is calibrated on one support set.
 
     Args:
@@ -81,6 +82,6 @@ def _calibrated(backbone: FrozenBackbone, domain: Domain) -> Callable[[Tensor], 
     decoded = decode(domain.source, **backbone.network.preprocessing.pixels, on_duplicate="keep")
     place = {file: number for number, file in enumerate(decoded.files)}
     plan, _ = Tasks(domain, CALIBRATED, 1).split(0)
-    images = decoded.get([place[domain.images.files[number]] for number in plan.support])
+    images = decoded.get(np.array([place[domain.images.files[number]] for number in plan.support]))
     network, _ = adapter.calibrated({}, images, torch.from_numpy(plan.support_labels))
     return lambda images: features_of(network, images, adapter.device)
