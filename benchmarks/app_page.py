@@ -218,6 +218,9 @@ class _Asked:
     def again(self) -> float:
         """Seconds until the answer is there."""
         answers = self.page.locator(".queries .caption-label")
+        if answers.count() > 30:  # the page holds 40
+            self.page.get_by_role("button", name="Clear images to classify").click()
+            self.page.locator(".queries li").first.wait_for(state="detached")
         count, began = answers.count(), time.perf_counter()
         self.page.locator(".answers .drop input[type=file]").first.set_input_files(str(self.query))
         answers.nth(count).wait_for()
@@ -257,19 +260,14 @@ def _whole(page: Any, files: Sequence[Path], asked: _Asked) -> dict[str, Any]:
 
 
 def _stopped(page: Any, files: Sequence[Path]) -> dict[str, Any]:
-    """An upload that is stopped while it is read: how long that takes, and how many images are taken."""
-    images = page.locator(".card .image-list img")
-    before = images.count()
+    """An upload that is stopped while it is read: how long that takes."""
     _drop(page, files)
     while _progress(page) < len(files) // 5:
         page.wait_for_timeout(100)
     began = time.perf_counter()
     page.get_by_role("button", name="Stop upload").click()
     page.get_by_test_id("toast-body").get_by_text("because the upload was stopped").wait_for()
-    return {
-        "from the click on Stop to its end, s": time.perf_counter() - began,
-        "images that were read until then": images.count() - before,
-    }
+    return {"from the click on Stop to its end, s": time.perf_counter() - began}
 
 
 COMMANDS = [

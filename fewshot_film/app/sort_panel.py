@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,22 @@ MAX_ROWS = 200
 HEADERS = ("image", "class", "probability, %")
 
 
+class _Turn(asyncio.Lock):
+    """Held while a visitor's folder is sorted: the next one waits for its end.
+
+    Attributes:
+        stops: how often the visitor has pressed *Stop*.
+    """
+
+    stops = 0
+
+
 def lay_out_sorting(events: TeachEvents) -> None:
     """Put it into the page that is being laid out."""
+
+    def turn_of(request: gr.Request) -> _Turn:
+        return events.page.visitors.of(request.session_hash, _Turn, lambda _: _Turn())
+
     with gr.Accordion("Classify and sort a folder", open=False):
         zone = DropZone("Drop a zip file of images here, or many images", "multiple")
         said = gr.HTML("", elem_classes="bare")
@@ -36,11 +51,17 @@ def lay_out_sorting(events: TeachEvents) -> None:
     async def sort(files: list[str] | None, request: gr.Request) -> AsyncIterator[Any]:
         if not files:
             return
-        session, visitors = str(request.session_hash), events.page.visitors
+        session, visitors, turn = str(request.session_hash), events.page.visitors, turn_of(request)
+        stops = turn.stops
         try:
             steps = sort_images(events.of(request), [Path(file) for file in files])
-            async for sorting in events.turns.take(steps, lambda: visitors.is_open(session)):
+            async for sorting in events.turns.take(
+                steps, lambda: visitors.is_open(session) and turn.stops == stops, turn
+            ):
                 yield _shown(sorting)
+            if turn.stops != stops:
+                yield "<p>Stopped</p>", *[gr.skip()] * 3, gr.update(visible=False)
+                return
             warn(sorting.troubles, "Not classified")
         except Exception as error:
             if exit_status_of(error) is None:
@@ -48,9 +69,13 @@ def lay_out_sorting(events: TeachEvents) -> None:
             warn([str(error)], "Not classified")
             yield "", *[gr.update(visible=False)] * 4
 
+    @in_page
+    def stop_sorting(request: gr.Request) -> None:
+        turn_of(request).stops += 1
+
     shown = [said, table, table_file, archive, stop]
-    sorting = zone.dropped(sort, zone.files, shown, concurrency_limit=None, **{**QUIET, **zone.progress})
-    stop.click(lambda: ("<p>Stopped</p>", gr.update(visible=False)), None, [said, stop], cancels=[sorting], **QUIET)
+    zone.dropped(sort, zone.files, shown, concurrency_limit=None, **{**QUIET, **zone.progress})
+    stop.click(stop_sorting, None, None, concurrency_limit=None, **QUIET)
 
 
 def _shown(sorting: Sorting) -> tuple[Any, ...]:

@@ -246,6 +246,21 @@ def test_a_folder_is_classified_and_sorted(visit, tmp_path):
 
 
 @pytest.mark.slow
+def test_sorting_is_stopped(visit, tmp_path):
+    page = visit()
+    page.get_by_role("button", name="Example: letters").click()
+    answers(page, 6)
+    page.get_by_role("button", name="Classify and sort a folder").click()
+    large = {f"{number}.png": png(Image.new("L", (1900, 1900), number)) for number in range(150)}
+    drop(page.locator(".drop", has_text="Drop a zip file of images here"), [pack(tmp_path / "large.zip", large)])
+    seen(page.get_by_text(re.compile(r"[1-9]\d* of 150 images")))
+    page.get_by_role("button", name="Stop", exact=True).click()
+    seen(page.get_by_text("Stopped", exact=True))
+    page.wait_for_timeout(2000)
+    assert page.get_by_text("of 150 images").count() == 0
+
+
+@pytest.mark.slow
 def test_uploads_say_how_far_they_came(visit, tmp_path):
     page = visit()
     page.get_by_placeholder("class name").fill("grey")
