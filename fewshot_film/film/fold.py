@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import torch
@@ -182,6 +182,14 @@ def trace_layers(network: nn.Module) -> fx.GraphModule:
 
 class _LayerTracer(fx.Tracer):
     """Takes whole, besides torch's own layers, those without parts and those of a norm and an activation."""
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """A call of the traced network; while it is traced, those of networks in other threads come here too."""
+        if not any(isinstance(value, fx.Proxy) for value in (*args, *kwargs.values())):
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return not m._modules or after_norm(m) is not None or super().is_leaf_module(m, module_qualified_name)

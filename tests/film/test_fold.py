@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from fewshot_film.film import (
     fuse_conv_norm,
     inject_film,
 )
+from fewshot_film.film.fold import trace_layers
 from tests.film.networks import TINY_SITES, TinyResNet, images, random_modulations, randomise_norms, tiny
 from tests.film.test_inject import norm_and_input
 from tests.reference import film_numpy
@@ -330,3 +332,26 @@ def test_fuse_refuses_pairs_that_are_none() -> None:
     ):
         fuse_conv_norm(network, [("layer1.conv1", "layer1.bn1")])
     assert ("layer1.conv1", "layer1.bn1") not in find_conv_norm_pairs(network)
+
+
+def test_other_threads_may_run_networks_while_one_is_traced():
+    began, other = threading.Event(), nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU())
+    found: list[object] = []
+
+    class Slow(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            began.set()
+            thread.join(60)
+            return super().forward(x)
+
+    def run() -> None:
+        began.wait(60)
+        try:
+            found.append(other(torch.ones(1, 1, 4, 4)).shape)
+        except Exception as error:
+            found.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    trace_layers(nn.Sequential(Slow(nn.ReLU()), nn.ReLU()))
+    assert found == [(1, 2, 2, 2)]
