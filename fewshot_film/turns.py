@@ -44,10 +44,19 @@ class Turns:
         async with turn or asyncio.Lock(), self._works:
             try:
                 while is_wanted():
-                    found = await anyio.to_thread.run_sync(next, steps, _END, limiter=self._limiter)
+                    found = await self._step(steps)
                     if found is _END:
                         return
                     yield found  # type: ignore[misc]
             finally:
                 if hasattr(steps, "close"):
                     steps.close()
+
+    async def _step(self, steps: Iterator[T]) -> T | object:
+        """The next of ``steps``; where the one who waits for it is cancelled, it is done before that is told."""
+        step = asyncio.ensure_future(anyio.to_thread.run_sync(next, steps, _END, limiter=self._limiter))
+        try:
+            return await asyncio.shield(step)
+        except asyncio.CancelledError:
+            await asyncio.wait([step])  # an iterator cannot be closed while a thread is in it
+            raise

@@ -182,6 +182,27 @@ class TestTurns:
         assert found == [0, 1, 2]
         assert closed == [True]
 
+    def test_who_is_cancelled_in_a_step_waits_for_its_end(self):
+        begun, closed = threading.Event(), []
+
+        def work() -> Iterator[int]:
+            try:
+                begun.set()
+                time.sleep(0.2)
+                yield 1
+            finally:
+                closed.append(True)
+
+        async def leave() -> None:
+            task = asyncio.create_task(_drain(Turns(1), work()))
+            await asyncio.to_thread(begun.wait, 60)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert closed == [True]
+
+        run(leave())
+
     def test_errors_come_through(self):
         def work() -> Iterator[int]:
             yield 1

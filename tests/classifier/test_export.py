@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fewshot_film.classifier import FewShotClassifier, NotFittedError
-from fewshot_film.classifier.export import MatrixHead
+from fewshot_film.classifier.export import MatrixHead, PlainClassifier
 from fewshot_film.classifier.inputs import read_images
 from fewshot_film.classifier.onnx_graph import OnnxGraph, UnsupportedOperatorError
 from fewshot_film.learners import fit_mahalanobis
@@ -73,6 +74,31 @@ def test_film_is_gone_and_the_network_plain(exported):
     weights = sum(np.prod(tensor.dims) for tensor in model.graph.initializer)
     backbone = sum(value.numel() for value in film_learner().backbone.parameters())
     assert weights < 1.5 * backbone
+
+
+def test_the_classifier_answers_while_it_is_exported(tmp_path: Path, monkeypatch):
+    classifier, shown, _ = fitted(film_learner())
+    found: list[object] = []
+
+    def answer() -> None:
+        try:
+            found.append(classifier.predict_proba(shown))
+        except Exception as error:
+            found.append(error)
+
+    def forward(self: PlainClassifier, images: Tensor, plain=PlainClassifier.forward) -> tuple[Tensor, Tensor]:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        thread.join(60)
+        return plain(self, images)
+
+    expected = classifier.predict_proba(shown)
+    with monkeypatch.context() as patch:
+        patch.setattr(PlainClassifier, "forward", forward)
+        path = classifier.export_onnx(tmp_path / "mine.onnx")
+    assert isinstance(found[0], np.ndarray), found
+    np.testing.assert_allclose(found[0], expected, atol=1e-6)
+    check_answers(classifier, path, shown)
 
 
 def test_a_file_that_stood_there_stays_when_the_export_fails(tmp_path: Path, monkeypatch):
