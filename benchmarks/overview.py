@@ -57,17 +57,23 @@ def rows() -> Iterator[Row]:
 
 
 def _heads() -> Iterator[Row]:
-    found = _read("heads_cifar_fs")
+    command = "python -m benchmarks.heads run --root cifar-100.zip"
+    own = f"{command} --cifar_fs runs/cifar-fs-record/pretrain/model"
+    yield from _best_heads("heads_cifar_fs", "features of general-small", command)
+    yield from _best_heads("heads_cifar_fs_record", "features of an hour of one core", own)
+
+
+def _best_heads(file: str, features: str, command: str) -> Iterator[Row]:
+    found = _read(file)
     if not found:
         return
-    command = "python -m benchmarks.heads run --root cifar-100.zip"
     for kind, ending in (("balanced", ""), ("unbalanced", ", unbalanced")):
         tasks = [found[task + ending]["accuracy"] for task in _ONE_FIVE]
         for group, is_star in (("each query on its own", False), ("all queries together", True)):
             names = [name for name in tasks[0] if (marked(name) != name) == is_star]
             best = max(names, key=lambda name: sum(task[name]["mean"] for task in tasks))
-            title = f"CIFAR-FS, fixed features, {kind} queries, {group}: {best}"
-            yield _episodes(title, [task[best] for task in tasks], (), "", command, "heads_cifar_fs")
+            title = f"CIFAR-FS, {features}, {kind} queries, {group}: {best}"
+            yield _episodes(title, [task[best] for task in tasks], (), "", command, file)
 
 
 def _clevr() -> Iterator[Row]:

@@ -16,6 +16,7 @@ theirs is trained with the transformer.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import cast
 
@@ -108,4 +109,4 @@ class FEATHead:
 
 def scaled(features: Tensor) -> Tensor:
     """Features ``(N, D)`` at a length of sqrt(D)."""
-    return features.shape[1] ** 0.5 * F.normalize(at_least_float32(features), dim=1)
+    return F.normalize(at_least_float32(features), dim=1) * math.sqrt(features.shape[1])

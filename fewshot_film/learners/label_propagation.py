@@ -47,5 +47,5 @@ class LabelPropagation(TransductiveLearner):
         system = torch.eye(images.shape[-2]).to(images) - config.alpha * scaled
         shares = members / members.sum(-2, keepdim=True)
         labels = torch.cat([shares, queries.new_zeros(*queries.shape[:-1], members.shape[-1])], -2)
-        spread = torch.linalg.solve(system.double(), labels.double())  # nearly singular for alpha near 1
+        spread: Tensor = torch.linalg.solve(system.double(), labels.double())  # nearly singular for alpha near 1
         return spread[..., shot:, :].clamp_min(_LEAST).log().to(queries)

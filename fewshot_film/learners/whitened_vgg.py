@@ -47,7 +47,7 @@ def parts(config: BackboneConfig) -> tuple[dict[str, nn.Module], dict[str, nn.Mo
     widths = [config.width, *[WIDER * config.width] * (len(config.blocks) - 1)]
     first = nn.Conv2d(config.channels, 2 * patch, SIDE)
     first.weight.requires_grad_(False)
-    stages = {
+    stages: dict[str, nn.Module] = {
         f"layer{index}": nn.Sequential(PooledBlock(channels, out, convolutions))
         for index, ((channels, out), convolutions) in enumerate(
             zip(pairwise([2 * patch, *widths]), config.blocks, strict=True), start=1
@@ -78,7 +78,7 @@ class PooledBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``(B, C, H, W)`` to ``(B, out, H // 2, W // 2)``."""
-        x = first = self._normed(1, self.pool(self.conv1(x)))
+        x = first = self._normed(1, self.pool(self.get_submodule("conv1")(x)))
         for index in range(2, self.convolutions + 1):
             x = self._normed(index, self.get_submodule(f"conv{index}")(x))
         return first + x if self.convolutions > 2 else x
