@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 pytestmark = needs_browser
 
 
+@pytest.mark.slow
 def test_teach_an_example(visit, keep):
     page = visit()
     page.get_by_role("button", name="Example: photos").click()
@@ -155,6 +156,7 @@ def test_numbers_are_taken_with_enter_and_stay_in_range(served, visit):
     assert "Traceback" not in "".join(served.lines)
 
 
+@pytest.mark.slow
 def test_nothing_is_replaced_unasked(visit):
     page = visit()
     page.get_by_role("button", name="Example: creatures").click()
@@ -200,6 +202,7 @@ def test_loading_a_classifier_asks_first(visit, tmp_path):
     seen(page.get_by_text("Adapted to 5 classes and 20 images"))
 
 
+@pytest.mark.slow
 def test_a_reload_asks_and_brings_everything_back(served, visit, tmp_path):
     page = visit()
     page.reload()  # there is nothing to lose

@@ -133,6 +133,7 @@ class TestPages:
 
 
 class TestUploads:
+    @pytest.mark.slow
     def test_they_vanish_with_the_page(self, served: Served):
         with Visitor(served.address) as visitor:
             (path,) = visitor.upload(("a.bin", b"x" * 5000)).json()

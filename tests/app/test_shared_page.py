@@ -165,6 +165,7 @@ def add_files(page: Page, files: dict[str, bytes]) -> None:
     page.locator("input[type=file]").set_input_files(payload)
 
 
+@pytest.mark.slow
 def test_one_file_opens_without_a_server(engine, visit, tmp_path):
     from playwright.sync_api import expect
 
@@ -229,7 +230,8 @@ def test_it_fits_a_phone_and_the_dark(engine, host, visit, tmp_path, width, sche
     assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
 
 
-@pytest.mark.parametrize("model", ["general-small", pytest.param("photos-small", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["general-small", "photos-small"])
 def test_the_webcam_is_answered_live(engine, host, visit, tmp_path, model):
     from playwright.sync_api import expect
 

@@ -23,6 +23,7 @@ def test_values_are_those_of_the_episodes_one_by_one():
     assert len(set(expected)) > 1
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same_numbers():
     learner = small_learner()
     assert evaluate(learner, SAMPLER, 6, processes=2) == evaluate(learner, SAMPLER, 6, processes=1)

@@ -166,7 +166,7 @@ def test_own_images(asking, tmp_path: Path):
     asking.ask("How many things are there?")
     assert asking.now.line.truth == ""
     assert asking.now.line.is_right is None
-    for change in (asking.delete, asking.undo, lambda: asking.recolour("red")):
+    for change in (asking.remove, asking.undo, lambda: asking.recolour("red")):
         with pytest.raises(AskingError):
             change()
     asking.choose_at(3, 3)
