@@ -14,6 +14,16 @@ T = TypeVar("T")
 _END = object()
 
 
+class StoppableTurn(asyncio.Lock):
+    """Held while a visitor's work is done: the next one waits for its end. Each kind of work is a class of its own.
+
+    Attributes:
+        stops: how often the visitor has pressed *Stop*.
+    """
+
+    stops = 0
+
+
 class Turns:
     """Does the steps of all visitors' long work in a few threads, in the order in which they were asked for.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import html
 import math
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -26,7 +25,7 @@ from fewshot_film.app.teaching import Teaching
 from fewshot_film.data.source import ImageSource
 from fewshot_film.errors import exit_status_of
 from fewshot_film.page import Page, in_page
-from fewshot_film.turns import Turns
+from fewshot_film.turns import StoppableTurn, Turns
 
 MINE, FOLDER, ARCHIVE = "my classes from Teach", "the folder of --folder", "a zip file of folders"
 MAX_EPISODES = 2000
@@ -37,14 +36,8 @@ Shown = tuple[str, str]
 """The progress bar and the table."""
 
 
-class _Turn(asyncio.Lock):
-    """Held by a visitor's comparison: the next one waits for its end.
-
-    Attributes:
-        stops: how often the visitor has pressed *Stop*.
-    """
-
-    stops = 0
+class _Turn(StoppableTurn):
+    """Held by a visitor's comparison."""
 
 
 def build(page: Page) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,20 +13,15 @@ from fewshot_film.app.events import QUIET, TeachEvents, warn
 from fewshot_film.app.sorting import Sorting, sort_images
 from fewshot_film.errors import counted, exit_status_of
 from fewshot_film.page import in_page
+from fewshot_film.turns import StoppableTurn
 
 MAX_ROWS = 200
 """Rows that the page shows; the file has them all."""
 HEADERS = ("image", "class", "probability, %")
 
 
-class _Turn(asyncio.Lock):
-    """Held while a visitor's folder is sorted: the next one waits for its end.
-
-    Attributes:
-        stops: how often the visitor has pressed *Stop*.
-    """
-
-    stops = 0
+class _Turn(StoppableTurn):
+    """Held while a visitor's folder is sorted."""
 
 
 def lay_out_sorting(events: TeachEvents) -> None:
