@@ -21,14 +21,16 @@ from fewshot_film.commands.common import (
 )
 from fewshot_film.config.commands import PretrainConfig
 from fewshot_film.config.learners import PrototypesConfig, SimpleCNAPSConfig
+from fewshot_film.data import ImageSet
 from fewshot_film.data.batches import LabelledBatches
 from fewshot_film.errors import counted
+from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.networks import build_backbone
 from fewshot_film.learners.objectives import Pretraining
 from fewshot_film.learners.prototypes import PrototypicalNetworks
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
-from fewshot_film.learners.whitened_vgg import whiten
+from fewshot_film.learners.whitened_vgg import WhitenedConv2d
 from fewshot_film.run.checkpoint import load_weights
 from fewshot_film.run.command import is_first_process
 from fewshot_film.run.loop import train
@@ -52,8 +54,7 @@ def run(config: PretrainConfig) -> None:
             config.rotation_ssl,
         )
     if not config.backbone.weights:
-        evenly = np.linspace(0, len(train_images) - 1, min(WHITENED_BY, len(train_images))).astype(np.int64)
-        whiten(module.backbone, train_images.get(evenly).float() / 255)
+        whiten(module.backbone, train_images)
     result = train(
         module,
         LabelledBatches(train_images, config.batch_size, config.augment, config.loop.seed),
@@ -71,6 +72,14 @@ def run(config: PretrainConfig) -> None:
     learner.backbone.load_state_dict(module.backbone.state_dict())
     if is_first_process():
         log.info("saved %s", save_trained(learner, config, result, train_images))
+
+
+def whiten(backbone: Backbone, images: ImageSet) -> None:
+    """Set the filters of the whitened layer, where the network has one, by images from all over the set."""
+    for layer in backbone.stem_modules():
+        if isinstance(layer, WhitenedConv2d):
+            evenly = np.linspace(0, len(images) - 1, min(WHITENED_BY, len(images))).astype(np.int64)
+            layer.whiten(backbone.normalize(images.get(evenly).float() / 255))
 
 
 def _frozen_features(module: nn.Module) -> Learner:

@@ -11,6 +11,7 @@ Layers carry torchvision's names: ``layer*.*.bn[12]``.
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,6 @@ from torch import Tensor, nn
 
 from fewshot_film.config.backbone import BackboneConfig
 from fewshot_film.errors import ConfigError
-from fewshot_film.learners.backbone import Backbone
 
 SIDE = 2
 """Of the first layer's filters."""
@@ -43,17 +43,33 @@ def parts(config: BackboneConfig) -> tuple[dict[str, nn.Module], dict[str, nn.Mo
             f"backbone.blocks has {len(config.blocks)} stages, each of which halves the maps; an image of "
             f"{config.image_size} pixels has room for at most {most}"
         )
-    patch = SIDE**2 * config.channels
     widths = [config.width, *[WIDER * config.width] * (len(config.blocks) - 1)]
-    first = nn.Conv2d(config.channels, 2 * patch, SIDE)
-    first.weight.requires_grad_(False)
+    first = WhitenedConv2d(config.channels)
     stages: dict[str, nn.Module] = {
         f"layer{index}": nn.Sequential(PooledBlock(channels, out, convolutions))
         for index, ((channels, out), convolutions) in enumerate(
-            zip(pairwise([2 * patch, *widths]), config.blocks, strict=True), start=1
+            zip(pairwise([first.out_channels, *widths]), config.blocks, strict=True), start=1
         )
     }
     return {"conv1": first, "gelu": nn.GELU()}, stages, widths
+
+
+class WhitenedConv2d(nn.Conv2d):
+    """The first layer: its filters are set by images and not trained, its bias is.
+
+    Args:
+        channels: of the images.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, 2 * SIDE**2 * channels, SIDE)
+        self.weight.requires_grad_(False)
+
+    @torch.no_grad()
+    def whiten(self, images: Tensor) -> None:
+        """Set the filters by all patches of images ``(B, C, H, W)``, normalised; some thousands of them."""
+        self.weight.copy_(whitening_filters(images))
+        nn.init.zeros_(cast(Tensor, self.bias))
 
 
 class PooledBlock(nn.Module):
@@ -87,27 +103,6 @@ class PooledBlock(nn.Module):
         normed = self.get_submodule(f"bn{index}")(maps)
         activated: Tensor = self.get_submodule(f"relu{index}")(normed)
         return activated
-
-
-@torch.no_grad()
-def whiten(backbone: Backbone, images: Tensor) -> None:
-    """Set the first layer's filters by the patches of images; nothing is done to any other network.
-
-    Args:
-        backbone: the network; its first layer is changed.
-        images: ``(B, C, H, W)`` in [0, 1], some thousands of them.
-    """
-    first = backbone.get_submodule(backbone.stem_names[0])
-    if not (isinstance(first, nn.Conv2d) and is_whitened(first)):
-        return
-    first.weight.copy_(whitening_filters(backbone.normalize(images)))
-    assert first.bias is not None
-    first.bias.zero_()
-
-
-def is_whitened(layer: nn.Conv2d) -> bool:
-    """Whether a layer is the first one of this network: as many filters as signed components of a patch."""
-    return layer.kernel_size == (SIDE, SIDE) and layer.out_channels == 2 * SIDE**2 * layer.in_channels
 
 
 def whitening_filters(images: Tensor) -> Tensor:

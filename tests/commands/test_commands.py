@@ -15,9 +15,11 @@ from PIL import Image
 
 from fewshot_film.cli import COMMANDS
 from fewshot_film.commands.common import open_images
+from fewshot_film.commands.pretrain import whiten
 from fewshot_film.config.backbone import BackboneConfig
 from fewshot_film.config.data import DataConfig
 from fewshot_film.learners import load_learner
+from fewshot_film.learners.networks import build_backbone
 from fewshot_film.learners.whitened_vgg import whitening_filters
 from fewshot_film.run.command import main
 from tests.conftest import CHECKOUT
@@ -82,6 +84,13 @@ def test_a_whitened_layer_is_set_by_training_images_and_stays(runs: Path, tmp_pa
     everything = images.get(np.arange(len(images))).float() / 255
     expected = whitening_filters(backbone.normalize(everything))
     torch.testing.assert_close(backbone.state_dict()["conv1.weight"], expected)
+
+
+def test_only_a_whitened_layer_is_set_by_images():
+    other = build_backbone(BackboneConfig(width=4, blocks=(1,), image_size=32))
+    before = other.state_dict()["conv1.weight"].clone()
+    whiten(other, None)  # type: ignore[arg-type]  # no image is read
+    assert torch.equal(other.state_dict()["conv1.weight"], before)
 
 
 def test_training_starts_from_the_pretrained_backbone(runs: Path):
