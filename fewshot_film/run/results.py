@@ -70,15 +70,24 @@ def write_result(path: Path, *, config: Any, seed: int, results: Mapping[str, An
 
     Args:
         path: the JSON file; its folder is made.
-        config: dataclass or mapping of all settings.
+        config: dataclass or mapping of all settings; paths below the working directory are written from there on, as
+            they are on every machine.
         seed: the seed that the numbers depend on.
         results: what was found, plain values; :func:`summary` makes the entries of repeated measurements.
     Raises:
         ValueError: ``results`` holds NaN or infinity.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {"command": command_line(), "seed": seed, "config": plain(config), **environment()}
+    content = {"command": command_line(), "seed": seed, "config": _from_here(plain(config)), **environment()}
     write_json_atomically(path, {**content, "results": dict(results)})
+
+
+def _from_here(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _from_here(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_from_here(item) for item in value]
+    return value.removeprefix(f"{Path.cwd()}{os.sep}") if isinstance(value, str) else value
 
 
 _PACKAGES = ("fewshot-film", "torch", "torchvision", "numpy", "lightning-fabric", "pillow")

@@ -7,6 +7,7 @@ import json
 import math
 import statistics
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -73,6 +74,14 @@ def test_a_result_file(tmp_path):
     assert found["config"] == {"way": 5}
     assert found["seed"] == 3
     assert {"command", "commit", "versions", "hardware", "python"} <= found.keys()
+
+
+def test_paths_below_the_working_directory_are_told_from_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = {"out": tmp_path / "a" / "b.json", "also": [str(tmp_path / "c")], "other": Path("/elsewhere/d")}
+    write_result(tmp_path / "result.json", config=settings, seed=0, results={})
+    found = json.loads((tmp_path / "result.json").read_text())["config"]
+    assert found == {"out": "a/b.json", "also": ["c"], "other": "/elsewhere/d"}
 
 
 def test_environment():
