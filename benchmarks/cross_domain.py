@@ -34,12 +34,13 @@ from benchmarks.photos.domains import Domain, open_domains
 from benchmarks.photos.features import FrozenBackbone, cached_features, load_backbone
 from benchmarks.photos.report import read, shown, table
 from fewshot_film.classifier.pretrained import load_pretrained
-from fewshot_film.commands.baselines import FullLearner, without_training
+from fewshot_film.commands.baselines import without_training
 from fewshot_film.commands.common import open_images
 from fewshot_film.config.data import DataConfig
 from fewshot_film.data import ImageSet, decode
 from fewshot_film.episodes import EpisodeSampler, fingerprint
 from fewshot_film.learners import Learner, TransductiveLearner
+from fewshot_film.learners.task_runners import FullLearner
 from fewshot_film.run.command import Command, main
 from fewshot_film.run.results import summary, write_result
 from fewshot_film.run.settings import Settings, at_least

@@ -134,6 +134,7 @@ EXPERIMENTS = {
         Experiment("cifar-fs", ("--data.source=cifar-fs",), features=PHOTOGRAPHS),
         Experiment("cifar-fs-record", ("--data.source=cifar-fs",), features=PHOTOGRAPHS),
         Experiment("fc100", ("--data.source=fc100",), features=PHOTOGRAPHS),
+        Experiment("fc100-record", ("--data.source=fc100",), features=PHOTOGRAPHS),
         Experiment("mini-imagenet", ("--data.source=mini-imagenet",), features=PHOTOGRAPHS),
         Experiment("omniglot", ("--data.source=omniglot", "--data.rotations=true"), ways=(5, 20)),
     )
@@ -147,7 +148,7 @@ the test characters of Vinyals' split with rotations (Omniglot)."""
 class KnownConfig(ExperimentConfig):
     """One of the known experiments."""
 
-    experiment: Literal["cifar-fs", "cifar-fs-record", "fc100", "mini-imagenet", "omniglot"]
+    experiment: Literal["cifar-fs", "cifar-fs-record", "fc100", "fc100-record", "mini-imagenet", "omniglot"]
     """Which of them."""
 
 
@@ -258,6 +259,7 @@ COMMANDS = [
             "python -m benchmarks.experiment run cifar-fs --root cifar-100.zip",
             "python -m benchmarks.experiment run cifar-fs-record --root cifar-100.zip",
             "python -m benchmarks.experiment run fc100 --root cifar-100.zip",
+            "python -m benchmarks.experiment run fc100-record --root cifar-100.zip",
             "python -m benchmarks.experiment run mini-imagenet --root mini-imagenet.zip",
             "python -m benchmarks.experiment run omniglot --root omniglot.zip",
         ),

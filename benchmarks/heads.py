@@ -20,14 +20,13 @@ import dataclasses
 import logging
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.heads_features import (
@@ -47,12 +46,13 @@ from fewshot_film.commands.baselines import without_training
 from fewshot_film.commands.common import open_images
 from fewshot_film.config.data import DataConfig
 from fewshot_film.data import ImageSet
-from fewshot_film.episodes import EpisodeSampler, Plan, fingerprint
+from fewshot_film.episodes import EpisodeSampler, fingerprint
 from fewshot_film.learners import CONFIGS, LEARNERS, Learner, TransductiveLearner
 from fewshot_film.learners.film_learner import FilmFeatures
 from fewshot_film.learners.learner import FixedFeatures
 from fewshot_film.learners.local_descriptors import LocalDescriptors
 from fewshot_film.learners.simple_shot import SimpleShot
+from fewshot_film.learners.task_runners import CachedFeatures, plan_accuracies
 from fewshot_film.run.command import Command, main
 from fewshot_film.run.results import summary, write_result
 from fewshot_film.run.settings import Settings, at_least
@@ -80,8 +80,8 @@ CLOSED_FORM = (
 """Heads without an iteration of more than a few steps."""
 CENTRINGS: tuple[Literal["none", "sets"], ...] = ("none", "sets")
 """Of the features of transductive heads, to choose from."""
-WAY, BATCH = 5, 20
-"""Classes of an episode; episodes that transductive heads solve at once."""
+WAY = 5
+"""Classes of an episode."""
 SPLITS = ("train", "val", "test")
 CODE = (ALL_LEARNERS, "fewshot_film/episodes/*.py", "benchmarks/heads.py", "benchmarks/heads_features.py")
 """Files whose change makes what was measured before out of date."""
@@ -298,29 +298,7 @@ def accuracies(learner: HeadOnFeatures, features: Tensor, sampler: EpisodeSample
         sampler: its episodes are all of one way and shot.
         episodes: how many.
     """
-    found: list[float] = []
-    for plans in _batches([sampler.plan(index) for index in range(episodes)]):
-        if isinstance(learner, TransductiveLearner):
-            support, queries = (features[_stacked(plans, part)] for part in ("support", "query"))
-            logits = learner.classify(support, F.one_hot(_stacked(plans, "support_labels")), queries)
-        else:
-            logits = torch.stack([_logits(learner, features, plan) for plan in plans])
-        right = logits.argmax(-1) == _stacked(plans, "query_labels")
-        found += right.double().mean(-1).tolist()
-    return found
-
-
-def _logits(learner: HeadOnFeatures, features: Tensor, plan: Plan) -> Tensor:
-    return learner.fit_head(features[plan.support], torch.from_numpy(plan.support_labels))(features[plan.query])
-
-
-def _batches(plans: Sequence[Plan]) -> Iterator[Sequence[Plan]]:
-    for start in range(0, len(plans), BATCH):
-        yield plans[start : start + BATCH]
-
-
-def _stacked(plans: Sequence[Plan], part: str) -> Tensor:
-    return torch.stack([torch.from_numpy(getattr(plan, part)) for plan in plans])
+    return plan_accuracies(CachedFeatures(learner, features), [sampler.plan(index) for index in range(episodes)])
 
 
 def as_table(title: str, rows: Mapping[str, Any]) -> str:

@@ -17,7 +17,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.photos.features import add_weights
-from fewshot_film.commands.baselines import features_of_set
 from fewshot_film.config.learners import FilmConfig, PrototypesConfig
 from fewshot_film.data import ImageSet
 from fewshot_film.episodes import EpisodeSampler
@@ -28,6 +27,7 @@ from fewshot_film.learners.feat import FEAT
 from fewshot_film.learners.film_learner import FilmFeatures, FilmLearner
 from fewshot_film.learners.learner import FixedFeatures
 from fewshot_film.learners.local_descriptors import LocalDescriptors
+from fewshot_film.learners.task_runners import features_of_set
 from fewshot_film.run.files import write_atomically
 
 POWERS = (1.0, 0.5)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from fewshot_film.commands.baselines import task_runner
 from fewshot_film.data import ImageSet
 from fewshot_film.episodes import EpisodeSampler, fingerprint
 from fewshot_film.learners import Learner
+from fewshot_film.learners.task_runners import task_runner
 from fewshot_film.run.results import paired_difference, summary
 
 

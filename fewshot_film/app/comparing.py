@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from fewshot_film.app.groups import Group, filled
-from fewshot_film.commands.baselines import TaskRunner, load_models, task_runner, without_training
+from fewshot_film.commands.baselines import load_models, without_training
 from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.data import ImageSet, SourceError, decode, open_source
 from fewshot_film.data.source import ImageSource
@@ -23,6 +23,7 @@ from fewshot_film.errors import UserError, counted
 from fewshot_film.images import MAX_PIXELS
 from fewshot_film.learners import Learner
 from fewshot_film.learners.backbone import plain_preprocessing
+from fewshot_film.learners.task_runners import TaskRunner, task_runner
 from fewshot_film.page import Page
 from fewshot_film.run.results import mean_and_interval, paired_difference
 from fewshot_film.run.runtime import choose_device

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from fewshot_film.commands.baselines import PIXELS, TaskRunner, load_models, task_runner, without_training
+from fewshot_film.commands.baselines import PIXELS, load_models, without_training
 from fewshot_film.config.commands import CompareConfig
 from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.data import ImageSet, decode, open_source
@@ -21,6 +21,7 @@ from fewshot_film.data.source import ImageSource
 from fewshot_film.episodes import EpisodeList, HoldOutSampler, fingerprint, load_episodes, save_episodes
 from fewshot_film.errors import ConfigError, counted
 from fewshot_film.learners import Learner
+from fewshot_film.learners.task_runners import TaskRunner, task_runner
 from fewshot_film.run.files import write_text_atomically
 from fewshot_film.run.progress import hides_bars
 from fewshot_film.run.results import paired_difference, summary, write_result

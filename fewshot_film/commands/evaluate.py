@@ -26,7 +26,7 @@ from fewshot_film.episodes import (
     save_episodes,
 )
 from fewshot_film.errors import counted
-from fewshot_film.learners.evaluation import evaluate
+from fewshot_film.learners.evaluation import evaluate_rows
 from fewshot_film.run.files import write_text_atomically
 from fewshot_film.run.results import summary, write_result
 from fewshot_film.run.runtime import choose_device
@@ -50,9 +50,10 @@ def run(config: EvaluateConfig) -> None:
     if config.save_episodes:
         save_episodes(config.save_episodes, samplers, config.episodes)
     rows: dict[str, Any] = {}
-    for name, sampler in samplers.items():
-        count = len(sampler) if isinstance(sampler, EpisodeList) else config.episodes
-        values = evaluate(learner, sampler, count, processes=config.processes, device=device, progress=name)
+    counts = {name: len(one) if isinstance(one, EpisodeList) else config.episodes for name, one in samplers.items()}
+    wanted = {name: (sampler, counts[name]) for name, sampler in samplers.items()}
+    for name, values in evaluate_rows(learner, wanted, processes=config.processes, device=device, progress=True):
+        sampler, count = wanted[name]
         rows[name] = {
             "episodes_sha256": fingerprint(sampler, count),
             "ordered": sampler.images.ordered,

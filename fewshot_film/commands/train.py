@@ -10,7 +10,6 @@ from typing import TypeVar, cast
 import torch
 from torch import nn
 
-from fewshot_film.commands.baselines import features_of_set
 from fewshot_film.commands.common import (
     MAY_DIFFER,
     accuracies,
@@ -31,6 +30,7 @@ from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.objectives import MetaTraining
 from fewshot_film.learners.registry import build_learner
 from fewshot_film.learners.simple_shot import SimpleShot
+from fewshot_film.learners.task_runners import features_of_set
 from fewshot_film.run.checkpoint import load_weights
 from fewshot_film.run.command import is_first_process
 from fewshot_film.run.loop import TrainResult, train

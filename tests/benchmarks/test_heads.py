@@ -13,10 +13,11 @@ import torch.nn.functional as F
 from benchmarks import heads, heads_speed, tables
 from benchmarks.heads import FIRST, Candidate, HeadsConfig, accuracies, as_table, cell, marked, measure
 from benchmarks.heads_features import POWERS, TRAINED, split_features, trained_on_features
-from fewshot_film.commands.baselines import CachedFeatures, features_of_set, without_training
+from fewshot_film.commands.baselines import without_training
 from fewshot_film.data import ImageSet
 from fewshot_film.episodes import EpisodeSampler
 from fewshot_film.learners import PTMAP
+from fewshot_film.learners.task_runners import CachedFeatures, features_of_set
 from tests.learners.small import SMALL, noisy_classes, small_learner
 
 CONFIG = HeadsConfig(
@@ -113,7 +114,7 @@ def test_accuracies_are_those_of_episodes_one_by_one(images: ImageSet, name: str
     (head,) = without_training((name,), learner.backbone, learner.config).values()
     sampler = EpisodeSampler(images, 5, 1, 2, dirichlet=dirichlet)
     features = features_of_set(head.eval(), images, torch.device("cpu"))
-    runner = CachedFeatures(head, images, torch.device("cpu"))
+    runner = CachedFeatures(head, features)
     expected = []
     for index in range(4):
         plan = sampler.plan(index)

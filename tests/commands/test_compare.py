@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from fewshot_film.commands.baselines import CachedFeatures, FullLearner, Pixels, task_runner, without_training
+from fewshot_film.commands.baselines import without_training
 from fewshot_film.commands.compare import markdown_table, with_differences
 from fewshot_film.config.learners import LDAConfig
 from fewshot_film.episodes import HoldOutSampler
 from fewshot_film.errors import ConfigError
 from fewshot_film.extras import MissingExtraError
 from fewshot_film.learners.registry import LEARNERS
+from fewshot_film.learners.task_runners import CachedFeatures, FullLearner, Pixels, task_runner
 from fewshot_film.run.results import summary
 from tests.classifier.small import film_learner, prototypes
 from tests.commands.pictures import fewshot_film, place  # noqa: F401 - a fixture
@@ -113,8 +114,8 @@ def test_differences_by_hand():
 def test_features_once_or_anew_are_the_same():
     images, learner, cpu = noisy_classes(4, 6), prototypes(), torch.device("cpu")
     plan = HoldOutSampler(images, 2)[0], HoldOutSampler(images, 2).plan(0)
-    once, anew = CachedFeatures(learner, images, cpu), FullLearner(learner, images, cpu)
-    assert isinstance(task_runner(learner, images, cpu), CachedFeatures)
+    once, anew = task_runner(learner, images, cpu), FullLearner(learner, images, cpu)
+    assert isinstance(once, CachedFeatures)
     assert isinstance(task_runner(film_learner(), images, cpu), FullLearner)
     torch.testing.assert_close(once.logits(plan[1]), anew.logits(plan[1]), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(anew.logits(plan[1]), learner(plan[0]), rtol=1e-5, atol=1e-5)
