@@ -13,16 +13,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import yaml
 
 from clevr.answers.predict import predict
-from clevr.answers.scores import evaluate
+from clevr.answers.scores import Score, evaluate
 from clevr.commands.features import run as extract
 from clevr.commands.generate import run as generate
 from clevr.commands.train import run as train
@@ -33,6 +35,7 @@ from clevr.data.batches import load_reasoning_data
 from clevr.questions.programs import QUESTION_TYPES
 from clevr.reasoning.loading import load
 from fewshot_film.errors import ConfigError
+from fewshot_film.extras import optional
 from fewshot_film.run.command import Command, main
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import write_result
@@ -81,6 +84,15 @@ class ExperimentConfig(OnDevice):
     """At the small size: weight of the trunk's own loss, without which a short training learns to see little."""
     seed: Annotated[int, at_least(0)] = 0
     """Of weights and batches."""
+
+
+@dataclass(frozen=True)
+class StudyConfig(ExperimentConfig):
+    """An experiment that compares variants."""
+
+    seeds: Annotated[int, at_least(1)] = 1
+    """Trainings of every variant, from ``seed`` on. With two or more, the table has each variant's difference from the
+    first one and its 95 % interval."""
 
 
 def data_root(config: ExperimentConfig, splits: Mapping[str, str] | None = None) -> Path:
@@ -141,6 +153,7 @@ def _small_training(config: ExperimentConfig, out: Path, root: Path) -> TrainCon
         schedule="cosine",
         warmup_steps=min(200, steps // 10),
         clip_norm=5.0,
+        precision="bf16-mixed",
         validate_every=max(1, steps // 6),
         device=config.device,
         seed=config.seed,
@@ -194,17 +207,24 @@ def as_table(rows: Mapping[str, Mapping[str, Any]], heading: str, published: Map
     """Accuracies by type as a Markdown table, with the 95 % interval of the overall one, beside published ones.
 
     Args:
-        rows: what :func:`tested` found, by the name of the row.
+        rows: what :func:`tested` found, by the name of the row; with the :func:`difference` from the first row, if any.
         heading: of the first column.
         published: overall accuracy in per cent, by the name of the row; may lack rows.
     """
     columns = ("overall", *QUESTION_TYPES)
-    lines = [f"| {heading} | published | {' | '.join(columns)} |", f"| --- |{' ---: |' * (len(columns) + 1)}"]
+    differ = any("difference" in row for row in rows.values())
+    heads = ["published", *(["difference"] if differ else []), *columns]
+    lines = [f"| {heading} | {' | '.join(heads)} |", f"| --- |{' ---: |' * len(heads)}"]
     for name, row in rows.items():
         cells = [f"{published[name]:.1f}" if name in published else ""]
+        cells += [_signed(row.get("difference"))] if differ else []
         cells += [_cell(row.get(column), column == "overall") for column in columns]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _signed(found: Mapping[str, float] | None) -> str:
+    return f"{100 * found['mean']:+.1f} ± {100 * found['interval']:.1f}" if found else ""
 
 
 def _cell(score: Mapping[str, Any] | None, with_interval: bool) -> str:
@@ -228,7 +248,7 @@ def chosen(names: Sequence[str], only: Sequence[str]) -> list[str]:
 
 
 def compare(
-    config: ExperimentConfig,
+    config: StudyConfig,
     study: str,
     root: Path,
     variants: Mapping[str, tuple[TrainConfig, Mapping[str, Any]]],
@@ -237,7 +257,7 @@ def compare(
     """Train and test every variant; the result file grows with each.
 
     Args:
-        config: size, device, number of questions.
+        config: size, device, number of questions, how many trainings each.
         study: what its variants are, and the name of the result file: ``ablations``.
         root: the data set.
         variants: by name: its training, and what the result file says of it.
@@ -247,11 +267,40 @@ def compare(
     rows: dict[str, Any] = {}
     found: dict[str, Any] = {}
     for name, (training, about) in variants.items():
-        rows[name] = tested(config, trained(training), root, test, features=training.data.features)
-        found[name] = {**about, "accuracy": rows[name], "validation": curve(training)}
+        runs = [_of_seed(training, seed) for seed in range(config.seed, config.seed + config.seeds)]
+        scores = [tested(config, trained(run), root, test, features=run.data.features) for run in runs]
+        rows[name] = mean_score(scores)
+        found[name] = {**about, "accuracy": rows[name], "validation": curve(runs[0])}
+        found[name]["accuracies"] = [score["overall"]["accuracy"] for score in scores]
+        if config.seeds > 1 and len(found) > 1:
+            first = next(iter(found.values()))["accuracies"]
+            rows[name]["difference"] = found[name]["difference"] = difference(found[name]["accuracies"], first)
         found[name] |= {"published": published[name]} if name in published else {}
         path = write(config, f"clevr_{study}", {"tested_on": test, "variants": found})
     print(as_table(rows, study.replace("_", " "), published), f"\n{path}")
+
+
+def _of_seed(training: TrainConfig, seed: int) -> TrainConfig:
+    loop = dataclasses.replace(training.loop, seed=seed)
+    return dataclasses.replace(training, out=training.out / f"seed-{seed}", loop=loop)
+
+
+def mean_score(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Mean accuracy of several models on the same questions, overall and by type, with the interval of one model."""
+    rows = {}
+    for kind, first in scores[0].items():
+        right = sum(score[kind]["right"] for score in scores) / len(scores)
+        rows[kind] = Score(round(right), first["count"]).to_json()
+    return rows
+
+
+def difference(accuracies: Sequence[float], others: Sequence[float]) -> dict[str, float]:
+    """Mean difference of trainings with the same seeds, and half its 95 % interval by Student's t."""
+    quantile = optional("scipy.stats", extra="analysis", what="an interval over few seeds").t.ppf
+    differences = np.asarray(accuracies) - np.asarray(others)
+    count = len(differences)
+    spread = float(differences.std(ddof=1)) / math.sqrt(count)
+    return {"mean": float(differences.mean()), "interval": float(quantile(0.975, count - 1)) * spread}
 
 
 # ablations: what each part of the network is worth, and how many blocks it needs
@@ -314,7 +363,7 @@ features of a ResNet-101, the networks here from pixels."""
 
 
 @dataclass(frozen=True)
-class AblationsConfig(ExperimentConfig):
+class AblationsConfig(StudyConfig):
     """Size, data, and which variants."""
 
     only: tuple[str, ...] = ()
@@ -340,7 +389,7 @@ PUBLISHED_PIXELS, PUBLISHED_FEATURES = 97.6, 97.7
 
 
 @dataclass(frozen=True)
-class DataEfficiencyConfig(ExperimentConfig):
+class DataEfficiencyConfig(StudyConfig):
     """Size, data, and which shares."""
 
     shares: Annotated[tuple[float, ...], SHARE] = (0.05, 0.1, 0.25, 0.5, 1.0)
@@ -362,7 +411,7 @@ def data_efficiency(config: DataEfficiencyConfig) -> None:
 
 
 @dataclass(frozen=True)
-class PixelsFeaturesConfig(ExperimentConfig):
+class PixelsFeaturesConfig(StudyConfig):
     """Size, data, and what makes the features."""
 
     extractor: ExtractorConfig = field(default_factory=lambda: ExtractorConfig("resnet18", "layer2", size=112))

@@ -42,19 +42,38 @@ def test_ablations(tiny: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> 
     assert list(variants) == ["full", "concatenation"]
     assert variants["full"]["accuracy"]["overall"]["count"] == 20
     assert [point["step"] for point in variants["full"]["validation"]] == [1, 2]
-    assert load(tiny["runs"] / "small-ablations/concatenation/model").config.conditioning == "concatenation"
+    assert load(tiny["runs"] / "small-ablations/concatenation/seed-0/model").config.conditioning == "concatenation"
     assert capsys.readouterr().out.startswith("| ablations | published | overall | count |")
 
 
 def test_a_finished_training_is_not_repeated(tiny: dict[str, Any]) -> None:
     config = clevr_experiments.AblationsConfig(**tiny, only=("full",))
     clevr_experiments.ablations(config)
-    model = tiny["runs"] / "small-ablations/full/model/model.safetensors"
+    model = tiny["runs"] / "small-ablations/full/seed-0/model/model.safetensors"
     before = model.stat().st_mtime_ns
     first = results(tiny)
     clevr_experiments.ablations(config)
     assert model.stat().st_mtime_ns == before
     assert results(tiny) == first
+
+
+def test_differences_over_seeds(tiny: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    config = clevr_experiments.AblationsConfig(**tiny, only=("full", "only-beta"), seeds=2)
+    clevr_experiments.ablations(config)
+    full, beta = results(tiny)["variants"].values()
+    assert "difference" not in full
+    mean = (sum(beta["accuracies"]) - sum(full["accuracies"])) / 2
+    assert beta["difference"]["mean"] == pytest.approx(mean)
+    assert beta["accuracy"]["overall"]["accuracy"] == pytest.approx(sum(beta["accuracies"]) / 2, abs=1 / 40)
+    models = [load(tiny["runs"] / f"small-ablations/only-beta/seed-{seed}/model").state_dict() for seed in (0, 1)]
+    assert not torch.equal(models[0]["questions.words.weight"], models[1]["questions.words.weight"])
+    assert capsys.readouterr().out.startswith("| ablations | published | difference | overall |")
+
+
+def test_an_interval_by_hand() -> None:
+    found = clevr_experiments.difference([0.5, 0.6, 0.7], [0.4, 0.4, 0.4])
+    # differences 0.1, 0.2, 0.3: standard deviation 0.1; Student's t for two degrees of freedom is 4.3027
+    assert found == {"mean": pytest.approx(0.2), "interval": pytest.approx(4.3027 * 0.1 / 3**0.5, rel=1e-4)}
 
 
 @pytest.mark.parametrize("name", clevr_experiments.VARIANTS)
@@ -123,7 +142,7 @@ def test_pixels_and_features(tiny: dict[str, Any]) -> None:
     extractor = ExtractorConfig("resnet18", "layer1", "random", size=16)
     clevr_experiments.pixels_features(clevr_experiments.PixelsFeaturesConfig(**tiny, extractor=extractor))
     assert set(results(tiny)["variants"]) == {"pixels", "features"}
-    config = load(tiny["runs"] / "small-pixels-features/features/model").config
+    config = load(tiny["runs"] / "small-pixels-features/features/seed-0/model").config
     assert (config.inputs, config.input_maps, config.height, config.trunk_maps) == ("features", 64, 4, ())
 
 
