@@ -201,9 +201,11 @@ def upright(image: Image.Image, file: str, *, channels: int = 3) -> Image.Image:
         ImageError: the mode has no agreed meaning as an image, or its pixels cannot be converted.
     """
     try:
-        found = _eight_bit(ImageOps.exif_transpose(image), file).convert("RGB" if channels == 3 else "L")
+        orientation = image.getexif().get(_ORIENTATION, 1)
+        turned = ImageOps.exif_transpose(image) if orientation != 1 else image  # a copy, even of what stands upright
+        found = _eight_bit(turned, file).convert("RGB" if channels == 3 else "L")
         if _EXTENT in image.info:
-            found.info[_EXTENT] = _turned(extent(image), image.size, image.getexif().get(_ORIENTATION))
+            found.info[_EXTENT] = _turned(extent(image), image.size, orientation)
         return found
     except ImageError:
         raise

@@ -39,8 +39,8 @@ CHUNK = LearnerConfig.chunk
 """Most images that go through the network at once: as many as learners take, with FiLM folded in as without."""
 CHUNK_PIXELS = 2 * 224 * 224
 """Most pixels that go through the network at once for every thread of a processor, whose caches hold no more maps."""
-MAPS_CHUNK = 8
-"""Images whose maps go at once through what follows the first FiLM site, on any device."""
+MAPS_CHUNK = 32
+"""Images whose maps, which are small, go at once through what follows the first FiLM site, on any device."""
 MAX_CALIBRATION_IMAGES = 16
 """Most support images that a network in integers is calibrated on."""
 HEAD_CHUNK = 256

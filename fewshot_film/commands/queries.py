@@ -14,7 +14,7 @@ import numpy as np
 
 from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.data import ImageError
-from fewshot_film.data.decoding import listed
+from fewshot_film.data.decoding import lines_of
 from fewshot_film.data.errors import data_not_found
 from fewshot_film.data.pixels import to_array
 from fewshot_film.data.stores import FolderStore, Store, open_store
@@ -71,7 +71,9 @@ class Queries:
                 else:
                     left_out.append((name, found.reason))
         if left_out:
-            log.warning("left out %d of %d files:\n  %s", len(left_out), len(self.names), "\n  ".join(listed(left_out)))
+            log.warning(
+                "left out %d of %d files:\n  %s", len(left_out), len(self.names), "\n  ".join(lines_of(left_out))
+            )
         if not names:
             raise self._not_found()
         return names, np.stack(pictures)

@@ -29,7 +29,7 @@ from fewshot_film.data.image_set import ImageSet, Pixels
 from fewshot_film.data.pixels import check_settings, to_array
 from fewshot_film.data.repeats import find_repeats
 from fewshot_film.data.source import ImageSource
-from fewshot_film.errors import InvalidValueError, shown
+from fewshot_film.errors import InvalidValueError, counted, listed, shown
 from fewshot_film.images import MAX_PIXELS, ImageError
 from fewshot_film.run.progress import hides_bars
 from fewshot_film.run.workers import available_cores
@@ -42,6 +42,9 @@ OnBad = Literal["skip", "raise"]
 OnDuplicate = Literal["drop", "raise", "keep"]
 """An image that equals an earlier one of its class, pixel for pixel: left out and listed in
 ``ImageSet.duplicates``, an error, or kept (and listed)."""
+
+MAX_PAIRS = 3
+"""Pairs of equal images that are named."""
 
 MAX_LISTED = 10
 """Files that are listed with the reason why they are not used."""
@@ -150,9 +153,12 @@ def _assemble(source: ImageSource, decoded: cache.Decoded, on_duplicate: OnDupli
     if not len(decoded.indices):
         raise SourceError(
             f"{source.name}: none of {len(source)} files is a usable image"
-            + "".join(f"; {line}" for line in listed([*source.set_aside, *decoded.skipped]))
+            + "".join(f"; {line}" for line in lines_of([*source.set_aside, *decoded.skipped]))
         )
     labels = source.labels[decoded.indices]
+    lost = [f"'{source.class_names[number]}'" for number in np.setdiff1d(range(len(source.class_names)), labels)]
+    if lost:
+        log.warning("%s: %s without any usable image: %s", source.name, counted(len(lost), "class"), listed(lost))
     files = [source.files[index] for index in decoded.indices]
     repeats = find_repeats(labels, decoded.digests)
     duplicates = [(files[row], files[first]) for row, first in repeats.within]
@@ -177,7 +183,7 @@ def _assemble(source: ImageSource, decoded: cache.Decoded, on_duplicate: OnDupli
     )
 
 
-def listed(skipped: Sequence[tuple[str, str]], most: int = MAX_LISTED) -> list[str]:
+def lines_of(skipped: Sequence[tuple[str, str]], most: int = MAX_LISTED) -> list[str]:
     """One line per file with its own reason; after the first ``most``, one that says how many are left."""
     lines = [f"{file}: {reason}" for file, reason in skipped[:most]]
     return [*lines, f"... and {len(skipped) - most} more"] if len(skipped) > most else lines
@@ -187,10 +193,10 @@ def _report_bad(source: ImageSource, skipped: list[tuple[str, str]], on_bad: OnB
     if skipped and on_bad == "raise":
         raise ImageError(*skipped[0])
     if source.set_aside:
-        lines = "\n  ".join(listed(source.set_aside))
+        lines = "\n  ".join(lines_of(source.set_aside))
         log.warning("%s: not used (%d):\n  %s", source.name, len(source.set_aside), lines)
     if skipped:
-        lines = "\n  ".join(listed(skipped))
+        lines = "\n  ".join(lines_of(skipped))
         log.warning("%s: skipped %d of %d images:\n  %s", source.name, len(skipped), len(source), lines)
 
 
@@ -203,12 +209,17 @@ def _report_repeats(
     for pairs, where in ((duplicates, "in the same class"), (conflicts, "in another class")):
         if not pairs:
             continue
-        file, other = pairs[0]
-        message = f"{source.name}: {len(pairs)} images equal another one {where}, first '{file}' and '{other}'"
+        equal = f"{counted(len(pairs), 'image')} {'equals' if len(pairs) == 1 else 'equal'} another one {where}"
+        first = listed((f"'{file}' and '{other}'" for file, other in pairs), MAX_PAIRS)
         if on_duplicate == "raise":
-            raise SourceError(f"{message}; remove one of each pair, or pass on_duplicate='drop' or 'keep'")
-        dropped = pairs is duplicates and on_duplicate == "drop"
-        log.warning("%s (%s)", message, "dropped" if dropped else "kept")
+            raise SourceError(
+                f"{source.name}: {equal}: {first}; remove one of each pair, or pass on_duplicate='drop' or 'keep'"
+            )
+        if pairs is conflicts:
+            what = "kept: remove the one whose class is wrong"
+        else:
+            what = "dropped" if on_duplicate == "drop" else "kept"
+        log.warning("%s: %s: %s (%s)", source.name, equal, first, what)
 
 
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:

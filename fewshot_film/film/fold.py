@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import torch
@@ -126,10 +126,12 @@ def fuse_conv_norm(
             raise FoldError(f"cannot fuse {conv_name!r} and {norm_name!r}: {reason}")
     shared = [network.get_submodule(name) for pair in pairs for name in pair]
     fused = network if in_place else _copy(network, shared)
+    instead: dict[nn.Module, nn.Module] = {}
     for conv_name, norm_name in pairs:
-        conv, norm = fused.get_submodule(conv_name), fused.get_submodule(norm_name)
-        _fuse(conv, norm)
-        _replace(fused, norm, cast(nn.Module, norm.act) if after_norm(norm) else nn.Identity())
+        norm = fused.get_submodule(norm_name)
+        _fuse(fused.get_submodule(conv_name), norm)
+        instead[norm] = cast(nn.Module, norm.act) if after_norm(norm) else nn.Identity()
+    _replace(fused, instead)
     return fused
 
 
@@ -232,9 +234,9 @@ def _fuse(conv: Any, norm: Any) -> None:
     )
 
 
-def _replace(root: nn.Module, old: nn.Module, new: nn.Module) -> None:
-    """Put ``new`` wherever ``old`` is registered, under however many names."""
+def _replace(root: nn.Module, instead: Mapping[nn.Module, nn.Module]) -> None:
+    """Put other modules wherever these are registered, under however many names."""
     for parent in list(root.modules()):
         for key, child in parent._modules.items():
-            if child is old:
-                parent._modules[key] = new
+            if child in instead:
+                parent._modules[key] = instead[child]

@@ -100,8 +100,7 @@ def test_duplicates_in_a_class_are_dropped_and_listed(root: Path, caplog: pytest
     assert images.duplicates == (("a/again.bmp", "a/1.png"),)
     assert "a/again.bmp" not in images.files
     assert images.class_sizes.tolist() == [3, 3]
-    assert "1 images equal another one in the same class" in caplog.text
-    assert "(dropped)" in caplog.text
+    assert "1 image equals another one in the same class: 'a/again.bmp' and 'a/1.png' (dropped)" in caplog.text
 
 
 def test_duplicates_can_be_kept_or_refused(root: Path) -> None:
@@ -109,17 +108,26 @@ def test_duplicates_can_be_kept_or_refused(root: Path) -> None:
     kept = small(folder(root), on_duplicate="keep")
     assert kept.class_sizes.tolist() == [4, 3]
     assert kept.duplicates == (("a/again.png", "a/1.png"),)
-    with pytest.raises(SourceError, match=r"in the same class, first 'a/again.png' and 'a/1.png'; remove one"):
+    with pytest.raises(SourceError, match=r"in the same class: 'a/again.png' and 'a/1.png'; remove one"):
         small(folder(root), on_duplicate="raise")
 
 
-def test_equal_pictures_in_two_classes_are_listed_or_refused(root: Path) -> None:
+def test_equal_pictures_in_two_classes_are_listed_or_refused(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(root, {"b/again.png": png(noise(1))})
     images = small(folder(root))
     assert images.conflicts == (("b/again.png", "a/1.png"),)
     assert images.class_sizes.tolist() == [3, 4]
-    with pytest.raises(SourceError, match="1 images equal another one in another class"):
+    told = "1 image equals another one in another class: 'b/again.png' and 'a/1.png'"
+    assert f"{told} (kept: remove the one whose class is wrong)" in caplog.text
+    with pytest.raises(SourceError, match=told):
         small(folder(root), on_duplicate="raise")
+
+
+def test_classes_without_a_usable_image_are_named(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(root, {"phone/1.jpg": b"", "phone/2.jpg": b"no image"})
+    images = small(folder(root))
+    assert set(images.labels.tolist()) == {0, 1}
+    assert "1 class without any usable image: 'phone'" in caplog.text
 
 
 def test_a_changed_picture_or_setting_is_another_cache(root: Path, tmp_path: Path) -> None:
