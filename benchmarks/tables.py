@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import clevr
-from benchmarks import cross_domain, film_networks, maml, overview
+from benchmarks import core_hours, cross_domain, film_networks, maml, overview
 from benchmarks.experiment import ROOTS_MIRRORED
 from benchmarks.heads import CLOSED_FORM, cell, closed_form_seconds, marked
 from benchmarks.methods import as_cells, as_gain
@@ -28,7 +28,8 @@ from clevr.questions.programs import QUESTION_TYPES
 from clevr.reasoning.network import FiLMReasoner
 
 HERE = Path(__file__).resolve().parent
-PAGES = (HERE.parent / "README.md", HERE.parent / "docs" / "results.md", HERE.parent / "docs" / "photos.md")
+_DOCS = HERE.parent / "docs"
+PAGES = (HERE.parent / "README.md", _DOCS / "results.md", _DOCS / "photos.md", _DOCS / "core-hours.md")
 """Texts with tables in them."""
 _MODELS = {"pretrain": "pre-trained", "train": "meta-trained"}
 
@@ -266,13 +267,12 @@ def summary() -> str:
         "| --- | --- | ---: | --- | ---: | ---: |",
     ]
     sources: list[str] = []
-    for name, title in (("omniglot", "Omniglot"), ("cifar_fs", "CIFAR-FS"), ("fc100", "FC100")):
+    for name, title in _SUMMARISED.items():
         results = read_result(name)["results"]
         chosen = results.get("chosen_by_validation", "train")
         ours = list(results[chosen]["test"].items())[:2]
-        lines.append(
-            _summary_row(f"{title}, 5-way, 1-shot / 5-shot", _CHOSEN[chosen], ours, PUBLISHED[name][-1], sources)
-        )
+        method = _CHOSEN[chosen] + f" in {_minutes(results)} minutes" * name.endswith("_record")
+        lines.append(_summary_row(f"{title}, 5-way, 1-shot / 5-shot", method, ours, PUBLISHED[name][-1], sources))
     ours = read_result("clevr_small")["results"]["overall"]
     low, high = ours["interval"]
     row = {"mean": ours["accuracy"], "interval": (high - low) / 2}
@@ -283,8 +283,15 @@ def summary() -> str:
     return "\n".join([*lines, "", notes])
 
 
-_CHOSEN = {"train": "Simple CNAPS", "pretrain": "Mahalanobis classifier on a pre-trained ResNet"}
+_SUMMARISED = {"omniglot": "Omniglot", "cifar_fs": "CIFAR-FS", "cifar_fs_record": "CIFAR-FS", "fc100": "FC100"}
+"""Result files of few-shot experiments, and the names of their images."""
+_CHOSEN = {"train": "Simple CNAPS", "pretrain": "Mahalanobis classifier, pre-trained network"}
 """What a few-shot experiment's row shows, by the stage that validation prefers."""
+
+
+def _minutes(results: Mapping[str, Any]) -> int:
+    """What the trainings of a few-shot experiment took."""
+    return round(sum(found["seconds"] for found in results.values() if "seconds" in found) / 60)
 
 
 def _summary_row(title: str, method: str, ours: Sequence[tuple[str, Any]], best: Published, sources: list[str]) -> str:
@@ -324,6 +331,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "heads_fc100": partial(heads, "heads_fc100", "FC100, 32 x 32, accuracy in %"),
     "cross_domain": cross_domain_table,
     "maml": maml_tables,
+    "core_hours": core_hours.as_table,
     "overview": overview.as_table,
     "general": partial(gains, "general", "general-small, test classes of"),
     "leave_one_domain_out": partial(gains, "leave_one_domain_out", "held out"),

@@ -13,7 +13,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 def test_every_number_of_the_readme_is_in_it() -> None:
     listed = {row.what: row for row in overview.rows()}
     here = " ".join(f"{row.here} {row.published}" for row in listed.values())
-    for line in tables.summary().splitlines()[2:6]:
+    for line in tables.summary().partition("\n\n")[0].splitlines()[2:]:
         for number in re.findall(r"\d+\.\d", line.split("|")[3]):
             assert number in here
 
