@@ -155,7 +155,7 @@ def _add_settings(
             f"--{choice.key}",
             type=typing.Literal[tuple(choice.kinds)],
             default=kind,
-            help=f"Each has its own settings, shown by --{choice.key} NAME --help.",
+            help=f"Each has its own settings, shown by --{choice.key} NAME --help {choice.key.partition('.')[0]}.",
         )
     parser.add_class_arguments(config_class, skip=set(choices))
     for name, choice in choices.items():

@@ -113,7 +113,7 @@ def test_help_shows_the_chosen_kind(capsys):
         read("--shape.kind=square", "--help")
     text = capsys.readouterr().out
     assert "--shape.kind {round,square}" in text
-    assert "shown by --shape.kind NAME --help" in " ".join(text.split())
+    assert "shown by --shape.kind NAME --help shape." in " ".join(text.split())
     assert "Of the four." in text
     assert "From the middle" not in text
 
