@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from benchmarks.photos.bars import FILM_LOSS
+from benchmarks.photos.bars import FILM_LOSS, judged_film, judged_heads, judged_int8
 from benchmarks.photos.measure import ALL, FEW, Cell
 from benchmarks.photos.report import heads_of, mean_of, read, shots_of, shown, table
 
@@ -87,16 +87,16 @@ def photos_failed() -> str:
     """How many bars of every kind hold, and which cell misses its bar by most."""
     heads = read("photos")
     kinds: dict[str, list[Mapping[str, Any]]] = {}
-    for bar in heads["bars"][next(iter(heads["bars"]))]:
+    for bar in judged_heads(next(iter(heads["cells"].values())), heads["ours"]):
         kinds.setdefault(f"{heads['ours']}: {bar['about']}", []).append(bar)
-    for model, bars in read("photos_film")["bars"].items():
-        for bar in bars:
+    for model, domains in read("photos_film")["models"].items():
+        for bar in judged_film(domains):
             kinds.setdefault(f"{shown(model)}: {bar['about']}", []).append(bar)
-    for bar in read("photos_int8")["bars"]:
-        kinds.setdefault("int8: accuracy", []).append(bar)
+    kinds["int8: accuracy"] = judged_int8(read("photos_int8")["domains"])
     rows = []
     for kind, bars in kinds.items():
         missed = [bar for bar in bars if not bar["holds"]]
+        missed.sort(key=lambda bar: -bar["missed_by"])
         worst = [
             f"{shown(bar['where'])}, {bar['task']}: {100 * bar['found']:.1f}, asked {bar['expected']}" for bar in missed
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
@@ -47,6 +48,24 @@ class Bar:
     holds: bool
     interval: float | None = None
     """Half width of the 95 % interval of ``found`` where it is a paired difference."""
+    missed_by: float = 0.0
+    """How far ``found`` is from what is asked; 0 where it holds."""
+
+
+def judged(
+    about: str,
+    where: str,
+    task: str,
+    expected: str,
+    found: float,
+    *,
+    least: float = -math.inf,
+    most: float = math.inf,
+    interval: float | None = None,
+) -> Bar:
+    """A bar: ``found`` is to be between two bounds."""
+    missed_by = max(least - found, found - most, 0.0)
+    return Bar(about, where, task, expected, found, missed_by == 0, interval, missed_by)
 
 
 def judged_heads(domains: Mapping[str, Any], ours: str) -> list[dict[str, Any]]:
@@ -71,14 +90,14 @@ def _accuracy_bars(domain: str, cells: Mapping[str, Any], ours: str) -> Iterator
             best = max(others, key=lambda name: heads[name]["mean"])
             gap, interval = paired_difference(accuracies(heads[ours]), accuracies(heads[best]))
             expected = f"at most {100 * BEST_OR_WITHIN:g} points below the best other head, {best}"
-            yield Bar("accuracy", domain, task, expected, gap, gap >= -BEST_OR_WITHIN, interval)
+            yield judged("accuracy", domain, task, expected, gap, least=-BEST_OR_WITHIN, interval=interval)
 
 
 def _calibration_bars(domain: str, cells: Mapping[str, Any], ours: str) -> Iterator[Bar]:
     for shot, most in CALIBRATION.items():
         error = _value(cells, shot, ours, "calibration_error")
         if error is not None:
-            yield Bar("calibration", domain, _few(shot), f"at most {100 * most:g} %", error, error <= most)
+            yield judged("calibration", domain, _few(shot), f"at most {100 * most:g} %", error, most=most)
 
 
 def _member_bars(domain: str, cells: Mapping[str, Any], ours: str) -> Iterator[Bar]:
@@ -86,7 +105,8 @@ def _member_bars(domain: str, cells: Mapping[str, Any], ours: str) -> Iterator[B
     for task, cell in cells.items():
         share = cell["heads"].get(ours, {}).get("members_turned_away")
         if share is not None:
-            yield Bar("members", domain, task, f"{100 * least:g} to {100 * most:g} %", share, least <= share <= most)
+            expected = f"{100 * least:g} to {100 * most:g} %"
+            yield judged("members", domain, task, expected, share, least=least, most=most)
 
 
 def _stranger_bars(domains: Mapping[str, Any], ours: str) -> Iterator[Bar]:
@@ -100,10 +120,10 @@ def _stranger_bars(domains: Mapping[str, Any], ours: str) -> Iterator[Bar]:
         for name in THINGS:
             if name in away:
                 expected = f"at least {100 * STRANGERS:g} %"
-                yield Bar("strangers", name, task, expected, away[name], away[name] >= STRANGERS)
+                yield judged("strangers", name, task, expected, away[name], least=STRANGERS)
         if away:
             mean, expected = fmean(away.values()), f"at least {100 * STRANGERS_MEAN:g} %"
-            yield Bar("strangers", "mean of all", task, expected, mean, mean >= STRANGERS_MEAN)
+            yield judged("strangers", "mean of all", task, expected, mean, least=STRANGERS_MEAN)
 
 
 def judged_film(domains: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -141,7 +161,7 @@ def judged_int8(domains: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _least(about: str, where: str, task: str, least: float, gain: float, interval: float | None) -> Bar:
     expected = f"at least {100 * least:+g}"
-    return Bar(about, where, task, expected, gain, gain >= least, interval)
+    return judged(about, where, task, expected, gain, least=least, interval=interval)
 
 
 def _value(cells: Mapping[str, Any], shot: int, head: str, what: str) -> float | None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -58,6 +58,8 @@ def read_images(
         FileNotFoundError: a path leads nowhere.
         ValueError: there is no image, or something else than images.
     """
+    if _is_read(images, (channels, image_size, image_size)):
+        return images.detach().cpu().clone()  # it is kept, and the caller may change it
     items = _as_list(images)
     if not items:
         raise InvalidValueError(f"there are no images; expected at least one of {KINDS}")
@@ -76,6 +78,11 @@ def _stacked(items: Sequence[Any], side: int, pixels: Callable[[Image.Image, str
         return torch.from_numpy(read(0)[None].copy())
     with ThreadPoolExecutor(min(8, available_cores())) as pool:  # Pillow frees the interpreter's lock
         return torch.from_numpy(np.stack(list(pool.map(read, range(len(items))))))
+
+
+def _is_read(images: Any, shape: tuple[int, ...]) -> TypeGuard[Tensor]:
+    """Whether images are what reading them would make of them: many of the network's size and channels."""
+    return isinstance(images, Tensor) and images.dtype == torch.uint8 and images.shape[1:] == shape and len(images) > 0
 
 
 def _as_list(images: Any) -> Sequence[Any]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
 from fewshot_film.classifier import FewShotClassifier
@@ -54,7 +55,7 @@ def run(config: ClassifyConfig) -> None:
     reject = _usable(config.reject, classifier)
     queries = Queries(Path(config.query))
     files, images = queries.read(classifier.preprocessing)
-    answers = classifier.answer(np.moveaxis(images, 1, -1), reject=reject, together=config.together)
+    answers = classifier.answer(torch.from_numpy(images), reject=reject, together=config.together)
     classes = classifier.classes_.tolist()
     predictions = summarise(files, answers, classes)
     print(as_json(predictions, classes) if config.format == "json" else screenful(predictions, config.out))  # noqa: T201 - the result of the command

@@ -238,5 +238,5 @@ def _replace(root: nn.Module, instead: Mapping[nn.Module, nn.Module]) -> None:
     """Put other modules wherever these are registered, under however many names."""
     for parent in list(root.modules()):
         for key, child in parent._modules.items():
-            if child in instead:
+            if child is not None and child in instead:
                 parent._modules[key] = instead[child]

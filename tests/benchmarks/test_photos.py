@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from benchmarks import tables
+from benchmarks.photo_speed import with_bars
 from benchmarks.photos import (
     answers,
     bars,
@@ -395,7 +396,7 @@ def test_tables_and_figures_show_what_was_measured(
     differs = {"5-way, 1-shot": {"difference": {"mean": -0.007, "interval": 0.001}}}
     found = {"domains": {"pollen": differs}, "bars": bars.judged_int8({"pollen": differs})}
     (tmp_path / "photos_int8.json").write_text(json.dumps({"results": found}))
-    assert "| pollen | -0.7 ± 0.1 | **no** |" in report.photos_int8()
+    assert "| pollen | -0.7 ± 0.1, **misses by 0.2** |" in report.photos_int8()
     gain = {"5-way, 1-shot": {"gain": {"mean": -0.02, "interval": 0.01}}}
     film = {"models": {"mine": {"pollen": gain}}, "bars": {"mine": bars.judged_film({"pollen": gain})}}
     (tmp_path / "photos_film.json").write_text(json.dumps({"results": film}))
@@ -411,12 +412,43 @@ def test_tables_and_figures_show_what_was_measured(
         "- mine: -2.0 points on the mean, from -2.0 (pollen, 5-way, 1-shot) to -2.0 (pollen, 5-way, 1-shot); 1 of 1 "
         "cells lose more than 0.5."
     )
-    assert "| mine: film | 2 | 0 | pollen, 5-way, 1-shot: -2.0, asked at least -0.5; " in answers.photos_failed()
+    assert (
+        "| mine: film | 2 | 0 | mean of all, 5-way, 1-shot: -2.0, asked at least +2; pollen, "
+        in answers.photos_failed()
+    )
     assert "| int8: accuracy | 1 | 0 | pollen, 5-way, 1-shot: -0.7, asked at least -0.5 |" in answers.photos_failed()
-    for table in (report.photos_speed(), report.photos_backbones()):
-        assert "tiny" in table
+    (tmp_path / "photos_lites.json").write_text((tmp_path / "photos.json").read_text())
+    assert "tiny" in report.photos_speed()
+    rows = report.photos_backbones().splitlines()[2:]
+    assert len(rows) == 2
+    assert all(row.startswith("| tiny | 16 | ") for row in rows)
     for figure in (charts.shots_figure(), charts.heads_figure()):
         figure.savefig(tmp_path / "figure.png")
+
+
+def test_costs_stand_beside_their_bars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    found = with_bars({
+        "fit to 25 files, s": {"float32": 1.3, "int8": 2.0},
+        "files of 2 megapixels, a second": {"float32": 48.9, "int8": 120.0},
+        "decoding one file, ms": {"any": 62.8},
+    })  # fmt: skip
+    (tmp_path / "photo_speed.json").write_text(json.dumps({"results": found}))
+    assert report.photos_cost().splitlines()[2:] == [
+        "| fit to 25 files, s | < 1.5 | 1.30, holds | 2.00, **misses by 0.50** |",
+        "| files of 2 megapixels, a second | >= 100 | 48.9, **misses by 51.1** | 120, holds |",
+        "| decoding one file, ms |  | 62.8 |  |",
+    ]
+
+
+def test_a_missed_bar_says_by_how_much():
+    found = [bars.judged("film", "food", "5-way, 1-shot", "", gain, least=-0.005) for gain in (-0.012, -0.0051, 0.0)]
+    assert [report.verdict(dataclasses.asdict(bar)) for bar in found] == [
+        "**misses by 0.7**",
+        "**misses by under 0.1**",
+        "holds",
+    ]
+    assert report.verdict(None) == ""
 
 
 def test_integers_are_paired_with_float32(root: Path, model: Path, backbone: FrozenBackbone, tmp_path: Path):

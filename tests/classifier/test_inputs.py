@@ -76,6 +76,17 @@ def test_opacity_is_laid_on_white():
     assert torch.equal(read_images(clear, 4, 3), torch.full((1, 3, 4, 4), 255, dtype=torch.uint8))
 
 
+@pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
+def test_what_was_read_already_is_taken_as_it_is(resize, monkeypatch):
+    images = torch.randint(0, 256, (3, 3, 8, 8), dtype=torch.uint8)
+    slowly = read_images(list(images), 8, 3, resize, crop=0.9)
+    monkeypatch.setattr("fewshot_film.classifier.inputs._stacked", None)
+    found = read_images(images, 8, 3, resize, crop=0.9)
+    assert torch.equal(found, slowly)
+    images.zero_()  # the caller's, which may change
+    assert torch.equal(found, slowly)
+
+
 def test_an_array_of_paths(tmp_path: Path):
     for name in "ab":
         Image.fromarray(COLOUR).save(tmp_path / f"{name}.png")
