@@ -66,6 +66,8 @@ class ExperimentConfig(OnDevice):
 
     size: Literal["small", "paper"] = "small"
     """small: a generated world and a small network; paper: the paper's data, network and training."""
+    training: Path | None = None
+    """Settings of `clevr-film train` to use in place of those of the size, a YAML file; it needs a root."""
     root: Path | None = None
     """Data set in CLEVR's format; null, at the small size: generated under runs."""
     runs: Path = Path("runs/clevr-experiments")
@@ -85,6 +87,11 @@ class ExperimentConfig(OnDevice):
     seed: Annotated[int, at_least(0)] = 0
     """Of weights and batches."""
 
+    @property
+    def label(self) -> str:
+        """What runs and results are called by: the size, or the name of the training's file."""
+        return self.size if self.training is None else self.training.stem
+
 
 @dataclass(frozen=True)
 class StudyConfig(ExperimentConfig):
@@ -102,13 +109,15 @@ def data_root(config: ExperimentConfig, splits: Mapping[str, str] | None = None)
         config: where it is, or how large to make it.
         splits: the splits that are needed, by their CoGenT condition: ``none``, ``A`` or ``B``.
     Raises:
-        ConfigError: the paper's size without a data set.
+        ConfigError: the paper's size, or settings of one's own, without a data set.
         GenerateError: there is a world of another size under ``runs``.
     """
     if config.root is not None:
         return config.root
     if config.size == "paper":
         raise ConfigError("the paper's size needs the paper's data: give its folder as --root")
+    if config.training is not None:
+        raise ConfigError(f"{config.training} needs the images that it is for: give their folder as --root")
     root = config.runs / "world"
     for split, condition in (splits or {"train": "none", "val": "none", "test": "none"}).items():
         generate(
@@ -132,12 +141,17 @@ def base_training(config: ExperimentConfig, name: str, root: Path) -> TrainConfi
         name: of the training; its run lies under it.
         root: the data set.
     """
-    return (_paper_training if config.size == "paper" else _small_training)(config, config.runs / name, root)
+    out = config.runs / name
+    if config.training is not None:
+        return _training_of(config.training, config, out, root)
+    if config.size == "paper":
+        return _training_of(PAPER, config, out, root, "--loop.num_workers=4")
+    return _small_training(config, out, root)
 
 
-def _paper_training(config: ExperimentConfig, out: Path, root: Path) -> TrainConfig:
-    words = [f"--config={PAPER}", f"--out={out}", f"--data.root={root}"]
-    words += [f"--loop.device={config.device}", f"--loop.seed={config.seed}", "--loop.num_workers=4"]
+def _training_of(file: Path, config: ExperimentConfig, out: Path, root: Path, *more: str) -> TrainConfig:
+    words = [f"--config={file}", f"--out={out}", f"--data.root={root}"]
+    words += [f"--loop.device={config.device}", f"--loop.seed={config.seed}", *more]
     words += [] if config.steps is None else [f"--loop.steps={config.steps}"]
     training: TrainConfig = parse("clevr-film train", TrainConfig, words)
     return training
@@ -198,7 +212,7 @@ def curve(training: TrainConfig) -> list[dict[str, Any]]:
 
 def write(config: ExperimentConfig, name: str, results: Mapping[str, Any]) -> Path:
     """Write the result file; returns its path."""
-    path = config.out or RESULTS / f"{name}_{config.size}.json"
+    path = config.out or RESULTS / f"{name}_{config.label}.json"
     write_result(path, config=config, seed=config.seed, results=results)
     return path
 
@@ -376,7 +390,7 @@ def ablations(config: AblationsConfig) -> None:
     root = data_root(config)
     variants = {}
     for name in names:
-        training = base_training(config, f"{config.size}-ablations/{name}", root)
+        training = base_training(config, f"{config.label}-ablations/{name}", root)
         model = dataclasses.replace(training.model, **VARIANTS[name])
         variants[name] = dataclasses.replace(training, model=model), {"model": VARIANTS[name]}
     compare(config, "ablations", root, variants, PUBLISHED_ABLATIONS)
@@ -401,7 +415,7 @@ def data_efficiency(config: DataEfficiencyConfig) -> None:
     root = data_root(config)
     variants = {}
     for share in config.shares:
-        training = base_training(config, f"{config.size}-data-efficiency/{share:g}", root)
+        training = base_training(config, f"{config.label}-data-efficiency/{share:g}", root)
         data = dataclasses.replace(training.data, fraction=share)
         variants[f"{100 * share:g} %"] = dataclasses.replace(training, data=data), {"share": share}
     compare(config, "data_efficiency", root, variants, {"100 %": PUBLISHED_PIXELS})
@@ -426,11 +440,11 @@ def pixels_features(config: PixelsFeaturesConfig) -> None:
     downloads the weights; without network access, pass a file as ``--extractor.weights``.
     """
     root = data_root(config)
-    features = config.runs / f"{config.size}-features"
+    features = config.runs / f"{config.label}-features"
     extractor = _extractor(config)
     for split in dict.fromkeys(("train", "val", "test" if config.size == "small" else "val")):
         extract(FeaturesConfig(root, features / split, split, extractor, device=config.device))
-    pixels = base_training(config, f"{config.size}-pixels-features/pixels", root)
+    pixels = base_training(config, f"{config.label}-pixels-features/pixels", root)
     variants: dict[str, tuple[TrainConfig, Mapping[str, Any]]] = {
         "pixels": (pixels, {}),
         "features": (_from_features(config, pixels, features), {}),
@@ -460,7 +474,7 @@ def _from_features(config: PixelsFeaturesConfig, pixels: TrainConfig, features: 
     )
     return dataclasses.replace(
         pixels,
-        out=config.runs / f"{config.size}-pixels-features" / "features",
+        out=config.runs / f"{config.label}-pixels-features" / "features",
         model=model,
         data=dataclasses.replace(pixels.data, features=str(features)),
         scene_weight=0.0,

@@ -1,12 +1,14 @@
 """The CLEVR reasoner fine-tuned to what it was not trained on: CoGenT's other colours, and questions in free English.
 
     python -m benchmarks.clevr_transfer cogent
+    python -m benchmarks.clevr_transfer cogent --training configs/clevr/small-hues.yaml --root runs/clevr/cogent-world
     python -m benchmarks.clevr_transfer cogent --size paper --root CLEVR_CoGenT_v1.0
     python -m benchmarks.clevr_transfer humans --root CLEVR_v1.0 --weights clevr-small
 
 CoGenT: in condition A cubes and cylinders have half of the colours each, in B they have swapped them. A network is
 trained on A and tested on A and B; then it is fine-tuned on more and more questions about images of B that are not
-tested on, and tested on both again: what it gains on B, and what it forgets of A.
+tested on, and tested on both again: what it gains on B, and what it forgets of A. A trunk that was pre-trained on
+scenes stays as it is.
 
 CLEVR-Humans: questions that people asked about CLEVR's images, before and after fine-tuning. Before, words that the
 model does not know are read as its unknown token. For fine-tuning its vocabulary is extended by the words that people
@@ -43,7 +45,7 @@ from clevr.questions.tokens import tokenize
 from clevr.world.scene import Scene
 from fewshot_film.errors import ConfigError
 from fewshot_film.run.command import Command, main
-from fewshot_film.run.settings import SHARE, at_least
+from fewshot_film.run.settings import SHARE, above, at_least
 
 Record = TypeVar("Record", Question, Scene)
 
@@ -71,13 +73,15 @@ class CogentConfig(ExperimentConfig):
     the paper's 30,000 questions."""
     tune_steps: Annotated[int | None, at_least(1)] = None
     """Steps of each fine-tuning; null: a tenth of the training."""
+    tune_rate: Annotated[float, above(0)] = 1.0
+    """Learning rate of the fine-tuning, as a share of the training's."""
 
 
 def cogent(config: CogentConfig) -> None:
     """Train on A, test on both, fine-tune on B, test on both."""
     root = data_root(config, SPLITS)
-    halves = divide(root, "valB", config.tune_images, config.runs / f"{config.size}-cogent" / "data")
-    training = base_training(config, f"{config.size}-cogent/A", root)
+    halves = divide(root, "valB", config.tune_images, config.runs / f"{config.label}-cogent" / "data")
+    training = base_training(config, f"{config.label}-cogent/A", root)
     training = dataclasses.replace(
         training, data=dataclasses.replace(training.data, train_split="trainA", val_split="valA")
     )
@@ -104,12 +108,21 @@ def _tuning_to_b(config: CogentConfig, training: TrainConfig, model: Path, halve
     from clevr.reasoning.loading import load
 
     steps = config.tune_steps or max(1, training.loop.steps // 10)
-    loop = dataclasses.replace(training.loop, steps=steps, validate_every=max(1, steps // 3), warmup_steps=0)
+    loop = dataclasses.replace(
+        training.loop,
+        steps=steps,
+        learning_rate=training.loop.learning_rate * config.tune_rate,
+        validate_every=max(1, steps // 3),
+        warmup_steps=0,
+        cooldown_steps=min(training.loop.cooldown_steps, steps),
+    )
     return dataclasses.replace(
         training,
-        out=config.runs / f"{config.size}-cogent" / f"B-{share:g}",
+        out=config.runs / f"{config.label}-cogent" / f"B-{share:g}",
         weights=str(model),
         model=load(model).config,
+        trunk_pretraining=None,
+        frozen=training.frozen if training.trunk_pretraining is None else (*training.frozen, "trunk"),
         data=dataclasses.replace(
             training.data, root=halves, train_split="tune", val_split="rest", fraction=share, cache=None
         ),
@@ -169,7 +182,7 @@ def humans(config: HumansConfig) -> None:
     if config.root is None:
         raise ConfigError("CLEVR-Humans is about CLEVR's images: give the folder of CLEVR as --root")
     root = data_root(config)
-    folder = config.runs / f"{config.size}-humans"
+    folder = config.runs / f"{config.label}-humans"
     words = new_words(ClevrSplit.open(root, "train", humans=True).table().texts, config.least)
     start, model = _extended(config.weights, words, folder / "start")
     training = _tuning_to_humans(config, root, folder, start, model)
@@ -200,7 +213,7 @@ def _extended(weights: str, words: list[str], folder: Path) -> tuple[Path, Reaso
 def _tuning_to_humans(
     config: HumansConfig, root: Path, folder: Path, start: Path, model: ReasonerConfig
 ) -> TrainConfig:
-    training = base_training(config, f"{config.size}-humans/tuned", root)
+    training = base_training(config, f"{config.label}-humans/tuned", root)
     steps = config.steps or 3000
     loop = dataclasses.replace(
         training.loop,

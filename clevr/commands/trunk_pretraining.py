@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from clevr.config.model import AugmentationConfig, TrainConfig, TrunkPretrainingConfig
 from clevr.data.batches import ReasoningData
-from clevr.data.supervision import COLUMN, RIGHT
+from clevr.data.supervision import COLOR, COLUMN, RIGHT
 from clevr.data.table import load_arrays, save_arrays
 from clevr.reasoning.network import Reasoner
 from clevr.reasoning.objectives import TrunkPretraining, is_object
-from clevr.world.augmentation import augment
+from clevr.world.augmentation import augment, recolor
 from fewshot_film.run.checkpoint import load_weights
 from fewshot_film.run.loop import evaluating, train
 from fewshot_film.run.runtime import to_device
@@ -39,12 +39,12 @@ class SceneBatches:
 
     Args:
         data: a split with scenes.
-        config: how many in a batch, whether half of them are mirrored, and the seed.
+        config: how many in a batch, how many are mirrored and how many have their hues turned, and the seed.
         augmentation: random changes of the images.
     """
 
     def __init__(self, data: ReasoningData, config: TrunkPretrainingConfig, augmentation: AugmentationConfig) -> None:
-        self.data, self.seed, self.flip = data, config.loop.seed, config.flip
+        self.data, self.seed, self.flip, self.recolor = data, config.loop.seed, config.flip, config.recolor
         self.augmentation = augmentation
         self.size = min(config.images, len(data.images))
         self.per_epoch = len(data.images) // self.size
@@ -61,6 +61,10 @@ class SceneBatches:
         if self.flip:
             chosen = torch.rand(len(images), generator=generator(self.seed, "seeing mirrored", index)) < 0.5
             images, scenes = mirrored(images, scenes, chosen)
+        if self.recolor:
+            drawn = generator(self.seed, "seeing recolored", index)
+            chosen = torch.rand(len(images), generator=drawn) < self.recolor
+            images, scenes = recolor(images, chosen, drawn), without_colors(scenes, chosen)
         if self.augmentation.changes_images:
             images = augment(images, self.augmentation, generator(self.seed, "seeing effects", index))
         return images, scenes
@@ -80,6 +84,13 @@ def mirrored(images: Tensor, scenes: Tensor, chosen: Tensor) -> tuple[Tensor, Te
     scenes[chosen, :, COLUMN] = 1 - scenes[chosen, :, COLUMN]
     scenes[chosen, :, RIGHT] *= -1
     return images, scenes
+
+
+def without_colors(scenes: Tensor, chosen: Tensor) -> Tensor:
+    """What lies where, ``(P, 10, 8)``, without the colours of some images."""
+    scenes = scenes.clone()
+    scenes[chosen, :, COLOR] = -1
+    return scenes
 
 
 def pretrain_trunk(config: TrainConfig, reasoner: Reasoner, data: Mapping[str, ReasoningData]) -> None:

@@ -222,6 +222,9 @@ class TrunkPretrainingConfig(Settings, group="trunk_pretraining"):
     """Images per batch."""
     flip: bool = True
     """Flip half of the images horizontally."""
+    recolor: Annotated[float, between(0, 1)] = 0.0
+    """Share of the images whose hues are turned at random. The colours of their objects are not learned from them, so
+    that shapes are told apart from colours where some never come together (CoGenT)."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     """The training loop."""
 

@@ -78,8 +78,8 @@ class SceneHead(nn.Module):
             places: where a model takes the object of each position to stand, ``(P, 2, H, W)``, in the scene's units.
 
         Returns:
-            ``loss``, cross-entropies of presence, at all positions, and of objects' attributes, and the distance of
-            their places; ``accuracy``, the share of the objects that are found with all attributes right.
+            ``loss``, cross-entropies of presence, at all positions, and of objects' known attributes, and the distance
+            of their places; ``accuracy``, the share of the objects that are found with all of these right.
         """
         cell, inside = cells(scenes, *maps.shape[2:])
         image, thing = inside.nonzero(as_tuple=True)
@@ -92,8 +92,8 @@ class SceneHead(nn.Module):
         rows = self.attributes(maps).float().permute(0, 2, 3, 1).flatten(1, 2)[where]
         things = scenes[image, thing]
         for logits, kinds in zip(rows.split(self.sizes, dim=1), things[:, KINDS].long().unbind(1), strict=True):
-            loss = loss + F.cross_entropy(logits, kinds, reduction="sum")
-            right = right & (logits.argmax(1) == kinds)
+            loss = loss + F.cross_entropy(logits, kinds, reduction="sum", ignore_index=-1)
+            right = right & ((logits.argmax(1) == kinds) | (kinds < 0))
         if places is not None:
             found = places.float().permute(0, 2, 3, 1).flatten(1, 2)[where]
             distance = (found - things[:, GROUND]).abs()

@@ -18,6 +18,7 @@ from clevr.data.reader import ClevrSplit
 from clevr.reasoning import load
 from clevr.reasoning.network import FiLMReasoner
 from fewshot_film.errors import ConfigError
+from fewshot_film.run.settings import plain
 from tests.clevr.data.builders import a_question, without, write_json
 from tests.clevr.models import SMALL, a_saved_model, a_world
 
@@ -121,6 +122,33 @@ def test_cogent(tiny: dict[str, Any]) -> None:
     }.items():
         scenes = ClevrSplit.open(tiny["runs"] / "world", split).scenes()
         assert {thing.color for scene in scenes for thing in scene.objects if thing.shape == "cube"} <= colors
+
+
+def test_cogent_of_a_training_of_ones_own(tiny: dict[str, Any], tmp_path: Path) -> None:
+    """A trunk that was pre-trained on scenes is not trained again on B, and keeps its weights."""
+    root = clevr_experiments.data_root(clevr_experiments.ExperimentConfig(**tiny), clevr_transfer.SPLITS)
+    sparse = dataclasses.replace(SMALL, positions=6, block_kernel=1)
+    loop = {"steps": 2, "validate_every": 2, "warmup_steps": 1, "cooldown_steps": 1}
+    settings = {
+        "out": "unused",
+        "model": plain(sparse),
+        "trunk_pretraining": {"images": 2, "recolor": 0.5, "loop": loop},
+        "data": {"images": 2, "questions": 4},
+        "loop": loop,
+    }
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(settings))
+    own = {**tiny, "training": tmp_path / "own.yaml", "root": root, "steps": None}
+    clevr_transfer.cogent(
+        clevr_transfer.CogentConfig(**own, shares=(0.5,), tune_steps=1, tune_images=0.5, tune_rate=0.5)
+    )
+    assert "fine-tuned on 50 %, on B" in results(tiny)["accuracy"]
+    before, after = (load(tiny["runs"] / "own-cogent" / name / "model").state_dict() for name in ("A", "B-0.5"))
+    trunk = [name for name in before if name.startswith(("trunk", "objects"))]
+    assert trunk
+    assert all(torch.equal(before[name], after[name]) for name in trunk)
+    assert not torch.equal(before["questions.words.weight"], after["questions.words.weight"])
+    with pytest.raises(ConfigError, match=r"own\.yaml needs the images that it is for: give their folder as --root"):
+        clevr_experiments.data_root(clevr_experiments.ExperimentConfig(**{**own, "root": None}))
 
 
 def test_a_divided_split_shares_nothing(tmp_path: Path) -> None:

@@ -12,11 +12,12 @@ import pytest
 import torch
 
 from clevr.commands.train import run
-from clevr.commands.trunk_pretraining import SceneBatches, cache_trunk_features, mirrored
+from clevr.commands.trunk_pretraining import SceneBatches, cache_trunk_features, mirrored, without_colors
 from clevr.config.model import AugmentationConfig, ClevrDataConfig, TrainConfig, TrunkPretrainingConfig
 from clevr.data.batches import ReasoningData, load_reasoning_data
 from clevr.questions.tokens import CLEVR_VOCABULARY
 from clevr.reasoning import load
+from clevr.reasoning.objectives import SceneHead
 from fewshot_film.errors import ConfigError
 from fewshot_film.run.checkpoint import load_checkpoint
 from fewshot_film.run.settings import LoopConfig
@@ -91,14 +92,15 @@ def test_a_run_goes_on_from_either_part(config: TrainConfig) -> None:
 
 def test_batches_are_functions_of_their_number(data: ReasoningData) -> None:
     def batches() -> SceneBatches:
-        return SceneBatches(data, TrunkPretrainingConfig(images=2), AugmentationConfig(0.1, 0.5, 2.0))
+        config = TrunkPretrainingConfig(images=2, recolor=0.5)
+        return SceneBatches(data, config, AugmentationConfig(0.1, 0.5, 2.0))
 
     forwards = [batches()[number] for number in range(9)]
     again = batches()
     for number in reversed(range(9)):
         for one, other in zip(forwards[number], again[number], strict=True):
             assert torch.equal(one, other)
-    places = [tuple(scene[:, :, 2:].flatten().tolist()) for _, scene in forwards[:3]]
+    places = [tuple(scene[:, :, 2:4].flatten().tolist()) for _, scene in forwards[:3]]
     assert len(set(places)) == 3, "a pass shows each image once"
 
 
@@ -112,6 +114,31 @@ def test_a_mirrored_picture_shows_its_mirrored_scene() -> None:
     assert where[0, 0].tolist() == [0.875, 0.5, 1, 0, 3, 1, -2.5, -0.5]
     assert torch.equal(where[1], scenes[1])
     assert (where[0, 1:, 2] == -1).all(), "where there is no object there is none"
+
+
+def test_colors_that_were_changed_are_not_learned(data: ReasoningData) -> None:
+    batches = SceneBatches(data, TrunkPretrainingConfig(images=6, flip=False, recolor=0.5), AugmentationConfig())
+    plain = SceneBatches(data, TrunkPretrainingConfig(images=6, flip=False), AugmentationConfig())
+    (images, scenes), (before, described) = batches[0], plain[0]
+    changed = (images != before).flatten(1).any(1)
+    assert 0 < changed.sum() < 6
+    assert (scenes[changed][..., 4] == -1).all()
+    assert torch.equal(scenes[~changed], described[~changed])
+    others = [0, 1, 2, 3, 5, 6, 7]
+    assert torch.equal(scenes[..., others], described[..., others]), "all else stays known"
+
+
+def test_an_unknown_color_counts_for_nothing() -> None:
+    torch.manual_seed(0)
+    head, maps = SceneHead(4), torch.randn(2, 4, 3, 5)
+    scenes = torch.full((2, 10, 8), -1.0)
+    scenes[:, 0] = torch.tensor([0.3, 0.5, 1, 0, 3, 1, 2.5, -0.5])
+    known, unknown = head(maps, scenes), head(maps, without_colors(scenes, torch.tensor([True, True])))
+    rows = head.attributes(maps)[:, 5:13, 1, 1].log_softmax(1)[:, 3]  # colours follow 3 shapes and 2 sizes
+    torch.testing.assert_close(known["loss"] - unknown["loss"], -rows.mean())
+    unknown["loss"].backward()
+    assert (head.attributes.weight.grad[5:13] == 0).all()
+    assert (head.attributes.weight.grad[:5] != 0).any()
 
 
 def test_every_picture_is_looked_at_once(data: ReasoningData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
