@@ -60,11 +60,13 @@ def rows() -> Iterator[Row]:
 def _heads() -> Iterator[Row]:
     command = "python -m benchmarks.heads run --root cifar-100.zip"
     own = f"{command} --cifar_fs runs/cifar-fs-record/pretrain/model"
-    yield from _best_heads("heads_cifar_fs", "features of general-small", command)
-    yield from _best_heads("heads_cifar_fs_record", "features of an hour of one core", own)
+    yield from _best_heads("heads_cifar_fs", "CIFAR-FS, features of general-small", command)
+    yield from _best_heads("heads_cifar_fs_record", "CIFAR-FS, features of an hour of one core", own)
+    fc100 = f"{command} --fc100 runs/fc100-record/pretrain/model"
+    yield from _best_heads("heads_fc100", "FC100, features of fc100-record", fc100)
 
 
-def _best_heads(file: str, features: str, command: str) -> Iterator[Row]:
+def _best_heads(file: str, where: str, command: str) -> Iterator[Row]:
     found = _read(file)
     if not found:
         return
@@ -73,7 +75,7 @@ def _best_heads(file: str, features: str, command: str) -> Iterator[Row]:
         for group, is_star in (("each query on its own", False), ("all queries together", True)):
             names = [name for name in tasks[0] if (marked(name) != name) == is_star]
             best = max(names, key=lambda name: sum(task[name]["mean"] for task in tasks))
-            title = f"CIFAR-FS, {features}, {kind} queries, {group}: {best}"
+            title = f"{where}, {kind} queries, {group}: {best}"
             yield _episodes(title, [task[best] for task in tasks], (), "", command, file)
 
 

@@ -291,7 +291,7 @@ _CHOSEN = {"train": "Simple CNAPS", "pretrain": "Mahalanobis classifier, pre-tra
 
 def _minutes(results: Mapping[str, Any]) -> int:
     """What the trainings of a few-shot experiment took."""
-    return round(sum(found["seconds"] for found in results.values() if "seconds" in found) / 60)
+    return round(sum(float(found["seconds"]) for found in results.values() if "seconds" in found) / 60)
 
 
 def _summary_row(title: str, method: str, ours: Sequence[tuple[str, Any]], best: Published, sources: list[str]) -> str:

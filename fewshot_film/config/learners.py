@@ -358,6 +358,20 @@ class URLConfig(LearnerConfig):
 
 
 @dataclass(frozen=True)
+class SURConfig(LearnerConfig):
+    """SUR: a weight for every part of the features, learned on each support set, before the nearest class mean."""
+
+    method: Literal["sur"] = "sur"
+    """Name of the method."""
+    scale: Annotated[float, above(0)] = 10.0
+    """Factor of the cosines in the logits."""
+    steps: Annotated[int, at_least(0)] = 40
+    """Adadelta steps on each support set."""
+    learning_rate: Annotated[float, above(0)] = 100.0
+    """Learning rate."""
+
+
+@dataclass(frozen=True)
 class LinearSVMConfig(LearnerConfig):
     """scikit-learn's linear support vector machine, one class against the rest; nothing is meta-trained."""
 
@@ -579,6 +593,7 @@ AnyLearnerConfig = (
     | LinearSVMConfig
     | SimpleShotConfig
     | URLConfig
+    | SURConfig
     | TSAConfig
     | DN4Config
     | FRNConfig

@@ -31,6 +31,7 @@ from fewshot_film.learners.simple_cnaps import MahalanobisClassifier, SimpleCNAP
 from fewshot_film.learners.simple_shot import SimpleShot
 from fewshot_film.learners.soft_kmeans import SoftKMeans
 from fewshot_film.learners.support import SupportError
+from fewshot_film.learners.sur import SUR, JoinedBackbone
 from fewshot_film.learners.svm import SVM
 from fewshot_film.learners.tim import TIM, AlphaTIM
 from fewshot_film.learners.transductive import TransductiveLearner
@@ -53,6 +54,7 @@ __all__ = [
     "MAML",
     "PTMAP",
     "QDA",
+    "SUR",
     "SVM",
     "TIM",
     "TSA",
@@ -66,6 +68,7 @@ __all__ = [
     "FilmLearner",
     "FineTuning",
     "Head",
+    "JoinedBackbone",
     "LabelPropagation",
     "LaplacianShot",
     "Learner",

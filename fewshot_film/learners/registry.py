@@ -40,6 +40,7 @@ from fewshot_film.learners.ridge import RidgeRegression
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
 from fewshot_film.learners.simple_shot import SimpleShot
 from fewshot_film.learners.soft_kmeans import SoftKMeans
+from fewshot_film.learners.sur import SUR
 from fewshot_film.learners.svm import SVM
 from fewshot_film.learners.tim import TIM, AlphaTIM
 from fewshot_film.learners.transductive_cnaps import TransductiveCNAPS
@@ -70,6 +71,7 @@ LEARNERS: dict[type[LearnerConfig], type[Learner]] = {
         LinearSVM,
         SimpleShot,
         URL,
+        SUR,
         TSA,
         DN4,
         FRN,

@@ -251,6 +251,11 @@ REFUSED = {
         ("alpha", -0.5, "learner.alpha is -0.5; expected at least 0 and below 1"),
         ("width", 0.0, "learner.width is 0.0; expected above 0"),
     ],
+    "fewshot_film.config.learners:SURConfig": [
+        ("scale", 0.0, "learner.scale is 0.0; expected above 0"),
+        ("steps", -1, "learner.steps is -1; expected at least 0"),
+        ("learning_rate", 0.0, "learner.learning_rate is 0.0; expected above 0"),
+    ],
     "fewshot_film.config.learners:URLConfig": [
         ("scale", 0.0, "learner.scale is 0.0; expected above 0"),
         ("steps", -1, "learner.steps is -1; expected at least 0"),

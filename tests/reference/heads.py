@@ -118,6 +118,33 @@ def unit_power(row: Array, power: float) -> Array:
     return raised / np.linalg.norm(raised)
 
 
+def sur_weights(support, labels, widths, scale, steps, rate):
+    """SUR, section 3.2: Adadelta (decay 0.9, epsilon 1e-6) on the logits of the weights, gradients by differences."""
+    parts = np.split(support, np.cumsum(widths)[:-1], axis=1)
+    parts = [part / np.linalg.norm(part, axis=1, keepdims=True) for part in parts]
+
+    def loss(logits):
+        rows = np.concatenate([part / (1 + np.exp(-one)) for part, one in zip(parts, logits, strict=True)], 1)
+        names = np.unique(labels).tolist()
+        means = [rows[labels == name].mean(0) for name in names]
+        total = 0.0
+        for row, label in zip(rows, labels, strict=True):
+            cosines = np.array([row @ mean / np.linalg.norm(row) / np.linalg.norm(mean) for mean in means])
+            total += np.log(np.exp(scale * cosines).sum()) - scale * cosines[names.index(label)]
+        return total / len(labels)
+
+    logits = np.zeros(len(widths))
+    squares, moves = np.zeros_like(logits), np.zeros_like(logits)
+    for _ in range(steps):
+        changes = 1e-6 * np.eye(len(widths))
+        slope = np.array([(loss(logits + change) - loss(logits - change)) / 2e-6 for change in changes])
+        squares = 0.9 * squares + 0.1 * slope**2
+        move = np.sqrt(moves + 1e-6) / np.sqrt(squares + 1e-6) * slope
+        moves = 0.9 * moves + 0.1 * move**2
+        logits = logits - rate * move
+    return 1 / (1 + np.exp(-logits))
+
+
 def url_mapping(support, labels, scale, steps, rate):
     """URL, section 3.3: Adadelta (Zeiler 2012; decay 0.9, epsilon 1e-6) on the map, its gradients by differences."""
 
