@@ -92,7 +92,7 @@ def photos_failed() -> str:
     for model, domains in read("photos_film")["models"].items():
         for bar in judged_film(domains):
             kinds.setdefault(f"{shown(model)}: {bar['about']}", []).append(bar)
-    kinds["int8: accuracy"] = judged_int8(read("photos_int8")["domains"])
+    kinds["int8: accuracy"] = list(judged_int8(read("photos_int8")["domains"]))
     rows = []
     for kind, bars in kinds.items():
         missed = [bar for bar in bars if not bar["holds"]]

@@ -12,13 +12,13 @@ from torch import nn
 
 from fewshot_film.classifier.calibration import Measured
 from fewshot_film.classifier.declared import check_fitted
-from fewshot_film.config.backbone import PRETRAINED, STAGED_BACKBONES, TORCHVISION, BackboneConfig
+from fewshot_film.config.backbone import PRETRAINED, STAGED_BACKBONES, TORCHVISION, WHITENED, BackboneConfig
 from fewshot_film.config.learners import SimpleCNAPSConfig
 from fewshot_film.errors import UserError, shown, suggestion
 from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.libraries import torchvision_names
-from fewshot_film.learners.networks import library_preprocessing
+from fewshot_film.learners.networks import CNAPS, library_preprocessing
 from fewshot_film.learners.registry import learner_of
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
 from fewshot_film.run.declared import refusing
@@ -26,7 +26,9 @@ from fewshot_film.run.model_folder import SavedModel, load_model
 
 SHIPPED = Path(__file__).resolve().parent.parent / "pretrained"
 """One saved model's folder for each name that ships with the package."""
-WITH_WEIGHTS = tuple(name for name in STAGED_BACKBONES if name != "cnaps-resnet18")
+WITHOUT_WEIGHTS = (CNAPS, WHITENED)
+"""Backbones that have to be trained before they are of use."""
+WITH_WEIGHTS = tuple(name for name in STAGED_BACKBONES if name not in WITHOUT_WEIGHTS)
 """Backbones with weights from ImageNet whose stages are known."""
 FITTED = "few-shot-classifier"
 """Kind of a saved model that has learned its classes already."""
@@ -95,6 +97,11 @@ def load_pretrained(model: Any) -> Pretrained:
         return Pretrained(SimpleCNAPS(SimpleCNAPSConfig(backbone=backbone, adaptation="none")).eval(), {})
     if isinstance(model, str) and _HUB_ID.fullmatch(model) and not model.startswith("."):
         return _read(_download(model))
+    if str(model) in WITHOUT_WEIGHTS:
+        raise ModelNotFoundError(
+            f"{model} has no published weights; train it by fewshot-film pretrain --backbone.name {model}, and "
+            f"give the folder that it writes; {_choices()}"
+        )
     known = [*shipped, *WITH_WEIGHTS, *torchvision_names()]
     raise ModelNotFoundError(f"there is no model {str(model)!r}{suggestion(str(model), known)}; {_choices()}")
 

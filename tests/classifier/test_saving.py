@@ -92,6 +92,11 @@ def test_models_that_ship_are_found_by_name(tmp_path: Path, monkeypatch):
 def test_what_names_no_model():
     with pytest.raises(ModelNotFoundError, match=r"there is no model 'here'; .* resnet18, .* or owner/name on"):
         FewShotClassifier.from_pretrained("here")
+    for name in ("whitened-vgg", "cnaps-resnet18"):
+        with pytest.raises(
+            ModelNotFoundError, match=f"{name} has no published weights; train it by fewshot-film pretr"
+        ):
+            FewShotClassifier.from_pretrained(name)
     with pytest.raises(ModelNotFoundError, match="a model is given by its name or a path, got 7"):
         FewShotClassifier.from_pretrained(7)
 
