@@ -8,6 +8,7 @@ It needs the package playwright.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -23,6 +24,7 @@ import numpy as np
 from PIL import Image
 
 from fewshot_film.data.photos import photos_folder
+from fewshot_film.page import disk_use
 from fewshot_film.run.command import Command, main
 from fewshot_film.run.results import summary, write_result
 from fewshot_film.run.settings import Settings, at_least, between
@@ -53,14 +55,43 @@ class KeepConfig(Settings):
     """Result file."""
 
 
+@dataclass
+class Server:
+    """The running app.
+
+    Args:
+        address: where the page is.
+        process: its number.
+        folder: where its files are.
+
+    Attributes:
+        most_disk: most bytes that its files were seen to take.
+    """
+
+    address: str
+    process: int
+    folder: Path
+    most_disk: int = 0
+
+    def look(self) -> None:
+        """See how much of the disk it takes now."""
+        self.most_disk = max(self.most_disk, disk_use(self.folder))
+
+    def most_memory(self) -> int:
+        """Most bytes of memory that it has taken so far, of which Linux keeps account; -1 elsewhere."""
+        status = Path(f"/proc/{self.process}/status")
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="utf-8")) if status.exists() else None
+        return 1024 * int(found[1]) if found else -1
+
+
 @contextmanager
-def served(*words: str) -> Iterator[str]:
-    """The address of the app, run as a program of its own."""
+def served(*words: str) -> Iterator[Server]:
+    """The app, run as a program of its own."""
     command = [sys.executable, "-m", "fewshot_film", "app", "--port", "0", *words]
-    with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen(command, stderr=said, text=True)
+    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryDirectory() as folder:
+        process = subprocess.Popen(command, stderr=said, text=True, env={**os.environ, "TMPDIR": folder})
         try:
-            yield _address(process, said)
+            yield Server(_address(process, said), process.pid, Path(folder))
         finally:
             process.terminate()
             process.wait(30)
@@ -116,7 +147,7 @@ def keep(config: KeepConfig) -> None:
 
 def _live(browser: Any, model: str, rounds: int) -> dict[str, Any]:
     """Predictions per second for what the webcam shows, over two seconds each."""
-    with served("--models", f'["{model}"]') as address, visited(browser, address) as page:
+    with served("--models", f'["{model}"]') as server, visited(browser, server.address) as page:
         page.get_by_role("button", name="Example: photos").click()
         page.get_by_text("Adapted to").wait_for()
         page.get_by_role("button", name="Start webcam").click()
@@ -132,7 +163,7 @@ def _live(browser: Any, model: str, rounds: int) -> dict[str, Any]:
 
 def _clicks(browser: Any, model: str, button: str, rounds: int) -> dict[str, Any]:
     """Seconds from a click to the file, in an app that has done nothing but adapt."""
-    with served("--models", f'["{model}"]') as address, visited(browser, address) as page:
+    with served("--models", f'["{model}"]') as server, visited(browser, server.address) as page:
         page.get_by_role("button", name="Example: photos").click()
         page.get_by_text("Adapted to").wait_for()
         page.wait_for_timeout(1000)
@@ -170,7 +201,7 @@ def upload(config: UploadConfig) -> None:
         files = _large_images(Path(folder), config)
         size = files[0].stat().st_size / 2**20
         browser = playwright.chromium.launch(executable_path=config.browser, args=_FLAGS)
-        with served() as address, visited(browser, address) as page, visited(browser, address) as other:
+        with served() as server, visited(browser, server.address) as page, visited(browser, server.address) as other:
             other.get_by_role("button", name="Example: photos").click()
             other.get_by_text("Adapted to").wait_for()
             page.get_by_placeholder("class name").fill("large")
@@ -179,8 +210,10 @@ def upload(config: UploadConfig) -> None:
             query = photos_folder() / "unknown"
             asked = _Asked(other, min(path for path in query.rglob("*") if path.is_file()))
             alone = [asked.again() for _ in range(3)]
-            whole = _whole(page, files, asked)
+            before = server.most_memory()
+            whole = _whole(page, files, asked, server)
             stopped = _stopped(page, files[: max(2, len(files) // 4)])
+            after = server.most_memory()
         browser.close()
     results = {
         "MiB per file": size,
@@ -188,6 +221,9 @@ def upload(config: UploadConfig) -> None:
         "another visitor, alone, s": summary(alone),
         **whole,
         **stopped,
+        "most memory of the app before the upload, MiB": before / 2**20,
+        "most memory of the app, MiB": after / 2**20,
+        "most disk, MiB": server.most_disk / 2**20,
     }
     write_result(config.out, config=config, seed=0, results=results)
     for name, value in results.items():
@@ -237,7 +273,7 @@ def _progress(page: Any) -> int:
     return int(found[1]) if found else -1
 
 
-def _whole(page: Any, files: Sequence[Path], asked: _Asked) -> dict[str, Any]:
+def _whole(page: Any, files: Sequence[Path], asked: _Asked, server: Server) -> dict[str, Any]:
     """An upload to its end: how long it takes, what the page says of it, and how long another visitor waits."""
     began = time.perf_counter()
     _drop(page, files)
@@ -246,7 +282,9 @@ def _whole(page: Any, files: Sequence[Path], asked: _Asked) -> dict[str, Any]:
     images = page.locator(".card .image-list img")
     while images.count() < len(files):
         said.append((time.perf_counter() - began, _progress(page)))
-        waits["sending" if said[-1][1] < 0 else "reading"].append(asked.again())
+        is_read = any(count >= 0 for _, count in said)
+        waits["reading" if is_read else "sending"].append(asked.again())
+        server.look()
     ended = time.perf_counter() - began
     first = next((at for at, count in said if count >= 0), ended)
     return {

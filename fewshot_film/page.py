@@ -219,7 +219,7 @@ class Visitors:
         """
         with self._lock:
             folder, _ = self._entry(visitor)
-        own, everything = _disk_use(folder), _disk_use(self.folder)
+        own, everything = disk_use(folder), disk_use(self.folder)
         with self._lock:
             mine = own + self._reserved[visitor]
             if mine + count > limits.visitor_bytes:
@@ -319,7 +319,7 @@ def _directory_of(path: Path) -> tuple[int, int]:
     return count, length
 
 
-def _disk_use(folder: Path) -> int:
+def disk_use(folder: Path) -> int:
     """Bytes that everything below a folder takes of the disk."""
     total = 0
     for root, folders, files in os.walk(folder):  # passes over what is deleted meanwhile
