@@ -68,7 +68,7 @@ def load_backbone(model: str) -> FrozenBackbone:
     found = load_pretrained(model)
     network = copy.deepcopy(found.learner.backbone)
     remove_film(network)
-    name = Path(model).name if Path(model).is_dir() else model
+    name = Path(model).name if Path(model).is_dir() else model.partition("@")[0]  # the file of weights is no part of it
     return FrozenBackbone(name, network.eval(), found.learner.config, found.measured)
 
 

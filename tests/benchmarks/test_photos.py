@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torchvision
 from PIL import Image
 
 from benchmarks import tables
@@ -322,6 +323,12 @@ def test_backbones_without_weights_are_left_out_in_a_sentence(model: Path):
     assert why[0].startswith("no such network: there is no model 'no such network'")
     with pytest.raises(ConfigError, match="no backbone can be loaded: no such network: there is no model"):
         experiment.load_backbones(["no such network"])
+
+
+def test_a_backbone_with_weights_in_a_file_is_called_by_its_name(tmp_path: Path):
+    torch.save(torchvision.models.get_model("shufflenet_v2_x0_5").state_dict(), tmp_path / "mine.pth")
+    (found,), why = experiment.load_backbones([f"shufflenet_v2_x0_5@{tmp_path / 'mine.pth'}"])
+    assert (found.name, why) == ("shufflenet_v2_x0_5", [])
 
 
 def a_cell(**heads: tuple[str, float, float, float]) -> dict[str, Any]:
