@@ -193,7 +193,7 @@ def _rounded(value: float) -> str:
 def photos_backbones() -> str:
     """Mean accuracy over the domains: every backbone, by number of photos, with the head that is used."""
     rows = []
-    for results in (read(name) for name in ("photos", "photos_lites") if (RESULTS / f"{name}.json").is_file()):
+    for results in (read("photos"), read("photos_lites")):
         for backbone, cells in results["cells"].items():
             times = results["milliseconds"][backbone]
             means = [mean_of(cells, Cell(FEW, shot), results["ours"]) for shot in shots_of(results, backbone)]
