@@ -261,6 +261,7 @@ def scaled(rows: torch.Tensor, labels: torch.Tensor) -> tuple[np.ndarray, np.nda
 
 
 def test_a_run_that_was_stopped_goes_on(root: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(kinds, "EPISODES", 6)
     config = small_config(root, model, tmp_path)
     experiment.run(config)
     before = results_of(config)["cells"]
@@ -381,6 +382,7 @@ def test_bars_of_film():
 def test_tables_and_figures_show_what_was_measured(
     root: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(kinds, "EPISODES", 6)
     config = small_config(root, model, tmp_path, heads=(COSINE, LOGISTIC, MAHALANOBIS))
     experiment.run(config)
     sized = settings.SizesConfig(

@@ -159,5 +159,5 @@ def test_table_and_figure_of_film(root: Path, tmp_path: Path, monkeypatch: pytes
         [cells["5-way, 1-shot"]["gain"]["mean"] for cells in report.read("photos_film")["models"]["mine"].values()]
     )
     (row,) = [line for line in report.photos_film().splitlines() if line.startswith("| mine | mean of all |")]
-    assert row.split(" | ")[2].startswith(f"{100 * mean:+z.1f}")
+    assert row.split(" | ")[3].startswith(f"{100 * mean:+z.1f}")
     charts.film_figure(report.read("photos_film")["models"]).savefig(tmp_path / "film.png")
