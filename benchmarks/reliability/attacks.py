@@ -21,6 +21,7 @@ from typing import Any
 
 import httpx
 
+from benchmarks.reliability import hostile_uploads
 from benchmarks.reliability.resource_limits import Count
 from benchmarks.reliability.visitor import API, Visitor
 from fewshot_film.page import Limits, UploadError
@@ -60,8 +61,10 @@ def attacks(
     work.mkdir(parents=True, exist_ok=True)
     found = {f"a zip of {NAMES_IN_ZIP:,} names": asdict(many_names(work / "names.zip"))}
     if not quick:
-        with serving(work, ["--models", f"[{places['few_model']}]", "--reasoner", str(places["clevr_model"])]) as page:
-            for title, attack in ATTACKS.items():
+        limits = [f"--{name}={value}" for name, value in hostile_uploads.LIMITS.items()]
+        words = ["--models", f"[{places['few_model']}]", "--reasoner", str(places["clevr_model"]), *limits]
+        with serving(work, words) as page:
+            for title, attack in {**ATTACKS, **hostile_uploads.ATTACKS}.items():
                 with Visitor(page.address) as visitor:
                     count = Count()
                     attack(visitor, count)

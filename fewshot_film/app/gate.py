@@ -25,6 +25,8 @@ PAGE_HEADER = "x-page"
 """Where requests name the page that sends them; no other site can send it without asking first."""
 MAX_CALL = 8 * 2**20
 """Most bytes of one event; files are uploaded apart from it."""
+MAX_HEADERS = 100
+"""Most headers of one request; browsers send some twenty."""
 PATIENCE = 5.0
 """Seconds that a request waits for its page to open: the two travel on different connections."""
 POLICY = "; ".join(
@@ -107,6 +109,8 @@ class Gate:
 
     async def _pass(self, scope: Message, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
+        if len(scope["headers"]) > MAX_HEADERS:
+            raise CallError(f"more than {MAX_HEADERS} headers", 431)
         self._check_host(scope)
         _check_origin(scope)
         if method == "GET" and path == "/":

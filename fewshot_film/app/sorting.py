@@ -8,6 +8,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from fewshot_film.app.groups import pixels
@@ -18,6 +19,7 @@ from fewshot_film.commands.predictions import Prediction, as_csv, summarise
 from fewshot_film.commands.queries import Queries
 from fewshot_film.errors import MissingFileError
 from fewshot_film.images import ImageError
+from fewshot_film.page import Limits, UploadError
 
 MAX_SORTED = 5000
 """Most images of one folder."""
@@ -84,12 +86,13 @@ def _sources(teaching: Teaching, files: Sequence[Path]) -> dict[str, Read]:
     if len(files) == 1 and zipfile.is_zipfile(files[0]):
         teaching.limits.check_archive(files[0])
         queries = Queries(files[0])
+        queries.store.max_bytes = teaching.limits.file_bytes
         sources: dict[str, Read] = {name: _reader(queries, name) for name in queries.names}
     else:
         teaching.limits.check_count(len(files))
         sources = {}
         for path in files:
-            sources[_unused(path.name, sources)] = path.read_bytes
+            sources[_unused(path.name, sources)] = partial(_content, path, teaching.limits)
     if len(sources) > MAX_SORTED:
         raise TeachingError(
             f"{len(sources):,} images; the page sorts at most {MAX_SORTED:,}: use `fewshot-film classify` for more"
@@ -97,6 +100,11 @@ def _sources(teaching: Teaching, files: Sequence[Path]) -> dict[str, Read]:
     if not sources:
         raise MissingFileError("expected images, or a zip file that holds some")
     return sources
+
+
+def _content(path: Path, limits: Limits) -> bytes:
+    limits.check_image(path)
+    return path.read_bytes()
 
 
 def _reader(queries: Queries, name: str) -> Read:
@@ -112,9 +120,10 @@ def _read(
     end = time.monotonic() + _STEP
     for name, read in itertools.islice(named, _BATCH):
         try:
-            contents[name] = read()
-            images.append(teaching.reader.image(contents[name], name))
-        except (ImageError, OSError) as error:
+            content = read()
+            images.append(teaching.reader.image(content, name))
+            contents[name] = content
+        except (ImageError, UploadError, OSError) as error:
             troubles.append(f"{name}: {error}" if name not in str(error) else str(error))
         if time.monotonic() > end:
             break

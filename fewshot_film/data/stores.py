@@ -40,10 +40,12 @@ class Store(ABC):
     Attributes:
         root: the folder or the zip file.
         identity: what, beside names and stamps, tells this store's content from another's.
+        max_bytes: a larger file is refused before it is read.
     """
 
     root: Path
     identity: str
+    max_bytes: int = MAX_BYTES
 
     @abstractmethod
     def names(self) -> list[str]:
@@ -58,12 +60,18 @@ class Store(ABC):
         """Read one file.
 
         Raises:
-            ImageError: it cannot be read, is empty, or is larger than `MAX_BYTES`.
+            ImageError: it cannot be read, is empty, or is larger than `max_bytes`.
         """
 
     @abstractmethod
     def stamp(self, name: str) -> str:
         """A short text that changes when the file changes."""
+
+    def _check_size(self, name: str, size: int) -> None:
+        if size == 0:
+            raise ImageError(name, "the file is empty (0 bytes)")
+        if size > self.max_bytes:
+            raise ImageError(name, f"the file has {size} bytes, more than the limit of {self.max_bytes}")
 
 
 class FolderStore(Store):
@@ -93,7 +101,7 @@ class FolderStore(Store):
         """See `Store.read`."""
         path = self.root / name
         try:
-            _check_size(name, path.stat().st_size)
+            self._check_size(name, path.stat().st_size)
             return path.read_bytes()
         except OSError as error:
             raise ImageError(name, f"cannot be read: {error.strerror or error}") from error
@@ -136,7 +144,7 @@ class ZipStore(Store):
         info = self._members.get(name)
         if info is None:
             raise ImageError(name, f"is not in '{self.root}'")
-        _check_size(name, info.file_size)
+        self._check_size(name, info.file_size)
         if info.flag_bits & _ENCRYPTED_FLAG:
             raise ImageError(name, "cannot be read: the zip is encrypted")
         try:
@@ -188,13 +196,6 @@ def _no_zip(path: Path, error: zipfile.BadZipFile) -> SourceError:
     if begins_like_one:
         return SourceError(f"'{path}' is not a complete zip file ({error}): fetch it again")
     return SourceError(f"'{path}' is neither a folder nor a zip file: name a folder with one sub-folder per class")
-
-
-def _check_size(name: str, size: int) -> None:
-    if size == 0:
-        raise ImageError(name, "the file is empty (0 bytes)")
-    if size > MAX_BYTES:
-        raise ImageError(name, f"the file has {size} bytes, more than the limit of {MAX_BYTES}")
 
 
 def _walk(folder: Path, prefix: str, ancestors: tuple[Path, ...]) -> Iterator[str]:

@@ -124,6 +124,9 @@ class TestPages:
     def test_a_link_cannot_ask_for_another_state_of_the_page(self, client: Any):
         assert client.get("/", params={"deep_link": "../x", "page": "nowhere"}).status_code == 200
 
+    def test_too_many_headers_are_refused(self, client: Any):
+        assert client.get("/", headers={f"a{number}": "x" for number in range(200)}).status_code == 431
+
     def test_every_answer_says_what_may_be_loaded(self, client: Any):
         for path in ("/", "/config", "/nowhere", f"{API}/upload"):
             headers = client.get(path).headers

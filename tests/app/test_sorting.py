@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import zipfile
 from pathlib import Path
 
@@ -60,6 +61,24 @@ def test_a_zip_is_sorted_by_the_predictions_that_single_images_get(teaching, dra
         folders = {"a": "a", "b/c": "b_c", "=d": "=d"}
         assert set(archive.namelist()) == {f"{folders[one.name]}/{one.file}" for one in found.predictions}
         assert all(archive.read(f"{folders[one.name]}/{one.file}") == files[one.file] for one in found.predictions)
+
+
+def test_what_is_larger_than_an_image_may_be_is_not_read(teaching, drawn, tmp_path):
+    teaching.limits = dataclasses.replace(teaching.limits, file_bytes=2**16)
+    bomb = pack(tmp_path / "bomb.zip", {"a.png": bytes(2**20), "b.png": drawn[0][5].read_bytes()})
+    (tmp_path / "large.png").write_bytes(bytes(2**20))
+    for files, told in (([bomb], "more than the limit"), ([tmp_path / "large.png", drawn[0][5]], "at most 0")):
+        found = last(sort_images(teaching, files))
+        assert len(found.predictions) == 1
+        assert told in found.troubles[0]
+
+
+def test_only_images_are_held_in_memory(teaching, drawn):
+    troubles: list[str] = []
+    named = iter([("bad.png", lambda: b"no image"), ("good.png", drawn[0][5].read_bytes)])
+    images, contents = sorting._read(teaching, named, troubles)
+    assert len(images) == len(troubles) == 1
+    assert [*contents] == ["good.png"]
 
 
 def test_images_of_the_same_name_stay_apart(teaching, drawn):

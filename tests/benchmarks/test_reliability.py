@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmarks.reliability import absent, attacks, corruption, fuzz, soak, table
+from benchmarks.reliability import absent, attacks, corruption, fuzz, hostile_uploads, soak, table
 from benchmarks.reliability.content import content_of, differences, leftovers, torn_files
 from benchmarks.reliability.inputs import CASES, INPUTS, case
 from benchmarks.reliability.process import Line, Outcome, run, start
@@ -172,6 +175,28 @@ def test_a_zip_of_many_names_is_refused_from_its_directory_at_once(tmp_path, mon
     monkeypatch.setattr(attacks, "AT_ONCE", 0.0)
     assert "s to refuse it" in attacks.many_names(tmp_path / "names.zip", names=30_000).faults[0]
     assert attacks.many_names(tmp_path / "few.zip", names=3).faults[0] == "it was not refused"
+
+
+def test_an_upload_beyond_the_quota_has_to_be_refused():
+    httpx, count = pytest.importorskip("httpx"), Count()
+    for status, is_too_much in ((200, False), (413, True), (200, True), (500, True), (413, False)):
+        hostile_uploads._count(count, "an upload", httpx.Response(status), is_too_much, 413)
+    assert count.tried == 5
+    assert [fault.split(": ")[1] for fault in count.faults] == [
+        "status 200, expected 413",
+        "status 500, expected 413",
+        "status 413, expected 200",
+    ]
+
+
+def test_files_that_lie_are_what_their_names_say():
+    large = Image.open(io.BytesIO(hostile_uploads._png(3000, 2000)))
+    assert large.size == (3000, 2000)
+    assert Image.open(io.BytesIO(hostile_uploads._jpeg(9_000))).size == (9_000, 9_000)
+    with zipfile.ZipFile(io.BytesIO(hostile_uploads._linked("/etc/passwd"))) as archive:
+        assert all(stat.S_ISLNK(info.external_attr >> 16) for info in archive.infolist())
+    with zipfile.ZipFile(io.BytesIO(hostile_uploads._lying())) as archive:
+        assert {info.file_size for info in archive.infolist()} == {10}
 
 
 def test_what_is_hidden_cannot_be_imported(tmp_path):

@@ -46,7 +46,7 @@ def test_unreadable_files_are_picture_errors(root: Path) -> None:
 
 
 def test_a_file_too_large_is_refused_before_it_is_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fewshot_film.data.stores.MAX_BYTES", 2)
+    monkeypatch.setattr("fewshot_film.data.stores.Store.max_bytes", 2)
     with pytest.raises(ImageError, match="the file has 3 bytes, more than the limit of 2"):
         open_store(root).read("b/2")
 
