@@ -9,13 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 import clevr
 from benchmarks import core_hours, cross_domain, film_networks, maml, overview
 from benchmarks.experiment import ROOTS_MIRRORED
-from benchmarks.heads import CLOSED_FORM, cell, closed_form_seconds, marked
+from benchmarks.heads import CLOSED_FORM, FIRST, HeadsConfig, cell, closed_form_seconds, marked
 from benchmarks.methods import as_cells, as_gain
 from benchmarks.photos.answers import ANSWERS
 from benchmarks.photos.report import TABLES as PHOTOS_TABLES
@@ -138,10 +139,19 @@ WITH_PROCESSOR_TIME = ("heads_cifar_fs", "heads_fc100")
 """Results of `benchmarks.heads` whose seconds are the processor's."""
 
 
-def heads(name: str, title: str) -> str:
-    """A result file of `benchmarks.heads`: a row per head, with published numbers and what unbalanced queries cost."""
+def heads(name: str, title: str, *more: str) -> str:
+    """A result file of `benchmarks.heads`: a row per head, with published numbers and what unbalanced queries cost.
+
+    Args:
+        name: of the result file.
+        title: of the table.
+        more: names of result files with further heads on the same features and episodes.
+    """
     rows = read_result(name)["results"]
-    listed = next(iter(rows.values()))["accuracy"]
+    for other in more:
+        rows = with_more_heads(rows, read_result(other)["results"])
+    order = [FIRST, *HeadsConfig(root="").methods]
+    listed = sorted(next(iter(rows.values()))["accuracy"], key=order.index)
     published = {head: HEADS_PUBLISHED[name].get(head, (None, None)) for head in listed}
     sources = list(dict.fromkeys(one.source for both in published.values() for one in both if one))
     number = len(sources) + 1
@@ -163,7 +173,27 @@ def heads(name: str, title: str) -> str:
     if name in WITH_PROCESSOR_TIME:
         count, seconds = len([one for one in CLOSED_FORM if one in listed]), closed_form_seconds(rows)
         notes.append(f"{count} heads in closed form together: {seconds:.0f} s of one core on all balanced episodes.")
+    absent = [head for head in order if head not in listed]
+    if absent:
+        notes.append(f"Not measured on these features: {', '.join(absent)}.")
     return "\n".join([*lines, "", "<br>\n".join(notes)])
+
+
+def with_more_heads(rows: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """Results of `benchmarks.heads` with the heads of another run.
+
+    Raises:
+        ValueError: the runs have other episodes, or features on which the first head gives something else.
+    """
+    found: dict[str, Any] = {}
+    for task, row in rows.items():
+        other = others[task]
+        theirs, ours = (one["accuracy"][FIRST]["values"] for one in (other, row))
+        if other["episodes_sha256"] != row["episodes_sha256"] or not np.allclose(theirs, ours, atol=0.05):
+            raise ValueError(f"{task}: the runs differ in their episodes or features; expected those of one model")
+        merged = {key: {**row[key], **other[key]} for key in ("accuracy", "gain", "seconds")}
+        found[task] = {**row, **merged, "accuracy": {**merged["accuracy"], FIRST: row["accuracy"][FIRST]}}
+    return found
 
 
 def _slashed(numbers: Iterable[float], form: str) -> str:

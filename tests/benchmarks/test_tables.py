@@ -33,6 +33,32 @@ def test_the_size_follows_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     assert times_in_the_table() == 30
 
 
+def heads_row(episodes: str, first: float, **others: float) -> dict:
+    found = {"simple-cnaps": first, **others}
+    accuracy = {name: {"mean": mean, "interval": 0.01, "values": [mean, mean]} for name, mean in found.items()}
+    gain = {name: {"mean": mean - first, "interval": 0.01} for name, mean in others.items()}
+    return {"episodes_sha256": episodes, "accuracy": accuracy, "gain": gain, "seconds": dict.fromkeys(found, 1.0)}
+
+
+def test_heads_of_two_runs_make_one_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order of the benchmark, stars last."""
+    runs = {
+        "heads_fc100": {"5-way 1-shot": heads_row("a", 0.5, ridge=0.55, tim=0.6)},
+        "more": {"5-way 1-shot": heads_row("a", 0.5, dn4=0.45)},
+        "other": {"5-way 1-shot": heads_row("b", 0.5, dn4=0.45)},
+        "features": {"5-way 1-shot": heads_row("a", 0.7, dn4=0.45)},
+    }
+    monkeypatch.setattr(tables, "read_result", lambda name: {"results": runs[name]})
+    table = tables.heads("heads_fc100", "FC100", "more").splitlines()
+    assert [line.split("|")[1].strip() for line in table[2:6]] == ["simple-cnaps", "ridge", "dn4", r"tim \*"]
+    assert "| 50.0 ± 1.0 |" in table[2]
+    assert "| 45.0 (-5.0 ± 1.0) |" in table[4]
+    assert table[-1].startswith("Not measured on these features: prototypes, simple-shot, ")
+    for other in ("other", "features"):
+        with pytest.raises(ValueError, match="5-way 1-shot: the runs differ in their episodes or features; expected"):
+            tables.heads("heads_fc100", "FC100", other)
+
+
 @pytest.mark.parametrize(
     ("pretrain", "train", "said"),
     [
