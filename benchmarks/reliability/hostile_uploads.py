@@ -144,7 +144,7 @@ def odd_names(visitor: Visitor, count: Count) -> None:
 
 
 def hostile_files(visitor: Visitor, count: Count) -> None:
-    """Files that are not what they say, dropped into every zone of the page: each ends in a message or in nothing."""
+    """Files that are not what they say, given to what takes a file alone: each ends in a message or in nothing."""
     zones = [*_zones(visitor)]
     for title, name, data in files():
         for number, is_list in zones:
@@ -285,7 +285,7 @@ def _gif(frames: int) -> bytes:
 ATTACKS: dict[str, Callable[[Visitor, Count], None]] = {
     "bytes that are hardly HTTP": odd_requests,
     "uploads with odd names": odd_names,
-    "files that lie, in every zone": hostile_files,
+    "files that lie": hostile_files,
     "more than a page, or all pages, may keep": quotas,
 }
 """By the name of the row; the quotas come last, as they leave no room for others."""
