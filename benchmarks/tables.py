@@ -301,7 +301,7 @@ def summary() -> str:
         results = read_result(name)["results"]
         chosen = results.get("chosen_by_validation", "train")
         ours = list(results[chosen]["test"].items())[:2]
-        method = _CHOSEN[chosen] + f" in {_minutes(results)} minutes" * name.endswith("_record")
+        method = _CHOSEN[chosen] + (f" in {_minutes(results)} minutes" if name.endswith("_record") else "")
         lines.append(_summary_row(f"{title}, 5-way, 1-shot / 5-shot", method, ours, PUBLISHED[name][-1], sources))
     ours = read_result("clevr_small")["results"]["overall"]
     low, high = ours["interval"]
@@ -319,9 +319,9 @@ _CHOSEN = {"train": "Simple CNAPS", "pretrain": "Mahalanobis classifier, pre-tra
 """What a few-shot experiment's row shows, by the stage that validation prefers."""
 
 
-def _minutes(results: Mapping[str, Any]) -> int:
+def _minutes(results: dict[str, Any]) -> int:
     """What the trainings of a few-shot experiment took."""
-    return round(sum(float(found["seconds"]) for found in results.values() if "seconds" in found) / 60)
+    return round(sum(float(stage["seconds"]) for stage in core_hours.stages_of(results).values()) / 60)
 
 
 def _summary_row(title: str, method: str, ours: Sequence[tuple[str, Any]], best: Published, sources: list[str]) -> str:
@@ -357,8 +357,8 @@ TABLES: dict[str, Callable[[], str]] = {
     ),
     "cifar_fs_methods": partial(methods, "cifar_fs_methods", "CIFAR-FS, 32 x 32, 600 episodes, accuracy in %"),
     "heads_cifar_fs": partial(heads, "heads_cifar_fs", "CIFAR-FS, 32 x 32, accuracy in %"),
-    "heads_cifar_fs_record": lambda: heads(
-        "heads_cifar_fs_record", "CIFAR-FS, 32 x 32, accuracy in %", "heads_cifar_fs_record_more"
+    "heads_cifar_fs_record": partial(
+        heads, "heads_cifar_fs_record", "CIFAR-FS, 32 x 32, accuracy in %", "heads_cifar_fs_record_more"
     ),
     "heads_fc100": partial(heads, "heads_fc100", "FC100, 32 x 32, accuracy in %"),
     "cross_domain": cross_domain_table,
