@@ -176,6 +176,14 @@ def _small_training(config: ExperimentConfig, out: Path, root: Path) -> TrainCon
     return TrainConfig(out=out, data=data, model=SMALL_MODEL, scene_weight=config.scene_weight, loop=loop)
 
 
+def supervision(training: TrainConfig) -> str:
+    """What a training learns from, for a sentence."""
+    scenes = training.trunk_pretraining is not None or training.scene_weight or training.trace_weight
+    programs = training.program_weight or training.trace_weight
+    parts = ["answers", *(["scene files"] if scenes else []), *(["programs"] if programs else [])]
+    return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "answers alone"
+
+
 def trained(training: TrainConfig) -> Path:
     """The folder of the model; trained now, or further, if it is not there."""
     model = training.out / "model"
@@ -223,14 +231,18 @@ def as_table(rows: Mapping[str, Mapping[str, Any]], heading: str, published: Map
     Args:
         rows: what :func:`tested` found, by the name of the row; with the :func:`difference` from the first row, if any.
         heading: of the first column.
-        published: overall accuracy in per cent, by the name of the row; may lack rows.
+        published: overall accuracy in per cent, by the name of the row; may lack rows. Where ours has a difference
+            from the first row, theirs is beside it.
     """
     columns = ("overall", *QUESTION_TYPES)
     differ = any("difference" in row for row in rows.values())
     heads = ["published", *(["difference"] if differ else []), *columns]
     lines = [f"| {heading} | {' | '.join(heads)} |", f"| --- |{' ---: |' * len(heads)}"]
+    base = published.get(next(iter(rows)))
     for name, row in rows.items():
         cells = [f"{published[name]:.1f}" if name in published else ""]
+        if "difference" in row and base is not None and name in published:
+            cells[0] += f" ({published[name] - base:+.1f})"
         cells += [_signed(row.get("difference"))] if differ else []
         cells += [_cell(row.get(column), column == "overall") for column in columns]
         lines.append(f"| {name} | {' | '.join(cells)} |")
@@ -285,6 +297,7 @@ def compare(
         scores = [tested(config, trained(run), root, test, features=run.data.features) for run in runs]
         rows[name] = mean_score(scores)
         found[name] = {**about, "accuracy": rows[name], "validation": curve(runs[0])}
+        found[name]["supervision"] = supervision(training)
         found[name]["accuracies"] = [score["overall"]["accuracy"] for score in scores]
         if config.seeds > 1 and len(found) > 1:
             first = next(iter(found.values()))["accuracies"]

@@ -32,6 +32,7 @@ from benchmarks.clevr_experiments import (
     base_training,
     curve,
     data_root,
+    supervision,
     tested,
     trained,
     write,
@@ -87,7 +88,7 @@ def cogent(config: CogentConfig) -> None:
     )
     model = trained(training)
     rows = _on_both(config, "trained on A", model, root, halves)
-    found: dict[str, Any] = {"validation": curve(training), "shares": {}}
+    found: dict[str, Any] = {"supervision": supervision(training), "validation": curve(training), "shares": {}}
     for share in config.shares:
         tuned = _tuning_to_b(config, training, model, halves, share)
         name = f"fine-tuned on {100 * share:g} %"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.clevr_transfer import PUBLISHED_COGENT
 from benchmarks.heads import marked
 from benchmarks.published import PUBLISHED
 from clevr.answers.report import PUBLISHED as CLEVR_PUBLISHED
@@ -90,6 +91,23 @@ def _clevr() -> Iterator[Row]:
             share = 100 * found["overall"]["accuracy"]
             command = "clevr-film evaluate clevr-small"
             yield Row(title, f"{share:.1f}", f"{published:.1f} ({source})", _gap(share - published), command, file)
+
+    if found := _read("clevr_cogent_small-hues"):
+        names = [f"trained on A, on {condition}" for condition in "AB"]
+        ours = [100 * found["accuracy"][name]["overall"]["accuracy"] for name in names]
+        theirs = [PUBLISHED_COGENT[name] for name in names]
+        yield Row(
+            "CoGenT, trained on A, on A / B, generated world",
+            _joined(ours),
+            f"{_joined(theirs)} (FiLM on CLEVR-CoGenT)",
+            " / ".join(_gap(one - other) for one, other in zip(ours, theirs, strict=True)),
+            "python -m benchmarks.clevr_transfer cogent",
+            "clevr_cogent_small-hues",
+        )
+
+
+def _joined(shares: Iterable[float]) -> str:
+    return " / ".join(f"{share:.1f}" for share in shares)
 
 
 def _episodes(

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import clevr
-from benchmarks import core_hours, cross_domain, film_networks, maml, overview
+from benchmarks import clevr_tables, core_hours, cross_domain, film_networks, maml, overview
 from benchmarks.experiment import ROOTS_MIRRORED
 from benchmarks.heads import CLOSED_FORM, FIRST, HeadsConfig, cell, closed_form_seconds, marked
 from benchmarks.methods import as_cells, as_gain
@@ -370,6 +370,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "clevr_small": clevr_small,
     "clevr_closure": clevr_closure,
     "clevr_seen": clevr_seen,
+    "clevr_cogent": clevr_tables.cogent,
+    "clevr_ablations": clevr_tables.ablations,
+    "clevr_data_efficiency": clevr_tables.data_efficiency,
+    "clevr_pixels_features": clevr_tables.pixels_features,
     "reliability": reliability,
     "film_networks": film_networks.as_table,
     **PHOTOS_TABLES,
@@ -382,10 +386,11 @@ def _share(row: dict[str, Any]) -> str:
 
 
 def with_tables(text: str) -> str:
-    """A text with every ``<!-- table NAME -->`` ... ``<!-- end -->`` filled anew."""
+    """A text with every ``<!-- table NAME -->`` ... ``<!-- end -->`` filled anew, or emptied without its result."""
 
     def fill(match: re.Match[str]) -> str:
-        return f"<!-- table {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end -->"
+        table = TABLES[match[1]]()
+        return "\n".join([f"<!-- table {match[1]} -->", *([table] if table else []), "<!-- end -->"])
 
     return re.sub(r"<!-- table (\w+) -->\n.*?<!-- end -->", fill, text, flags=re.DOTALL)
 

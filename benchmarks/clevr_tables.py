@@ -1,0 +1,129 @@
+"""Tables of the studies of the CLEVR reasoner, from the result files that are there.
+
+Each is a section of `docs/results.md` with its heading, and empty where no result file is. A study of several sizes or
+trainings has a table for each.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.clevr_experiments import RESULTS, ExperimentConfig, as_table, base_training, supervision
+from benchmarks.clevr_transfer import PUBLISHED_COGENT
+
+PAPER = "Perez et al., FiLM, AAAI 2018"
+
+
+def cogent(results: Path = RESULTS) -> str:
+    """CoGenT: trained on condition A, tested on both, fine-tuned on more and more of B."""
+    parts = []
+    for name, content in _files(results, "clevr_cogent"):
+        rows = content["results"]["accuracy"]
+        before = rows["trained on A, on A"], rows["trained on A, on B"]
+        gap = 100 * (before[0]["overall"]["accuracy"] - before[1]["overall"]["accuracy"])
+        theirs = PUBLISHED_COGENT["trained on A, on A"] - PUBLISHED_COGENT["trained on A, on B"]
+        counts = " and ".join(f"{one['overall']['count']:,}" for one in before)
+        remarks = [
+            f"Trained on {_supervision(content)}, all of condition A. Fine-tuning has the same of a share of the "
+            f"questions about some images of B, and tests have {counts} questions about others.",
+            f"Before fine-tuning B is {gap:.1f} points below A; FiLM's distance is {theirs:.1f}.",
+            f"Published: {PAPER}, figure 9; from answers alone, fine-tuned on up to 30,000 questions.",
+        ]
+        parts.append(_part(as_table(rows, _title(content, "CoGenT"), PUBLISHED_COGENT), remarks, name, content))
+    return _section("CoGenT: colours that shapes never had", parts)
+
+
+def ablations(results: Path = RESULTS) -> str:
+    """What each part of the network is worth."""
+    return _variants(
+        results,
+        "ablations",
+        "Ablations",
+        f"Published: {PAPER}, tables 2 and 3, CLEVR's validation set, from features of a ResNet-101.",
+    )
+
+
+def data_efficiency(results: Path = RESULTS) -> str:
+    """Accuracy by the share of the training questions."""
+    return _variants(
+        results,
+        "data_efficiency",
+        "Data efficiency",
+        f"Shares of the training questions, as many steps with each. Published: {PAPER}, table 1, from pixels.",
+    )
+
+
+def pixels_features(results: Path = RESULTS) -> str:
+    """The same network from pixels and from features of a fixed one."""
+    return _variants(
+        results, "pixels_features", "Pixels against fixed features", f"Published: {PAPER}, table 1, CLEVR's test set."
+    )
+
+
+def _variants(results: Path, study: str, heading: str, published: str) -> str:
+    """A study that :func:`benchmarks.clevr_experiments.compare` made."""
+    parts = []
+    for name, content in _files(results, f"clevr_{study}"):
+        variants = content["results"]["variants"]
+        rows = {variant: found["accuracy"] for variant, found in variants.items()}
+        theirs = {variant: found["published"] for variant, found in variants.items() if "published" in found}
+        remarks = [_trainings(variants), _supervisions(content, variants), published]
+        parts.append(_part(as_table(rows, _title(content, "variant"), theirs), remarks, name, content))
+    return _section(heading, parts)
+
+
+def _trainings(variants: Mapping[str, Any]) -> str:
+    first, *others = variants
+    count = len(variants[first]["accuracies"])
+    if count == 1 or not others:
+        return "One training of each, with one seed: no interval says how far another would be from it."
+    return (
+        f"Means over {count} seeds; differences from `{first}` are paired by seed, their 95 % intervals by Student's t."
+    )
+
+
+def _supervisions(content: Mapping[str, Any], variants: Mapping[str, Any]) -> str:
+    """A sentence on what the variants learned from, those that learned from the same together."""
+    groups: dict[str, list[str]] = {}
+    for name, found in variants.items():
+        groups.setdefault(found.get("supervision") or _supervision(content), []).append(name)
+    if len(groups) == 1:
+        return f"Trained on {next(iter(groups))}."
+    told = "; ".join(f"{', '.join(f'`{name}`' for name in names)} on {what}" for what, names in groups.items())
+    return f"Trained: {told}."
+
+
+def _supervision(content: Mapping[str, Any]) -> str:
+    """What the training of a result file learned from: as it says, or by its settings where it does not."""
+    told: str | None = content["results"].get("supervision")
+    if told is not None:
+        return told
+    known = {field.name for field in dataclasses.fields(ExperimentConfig)}
+    values = {key: value for key, value in content["config"].items() if key in known}
+    paths = {key: Path(values[key]) for key in ("training", "root", "runs", "out") if values.get(key) is not None}
+    config = ExperimentConfig(**{**values, **paths})
+    return supervision(base_training(config, "none", config.root or Path("none")))
+
+
+def _files(results: Path, study: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Names and contents of the result files of a study, sorted."""
+    for path in sorted(results.glob(f"{study}_*.json")):
+        yield path.name, json.loads(path.read_text(encoding="utf-8"))
+
+
+def _title(content: Mapping[str, Any], what: str) -> str:
+    config = content["config"]
+    return f"accuracy in %, {config['training'] or config['size'] + ' size'}: {what}"
+
+
+def _part(table: str, remarks: list[str], name: str, content: Mapping[str, Any]) -> str:
+    return "\n".join([table, "", *remarks, f"Made by `{shlex.join(content['command'])}` (`{name}`)."])
+
+
+def _section(heading: str, parts: list[str]) -> str:
+    return "\n\n".join([f"### {heading}", *parts]) if parts else ""
