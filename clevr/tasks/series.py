@@ -93,17 +93,26 @@ class Series:
         return items
 
     def _drafts(self, indices: Sequence[int]) -> dict[int, Draft]:
-        """A draft for each index whose objects can all be seen."""
+        """A draft for each index whose objects can all be seen: of its first attempt that gives one."""
         found: dict[int, Draft] = {}
-        waiting = list(dict.fromkeys(indices))
-        for attempt in range(_MAX_ATTEMPTS):
-            if not waiting:
-                return found
-            drafts = {index: draft for index in waiting if (draft := self._try(index, attempt))}
+        attempts = dict.fromkeys(indices, -1)
+        waiting = list(attempts)
+        while waiting:
+            drafts: dict[int, Draft] = {}
+            for index in waiting:
+                attempts[index], drafts[index] = self._next_draft(index, attempts[index] + 1)
             found.update(self._checked(drafts))
             waiting = [index for index in waiting if index not in found]
+        return found
+
+    def _next_draft(self, index: int, first: int) -> tuple[int, Draft]:
+        """The first attempt, of those from ``first`` on, that gives a draft; and that."""
+        for attempt in range(first, _MAX_ATTEMPTS):
+            draft = self._try(index, attempt)
+            if draft is not None:
+                return attempt, draft
         raise TaskError(
-            f"{self.name!r}, item {waiting[0]}: no scene in {_MAX_ATTEMPTS} attempts offers such a task; allow more "
+            f"{self.name!r}, item {index}: no scene in {_MAX_ATTEMPTS} attempts offers such a task; allow more "
             f"objects, fewer hops or fewer pixels than {self.difficulty}"
         )
 

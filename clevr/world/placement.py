@@ -220,7 +220,11 @@ def _try_place(generator: np.random.Generator, number: int, rules: SceneConfig) 
             right, front = x * right_x + y * right_y, x * front_x + y * front_y
             for other_right, other_front, other_half in spots:
                 across, along, least = right - other_right, front - other_front, other_half + gap
-                if abs(across) < margin or abs(along) < margin or across * across + along * along < least * least:
+                if (
+                    -margin < across < margin
+                    or -margin < along < margin
+                    or across * across + along * along < least * least
+                ):
                     break
             else:
                 break
