@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from clevr.answers.unknown_words import readings_of
 from clevr.data.batches import ReasoningData, in_order
 from clevr.data.errors import DataError, DataNotFoundError
 from clevr.data.images import fit_image, to_pixels
@@ -117,8 +118,8 @@ def answer_logits(
     return logits
 
 
-def read_question(text: str, vocabulary: Vocabulary) -> list[int]:
-    """Token numbers of a question typed by a person.
+def check_question(text: str, vocabulary: Vocabulary) -> None:
+    """Refuse a question typed by a person that cannot be read.
 
     Raises:
         QuestionError: it has no words, more than :data:`MAX_WORDS`, or none that the vocabulary knows.
@@ -134,7 +135,6 @@ def read_question(text: str, vocabulary: Vocabulary) -> list[int]:
         raise QuestionError(
             f"the model knows no word of {text!r:.60}; its words are CLEVR's English, such as: {_examples(vocabulary)}"
         )
-    return vocabulary.encode(text)
 
 
 def check_words(data: ReasoningData, vocabulary: Vocabulary) -> str:
@@ -178,13 +178,16 @@ class Answer:
     places: NDArray[np.int64]
     """How many of the classifier's maps have their maximum, if above 0, at each position, ``(H, W)``."""
     unknown_words: tuple[str, ...]
-    """Words that the model does not know; it read them as its unknown token."""
+    """Words that the model does not know."""
     warning: str = ""
     """Why the answer may be meaningless: the image does not look like those that the model was trained on. Empty where
     it does, and for a model that was saved without a description of its training images."""
     read_as: tuple[str, ...] = ()
     """What the model took the question to say, step by step: see :func:`clevr.questions.actions.in_words`. Empty for a
-    model that reads questions as a whole."""
+    model that reads questions as a whole. With unknown words: the reading that speaks most for the answer."""
+    num_readings: int = 1
+    """How many questions it may be, for its unknown words; the probabilities are the average over all of them. See
+    :mod:`clevr.answers.unknown_words`."""
 
     @property
     def steps(self) -> str:
@@ -198,8 +201,15 @@ class Answer:
 
     @property
     def is_guess(self) -> bool:
-        """Whether there are words that the model does not know: its probabilities are those of another question."""
+        """Whether there are words that the model does not know, so that it cannot know what is asked."""
         return bool(self.unknown_words)
+
+    @property
+    def averaging(self) -> str:
+        """Where the probabilities of a guess come from, in words."""
+        if self.num_readings == 1:
+            return "it can be only one question"
+        return f"the probabilities are the average over {self.num_readings} questions that it may be"
 
     @property
     def probability(self) -> float:
@@ -220,6 +230,7 @@ class Answerer:
 
     Attributes:
         warning: see :attr:`Answer.warning`; it is the same for every question about the image.
+        maps: what the model's blocks get of the image.
 
     Source:
         The places are those of Perez et al., "FiLM", AAAI 2018, figure 4.
@@ -230,7 +241,7 @@ class Answerer:
         self.image = upright(image, "the image")
         self._device = next(reasoner.parameters()).device
         self.warning = reasoner.familiarity.warning(self.image) if reasoner.familiarity else ""
-        self._maps = self._see(extractor)
+        self.maps = self._see(extractor)
 
     @property
     def view(self) -> tuple[float, float, float, float]:
@@ -250,24 +261,35 @@ class Answerer:
     def ask(self, text: str) -> Answer:
         """Answer a question.
 
+        Words that the model does not know lower the probability of its answer: it is the average over all that the
+        question may say.
+
         Raises:
             QuestionError: it is empty, far too long, or in words that the model does not know.
         """
         reasoner = self.reasoner
-        tree = build_prefix_tree([read_question(text, reasoner.vocabulary)])
-        codes = reasoner.read(to_device(tree, self._device))
-        only = torch.zeros(1, dtype=torch.int64, device=self._device)
-        last = reasoner.reason(self._maps, only, reasoner.modulations(codes), codes)
+        check_question(text, reasoner.vocabulary)
+        readings = readings_of(text, reasoner.vocabulary, reasoner.world)
+        codes = reasoner.read(to_device(build_prefix_tree(readings.tokens), self._device))
+        only = torch.zeros(len(readings.tokens), dtype=torch.int64, device=self._device)
+        last = reasoner.reason(self.maps, only, reasoner.modulations(codes), codes)
         responses, positions = reasoner.classifier.pool(last)
-        probabilities = reasoner.classifier.judge(last, responses)[0].softmax(0).tolist()
-        ranking = sorted(zip(reasoner.answers, probabilities, strict=True), key=lambda entry: -entry[1])
-        unknown = reasoner.vocabulary.unknown_words(text)
-        places = self._count(responses[0], positions[0])
-        read_as = reasoner.in_words(codes)[0]
-        return Answer(text, tuple(ranking), places, tuple(unknown), self.warning, read_as)
+        every = reasoner.classifier.judge(last, responses).softmax(1)
+        average = every.mean(0) * (1 - readings.stray) + readings.stray / every.shape[1]
+        ranking = sorted(zip(reasoner.answers, average.tolist(), strict=True), key=lambda entry: -entry[1])
+        best = int(every[:, reasoner.answers.index(ranking[0][0])].argmax())
+        return Answer(
+            text,
+            tuple(ranking),
+            self._count(responses[best], positions[best]),
+            tuple(reasoner.vocabulary.unknown_words(text)),
+            self.warning,
+            reasoner.in_words(codes)[best],
+            len(readings.tokens),
+        )
 
     def _count(self, responses: Tensor, positions: Tensor) -> NDArray[np.int64]:
-        cells, (height, width) = self.reasoner.cells(self._maps), self.reasoner.config.grid
+        cells, (height, width) = self.reasoner.cells(self.maps), self.reasoner.config.grid
         winners = (positions if cells is None else cells[0][positions])[responses > 0].cpu().numpy()
         return np.bincount(winners, minlength=height * width).reshape(height, width).astype(np.int64)
 

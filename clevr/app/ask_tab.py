@@ -337,7 +337,8 @@ def _said(line: Line | None, before: Line | None, warning: str = "") -> str:
     if given.unknown_words:
         unknown = markdown_text(", ".join(given.unknown_words))
         guess = f"*{given.answer}, {100 * given.probability:.1f} %; {lines[1]}*"
-        lines = [f"### unknown words: {unknown}", f"The model cannot know what is asked; it guesses {guess}"]
+        cannot = f"The model cannot know what is asked ({given.averaging}); it guesses {guess}"
+        lines = [f"### unknown words: {unknown}", cannot]
     lines += [f"read as: {given.steps}"] if given.read_as else []
     if line.truth:
         mark = {True: "right: ", False: "wrong: ", None: ""}[line.is_right]

@@ -48,14 +48,14 @@ def describe(answer: Answer, runners_up: int = 3) -> str:
         answer: what the model said.
         runners_up: other answers to name; those of 0.0 % are left out.
     """
-    sure = f"{answer.answer}  ({100 * answer.probability:.1f} %)"
-    lines = [f"a guess: {answer.answer}" if answer.is_guess else sure]
+    said = f"{answer.answer}  ({100 * answer.probability:.1f} %)"
+    lines = [f"a guess: {said}" if answer.is_guess else said]
     others = [f"{word} ({100 * share:.1f} %)" for word, share in answer.ranking[1 : runners_up + 1] if share >= 5e-4]
     lines += [f"  or: {', '.join(others)}"] if others else []
     if answer.read_as:
         lines.append(f"  read as: {answer.steps}")
     if answer.unknown_words:
-        lines.append(f"  note: the model does not know: {', '.join(answer.unknown_words)}")
+        lines.append(f"  note: the model does not know: {', '.join(answer.unknown_words)}; {answer.averaging}")
     return "\n".join(lines) + "\n"
 
 
@@ -74,6 +74,7 @@ def as_json(answer: Answer, runners_up: int = 3) -> dict[str, Any]:
         "runners_up": [{"answer": word, "probability": share} for word, share in answer.ranking[1 : runners_up + 1]],
         "read_as": list(answer.read_as),
         "unknown_words": list(answer.unknown_words),
+        "num_readings": answer.num_readings,
         "warning": answer.warning or None,
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from clevr.questions.lexicon import Lexicon, lexicon_of
@@ -20,14 +20,25 @@ from clevr.questions.templates import PHRASES, SENTENCES, Rule, Variant
 from clevr.questions.tokens import AMERICAN, tokenize
 from clevr.world.spec import ATTRIBUTES, CLEVR, WorldSpec
 
+_UNKNOWN = " "
+"""Stands for a word that may be any other; no word of a text has a space in it."""
+_LEAVES = ("noun", "nouns", "relation", "relation2", "attribute", "other", "another")
+"""Slots that words fill, not phrases."""
 
-def parse(text: str, world: WorldSpec = CLEVR) -> tuple[LogicalForm, ...]:
+
+def parse(text: str, world: WorldSpec = CLEVR, unknown: Collection[str] = ()) -> tuple[LogicalForm, ...]:
     """Every meaning that a family of CLEVR or CLOSURE gives to a text; none for what is no such question.
 
     The text may leave out the mark at its end, write any letter small or large, and use British spelling.
+
+    Args:
+        text: the question.
+        world: whose words it is in.
+        unknown: words of the text that may mean what any other would in their place, or nothing.
     """
     lexicon = lexicon_of(world)
-    reader = _Reader([_spelt(word.lower(), lexicon) for word in tokenize(text) if word != ","], lexicon)
+    words = (_UNKNOWN if word in unknown else _spelt(word.lower(), lexicon) for word in tokenize(text) if word != ",")
+    reader = _Reader(list(words), lexicon)
     found: dict[LogicalForm, None] = {}
     for asks, rules in SENTENCES.items():
         for about in reader.sentences(rules):
@@ -55,17 +66,18 @@ class _Reader:
         for rule in rules:
             for variant in rule.variants:
                 for end, slots in self._match(variant, 0):
-                    if end == len(self.words):
+                    if all(word == _UNKNOWN for word in self.words[end:]):
                         yield _assemble(rule, slots)
 
     def _phrase(self, form: str, start: int) -> list[tuple[int, ObjectSet]]:
         if (form, start) not in self._phrases:
-            self._phrases[form, start] = [
+            found = (
                 (end, _assemble(rule, slots)[0])
                 for rule in PHRASES[form]
                 for variant in rule.variants
                 for end, slots in self._match(variant, start)
-            ]
+            )
+            self._phrases[form, start] = list(dict.fromkeys(found))
         return self._phrases[form, start]
 
     def _match(self, variant: Variant, start: int) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -73,46 +85,61 @@ class _Reader:
             yield start, {}
             return
         piece, rest = variant[0], variant[1:]
-        if piece[0] != "{":
-            word = self._word(start)
-            if word == piece or (word == "an" and piece == "a"):
-                yield from self._match(rest, start + 1)
-            return
-        slot = piece[1:-1]
-        for middle, value in self._slot(slot, start):
-            for end, slots in self._match(rest, middle):
-                yield end, {slot: value, **slots}
+        slot = piece[1:-1] if piece[0] == "{" else ""
+        if self._word(start) == _UNKNOWN and (not slot or slot in _LEAVES):
+            yield from self._match(variant, start + 1)  # it means nothing
+        if slot:
+            for middle, value in self._slot(slot, start):
+                for end, slots in self._match(rest, middle):
+                    yield end, {slot: value, **slots}
+        elif self._may_be(piece, start):
+            yield from self._match(rest, start + 1)
 
     def _slot(self, slot: str, start: int) -> list[tuple[int, Any]]:
         word = self._word(start)
         match slot:
             case "noun" | "nouns":
-                return self._description(start, self.lexicon.nouns if slot == "noun" else self.lexicon.plural_nouns)
+                nouns = self.lexicon.nouns if slot == "noun" else self.lexicon.plural_nouns
+                return list(self._descriptions(start, nouns))
             case "relation" | "relation2":
                 return [
                     (start + len(words), relation)
                     for words, relation in self.lexicon.relations
-                    if self.words[start : start + len(words)] == words
+                    if all(self._may_be(piece, place) for place, piece in enumerate(words, start))
                 ]
             case "attribute":
-                return [(start + 1, word)] if word in ATTRIBUTES else []
+                return [(start + 1, attribute) for attribute in ATTRIBUTES if self._may_be(attribute, start)]
             case "other":
-                return [(start + (word == "other"), word)]
+                return [(start, word)] * (word != "other") + [(start + 1, word)] * self._may_be("other", start)
             case "another":
-                return [(start + 1, word)] if word in ("another", "a", "an") else []
+                return [(start + 1, word)] if word in ("another", "a", "an", _UNKNOWN) else []
             case "landmark" | "landmark2":
                 return self._phrase("the", start)
         return self._phrase(slot.split()[0], start)
 
-    def _description(self, start: int, nouns: Mapping[str, str | None]) -> list[tuple[int, Description]]:
-        told: list[str | None] = []
-        for attribute in ATTRIBUTES[:-1]:
-            value = self.lexicon.values.get(self._word(start))
-            told.append(value if value in self.lexicon.world.values[attribute] else None)
-            start += told[-1] is not None
-        size, color, material = told
+    def _descriptions(
+        self, start: int, nouns: Mapping[str, str | None], told: tuple[str | None, ...] = ()
+    ) -> Iterator[tuple[int, Description]]:
+        """Descriptions that begin at a place, and where they end; those of the first attributes are told already."""
         word = self._word(start)
-        return [(start + 1, (size, color, material, nouns[word]))] if word in nouns else []
+        if word == _UNKNOWN and told:
+            yield from self._descriptions(start + 1, nouns, told)  # it means nothing
+        if len(told) == len(ATTRIBUTES) - 1:
+            size, color, material = told
+            for shape in dict.fromkeys(nouns.values()) if word == _UNKNOWN else [nouns[word]] if word in nouns else []:
+                yield start + 1, (size, color, material, shape)
+            return
+        values: Sequence[str] = self.lexicon.world.values[ATTRIBUTES[len(told)]]
+        value = self.lexicon.values.get(word)
+        if value not in values:
+            yield from self._descriptions(start, nouns, (*told, None))
+        for known in values if word == _UNKNOWN else (value,) if value in values else ():
+            yield from self._descriptions(start + 1, nouns, (*told, known))
+
+    def _may_be(self, piece: str, place: int) -> bool:
+        """Whether the word at a place is that of a pattern, or may be it."""
+        word = self._word(place)
+        return word in (piece, _UNKNOWN) or (word == "an" and piece == "a")
 
     def _word(self, place: int) -> str:
         return self.words[place] if place < len(self.words) else ""

@@ -246,6 +246,7 @@ def test_unknown_words_come_first_and_the_answer_is_muted(asking):
     assert "<b>" not in first
     assert second.endswith("*")
     assert f"it guesses *{asking.now.line.given.answer}, " in second
+    assert f"({asking.now.line.given.averaging})" in second
 
 
 def test_another_one_begins_with_what_the_first_looks_at(reasoner, asking):

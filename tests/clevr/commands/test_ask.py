@@ -13,6 +13,7 @@ from PIL import Image
 
 from clevr.answers.plotting import answer_figure, highlighted
 from clevr.answers.predict import Answer, Answerer, QuestionError, open_image
+from clevr.answers.unknown_words import SUBSTITUTIONS
 from clevr.cli import COMMANDS
 from clevr.commands.ask import describe
 from clevr.config.commands import AskConfig
@@ -115,10 +116,11 @@ def test_the_command(saved: tuple[Path, Path], tmp_path: Path, capsys: pytest.Ca
     out = tmp_path / "new" / "why.png"
     assert ask(picture, "How many zebras are red?", "--model", model, "--out", out, "--runners_up=2") == 0
     answer, others, note = capsys.readouterr().out.splitlines()
-    assert answer.removeprefix("a guess: ") in ANSWER_WORDS
+    assert answer.removeprefix("a guess: ").partition("  (")[0] in ANSWER_WORDS
     assert others.startswith("  or: ")
     assert others.count("%") == 2
-    assert note == "  note: the model does not know: zebras"
+    average = f"the probabilities are the average over {SUBSTITUTIONS} questions that it may be"
+    assert note == f"  note: the model does not know: zebras; {average}"
     with Image.open(out) as drawn:
         assert drawn.format == "PNG"
         assert drawn.width == 1080
@@ -267,6 +269,7 @@ def test_one_json_document(saved: tuple[Path, Path], capsys: pytest.CaptureFixtu
     assert [set(entry) for entry in found["runners_up"]] == [{"answer", "probability"}] * 2
     assert found["unknown_words"] == ["zebras"]
     assert found["is_guess"] is True
+    assert found["num_readings"] == SUBSTITUTIONS
     assert found["warning"].startswith(NOT_A_SCENE)
     assert ask(saved[0], QUESTION, "--format=json", "--model", saved[1]) == 0
     assert json.loads(capsys.readouterr().out)["warning"] is None
