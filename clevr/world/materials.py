@@ -2,18 +2,27 @@
 
 CLEVR's metal is a mirror mixed with brushed marks that run around the vertical axis of each body. The marks spread
 every highlight up and down a sphere or a wall and fan it out on a flat top.
+
+A rounded edge is hardly wider than a pixel, and on it the surface turns by a right angle: a highlight is much narrower
+than what one ray stands for, and would be met by some rays and missed by their neighbours, as a row of beads. So where
+a ray's cell of the image reaches an edge, highlights are the mean over points across the cell, each with the normal
+that the surface has there. A wider lobe in their place (specular anti-aliasing) would be of no use: highlights are many
+times as bright as white, and white stays white only if each point is limited to it before the mean is taken.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import torch
 from torch import Tensor
 
 from clevr.world.appearance import BACKDROP, GROUND_ALBEDO, METAL, RUBBER
 from clevr.world.lighting import bare_ground, strength, take_shadows, to_lamp
-from clevr.world.primitives import MISS, SHAPE_CODES, Bodies, enter, normal
+from clevr.world.primitives import CUBE, CYLINDER, MISS, SHAPE_CODES, Bodies, enter, normal, reaches_edge
 from clevr.world.vectors import RayPackets, Vec, pick
 
 
@@ -30,6 +39,8 @@ class SurfacePoints:
     normal: Vec
     view: Vec
     """Unit vectors along the rays that found them."""
+    cell: Tensor | None = None
+    """``(n, k)``: how wide what each ray stands for is at its point; ``None``: rays without a width."""
 
     def __getitem__(self, rows: Tensor) -> SurfacePoints:
         body, scene = pick(self.body, rows), pick(self.scene, rows)
@@ -39,14 +50,19 @@ class SurfacePoints:
 def find_surface_points(bodies: Bodies, body: Tensor, start: Vec, ray: Vec, t: Tensor) -> SurfacePoints:
     """Points ``start + t ray`` on the surfaces of ``body``, ``(n, 1)``."""
     point = start + ray * t
+    return SurfacePoints(body, pick(bodies.scene, body), point, _normals(bodies, body, point), ray.unit())
+
+
+def _normals(bodies: Bodies, body: Tensor, point: Vec) -> Vec:
+    """Unit normals of ``body``, ``(n, 1)``, at points on it (or near it, on its edges)."""
     local, half, shape = bodies.local_point(body, point), pick(bodies.half, body), pick(bodies.shape, body)
-    parts = [torch.empty_like(t) for _ in range(3)]
+    parts = [torch.empty_like(local.x) for _ in range(3)]
     for code in SHAPE_CODES.values():
         row = (shape == code).nonzero()[:, 0]
         outward = normal(code, local[row], pick(half, row))
         for part, values in zip(parts, (outward.x, outward.y, outward.z), strict=True):
             part.index_copy_(0, row, values)
-    return SurfacePoints(body, pick(bodies.scene, body), point, bodies.world_direction(body, Vec(*parts)), ray.unit())
+    return bodies.world_direction(body, Vec(*parts))
 
 
 def lamps_on(bodies: Bodies, spots: SurfacePoints, *, shadows: bool = True) -> Tensor:
@@ -88,17 +104,79 @@ def shiny(bodies: Bodies, spots: SurfacePoints, lit: Tensor) -> list[Tensor]:
     """Radiance of metal."""
     mirror = spots.view.reflect(spots.normal)
     image = mirror_image(bodies, spots, mirror)
-    glint = highlights(bodies, spots, lit)
     down = 0.5 - mirror.z.clamp(-0.5, 0.5)
     above = (1.0 - down) * _above(spots.point, mirror)
-    radiance = []
+    reflected = []
     for channel, floor in enumerate(floor_below(bodies, spots)):
         blur = above + down * METAL.floor * floor
-        light = METAL.mirror * image[channel] + METAL.brushed * blur
+        reflected.append(METAL.mirror * image[channel] + METAL.brushed * blur)
+    radiance = _with_highlights(bodies, spots, reflected, lit)
+    if spots.cell is not None:
+        _smooth_edges(bodies, spots, reflected, lit, radiance)
+    return radiance
+
+
+def _with_highlights(bodies: Bodies, spots: SurfacePoints, reflected: Sequence[Tensor], lit: Tensor) -> list[Tensor]:
+    """Radiance of metal in three channels, from what it reflects of its surroundings."""
+    glint = highlights(bodies, spots, lit)
+    radiance = []
+    for channel, light in enumerate(reflected):
         for number, lamp in enumerate(bodies.world.lamps):
             light = light + glint[number] * lamp.strength[channel]
         radiance.append(light * pick(bodies.color[channel], spots.body))
     return radiance
+
+
+_ACROSS = tuple((i + 0.5) / 8 - 0.5 for i in range(8))
+_UP = tuple((i * 3 % 8 + 0.5) / 8 - 0.5 for i in range(8))
+"""Points of a cell in its widths from its middle: a lattice, so that no two share a column or a row."""
+_SLANTED = 0.1
+"""Least cosine of a ray to the surface at which the points of its cell are spread."""
+
+
+def _smooth_edges(
+    bodies: Bodies, spots: SurfacePoints, reflected: Sequence[Tensor], lit: Tensor, radiance: Sequence[Tensor]
+) -> None:
+    """Put means over their cells for the radiance of rays that reach a rounded edge, in place."""
+    assert spots.cell is not None
+    place = _edge_rays(bodies, spots, spots.cell)
+    row = place // spots.cell.shape[1]
+    body, scene, cell = (
+        pick(values.reshape(-1), at) for values, at in ((spots.body, row), (spots.scene, row), (spots.cell, place))
+    )
+    point, upright, view = (part.reshape(-1)[place] for part in (spots.point, spots.normal, spots.view))
+    across, up = torch.tensor((_ACROSS, _UP), device=cell.device)
+    offset = (bodies.right[scene] * across + bodies.up[scene] * up) * cell
+    offset = offset + view * (offset.dot(upright) / (-view.dot(upright)).clamp(min=_SLANTED))
+    finer = SurfacePoints(body, scene, point, _normals(bodies, body, point + offset), view)
+    light = torch.stack([pick(values.reshape(-1), place) for values in lit])
+    around = [pick(values.view(-1), place) for values in reflected]
+    means = _with_highlights(bodies, finer, around, _turned(bodies, finer, upright, light))
+    for channel, values in zip(radiance, means, strict=True):
+        mean = reduce(add, values.clamp_(max=1.0).unbind(1)) * (1.0 / len(across))
+        channel.view(-1).index_copy_(0, place[:, 0], mean)
+
+
+def _edge_rays(bodies: Bodies, spots: SurfacePoints, cell: Tensor) -> Tensor:
+    """``(m, 1)``: places, among all points, of those whose cells reach a rounded edge."""
+    shape, found = pick(bodies.shape, spots.body[:, 0]), torch.zeros_like(cell, dtype=torch.bool)
+    for code in (CUBE, CYLINDER):
+        row = (shape == code).nonzero()[:, 0]
+        body = pick(spots.body, row)
+        local = bodies.local_point(body, spots.point[row])
+        found.index_copy_(0, row, reaches_edge(code, local, pick(bodies.half, body), pick(cell, row)))
+    return found.view(-1).nonzero()
+
+
+def _turned(bodies: Bodies, spots: SurfacePoints, upright: Vec, lit: Tensor) -> Tensor:
+    """Irradiance by each lamp at points whose normals are not those, ``upright``, for which it is known."""
+    light = []
+    for known, lamp, place in zip(lit, bodies.world.lamps, bodies.lamps, strict=True):
+        segment = to_lamp(lamp, place[spots.scene], spots.point)
+        inverse = 1.0 / segment.dot(segment).sqrt()
+        before, cosine = (segment.dot(direction) * inverse for direction in (upright, spots.normal))
+        light.append(known / before.clamp(min=_GRAZING) * cosine.clamp(min=0.0))
+    return torch.stack(light)
 
 
 def highlights(bodies: Bodies, spots: SurfacePoints, lit: Tensor) -> list[Tensor]:
@@ -187,13 +265,11 @@ def _second_look(bodies: Bodies, spots: SurfacePoints) -> list[Tensor]:
     radiance = matte(bodies, spots, lit)
     index = pick(bodies.metal, spots.body[:, 0]).nonzero()[:, 0]
     spots = spots[index]
-    glint = highlights(bodies, spots, lit.index_select(1, index))
     around = surroundings(bodies, spots.scene, spots.point, spots.view.reflect(spots.normal), shadows=False)
-    for channel, values in enumerate(around):
-        light = values * (METAL.mirror + METAL.brushed)
-        for number, lamp in enumerate(bodies.world.lamps):
-            light = light + glint[number] * lamp.strength[channel]
-        radiance[channel].index_copy_(0, index, light * pick(bodies.color[channel], spots.body))
+    reflected = [values * (METAL.mirror + METAL.brushed) for values in around]
+    again = _with_highlights(bodies, spots, reflected, lit.index_select(1, index))
+    for channel, values in zip(radiance, again, strict=True):
+        channel.index_copy_(0, index, values)
     return radiance
 
 

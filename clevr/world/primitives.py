@@ -101,6 +101,11 @@ def normal(shape: int, point: Vec, half: Tensor) -> Vec:
     return Vec(point.x * out, point.y * out, point.z - point.z.clamp(-inner, inner)).unit()
 
 
+def reaches_edge(shape: int, point: Vec, half: Tensor, reach: Tensor) -> Tensor:
+    """Whether points on the surface of a body, in its frame, lie on one of its rounded edges or within reach of it."""
+    return _second(_excess(shape, point, half * (1.0 - BEVELS[shape]))) > -reach
+
+
 def _parts(vec: Vec) -> tuple[Tensor, Tensor, Tensor]:
     return vec.x, vec.y, vec.z
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, reduce
 from operator import add
 
@@ -131,7 +131,7 @@ def radiance(bodies: Bodies, grid: Grid) -> Tensor:
     for metal, shade in ((False, matte), (True, shiny)):
         rays = _rays(bodies, grid, view, metal)
         light = torch.zeros(rays.size, device=grid.device)
-        for channel, values in zip(image, _light(bodies, rays, shade), strict=True):
+        for channel, values in zip(image, _light(bodies, grid, rays, shade), strict=True):
             light.view(-1).scatter_(0, rays.slot.view(-1), values.clamp(max=1.0).view(-1))
             *samples, whole = light.unbind(2)
             total = reduce(add, samples) * (1.0 / grid.samples**2) + whole
@@ -181,11 +181,15 @@ def _beside(samples: Tensor, middle: Tensor) -> Tensor:
     return torch.cat([samples, middle.reshape(-1, 1, TILE * TILE)], 1).transpose(1, 2).contiguous()
 
 
-def _light(bodies: Bodies, rays: _Rays, shade: Callable[[Bodies, SurfacePoints, Tensor], list[Tensor]]) -> list[Tensor]:
+_Shade = Callable[[Bodies, SurfacePoints, Tensor], list[Tensor]]
+
+
+def _light(bodies: Bodies, grid: Grid, rays: _Rays, shade: _Shade) -> list[Tensor]:
     """Light along rays, ``(n, k)`` in three channels."""
     scene = pick(bodies.scene, rays.body)
     ray = bodies.forward[scene] + bodies.right[scene] * rays.x + bodies.up[scene] * rays.y
     spots = find_surface_points(bodies, rays.body, bodies.camera[scene], ray, rays.depth)
+    spots = replace(spots, cell=rays.depth * (1.0 / (grid.scale * grid.samples)))
     return shade(bodies, spots, lamps_on(bodies, spots))
 
 
