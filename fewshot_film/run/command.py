@@ -6,6 +6,7 @@ that was asked for is imported to parse, and its implementation only to run, so 
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 import os
@@ -78,7 +79,8 @@ class Command:
 
     def function(self) -> Callable[[Any], int | None]:
         """The implementation, imported now."""
-        found: Callable[[Any], int | None] = _import(self.run)
+        with sparing_modules():
+            found: Callable[[Any], int | None] = _import(self.run)
         return found
 
 
@@ -114,6 +116,25 @@ def main(prog: str, commands: Sequence[Command], argv: Sequence[str] | None = No
             raise
         sys.stderr.write(f"{' '.join([prog, *words[:1]])}: {str(error) or 'stopped'}\n")
         return status
+
+
+@contextmanager
+def sparing_modules() -> Iterator[None]:
+    """Within the block, which imports torch, no garbage is looked for; what it made is passed over for good.
+
+    A quarter of the time of importing torch, and as much at the end of the process, is spent looking through its many
+    objects for garbage. Leaves everything as it is where torch is there already: what else is there then may become
+    garbage.
+    """
+    if "torch" in sys.modules or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()
 
 
 @contextmanager

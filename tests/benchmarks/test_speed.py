@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 import yaml
 from PIL import Image
 
-from benchmarks import clevr_speed, episode_speed, photo_speed, simple_cnaps_speed
+from benchmarks import clevr_ask_speed, clevr_speed, episode_speed, photo_speed, simple_cnaps_speed
 from fewshot_film.classifier.int8_layers import is_exact
 from fewshot_film.config import BackboneConfig, SimpleCNAPSConfig
 from fewshot_film.learners import SimpleCNAPS
@@ -145,3 +146,17 @@ def test_photographs_are_measured_beside_their_bars(tmp_path: Path, capsys):
     with Image.open(io.BytesIO(photo_speed.photo(np.random.default_rng(0), (640, 480)))) as image:
         assert image.size == (640, 480)
         assert image.getexif()[274] in (1, 3, 6, 8)
+
+
+def test_how_long_an_answer_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "speed.json"
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    try:
+        clevr_ask_speed.run(clevr_ask_speed.AskSpeedConfig(images=2, repeats=2, out=out))
+    finally:
+        if cores:
+            os.sched_setaffinity(0, cores)
+    found = json.loads(out.read_text())["results"]
+    assert {name: values["count"] for name, values in found.items()} == {"answer, ms": 2, "clevr-film ask, s": 2}
+    assert found["clevr-film ask, s"]["mean"] > 0.1
+    assert "answer, ms: median " in capsys.readouterr().out

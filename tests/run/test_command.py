@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fewshot_film.errors import UserError
-from fewshot_film.run.command import Command, main
+from fewshot_film.run.command import Command, main, sparing_modules
 from fewshot_film.run.settings import LoopConfig
 from tests.conftest import CHECKOUT
 
@@ -307,3 +308,22 @@ def test_help_does_without_torch():
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "--learning_rate" in done.stdout
+
+
+def test_no_garbage_is_looked_for_while_torch_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen = gc.get_freeze_count()
+    with sparing_modules():  # it is there: nothing changes
+        assert gc.isenabled() or "torch" not in sys.modules
+    if "torch" in sys.modules:
+        assert gc.get_freeze_count() == frozen
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    try:
+        with sparing_modules():
+            assert not gc.isenabled()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > frozen
+        with pytest.raises(ImportError), sparing_modules():
+            raise ImportError
+        assert gc.isenabled()
+    finally:
+        gc.unfreeze()
