@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.clevr_experiments import RESULTS, ExperimentConfig, as_table, base_training, supervision
-from benchmarks.clevr_transfer import PUBLISHED_COGENT
+from benchmarks.clevr_transfer import PUBLISHED_COGENT, PUBLISHED_COMPOSITION, composition_rows
 
 PAPER = "Perez et al., FiLM, AAAI 2018"
 
@@ -36,6 +36,28 @@ def cogent(results: Path = RESULTS) -> str:
         ]
         parts.append(_part(as_table(rows, _title(content, "CoGenT"), PUBLISHED_COGENT), remarks, name, content))
     return _section("CoGenT: colours that shapes never had", parts)
+
+
+def composition(results: Path = RESULTS) -> str:
+    """Gamma and beta put together for colours and shapes that the training never had together."""
+    parts = []
+    for name, content in _files(results, "clevr_composition"):
+        found = content["results"]
+        lines = [
+            f"| {_title(content, 'composition')} | questions | as asked | put together |",
+            "| --- | ---: | ---: | ---: |",
+        ]
+        for row, (asked, composed) in composition_rows(found).items():
+            lines.append(f"| {row} | {asked['count']:,} | {_share(asked)} | {_share(composed)} |")
+        theirs = " | ".join(f"{PUBLISHED_COMPOSITION[way]:.1f}" for way in ("asked", "composed"))
+        lines.append(f"| FiLM on CLEVR-CoGenT, any question about one, never seen in training | | {theirs} |")
+        remarks = [
+            f"Trained on {_supervision(content)}, all of condition A, asked about images of B. Never together in its "
+            f"training: {', '.join(found['training']['never seen'])}.",
+            f"Published: {PAPER}, section 4.5, the third of CoGenT B's questions that could be put together.",
+        ]
+        parts.append(_part("\n".join(lines), remarks, name, content))
+    return _section("Gamma and beta put together", parts)
 
 
 def ablations(results: Path = RESULTS) -> str:
@@ -114,6 +136,11 @@ def _files(results: Path, study: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Names and contents of the result files of a study, sorted."""
     for path in sorted(results.glob(f"{study}_*.json")):
         yield path.name, json.loads(path.read_text(encoding="utf-8"))
+
+
+def _share(score: Mapping[str, Any]) -> str:
+    low, high = score["interval"]
+    return f"{100 * score['accuracy']:.1f} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def _title(content: Mapping[str, Any], what: str) -> str:

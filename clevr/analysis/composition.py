@@ -3,7 +3,8 @@
 What *how many cyan cubes are there* leads to is put together from its neighbours: that for the cyan spheres, less
 that for the red spheres, plus that for the red cubes. Where gamma and beta keep colour and shape apart, the sum
 answers as the question itself does; for a model that was trained on CoGenT A, which has no cyan cubes, it may answer
-better. Here one color and shape stand for the mean of all other ones.
+better. Here the sum is the mean over all other colors and shapes, or over those that the model's training had, where
+that is known; then its answers are told apart by whether the training had the color and shape themselves.
 
 Any other question about things of a color and shape is put together from three with one or both exchanged: *what is
 the blue big cylinder made of* gets gamma and beta of the question with a sphere for the cylinder, plus those of the
@@ -17,13 +18,15 @@ put together.
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from clevr.analysis.subject import Finding, Subject, answers_about
 from clevr.answers.plotting import new_figure
@@ -38,6 +41,10 @@ from fewshot_film.film import Modulation, Modulations
 from fewshot_film.run.figures import INK
 from fewshot_film.run.runtime import to_device
 
+logger = logging.getLogger(__name__)
+
+Pairs = Collection[tuple[str, str]]
+"""Colors and shapes."""
 _PAIRS = tuple((color, shape) for color in COLORS for shape in SHAPES)
 SOURCES = {
     "asked": "the question itself",
@@ -67,47 +74,88 @@ def analyse(subject: Subject) -> Finding:
             "beta mean nothing; train it further"
         )
     with torch.no_grad():
-        composed = compose(subject.reasoner.modulations(codes))
+        composed = compose(subject.reasoner.modulations(codes), subject.seen)
     sources = {
         "asked": (codes, None),
         "composed": (codes, composed),
         "color alone": (color_alone, None),
         "shape alone": (shape_alone, None),
     }
-    results: dict[str, Any] = {"images": len(names), "ways": {}, "other questions": measure(subject)}
-    for name, (read, modulations) in sources.items():
-        right = answers_about(subject.reasoner, maps, read, modulations) == truth
-        there = truth != ANSWER_WORDS.index("0")
-        results["ways"][name] = {
-            "overall": Score(int(right.sum()), right.size).to_json(),
-            "where there are such things": Score(int(right[there].sum()), int(there.sum())).to_json(),
-            "where there are, by color and shape": {
-                f"{color} {shape}": Score(int(column[some].sum()), int(some.sum())).to_json()
-                for (color, shape), column, some in zip(_PAIRS, right.T, there.T, strict=True)
-                if some.any()
-            },
-        }
-    return Finding(results, _draw(results["ways"], results["other questions"]))
+    there = truth != ANSWER_WORDS.index("0")
+    results: dict[str, Any] = {
+        "images": len(names),
+        "training": _training(subject),
+        "ways": {
+            name: _scores(answers_about(subject.reasoner, maps, read, modulations) == truth, there, subject.seen)
+            for name, (read, modulations) in sources.items()
+        },
+        "other questions": measure(subject),
+    }
+    return Finding(results, _draw(results))
 
 
-def compose(asked: Mapping[str, Modulation]) -> Modulations:
+def _training(subject: Subject) -> dict[str, Any]:
+    """Which colors and shapes the model was never trained on."""
+    if subject.seen is None:
+        return {"known": False}
+    lacking = [f"{color} {shape}" for color, shape in _PAIRS if (color, shape) not in subject.seen]
+    logger.info("colors and shapes that the model was never trained on: %s", ", ".join(lacking) or "none")
+    return {"known": True, "never seen": lacking}
+
+
+def _scores(right: NDArray[np.bool_], there: NDArray[np.bool_], seen: Pairs | None) -> dict[str, Any]:
+    """Scores of answers ``(P, 24)``, overall and where there are such things."""
+    columns = {f"{color} {shape}": number for number, (color, shape) in enumerate(_PAIRS)}
+    found: dict[str, Any] = {
+        "overall": Score(int(right.sum()), right.size).to_json(),
+        "where there are such things": _score(right[there]),
+        "where there are, by color and shape": {
+            name: _score(right[there[:, column], column]) for name, column in columns.items() if there[:, column].any()
+        },
+    }
+    if seen is not None:
+        known = np.array([pair in seen for pair in _PAIRS])
+        for name, some in (("seen in training", there & known), ("never seen in training", there & ~known)):
+            if some.any():
+                found[f"where there are, {name}"] = _score(right[some])
+    return found
+
+
+def compose(asked: Mapping[str, Modulation], seen: Pairs | None = None) -> Modulations:
     """Values for each color and shape from those for other ones.
 
-    For color c and shape s: the mean over all other colors d and shapes t of (c, t) - (d, t) + (d, s).
+    For color c and shape s: the mean of (c, t) - (d, t) + (d, s) over other colors d and shapes t.
 
     Args:
         asked: values for every color and shape, the shapes of one color behind each other, ``(24, C)`` each; or for
             several hops of all of these, ``(24 * hops, C)``.
+        seen: colors and shapes to put them together from, as far as that goes; None: all.
     """
+    weights = torch.from_numpy(weights_of(_PAIRS if seen is None else seen))
 
-    def from_others(values: Any) -> Any:
-        grid = values.reshape(-1, len(COLORS), len(SHAPES), values.shape[-1])
-        other_shapes = (grid.sum(2, keepdim=True) - grid) / (len(SHAPES) - 1)
-        other_colors = (grid.sum(1, keepdim=True) - grid) / (len(COLORS) - 1)
-        both_other = (other_colors.sum(2, keepdim=True) - other_colors) / (len(SHAPES) - 1)
-        return (other_shapes - both_other + other_colors).reshape(values.shape)
+    def from_others(values: Tensor) -> Tensor:
+        rows = values.reshape(-1, len(_PAIRS), values.shape[-1])
+        return (weights.to(rows) @ rows).reshape(values.shape)
 
     return {name: Modulation(from_others(values.gamma), from_others(values.beta)) for name, values in asked.items()}
+
+
+def weights_of(seen: Pairs) -> NDArray[np.float64]:
+    """What each color and shape counts for in the sum for each, ``(24, 24)``.
+
+    Args:
+        seen: those that may count; where one cannot be put together from them, all others do.
+    """
+    place = {pair: number for number, pair in enumerate(_PAIRS)}
+    weights = np.zeros((len(_PAIRS), len(_PAIRS)))
+    for row, (color, shape) in zip(weights, _PAIRS, strict=True):
+        terms = [((color, t), (d, t), (d, shape)) for d, t in _PAIRS if d != color and t != shape]
+        known = [term for term in terms if all(pair in seen for pair in term)] or terms
+        for plus, minus, other in known:
+            row[place[plus]] += 1 / len(known)
+            row[place[minus]] -= 1 / len(known)
+            row[place[other]] += 1 / len(known)
+    return weights
 
 
 def count_things(scenes: Sequence[Scene]) -> NDArray[np.int64]:
@@ -118,7 +166,8 @@ def count_things(scenes: Sequence[Scene]) -> NDArray[np.int64]:
     return np.array([[ANSWER_WORDS.index(str(number)) for number in row] for row in counts], np.int64)
 
 
-def _draw(sources: Mapping[str, Any], others: Mapping[str, Any]) -> Any:
+def _draw(results: Mapping[str, Any]) -> Any:
+    sources, others, lacking = results["ways"], results["other questions"], results["training"].get("never seen", ())
     figure, axes = new_figure(1, len(SOURCES), 3.1 * len(SOURCES), 4.4)
     for here, (name, title) in zip(axes, SOURCES.items(), strict=True):
         entries = sources[name]["where there are, by color and shape"]
@@ -127,15 +176,16 @@ def _draw(sources: Mapping[str, Any], others: Mapping[str, Any]) -> Any:
         here.imshow(grid, cmap="cividis", vmin=0, vmax=100, aspect="auto")
         for row, column in np.ndindex(grid.shape):
             value = grid[row, column]
-            text = "-" if np.isnan(value) else f"{value:.0f}"
+            star = "*" if f"{COLORS[row]} {SHAPES[column]}" in lacking else ""
+            text = "-" if np.isnan(value) else f"{value:.0f}{star}"
             here.text(column, row, text, ha="center", va="center", color="white" if value <= 60 else INK)
         here.set_xticks(range(len(SHAPES)), [f"{shape}s" for shape in SHAPES])
         here.set_yticks(range(len(COLORS)), COLORS)
         overall = sources[name]["where there are such things"]["accuracy"]
         here.set_title(f"{title}\n{100 * overall:.1f} %", fontsize=10)
-    figure.suptitle(
-        "How many things of a color and shape there are, where there are any: right answers, %", fontsize=11
-    )
+    starred = " (*: never together in training)" if lacking else ""
+    title = f"How many things of a color and shape{starred} there are, where there are any: right answers, %"
+    figure.suptitle(title, fontsize=11)
     told = [
         f"color and shape {kind}: {100 * row['asked']['accuracy']:.1f} % as asked, "
         f"{100 * row['composed']['accuracy']:.1f} % put together"

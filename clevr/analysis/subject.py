@@ -47,6 +47,8 @@ class Subject:
     """Questions of the split to use, from its beginning."""
     seed: int
     """Of what is drawn."""
+    seen: frozenset[tuple[str, str]] | None = None
+    """Colour and shape of every object in the scenes that the model was trained on; None where they are not known."""
 
     def __post_init__(self) -> None:
         if not self.reasoner.sites:

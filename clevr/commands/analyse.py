@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
 
 from clevr.analysis.embedding import scikit_learn
 from clevr.analysis.subject import Subject
@@ -12,8 +15,9 @@ from clevr.answers.plotting import save_figure
 from clevr.answers.predict import check_world
 from clevr.config.commands import ANALYSES, AnalyseConfig, Analysis
 from clevr.data.batches import load_reasoning_data
+from clevr.data.errors import DataNotFoundError
 from clevr.data.reader import ClevrSplit
-from clevr.reasoning.loading import load
+from clevr.reasoning.loading import load, training_settings
 from clevr.world.spec import CLEVR
 from fewshot_film.errors import ConfigError
 from fewshot_film.extras import MissingExtraError
@@ -33,7 +37,7 @@ def run(config: AnalyseConfig) -> None:
         MissingExtraError: an analysis that is named needs a package that is not installed.
     """
     analyses = _that_run_here() if config.analyses is None else config.analyses
-    subject = _subject(config, analyses)
+    subject = subject_of(config, analyses)
     config.out.mkdir(parents=True, exist_ok=True)
     for name in _of_world(subject, analyses, asked_for=config.analyses is not None):
         logger.info("%s", name)
@@ -69,7 +73,14 @@ def _of_world(subject: Subject, analyses: Sequence[Analysis], *, asked_for: bool
     return [name for name in analyses if name not in unfit]
 
 
-def _subject(config: AnalyseConfig, analyses: Sequence[Analysis]) -> Subject:
+def subject_of(config: AnalyseConfig, analyses: Sequence[Analysis]) -> Subject:
+    """What is analysed, with what the analyses need.
+
+    Raises:
+        SavedModelError: there is no such model, or it is damaged.
+        DataNotFoundError: a split or a part of it is missing.
+        ConfigError: the model has no FiLM.
+    """
     reasoner = load(config.model).to(choose_device(config.device))
     data = load_reasoning_data(
         config.data,
@@ -84,4 +95,30 @@ def _subject(config: AnalyseConfig, analyses: Sequence[Analysis]) -> Subject:
     known = data.table
     if "resets" in analyses and config.train_split != config.split:
         known = ClevrSplit.open(config.data, config.train_split).table(config.cache)
-    return Subject(reasoner, data, scenes, known, config.questions, config.seed)
+    seen = seen_pairs(config.model, config.data) if "composition" in analyses else None
+    return Subject(reasoner, data, scenes, known, config.questions, config.seed, seen)
+
+
+_SCENES = 2000
+"""Training scenes that are looked at; of CLEVR, each color and shape is in these some 500 times."""
+
+
+def seen_pairs(model: str, data: Path) -> frozenset[tuple[str, str]] | None:
+    """Colour and shape of every object that a model was trained on.
+
+    Args:
+        model: its folder or name. Of one that was fine-tuned, also what the model that it began with was trained on.
+        data: where its training split is looked for first; then where its settings say.
+
+    Returns:
+        None where the training scenes of any of these models are not found.
+    """
+    settings = training_settings(model)
+    name = settings["data"]["train_split"]
+    before = seen_pairs(settings["weights"], data) if settings.get("weights") else frozenset[tuple[str, str]]()
+    for root in (data, Path(settings["data"]["root"])):
+        with contextlib.suppress(DataNotFoundError):
+            scenes = islice(ClevrSplit.open(root, name).scenes(), _SCENES)
+            here = {(thing.color, thing.shape) for scene in scenes for thing in scene.objects}
+            return None if before is None else before | here
+    return None

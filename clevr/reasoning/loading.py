@@ -67,9 +67,22 @@ def training_record(name: str | Path) -> dict[str, Any]:
     Raises:
         SavedModelError: there is no such model, or its record is damaged.
     """
+    return _entry(name, "training")
+
+
+def training_settings(name: str | Path) -> dict[str, Any]:
+    """Settings of a model's training as plain values, as they were saved with it.
+
+    Raises:
+        SavedModelError: there is no such model, or its record is damaged.
+    """
+    return _entry(name, "settings")
+
+
+def _entry(name: str | Path, key: str) -> dict[str, Any]:
     path = model_folder(name) / CONFIG
     try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["config"]["training"]
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["config"][key]
     except (OSError, ValueError, KeyError) as error:
         raise SavedModelError(f"{path} is missing or damaged ({error}); copy the whole folder again") from None
     return record

@@ -124,6 +124,25 @@ def test_cogent(tiny: dict[str, Any]) -> None:
         assert {thing.color for scene in scenes for thing in scene.objects if thing.shape == "cube"} <= colors
 
 
+def test_composition(tiny: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    """The network of `cogent`, which was never trained on what condition A lacks, is asked about condition B."""
+    tiny = {**tiny, "scenes": 40, "test_scenes": 6}
+    clevr_transfer.composition(clevr_experiments.ExperimentConfig(**tiny))
+    found = results(tiny)
+    assert sorted(found["training"]["never seen"]) == sorted(
+        [f"{color} cube" for color in ("red", "green", "purple", "cyan")]
+        + [f"{color} cylinder" for color in ("gray", "blue", "brown", "yellow")]
+    )
+    rows = clevr_transfer.composition_rows(found)
+    assert rows["how many there are, never seen in training"][0]["count"] > 0
+    assert "any question about one, seen in training" not in rows, "condition B has no such cube or cylinder"
+    assert (tiny["runs"] / "small-cogent" / "A" / "model").is_dir()
+    assert "how many there are, never seen in training: " in capsys.readouterr().out
+    whole = {**tiny, "root": a_world(a_world(tiny["runs"] / "whole", "trainA", 30), "valB")}
+    with pytest.raises(ConfigError, match="was trained on all colours and shapes together, or on scenes that are not"):
+        clevr_transfer.composition(clevr_experiments.ExperimentConfig(**whole))
+
+
 def test_cogent_of_a_training_of_ones_own(tiny: dict[str, Any], tmp_path: Path) -> None:
     """A trunk that was pre-trained on scenes is not trained again on B, and keeps its weights."""
     root = clevr_experiments.data_root(clevr_experiments.ExperimentConfig(**tiny), clevr_transfer.SPLITS)

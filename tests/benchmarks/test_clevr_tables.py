@@ -15,6 +15,7 @@ from tests.clevr.models import SMALL
 
 STUDIES = {
     "clevr_cogent": clevr_tables.cogent,
+    "clevr_composition": clevr_tables.composition,
     "clevr_ablations": clevr_tables.ablations,
     "clevr_data_efficiency": clevr_tables.data_efficiency,
     "clevr_pixels_features": clevr_tables.pixels_features,
@@ -71,6 +72,27 @@ def test_cogent(tmp_path: Path) -> None:
     assert "tests have 1,000 and 800 questions" in section
     assert "B is 5.0 points below A; FiLM's distance is 22.7." in section  # 98.3 - 75.6
     assert "Made by `python -m benchmarks.mine it` (`clevr_cogent_mine.json`)." in section
+
+
+def test_composition(tmp_path: Path) -> None:
+    found = {
+        "training": {"known": True, "never seen": ["red cube", "gray cylinder"]},
+        "ways": {
+            way: {"where there are, never seen in training": scores(share)["overall"]}
+            for way, share in (("asked", 0.6), ("composed", 0.7))
+        },
+        "other questions": {
+            "not in CoGenT A": {"asked": scores(0.5, 50)["overall"], "composed": scores(0.8, 50)["overall"]}
+        },
+    }
+    write(tmp_path, "clevr_composition_small", found)
+    section = clevr_tables.composition(tmp_path)
+    assert (
+        "| how many there are, never seen in training | 1,000 | 60.0 (59.0 to 61.0) | 70.0 (69.0 to 71.0) |" in section
+    )
+    assert "| any question about one, never seen in training | 50 | 50.0 (49.0 to 51.0) | 80.0 " in section
+    assert "never seen in training | | 71.5 | 80.7 |" in section
+    assert "Never together in its training: red cube, gray cylinder." in section
 
 
 def test_supervision_of_a_file_that_does_not_name_it(tmp_path: Path) -> None:

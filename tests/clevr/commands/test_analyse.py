@@ -15,12 +15,16 @@ from PIL import Image
 from clevr.analysis import embedding
 from clevr.analysis.subject import Subject, answers_about, read
 from clevr.cli import COMMANDS
+from clevr.commands.analyse import seen_pairs
 from clevr.config.commands import ANALYSES, AnalyseConfig
+from clevr.config.model import ClevrDataConfig, TrainConfig
 from clevr.data.batches import load_reasoning_data
 from clevr.questions.families import FAMILIES
+from clevr.reasoning.loading import save_reasoner
 from fewshot_film.errors import ConfigError
 from fewshot_film.run.command import main
 from tests.clevr.models import SMALL, a_reasoner, a_saved_model, a_world, one_question
+from tests.clevr.worlds import make_world
 
 
 @pytest.fixture(scope="module")
@@ -201,3 +205,27 @@ def test_settings_out_of_range(tmp_path: Path) -> None:
         AnalyseConfig("model", tmp_path, tmp_path, questions=99)
     with pytest.raises(ConfigError, match=r"analyses is \[\]; expected some of histograms"):
         AnalyseConfig("model", tmp_path, tmp_path, analyses=())
+
+
+def test_what_a_model_was_trained_on(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the split of its settings in the data given; else where the settings say; of a fine-tuned one, both."""
+    monkeypatch.chdir(tmp_path)
+    cubes = make_world(tmp_path / "a", {"trainA": 40}, condition="A")
+    others = make_world(tmp_path / "b", {"trainB": 40}, condition="B")
+    first = model_of(tmp_path / "first", cubes, "trainA")
+    seen = seen_pairs(str(first), cubes)
+    assert seen is not None
+    assert ("gray", "cube") in seen
+    assert ("red", "cube") not in seen
+    assert seen_pairs(str(first), world) == seen
+    tuned = model_of(tmp_path / "tuned", others, "trainB", str(first))
+    both = seen_pairs(str(tuned), others)
+    assert both is not None
+    assert both >= seen | {("red", "cube")}
+    assert seen_pairs(str(model_of(tmp_path / "lost", tmp_path / "none", "trainC")), world) is None
+
+
+def model_of(folder: Path, root: Path, split: str, weights: str = "") -> Path:
+    reasoner = a_reasoner()
+    data = ClevrDataConfig(root=root, train_split=split)
+    return save_reasoner(folder, reasoner, {}, TrainConfig(folder, data, reasoner.config, weights=weights))
