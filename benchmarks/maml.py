@@ -3,20 +3,24 @@
     python -m benchmarks.maml run --omniglot omniglot.zip --cifar_fs cifar-100.zip
 
 Both sides start from the same weights, see the same episodes in the same order, and take the same inner steps, with
-BatchNorm's statistics from the images that are asked about, as learn2learn's examples do: what comes out has to agree
-up to rounding, and the time tells whether this project's way round costs anything. The loop of learn2learn is that of
+BatchNorm's statistics from the images that are asked about, as learn2learn's examples do: the trained weights have to
+be the same, and the time tells whether this project's way round costs anything. The loop of learn2learn is that of
 its examples: clone, adapt, backward, one Adam step for every few tasks. It has no FiLM: where the inner loop changes
 FiLM alone, ours stands alone. Times are the processor's, both sides in turns, one thread.
+
+How much is "the same" here? `rounding` changes the first weights of MAML by one unit in the last place and looks at
+the gradient of an episode. A run that was stopped continues with the methods that its result file lacks.
 """
 
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,6 +36,7 @@ from fewshot_film.config.data import DataConfig
 from fewshot_film.config.learners import ANILConfig, GradientConfig, MAMLConfig, MetaSGDConfig
 from fewshot_film.data import ImageSet
 from fewshot_film.episodes import Episode, EpisodeSampler, fingerprint
+from fewshot_film.errors import ConfigError
 from fewshot_film.extras import learn2learn
 from fewshot_film.learners import Learner, build_learner
 from fewshot_film.learners.maml import GradientLearner
@@ -43,6 +48,7 @@ log = logging.getLogger(__name__)
 
 WAY, SHOT, QUERY = 5, 1, 5
 SIDES = ("ours", "learn2learn")
+PRECISIONS = (torch.float32, torch.float64)
 BACKBONES = {
     "omniglot": BackboneConfig(width=16, blocks=(1, 1, 1), image_size=28, channels=1, stem_kernel=3, stem_stride=2),
     "cifar-fs": BackboneConfig(width=16, blocks=(1, 1, 1), image_size=32, channels=3, stem_kernel=3, stem_stride=2),
@@ -59,20 +65,24 @@ class MAMLBenchmarkConfig(Settings):
     """CIFAR-100: the zip or the folder; empty: left out."""
     cache: str = ""
     """Folder for the decoded images; empty: none."""
-    steps: Annotated[int, at_least(1)] = 200
+    steps: Annotated[int, at_least(1)] = 300
     """Adam steps."""
     tasks: Annotated[int, at_least(1)] = 4
     """Episodes for each step."""
-    inner_steps: Annotated[int, at_least(1)] = 3
+    inner_steps: Annotated[int, at_least(1)] = 1
     """Gradient steps on each support set."""
-    inner_lr: Annotated[float, above(0)] = 0.1
+    inner_lr: Annotated[float, above(0)] = 0.4
     """Their learning rate."""
     learning_rate: Annotated[float, above(0)] = 3e-3
     """Of Adam."""
-    episodes: Annotated[int, at_least(2)] = 200
+    episodes: Annotated[int, at_least(2)] = 300
     """Test episodes."""
     out: str = "benchmarks/results/maml.json"
     """The result file."""
+
+
+_NUMBERS = ("steps", "tasks", "inner_steps", "inner_lr", "learning_rate", "episodes")
+"""Settings that the results depend on."""
 
 
 def methods(config: MAMLBenchmarkConfig, backbone: BackboneConfig) -> dict[str, GradientConfig]:
@@ -96,48 +106,79 @@ def methods(config: MAMLBenchmarkConfig, backbone: BackboneConfig) -> dict[str, 
 def run(config: MAMLBenchmarkConfig) -> int:
     """Train and test all of them, print, write."""
     torch.set_num_threads(1)
-    results: dict[str, Any] = {}
+    out = Path(config.out)
+    results = _measured(out, config)
     for source, root in (("omniglot", config.omniglot), ("cifar-fs", config.cifar_fs)):
         if root:
             data = DataConfig(source=source, root=root, cache=config.cache)
             images = {split: open_images(data, split, BACKBONES[source]) for split in ("train", "test")}
-            results[source] = measure(images, BACKBONES[source], config)
-            print(as_table(source, results[source]), flush=True)
-            write_result(Path(config.out), config=config, seed=0, results=results)
+            found = results.setdefault(source, {"methods": {}})
+            for name, row in measure(images, BACKBONES[source], config, done=found["methods"]):
+                found["methods"][name] = row
+                write_result(out, config=config, seed=0, results=results)
+            if "rounding" not in found:
+                found["rounding"] = rounding(images["train"], BACKBONES[source], config)
+            write_result(out, config=config, seed=0, results=results)
+            print(as_table(source, found["methods"]), flush=True)
     return 0
 
 
+def _measured(out: Path, config: MAMLBenchmarkConfig) -> dict[str, Any]:
+    """What a result file holds already, if its numbers are those of these settings."""
+    if not out.is_file():
+        return {}
+    content: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+    differ = [name for name in _NUMBERS if content["config"].get(name) != getattr(config, name)]
+    if differ:
+        raise ConfigError(f"{out} was made with another {', '.join(differ)}; remove it, or give another --out")
+    results: dict[str, Any] = content["results"]
+    return results
+
+
 def measure(
-    images: Mapping[str, ImageSet], backbone: BackboneConfig, config: MAMLBenchmarkConfig
-) -> dict[str, dict[str, Any]]:
-    """Every method's row: accuracy and milliseconds per training episode of both sides, and their paired difference.
+    images: Mapping[str, ImageSet],
+    backbone: BackboneConfig,
+    config: MAMLBenchmarkConfig,
+    done: Collection[str] = (),
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every method's row: accuracy and milliseconds per episode of both sides, and how far apart they are.
 
     Args:
         images: of training and test classes.
         backbone: of all methods.
         config: how long.
+        done: methods to leave out.
     """
     train = EpisodeSampler(images["train"], WAY, SHOT, QUERY, split="train")
     test = EpisodeSampler(images["test"], WAY, SHOT, QUERY, split="test")
-    rows: dict[str, dict[str, Any]] = {}
     for name, method in methods(config, backbone).items():
-        torch.manual_seed(0)
-        learner = build_learner(method)
-        assert isinstance(learner, GradientLearner)
+        if name in done:
+            continue
+        learner = first_learner(method)
         sides: dict[str, Trainer] = {"ours": Ours(learner, config)}
         if "FiLM" not in name:
             sides["learn2learn"] = Theirs(copy.deepcopy(learner), config)
-        milliseconds = train_in_turns(sides, train, config)
-        values = {side: [one.accuracy(test[index]) for index in range(config.episodes)] for side, one in sides.items()}
-        rows[name] = {
+        train_ms = train_in_turns(sides, train, config)
+        values, test_ms = evaluate_in_turns(sides, test, config)
+        row: dict[str, Any] = {
             "episodes_sha256": fingerprint(test, config.episodes),
             "accuracy": {side: summary(each) for side, each in values.items()},
-            "milliseconds": milliseconds,
+            "train_ms": train_ms,
+            "test_ms": test_ms,
         }
         if "learn2learn" in sides:
-            rows[name]["gain"] = paired_gain(values["ours"], values["learn2learn"])
+            row["gain"] = paired_gain(values["ours"], values["learn2learn"])
+            row["largest_difference_of_weights"] = largest_difference(*sides.values())
         log.info("%s: %s", name, {side: f"{100 * sum(each) / len(each):.1f} %" for side, each in values.items()})
-    return rows
+        yield name, row
+
+
+def first_learner(method: GradientConfig) -> GradientLearner:
+    """A learner before the first step, the same one in every call."""
+    torch.manual_seed(0)
+    learner = build_learner(method)
+    assert isinstance(learner, GradientLearner)
+    return learner
 
 
 def train_in_turns(
@@ -147,11 +188,72 @@ def train_in_turns(
     times: dict[str, list[float]] = {side: [] for side in sides}
     for step in range(config.steps):
         episodes = [sampler[config.tasks * step + number] for number in range(config.tasks)]
-        for side, trainer in sides.items():
+        for side in _order(sides, step):
             begun = time.process_time()
-            trainer.step(episodes)
+            sides[side].step(episodes)
             times[side].append(1000 * (time.process_time() - begun) / config.tasks)
     return {side: statistics.median(each) for side, each in times.items()}
+
+
+def evaluate_in_turns(
+    sides: Mapping[str, Trainer], sampler: EpisodeSampler, config: MAMLBenchmarkConfig
+) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """Accuracies of all sides, an episode of each in turns, and median milliseconds per episode."""
+    values: dict[str, list[float]] = {side: [] for side in sides}
+    times: dict[str, list[float]] = {side: [] for side in sides}
+    for index in range(config.episodes):
+        episode = sampler[index]
+        for side in _order(sides, index):
+            begun = time.process_time()
+            values[side].append(sides[side].accuracy(episode))
+            times[side].append(1000 * (time.process_time() - begun))
+    return values, {side: statistics.median(each) for side, each in times.items()}
+
+
+def _order(sides: Mapping[str, Any], turn: int) -> list[str]:
+    """Who is first changes from turn to turn."""
+    return [*sides] if turn % 2 == 0 else [*sides][::-1]
+
+
+def largest_difference(one: Trainer, other: Trainer) -> float:
+    """Of all weights that were trained."""
+    pairs = zip(one.parameters, other.parameters, strict=True)
+    return max(float((mine - theirs).detach().abs().max()) for mine, theirs in pairs)
+
+
+def rounding(
+    images: ImageSet, backbone: BackboneConfig, config: MAMLBenchmarkConfig, episodes: int = 50
+) -> dict[str, list[float]]:
+    """What becomes of MAML's gradient of an episode where its first weights change by one unit in the last place.
+
+    Returns:
+        By precision, for every episode: the size of the change over that of the gradient.
+    """
+    train = EpisodeSampler(images, WAY, SHOT, QUERY, split="train")
+    found: dict[str, list[float]] = {}
+    for precision in PRECISIONS:
+        learner = first_learner(methods(config, backbone)["maml"]).to(precision)
+        moved = copy.deepcopy(learner)
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for each in moved.parameters():
+                signs = torch.randint(0, 2, each.shape, generator=generator) * 2 - 1
+                each.copy_(torch.nextafter(each, each + signs))
+        changes = []
+        for index in range(episodes):
+            before, after = (_gradient(one, train[index], precision) for one in (learner, moved))
+            changes.append(float((after - before).norm() / before.norm()))
+        found[str(precision).removeprefix("torch.")] = changes
+    return found
+
+
+def _gradient(learner: GradientLearner, episode: Episode, precision: torch.dtype) -> Tensor:
+    """Of the loss of one episode, all weights in one vector, in double precision."""
+    support, queries = (images.to(precision) for images in (episode.support_images, episode.query_images))
+    logits = learner.adapt(support, episode.support_labels)(queries)
+    loss = F.cross_entropy(logits, episode.query_labels)
+    gradients = torch.autograd.grad(loss, [*learner.parameters()])
+    return torch.cat([each.double().flatten() for each in gradients])
 
 
 class Trainer:
@@ -166,7 +268,8 @@ class Trainer:
     def __init__(
         self, parameters: Sequence[nn.Parameter], logits: Callable[[Episode], Tensor], config: MAMLBenchmarkConfig
     ) -> None:
-        self.optimizer = torch.optim.Adam(parameters, config.learning_rate)
+        self.parameters = list(parameters)
+        self.optimizer = torch.optim.Adam(self.parameters, config.learning_rate)
         self.logits = logits
 
     def step(self, episodes: Sequence[Episode]) -> None:
@@ -187,6 +290,11 @@ class Ours(Trainer):
 
     def __init__(self, learner: Learner, config: MAMLBenchmarkConfig) -> None:
         super().__init__([each for each in learner.parameters() if each.requires_grad], learner.train(), config)
+
+    @torch.no_grad()
+    def accuracy(self, episode: Episode) -> float:
+        """See :meth:`Trainer.accuracy`; as `fewshot-film evaluate` does, without gradients of gradients."""
+        return super().accuracy(episode)
 
 
 class Theirs(Trainer):
@@ -213,24 +321,44 @@ class Theirs(Trainer):
             found: Tensor = fast(queries)
             return found
 
-        parameters = [*wrapped.parameters(), *(body.parameters() if method == "anil" else ())]
+        parameters = [*(body.parameters() if method == "anil" else ()), *wrapped.parameters()]
         super().__init__([each for each in parameters if each.requires_grad], logits, config)
 
 
 def as_table(title: str, rows: Mapping[str, Any]) -> str:
-    """A row per method: accuracies in per cent, their paired difference, milliseconds per training episode."""
-    lines = [
-        f"| {title}, {WAY}-way {SHOT}-shot | here | learn2learn | difference | ms here | ms learn2learn |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    """A row per method: accuracies in per cent and their paired difference, milliseconds per episode, weights."""
+    heads = [
+        f"{title}, {WAY}-way {SHOT}-shot",
+        *("here, %", "learn2learn, %", "difference"),
+        *("training, ms here", "learn2learn", "test, ms here", "learn2learn", "weights differ by"),
     ]
+    lines = [f"| {' | '.join(heads)} |", f"| --- {'| ---: ' * (len(heads) - 1)}|"]
     for name, row in rows.items():
-        ours, theirs = (row["accuracy"].get(side) for side in SIDES)
+        accuracies = (row["accuracy"].get(side) for side in SIDES)
         cells = [
-            *(f"{100 * one['mean']:.1f} ± {100 * one['interval']:.1f}" if one else "" for one in (ours, theirs)),
+            *(f"{100 * one['mean']:.1f} ± {100 * one['interval']:.1f}" if one else "" for one in accuracies),
             as_gain(row["gain"]) if "gain" in row else "",
-            *(f"{row['milliseconds'][side]:.0f}" if side in row["milliseconds"] else "" for side in SIDES),
+            *(f"{row[times][side]:.1f}" if side in row[times] else "" for times in _TIMES for side in SIDES),
+            f"{row['largest_difference_of_weights']:.2g}" if "gain" in row else "",
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+_TIMES = ("train_ms", "test_ms")
+
+
+def rounding_table(results: Mapping[str, Any]) -> str:
+    """What :func:`rounding` found, a row for each set of images and precision."""
+    lines = [
+        "| MAML's gradient of an episode changes by | median | largest | over 1 % |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for source, found in results.items():
+        for precision, changes in found["rounding"].items():
+            many = sum(change > 0.01 for change in changes)
+            cells = [f"{statistics.median(changes):.0e}", f"{max(changes):.0e}", f"{many} of {len(changes)} episodes"]
+            lines.append(f"| {source}, {precision} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

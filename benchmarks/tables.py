@@ -209,7 +209,13 @@ def cross_domain_table() -> str:
 def maml_tables() -> str:
     """MAML's family beside learn2learn's loop, a table for each set of images."""
     names = {"omniglot": "Omniglot", "cifar-fs": "CIFAR-FS"}
-    return "\n\n".join(maml.as_table(names[name], rows) for name, rows in read_result("maml")["results"].items())
+    results = read_result("maml")["results"]
+    return "\n\n".join(maml.as_table(names[source], found["methods"]) for source, found in results.items())
+
+
+def maml_rounding() -> str:
+    """How far MAML's gradient moves where the first weights change by one unit in the last place."""
+    return maml.rounding_table(read_result("maml")["results"])
 
 
 def _is_paired(rows: Mapping[str, Any]) -> bool:
@@ -363,6 +369,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "heads_fc100": partial(heads, "heads_fc100", "FC100, 32 x 32, accuracy in %"),
     "cross_domain": cross_domain_table,
     "maml": maml_tables,
+    "maml_rounding": maml_rounding,
     "core_hours": core_hours.as_table,
     "overview": overview.as_table,
     "general": partial(gains, "general", "general-small, test classes of"),

@@ -108,7 +108,7 @@ class GradientLearner(Learner):
         self._check_support(support_images, support_labels, len(classes))
         meta_training = torch.is_grad_enabled()
         with torch.inference_mode(False), torch.enable_grad():
-            images = support_images.clone(memory_format=torch.channels_last)
+            images = support_images.clone().contiguous(memory_format=torch.channels_last)
             inner = InnerLoop(self._num_steps(), self.config.first_order, meta_training)
             network = self.run_inner_loop(images, targets.clone(), self.start_of_head(len(classes)), inner)
         return AdaptedNetwork(network, None if self.transductive else self.config.chunk)

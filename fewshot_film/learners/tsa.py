@@ -66,7 +66,7 @@ class TSA(FrozenLearner):
         """Learn the adapters and the map; see :meth:`Learner.adapt`. Gradients are enabled for it."""
         check_support(self.features(support_images, "support image"), support_labels)
         with torch.inference_mode(False), torch.enable_grad():
-            images = support_images.clone(memory_format=torch.channels_last)
+            images = support_images.clone().contiguous(memory_format=torch.channels_last)
             adapters, mapping = self._learn(images, support_labels.unique(return_inverse=True)[1].clone())
         network = partial(functional_call, self.backbone, self._weights(adapters))
         means = class_means(self.features(support_images, network=network).to(mapping) @ mapping.T, support_labels)

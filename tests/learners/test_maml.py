@@ -148,6 +148,19 @@ def test_gradients_through_the_network_are_those_of_differences(name):
     assert (shifted(1e-7) - shifted(-1e-7)) / 2e-7 == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize("name", ["maml", "anil"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_support_and_query_images_are_laid_out_alike(name, channels):
+    """Grey ones too: by pixel or by plane, other kernels run, and round otherwise."""
+    backbone = dataclasses.replace(SMALL.backbone, channels=channels)
+    learner = build_learner(dataclasses.replace(CONFIGS[name], backbone=backbone))
+    layouts = set()
+    learner.backbone.conv1.register_forward_hook(lambda _, inputs, found: layouts.add(found.stride()[1:]))
+    images = torch.rand(3, channels, 16, 16)
+    learner.adapt(images, torch.arange(3))(images)
+    assert len(layouts) == 1
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_weight_to_be_trained_gets_a_gradient(name):
     learner = build(CONFIGS[name])
