@@ -73,6 +73,8 @@ class MAMLBenchmarkConfig(Settings):
     """Gradient steps on each support set."""
     inner_lr: Annotated[float, above(0)] = 0.4
     """Their learning rate."""
+    film_lr: Annotated[float, above(0)] = 10.0
+    """The same where they change FiLM alone, which moves the logits less than all weights do."""
     learning_rate: Annotated[float, above(0)] = 3e-3
     """Of Adam."""
     episodes: Annotated[int, at_least(2)] = 300
@@ -81,7 +83,7 @@ class MAMLBenchmarkConfig(Settings):
     """The result file."""
 
 
-_NUMBERS = ("steps", "tasks", "inner_steps", "inner_lr", "learning_rate", "episodes")
+_NUMBERS = ("steps", "tasks", "inner_steps", "inner_lr", "film_lr", "learning_rate", "episodes")
 """Settings that the results depend on."""
 
 
@@ -94,12 +96,13 @@ def methods(config: MAMLBenchmarkConfig, backbone: BackboneConfig) -> dict[str, 
         "inner_lr": config.inner_lr,
         "statistics": "transductive",
     }
+    film: dict[str, Any] = {**shared, "inner": "film", "inner_lr": config.film_lr}
     return {
         "maml": MAMLConfig(**shared),
         "anil": ANILConfig(**shared),
         "meta-sgd": MetaSGDConfig(**shared),
-        "maml, FiLM alone": MAMLConfig(inner="film", **shared),
-        "meta-sgd, FiLM alone": MetaSGDConfig(inner="film", **shared),
+        "maml, FiLM alone": MAMLConfig(**film),
+        "meta-sgd, FiLM alone": MetaSGDConfig(**film),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import sys
 import warnings
 from typing import Any
 
@@ -46,6 +47,9 @@ def learn2learn() -> Any:
     Raises:
         MissingExtraError: it, or what it imports, is not installed; the message has the command.
     """
+    found = sys.modules.get("learn2learn")
+    if found is not None:  # every adaptation asks
+        return found
     try:
         # its gym speaks to the terminal when it is imported, of environments that are not used here
         with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):

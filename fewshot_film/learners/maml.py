@@ -14,6 +14,7 @@ those of learn2learn. Two choices are common to all of them:
 
 from __future__ import annotations
 
+import copy
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
@@ -88,7 +89,7 @@ class GradientLearner(Learner):
         return self
 
     @abstractmethod
-    def run_inner_loop(self, images: Tensor, targets: Tensor, head: FastHead, inner: InnerLoop) -> Network:
+    def run_inner_loop(self, images: Tensor, targets: Tensor, head: nn.Module, inner: InnerLoop) -> Network:
         """The network after the inner steps; gradients are enabled.
 
         Args:
@@ -104,22 +105,26 @@ class GradientLearner(Learner):
         Raises:
             SupportError: the support set is empty, labels do not fit, or there are not ``way`` classes.
         """
-        classes, targets = support_labels.unique(return_inverse=True)
-        self._check_support(support_images, support_labels, len(classes))
-        meta_training = torch.is_grad_enabled()
-        with torch.inference_mode(False), torch.enable_grad():
-            images = support_images.clone().contiguous(memory_format=torch.channels_last)
-            inner = InnerLoop(self._num_steps(), self.config.first_order, meta_training)
-            network = self.run_inner_loop(images, targets.clone(), self.start_of_head(len(classes)), inner)
+        way, targets = _targets(support_labels)
+        self._check_support(support_images, support_labels, way)
+        inner = InnerLoop(self._num_steps(), self.config.first_order, meta_training=torch.is_grad_enabled())
+        with torch.inference_mode(False) if torch.is_inference_mode_enabled() else torch.enable_grad():
+            # no gradient goes through inference tensors
+            images, targets = (each.clone() if each.is_inference() else each for each in (support_images, targets))
+            network = self.run_inner_loop(images, targets, self.start_of_head(way), inner)
         return AdaptedNetwork(network, None if self.transductive else self.config.chunk)
 
-    def start_of_head(self, way: int) -> FastHead:
+    def start_of_head(self, way: int) -> nn.Module:
         """The head before the first step."""
         if isinstance(self.head_start, nn.Linear):
-            return FastHead(weight=self.head_start.weight, bias=self.head_start.bias)
+            return self.head_start
         like = next(self.backbone.parameters())
         weight = like.new_zeros(way, self.backbone.feature_dim, requires_grad=True)
         return FastHead(weight=weight, bias=like.new_zeros(way, requires_grad=True))
+
+    def task_body(self) -> nn.Module:
+        """The backbone, with modules of its own where the statistics of a support set are kept in them."""
+        return copy_modules(self.backbone) if self.config.statistics == "support" else self.backbone
 
     def _num_steps(self) -> int:
         return self.config.inner_steps if self.training else self.config.test_steps or self.config.inner_steps
@@ -153,11 +158,10 @@ class InnerLoop:
         return self.first_order or not self.meta_training
 
     def __call__(self, algorithm: Any, inputs: Tensor, targets: Tensor) -> Any:
-        """What learn2learn's ``algorithm`` wraps, after the steps on the cross-entropy of ``inputs``."""
-        fast = algorithm.clone()
+        """What learn2learn's ``algorithm`` wraps, a copy for this task, after steps on the cross-entropy of ``inputs``."""
         for _ in range(self.num_steps):
-            fast.adapt(F.cross_entropy(fast(inputs), targets))
-        return fast.module
+            algorithm.adapt(F.cross_entropy(algorithm(inputs), targets))
+        return algorithm.module
 
 
 @dataclass(frozen=True)
@@ -171,13 +175,12 @@ class AdaptedNetwork:
 
     def __call__(self, query_images: Tensor) -> Tensor:
         """Logits ``(Q, way)`` of images ``(Q, C, H, W)`` in [0, 1]."""
-        images = query_images.contiguous(memory_format=torch.channels_last)
         if torch.is_grad_enabled() or self.chunk is None:
-            logits = self.network(images)
+            logits = self.network(query_images)
         else:
-            logits = torch.cat([self.network(chunk) for chunk in images.split(self.chunk)])
+            logits = torch.cat([self.network(chunk) for chunk in query_images.split(self.chunk)])
         if not torch.is_grad_enabled():  # in training the loss shows it
-            check_finite(logits, "query image", images)
+            check_finite(logits, "query image", query_images)
         return logits
 
 
@@ -207,16 +210,16 @@ class MAML(GradientLearner):
         else:
             self.register_buffer("film_start", identity, persistent=False)
 
-    def run_inner_loop(self, images: Tensor, targets: Tensor, head: FastHead, inner: InnerLoop) -> Network:
+    def run_inner_loop(self, images: Tensor, targets: Tensor, head: nn.Module, inner: InnerLoop) -> Network:
         """Steps of the chosen part; see :meth:`GradientLearner.run_inner_loop`."""
-        body = learn2learn().clone_module(self.backbone)
+        body = self.backbone if self.film_start is None else self.task_body()  # learn2learn copies what it changes
         fast: FastNetwork = inner(self.algorithm(self.start(body, head), inner.needs_first_order), images, targets)
         if not self.transductive:
             with freeze_statistics(fast.body), torch.set_grad_enabled(inner.meta_training):
                 fast(images)
         return fast
 
-    def start(self, body: nn.Module, head: FastHead) -> FastNetwork:
+    def start(self, body: nn.Module, head: nn.Module) -> FastNetwork:
         """The network before the first step: its parameters are those that the steps change."""
         if self.film_start is None:
             return FastNetwork(body, head)
@@ -224,14 +227,16 @@ class MAML(GradientLearner):
         return FastFilm(body, head, self.filmed, film, with_head=self.config.inner == "film+head")
 
     def algorithm(self, start: FastNetwork, first_order: bool) -> Any:
-        """What of learn2learn takes the steps."""
-        return learn2learn().algorithms.MAML(start, lr=self.config.inner_lr, first_order=first_order)
+        """What of learn2learn takes the steps, with a copy of ``start`` for them."""
+        library = learn2learn()
+        copied = library.clone_module(start)
+        return library.algorithms.MAML(copied, lr=self.config.inner_lr, first_order=first_order)
 
 
 class FastNetwork(nn.Module):
     """A body and a head, all of whose weights the inner steps change."""
 
-    def __init__(self, body: nn.Module, head: FastHead) -> None:
+    def __init__(self, body: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.body = body
         self.head = head
@@ -253,7 +258,7 @@ class FastFilm(FastNetwork):
     """A body, FiLM and a head, of which the inner steps change FiLM, and the head where ``with_head`` is set."""
 
     def __init__(
-        self, body: nn.Module, head: FastHead, filmed: FiLMedNetwork, film: Tensor, *, with_head: bool
+        self, body: nn.Module, head: nn.Module, filmed: FiLMedNetwork, film: Tensor, *, with_head: bool
     ) -> None:
         nn.Module.__init__(self)
         self.film = FilmValues(flat=film)
@@ -281,16 +286,17 @@ class ANIL(GradientLearner):
 
     config: ANILConfig
 
-    def run_inner_loop(self, images: Tensor, targets: Tensor, head: FastHead, inner: InnerLoop) -> Network:
+    def run_inner_loop(self, images: Tensor, targets: Tensor, head: nn.Module, inner: InnerLoop) -> Network:
         """Features once, then steps of the head; see :meth:`GradientLearner.run_inner_loop`."""
-        library = learn2learn()
-        body = library.clone_module(self.backbone)
+        body = self.task_body()
         if self.transductive:
             features = body(images)
         else:
             with freeze_statistics(body):
                 features = body(images)
-        algorithm = library.algorithms.MAML(head, lr=self.config.inner_lr, first_order=inner.needs_first_order)
+        library = learn2learn()
+        copied = library.clone_module(head)
+        algorithm = library.algorithms.MAML(copied, lr=self.config.inner_lr, first_order=inner.needs_first_order)
         adapted = inner(algorithm, features, targets)
         return lambda queries: adapted(body(queries))
 
@@ -314,10 +320,12 @@ class MetaSGD(MAML):
 
     def algorithm(self, start: FastNetwork, first_order: bool) -> Any:
         """See :meth:`MAML.algorithm`."""
-        rates = [rate.expand_as(each) for rate, each in zip(self.rates, start.parameters(), strict=True)]
-        return learn2learn().algorithms.MetaSGD(start, lrs=rates, first_order=first_order)
+        pairs = zip(self.rates, start.parameters(), strict=True)
+        rates = [rate if rate.shape == each.shape else rate.expand_as(each) for rate, each in pairs]
+        library = learn2learn()
+        return library.algorithms.MetaSGD(library.clone_module(start), lrs=rates, first_order=first_order)
 
-    def run_inner_loop(self, images: Tensor, targets: Tensor, head: FastHead, inner: InnerLoop) -> Network:
+    def run_inner_loop(self, images: Tensor, targets: Tensor, head: nn.Module, inner: InnerLoop) -> Network:
         """See :meth:`MAML.run_inner_loop`."""
         with warnings.catch_warnings():
             # learn2learn keeps the inner gradients in .grad of weights that are no leaves
@@ -361,6 +369,21 @@ def use_task_norm(network: nn.Module) -> None:
     for module in network.modules():
         if type(module) is nn.BatchNorm2d and module.affine:
             module.__class__ = TaskNorm
+
+
+def _targets(labels: Tensor) -> tuple[int, Tensor]:
+    """The number of classes, and labels counted from 0 in sorted order."""
+    classes = sorted(set(labels.tolist()))
+    if classes == [*range(len(classes))]:  # as episodes have them: they can be used as they are
+        return len(classes), labels.long()
+    return len(classes), labels.unique(return_inverse=True)[1]
+
+
+def copy_modules(network: nn.Module) -> nn.Module:
+    """A copy of a network with modules of its own and the same tensors: what is set on its modules stays there."""
+    copied = copy.copy(network)
+    copied._modules = {name: child and copy_modules(child) for name, child in network._modules.items()}
+    return copied
 
 
 @contextmanager
