@@ -14,7 +14,6 @@ those of learn2learn. Two choices are common to all of them:
 
 from __future__ import annotations
 
-import copy
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
@@ -158,7 +157,7 @@ class InnerLoop:
         return self.first_order or not self.meta_training
 
     def __call__(self, algorithm: Any, inputs: Tensor, targets: Tensor) -> Any:
-        """What learn2learn's ``algorithm`` wraps, a copy for this task, after steps on the cross-entropy of ``inputs``."""
+        """The steps, on the cross-entropy of ``inputs``; what learn2learn's ``algorithm`` wraps is changed by them."""
         for _ in range(self.num_steps):
             algorithm.adapt(F.cross_entropy(algorithm(inputs), targets))
         return algorithm.module
@@ -381,7 +380,8 @@ def _targets(labels: Tensor) -> tuple[int, Tensor]:
 
 def copy_modules(network: nn.Module) -> nn.Module:
     """A copy of a network with modules of its own and the same tensors: what is set on its modules stays there."""
-    copied = copy.copy(network)
+    copied = type(network).__new__(type(network))
+    copied.__dict__ = dict(network.__dict__)
     copied._modules = {name: child and copy_modules(child) for name, child in network._modules.items()}
     return copied
 

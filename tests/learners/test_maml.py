@@ -192,6 +192,29 @@ def test_queries_do_not_see_each_other(name):
     torch.testing.assert_close(torch.cat([adapted(picture[None]) for picture in query]), adapted(query))
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_task_leaves_the_learner_and_other_tasks_as_they_are(name):
+    learner = build(CONFIGS[name])
+    before = copy.deepcopy(learner.state_dict())
+    support, labels, query, _ = task()
+    adapted = learner.adapt(support, labels)
+    expected = adapted(query).detach()
+    learner.adapt(1 - support, labels)(query).sum().backward()
+    assert torch.equal(adapted(query), expected)
+    assert all(module.frozen_stats is None for module in learner.modules() if isinstance(module, TaskNorm))
+    for key, value in learner.state_dict().items():
+        assert torch.equal(value, before[key]), key
+
+
+@pytest.mark.parametrize("name", ["maml, own starts", "anil"])
+def test_columns_follow_the_sorted_labels(name):
+    learner = build(CONFIGS[name])
+    support, labels, query, _ = task()
+    expected = learner.adapt(support, labels)(query)
+    for others in (torch.tensor([-4, 3, 8]), torch.tensor([1, 2, 3])):
+        assert torch.equal(learner.adapt(support, others[labels])(query), expected)
+
+
 def test_transductive_queries_do():
     learner = build(MAMLConfig(statistics="transductive"))
     support, labels, query, _ = task()
