@@ -210,7 +210,16 @@ def maml_tables() -> str:
     """MAML's family beside learn2learn's loop, a table for each set of images."""
     names = {"omniglot": "Omniglot", "cifar-fs": "CIFAR-FS"}
     results = read_result("maml")["results"]
-    return "\n\n".join(maml.as_table(names[source], found["methods"]) for source, found in results.items())
+    written = [maml.as_table(names[source], found["methods"]) for source, found in results.items()]
+    rows = [row for found in results.values() for row in found["methods"].values() if "gain" in row]
+    longer = {
+        times: sorted(100 * (row[times]["ours"] / row[times]["learn2learn"] - 1) for row in rows)
+        for times in ("train_ms", "test_ms")
+    }
+    training, tests = (f"{found[0]:+.1f} to {found[-1]:+.1f} %" for found in longer.values())
+    return "\n\n".join(
+        [*written, f"An episode here against one of learn2learn's loop: training {training}, tests {tests}."]
+    )
 
 
 def maml_rounding() -> str:
