@@ -19,6 +19,7 @@ costs about one hard shadow test. ``tests/reference`` has the brute-force answer
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from functools import reduce
 from operator import add, mul
 
@@ -28,7 +29,7 @@ from torch import Tensor
 from clevr.world import solids
 from clevr.world.appearance import BACKDROP, TINT
 from clevr.world.primitives import BEVELS, CUBE, CYLINDER, SPHERE, Bodies, BodyGroup
-from clevr.world.ray_casting import BLOCK, TILE, Grid
+from clevr.world.ray_casting import BLOCK, TILE, Grid, View
 from clevr.world.spec import Lamp
 from clevr.world.vectors import PART, PARTS, RayPackets, Vec, pick
 
@@ -205,7 +206,9 @@ _DARK = 0.999
 """Share of a lamp from which on all of it counts as hidden from a part; below one less this, nothing of it."""
 
 
-def take_shadows(bodies: Bodies, rows: RayPackets, light: Tensor, own: Tensor | None = None) -> None:
+def take_shadows(
+    bodies: Bodies, rows: RayPackets, light: Tensor, own: Tensor | None = None, *, scattered: bool = False
+) -> None:
     """Take from the light at points what bodies hide of it, in place.
 
     A ball around a body tells where it may shade: first for rows, then for their parts. Parts that lie in the full
@@ -217,38 +220,92 @@ def take_shadows(bodies: Bodies, rows: RayPackets, light: Tensor, own: Tensor | 
         light: ``(L, n, ROW_LENGTH)``.
         own: ``(n,)``, the bodies on which the points lie. A body is not asked whether it shades itself: all are convex
             but the torus, whose own shadow on its inner side is left out.
+        scattered: the points of a part lie so far apart that its middle tells nothing, and that most of them are out of
+            the reach of what may shade some.
     """
-    device, points, light = light.device, rows.points.reshape(-1, PART), light.view(-1, PART)
-    lamps, parts = torch.arange(len(bodies.lamps), device=device), torch.arange(PARTS, device=device)
-    lit_part = light.amax(1) > 0
-    lit = lit_part.view(len(lamps), -1, PARTS).any(2)
-    radii, num_parts = bodies.lamp_radii, len(light) // len(bodies.lamps)
-    segments = _to_lamps(bodies, lamps[:, None], rows.scene, rows.middle)
+    light = light.view(-1, PART)
+    pairs = _may_shade_parts(bodies, rows, light.amax(1) > 0, own)
     for group in bodies.groups:
-        blocker = group.of_scene.index_select(1, rows.scene)[:, None]  # (R, 1, n)
-        there = blocker >= 0 if own is None else (blocker >= 0) & (blocker != own)
-        blocker = blocker.clamp(min=0)
-        to_ball, ball = bodies.center[blocker] - rows.middle, pick(bodies.ball, blocker)
-        may = there & lit & may_shade(segments, to_ball, ball, radii[:, None], rows.radius)
-        round_, lamp, row = may.nonzero().repeat_interleave(PARTS, 0).unbind(1)
-        body, scene = blocker[round_, 0, row], pick(rows.scene, row)
-        part = (row.view(-1, PARTS) * PARTS + parts).view(-1)
-        middle, spread, size = rows.part_middle[part], pick(rows.part_radius, part), pick(radii, lamp)
-        segment, offset = _to_lamps(bodies, lamp, scene, middle), bodies.center[body] - middle
-        place = lamp * num_parts + part
-        may = pick(lit_part, place) & may_shade(segment, offset, pick(bodies.ball, body), size, spread)
-        if group.shape <= CYLINDER:
-            share = covers(bodies, group, body, middle, segment, size, spread * _WIDER)
-            light.index_fill_(0, place[may & (share > _DARK)], 0.0)
-            may &= (share >= 1.0 - _DARK) & (share <= _DARK)
-        index = may.nonzero()  # (m, 1)
-        round_, lamp, scene, body, part = (pick(values, index) for values in (round_, lamp, scene, body, part))
-        point, size = points[part[:, 0]], pick(radii, lamp)
-        segment, offset = _to_lamps(bodies, lamp, scene, point), bodies.center[body] - point
-        may = may_shade(segment, offset, pick(bodies.ball, body), size, torch.zeros_like(size))
+        mine = pairs[(pick(bodies.shape, pairs.body) == group.shape).nonzero()[:, 0]]
+        if group.shape <= CYLINDER and not scattered:
+            mine = _decide_by_middles(bodies, group, rows, mine, light)
+        _take_by_points(bodies, group, rows.points.reshape(-1, PART), mine, light, scattered)
+
+
+@dataclass(frozen=True)
+class _Shades:
+    """``m`` pairs of a body and a part of a row that it may shade from a lamp, in the order of rounds."""
+
+    round: Tensor
+    lamp: Tensor
+    scene: Tensor
+    body: Tensor
+    part: Tensor
+    place: Tensor
+    """Rows of the light, which has as many for each lamp as there are parts."""
+
+    def __getitem__(self, index: Tensor) -> _Shades:
+        return _Shades(*(pick(getattr(self, field.name), index) for field in fields(self)))
+
+
+def _may_shade_parts(bodies: Bodies, rows: RayPackets, lit_part: Tensor, own: Tensor | None) -> _Shades:
+    """What may shade which parts of rows, of those that are lit: first found for rows."""
+    radii, group = bodies.lamp_radii, bodies.together
+    lamps, parts = (torch.arange(count, device=lit_part.device) for count in (len(radii), PARTS))
+    lit = lit_part.view(len(lamps), -1, PARTS).any(2)
+    blocker = group.of_scene.index_select(1, rows.scene)[:, None]  # (R, 1, n)
+    there = blocker >= 0 if own is None else (blocker >= 0) & (blocker != own)
+    blocker = blocker.clamp(min=0)
+    to_ball, ball = bodies.center[blocker] - rows.middle, pick(bodies.ball, blocker)
+    may = torch.cat(
+        [
+            may_shade(_to_lamps(bodies, lamp, rows.scene, rows.middle), to_ball, ball, radius, rows.radius)
+            for lamp, radius in zip(lamps[:, None], radii, strict=True)
+        ],
+        dim=1,
+    )
+    may &= there & lit
+    round_, lamp, row = may.nonzero().repeat_interleave(PARTS, 0).unbind(1)
+    part = (row.view(-1, PARTS) * PARTS + parts).view(-1)
+    place = lamp * (len(lit_part) // len(lamps)) + part
+    pairs = _Shades(round_, lamp, pick(rows.scene, row), blocker[round_, 0, row], part, place)
+    pairs = pairs[pick(lit_part, place).nonzero()[:, 0]]
+    middle = rows.part_middle[pairs.part]
+    segment, to_ball = _to_lamps(bodies, pairs.lamp, pairs.scene, middle), bodies.center[pairs.body] - middle
+    size, spread = pick(radii, pairs.lamp), pick(rows.part_radius, pairs.part)
+    return pairs[may_shade(segment, to_ball, pick(bodies.ball, pairs.body), size, spread).nonzero()[:, 0]]
+
+
+def _decide_by_middles(bodies: Bodies, group: BodyGroup, rows: RayPackets, pairs: _Shades, light: Tensor) -> _Shades:
+    """Put out the light of parts that are dark altogether; what is left of the pairs, without those that are lit."""
+    middle, spread = rows.part_middle[pairs.part], pick(rows.part_radius, pairs.part)
+    segment = _to_lamps(bodies, pairs.lamp, pairs.scene, middle)
+    share = covers(bodies, group, pairs.body, middle, segment, pick(bodies.lamp_radii, pairs.lamp), spread * _WIDER)
+    light.index_fill_(0, pairs.place[share > _DARK], 0.0)
+    return pairs[((share >= 1.0 - _DARK) & (share <= _DARK)).nonzero()[:, 0]]
+
+
+def _take_by_points(
+    bodies: Bodies, group: BodyGroup, points: Vec, pairs: _Shades, light: Tensor, scattered: bool
+) -> None:
+    """Take from the light at the points of parts, ``(parts, PART)``, what one body each hides of it."""
+    lamp, scene, body = (values[:, None] for values in (pairs.lamp, pairs.scene, pairs.body))
+    point, size = points[pairs.part], pick(bodies.lamp_radii, lamp)
+    segment, offset = _to_lamps(bodies, lamp, scene, point), bodies.center[body] - point
+    may = may_shade(segment, offset, pick(bodies.ball, body), size, torch.zeros_like(size))
+    if scattered:
+        near = may.view(-1).nonzero()  # (m, 1): from here on, rows of one
+        row = near // PART
+        body, size = (pick(values[:, 0], row) for values in (body, size))
+        point, segment = (part.reshape(-1)[near] for part in (point, segment))
+        place, round_ = pick(pairs.place, row) * PART + near % PART, pick(pairs.round, row)[:, 0]
+        light, place = light.view(-1, 1), place[:, 0]
+        seen = 1.0 - covers(bodies, group, body, point, segment, size)
+    else:
+        place, round_ = pairs.place, pairs.round
         seen = torch.where(may, 1.0 - covers(bodies, group, body, point, segment, size), 1.0)
-        for into, share in group.split(round_[:, 0], pick(place, index[:, 0]), seen):
-            light.index_copy_(0, into, pick(light, into) * share)
+    for into, share in bodies.together.split(round_, place, seen):
+        light.index_copy_(0, into, pick(light, into) * share)
 
 
 def _to_lamps(bodies: Bodies, lamp: Tensor, scene: Tensor, point: Vec) -> Vec:
@@ -261,19 +318,32 @@ _FARTHEST = 60.0
 """Depth at which rays that never meet the ground are said to meet it."""
 
 
-def ground_light(bodies: Bodies, grid: Grid, shown: Tensor) -> Tensor:
-    """``(3, B, P)``: radiance of the ground at the pixels in tile order, shadows and tint included."""
-    bare = (shown < 0).view(bodies.num_scenes, grid.num_tiles, -1, TILE * TILE)
-    point = _ground_points(bodies, grid, bare).reshape(-1, BLOCK * BLOCK)
+CACHED = 320 * 240
+"""Pixels of whole images that are worked on at once: as many as a core's caches hold."""
+
+
+def ground_light(bodies: Bodies, grid: Grid, view: View) -> Tensor:
+    """``(3, B, P)``: light of the ground in the pixels in tile order, by the share of each pixel that shows ground."""
+    assert view.rows is not None
+    bare = view.shown < 0
+    share = reduce(add, bare.float().unbind(1)) * (1.0 / grid.samples**2)
+    point = _ground_points(bodies, grid, view.rows, bare, share).reshape(-1, BLOCK * BLOCK)
     scene = torch.arange(bodies.num_scenes, device=grid.device)
     rows = RayPackets.of(scene.repeat_interleave(grid.num_pixels // BLOCK**2), point)
     # no shadows are looked for where no part of a tile shows ground
-    shows = bare.flatten(2).any(2).view(-1, 1).expand(-1, TILE * TILE).reshape(point.x.shape)
-    seen = shows.to(torch.float32).expand(len(bodies.lamps), -1, -1).clone()
+    seen = torch.ones(len(bodies.lamps), bodies.num_scenes * grid.num_tiles, TILE * TILE, device=grid.device)
+    seen.index_fill_(1, view.rows[~bare.flatten(1).any(1)], 0.0)
     take_shadows(bodies, rows, seen)
-    light = bare_ground(bodies, rows.scene[:, None], point, seen)
-    add_tint(bodies, rows, light)
-    return torch.stack([part.clamp_(min=0.0).view(bodies.num_scenes, -1) for part in light])
+    image = torch.empty(3, bodies.num_scenes, grid.num_pixels, device=grid.device)
+    size = max(1, CACHED // grid.num_pixels)
+    parts = [part.reshape(bodies.num_scenes, -1).split(size) for part in (point.x, point.y, point.z)]
+    lamps_seen = seen.view(len(bodies.lamps), bodies.num_scenes, -1).split(size, 1)
+    for into, one, x, y, z, lamps in zip(image.split(size, 1), scene.split(size), *parts, lamps_seen, strict=True):
+        into.copy_(torch.stack(bare_ground(bodies, one[:, None], Vec(x, y, z), lamps)))
+    add_tint(bodies, rows, list(image.view(3, -1, BLOCK * BLOCK)))
+    tiles = image.view(3, -1, TILE * TILE)
+    tiles.index_copy_(1, view.rows, tiles.index_select(1, view.rows) * share)
+    return image.clamp_(min=0.0)
 
 
 def bare_ground(bodies: Bodies, scene: Tensor, point: Vec, seen: Tensor | None = None) -> list[Tensor]:
@@ -308,7 +378,7 @@ def _on_ground(lamp: Lamp, place: Vec, point: Vec) -> Tensor:
     return facing.div_(distance.mul_(distance))
 
 
-def _ground_points(bodies: Bodies, grid: Grid, bare: Tensor) -> Vec:
+def _ground_points(bodies: Bodies, grid: Grid, tiles: Tensor, bare: Tensor, share: Tensor) -> Vec:
     """``(B, P)``: where the rays through the pixels meet the ground, in tile order.
 
     A pixel's ray goes through the middle of those of its samples that show ground: at the foot of a body the pixel's
@@ -317,26 +387,33 @@ def _ground_points(bodies: Bodies, grid: Grid, bare: Tensor) -> Vec:
     Args:
         bodies: of the scenes.
         grid: of the image.
-        bare: ``(B, T, S, TILE ** 2)``, the samples that show ground.
+        tiles: ``(n,)``, those in which bodies may be seen, counted through the batch.
+        bare: ``(n, S, TILE ** 2)``, their samples that show ground.
+        share: ``(n, TILE ** 2)``, how many of a pixel's samples do so.
     """
-    count = bare.sum(2).view(-1)
-    partly = ((count > 0) & (count < bare.shape[2])).nonzero()[:, 0]
-    pixel = partly % grid.num_pixels
-    samples = bare.transpose(2, 3).reshape(-1, bare.shape[2])[partly].float()
-    share = 1.0 / pick(count, partly).float()
+    scenes = torch.arange(bodies.num_scenes, device=grid.device).split(max(1, CACHED // grid.num_pixels))
+    whole = [_on_plane(bodies, some[:, None], *grid.middles()) for some in scenes]
+    x, y = (torch.cat([getattr(point, axis) for point in whole]) for axis in "xy")
+    row, pixel = ((share > 0) & (share < 1)).nonzero().unbind(1)
+    place = pick(tiles, row) * TILE**2 + pixel
+    samples = bare.transpose(1, 2)[row, pixel].float()
+    inverse = 1.0 / reduce(add, samples.unbind(1))
     at = [
-        pick(corner, pixel) + reduce(add, map(mul, samples.unbind(1), shifts.tolist())) * share
+        pick(corner, place % grid.num_pixels) + reduce(add, map(mul, samples.unbind(1), shifts.tolist())) * inverse
         for corner, shifts in zip(grid.corners(), grid.shifts(), strict=True)
     ]
-    x, y = (
-        part.repeat(bodies.num_scenes).index_copy_(0, partly, values).view(bodies.num_scenes, -1)
-        for part, values in zip(grid.middles(), grid.screen(*at), strict=True)
-    )
-    camera, right, up, forward = (v.column() for v in (bodies.camera, bodies.right, bodies.up, bodies.forward))
-    ray = forward + right * x + up * y
+    partly = _on_plane(bodies, place // grid.num_pixels, *grid.screen(*at))
+    for into, values in ((x, partly.x), (y, partly.y)):
+        into.view(-1).index_copy_(0, place, values)
+    return Vec(x, y, torch.zeros_like(x))
+
+
+def _on_plane(bodies: Bodies, scene: Tensor, x: Tensor, y: Tensor) -> Vec:
+    """Where rays through points of the screen meet the ground."""
+    camera = bodies.camera[scene]
+    ray = bodies.forward[scene] + bodies.right[scene] * x + bodies.up[scene] * y
     depth = (camera.z / ray.z.neg_().clamp_(min=1e-3)).clamp_(max=_FARTHEST)
-    ground_x, ground_y = ray.x.mul_(depth).add_(camera.x), ray.y.mul_(depth).add_(camera.y)
-    return Vec(ground_x, ground_y, torch.zeros_like(depth))
+    return Vec(ray.x.mul_(depth).add_(camera.x), ray.y.mul_(depth).add_(camera.y), torch.zeros_like(depth))
 
 
 def _backdrop(point: Vec) -> Tensor:

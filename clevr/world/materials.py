@@ -47,10 +47,12 @@ class SurfacePoints:
         return SurfacePoints(body, scene, self.point[rows], self.normal[rows], self.view[rows])
 
 
-def find_surface_points(bodies: Bodies, body: Tensor, start: Vec, ray: Vec, t: Tensor) -> SurfacePoints:
+def find_surface_points(
+    bodies: Bodies, body: Tensor, start: Vec, ray: Vec, t: Tensor, cell: Tensor | None = None
+) -> SurfacePoints:
     """Points ``start + t ray`` on the surfaces of ``body``, ``(n, 1)``."""
     point = start + ray * t
-    return SurfacePoints(body, pick(bodies.scene, body), point, _normals(bodies, body, point), ray.unit())
+    return SurfacePoints(body, pick(bodies.scene, body), point, _normals(bodies, body, point), ray.unit(), cell)
 
 
 def _normals(bodies: Bodies, body: Tensor, point: Vec) -> Vec:
@@ -110,20 +112,21 @@ def shiny(bodies: Bodies, spots: SurfacePoints, lit: Tensor) -> list[Tensor]:
     for channel, floor in enumerate(floor_below(bodies, spots)):
         blur = above + down * METAL.floor * floor
         reflected.append(METAL.mirror * image[channel] + METAL.brushed * blur)
-    radiance = _with_highlights(bodies, spots, reflected, lit)
+    radiance = _with_highlights(bodies, spots.body, reflected, highlights(bodies, spots, lit))
     if spots.cell is not None:
         _smooth_edges(bodies, spots, reflected, lit, radiance)
     return radiance
 
 
-def _with_highlights(bodies: Bodies, spots: SurfacePoints, reflected: Sequence[Tensor], lit: Tensor) -> list[Tensor]:
-    """Radiance of metal in three channels, from what it reflects of its surroundings."""
-    glint = highlights(bodies, spots, lit)
+def _with_highlights(
+    bodies: Bodies, body: Tensor, reflected: Sequence[Tensor], glint: Sequence[Tensor]
+) -> list[Tensor]:
+    """Radiance of metal in three channels, from what it reflects of its surroundings and its highlights."""
     radiance = []
     for channel, light in enumerate(reflected):
-        for number, lamp in enumerate(bodies.world.lamps):
-            light = light + glint[number] * lamp.strength[channel]
-        radiance.append(light * pick(bodies.color[channel], spots.body))
+        for values, lamp in zip(glint, bodies.world.lamps, strict=True):
+            light = light + values * lamp.strength[channel]
+        radiance.append(light * pick(bodies.color[channel], body))
     return radiance
 
 
@@ -139,7 +142,7 @@ def _smooth_edges(
 ) -> None:
     """Put means over their cells for the radiance of rays that reach a rounded edge, in place."""
     assert spots.cell is not None
-    place = _edge_rays(bodies, spots, spots.cell)
+    place = edge_rays(bodies, spots, spots.cell)
     row = place // spots.cell.shape[1]
     body, scene, cell = (
         pick(values.reshape(-1), at) for values, at in ((spots.body, row), (spots.scene, row), (spots.cell, place))
@@ -149,15 +152,14 @@ def _smooth_edges(
     offset = (bodies.right[scene] * across + bodies.up[scene] * up) * cell
     offset = offset + view * (offset.dot(upright) / (-view.dot(upright)).clamp(min=_SLANTED))
     finer = SurfacePoints(body, scene, point, _normals(bodies, body, point + offset), view)
-    light = torch.stack([pick(values.reshape(-1), place) for values in lit])
+    glint = _glints(bodies, finer, _facing_lamps(bodies, finer, upright, [pick(part.view(-1), place) for part in lit]))
     around = [pick(values.view(-1), place) for values in reflected]
-    means = _with_highlights(bodies, finer, around, _turned(bodies, finer, upright, light))
-    for channel, values in zip(radiance, means, strict=True):
+    for channel, values in zip(radiance, _with_highlights(bodies, body, around, glint), strict=True):
         mean = reduce(add, values.clamp_(max=1.0).unbind(1)) * (1.0 / len(across))
         channel.view(-1).index_copy_(0, place[:, 0], mean)
 
 
-def _edge_rays(bodies: Bodies, spots: SurfacePoints, cell: Tensor) -> Tensor:
+def edge_rays(bodies: Bodies, spots: SurfacePoints, cell: Tensor) -> Tensor:
     """``(m, 1)``: places, among all points, of those whose cells reach a rounded edge."""
     shape, found = pick(bodies.shape, spots.body[:, 0]), torch.zeros_like(cell, dtype=torch.bool)
     for code in (CUBE, CYLINDER):
@@ -168,44 +170,61 @@ def _edge_rays(bodies: Bodies, spots: SurfacePoints, cell: Tensor) -> Tensor:
     return found.view(-1).nonzero()
 
 
-def _turned(bodies: Bodies, spots: SurfacePoints, upright: Vec, lit: Tensor) -> Tensor:
-    """Irradiance by each lamp at points whose normals are not those, ``upright``, for which it is known."""
-    light = []
-    for known, lamp, place in zip(lit, bodies.world.lamps, bodies.lamps, strict=True):
+def _facing_lamps(bodies: Bodies, spots: SurfacePoints, upright: Vec, lit: Sequence[Tensor]) -> list[Tensor]:
+    """What arrives from each lamp at points that face it, where it is known, ``lit``, for the normals ``upright``."""
+    arriving = []
+    for light, lamp, place in zip(lit, bodies.world.lamps, bodies.lamps, strict=True):
         segment = to_lamp(lamp, place[spots.scene], spots.point)
-        inverse = 1.0 / segment.dot(segment).sqrt()
-        before, cosine = (segment.dot(direction) * inverse for direction in (upright, spots.normal))
-        light.append(known / before.clamp(min=_GRAZING) * cosine.clamp(min=0.0))
-    return torch.stack(light)
+        cosine = segment.dot(upright) / segment.dot(segment).sqrt()
+        arriving.append(light / cosine.clamp(min=_GRAZING) * (segment.dot(spots.normal) > 0))
+    return arriving
 
 
 def highlights(bodies: Bodies, spots: SurfacePoints, lit: Tensor) -> list[Tensor]:
     """Light of each lamp, at unit strength, off the mirror and the brushed marks (GGX, no masking term)."""
+    arriving = []
+    for number, (lamp, place) in enumerate(zip(bodies.world.lamps, bodies.lamps, strict=True)):
+        segment = to_lamp(lamp, place[spots.scene], spots.point)
+        cosine = segment.dot(spots.normal) / segment.dot(segment).sqrt()
+        arriving.append(lit[number] / cosine.clamp(min=_GRAZING))
+    return _glints(bodies, spots, arriving)
+
+
+def _glints(bodies: Bodies, spots: SurfacePoints, arriving: Sequence[Tensor]) -> list[Tensor]:
+    """Highlights, from the irradiance by each lamp of a surface that faces it."""
     normal, view = spots.normal, spots.view
     around = _around(bodies, spots)
-    across = normal.cross(around)
-    facing = (-view.dot(normal)).clamp(min=_GRAZING)
+    scale = (0.25 / GROUND_ALBEDO) / (-view.dot(normal)).clamp(min=_GRAZING)
     glints = []
-    for number, (lamp, place) in enumerate(zip(bodies.world.lamps, bodies.lamps, strict=True)):
+    for light, lamp, place in zip(arriving, bodies.world.lamps, bodies.lamps, strict=True):
         segment = to_lamp(lamp, place[spots.scene], spots.point)
         inverse = 1.0 / segment.dot(segment).sqrt()
         half = (segment * inverse - view).unit()
-        cosine = (segment.dot(normal) * inverse).clamp(min=_GRAZING)
-        h_n, h_t, h_b = half.dot(normal), half.dot(around), half.dot(across)
+        along, upright = half.dot(around), half.dot(normal)
+        along, upright = along * along, upright * upright
+        aside = 1.0 - upright
         spread = inverse * (0.5 * lamp.radius)
-        marks = _lobe(h_n, h_t, h_b, spread + METAL.along, spread + METAL.across)
+        marks = _lobe(upright, along, aside - along, spread + METAL.along, spread + METAL.across) * METAL.brushed
         rough = spread + METAL.mirror_roughness
-        mirror = _lobe(h_n, h_t, h_b, rough, rough)
-        share = marks * METAL.brushed + mirror * METAL.mirror
-        glints.append(share * lit[number] / (facing * cosine * (4.0 * GROUND_ALBEDO)))
+        mirror = _lobe(upright, aside, None, rough, rough) * METAL.mirror
+        glints.append((marks + mirror) * (light * scale))
     return glints
 
 
-def _lobe(h_n: Tensor, h_t: Tensor, h_b: Tensor, along: Tensor, across: Tensor) -> Tensor:
-    """Density of microscopic normals about a half vector, times pi."""
-    t, b = h_t / along, h_b / across
-    under = t * t + b * b + h_n * h_n
-    return 1.0 / (along * across * under * under)
+def _lobe(upright: Tensor, along: Tensor, across: Tensor | None, rough: Tensor, rough_across: Tensor) -> Tensor:
+    """Density of microscopic normals about a half vector, times pi.
+
+    Args:
+        upright: square of the half vector's part along the normal.
+        along: square of its part along the marks.
+        across: square of its part across them; ``None``: ``along`` has both.
+        rough: roughness along the marks.
+        rough_across: roughness across them.
+    """
+    under = along / (rough * rough) + upright
+    if across is not None:
+        under = under + across / (rough_across * rough_across)
+    return 1.0 / (rough * rough_across * (under * under))
 
 
 def _around(bodies: Bodies, spots: SurfacePoints) -> Vec:
@@ -239,7 +258,7 @@ def _nearest_body(bodies: Bodies, spots: SurfacePoints, mirror: Vec) -> tuple[Te
         there = (body >= 0) & (body != spots.body[:, 0])
         body = body.clamp(min=0)
         to_ball, ball = bodies.center[body] - rows.middle, pick(bodies.ball, body) + rows.radius
-        round_, row = (there & _may_meet(beams.middle, beams.radius, to_ball, ball)).nonzero().unbind(1)
+        round_, row = (there & may_meet(beams.middle, beams.radius, to_ball, ball)).nonzero().unbind(1)
         body = body[round_, row, None]
         origin = bodies.local_point(body, spots.point[row])
         distances = enter(group.shape, origin, bodies.local_direction(body, mirror[row]), pick(bodies.half, body))
@@ -250,7 +269,7 @@ def _nearest_body(bodies: Bodies, spots: SurfacePoints, mirror: Vec) -> tuple[Te
     return near, other
 
 
-def _may_meet(beam: Vec, spread: Tensor, to_ball: Vec, radius: Tensor) -> Tensor:
+def may_meet(beam: Vec, spread: Tensor, to_ball: Vec, radius: Tensor) -> Tensor:
     """Whether any ray from a point may meet a ball, rays whose directions differ from ``beam`` by up to ``spread``."""
     square = to_ball.dot(to_ball)
     ahead = (to_ball.dot(beam) / beam.dot(beam).clamp(min=1e-6)).clamp(min=0.0)
@@ -267,7 +286,7 @@ def _second_look(bodies: Bodies, spots: SurfacePoints) -> list[Tensor]:
     spots = spots[index]
     around = surroundings(bodies, spots.scene, spots.point, spots.view.reflect(spots.normal), shadows=False)
     reflected = [values * (METAL.mirror + METAL.brushed) for values in around]
-    again = _with_highlights(bodies, spots, reflected, lit.index_select(1, index))
+    again = _with_highlights(bodies, spots.body, reflected, highlights(bodies, spots, lit.index_select(1, index)))
     for channel, values in zip(radiance, again, strict=True):
         channel.index_copy_(0, index, values)
     return radiance
@@ -283,13 +302,21 @@ def surroundings(bodies: Bodies, scene: Tensor, point: Vec, direction: Vec, *, s
     return [above + (values - above) * below for values in bare_ground(bodies, scene, floor, seen)]
 
 
+_FAR = 20.0
+"""Distance from the middle of the ground from which on no shadow is looked for in a mirror."""
+
+
 def _lamps_seen(bodies: Bodies, scene: Tensor, floor: Vec, where: Tensor) -> Tensor:
     """``(L, n, k)``: share of each lamp that is seen from points of the ground; all of it unless ``where``."""
     seen = torch.ones(len(bodies.lamps), *floor.x.shape, device=scene.device)
+    where = where & (floor.x * floor.x + floor.y * floor.y < _FAR * _FAR)
     index = where.any(1).nonzero()[:, 0]
-    rows = RayPackets.of(pick(scene[:, 0], index), floor[index])
-    part = where.float().index_select(0, index).expand(len(bodies.lamps), -1, -1).clone()
-    take_shadows(bodies, rows, part)
+    # other points stand in the middle, so that they do not spread the packets
+    within = pick(where, index)
+    points = Vec(*(torch.where(within, pick(part, index), 0.0) for part in (floor.x, floor.y, floor.z)))
+    rows = RayPackets.of(pick(scene[:, 0], index), points)
+    part = within.float().expand(len(bodies.lamps), -1, -1).clone()
+    take_shadows(bodies, rows, part, scattered=True)
     return torch.where(where, seen.index_copy_(1, index, part), 1.0)
 
 

@@ -193,6 +193,7 @@ class BodyGroup:
     """Bodies of one shape, dealt into ``R`` rounds with at most one from each scene."""
 
     shape: int
+    """Code of their shape, -1 where there may be any."""
     bodies: Tensor
     """``(g,)`` int64: rows of the table, round by round."""
     round: Tensor
@@ -244,6 +245,9 @@ class Bodies:
     lamp_is_near: Tensor
     """``(L,)`` bool: whether it shines from its place, not from one direction everywhere."""
     groups: tuple[BodyGroup, ...]
+    """The bodies of each shape."""
+    together: BodyGroup
+    """All of them."""
 
     def local_point(self, bodies: Tensor, points: Vec) -> Vec:
         """Points of the world in the frames of ``bodies`` (shapes broadcast)."""
@@ -297,7 +301,8 @@ def pack(scenes: Sequence[Scene], device: torch.device | str = "cpu") -> Bodies:
         places=_vec(places.swapaxes(0, 1).reshape(-1, 3), device),
         lamp_radii=torch.tensor([lamp.radius for lamp in world.lamps], device=device),
         lamp_is_near=torch.tensor([not lamp.distant for lamp in world.lamps], device=device),
-        groups=_groups(columns[:, 0].astype(np.int64), columns[:, 2].astype(np.int64), len(scenes), device),
+        groups=tuple(_group(columns, code, len(scenes), device) for code in sorted(set(columns[:, 2].astype(int)))),
+        together=_group(columns, -1, len(scenes), device),
     )
 
 
@@ -357,19 +362,17 @@ def _colors(scenes: Sequence[Scene]) -> np.ndarray:
     return np.array(colors, dtype=np.float32).reshape(-1, 3).T.copy()
 
 
-def _groups(scene: np.ndarray, shape: np.ndarray, num_scenes: int, device: torch.device | str) -> tuple[BodyGroup, ...]:
-    """Deal the bodies of each shape into rounds."""
-    groups = []
-    for code in sorted(set(shape.tolist())):
-        bodies = np.flatnonzero(shape == code)
-        first = np.searchsorted(scene[bodies], scene[bodies])  # bodies are in the order of their scenes
-        rounds = np.arange(len(bodies)) - first
-        order = np.argsort(rounds, kind="stable")
-        bodies, rounds = bodies[order], rounds[order]
-        of_scene = np.full((rounds.max() + 1, num_scenes), -1, dtype=np.int64)
-        of_scene[rounds, scene[bodies]] = bodies
-        groups.append(BodyGroup(code, *(torch.from_numpy(table).to(device) for table in (bodies, rounds, of_scene))))
-    return tuple(groups)
+def _group(columns: np.ndarray, code: int, num_scenes: int, device: torch.device | str) -> BodyGroup:
+    """Deal the bodies of a shape, or all where it is -1, into rounds."""
+    scene, shape = columns[:, 0].astype(np.int64), columns[:, 2].astype(np.int64)
+    bodies = np.flatnonzero(shape == code) if code >= 0 else np.arange(len(shape))
+    first = np.searchsorted(scene[bodies], scene[bodies])  # bodies are in the order of their scenes
+    rounds = np.arange(len(bodies)) - first
+    order = np.argsort(rounds, kind="stable")
+    bodies, rounds = bodies[order], rounds[order]
+    of_scene = np.full((rounds.max(initial=-1) + 1, num_scenes), -1, dtype=np.int64)
+    of_scene[rounds, scene[bodies]] = bodies
+    return BodyGroup(code, *(torch.from_numpy(part).to(device) for part in (bodies, rounds, of_scene)))
 
 
 def _vec(rows: np.ndarray, device: torch.device | str) -> Vec:

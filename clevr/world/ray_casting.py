@@ -93,11 +93,9 @@ class Grid:
 
     def to_image(self, values: Tensor) -> Tensor:
         """Put ``(..., P)`` in tile order into ``(..., height, width)``."""
-        across, down = self.tiles
-        lead = values.shape[:-1]
-        whole = values.reshape(-1, down // 2, across // 2, 2, 2, 2, 2, 2, 2)
-        image = whole.permute(0, 1, 3, 5, 7, 2, 4, 6, 8).reshape(*lead, down * TILE, across * TILE)
-        return image[..., : self.height, : self.width]
+        rows = values.reshape(-1, self.num_pixels)
+        image = torch.stack([row.index_select(0, _places(self)) for row in rows])  # many times as fast as a permutation
+        return image.view(*values.shape[:-1], self.height, self.width)
 
 
 # All images of one size share these tables; nobody may write into them.
@@ -108,6 +106,15 @@ def _tile_numbers(grid: Grid) -> Tensor:
     across, down = grid.tiles
     plain = torch.arange(across * down, device=grid.device).reshape(down // 2, across // 2, 2, 2)
     return plain.permute(0, 2, 1, 3).reshape(down, across)
+
+
+@lru_cache(maxsize=8)
+def _places(grid: Grid) -> Tensor:
+    """``(height width,)``: places in tile order of the pixels of an image, row by row."""
+    across, down = grid.tiles
+    whole = torch.arange(grid.num_pixels, device=grid.device).view(down // 2, across // 2, 2, 2, 2, 2, 2, 2)
+    image = whole.permute(0, 2, 4, 6, 1, 3, 5, 7).reshape(down * TILE, across * TILE)
+    return image[: grid.height, : grid.width].reshape(-1)
 
 
 @lru_cache(maxsize=8)
@@ -155,7 +162,11 @@ class View:
     tile: Tensor
     """``(m,)`` int64: tiles of the body's image."""
     rows: Tensor | None = None
-    """``(n,)`` int64: the tiles that were looked at, counted through the batch; ``None``: all of them."""
+    """``(n,)`` int64: the tiles that were looked at, counted through the batch and in order; ``None``: all of them."""
+
+    def row_of(self, tile: Tensor) -> Tensor:
+        """Rows in which tiles, counted through the batch, are found."""
+        return tile if self.rows is None else torch.searchsorted(self.rows, tile)
 
 
 def trace(bodies: Bodies, grid: Grid, only: Tensor | None = None) -> View:

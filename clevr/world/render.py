@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
 from functools import lru_cache, reduce
 from operator import add
 
 import torch
 from torch import Tensor
 
-from clevr.world.lighting import ground_light
-from clevr.world.materials import SurfacePoints, find_surface_points, lamps_on, matte, shiny
+from clevr.world.lighting import CACHED, ground_light
+from clevr.world.materials import lamps_on, matte, shiny
 from clevr.world.primitives import Bodies, pack
-from clevr.world.ray_casting import TILE, Grid, View, trace
+from clevr.world.ray_casting import TILE, Grid, trace
 from clevr.world.scene import Scene
-from clevr.world.vectors import cut, pick
+from clevr.world.shading_rays import shading_rays
+from clevr.world.vectors import pick
 from fewshot_film.errors import UserError
 
-_CHUNK = 4 * 320 * 240
+_CHUNK = 8 * 320 * 240
 """Pixels drawn at once: enough to amortise the calls, few enough to stay near the processor's caches."""
 
 
@@ -45,8 +45,9 @@ def render(
         width: of the images, in pixels.
         height: of the images, in pixels.
         device: where to draw, and where the result lies.
-        samples: anti-aliasing: ``samples`` x ``samples`` rays for each pixel. Which body each ray meets, and how metal
-            looks there, is worked out ray by ray; a pixel that shows one rubber body, and the ground, are lit once.
+        samples: anti-aliasing: ``samples`` x ``samples`` rays for each pixel. Which body each ray meets is worked out
+            ray by ray; a pixel that shows one body, and the ground, are lit once, but for metal in which something
+            changes within the pixel.
     Returns:
         uint8 ``(B, 3, height, width)``.
     Raises:
@@ -125,76 +126,27 @@ _LEVELS = 1 << 14
 
 def radiance(bodies: Bodies, grid: Grid) -> Tensor:
     """Linear light ``(B, 3, H, W)`` before the pixel filter."""
-    view = trace(bodies, grid)
-    bare = reduce(add, (view.shown < 0).float().unbind(1)) * (1.0 / grid.samples**2)
-    image = ground_light(bodies, grid, view.shown).view(3, *bare.shape) * bare
+    view = trace(bodies, grid, only=torch.ones_like(bodies.metal))
+    image = ground_light(bodies, grid, view)
     for metal, shade in ((False, matte), (True, shiny)):
-        rays = _rays(bodies, grid, view, metal)
+        rays = shading_rays(bodies, grid, view, metal)
         light = torch.zeros(rays.size, device=grid.device)
-        for channel, values in zip(image, _light(bodies, grid, rays, shade), strict=True):
+        spots = rays.points(bodies, grid)
+        for channel, values in zip(image, shade(bodies, spots, lamps_on(bodies, spots)), strict=True):
             light.view(-1).scatter_(0, rays.slot.view(-1), values.clamp(max=1.0).view(-1))
             *samples, whole = light.unbind(2)
             total = reduce(add, samples) * (1.0 / grid.samples**2) + whole
-            channel.index_put_((rays.tile,), total, accumulate=True)
-    return grid.to_image(image.view(3, bodies.num_scenes, -1)).transpose(0, 1)
-
-
-@dataclass(frozen=True)
-class _Rays:
-    """The rays that meet bodies of one material, in rows; those of a row meet the same body.
-
-    A pixel that shows nothing but one rubber body has one ray, through its middle, others one for each sample.
-    """
-
-    size: torch.Size
-    """``(p, TILE ** 2, S + 1)``: pairs of a body and a tile, pixels, a pixel's samples and its middle."""
-    tile: Tensor
-    """``(p,)``: tiles of the pairs, counted through the batch."""
-    slot: Tensor
-    """``(n, k)``: which of ``size`` each ray is. A row that is not full repeats its last ray."""
-    body: Tensor
-    """``(n, 1)``."""
-    x: Tensor
-    """``(n, k)``: with ``y``, where the rays pass a screen at depth one."""
-    y: Tensor
-    depth: Tensor
-
-
-def _rays(bodies: Bodies, grid: Grid, view: View, metal: bool) -> _Rays:
-    chosen = (pick(bodies.metal, view.body) == metal).nonzero()[:, 0]
-    body, tile = pick(view.body, chosen), pick(view.tile, chosen)
-    in_batch = pick(bodies.scene, body) * grid.num_tiles + tile
-    mine, depths = pick(view.shown, in_batch) == body[:, None, None], pick(view.depth, in_batch)
-    whole = mine.all(1) & (not metal)
-    mine = _beside(mine & ~whole[:, None], whole)
-    slot = mine.view(-1).nonzero()[:, 0]
-    body, place = cut(pick(body, slot // (mine.shape[1] * mine.shape[2])))
-    slot = pick(slot, place)
-    x, y = map(_beside, grid.rays(), grid.middles())
-    depth = _beside(depths, reduce(add, depths.unbind(1)) * (1.0 / grid.samples**2))
-    x, y, depth = (pick(values.view(-1), slot) for values in (pick(x, tile), pick(y, tile), depth))
-    return _Rays(mine.shape, in_batch, slot, body, x, y, depth)
-
-
-def _beside(samples: Tensor, middle: Tensor) -> Tensor:
-    """Values at pixels' middles beside those at their samples: ``(p, TILE ** 2, S + 1)``."""
-    return torch.cat([samples, middle.reshape(-1, 1, TILE * TILE)], 1).transpose(1, 2).contiguous()
-
-
-_Shade = Callable[[Bodies, SurfacePoints, Tensor], list[Tensor]]
-
-
-def _light(bodies: Bodies, grid: Grid, rays: _Rays, shade: _Shade) -> list[Tensor]:
-    """Light along rays, ``(n, k)`` in three channels."""
-    scene = pick(bodies.scene, rays.body)
-    ray = bodies.forward[scene] + bodies.right[scene] * rays.x + bodies.up[scene] * rays.y
-    spots = find_surface_points(bodies, rays.body, bodies.camera[scene], ray, rays.depth)
-    spots = replace(spots, cell=rays.depth * (1.0 / (grid.scale * grid.samples)))
-    return shade(bodies, spots, lamps_on(bodies, spots))
+            channel.view(-1, TILE * TILE).index_put_((rays.tile,), total, accumulate=True)
+    return grid.to_image(image).transpose(0, 1)
 
 
 def to_bytes(light: Tensor) -> Tensor:
-    """Filter linear light over neighbouring pixels and turn it into sRGB bytes."""
+    """Filter linear light over neighbouring pixels and turn it into sRGB bytes, ``(B, 3, H, W)``."""
+    size = max(1, CACHED // (light.shape[-2] * light.shape[-1]))
+    return torch.cat([_to_bytes(part) for part in light.split(size)])
+
+
+def _to_bytes(light: Tensor) -> Tensor:
     for axis in (-2, -1):
         size = light.shape[axis]
         wide = torch.cat([light.narrow(axis, 0, 1), light, light.narrow(axis, size - 1, 1)], axis)

@@ -113,12 +113,24 @@ class RayPackets:
         return cls(scene, points, middle, radius, part_middle, part_radius)
 
 
+_PIECE = 1 << 16
+"""Points of which balls are found at once: as many as the caches hold."""
+
+
 def _balls(points: Vec, radius: Tensor | float) -> tuple[Vec, Tensor]:
     """``(n,)`` each: middles and radii of balls around rows ``(n, k)`` of balls."""
     first, last = (Vec(*(part[:, i] for part in (points.x, points.y, points.z))) for i in (0, -1))
     middle = (first + last) * 0.5
-    offset = points - middle.column()
-    return middle, (offset.dot(offset).sqrt() + radius).amax(1)
+    if isinstance(radius, Tensor):
+        offset = points - middle.column()
+        return middle, (offset.dot(offset).sqrt() + radius).amax(1)
+    size = _PIECE // points.x.shape[1]
+    split = [part.split(size) for part in (points.x, points.y, points.z, middle.x, middle.y, middle.z)]
+    squares = []
+    for x, y, z, at_x, at_y, at_z in zip(*split, strict=True):
+        offset = Vec(x - at_x[:, None], y - at_y[:, None], z - at_z[:, None])
+        squares.append(offset.dot(offset).amax(1))
+    return middle, torch.cat(squares).sqrt() + radius
 
 
 def cut(keys: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from clevr.world import materials
+from clevr.world import materials, shading_rays
 from clevr.world.primitives import BEVELS, CUBE, CYLINDER, pack, reaches_edge
 from clevr.world.ray_casting import Grid, trace
 from clevr.world.render import render
@@ -28,6 +28,8 @@ def without_smoothing(monkeypatch):
     def draw(scene: Scene, *size: int, samples: int = 2) -> torch.Tensor:
         with monkeypatch.context() as patch:
             patch.setattr(materials, "_smooth_edges", lambda *_: None)
+            if samples > 2:
+                patch.setattr(shading_rays, "_TURN", 0.0)  # all samples of metal are shaded
             return render([scene], *size, samples=samples)[0].float()
 
     return draw
