@@ -4,8 +4,9 @@
 
 The small size trains on a generated world in minutes per training; it shows which way a comparison points, not what a
 long training reaches. The paper's size needs CLEVR, CoGenT or CLEVR-Humans and a GPU. Started again, a study continues
-where it was stopped: a training whose model is there is not repeated. `benchmarks.clevr_transfer` fine-tunes to CoGenT
-and CLEVR-Humans with the same sizes and settings.
+where it was stopped: a training whose model is there is not repeated; with `--extend true` neither is one whose numbers
+are in the result file. `benchmarks.clevr_transfer` fine-tunes to CoGenT and CLEVR-Humans with the same sizes and
+settings.
 """
 
 from __future__ import annotations
@@ -18,79 +19,36 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import yaml
 
-from clevr.answers.predict import predict
-from clevr.answers.scores import Score, evaluate
+from benchmarks.clevr_trainings import (
+    ExperimentConfig,
+    base_training,
+    curve,
+    data_root,
+    result_file,
+    supervision,
+    tested,
+    trained,
+    with_shared_trunk,
+    write,
+)
+from clevr.answers.scores import Score
 from clevr.commands.features import run as extract
-from clevr.commands.generate import run as generate
-from clevr.commands.train import run as train
-from clevr.config.commands import FeaturesConfig, GenerateConfig
+from clevr.config.commands import FeaturesConfig
 from clevr.config.features import ExtractorConfig
-from clevr.config.model import ClevrDataConfig, ReasonerConfig, TrainConfig
-from clevr.data.batches import load_reasoning_data
+from clevr.config.model import AugmentationConfig, ReasonerConfig, TrainConfig
 from clevr.questions.programs import QUESTION_TYPES
-from clevr.reasoning.loading import load
 from fewshot_film.errors import ConfigError
 from fewshot_film.extras import optional
 from fewshot_film.run.command import Command, main
-from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import write_result
-from fewshot_film.run.runtime import choose_device
-from fewshot_film.run.settings import SHARE, LoopConfig, OnDevice, Settings, at_least
+from fewshot_film.run.settings import SHARE, Settings, at_least, plain
 
 log = logging.getLogger(__name__)
-
-RESULTS = Path(__file__).resolve().parent / "results"
-PAPER = Path(__file__).resolve().parent.parent / "configs" / "clevr" / "film-pixels.yaml"
-"""The paper's network and training."""
-SMALL_MODEL = ReasonerConfig(
-    width=64,
-    height=48,
-    trunk_maps=(32,),
-    maps=32,
-    word_dim=64,
-    hidden_dim=128,
-    classifier_maps=128,
-    classifier_dim=128,
-    generator_init="near_identity",
-)
-
-
-@dataclass(frozen=True)
-class ExperimentConfig(OnDevice):
-    """What every experiment can be told."""
-
-    size: Literal["small", "paper"] = "small"
-    """small: a generated world and a small network; paper: the paper's data, network and training."""
-    training: Path | None = None
-    """Settings of `clevr-film train` to use in place of those of the size, a YAML file; it needs a root."""
-    root: Path | None = None
-    """Data set in CLEVR's format; null, at the small size: generated under runs."""
-    runs: Path = Path("runs/clevr-experiments")
-    """Folder for the world, the trainings and their models."""
-    out: Path | None = None
-    """Result file; null: in benchmarks/results, by the names of experiment and size."""
-    scenes: Annotated[int, at_least(1)] = 4000
-    """Training scenes to generate, ten questions each."""
-    test_scenes: Annotated[int, at_least(1)] = 500
-    """Scenes to generate for validation, and so many for each test."""
-    steps: Annotated[int | None, at_least(1)] = None
-    """Steps of each training; null: 3000 at the small size, at the paper's size its 80 passes."""
-    questions: Annotated[int | None, at_least(1)] = None
-    """Questions to test on; null: all."""
-    scene_weight: Annotated[float, at_least(0)] = 0.3
-    """At the small size: weight of the trunk's own loss, without which a short training learns to see little."""
-    seed: Annotated[int, at_least(0)] = 0
-    """Of weights and batches."""
-
-    @property
-    def label(self) -> str:
-        """What runs and results are called by: the size, or the name of the training's file."""
-        return self.size if self.training is None else self.training.stem
 
 
 @dataclass(frozen=True)
@@ -100,129 +58,9 @@ class StudyConfig(ExperimentConfig):
     seeds: Annotated[int, at_least(1)] = 1
     """Trainings of every variant, from ``seed`` on. With two or more, the table has each variant's difference from the
     first one and its 95 % interval."""
-
-
-def data_root(config: ExperimentConfig, splits: Mapping[str, str] | None = None) -> Path:
-    """The data set: the given one, or a world made now.
-
-    Args:
-        config: where it is, or how large to make it.
-        splits: the splits that are needed, by their CoGenT condition: ``none``, ``A`` or ``B``.
-    Raises:
-        ConfigError: the paper's size, or settings of one's own, without a data set.
-        GenerateError: there is a world of another size under ``runs``.
-    """
-    if config.root is not None:
-        return config.root
-    if config.size == "paper":
-        raise ConfigError("the paper's size needs the paper's data: give its folder as --root")
-    if config.training is not None:
-        raise ConfigError(f"{config.training} needs the images that it is for: give their folder as --root")
-    root = config.runs / "world"
-    for split, condition in (splits or {"train": "none", "val": "none", "test": "none"}).items():
-        generate(
-            GenerateConfig(
-                out=root,
-                split=split,
-                scenes=config.scenes if split.startswith("train") else config.test_scenes,
-                width=SMALL_MODEL.width,
-                height=SMALL_MODEL.height,
-                condition=condition,  # type: ignore[arg-type]
-            )
-        )
-    return root
-
-
-def base_training(config: ExperimentConfig, name: str, root: Path) -> TrainConfig:
-    """How a network is trained at the size that was asked for; an experiment changes what it is about.
-
-    Args:
-        config: size, steps, seed.
-        name: of the training; its run lies under it.
-        root: the data set.
-    """
-    out = config.runs / name
-    if config.training is not None:
-        return _training_of(config.training, config, out, root)
-    if config.size == "paper":
-        return _training_of(PAPER, config, out, root, "--loop.num_workers=4")
-    return _small_training(config, out, root)
-
-
-def _training_of(file: Path, config: ExperimentConfig, out: Path, root: Path, *more: str) -> TrainConfig:
-    words = [f"--config={file}", f"--out={out}", f"--data.root={root}"]
-    words += [f"--loop.device={config.device}", f"--loop.seed={config.seed}", *more]
-    words += [] if config.steps is None else [f"--loop.steps={config.steps}"]
-    training: TrainConfig = parse("clevr-film train", TrainConfig, words)
-    return training
-
-
-def _small_training(config: ExperimentConfig, out: Path, root: Path) -> TrainConfig:
-    steps = config.steps or 3000
-    loop = LoopConfig(
-        steps=steps,
-        optimizer="adamw",
-        learning_rate=1e-3,
-        weight_decay=1e-4,
-        schedule="cosine",
-        warmup_steps=min(200, steps // 10),
-        clip_norm=5.0,
-        precision="bf16-mixed",
-        validate_every=max(1, steps // 6),
-        device=config.device,
-        seed=config.seed,
-    )
-    data = ClevrDataConfig(root=root)
-    return TrainConfig(out=out, data=data, model=SMALL_MODEL, scene_weight=config.scene_weight, loop=loop)
-
-
-def supervision(training: TrainConfig) -> str:
-    """What a training learns from, for a sentence."""
-    scenes = training.trunk_pretraining is not None or training.scene_weight or training.trace_weight
-    programs = training.program_weight or training.trace_weight
-    parts = ["answers", *(["scene files"] if scenes else []), *(["programs"] if programs else [])]
-    return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "answers alone"
-
-
-def trained(training: TrainConfig) -> Path:
-    """The folder of the model; trained now, or further, if it is not there."""
-    model = training.out / "model"
-    if not model.is_dir():
-        log.info("training %s", training.out)
-        train(dataclasses.replace(training, resume=True))
-    return model
-
-
-def tested(config: ExperimentConfig, model: Path, root: Path, split: str, **data: Any) -> dict[str, Any]:
-    """Accuracy of a model on a split, overall and by type, with counts and intervals.
-
-    Args:
-        config: how many questions, on which device.
-        model: folder of the model.
-        root: the data set.
-        split: what to test on.
-        **data: further arguments of :func:`clevr.data.batches.load_reasoning_data`.
-    """
-    reasoner = load(model).to(choose_device(config.device))
-    questions = load_reasoning_data(root, split, reasoner.config, reasoner.vocabulary, **data)
-    found = predict(reasoner, questions, limit=config.questions)
-    evaluation = evaluate(questions.table.select(found.numbers), found.answers)
-    by_type = {name: score.to_json() for name, score in evaluation.by.get("type", {}).items()}
-    return {"overall": evaluation.overall.to_json(), **by_type}
-
-
-def curve(training: TrainConfig) -> list[dict[str, Any]]:
-    """Step and accuracy of every validation of a training."""
-    lines = (training.out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    records = [json.loads(line) for line in lines]
-    return [{"step": line["step"], "accuracy": line["accuracy"]} for line in records if line["split"] == "validation"]
-
-
-def write(config: ExperimentConfig, name: str, results: Mapping[str, Any]) -> Path:
-    """Write the result file; returns its path."""
-    path = config.out or RESULTS / f"{name}_{config.label}.json"
-    write_result(path, config=config, seed=config.seed, results=results)
-    return path
+    extend: bool = False
+    """Keep what the result file already has of the same settings, and train only what it lacks: further seeds, further
+    variants."""
 
 
 def as_table(rows: Mapping[str, Mapping[str, Any]], heading: str, published: Mapping[str, float]) -> str:
@@ -290,21 +128,69 @@ def compare(
         published: overall accuracy in per cent, by the name of the variant; may lack some.
     """
     test = "test" if config.size == "small" else "val"  # CLEVR's test split has no answers
-    rows: dict[str, Any] = {}
-    found: dict[str, Any] = {}
+    found = _known(config, study) if config.extend else {}
     for name, (training, about) in variants.items():
-        runs = [_of_seed(training, seed) for seed in range(config.seed, config.seed + config.seeds)]
-        scores = [tested(config, trained(run), root, test, features=run.data.features) for run in runs]
-        rows[name] = mean_score(scores)
-        found[name] = {**about, "accuracy": rows[name], "validation": curve(runs[0])}
-        found[name]["supervision"] = supervision(training)
-        found[name]["accuracies"] = [score["overall"]["accuracy"] for score in scores]
-        if config.seeds > 1 and len(found) > 1:
-            first = next(iter(found.values()))["accuracies"]
-            rows[name]["difference"] = found[name]["difference"] = difference(found[name]["accuracies"], first)
+        seeds = found.get(name, {}).get("seeds", {})
+        for seed in range(config.seed, config.seed + config.seeds):
+            if str(seed) not in seeds:
+                run = _of_seed(with_shared_trunk(config, training), seed)
+                scores = tested(config, trained(run), root, test, features=run.data.features)
+                seeds[str(seed)] = {"accuracy": scores, "validation": curve(run)}
+        found[name] = {**about, "supervision": supervision(training), "seeds": seeds}
         found[name] |= {"published": published[name]} if name in published else {}
-        path = write(config, f"clevr_{study}", {"tested_on": test, "variants": found})
+        path = write(config, f"clevr_{study}", {"tested_on": test, "variants": summarised(found)})
+    rows = {name: row_of(summary) for name, summary in summarised(found).items()}
     print(as_table(rows, study.replace("_", " "), published), f"\n{path}")
+
+
+def row_of(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """What :func:`as_table` shows of a variant: its accuracies, and its difference from the first one, if any."""
+    return {**summary["accuracy"], **({"difference": summary["difference"]} if "difference" in summary else {})}
+
+
+_OF_ONE_CALL = ("seeds", "extend", "only", "shares", "runs", "out", "device")
+"""Settings that may differ between two calls that fill one result file."""
+
+
+def _known(config: StudyConfig, study: str) -> dict[str, Any]:
+    """What the result file has.
+
+    Raises:
+        ConfigError: it was made with other settings.
+    """
+    path = result_file(config, f"clevr_{study}")
+    if not path.is_file():
+        return {}
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for name, value in plain(config).items():
+        if name not in _OF_ONE_CALL and name != "root" and content["config"].get(name) != value:
+            raise ConfigError(
+                f"{path} was made with {name} {content['config'].get(name)}, not {value}, and cannot be extended; give "
+                "the same, another --out, or leave out --extend"
+            )
+    known: dict[str, Any] = content["results"]["variants"]
+    return known
+
+
+def summarised(found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Variants with their mean scores over the seeds, and their differences from the first one over the seeds of both.
+
+    Args:
+        found: by variant: ``seeds``, the accuracies by seed, and whatever else the result file says.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    first: Mapping[str, Any] = next(iter(found.values()))["seeds"]
+    for name, row in found.items():
+        seeds = row["seeds"]
+        overall = {seed: entry["accuracy"]["overall"]["accuracy"] for seed, entry in seeds.items()}
+        rows[name] = {key: value for key, value in row.items() if key != "difference"}
+        rows[name] |= {"accuracy": mean_score([entry["accuracy"] for entry in seeds.values()])}
+        rows[name] |= {"accuracies": list(overall.values())}
+        shared = [seed for seed in overall if seed in first]
+        if seeds is not first and len(shared) > 1:
+            others = [first[seed]["accuracy"]["overall"]["accuracy"] for seed in shared]
+            rows[name]["difference"] = difference([overall[seed] for seed in shared], others)
+    return rows
 
 
 def _of_seed(training: TrainConfig, seed: int) -> TrainConfig:
@@ -490,6 +376,8 @@ def _from_features(config: PixelsFeaturesConfig, pixels: TrainConfig, features: 
         out=config.runs / f"{config.label}-pixels-features" / "features",
         model=model,
         data=dataclasses.replace(pixels.data, features=str(features)),
+        augmentation=AugmentationConfig(),
+        trunk_pretraining=None,
         scene_weight=0.0,
     )
 

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.clevr_experiments import RESULTS, ExperimentConfig, as_table, base_training, supervision
+from benchmarks.clevr_experiments import as_table, row_of
+from benchmarks.clevr_trainings import RESULTS, ExperimentConfig, base_training, supervision
 from benchmarks.clevr_transfer import PUBLISHED_COGENT, PUBLISHED_COMPOSITION, composition_rows
 
 PAPER = "Perez et al., FiLM, AAAI 2018"
@@ -92,7 +93,7 @@ def _variants(results: Path, study: str, heading: str, published: str) -> str:
     parts = []
     for name, content in _files(results, f"clevr_{study}"):
         variants = content["results"]["variants"]
-        rows = {variant: found["accuracy"] for variant, found in variants.items()}
+        rows = {variant: row_of(found) for variant, found in variants.items()}
         theirs = {variant: found["published"] for variant, found in variants.items() if "published" in found}
         remarks = [_trainings(variants), _supervisions(content, variants), published]
         parts.append(_part(as_table(rows, _title(content, "variant"), theirs), remarks, name, content))

@@ -31,9 +31,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from benchmarks.clevr_experiments import (
+from benchmarks.clevr_experiments import as_table
+from benchmarks.clevr_trainings import (
     ExperimentConfig,
-    as_table,
     base_training,
     curve,
     data_root,
@@ -42,7 +42,7 @@ from benchmarks.clevr_experiments import (
     trained,
     write,
 )
-from clevr.config.model import ReasonerConfig, TrainConfig
+from clevr.config.model import AugmentationConfig, ReasonerConfig, TrainConfig
 from clevr.data.naming import images_name, questions_name, scenes_name
 from clevr.data.reader import ClevrSplit
 from clevr.data.writer import write_questions, write_scenes
@@ -132,7 +132,8 @@ def _tuning_to_b(config: CogentConfig, training: TrainConfig, model: Path, halve
         weights=str(model),
         model=load(model).config,
         trunk_pretraining=None,
-        frozen=training.frozen if training.trunk_pretraining is None else (*training.frozen, "trunk"),
+        trunk_weights="",
+        frozen=(*training.frozen, "trunk") if training.has_fixed_trunk else training.frozen,
         data=dataclasses.replace(
             training.data, root=halves, train_split="tune", val_split="rest", fraction=share, cache=None
         ),
@@ -300,7 +301,12 @@ def _tuning_to_humans(
         model=model,
         weights=str(start),
         frozen=("trunk", "blocks", "classifier"),
+        augmentation=AugmentationConfig(),
+        trunk_pretraining=None,
+        trunk_weights="",
         scene_weight=0.0,
+        trace_weight=0.0,
+        program_weight=0.0,
         loop=loop,
     )
 

@@ -63,6 +63,10 @@ SMALLER: Mapping[str, str] = {
     r"fewshot-film train .*--data.split_file": (
         f"{_STEPS} {_EPISODES} {_backbone('learner.')} --learner.set_encoder_layers 2"
     ),
+    r"fewshot-film train .*heads/": (
+        f"{_STEPS} {_EPISODES} {_DEALT} --learner.backbone.name cnaps-resnet18 --learner.backbone.weights= "
+        f"{_backbone('learner.')}"
+    ),
     r"fewshot-film train": f"{_STEPS} {_EPISODES} {_DEALT} {_backbone('learner.')} --learner.set_encoder_layers 2",
     r"fewshot-film evaluate .*--episode_list": f"{_DEALT} --processes 1",
     r"fewshot-film evaluate": f"{_FEW} {_DEALT}",

@@ -35,7 +35,7 @@ def run(config: ExportConfig) -> None:
         settings.scene_weight,
         settings.trace_weight,
         settings.program_weight,
-        precomputed=settings.trunk_pretraining is not None,
+        precomputed=settings.has_fixed_trunk,
     )
     put_weights(module, checkpoint.module, path)
     progress = checkpoint.progress

@@ -11,7 +11,7 @@ import torch
 
 from clevr.answers.predict import check_world
 from clevr.commands.calibrate import training_familiarity
-from clevr.commands.trunk_pretraining import cache_trunk_features, pretrain_trunk
+from clevr.commands.trunk_pretraining import cache_trunk_features, pretrain_trunk, trunk_digest
 from clevr.config.model import AugmentationConfig, ClevrDataConfig, ReasonerConfig, TrainConfig
 from clevr.data.batches import (
     Changes,
@@ -19,6 +19,7 @@ from clevr.data.batches import (
     ReasoningData,
     StoredQuestionBatches,
     TrainingBatches,
+    cache_of,
     in_order,
     load_reasoning_data,
     unknown_token,
@@ -26,7 +27,7 @@ from clevr.data.batches import (
 from clevr.data.reader import ClevrSplit
 from clevr.questions.programs import QUESTION_TYPES
 from clevr.reasoning.hop_reasoner import build_reasoner
-from clevr.reasoning.loading import load, save_reasoner
+from clevr.reasoning.loading import load, save_reasoner, take_trunk
 from clevr.reasoning.network import Reasoner
 from clevr.reasoning.objectives import ReasonerTraining, answers_of
 from clevr.world.spec import CLEVR, WorldSpec
@@ -59,8 +60,7 @@ def run(config: TrainConfig) -> None:
         if is_first_process():
             _keep_world(config.out, reasoner.world)
         data = _read(config, reasoner)
-        precomputed = config.trunk_pretraining is not None
-        if precomputed:
+        if config.has_fixed_trunk:
             data = _precompute(config, reasoner, data)
         module = ReasonerTraining(
             reasoner,
@@ -68,7 +68,7 @@ def run(config: TrainConfig) -> None:
             config.trace_weight,
             config.program_weight,
             config.frozen,
-            precomputed=precomputed,
+            precomputed=config.has_fixed_trunk,
         )
     result = train(
         module,
@@ -87,11 +87,13 @@ def run(config: TrainConfig) -> None:
 
 
 def _precompute(config: TrainConfig, reasoner: Reasoner, data: dict[str, ReasoningData]) -> dict[str, ReasoningData]:
-    """Train the trunk alone, then put its features in the place of the images."""
+    """Train the trunk alone, or take one over; then put its features in the place of the images."""
+    folder = config.out
+    if config.trunk_weights:  # other trainings with the same trunk find its features there
+        take_trunk(reasoner, config.trunk_weights)
+        folder = (config.data.cache or cache_of(config.data.root)) / f"trunk-{trunk_digest(reasoner)}"
     pretrain_trunk(config, reasoner, data)
-    return {
-        split: cache_trunk_features(reasoner, part, config.out / f"seen-{split}.npz") for split, part in data.items()
-    }
+    return {split: cache_trunk_features(reasoner, part, folder / f"seen-{split}.npz") for split, part in data.items()}
 
 
 def _save(config: TrainConfig, reasoner: Reasoner, data: ReasoningData, result: TrainResult) -> None:
@@ -140,7 +142,7 @@ def _reads_scenes(config: TrainConfig) -> bool:
 
 def _batches(config: TrainConfig, data: ReasoningData, reasoner: Reasoner) -> TrainingBatches:
     changes = Changes(
-        config.augmentation if config.trunk_pretraining is None else AugmentationConfig(),
+        AugmentationConfig() if config.has_fixed_trunk else config.augmentation,
         config.unknown_words,
         unknown_token(reasoner.vocabulary),
     )
@@ -205,6 +207,15 @@ def _of_data(config: TrainConfig) -> Iterator[tuple[str, str]]:
 def _of_losses(config: TrainConfig) -> Iterator[tuple[str, str]]:
     if config.scene_weight and config.trunk_pretraining is not None:
         yield "scene_weight", "with trunk_pretraining, the trunk is pre-trained on scenes and then frozen"
+    if config.trunk_weights:
+        fixed = "trunk_weights gives a trunk that is frozen, and its features are computed once per image"
+        for name, is_set in (
+            ("scene_weight", config.scene_weight),
+            ("augmentation", config.augmentation.changes_images),
+            ("frozen: [trunk]", "trunk" in config.frozen),
+        ):
+            if is_set:
+                yield name, fixed
     if config.scene_weight and "trunk" in config.frozen:
         yield "scene_weight", "it teaches the trunk, which is frozen"
     if config.trunk_pretraining is not None and "trunk" in config.frozen:

@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from clevr.config.model import AugmentationConfig, TrainConfig, TrunkPretrainingConfig
 from clevr.data.batches import ReasoningData
@@ -132,8 +132,7 @@ def cache_trunk_features(reasoner: Reasoner, data: ReasoningData, path: Path) ->
         data: with images.
         path: file to keep the maps in, in half precision.
     """
-    trunk: list[nn.Module] = [part for part in (reasoner.trunk, reasoner.objects) if part is not None]
-    signature = _signature(trunk, data)
+    signature = hashlib.sha256("\n".join([trunk_digest(reasoner), *data.table.images]).encode()).hexdigest()
     kept = load_arrays(path, signature)
     if kept is None:
         log.info("computing the trunk features of %d images", len(data.images))
@@ -171,11 +170,11 @@ def _maps(reasoner: Reasoner, data: ReasoningData) -> NDArray[np.float16]:
     return np.concatenate(parts)
 
 
-def _signature(parts: list[nn.Module], data: ReasoningData) -> str:
-    """What the maps are made from: weights, and images by their names."""
-    digest = hashlib.sha256("\n".join(data.table.images).encode())
-    for part in parts:
-        for name, value in part.state_dict().items():
+def trunk_digest(reasoner: Reasoner) -> str:
+    """What maps depend on beside their image: the weights of the trunk, and of what chooses positions."""
+    digest = hashlib.sha256()
+    for part in (reasoner.trunk, reasoner.objects):
+        for name, value in [] if part is None else part.state_dict().items():
             digest.update(name.encode())
             digest.update(value.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    return digest.hexdigest()[:16]

@@ -245,6 +245,9 @@ class TrainConfig(Settings):
     """First pre-train the trunk on scene files, to predict the positions of objects, in OUT/trunk_pretraining. It is
     then frozen and its features are computed once per image, so that training on questions costs a fraction.
     ``augmentation`` applies to this part."""
+    trunk_weights: str = ""
+    """Saved model whose trunk this one takes over, with the same settings of the trunk; it is frozen and its features
+    are computed once per image, as after ``trunk_pretraining``. Empty: the trunk is trained."""
     scene_weight: Annotated[float, at_least(0)] = 0.0
     """Weight of a loss by which the trunk learns to predict the positions of objects from the scene files; 0: none."""
     trace_weight: Annotated[float, at_least(0)] = 0.0
@@ -278,5 +281,13 @@ class TrainConfig(Settings):
                 "model.hop_by_hop reads questions as programs, and program_weight is 0, so that it would never learn "
                 "to; set it to 1, or weights to a trained model"
             )
+        if self.trunk_weights and (self.trunk_pretraining is not None or self.weights):
+            other = "weights" if self.weights else "trunk_pretraining"
+            raise ConfigError(f"trunk_weights and {other} both say where the trunk comes from; leave one of them out")
         if self.model.inputs == "features" and self.augmentation.changes_images:
             raise ConfigError("augmentation changes images, and model.inputs is features; leave it out")
+
+    @property
+    def has_fixed_trunk(self) -> bool:
+        """Whether the trunk's features are computed once per image, before questions are learned from."""
+        return self.trunk_pretraining is not None or bool(self.trunk_weights)

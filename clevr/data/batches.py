@@ -120,7 +120,7 @@ def load_reasoning_data(
     """
     if features and model.inputs == "pixels":
         raise ConfigError(f"the model reads pixels and would not use the features in {features}; leave `features` out")
-    files, cache = ClevrSplit.open(root, split, humans=humans), cache or _cache_of(root)
+    files, cache = ClevrSplit.open(root, split, humans=humans), cache or cache_of(root)
     table = _read_table(files, cache)
     names, aspect = list(table.images), model.height / model.width
     images = _load_images(files, names, model, features, cache)
@@ -140,7 +140,8 @@ def load_reasoning_data(
     return ReasoningData(table, *_encode(table, vocabulary), images, supervision)
 
 
-def _cache_of(root: Path) -> Path:
+def cache_of(root: Path) -> Path:
+    """Where decoded images and read questions of a data set are kept, unless a setting says otherwise."""
     return root.parent / f"{root.stem}-cache" if root.is_file() else root / "cache"
 
 

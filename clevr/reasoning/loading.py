@@ -61,6 +61,48 @@ def load(name: str | Path, expected: ReasonerConfig | None = None) -> Reasoner:
     return reasoner.eval()
 
 
+TRUNK_SETTINGS = (
+    "inputs",
+    "width",
+    "height",
+    "input_maps",
+    "trunk_maps",
+    "trunk_kernel",
+    "trunk_stride",
+    "trunk_blocks",
+    "trunk_fine_blocks",
+    "trunk_width",
+    "maps",
+    "positions",
+    "merge_positions",
+)
+"""What two models must have in common for one to take over the other's trunk."""
+
+
+def take_trunk(reasoner: Reasoner, name: str | Path) -> None:
+    """Give a network the trunk of a saved model, and what chooses its positions.
+
+    Args:
+        reasoner: changed in place.
+        name: as for :func:`load`.
+
+    Raises:
+        SavedModelError: as for :func:`load`.
+        ConfigError: the settings of the two trunks differ.
+    """
+    source = load(name)
+    sees_coordinates = reasoner.config.trunk_stride == 1
+    for setting in (*TRUNK_SETTINGS, *(["coordinates"] if sees_coordinates else [])):
+        own, other = getattr(reasoner.config, setting), getattr(source.config, setting)
+        if own != other:
+            raise ConfigError(
+                f"model.{setting} is {own}, that of {name} is {other}; to take over its trunk, set it to the same"
+            )
+    for part, given in ((reasoner.trunk, source.trunk), (reasoner.objects, source.objects)):
+        if part is not None and given is not None:
+            part.load_state_dict(given.state_dict())
+
+
 def training_record(name: str | Path) -> dict[str, Any]:
     """What a model was trained on and how far, as it was saved with it; its weights are not read.
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from benchmarks import clevr_experiments, clevr_transfer
+from benchmarks import clevr_experiments, clevr_trainings, clevr_transfer
 from clevr.config.features import ExtractorConfig
 from clevr.data.layout import list_splits
 from clevr.data.reader import ClevrSplit
@@ -23,10 +23,26 @@ from tests.clevr.data.builders import a_question, without, write_json
 from tests.clevr.models import SMALL, a_saved_model, a_world
 
 
+def a_small_size(folder: Path, **changes: Any) -> Path:
+    """Settings of a training of two steps."""
+    loop = {"steps": 2, "validate_every": 1, "warmup_steps": 1, "cooldown_steps": 1}
+    settings = {
+        "out": "unused",
+        "model": plain(SMALL),
+        "trunk_pretraining": {"images": 2, "loop": loop},
+        "augmentation": {"noise": 2.0},
+        "data": {"images": 2, "questions": 4},
+        "loop": loop,
+    }
+    path = folder / "small.yaml"
+    path.write_text(yaml.safe_dump({**settings, **changes}))
+    return path
+
+
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Settings of a few steps on a few scenes."""
-    monkeypatch.setattr(clevr_experiments, "SMALL_MODEL", SMALL)
+    monkeypatch.setitem(clevr_trainings.SIZES, "small", a_small_size(tmp_path))
     settings = {"runs": tmp_path / "runs", "out": tmp_path / "result.json", "scenes": 4, "test_scenes": 2}
     return {**settings, "steps": 2, "device": "cpu"}
 
@@ -42,7 +58,7 @@ def test_ablations(tiny: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> 
     variants = results(tiny)["variants"]
     assert list(variants) == ["full", "concatenation"]
     assert variants["full"]["accuracy"]["overall"]["count"] == 20
-    assert [point["step"] for point in variants["full"]["validation"]] == [1, 2]
+    assert [point["step"] for point in variants["full"]["seeds"]["0"]["validation"]] == [1, 2]
     assert load(tiny["runs"] / "small-ablations/concatenation/seed-0/model").config.conditioning == "concatenation"
     assert capsys.readouterr().out.startswith("| ablations | published | overall | count |")
 
@@ -69,6 +85,54 @@ def test_differences_over_seeds(tiny: dict[str, Any], capsys: pytest.CaptureFixt
     models = [load(tiny["runs"] / f"small-ablations/only-beta/seed-{seed}/model").state_dict() for seed in (0, 1)]
     assert not torch.equal(models[0]["questions.words.weight"], models[1]["questions.words.weight"])
     assert capsys.readouterr().out.startswith("| ablations | published | difference | overall |")
+
+
+def test_a_study_shares_one_trunk(tiny: dict[str, Any]) -> None:
+    config = clevr_experiments.AblationsConfig(**tiny, only=("full", "only-beta"))
+    clevr_experiments.ablations(config)
+    folders = [tiny["runs"] / name for name in ("small-trunk", *(f"small-ablations/{v}/seed-0" for v in config.only))]
+    trunk, full, beta = (load(folder / "model").trunk.state_dict() for folder in folders)
+    assert all(torch.equal(trunk[name], full[name]) and torch.equal(trunk[name], beta[name]) for name in trunk)
+    assert [(folder / "trunk_pretraining").is_dir() for folder in folders] == [True, False, False]
+    assert len(list((tiny["runs"] / "world/cache").glob("trunk-*"))) == 1
+
+
+def test_a_study_is_extended(tiny: dict[str, Any], tmp_path: Path) -> None:
+    """By seeds and variants that its file lacks; what it has is not trained again, even where its runs are gone."""
+    config = clevr_experiments.AblationsConfig(**tiny, only=("full",), extend=True)
+    clevr_experiments.ablations(config)
+    first = results(tiny)["variants"]["full"]["seeds"]["0"]
+    elsewhere = dataclasses.replace(config, runs=tmp_path / "elsewhere", only=("full", "only-beta"), seeds=2)
+    clevr_experiments.ablations(elsewhere)
+    variants = results(tiny)["variants"]
+    assert variants["full"]["seeds"]["0"] == first
+    assert {name: list(row["seeds"]) for name, row in variants.items()} == {
+        "full": ["0", "1"],
+        "only-beta": ["0", "1"],
+    }
+    assert sorted(path.name for path in (tmp_path / "elsewhere/small-ablations/full").iterdir()) == ["seed-1"]
+    clevr_experiments.ablations(dataclasses.replace(elsewhere, only=("only-gamma",), seeds=1))
+    assert list(results(tiny)["variants"]) == ["full", "only-beta", "only-gamma"]
+    with pytest.raises(ConfigError, match=r"result\.json was made with steps 2, not 3, and cannot be extended"):
+        clevr_experiments.ablations(dataclasses.replace(config, steps=3))
+
+
+def test_differences_are_of_the_seeds_that_both_have() -> None:
+    def variant(**accuracies: float) -> dict[str, Any]:
+        scores = {
+            seed: {"overall": {"accuracy": value, "right": round(100 * value), "count": 100}}
+            for seed, value in accuracies.items()
+        }
+        return {"seeds": {seed: {"accuracy": score, "validation": []} for seed, score in scores.items()}}
+
+    found = clevr_experiments.summarised(
+        {"full": variant(a=0.5, b=0.6, c=0.9), "less": variant(b=0.4, a=0.5, d=0.1), "one": variant(a=0.2)}
+    )
+    assert found["full"]["accuracy"]["overall"]["accuracy"] == pytest.approx(0.67)
+    assert found["less"]["accuracies"] == [0.4, 0.5, 0.1]
+    # differences -0.2 and 0: standard deviation 0.1414; Student's t for one degree of freedom is 12.706
+    assert found["less"]["difference"] == {"mean": pytest.approx(-0.1), "interval": pytest.approx(1.2706, rel=1e-4)}
+    assert "difference" not in found["one"]
 
 
 def test_an_interval_by_hand() -> None:
@@ -127,7 +191,7 @@ def test_cogent(tiny: dict[str, Any]) -> None:
 def test_composition(tiny: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     """The network of `cogent`, which was never trained on what condition A lacks, is asked about condition B."""
     tiny = {**tiny, "scenes": 40, "test_scenes": 6}
-    clevr_transfer.composition(clevr_experiments.ExperimentConfig(**tiny))
+    clevr_transfer.composition(clevr_trainings.ExperimentConfig(**tiny))
     found = results(tiny)
     assert sorted(found["training"]["never seen"]) == sorted(
         [f"{color} cube" for color in ("red", "green", "purple", "cyan")]
@@ -140,23 +204,16 @@ def test_composition(tiny: dict[str, Any], capsys: pytest.CaptureFixture[str]) -
     assert "how many there are, never seen in training: " in capsys.readouterr().out
     whole = {**tiny, "root": a_world(a_world(tiny["runs"] / "whole", "trainA", 30), "valB")}
     with pytest.raises(ConfigError, match="was trained on all colours and shapes together, or on scenes that are not"):
-        clevr_transfer.composition(clevr_experiments.ExperimentConfig(**whole))
+        clevr_transfer.composition(clevr_trainings.ExperimentConfig(**whole))
 
 
 def test_cogent_of_a_training_of_ones_own(tiny: dict[str, Any], tmp_path: Path) -> None:
     """A trunk that was pre-trained on scenes is not trained again on B, and keeps its weights."""
-    root = clevr_experiments.data_root(clevr_experiments.ExperimentConfig(**tiny), clevr_transfer.SPLITS)
+    root = clevr_trainings.data_root(clevr_trainings.ExperimentConfig(**tiny), clevr_transfer.SPLITS)
     sparse = dataclasses.replace(SMALL, positions=6, block_kernel=1)
-    loop = {"steps": 2, "validate_every": 2, "warmup_steps": 1, "cooldown_steps": 1}
-    settings = {
-        "out": "unused",
-        "model": plain(sparse),
-        "trunk_pretraining": {"images": 2, "recolor": 0.5, "loop": loop},
-        "data": {"images": 2, "questions": 4},
-        "loop": loop,
-    }
-    (tmp_path / "own.yaml").write_text(yaml.safe_dump(settings))
-    own = {**tiny, "training": tmp_path / "own.yaml", "root": root, "steps": None}
+    seeing = {"images": 2, "recolor": 0.5, "loop": {"steps": 2, "warmup_steps": 1, "cooldown_steps": 1}}
+    file = a_small_size(tmp_path, model=plain(sparse), trunk_pretraining=seeing).rename(tmp_path / "own.yaml")
+    own = {**tiny, "training": file, "root": root, "steps": None}
     clevr_transfer.cogent(
         clevr_transfer.CogentConfig(**own, shares=(0.5,), tune_steps=1, tune_images=0.5, tune_rate=0.5)
     )
@@ -167,7 +224,7 @@ def test_cogent_of_a_training_of_ones_own(tiny: dict[str, Any], tmp_path: Path) 
     assert all(torch.equal(before[name], after[name]) for name in trunk)
     assert not torch.equal(before["questions.words.weight"], after["questions.words.weight"])
     with pytest.raises(ConfigError, match=r"own\.yaml needs the images that it is for: give their folder as --root"):
-        clevr_experiments.data_root(clevr_experiments.ExperimentConfig(**{**own, "root": None}))
+        clevr_trainings.data_root(clevr_trainings.ExperimentConfig(**{**own, "root": None}))
 
 
 def test_a_divided_split_shares_nothing(tmp_path: Path) -> None:
@@ -228,10 +285,10 @@ def test_words_of_people() -> None:
 
 
 def test_the_paper_s_size_needs_the_paper_s_data(tmp_path: Path) -> None:
-    config = clevr_experiments.ExperimentConfig(size="paper", runs=tmp_path)
+    config = clevr_trainings.ExperimentConfig(size="paper", runs=tmp_path)
     with pytest.raises(ConfigError, match="the paper's size needs the paper's data: give its folder as --root"):
-        clevr_experiments.data_root(config)
-    training = clevr_experiments.base_training(dataclasses.replace(config, root=tmp_path), "full", tmp_path)
+        clevr_trainings.data_root(config)
+    training = clevr_trainings.base_training(dataclasses.replace(config, root=tmp_path), "full", tmp_path)
     assert (training.loop.steps, training.loop.learning_rate, training.loop.weight_decay) == (875_000, 3e-4, 1e-5)
     assert training.data.images * training.data.questions == 64
     assert (training.model.width, training.model.hidden_dim, training.scene_weight) == (224, 4096, 0)

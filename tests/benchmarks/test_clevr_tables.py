@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks import clevr_experiments, clevr_tables, tables
-from benchmarks.clevr_experiments import base_training, supervision
+from benchmarks import clevr_experiments, clevr_tables, clevr_trainings, tables
+from benchmarks.clevr_trainings import base_training, supervision
 from clevr.config.model import TrainConfig, TrunkPretrainingConfig
-from tests.clevr.models import SMALL
+from tests.benchmarks.test_clevr_experiments import a_small_size
 
 STUDIES = {
     "clevr_cogent": clevr_tables.cogent,
@@ -98,8 +98,8 @@ def test_composition(tmp_path: Path) -> None:
 def test_supervision_of_a_file_that_does_not_name_it(tmp_path: Path) -> None:
     rows = {"trained on A, on A": scores(0.98), "trained on A, on B": scores(0.93)}
     write(tmp_path, "clevr_cogent_small", {"accuracy": rows})
-    assert "Trained on answers and scene files, all of" in clevr_tables.cogent(tmp_path)
-    write(tmp_path, "clevr_cogent_small", {"accuracy": rows}, scene_weight=0)
+    assert "Trained on answers, scene files and programs, all of" in clevr_tables.cogent(tmp_path)
+    write(tmp_path, "clevr_cogent_small", {"accuracy": rows}, size="paper", root="CLEVR_CoGenT")
     assert "Trained on answers alone, all of" in clevr_tables.cogent(tmp_path)
     hues = str(tables.HERE.parent / "configs" / "clevr" / "small-hues.yaml")
     write(tmp_path, "clevr_cogent_small", {"accuracy": rows}, training=hues, root="world")
@@ -109,7 +109,6 @@ def test_supervision_of_a_file_that_does_not_name_it(tmp_path: Path) -> None:
 def test_ablations_over_seeds(tmp_path: Path) -> None:
     full = variant([0.7, 0.72], published=97.4, supervision="answers")
     less = variant([0.68, 0.66], published=95.9, supervision="answers", difference={"mean": -0.04, "interval": 0.25})
-    less["accuracy"]["difference"] = less["difference"]
     write(tmp_path, "clevr_ablations_small", {"variants": {"full": full, "only-beta": less}})
     section = clevr_tables.ablations(tmp_path)
     assert "| full | 97.4 |  | 71.0 (70.0 to 72.0) |" in section
@@ -139,7 +138,7 @@ def test_variants_with_supervision_of_their_own(tmp_path: Path) -> None:
 
 
 def test_what_a_study_writes_is_what_the_table_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clevr_experiments, "SMALL_MODEL", SMALL)
+    monkeypatch.setitem(clevr_trainings.SIZES, "small", a_small_size(tmp_path))
     config = clevr_experiments.AblationsConfig(
         runs=tmp_path / "runs",
         out=tmp_path / "clevr_ablations_small.json",
@@ -157,8 +156,8 @@ def test_what_a_study_writes_is_what_the_table_reads(tmp_path: Path, monkeypatch
 
 
 def test_what_trainings_learn_from() -> None:
-    small = base_training(clevr_experiments.ExperimentConfig(), "none", Path("none"))
-    assert supervision(small) == "answers and scene files"
+    small = base_training(clevr_trainings.ExperimentConfig(), "none", Path("none"))
+    assert supervision(small) == "answers, scene files and programs"
     assert supervision(TrainConfig(out=Path("none"))) == "answers alone"
     assert supervision(TrainConfig(out=Path("none"), program_weight=1.0)) == "answers and programs"
     pretrained = TrainConfig(out=Path("none"), trunk_pretraining=TrunkPretrainingConfig())

@@ -21,7 +21,7 @@ from clevr.reasoning.objectives import SceneHead
 from fewshot_film.errors import ConfigError
 from fewshot_film.run.checkpoint import load_checkpoint
 from fewshot_film.run.settings import LoopConfig
-from tests.clevr.models import SMALL, a_reasoner
+from tests.clevr.models import SMALL, a_reasoner, a_saved_model
 from tests.clevr.worlds import make_world
 
 SPARSE = dataclasses.replace(
@@ -73,6 +73,35 @@ def test_first_it_learns_to_see_then_to_answer(config: TrainConfig) -> None:
     kept = [name for name in saved if name.startswith(("trunk", "objects"))]
     assert kept
     assert all(torch.equal(saved[name], trunk[name]) for name in kept), "what has learned to see is fixed"
+
+
+def test_a_trunk_is_taken_over(config: TrainConfig, world: Path, tmp_path: Path) -> None:
+    """It stays as it was, whatever its own training; its features are computed once for all trainings with it."""
+    run(config)
+    first = config.out / "model"
+    taken = dataclasses.replace(config, out=tmp_path / "a", trunk_pretraining=None, trunk_weights=str(first))
+    run(taken)
+    (features,) = (world / "cache").glob("trunk-*")
+    times = {path.name: path.stat().st_mtime_ns for path in features.iterdir()}
+    assert sorted(times) == ["seen-train.npz", "seen-val.npz"]
+    run(dataclasses.replace(taken, out=tmp_path / "b"))
+    assert {path.name: path.stat().st_mtime_ns for path in features.iterdir()} == times
+    saved, one, other = (load(folder / "model").state_dict() for folder in (config.out, tmp_path / "a", tmp_path / "b"))
+    seeing = [name for name in saved if name.startswith(("trunk", "objects"))]
+    assert all(torch.equal(saved[name], one[name]) for name in seeing)
+    assert not torch.equal(saved["questions.words.weight"], one["questions.words.weight"])
+    assert all(torch.equal(value, other[name]) for name, value in one.items()), "a function of settings and seed"
+
+
+def test_a_trunk_of_other_settings_is_refused(config: TrainConfig, tmp_path: Path) -> None:
+    folder = a_saved_model(tmp_path / "other", maps=12)
+    other = dataclasses.replace(config, trunk_pretraining=None, trunk_weights=str(folder))
+    with pytest.raises(ConfigError, match=r"model\.maps is 8, that of .*other is 12; to take over its trunk, set"):
+        run(other)
+    with pytest.raises(ConfigError, match="trunk_weights and trunk_pretraining both say where the trunk comes from"):
+        dataclasses.replace(config, trunk_weights=str(folder))
+    with pytest.raises(ConfigError, match="trunk_weights and weights both say where the trunk comes from"):
+        dataclasses.replace(other, weights="clevr-small")
 
 
 def test_a_run_goes_on_from_either_part(config: TrainConfig) -> None:

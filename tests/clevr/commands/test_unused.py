@@ -8,7 +8,7 @@ import pytest
 
 from clevr.commands.train import check_used, run
 from clevr.config.commands import AnalyseConfig
-from clevr.config.model import ClevrDataConfig, ReasonerConfig, TrainConfig, TrunkPretrainingConfig
+from clevr.config.model import AugmentationConfig, ClevrDataConfig, ReasonerConfig, TrainConfig, TrunkPretrainingConfig
 from fewshot_film.errors import ConfigError
 from fewshot_film.run.parsing import parse
 from tests.conftest import CHECKOUT
@@ -28,6 +28,9 @@ OUT = Path("run")
         ({"scene_weight": 0.5, "trunk_pretraining": TrunkPretrainingConfig()}, "scene_weight"),
         ({"scene_weight": 0.5, "frozen": ("trunk",)}, "scene_weight"),
         ({"frozen": ("trunk",), "trunk_pretraining": TrunkPretrainingConfig()}, r"frozen: \[trunk\]"),
+        ({"scene_weight": 0.5, "trunk_weights": "clevr-small"}, "scene_weight"),
+        ({"frozen": ("trunk",), "trunk_weights": "clevr-small"}, r"frozen: \[trunk\]"),
+        ({"augmentation": AugmentationConfig(blur=0.5), "trunk_weights": "clevr-small"}, "augmentation"),
         ({"model": ReasonerConfig(conditioning="none", film_blocks=2)}, "model.film_blocks"),
         ({"model": ReasonerConfig(conditioning="none", film_position="relu")}, "model.film_position"),
         ({"model": ReasonerConfig(conditioning="concatenation", gamma="tanh")}, "model.gamma"),
