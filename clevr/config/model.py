@@ -223,10 +223,18 @@ class TrunkPretrainingConfig(Settings, group="trunk_pretraining"):
     flip: bool = True
     """Flip half of the images horizontally."""
     recolor: Annotated[float, between(0, 1)] = 0.0
-    """Share of the images whose hues are turned at random. The colours of their objects are not learned from them, so
-    that shapes are told apart from colours where some never come together (CoGenT)."""
+    """Share of the images whose hues are turned and tinted at random. The colours of their objects are not learned from
+    them, so that shapes are not told by colours where some never come together (CoGenT)."""
+    scatter: Annotated[float, between(0, 1)] = 0.0
+    """Share of the images, others than those, of which each pixel is taken from a random place near by. The shapes of
+    their objects are not learned from them, so that colours are not told by shapes. With both, the other images teach
+    neither where some shapes lack colours, but for the colours of shapes that come in all of them."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     """The training loop."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._expect("scatter", self.recolor + self.scatter <= 1, f"at most 1 less recolor, which is {self.recolor}")
 
 
 @dataclass(frozen=True)

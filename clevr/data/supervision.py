@@ -30,8 +30,8 @@ COLUMN, ROW = 0, 1
 """Of a described object: its centre, as shares of the image's width and height."""
 KINDS = slice(2, 2 + len(ATTRIBUTES))
 """The number of each of its attributes, in the order of :data:`ATTRIBUTES`; -1 where there is no object."""
-COLOR = KINDS.start + ATTRIBUTES.index("color")
-"""The number of its colour among these; -1 where it is not known."""
+SHAPE, SIZE, COLOR = (KINDS.start + ATTRIBUTES.index(name) for name in ("shape", "size", "color"))
+"""The numbers of its shape, size and colour among these; of shape and colour also -1 where they are not known."""
 RIGHT, FRONT = KINDS.stop, KINDS.stop + 1
 """Where it stands on the ground, in the scene's units."""
 GROUND = slice(RIGHT, FRONT + 1)

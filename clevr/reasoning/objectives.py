@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clevr.data.supervision import ATTRIBUTES, COLUMN, GROUND, KINDS, ROW
+from clevr.data.supervision import ATTRIBUTES, COLUMN, GROUND, KINDS, ROW, SIZE
 from clevr.questions.actions import FUNCTIONS
 from clevr.questions.batch import QuestionBatch
 from clevr.questions.program_encoding import MAX_HOPS, field_sizes
@@ -33,7 +33,7 @@ READ_EVERY = 4
 
 def is_object(scenes: Tensor) -> Tensor:
     """Whether there is an object in each row of described scenes: ``(P, 10)`` of ``(P, 10, 8)``."""
-    return scenes[..., KINDS.start] >= 0
+    return scenes[..., SIZE] >= 0
 
 
 def cells(scenes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from clevr.config.model import AugmentationConfig
@@ -25,22 +26,30 @@ def augment(images: Tensor, amounts: AugmentationConfig, generator: torch.Genera
     exponent = (1.0 + amounts.brightness) ** (2.0 * drawn[0] - 1.0)
     blur = (drawn[1] * amounts.blur).to(images.device)
     value = (images / 255.0) ** exponent.to(images.device)
-    padded = torch.nn.functional.pad(value, (1, 1, 1, 1), mode="replicate")
-    mean = torch.nn.functional.avg_pool2d(padded, 3, stride=1)
+    padded = F.pad(value, (1, 1, 1, 1), mode="replicate")
+    mean = F.avg_pool2d(padded, 3, stride=1)
     value = (value + (mean - value) * blur) * 255.0 + grain.to(images.device)
     return value.round().clamp(0, 255).to(torch.uint8)
 
 
 _MOST_COLOR = 1.5
 """Up to so many times as colourful an image becomes; at the least it becomes gray."""
+_MOST_TINT = 0.25
+"""What is gray is moved away from gray by up to this, where white is 1."""
 _CURVE = 0.7
 """Base-2 logarithm of the exponents by which images become lighter or darker, at most."""
+_PATCHES = (3, 4)
+"""Rows and columns of places of an image at which colours change in ways of their own, and gradually in between."""
+_REACH = (0.02, 0.045)
+"""From how far away a pixel of a scattered image is taken, at the least and the most, in widths of the image."""
 
 
 def recolor(images: Tensor, chosen: Tensor, generator: torch.Generator) -> Tensor:
-    """Turn all hues of some images by one random angle each, and make them more or less colourful, and light.
+    """Turn the hues of some images, tint them, and make them more or less colourful, and light.
 
-    What is gray stays gray, and a shape stays a shape: one that comes in few colours is seen in all.
+    How much differs from place to place, gradually. A shape stays a shape, but its colour says nothing about it any
+    more: neither one that comes in few colours nor gray, which is turned to gray, would be safe without the tint, nor
+    would it be with the same turn for all objects, whose colours could be compared.
 
     Args:
         images: uint8 ``(B, 3, H, W)`` on any device.
@@ -49,13 +58,44 @@ def recolor(images: Tensor, chosen: Tensor, generator: torch.Generator) -> Tenso
     Returns:
         uint8, the shape of ``images``.
     """
-    drawn = torch.rand(3, len(images), 1, 1, generator=generator)
-    angle, strength = drawn[0] * (2.0 * math.pi), drawn[1] * _MOST_COLOR
-    gray = torch.full((3, 3), 1.0 / 3.0)
-    across = torch.tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / 3.0**0.5
-    turned = (torch.eye(3) - gray) * angle.cos() + across * angle.sin()  # about the gray axis
-    change = (gray + strength * turned).to(images.device)
-    curve = 2.0 ** ((2.0 * drawn[2, ..., None] - 1.0) * _CURVE)
-    value = torch.einsum("bij,bjhw->bihw", change, images / 255.0).clamp(0.0, 1.0) ** curve.to(images.device)
-    changed = (value * 255.0).round().to(torch.uint8)
-    return torch.where(chosen.to(images.device).view(-1, 1, 1, 1), changed, images)
+    fields = torch.rand(len(images), 4, *_PATCHES, generator=generator)
+    exponent = 2.0 ** ((2.0 * torch.rand(len(images), 1, 1, 1, generator=generator) - 1.0) * _CURVE)
+    where = chosen.to(images.device)
+    value = images[where] / 255.0
+    grown = F.interpolate(fields[chosen].to(images.device), value.shape[2:], mode="bilinear", align_corners=True)
+    angle, strength, hue, tint = grown.split(1, dim=1)
+    light = value.mean(1, keepdim=True)
+    turned = angle.mul(2.0 * math.pi).cos() * (value - light) + angle.mul(2.0 * math.pi).sin() * _quarter_turn(value)
+    red = torch.tensor([2.0, -1.0, -1.0], device=images.device).view(1, 3, 1, 1) / 6.0**0.5
+    toward = hue.mul(2.0 * math.pi).cos() * red + hue.mul(2.0 * math.pi).sin() * _quarter_turn(red)
+    changed = (light + _MOST_COLOR * strength * turned + _MOST_TINT * tint * toward).clamp(0.0, 1.0)
+    result = images.clone()
+    result[where] = (changed ** exponent[chosen].to(images.device) * 255.0).round().to(torch.uint8)
+    return result
+
+
+def _quarter_turn(colors: Tensor) -> Tensor:
+    """Colours ``(B, 3, H, W)`` turned by a right angle about the gray axis, which loses what lies along it."""
+    red, green, blue = colors.unbind(1)
+    turned: Tensor = torch.stack((blue - green, red - blue, green - red), 1) / 3.0**0.5
+    return turned
+
+
+def scatter(images: Tensor, chosen: Tensor, generator: torch.Generator) -> Tensor:
+    """Take every pixel of some images from a random place near by: colours stay, edges and corners go.
+
+    Args:
+        images: uint8 ``(B, C, H, W)`` on any device.
+        chosen: bool ``(B,)``, which of them to change.
+        generator: source of all randomness, on the CPU.
+    Returns:
+        uint8, the shape of ``images``.
+    """
+    count, channels, height, width = images.shape
+    least, most = (share * width for share in _REACH)
+    reach = (least + (most - least) * torch.rand(count, 1, 1, generator=generator)) * chosen.view(-1, 1, 1)
+    across, down = (2.0 * torch.rand(2, count, height, width, generator=generator) - 1.0).mul_(reach).round_().long()
+    row = (torch.arange(height).view(-1, 1) + down).clamp_(0, height - 1)
+    column = (torch.arange(width) + across).clamp_(0, width - 1)
+    place = (row * width + column).flatten(1).to(images.device)
+    return images.flatten(2).gather(2, place[:, None].expand(-1, channels, -1)).view_as(images)

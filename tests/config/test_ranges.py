@@ -371,6 +371,8 @@ REFUSED = {
         ("images", 0, "trunk_pretraining.images is 0; expected at least 1"),
         ("recolor", -0.5, "trunk_pretraining.recolor is -0.5; expected a number from 0 to 1"),
         ("recolor", 1.5, "trunk_pretraining.recolor is 1.5; expected a number from 0 to 1"),
+        ("scatter", -0.5, "trunk_pretraining.scatter is -0.5; expected a number from 0 to 1"),
+        ("scatter", 1.5, "trunk_pretraining.scatter is 1.5; expected a number from 0 to 1"),
     ],
     "clevr.config.model:TrainConfig": [
         ("scene_weight", -0.5, "scene_weight is -0.5; expected at least 0"),

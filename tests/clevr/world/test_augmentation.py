@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from clevr.config.model import AugmentationConfig
-from clevr.world.augmentation import augment, recolor
+from clevr.world.augmentation import augment, recolor, scatter
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -53,32 +55,65 @@ def colored(*rgb: int) -> torch.Tensor:
     return torch.tensor(rgb, dtype=torch.uint8).reshape(1, 3, 1, 1).expand(200, 3, 2, 2)
 
 
-def test_gray_stays_gray_and_what_was_not_chosen_stays_as_it_is():
-    gray, chosen = colored(120, 120, 120), torch.arange(200) % 2 == 0
-    found = recolor(gray, chosen, generator())
-    assert torch.equal(found[~chosen], gray[~chosen])
-    changed = found[chosen].short()
-    assert (changed.amax(1) - changed.amin(1)).max() <= 1
-    assert len(changed[:, 0, 0, 0].unique()) > 20, "lighter and darker"
+def test_what_was_not_chosen_stays_as_it_is():
+    images, chosen = colored(120, 60, 120), torch.arange(200) % 2 == 0
+    for change in (recolor, scatter):
+        assert torch.equal(change(images, chosen, generator())[~chosen], images[~chosen])
+    found = recolor(images, chosen, generator())[chosen]
+    assert len(found.short().sum(1).flatten(1).amax(1).unique()) > 20, "lighter and darker"
 
 
-def test_red_becomes_every_hue():
-    found = recolor(colored(150, 40, 40), torch.ones(200, dtype=torch.bool), generator())[:, :, 0, 0]
-    strongest = found.argmax(1).bincount(minlength=3)
-    assert strongest.min() > 40, "red, green and blue, each in about a third"
+def test_red_and_gray_become_every_hue():
+    for rgb in ((150, 40, 40), (90, 90, 90)):
+        found = recolor(colored(*rgb), torch.ones(200, dtype=torch.bool), generator())[:, :, 0, 0]
+        strongest = found.argmax(1).bincount(minlength=3)
+        assert strongest.min() > 40, "red, green and blue, each in about a third"
     spread = (found.amax(1).short() - found.amin(1).short()).float()
-    assert spread.min() < 10, "some are next to gray"
+    assert spread.min() < 10, "some stay next to gray"
+    assert spread.max() > 25
+
+
+def test_colors_change_differently_from_place_to_place():
+    flat = torch.tensor((150, 40, 40), dtype=torch.uint8).reshape(1, 3, 1, 1).expand(100, 3, 48, 64)
+    found = recolor(flat, torch.ones(100, dtype=torch.bool), generator()).float()
+    far = (found[:, :, 0, 0] - found[:, :, 47, 63]).abs().amax(1)
+    near = (found[:, :, 20, 30] - found[:, :, 20, 31]).abs().amax(1)
+    assert far.median() > 40
+    assert near.max() < 20
 
 
 def test_turning_hues_by_hand():
-    """A third of a turn moves each channel to the next: no lookup, the formula itself with its angle given."""
+    """A third of a turn moves each channel to the next, a tint moves gray toward red: the formula, with given draws."""
 
-    def third(*shape: int, generator: torch.Generator) -> torch.Tensor:
-        drawn = torch.empty(shape)
-        drawn[0], drawn[1], drawn[2] = 1 / 3, 1 / 1.5, 0.5
-        return drawn
+    def given(angle: float, tint: float) -> Any:
+        def draw(*shape: int, generator: torch.Generator) -> torch.Tensor:
+            drawn = torch.full(shape, 0.5)  # of the exponent: 1
+            if len(shape) == 4 and shape[1] == 4:
+                drawn[:, 0], drawn[:, 1], drawn[:, 2], drawn[:, 3] = angle, 1 / 1.5, 0.0, tint
+            return drawn
 
+        return draw
+
+    everywhere = torch.ones(200, dtype=torch.bool)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch, "rand", third)
-        found = recolor(colored(150, 40, 80), torch.ones(200, dtype=torch.bool), generator())
-    assert found[0, :, 0, 0].tolist() == [80, 150, 40]
+        patch.setattr(torch, "rand", given(1 / 3, 0.0))
+        found = recolor(colored(150, 40, 80), everywhere, generator())
+        assert found[0, :, 0, 0].tolist() == [80, 150, 40]
+        patch.setattr(torch, "rand", given(0.0, 1.0))
+        found = recolor(colored(100, 100, 100), everywhere, generator())
+        # 0.25 * 255 = 63.75, of which red gets 2 / 6 ** 0.5 and the others -1 / 6 ** 0.5
+        assert found[0, :, 0, 0].tolist() == [152, 74, 74]
+
+
+def test_scattered_pixels_come_from_near_by():
+    height, width = 60, 100
+    place = torch.arange(height * width).view(1, 1, height, width)
+    images = torch.cat([place // width, place % width, place % width], 1).to(torch.uint8).expand(30, -1, -1, -1)
+    found = scatter(images, torch.ones(30, dtype=torch.bool), generator()).short()
+    assert torch.equal(found[:, 1], found[:, 2]), "the colours of a pixel stay together"
+    moved = (found - images.short()).abs()
+    by_image = moved.flatten(1).amax(1)
+    assert by_image.max() <= 5, "0.045 of the width, rounded"
+    assert by_image.min() == 2
+    assert (moved[:, 0] > 0).float().mean() > 0.6
+    assert float(found.float().mean()) == pytest.approx(float(images.float().mean()), rel=0.01)
