@@ -161,7 +161,7 @@ def test_copies_are_independent():
     before = learner.adapt(support, labels)(query)
     with torch.no_grad():
         for parameter in twin.parameters():
-            parameter.add_(0.1)
+            parameter.add_(0.01)
     assert torch.equal(learner.adapt(support, labels)(query), before)
     assert not torch.equal(twin.adapt(support, labels)(query), before)
 

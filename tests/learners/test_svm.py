@@ -36,7 +36,7 @@ def primal(rows: np.ndarray, members: np.ndarray, limits: np.ndarray) -> np.ndar
     start = np.concatenate([np.zeros(way * dim), np.ones(count)])
     found = minimize(
         loss, start, jac=slope, constraints={"type": "ineq", "fun": margins}, method="SLSQP",
-        options={"maxiter": 1000, "ftol": 1e-14},
+        options={"maxiter": 1000, "ftol": 1e-12},
     )  # fmt: skip
     assert found.success
     return parts(found.x)[0]

@@ -124,7 +124,7 @@ def test_most_of_what_it_was_made_from_is_familiar() -> None:
     images = scenes(100, 64, 48)
     found = fit_familiarity(images)
     assert found.aspects == (64 / 48, 64 / 48)
-    assert sum(found.distance(image) > found.threshold for image in images) <= 1
+    assert sum(found.distance(image) > found.threshold for image in images) <= 3, "next to none of so few"
     assert found.to_json() == fit_familiarity(images).to_json()
 
 
