@@ -40,8 +40,9 @@ _CURVE = 0.7
 """Base-2 logarithm of the exponents by which images become lighter or darker, at most."""
 _PATCHES = (3, 4)
 """Rows and columns of places of an image at which colours change in ways of their own, and gradually in between."""
-_REACH = (0.02, 0.045)
-"""From how far away a pixel of a scattered image is taken, at the least and the most, in widths of the image."""
+_REACH = (0.01, 0.04)
+"""From how far away a pixel of a scattered image is taken, at the least and the most, in widths of the image; but never
+from less than a pixel."""
 
 
 def recolor(images: Tensor, chosen: Tensor, generator: torch.Generator) -> Tensor:
@@ -92,7 +93,7 @@ def scatter(images: Tensor, chosen: Tensor, generator: torch.Generator) -> Tenso
         uint8, the shape of ``images``.
     """
     count, channels, height, width = images.shape
-    least, most = (share * width for share in _REACH)
+    least, most = (max(share * width, 1.0) for share in _REACH)
     reach = (least + (most - least) * torch.rand(count, 1, 1, generator=generator)) * chosen.view(-1, 1, 1)
     across, down = (2.0 * torch.rand(2, count, height, width, generator=generator) - 1.0).mul_(reach).round_().long()
     row = (torch.arange(height).view(-1, 1) + down).clamp_(0, height - 1)
