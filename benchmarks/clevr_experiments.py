@@ -138,8 +138,9 @@ def compare(
                 seeds[str(seed)] = {"accuracy": scores, "validation": curve(run)}
         found[name] = {**about, "supervision": supervision(training), "seeds": seeds}
         found[name] |= {"published": published[name]} if name in published else {}
-        path = write(config, f"clevr_{study}", {"tested_on": test, "variants": summarised(found)})
-    rows = {name: row_of(summary) for name, summary in summarised(found).items()}
+        summary = summarised(found)
+        path = write(config, f"clevr_{study}", {"tested_on": test, "variants": summary})
+    rows = {name: row_of(variant) for name, variant in summary.items()}
     print(as_table(rows, study.replace("_", " "), published), f"\n{path}")
 
 
@@ -148,7 +149,7 @@ def row_of(summary: Mapping[str, Any]) -> dict[str, Any]:
     return {**summary["accuracy"], **({"difference": summary["difference"]} if "difference" in summary else {})}
 
 
-_OF_ONE_CALL = ("seeds", "extend", "only", "shares", "runs", "out", "device")
+_OF_ONE_CALL = ("seeds", "extend", "only", "shares", "root", "runs", "out", "device")
 """Settings that may differ between two calls that fill one result file."""
 
 
@@ -163,7 +164,7 @@ def _known(config: StudyConfig, study: str) -> dict[str, Any]:
         return {}
     content = json.loads(path.read_text(encoding="utf-8"))
     for name, value in plain(config).items():
-        if name not in _OF_ONE_CALL and name != "root" and content["config"].get(name) != value:
+        if name not in _OF_ONE_CALL and content["config"].get(name) != value:
             raise ConfigError(
                 f"{path} was made with {name} {content['config'].get(name)}, not {value}, and cannot be extended; give "
                 "the same, another --out, or leave out --extend"
