@@ -107,7 +107,8 @@ def seen_pairs(model: str, data: Path) -> frozenset[tuple[str, str]] | None:
     """Colour and shape of every object that a model was trained on.
 
     Args:
-        model: its folder or name. Of one that was fine-tuned, also what the model that it began with was trained on.
+        model: its folder or name. Of one that was fine-tuned, or took over a trunk, also what the model that it began
+            with was trained on.
         data: where its training split is looked for first; then where its settings say.
 
     Returns:
@@ -115,7 +116,8 @@ def seen_pairs(model: str, data: Path) -> frozenset[tuple[str, str]] | None:
     """
     settings = training_settings(model)
     name = settings["data"]["train_split"]
-    before = seen_pairs(settings["weights"], data) if settings.get("weights") else frozenset[tuple[str, str]]()
+    began_with = settings.get("weights") or settings.get("trunk_weights")
+    before = seen_pairs(began_with, data) if began_with else frozenset[tuple[str, str]]()
     for root in (data, Path(settings["data"]["root"])):
         with contextlib.suppress(DataNotFoundError):
             scenes = islice(ClevrSplit.open(root, name).scenes(), _SCENES)

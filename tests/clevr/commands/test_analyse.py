@@ -218,14 +218,16 @@ def test_what_a_model_was_trained_on(world: Path, tmp_path: Path, monkeypatch: p
     assert ("gray", "cube") in seen
     assert ("red", "cube") not in seen
     assert seen_pairs(str(first), world) == seen
-    tuned = model_of(tmp_path / "tuned", others, "trainB", str(first))
+    tuned = model_of(tmp_path / "tuned", others, "trainB", weights=str(first))
     both = seen_pairs(str(tuned), others)
     assert both is not None
     assert both >= seen | {("red", "cube")}
+    sees_alike = model_of(tmp_path / "sees alike", others, "trainB", trunk_weights=str(first))
+    assert seen_pairs(str(sees_alike), others) == both, "its trunk has seen what the other model has"
     assert seen_pairs(str(model_of(tmp_path / "lost", tmp_path / "none", "trainC")), world) is None
 
 
-def model_of(folder: Path, root: Path, split: str, weights: str = "") -> Path:
+def model_of(folder: Path, root: Path, split: str, **start: str) -> Path:
     reasoner = a_reasoner()
     data = ClevrDataConfig(root=root, train_split=split)
-    return save_reasoner(folder, reasoner, {}, TrainConfig(folder, data, reasoner.config, weights=weights))
+    return save_reasoner(folder, reasoner, {}, TrainConfig(folder, data, reasoner.config, **start))
