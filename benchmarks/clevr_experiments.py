@@ -34,18 +34,19 @@ from benchmarks.clevr_trainings import (
     tested,
     trained,
     with_shared_trunk,
+    without_trunk_training,
     write,
 )
 from clevr.answers.scores import Score
 from clevr.commands.features import run as extract
 from clevr.config.commands import FeaturesConfig
 from clevr.config.features import ExtractorConfig
-from clevr.config.model import AugmentationConfig, ReasonerConfig, TrainConfig
+from clevr.config.model import ReasonerConfig, TrainConfig
 from clevr.questions.programs import QUESTION_TYPES
 from fewshot_film.errors import ConfigError
 from fewshot_film.extras import optional
 from fewshot_film.run.command import Command, main
-from fewshot_film.run.results import write_result
+from fewshot_film.run.results import earlier_results, write_result
 from fewshot_film.run.settings import SHARE, Settings, at_least, plain
 
 log = logging.getLogger(__name__)
@@ -154,23 +155,11 @@ _OF_ONE_CALL = ("seeds", "extend", "only", "shares", "root", "runs", "out", "dev
 
 
 def _known(config: StudyConfig, study: str) -> dict[str, Any]:
-    """What the result file has.
-
-    Raises:
-        ConfigError: it was made with other settings.
-    """
-    path = result_file(config, f"clevr_{study}")
-    if not path.is_file():
-        return {}
-    content = json.loads(path.read_text(encoding="utf-8"))
-    for name, value in plain(config).items():
-        if name not in _OF_ONE_CALL and content["config"].get(name) != value:
-            raise ConfigError(
-                f"{path} was made with {name} {content['config'].get(name)}, not {value}, and cannot be extended; give "
-                "the same, another --out, or leave out --extend"
-            )
-    known: dict[str, Any] = content["results"]["variants"]
-    return known
+    """The variants that the result file has."""
+    decisive = [name for name in plain(config) if name not in _OF_ONE_CALL]
+    results = earlier_results(result_file(config, f"clevr_{study}"), config, decisive)
+    variants: dict[str, Any] = results.get("variants", {})
+    return variants
 
 
 def summarised(found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -373,13 +362,10 @@ def _from_features(config: PixelsFeaturesConfig, pixels: TrainConfig, features: 
         trunk_stride=1,
     )
     return dataclasses.replace(
-        pixels,
+        without_trunk_training(pixels),
         out=config.runs / f"{config.label}-pixels-features" / "features",
         model=model,
         data=dataclasses.replace(pixels.data, features=str(features)),
-        augmentation=AugmentationConfig(),
-        trunk_pretraining=None,
-        scene_weight=0.0,
     )
 
 

@@ -128,8 +128,13 @@ def with_shared_trunk(config: ExperimentConfig, training: TrainConfig) -> TrainC
     first = base_training(config, f"{config.label}-trunk", training.data.root)
     loop = dataclasses.replace(first.loop, steps=1, warmup_steps=0, cooldown_steps=0, validate_every=1)
     model = trained(dataclasses.replace(first, loop=loop))
+    return dataclasses.replace(without_trunk_training(training), trunk_weights=str(model))
+
+
+def without_trunk_training(training: TrainConfig) -> TrainConfig:
+    """A training without what its trunk would be or learn from: for a trunk that is there, or another one."""
     return dataclasses.replace(
-        training, trunk_pretraining=None, trunk_weights=str(model), augmentation=AugmentationConfig()
+        training, trunk_pretraining=None, trunk_weights="", scene_weight=0.0, augmentation=AugmentationConfig()
     )
 
 

@@ -40,9 +40,10 @@ from benchmarks.clevr_trainings import (
     supervision,
     tested,
     trained,
+    without_trunk_training,
     write,
 )
-from clevr.config.model import AugmentationConfig, ReasonerConfig, TrainConfig
+from clevr.config.model import ReasonerConfig, TrainConfig
 from clevr.data.naming import images_name, questions_name, scenes_name
 from clevr.data.reader import ClevrSplit
 from clevr.data.writer import write_questions, write_scenes
@@ -126,14 +127,13 @@ def _tuning_to_b(config: CogentConfig, training: TrainConfig, model: Path, halve
         warmup_steps=0,
         cooldown_steps=min(training.loop.cooldown_steps, steps),
     )
+    if training.has_fixed_trunk:
+        training = dataclasses.replace(without_trunk_training(training), frozen=(*training.frozen, "trunk"))
     return dataclasses.replace(
         training,
         out=config.runs / f"{config.label}-cogent" / f"B-{share:g}",
         weights=str(model),
         model=load(model).config,
-        trunk_pretraining=None,
-        trunk_weights="",
-        frozen=(*training.frozen, "trunk") if training.has_fixed_trunk else training.frozen,
         data=dataclasses.replace(
             training.data, root=halves, train_split="tune", val_split="rest", fraction=share, cache=None
         ),
@@ -295,16 +295,12 @@ def _tuning_to_humans(
         patience=None,
     )
     return dataclasses.replace(
-        training,
+        without_trunk_training(training),
         out=folder / "tuned",
         data=dataclasses.replace(training.data, humans=True, features=config.features),
         model=model,
         weights=str(start),
         frozen=("trunk", "blocks", "classifier"),
-        augmentation=AugmentationConfig(),
-        trunk_pretraining=None,
-        trunk_weights="",
-        scene_weight=0.0,
         trace_weight=0.0,
         program_weight=0.0,
         loop=loop,

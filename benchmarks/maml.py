@@ -15,7 +15,6 @@ the gradient of an episode. A run that was stopped continues with the methods th
 from __future__ import annotations
 
 import copy
-import json
 import logging
 import statistics
 import sys
@@ -36,12 +35,11 @@ from fewshot_film.config.data import DataConfig
 from fewshot_film.config.learners import ANILConfig, GradientConfig, MAMLConfig, MetaSGDConfig
 from fewshot_film.data import ImageSet
 from fewshot_film.episodes import Episode, EpisodeSampler, fingerprint
-from fewshot_film.errors import ConfigError
 from fewshot_film.extras import learn2learn
 from fewshot_film.learners import Learner, build_learner
 from fewshot_film.learners.maml import GradientLearner
 from fewshot_film.run.command import Command, main
-from fewshot_film.run.results import summary, write_result
+from fewshot_film.run.results import earlier_results, summary, write_result
 from fewshot_film.run.settings import Settings, above, at_least
 
 log = logging.getLogger(__name__)
@@ -110,7 +108,7 @@ def run(config: MAMLBenchmarkConfig) -> int:
     """Train and test all of them, print, write."""
     torch.set_num_threads(1)
     out = Path(config.out)
-    results = _measured(out, config)
+    results = earlier_results(out, config, _NUMBERS)
     for source, root in (("omniglot", config.omniglot), ("cifar-fs", config.cifar_fs)):
         if root:
             data = DataConfig(source=source, root=root, cache=config.cache)
@@ -124,18 +122,6 @@ def run(config: MAMLBenchmarkConfig) -> int:
             write_result(out, config=config, seed=0, results=results)
             print(as_table(source, found["methods"]), flush=True)
     return 0
-
-
-def _measured(out: Path, config: MAMLBenchmarkConfig) -> dict[str, Any]:
-    """What a result file holds already, if its numbers are those of these settings."""
-    if not out.is_file():
-        return {}
-    content: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
-    differ = [name for name in _NUMBERS if content["config"].get(name) != getattr(config, name)]
-    if differ:
-        raise ConfigError(f"{out} was made with another {', '.join(differ)}; remove it, or give another --out")
-    results: dict[str, Any] = content["results"]
-    return results
 
 
 def measure(

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import math
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fewshot_film.errors import InvalidValueError
+from fewshot_film.errors import ConfigError, InvalidValueError, differing
 from fewshot_film.run.files import write_json_atomically
 from fewshot_film.run.settings import plain
 
@@ -80,6 +81,30 @@ def write_result(path: Path, *, config: Any, seed: int, results: Mapping[str, An
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"command": command_line(), "seed": seed, "config": _from_here(plain(config)), **environment()}
     write_json_atomically(path, {**content, "results": dict(results)})
+
+
+def earlier_results(path: Path, config: Any, decisive: Iterable[str]) -> dict[str, Any]:
+    """Results of an earlier run, to go on from; empty where there is no file.
+
+    Args:
+        path: the JSON file, from :func:`write_result`.
+        config: settings of this run.
+        decisive: the settings that the numbers depend on.
+    Raises:
+        ConfigError: the file was made with others.
+    """
+    if not path.is_file():
+        return {}
+    content = json.loads(path.read_text(encoding="utf-8"))
+    wanted, settings = list(decisive), _from_here(plain(config))
+    there, here = ({name: one.get(name) for name in wanted} for one in (content["config"], settings))
+    if there != here:
+        raise ConfigError(
+            f"{path} was made with different settings: {differing(there, here)}. "
+            "Give the same ones to go on with it, choose another --out, or remove it"
+        )
+    results: dict[str, Any] = content["results"]
+    return results
 
 
 def _from_here(value: Any) -> Any:

@@ -12,7 +12,6 @@ from benchmarks.maml import (
     MAMLBenchmarkConfig,
     Ours,
     Theirs,
-    _measured,
     as_table,
     first_learner,
     largest_difference,
@@ -20,6 +19,7 @@ from benchmarks.maml import (
     methods,
     rounding,
     rounding_table,
+    run,
 )
 from fewshot_film.episodes import EpisodeSampler
 from fewshot_film.errors import ConfigError
@@ -95,8 +95,6 @@ def test_one_unit_in_the_last_place():
 
 def test_only_a_file_of_the_same_settings_is_continued(tmp_path):
     out = tmp_path / "maml.json"
-    assert _measured(out, CONFIG) == {}
-    write_result(out, config=CONFIG, seed=0, results={"omniglot": {"methods": {}}})
-    assert _measured(out, dataclasses.replace(CONFIG, cache="elsewhere")) == {"omniglot": {"methods": {}}}
-    with pytest.raises(ConfigError, match="another steps, episodes; remove it, or give another --out"):
-        _measured(out, dataclasses.replace(CONFIG, steps=7, episodes=3))
+    write_result(out, config=CONFIG, seed=0, results={})
+    with pytest.raises(ConfigError, match="settings: steps is 1 there and 7 here; episodes is 2 there"):
+        run(dataclasses.replace(CONFIG, steps=7, episodes=3, out=str(out)))

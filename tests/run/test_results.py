@@ -14,8 +14,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fewshot_film.errors import ConfigError
 from fewshot_film.run.results import (
     command_line,
+    earlier_results,
     environment,
     mean_and_interval,
     paired_difference,
@@ -82,6 +84,19 @@ def test_paths_below_the_working_directory_are_told_from_there(tmp_path, monkeyp
     write_result(tmp_path / "result.json", config=settings, seed=0, results={})
     found = json.loads((tmp_path / "result.json").read_text())["config"]
     assert found == {"out": "a/b.json", "also": ["c"], "other": "/elsewhere/d"}
+
+
+def test_an_earlier_result_is_gone_on_from_where_what_decides_is_the_same(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "result.json"
+    settings = {"seed": 1, "model": tmp_path / "runs/model", "device": "cpu"}
+    assert earlier_results(path, settings, ("seed",)) == {}
+    write_result(path, config=settings, seed=1, results={"rows": [0.5]})
+    assert earlier_results(path, settings, settings) == {"rows": [0.5]}
+    assert earlier_results(path, {**settings, "device": "cuda"}, ("seed", "model")) == {"rows": [0.5]}
+    message = r"result\.json was made with different settings: seed is 1 there and 2 here\. Give the same ones"
+    with pytest.raises(ConfigError, match=message):
+        earlier_results(path, {**settings, "seed": 2}, settings)
 
 
 def test_environment():
