@@ -295,19 +295,24 @@ class StoredQuestionBatches(TrainingBatches):
     def ask(self, index: int, images: NDArray[np.int64]) -> QuestionBatch:
         """See :meth:`TrainingBatches.ask`."""
         rng = numpy_generator(self.seed, "questions", index)
-        families = np.array(sorted(self.families(index)))
+        # a curriculum ends with all questions of the files: those of CLOSURE, too, which are of none of its groups
+        families = None if index >= self.config.curriculum else np.array(sorted(self.families(index)))
         numbers = np.concatenate([self._some(self.by_image[image], families, rng) for image in images.tolist()])
         return self.data.batch(numbers, self.hide(index, [self.data.question(number) for number in numbers]))
 
     def _some(
-        self, numbers: NDArray[np.int64], families: NDArray[np.int64], rng: np.random.Generator
+        self, numbers: NDArray[np.int64], families: NDArray[np.int64] | None, rng: np.random.Generator
     ) -> NDArray[np.int64]:
-        """Some questions of an image; of an image with none that may be asked, the one with the shortest program."""
-        family = self.data.table.family[numbers]
-        may_be_asked = (family < 0) | np.isin(family, families)
-        if not may_be_asked.any():
-            return numbers[[self.data.table.program_length[numbers].argmin()]]
-        numbers = numbers[may_be_asked]
+        """Some questions of an image, of some families or of all (None).
+
+        Of an image with none that may be asked, the one with the shortest program.
+        """
+        if families is not None:
+            family = self.data.table.family[numbers]
+            may_be_asked = (family < 0) | np.isin(family, families)
+            if not may_be_asked.any():
+                return numbers[[self.data.table.program_length[numbers].argmin()]]
+            numbers = numbers[may_be_asked]
         if len(numbers) <= self.config.questions:
             return numbers
         return rng.choice(numbers, self.config.questions, replace=False)

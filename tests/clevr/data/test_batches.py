@@ -22,7 +22,7 @@ from clevr.data.batches import (
 from clevr.data.errors import DataError
 from clevr.data.supervision import describe_scenes, visible_centers
 from clevr.questions.batch import QuestionBatch
-from clevr.questions.families import FAMILIES, GROUPS
+from clevr.questions.families import CLOSURE_FAMILIES, FAMILIES, GROUPS
 from clevr.questions.parser import parse
 from clevr.questions.programs import execute
 from clevr.questions.tokens import ANSWER_WORDS, CLEVR_VOCABULARY
@@ -246,3 +246,10 @@ class TestCurriculum:
             asked[picture].append(family[text] in may_be_asked)
         assert all(all(some) or some == [False] for some in asked.values()), "none that may be asked: one other"
         assert len(texts(late)) == len(data)
+
+    def test_questions_of_no_group_wait_for_its_end(self, data: ReasoningData) -> None:
+        closure = np.full_like(data.table.family, CLOSURE_FAMILIES[0].index)
+        of_closure = dataclasses.replace(data, table=dataclasses.replace(data.table, family=closure))
+        batches = StoredQuestionBatches(of_closure, ClevrDataConfig(images=6, curriculum=100), 0)
+        assert len(texts(batches[99])) == 6
+        assert len(texts(batches[100])) == len(data)
