@@ -133,6 +133,7 @@ EXPERIMENTS = {
     for experiment in (
         Experiment("cifar-fs", ("--data.source=cifar-fs",), features=PHOTOGRAPHS),
         Experiment("cifar-fs-record", ("--data.source=cifar-fs",), features=PHOTOGRAPHS),
+        Experiment("cifar-fs-record-long", ("--data.source=cifar-fs",), features=PHOTOGRAPHS),
         Experiment("fc100", ("--data.source=fc100",), features=PHOTOGRAPHS),
         Experiment("fc100-record", ("--data.source=fc100",), features=PHOTOGRAPHS),
         Experiment("mini-imagenet", ("--data.source=mini-imagenet",), features=PHOTOGRAPHS),
@@ -148,7 +149,9 @@ the test characters of Vinyals' split with rotations (Omniglot)."""
 class KnownConfig(ExperimentConfig):
     """One of the known experiments."""
 
-    experiment: Literal["cifar-fs", "cifar-fs-record", "fc100", "fc100-record", "mini-imagenet", "omniglot"]
+    experiment: Literal[
+        "cifar-fs", "cifar-fs-record", "cifar-fs-record-long", "fc100", "fc100-record", "mini-imagenet", "omniglot"
+    ]
     """Which of them."""
 
 
