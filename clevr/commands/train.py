@@ -188,7 +188,7 @@ def check_used(config: TrainConfig) -> None:
     Raises:
         ConfigError: names the first of them, why it would be ignored, and what to do.
     """
-    for name, reason in (*_of_data(config), *_of_losses(config), *_of_network(config.model)):
+    for name, reason in (*_of_data(config), *_of_losses(config), *_of_network(config.model), *_of_parts(config)):
         raise ConfigError(f"{name} would be ignored: {reason}; leave it out")
 
 
@@ -236,3 +236,8 @@ def _of_network(model: ReasonerConfig) -> Iterator[tuple[str, str]]:
         yield "model.question_code", "model.hop_by_hop reads questions as programs"
     if model.question_heads != default.question_heads and model.question_code != "attention":
         yield "model.question_heads", f"model.question_code is {model.question_code}, not attention"
+
+
+def _of_parts(config: TrainConfig) -> Iterator[tuple[str, str]]:
+    if "generator" in config.frozen and not config.model.num_film_blocks:
+        yield "frozen: [generator]", "the model has no FiLM (model.conditioning or model.film_blocks)"

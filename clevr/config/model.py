@@ -123,6 +123,12 @@ class ReasonerConfig(Settings, group="model"):
                 f"model.positions keeps {self.positions} positions, which have no neighbours, but model.block_kernel "
                 f"is {self.block_kernel}; set it to 1, or positions to 0"
             )
+        if min(self.grid) < 1:
+            raise ConfigError(
+                f"model.width and model.height are {self.width} and {self.height}, which the trunk's "
+                f"{len(self.trunk_maps) + 1} convolutions of stride {self.trunk_stride} bring to nothing; give larger "
+                "ones, or fewer model.trunk_maps"
+            )
         self._check_hops()
         divides = self.question_code != "attention" or self.hidden_dim % self.question_heads == 0
         self._expect("question_heads", divides, f"a number that divides model.hidden_dim ({self.hidden_dim})")
@@ -142,6 +148,9 @@ class ReasonerConfig(Settings, group="model"):
                 f"model.hop_by_hop needs batch_norm: false, since the hops of a batch differ, and conditioning: film; "
                 f"they are {str(self.batch_norm).lower()} and {self.conditioning}"
             )
+
+        if self.hop_by_hop and self.film_blocks == 0:
+            raise ConfigError("model.hop_by_hop tells hops apart by FiLM, and model.film_blocks is 0; leave it out")
 
     @property
     def grid(self) -> tuple[int, int]:

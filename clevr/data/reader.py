@@ -99,8 +99,9 @@ class ClevrSplit:
 
     @cached_property
     def images(self) -> frozenset[str]:
-        """File names in the folder of the images; empty if there is no such folder."""
-        return frozenset(self.files.storage.files(self.files.images) if self.files.images else ())
+        """File names in the folder of the images, without hidden ones such as ``.DS_Store``; empty without a folder."""
+        names = self.files.storage.files(self.files.images) if self.files.images else ()
+        return frozenset(name for name in names if not name.startswith("."))
 
     def load_image(self, filename: str) -> Image.Image:
         """Decode an image to RGB.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import IO, Any
 
@@ -99,9 +99,13 @@ def _survey_scenes(split: ClevrSplit, found: Survey) -> dict[str, Scene]:
 
 def _survey_questions(split: ClevrSplit, scenes: Mapping[str, Scene], found: Survey) -> None:
     numbers: set[int] = set()
-    for question in split.questions():
+    questions = ClevrSplit(replace(split.files, images=None)).questions()  # they do not stop at a missing image
+    for question in questions:
         found.num_questions += 1
         found.questions_per_image[question.image_filename] += 1
+        is_missing = bool(split.images) and question.image_filename not in split.images
+        if is_missing and found.questions_per_image[question.image_filename] == 1:
+            found.problems.append(f"question {question.question_index}: no image {question.image_filename}")
         found.question_lengths[len(tokenize(question.question))] += 1
         if question.program is not None:
             found.program_lengths[len(question.program)] += 1

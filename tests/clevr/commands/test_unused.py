@@ -36,6 +36,8 @@ OUT = Path("run")
         ({"model": ReasonerConfig(conditioning="concatenation", gamma="tanh")}, "model.gamma"),
         ({"model": ReasonerConfig(conditioning="none", beta="zero")}, "model.beta"),
         ({"model": ReasonerConfig(question_heads=4)}, "model.question_heads"),
+        ({"model": ReasonerConfig(conditioning="none"), "frozen": ("generator",)}, r"frozen: \[generator\]"),
+        ({"model": ReasonerConfig(film_blocks=0), "frozen": ("generator",)}, r"frozen: \[generator\]"),
     ],
 )
 def test_settings_that_would_change_nothing(settings: dict[str, Any], name: str) -> None:

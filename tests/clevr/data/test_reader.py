@@ -58,6 +58,12 @@ def test_question_about_a_picture_that_is_not_there(tmp_path: Path) -> None:
         list(ClevrSplit.open(root, "val").questions())
 
 
+def test_hidden_files_are_no_pictures(tmp_path: Path) -> None:
+    root = write_clevr(tmp_path)
+    (root / "images/val/.DS_Store").write_bytes(b"what a file manager notes down")
+    assert ClevrSplit.open(root, "val").images == {"CLEVR_val_000000.png", "CLEVR_val_000001.png"}
+
+
 def test_without_pictures_none_is_missed(tmp_path: Path) -> None:
     write_json(tmp_path / "questions/CLEVR_val_questions.json", {"questions": [a_question()]})
     split = ClevrSplit.open(tmp_path, "val")

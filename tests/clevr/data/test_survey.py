@@ -90,6 +90,7 @@ def test_files_without_question_numbers(tmp_path: Path) -> None:
         ("scenes", [a_scene(0)], "CLEVR_val_000001.png: an image without a scene"),
         ("scenes", [a_scene(0), a_scene(1), a_scene(1)], "scene 1: a second scene of CLEVR_val_000001.png"),
         ("scenes", [a_scene(0), a_scene(1), a_scene(2)], "scene 2: no image CLEVR_val_000002.png"),
+        ("questions", [a_question(0), a_question(2)], "question 20: no image CLEVR_val_000002.png"),
         ("scenes", [a_scene(0, objects=[an_object(), an_object()])], "the answer is 1, its program gives 2"),
     ],
 )

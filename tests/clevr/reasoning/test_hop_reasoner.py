@@ -261,6 +261,10 @@ class TestSettings:
         with pytest.raises(ConfigError, match=r"needs batch_norm: false, .* they are true and film"):
             dataclasses.replace(HOPS, batch_norm=True)
 
+    def test_no_film(self) -> None:
+        with pytest.raises(ConfigError, match=r"hop_by_hop tells hops apart by FiLM, and model.film_blocks is 0"):
+            dataclasses.replace(HOPS, film_blocks=0)
+
     def test_nothing_that_teaches_it_to_read(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"program_weight is 0, so that it would never learn"):
             TrainConfig(out=tmp_path, model=HOPS)

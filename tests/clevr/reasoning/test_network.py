@@ -233,6 +233,7 @@ class TestAblations:
         ({"block_kernel": 2}, r"model.block_kernel is 2; expected an odd number"),
         ({"film_blocks": 5}, r"model.film_blocks is 5; expected 0 to 4, or null"),
         ({"gamma": "one", "beta": "zero"}, r"nothing is left of FiLM"),
+        ({"width": 32, "height": 3}, r"are 32 and 3, which the trunk's 2 convolutions of stride 2 bring to nothing"),
     ],
 )
 def test_settings_out_of_range(changes: dict[str, Any], message: str) -> None:
