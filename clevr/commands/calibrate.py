@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from clevr.config.commands import MIN_IMAGES, USED, CalibrateConfig
+from clevr.config.model import TrainConfig
 from clevr.data.errors import DataError
+from clevr.data.feature_store import open_features
 from clevr.data.reader import ClevrSplit
 from clevr.reasoning.familiarity import Familiarity, fit_familiarity
 from clevr.reasoning.loading import set_familiarity
@@ -61,6 +64,21 @@ def training_familiarity(root: Path, split: str) -> Familiarity | None:
     except (UserError, OSError) as error:
         logger.info("the model will not warn about images unlike its training images: %s", error)
         return None
+
+
+def training_extractor(config: TrainConfig) -> dict[str, Any]:
+    """How the features were made that a model was trained on, as its record has it, so that `ask` makes the same.
+
+    Nothing for a model that reads pixels; nothing, with a line that says so, where the features cannot be read.
+    """
+    if config.model.inputs == "pixels":
+        return {}
+    try:
+        settings = open_features(config.data.features, config.data.train_split, ()).settings
+    except (UserError, OSError) as error:
+        logger.info("the model will not know how the features that it reads are made: %s", error)
+        return {}
+    return {"extractor": settings} if settings else {}
 
 
 def _images(split: ClevrSplit, names: list[str]) -> Iterator[Image.Image]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from clevr.commands.calibrate import training_familiarity
+from clevr.commands.calibrate import training_extractor, training_familiarity
 from clevr.config.commands import ExportConfig
 from clevr.config.model import TrainConfig
 from clevr.reasoning.hop_reasoner import build_reasoner
@@ -44,6 +44,7 @@ def run(config: ExportConfig) -> None:
         "best_step": progress.best_step,
         "validation_accuracy": progress.best if config.checkpoint == "best" else None,
         "seconds": round(progress.seconds, 1),
+        **training_extractor(settings),
     }
     module.reasoner.familiarity = training_familiarity(settings.data.root, settings.data.train_split)
     folder = save_reasoner(config.out, module.reasoner, training, settings, half=config.half)

@@ -10,7 +10,7 @@ from typing import cast
 import torch
 
 from clevr.answers.predict import check_world
-from clevr.commands.calibrate import training_familiarity
+from clevr.commands.calibrate import training_extractor, training_familiarity
 from clevr.commands.trunk_pretraining import cache_trunk_features, pretrain_trunk, trunk_digest
 from clevr.config.model import AugmentationConfig, ClevrDataConfig, ReasonerConfig, TrainConfig
 from clevr.data.batches import (
@@ -105,8 +105,7 @@ def _save(config: TrainConfig, reasoner: Reasoner, data: ReasoningData, result: 
         "validation_accuracy": result.best,
         "seconds": round(result.seconds, 1),
     }
-    extractor = getattr(data.images, "settings", None)
-    training |= {"extractor": extractor} if extractor else {}
+    training |= training_extractor(config)
     reasoner.familiarity = training_familiarity(config.data.root, config.data.train_split)
     log.info("saved %s", save_reasoner(Path(config.out) / "model", reasoner, training, config))
 
