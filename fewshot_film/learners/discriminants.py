@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fewshot_film.config.learners import LDAConfig, QDAConfig
 from fewshot_film.learners.film_learner import FilmLearner
-from fewshot_film.learners.scatter import Metric, Scatter, Weight
+from fewshot_film.learners.scatter import Metric, Scatter, Weight, needs_double
 from fewshot_film.learners.simple_cnaps import CovarianceWeights, MahalanobisClassifier, fit_mahalanobis
 from fewshot_film.learners.simple_cnaps import freedom as covariance_freedom
 from fewshot_film.learners.support import at_least_float32, check_support, class_means
@@ -92,7 +92,10 @@ def fit_lda(
     means = class_means(features, labels, sample_weights)
     deviations, freedom = _deviations(features, labels, means, sample_weights)
     scale = shrinkage * _mean_variance(features, deviations, freedom, sample_weights)
-    metric = Scatter(deviations).metric((1 - shrinkage) / freedom / scale)
+    weight = (1 - shrinkage) / freedom / scale
+    if needs_double(deviations, weight):
+        return fit_lda(features.double(), labels, shrinkage, sample_weights)
+    metric = Scatter(deviations).metric(weight)
     return SharedCovarianceHead(metric, means, scale)
 
 
@@ -105,6 +108,8 @@ def fit_qda(features: Tensor, labels: Tensor, shrinkage: float, sample_weights: 
     scale = shrinkage * _mean_variance(features, deviations, freedom, sample_weights)
     # a weight of 0 would leave out what a shrinkage of 1 makes vanish
     own = max(1 - shrinkage, 1e-12) / scale
+    if needs_double(deviations, own):
+        return fit_qda(features.double(), labels, shrinkage, sample_weights)
     weights = CovarianceWeights(own=lambda shot: own / covariance_freedom(shot), shared=lambda shot: 0.0)
     return GaussianHead(fit_mahalanobis(features, labels, weights=weights, sample_weights=sample_weights), scale)
 

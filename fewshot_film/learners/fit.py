@@ -23,7 +23,7 @@ from fewshot_film.film import Modulation, Modulations
 from fewshot_film.learners.discriminants import GaussianHead, SharedCovarianceHead
 from fewshot_film.learners.learner import FeatureClassifier, FrozenLearner, Head
 from fewshot_film.learners.prototypes import PrototypeHead
-from fewshot_film.learners.scatter import Scatter
+from fewshot_film.learners.scatter import Scatter, needs_double
 from fewshot_film.learners.simple_cnaps import CovarianceWeights, fit_mahalanobis
 from fewshot_film.learners.support import at_least_float32, check_finite, check_support, class_means, members_in_order
 
@@ -112,7 +112,10 @@ def naive_bayes_head(features: Tensor, labels: Tensor, kind: str, weights: Seque
     freedom = max(len(features) - 1, 1)
     shared = parts[-1] / identity / freedom
     if kind == "lda":
-        metric = Scatter(features - features.mean(0)).metric(shared)
+        deviations = features - features.mean(0)
+        if needs_double(deviations, shared):
+            return naive_bayes_head(features.double(), labels, kind, weights)
+        metric = Scatter(deviations).metric(shared)
         return SharedCovarianceHead(metric, class_means(features, labels), identity)
     own = parts[0] / identity
     covariances = CovarianceWeights(own=lambda shot: own / (shot - 1), shared=lambda shot: shared)

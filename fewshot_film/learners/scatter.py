@@ -15,8 +15,42 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from fewshot_film.learners.support import SupportError
+
 Weight = float | Tensor
 """A factor, or a scalar tensor where a gradient goes into it."""
+
+
+LARGEST = 2.0**20
+"""Largest trace of ``s X^T X`` in float32: beyond, rounding outweighs the 1 that the identity adds to eigenvalues."""
+LARGEST_SQUARES = 2.0**50
+"""Largest trace of ``X^T X`` in float32, whose products must not overflow."""
+
+
+def needs_double(rows: Tensor, *weights: Weight) -> bool:
+    """Whether float32 is too coarse for the metrics of rows ``(N, D)`` with these weights."""
+    if rows.dtype != torch.float32:
+        return False
+    squares = float(rows.detach().square().sum())
+    largest = max(float(weight.detach() if isinstance(weight, Tensor) else weight) for weight in weights)
+    return not (squares <= LARGEST_SQUARES and squares * largest <= LARGEST)
+
+
+def cholesky(matrix: Tensor) -> Tensor:
+    """Cholesky factor of matrices ``(*, R, R)``.
+
+    Raises:
+        SupportError: rounding leaves them indefinite, in double precision too.
+    """
+    try:
+        factor: Tensor = torch.linalg.cholesky(matrix)
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+        raise SupportError(
+            f"the support features' covariances cannot be inverted in {str(matrix.dtype).removeprefix('torch.')}: the "
+            "features are too large, or not finite; use other weights of the network, or scale its features "
+            "(backbone.feature_norms)"
+        ) from error
+    return factor
 
 
 @dataclass(frozen=True)
@@ -86,8 +120,7 @@ class Scatter:
         """Cholesky factor of ``I + weight * G`` (dual) or ``I + weight * X^T X`` (primal)."""
         regularised = weight * self.matrix
         regularised.diagonal().add_(1)
-        factor: Tensor = torch.linalg.cholesky(regularised)
-        return factor
+        return cholesky(regularised)
 
     def metrics(self, weights: Sequence[Weight]) -> list[Metric]:
         """One metric per weight; equal weights share one."""

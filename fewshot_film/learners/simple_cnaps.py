@@ -27,7 +27,7 @@ from torch import Tensor
 from fewshot_film.config.learners import OneShot, SimpleCNAPSConfig
 from fewshot_film.errors import shown
 from fewshot_film.learners.film_learner import FilmLearner
-from fewshot_film.learners.scatter import Metric, Projection, Scatter, Weight
+from fewshot_film.learners.scatter import Metric, Projection, Scatter, Weight, cholesky, needs_double
 from fewshot_film.learners.support import SupportError, at_least_float32, check_support, classes_by_shot
 
 ONE_SHOT_RULES = get_args(OneShot)
@@ -205,7 +205,8 @@ def fit_mahalanobis(
     """Fit the classifier to a support set; differentiable in the features and in the weights.
 
     Args:
-        features: support features, ``(N, D)``; half precision is raised to float32.
+        features: support features, ``(N, D)``; half precision is raised to float32, and float32 to double where the
+            features are so large that the identity in the covariances would be lost.
         labels: any integers, ``(N,)``; the logits' columns follow their sorted order.
         one_shot: covariance of a class with one image. ``"zero"``: none of its own. ``"broadcast"``: what the
             reference implementation computes, the variance of the image over its D features in every entry.
@@ -225,13 +226,16 @@ def fit_mahalanobis(
         counted = _by_count(groups, None if sample_weights is None else sample_weights.to(features))
         weights = weights or simple_cnaps_weights(total)
         shared = [weights.shared(each.total) for each in counted]
+        own = [weights.own(each.total) if each.rows.shape[1] > 1 else 0.0 for each in counted]
+        if needs_double(deviations, *shared, *own):
+            return fit_mahalanobis(features.double(), labels, one_shot, weights, sample_weights)
         needs_gradient = torch.is_grad_enabled() and (
             features.requires_grad or any(isinstance(weight, Tensor) and weight.requires_grad for weight in shared)
         )
         scatter = Scatter(deviations, decompose=not needs_gradient and len(set(shared)) >= DECOMPOSE_FROM)
         fitted = tuple(
-            _fit_group(each, metric, weights.own(each.total) if each.rows.shape[1] > 1 else 0.0)
-            for each, metric in zip(counted, scatter.metrics(shared), strict=True)
+            _fit_group(each, metric, weight)
+            for each, metric, weight in zip(counted, scatter.metrics(shared), own, strict=True)
         )
     return MahalanobisClassifier(classes, centre, scatter, fitted, one_shot)
 
@@ -294,7 +298,7 @@ def _fit_group(classes: _Classes, metric: Metric, own: Weight) -> ClassGroup:
     identity = torch.eye(shot, dtype=gram.dtype, device=gram.device)
     # what takes a class's mean off its rows
     centring = identity - 1 / shot if roots is None else identity - roots[:, :, None] * roots[:, None] / total
-    factor = torch.linalg.cholesky(identity + own * (centring @ gram @ centring))
+    factor = cholesky(identity + own * (centring @ gram @ centring))
     update = factor / own.sqrt()
     whitening = torch.linalg.solve_triangular(update, centring.expand_as(update), upper=False)
     return ClassGroup(columns, rows, metric, gram, update, whitening, own, total, roots)

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from fewshot_film.config.learners import TransductiveCNAPSConfig
 from fewshot_film.learners.film_learner import FilmFeatures
 from fewshot_film.learners.learner import Head
+from fewshot_film.learners.scatter import cholesky, needs_double
 from fewshot_film.learners.simple_cnaps import CovarianceWeights, MahalanobisClassifier, fit_mahalanobis
 from fewshot_film.learners.support import at_least_float32, check_finite, class_means
 
@@ -139,6 +140,8 @@ def refine(support: Tensor, members: Tensor, queries: Tensor, logits: Tensor, mi
     with torch.autocast(support.device.type, enabled=False):
         features = at_least_float32(torch.cat([support, queries]))
         features = features - features.mean(0)
+        if needs_double(features, 0.5):  # no image weighs more in a class's covariance
+            features = features.double()
         known = torch.nn.functional.one_hot(members, logits.shape[1]).to(features.dtype)
         logits = logits.to(features.dtype)
         for step in range(max_steps):
@@ -173,7 +176,7 @@ def _in_the_span(
     system = gain[:, None, None] * scaled[:, :, None] * scaled[:, None, :] + gram
     system = system + torch.diag_embed(1 / diagonal)
     offset = gram[:, -num_queries:] - to_mean[:, :, None]  # <x_i, q - mu_k>, (K, M, Q)
-    solved: Tensor = torch.linalg.solve_triangular(torch.linalg.cholesky(system), offset, upper=False)
+    solved: Tensor = torch.linalg.solve_triangular(cholesky(system), offset, upper=False)
     plain = gram.diagonal()[-num_queries:] - 2 * to_mean[:, -num_queries:] + mean_square[:, None]
     return plain - solved.square().sum(1)
 
@@ -187,7 +190,7 @@ def _in_feature_space(
     for weights, number, own_weight, shared_weight in zip(shares, count, own, shared, strict=True):
         mean = weights @ features / number
         within = (features.T * weights) @ features - number * mean[:, None] * mean
-        factor = torch.linalg.cholesky(identity + shared_weight * scatter + own_weight * within)
+        factor = cholesky(identity + shared_weight * scatter + own_weight * within)
         offset = (features[-num_queries:] - mean).T
         distances.append(torch.linalg.solve_triangular(factor, offset, upper=False).square().sum(0))
     return torch.stack(distances)

@@ -183,3 +183,13 @@ def test_bad_support_is_refused(name):
 def test_settings_out_of_range(make, message):
     with pytest.raises(ConfigError, match=message):
         make()
+
+
+@pytest.mark.parametrize("fit", [fit_lda, fit_qda])
+@pytest.mark.parametrize(("size", "shrinkage"), [(1e8, 0.5), (1e15, 0.5), (1.0, 1e-7)])
+def test_discriminants_beyond_float32(fit, size, shrinkage):
+    support, labels = torch.tensor(size * features(50)).float(), torch.tensor(LABELS)
+    queries = torch.tensor(size * features(50, 4)).float()
+    expected = fit(support.double(), labels, shrinkage)(queries.double())
+    assert expected.isfinite().all()
+    torch.testing.assert_close(fit(support, labels, shrinkage)(queries).double(), expected, rtol=1e-3, atol=1e-3)

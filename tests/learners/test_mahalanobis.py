@@ -175,3 +175,27 @@ def test_bad_queries_are_refused():
     fitted = fit_mahalanobis(torch.zeros(2, 3), torch.tensor([0, 1]))
     with pytest.raises(SupportError, match=r"queries have shape \(4, 2\); expected \(Q, 3\)"):
         fitted.distances(torch.zeros(4, 2))
+
+
+@pytest.mark.parametrize("scale", [1e3, 1e4, 1e6])
+@pytest.mark.parametrize("shots", [[5] * 5, [1, 2, 7, 3, 3]])
+@pytest.mark.parametrize("dim", [10, 60])
+def test_features_too_large_for_float32(shots, dim, scale):
+    features, labels, queries = task(shots, dim, scale=scale)
+    features, queries = (np.float32(each).astype(np.float64) for each in (features, queries))
+    expected = reference.distances(features, labels, queries, "zero")
+    fitted = fit_mahalanobis(torch.tensor(features).float(), torch.tensor(labels))
+    found = fitted.distances(torch.tensor(queries).float())
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-3)
+
+
+def test_features_too_large_for_double():
+    features, labels, _ = task([5] * 5, 60, scale=1e15)
+    with pytest.raises(SupportError, match="cannot be inverted in float64: the features are too large"):
+        fit_mahalanobis(torch.tensor(features), torch.tensor(labels))
+
+
+def test_ordinary_features_stay_in_float32():
+    features, labels, queries = task([5] * 5, 512, scale=2.0)
+    fitted = fit_mahalanobis(torch.tensor(features).float(), torch.tensor(labels))
+    assert fitted.distances(torch.tensor(queries).float()).dtype == torch.float32

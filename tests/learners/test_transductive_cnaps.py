@@ -62,6 +62,16 @@ def test_refinement_equals_loops(shots, dim):
     np.testing.assert_allclose(single.numpy(), expected[2], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("dim", [3, 60])
+def test_refinement_of_features_too_large_for_float32(dim):
+    support, members, queries = (np.asarray(each) for each in task([2, 3, 1], 9, dim))
+    support, queries = (np.float32(1e5 * each).astype(np.float64) for each in (support, queries))
+    first = torch.zeros(9, 3)
+    expected = refine(*map(torch.tensor, (support, members, queries)), first.double(), 2, 2)
+    single = refine(torch.tensor(support).float(), torch.tensor(members), torch.tensor(queries).float(), first, 2, 2)
+    np.testing.assert_allclose(single.numpy(), expected.numpy(), rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize(("min_steps", "max_steps"), [(1, 6), (3, 6), (2, 2)])
 def test_refinement_ends_when_labels_settle(min_steps, max_steps):
     support, members, queries = task([2, 2, 2], 12, 4, spread=1.5)
