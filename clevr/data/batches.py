@@ -33,7 +33,7 @@ from clevr.questions.tokens import SPECIAL_TOKENS, UNK, Vocabulary, answers_of
 from clevr.questions.writer import write_questions
 from clevr.world.augmentation import augment
 from clevr.world.scene import Scene
-from fewshot_film.errors import ConfigError, InvalidValueError
+from fewshot_film.errors import ConfigError, InvalidValueError, counted
 from fewshot_film.run.seeding import generator, numpy_generator
 
 
@@ -375,7 +375,13 @@ class FreshQuestionBatches(TrainingBatches):
         scene, found = self.supervision.scenes[image], list[Question]()
         while len(found) < self.config.questions:
             more = write_questions(scene, rng, min(self.config.questions - len(found), len(families)), families)
-            found += more or write_questions(scene, rng, self.config.questions - len(found))
+            more = more or write_questions(scene, rng, self.config.questions - len(found))
+            if not more:
+                raise InvalidValueError(
+                    f"scene {scene.image_index} with {counted(len(scene.objects), 'object')} offers no question; leave "
+                    "it out, or data.fresh"
+                )
+            found += more
         return found
 
 

@@ -36,7 +36,7 @@ from clevr.questions.question import Question
 from clevr.questions.realizer import realize
 from clevr.questions.referring_expressions import Origin, ReferringExpressions, SceneView, StableRandom
 from clevr.world.scene import Scene
-from clevr.world.spec import ATTRIBUTES
+from clevr.world.spec import ATTRIBUTES, MOST_OBJECTS
 from fewshot_film.errors import InvalidValueError
 
 Answer = bool | int | str
@@ -300,8 +300,14 @@ def write_questions(
         ``num_questions * image_index``.
 
     Raises:
-        ValueError: more questions are asked for than there are families.
+        ValueError: more questions are asked for than there are families, or the scene has more objects than the
+            largest count that is an answer.
     """
+    if len(scene.objects) > MOST_OBJECTS:
+        raise InvalidValueError(
+            f"scene {scene.image_index} has {len(scene.objects)} objects; questions can be asked about at most "
+            f"{MOST_OBJECTS}, the largest count that is an answer"
+        )
     if not 0 <= num_questions <= len(families):
         raise InvalidValueError(
             f"num_questions is {num_questions}: each question of a scene is of another family, "

@@ -221,6 +221,14 @@ class TestFreshQuestions:
         assert (batch.traces is None, batch.sequences is None) == (False, True)
         assert (followed.traces is None, followed.sequences is None) == (True, False)
 
+    def test_a_scene_that_offers_none(self, data: ReasoningData) -> None:
+        assert data.supervision is not None
+        nothing = dict.fromkeys(data.supervision.scenes[0].relationships, ())
+        empty = [dataclasses.replace(one, objects=(), relationships=nothing) for one in data.supervision.scenes]
+        emptied = dataclasses.replace(data, supervision=dataclasses.replace(data.supervision, scenes=empty))
+        with pytest.raises(ValueError, match=r"with 0 objects offers no question; leave it out, or data\.fresh"):
+            FreshQuestionBatches(emptied, CLEVR_VOCABULARY, ClevrDataConfig(images=1), 0)[0]
+
     def test_they_need_scenes(self, data: ReasoningData) -> None:
         without = dataclasses.replace(data, supervision=None)
         with pytest.raises(ValueError, match="fresh questions are asked about scenes"):

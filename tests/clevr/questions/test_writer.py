@@ -164,3 +164,9 @@ def test_questions_do_not_change_from_release_to_release() -> None:
     scene = random_scene(np.random.default_rng(0), num_objects=6)
     written = write_questions(scene, np.random.default_rng(0), num_questions=4)
     assert [(question.question_family_index, question.question, question.answer) for question in written] == PINNED
+
+
+def test_scenes_of_more_objects_than_any_answer_counts() -> None:
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="scene 3 has 11 objects; questions can be asked about at most 10, the larg"):
+        write_questions(random_scene(rng, 11, index=3), rng)
