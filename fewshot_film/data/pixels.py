@@ -52,6 +52,10 @@ def to_array(
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
 
 
+MOST_SIDES = 16
+"""An image longer than so many of its short sides is cut before it is scaled up, which could take all memory."""
+
+
 def check_settings(image_size: int, channels: int, resize: str) -> None:
     """Refuse settings that `to_array` has no meaning for.
 
@@ -78,7 +82,8 @@ def _square(picture: Image.Image, size: int, resize: Resize, interpolation: Inte
         scaled = picture.resize((whole, whole), method, box)
     elif resize == "pad":
         longest = max(width, height)
-        fitting = picture.resize((round(width / longest * whole), round(height / longest * whole)), method, box)
+        shape = [max(1, round(side / longest * whole)) for side in (width, height)]
+        fitting = picture.resize((shape[0], shape[1]), method, box)
         white: int | tuple[int, int, int] = 255 if picture.mode == "L" else (255, 255, 255)
         scaled = ImageOps.pad(fitting, (whole, whole), method, color=white)
     elif whole == size:
@@ -86,7 +91,10 @@ def _square(picture: Image.Image, size: int, resize: Resize, interpolation: Inte
         left, top = left + (width - side) / 2, top + (height - side) / 2
         return picture.resize((size, size), method, (left, top, left + side, top + side))
     else:
+        most = MOST_SIDES * min(width, height)
+        left, top = left + max(width - most, 0) / 2, top + max(height - most, 0) / 2
+        width, height = min(width, most), min(height, most)
         shape = [int(whole * side / min(width, height)) for side in (width, height)]
-        scaled = picture.resize((shape[0], shape[1]), method, box)
+        scaled = picture.resize((shape[0], shape[1]), method, (left, top, left + width, top + height))
     left, top = (round((side - size) / 2) for side in scaled.size)
     return scaled.crop((left, top, left + size, top + size))

@@ -177,3 +177,20 @@ def test_damaged_exif_is_a_picture_error_or_ignored() -> None:
 def test_settings_without_meaning(settings: tuple[int, int, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         check_settings(*settings)
+
+
+@pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
+@pytest.mark.parametrize("shape", [(1, 3000), (3000, 1)])
+def test_lines_one_pixel_thin_are_images_and_take_little_memory(
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int], resize: str
+) -> None:
+    areas, plain = [], Image.Image.resize
+
+    def watched(picture: Image.Image, size: tuple[int, int], *args: object, **options: object) -> Image.Image:
+        areas.append(size[0] * size[1])
+        return plain(picture, size, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Image.Image, "resize", watched)
+    pixels = decode(png(Image.new("RGB", shape, (200, 0, 0))), size=84, resize=resize, crop=0.875)
+    assert (pixels == np.reshape((200, 0, 0), (3, 1, 1))).all(0).any()
+    assert max(areas) <= 16 * 96**2
