@@ -19,7 +19,7 @@ from clevr.data.errors import DataNotFoundError
 from clevr.data.reader import ClevrSplit
 from clevr.reasoning.loading import load, training_settings
 from clevr.world.spec import CLEVR
-from fewshot_film.errors import ConfigError
+from fewshot_film.errors import ConfigError, SavedModelError
 from fewshot_film.extras import MissingExtraError
 from fewshot_film.run.results import write_result
 from fewshot_film.run.runtime import choose_device
@@ -112,15 +112,30 @@ def seen_pairs(model: str, data: Path) -> frozenset[tuple[str, str]] | None:
         data: where its training split is looked for first; then where its settings say.
 
     Returns:
-        None where the training scenes of any of these models are not found.
+        None where one of these models, or its training scenes, are not found.
     """
-    settings = training_settings(model)
-    name = settings["data"]["train_split"]
-    began_with = settings.get("weights") or settings.get("trunk_weights")
-    before = seen_pairs(began_with, data) if began_with else frozenset[tuple[str, str]]()
-    for root in (data, Path(settings["data"]["root"])):
+    seen, known = frozenset[tuple[str, str]](), set[str]()
+    while model:
+        if model in known:  # saved in the place of the one that it began with
+            return None
+        known.add(model)
+        try:
+            settings = training_settings(model)
+        except SavedModelError as error:
+            logger.info("what the model was trained on is not known: %s", error)
+            return None
+        here = _pairs_of(settings["data"]["train_split"], (data, Path(settings["data"]["root"])))
+        if here is None:
+            return None
+        seen |= here
+        model = settings.get("weights") or settings.get("trunk_weights") or ""
+    return seen
+
+
+def _pairs_of(split: str, roots: Sequence[Path]) -> frozenset[tuple[str, str]] | None:
+    """Colour and shape of the objects of a split, from the first folder that has it; None where none does."""
+    for root in roots:
         with contextlib.suppress(DataNotFoundError):
-            scenes = islice(ClevrSplit.open(root, name).scenes(), _SCENES)
-            here = {(thing.color, thing.shape) for scene in scenes for thing in scene.objects}
-            return None if before is None else before | here
+            scenes = islice(ClevrSplit.open(root, split).scenes(), _SCENES)
+            return frozenset((thing.color, thing.shape) for scene in scenes for thing in scene.objects)
     return None

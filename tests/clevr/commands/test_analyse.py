@@ -225,6 +225,8 @@ def test_what_a_model_was_trained_on(world: Path, tmp_path: Path, monkeypatch: p
     sees_alike = model_of(tmp_path / "sees alike", others, "trainB", trunk_weights=str(first))
     assert seen_pairs(str(sees_alike), others) == both, "its trunk has seen what the other model has"
     assert seen_pairs(str(model_of(tmp_path / "lost", tmp_path / "none", "trainC")), world) is None
+    assert seen_pairs(str(model_of(tmp_path / "alone", others, "trainB", weights="moved away")), others) is None
+    assert seen_pairs(str(model_of(first, cubes, "trainA", weights=str(first))), cubes) is None, "what it began with"
 
 
 def model_of(folder: Path, root: Path, split: str, **start: str) -> Path:
