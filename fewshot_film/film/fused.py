@@ -39,7 +39,7 @@ def film_relu(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
     if fits_one_pass(x, gamma, beta, axis):
         return torch.relu_(one_pass(x, gamma, beta)).view(x.shape)
     plain = x.ndim == 4 and x.dtype == gamma.dtype == beta.dtype and gamma.ndim == 2 and len(gamma) == len(x)
-    if not plain or torch.compiler.is_compiling():
+    if not plain or torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         return torch.relu(film(x, gamma, beta))
     result: Tensor = cast(Any, _FilmReLU).apply(x, gamma, beta)
     return result

@@ -38,6 +38,15 @@ def test_gradcheck() -> None:
     assert torch.autograd.gradcheck(film_relu, inputs)
 
 
+def test_within_transforms_of_torch_func() -> None:
+    inputs = (draw(2, 3, 2, 2), draw(2, 3, seed=1), draw(2, 3, seed=2))
+    found, expected = (
+        torch.func.grad(lambda *values: function(*values).sum(), argnums=(0, 1, 2))(*inputs)
+        for function in (film_relu, lambda *values: torch.relu(film(*values)))
+    )
+    torch.testing.assert_close(found, expected)
+
+
 def test_the_layout_and_the_input_stay_as_they_are() -> None:
     x = draw(2, 4, 3, 3).to(memory_format=torch.channels_last)
     before = x.clone()
