@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from fewshot_film.film.errors import ShapeError
 from fewshot_film.film.generators import Generator
 from fewshot_film.film.inject import FiLMedNetwork, axis_of
-from fewshot_film.film.norms import after_norm
+from fewshot_film.film.norms import after_norm, is_norm
 from fewshot_film.film.sites import Modulations, Site, Sites
 
 NUM_STATISTICS = 5
@@ -177,7 +177,7 @@ def channel_statistics(filmed: FiLMedNetwork, moments: dict[str, SiteMoments]) -
 
 def _home(layer: nn.Module, site: Site, like: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and spread of a layer's channels on the data that it was trained on; 0 and 1 where it does not say."""
-    weight, bias = getattr(layer, "weight", None), getattr(layer, "bias", None)
+    weight, bias = (getattr(layer, name, None) if is_norm(layer) else None for name in ("weight", "bias"))
     ones = like.new_ones(site.num_channels)
     unit = ones if weight is None else weight.detach().abs().clamp_min(_LEAST_UNIT).to(like)
     return 0 * ones if bias is None else bias.detach().to(like), unit

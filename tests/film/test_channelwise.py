@@ -145,6 +145,17 @@ def test_statistics_are_those_of_the_layers_outputs_in_units_of_home():
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("layer", [nn.Conv2d(4, 4, 1), nn.Linear(4, 4)])
+def test_layers_that_are_no_norms_have_no_home(layer):
+    """Their weights say nothing of what they return."""
+    filmed = inject_film(nn.Sequential(layer, nn.ReLU()), after=[Site("0", 4, axis=1)])
+    images = torch.randn(5, 4, 4, 4, generator=seeded(1))
+    values, units = channel_statistics(filmed, site_moments(filmed, lambda: filmed.network(images)))
+    assert torch.equal(units, torch.ones(4))
+    torch.testing.assert_close(values[:, 0], layer(images).mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
 def test_training_data_are_home():
     """Of a BatchNorm in training mode the statistics of its own batch are 0 and, together, 1."""
     plain = network()[:2].train()
