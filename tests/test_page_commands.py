@@ -132,9 +132,9 @@ def write_configurations(page: str, folder: Path) -> None:
     """The YAML blocks of a page as the files that its commands name."""
     for block in blocks("yaml"):
         if str(block.page.relative_to(CHECKOUT)) == page:
-            name = re.match(r"# \S+ (\S+)", block.text)
-            assert name is not None
-            (folder / f"mine-{name[1]}.yaml").write_text(block.text, encoding="utf-8")
+            first = block.text.splitlines()[0].removeprefix("# ").split()
+            name = first[0] if len(first) == 1 else f"mine-{first[1]}.yaml"  # a file's name, or the command it is for
+            (folder / name).write_text(block.text, encoding="utf-8")
 
 
 def prepare(page: str, folder: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
@@ -22,7 +22,7 @@ from clevr.data.supervision import COLOR, COLUMN, RIGHT, SHAPE
 from clevr.data.table import load_arrays, save_arrays
 from clevr.reasoning.network import Reasoner
 from clevr.reasoning.objectives import TrunkPretraining, is_object
-from clevr.world.augmentation import augment, recolor, scatter
+from clevr.world.augmentation import augment, recolor
 from fewshot_film.run.checkpoint import load_weights
 from fewshot_film.run.loop import evaluating, train
 from fewshot_film.run.runtime import to_device
@@ -39,16 +39,16 @@ class SceneBatches:
 
     Args:
         data: a split with scenes.
-        config: how many in a batch, how many are mirrored, recoloured and scattered, and the seed.
+        config: how many in a batch, how many are mirrored and recoloured, and the seed.
         augmentation: random changes of the images.
     """
 
     def __init__(self, data: ReasoningData, config: TrunkPretrainingConfig, augmentation: AugmentationConfig) -> None:
         self.data, self.seed, self.flip = data, config.loop.seed, config.flip
-        self.recolor, self.scatter, self.augmentation = config.recolor, config.scatter, augmentation
-        self.in_all_colors: tuple[int, ...] = ()
-        if self.recolor and self.scatter and data.supervision is not None:
-            self.in_all_colors = shapes_in_all_colors(torch.from_numpy(data.supervision.described))
+        self.recolor, self.augmentation = config.recolor, augmentation
+        self.tied = False
+        if self.recolor and data.supervision is not None:
+            self.tied = colors_are_tied(torch.from_numpy(data.supervision.described))
         self.size = min(config.images, len(data.images))
         self.per_epoch = len(data.images) // self.size
         self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
@@ -64,18 +64,13 @@ class SceneBatches:
         if self.flip:
             chosen = torch.rand(len(images), generator=generator(self.seed, "seeing mirrored", index)) < 0.5
             images, scenes = mirrored(images, scenes, chosen)
-        if self.recolor or self.scatter:
-            images, scenes = self._untied(images, scenes, generator(self.seed, "seeing recolored", index))
+        if self.recolor:
+            drawn = generator(self.seed, "seeing recolored", index)
+            recolored = torch.rand(len(images), generator=drawn) < self.recolor
+            images, scenes = recolor(images, recolored, drawn), untied(scenes, recolored, self.tied)
         if self.augmentation.changes_images:
             images = augment(images, self.augmentation, generator(self.seed, "seeing effects", index))
         return images, scenes
-
-    def _untied(self, images: Tensor, scenes: Tensor, drawn: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Some images recoloured and some scattered, and what is to be learned from all."""
-        which = torch.rand(len(images), generator=drawn)
-        recolored, scattered = which < self.recolor, which >= 1 - self.scatter
-        images = scatter(recolor(images, recolored, drawn), scattered, drawn)
-        return images, untied(scenes, recolored, scattered, self.in_all_colors)
 
 
 def take(data: ReasoningData, numbers: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
@@ -94,37 +89,25 @@ def mirrored(images: Tensor, scenes: Tensor, chosen: Tensor) -> tuple[Tensor, Te
     return images, scenes
 
 
-def shapes_in_all_colors(scenes: Tensor) -> tuple[int, ...]:
-    """Which shapes come in every colour of described scenes, ``(P, 10, 8)``; empty where all of them do, or none."""
+def colors_are_tied(scenes: Tensor) -> bool:
+    """Whether some shapes of described scenes, ``(P, 10, 8)``, lack colours that others come in."""
     things = scenes[is_object(scenes)][:, [SHAPE, COLOR]].unique(dim=0)
-    pairs = {(int(shape), int(color)) for shape, color in things}
-    shapes, colors = ({pair[place] for pair in pairs} for place in (0, 1))
-    complete = sorted(shape for shape in shapes if all((shape, color) in pairs for color in colors))
-    return tuple(complete) if len(complete) < len(shapes) else ()
+    shapes, colors = (things[:, place].unique() for place in (0, 1))
+    return len(things) < len(shapes) * len(colors)
 
 
-def untied(scenes: Tensor, recolored: Tensor, scattered: Tensor, in_all_colors: Sequence[int]) -> Tensor:
-    """Described scenes ``(P, 10, 8)`` without what is not known, or would teach to tell a shape by its colour or a
-    colour by its shape.
-
-    Recoloured images teach no colours, scattered ones no shapes. Where ``in_all_colors`` names shapes, the other images
-    teach neither, but for the colours of those.
+def untied(scenes: Tensor, recolored: Tensor, tied: bool) -> Tensor:
+    """Described scenes ``(P, 10, 8)`` without what is not known, or would teach to tell a shape by its colour.
 
     Args:
         scenes: what lies where.
-        recolored: ``(P,)``, images with other colours.
-        scattered: ``(P,)``, images without shapes.
-        in_all_colors: from :func:`shapes_in_all_colors`.
+        recolored: ``(P,)``, images with other colours: they teach no colours.
+        tied: whether shapes lack colours: the other images teach no shapes then.
     """
     scenes = scenes.clone()
-    shape, color = scenes[..., SHAPE], scenes[..., COLOR]
-    hides_shape, hides_color = scattered[:, None].expand_as(shape), recolored[:, None].expand_as(color)
-    if in_all_colors:
-        complete = torch.isin(shape.long(), torch.tensor(in_all_colors))
-        hides_shape = hides_shape | ~recolored[:, None]
-        hides_color = hides_color | ~(scattered[:, None] | complete)
-    scenes[..., SHAPE] = torch.where(hides_shape & (shape >= 0), -1, shape)
-    scenes[..., COLOR] = torch.where(hides_color & (color >= 0), -1, color)
+    hidden = {COLOR: recolored[:, None]} | ({SHAPE: ~recolored[:, None]} if tied else {})
+    for place, where in hidden.items():
+        scenes[..., place] = torch.where(where & (scenes[..., place] >= 0), -1, scenes[..., place])
     return scenes
 
 

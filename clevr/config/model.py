@@ -46,6 +46,9 @@ class ReasonerConfig(Settings, group="model"):
     trunk_width: Annotated[int | None, at_least(1)] = None
     """Channels of the trunk's last convolution and of the blocks behind it, which a 1x1 convolution then turns into
     ``maps``; null: ``maps``, without that convolution."""
+    trunk_colors: Annotated[int, at_least(0)] = 0
+    """How many of ``maps`` come from a path of their own that sees each pixel by itself, so that they know colours and
+    no shapes; the loss on scenes teaches colours to it alone. 0: no such path."""
     positions: Annotated[int, at_least(0)] = 0
     """Number of positions of the trunk's maps to keep, those that look most like objects; 0: all. Needs
     ``block_kernel: 1``, and a loss on scenes that trains the selection."""
@@ -130,6 +133,11 @@ class ReasonerConfig(Settings, group="model"):
                 "ones, or fewer model.trunk_maps"
             )
         self._check_hops()
+        if self.trunk_colors and (self.inputs != "pixels" or self.trunk_colors >= self.maps):
+            raise ConfigError(
+                f"model.trunk_colors sees pixels, and is a part of model.maps; inputs is {self.inputs}, trunk_colors "
+                f"{self.trunk_colors} and maps {self.maps}; set inputs to pixels, and trunk_colors to less than maps"
+            )
         divides = self.question_code != "attention" or self.hidden_dim % self.question_heads == 0
         self._expect("question_heads", divides, f"a number that divides model.hidden_dim ({self.hidden_dim})")
         has_blocks = self.film_blocks is None or self.film_blocks <= self.blocks
@@ -233,17 +241,10 @@ class TrunkPretrainingConfig(Settings, group="trunk_pretraining"):
     """Flip half of the images horizontally."""
     recolor: Annotated[float, between(0, 1)] = 0.0
     """Share of the images whose hues are turned and tinted at random. The colours of their objects are not learned from
-    them, so that shapes are not told by colours where some never come together (CoGenT)."""
-    scatter: Annotated[float, between(0, 1)] = 0.0
-    """Share of the images, others than those, of which each pixel is taken from a random place near by. The shapes of
-    their objects are not learned from them, so that colours are not told by shapes. With both, the other images teach
-    neither where some shapes lack colours, but for the colours of shapes that come in all of them."""
+    them. Where some shapes lack colours (CoGenT), shapes are learned from them alone, not to be told by colours;
+    ``model.trunk_colors`` keeps colours from being told by shapes."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     """The training loop."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._expect("scatter", self.recolor + self.scatter <= 1, f"at most 1 less recolor, which is {self.recolor}")
 
 
 @dataclass(frozen=True)

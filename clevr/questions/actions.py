@@ -43,6 +43,12 @@ def num_actions(world: WorldSpec = CLEVR) -> int:
     return len(NUMBERS) + len(filters_of(world))
 
 
+def actions_about(attribute: str, world: WorldSpec = CLEVR) -> tuple[int, ...]:
+    """The numbers of all actions that speak of an attribute: its filters, and what asks for it or compares it."""
+    asking = (number for name, number in NUMBERS.items() if name.endswith(f"_{attribute}"))
+    return (*asking, *(number for (name, _), number in _filter_numbers(world).items() if name == attribute))
+
+
 def action_names(actions: Sequence[int], world: WorldSpec = CLEVR) -> list[str]:
     """Actions in words."""
     names = ("", *NUMBERS, *(value for _, value in filters_of(world)))

@@ -8,6 +8,7 @@ is the same with or without.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import torch
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clevr.data.supervision import ATTRIBUTES, COLUMN, GROUND, KINDS, ROW, SIZE
-from clevr.questions.actions import FUNCTIONS
+from clevr.questions.actions import FUNCTIONS, actions_about
 from clevr.questions.batch import QuestionBatch
 from clevr.questions.program_encoding import MAX_HOPS, field_sizes
 from clevr.reasoning.hop_reasoner import HopReasoner, Hops
@@ -58,13 +59,17 @@ class SceneHead(nn.Module):
     Args:
         maps: maps of the trunk.
         world: whose attributes there are.
+        colors: how many of the maps, the last ones, tell colours, which are read off them alone, and no other attribute
+            is; 0: all tell all.
     """
 
-    def __init__(self, maps: int, world: WorldSpec = CLEVR) -> None:
+    def __init__(self, maps: int, world: WorldSpec = CLEVR, colors: int = 0) -> None:
         super().__init__()
-        self.sizes = [len(world.values[name]) for name in ATTRIBUTES]
+        self.colors = colors
+        self.sizes = [len(world.values[name]) for name in ATTRIBUTES if not (colors and name == "color")]
         self.presence = nn.Conv2d(maps, 1, 1)
-        self.attributes = nn.Conv2d(maps, sum(self.sizes), 1)
+        self.attributes = nn.Conv2d(maps - colors, sum(self.sizes), 1)
+        self.color = nn.Conv2d(colors, len(world.values["color"]), 1) if colors else None
 
     def forward(
         self, maps: Tensor, scenes: Tensor, presence: Tensor | None = None, places: Tensor | None = None
@@ -89,17 +94,33 @@ class SceneHead(nn.Module):
         target[where] = 1
         loss = F.binary_cross_entropy_with_logits(found, target, reduction="sum")
         right = found[where] > 0
-        rows = self.attributes(maps).float().permute(0, 2, 3, 1).flatten(1, 2)[where]
         things = scenes[image, thing]
-        for logits, kinds in zip(rows.split(self.sizes, dim=1), things[:, KINDS].long().unbind(1), strict=True):
+        for logits, kinds in zip(self.logits(rows_of(maps)[where]), things[:, KINDS].long().unbind(1), strict=True):
             loss = loss + F.cross_entropy(logits, kinds, reduction="sum", ignore_index=-1)
             right = right & ((logits.argmax(1) == kinds) | (kinds < 0))
         if places is not None:
-            found = places.float().permute(0, 2, 3, 1).flatten(1, 2)[where]
-            distance = (found - things[:, GROUND]).abs()
+            distance = (rows_of(places)[where].float() - things[:, GROUND]).abs()
             loss = loss + PLACE_WEIGHT * distance[distance.isfinite()].sum()
         count = max(len(image), 1)
         return {"loss": loss / count, "accuracy": right.sum() / count}
+
+    def logits(self, rows: Tensor) -> list[Tensor]:
+        """What the trunk's maps at some positions, ``(N, C)``, tell of each attribute, in the order of ATTRIBUTES."""
+        known, colors = rows.tensor_split([rows.shape[1] - self.colors], dim=1)
+        logits = list(_at_rows(self.attributes, known).split(self.sizes, dim=1))
+        if self.color is not None:
+            logits.insert(ATTRIBUTES.index("color"), _at_rows(self.color, colors))
+        return logits
+
+
+def rows_of(maps: Tensor) -> Tensor:
+    """Maps ``(P, C, H, W)`` position by position, ``(P, H W, C)``."""
+    return maps.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def _at_rows(layer: nn.Conv2d, rows: Tensor) -> Tensor:
+    """A 1x1 convolution at single positions, ``(N, C)``."""
+    return F.linear(rows, layer.weight[:, :, 0, 0], layer.bias).float()
 
 
 class TraceHead(nn.Module):
@@ -197,7 +218,7 @@ class TrunkPretraining(nn.Module):
         super().__init__()
         self.trunk = reasoner.trunk
         self.objects = reasoner.objects
-        self.scene_head = SceneHead(reasoner.config.maps, reasoner.world)
+        self.scene_head = SceneHead(reasoner.config.maps, reasoner.world, reasoner.config.trunk_colors)
 
     def forward(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         """Loss per object and share of the objects that are seen right.
@@ -248,7 +269,8 @@ class ReasonerTraining(nn.Module):
             "program_loss": program_weight,
         }
         config = reasoner.config
-        self.scene_head = SceneHead(config.maps, reasoner.world) if scene_weight and not precomputed else None
+        needs_scenes = scene_weight and not precomputed
+        self.scene_head = SceneHead(config.maps, reasoner.world, config.trunk_colors) if needs_scenes else None
         needs_heads = isinstance(reasoner, FiLMReasoner)  # a hop reasoner has parts of its own that these losses teach
         self.trace_head = TraceHead(config.maps, config.blocks) if trace_weight and needs_heads else None
         self.program_head = ProgramHead(config.hidden_dim, reasoner.world) if program_weight and needs_heads else None
@@ -280,6 +302,8 @@ class ReasonerTraining(nn.Module):
             if self.scene_head is not None and batch.scenes is not None:
                 report["scene_loss"] = self.scene_head(maps, batch.scenes, *_guesses(reasoner.objects, maps))["loss"]
             maps = maps if reasoner.objects is None else reasoner.objects(maps)
+        if self.training and reasoner.config.trunk_colors and isinstance(reasoner, HopReasoner):
+            maps, batch = with_exchanged_colors(reasoner, maps, batch)
         last, of_reasoning = (
             self._through_hops(batch, maps) if isinstance(reasoner, HopReasoner) else self._through_blocks(batch, maps)
         )
@@ -350,6 +374,32 @@ def answers_of(batch: QuestionBatch) -> Tensor:
 SAME_OBJECT = 0.5
 """Distance on the ground, in the scene's units, up to which a position is taken to hold an object. Centres of objects
 are 0.95 or more apart."""
+
+
+def with_exchanged_colors(reasoner: HopReasoner, maps: Tensor, batch: QuestionBatch) -> tuple[Tensor, QuestionBatch]:
+    """Questions that do not speak of colours, asked about images that have those of the next image of the batch.
+
+    What such a question is about cannot come to be told by colours then, even if some never go with some shapes.
+
+    Args:
+        reasoner: with ``trunk_colors``.
+        maps: what it sees of the images, ``(P, C + 5, 1, K)``.
+        batch: of questions; those without known actions are asked about the images as they are.
+
+    Returns:
+        The maps, followed by those with exchanged colours, and the batch about them.
+    """
+    if batch.sequences is None:
+        return maps, batch
+    colors = slice(reasoner.config.maps - reasoner.config.trunk_colors, reasoner.config.maps)
+    exchanged = maps.clone()
+    exchanged[:, colors] = maps[:, colors].roll(1, 0)
+    actions = batch.sequences[:, 0]
+    of_colors = torch.tensor(actions_about("color", reasoner.world), device=actions.device)
+    as_they_are = torch.isin(actions, of_colors).any(1) | (actions[:, 0] == 0)
+    image = torch.where(as_they_are, batch.image, batch.image + len(maps))
+    scenes = None if batch.scenes is None else torch.cat((batch.scenes, batch.scenes))
+    return torch.cat((maps, exchanged)), dataclasses.replace(batch, image=image, scenes=scenes)
 
 
 def membership_loss(odds: Tensor, hops: Hops, maps: Tensor, batch: QuestionBatch) -> Tensor:

@@ -82,16 +82,81 @@ class ImageBlock(nn.Module):
         return torch.relu(x + self.body(x))
 
 
-def build_trunk(config: ReasonerConfig) -> nn.Sequential:
-    """The trunk: convolutions with normalisation and ReLU, and blocks that see the image alone.
+class ColorPath(nn.Module):
+    """Maps that know which colours there are at a position and around it, and nothing of shapes.
+
+    Every second pixel, along both axes, goes through the same small network by itself. What comes out is averaged over
+    each position, and over it and its neighbours.
+
+    Args:
+        maps: how many maps come out.
+        grid: their rows and columns.
+    """
+
+    def __init__(self, maps: int, grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.grid = grid
+        self.pixels = nn.Sequential(
+            PixelInput(),
+            nn.Conv2d(3, _OF_A_PIXEL, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(_OF_A_PIXEL, _OF_A_PIXEL, 1),
+            nn.ReLU(inplace=True),
+        )
+        self.mix = nn.Sequential(
+            nn.BatchNorm2d(2 * _OF_A_PIXEL),
+            nn.Conv2d(2 * _OF_A_PIXEL, 2 * maps, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(2 * maps, maps, 1),
+            nn.BatchNorm2d(maps),
+            nn.ReLU(inplace=True),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images ``(P, 3, H, W)`` to maps ``(P, C, *grid)``."""
+        own = F.adaptive_avg_pool2d(self.pixels(images[:, :, ::2, ::2]), self.grid)
+        around = F.avg_pool2d(own, 3, stride=1, padding=1, count_include_pad=False)
+        maps: Tensor = self.mix(torch.cat((own, around), 1))
+        return maps
+
+
+_OF_A_PIXEL = 24
+"""Maps of single pixels: enough for histograms of eight colours in light and in shadow."""
+
+
+class TwoPaths(nn.Module):
+    """A trunk of two paths that see the same images: maps of the first, then those of a :class:`ColorPath`."""
+
+    def __init__(self, shapes: nn.Module, colors: ColorPath) -> None:
+        super().__init__()
+        self.shapes, self.colors = shapes, colors
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images ``(P, 3, H, W)`` to maps ``(P, C, H, W)``."""
+        return torch.cat((self.shapes(images), self.colors(images)), 1)
+
+
+def build_trunk(config: ReasonerConfig) -> nn.Module:
+    """The trunk: a sequence of layers, beside which there may be a path for colours."""
+    if not config.trunk_colors:
+        return _layers(config, config.maps)
+    return TwoPaths(_layers(config, config.maps - config.trunk_colors), ColorPath(config.trunk_colors, config.grid))
+
+
+def _layers(config: ReasonerConfig, last: int) -> nn.Sequential:
+    """Convolutions with normalisation and ReLU, and blocks that see the image alone.
 
     A convolution of stride 1 sees coordinate maps, one that halves the image does not.
+
+    Args:
+        config: the network's settings.
+        last: how many maps come out.
 
     Source:
         Perez et al., "FiLM", AAAI 2018, section 2.2; the authors' settings for the kernels.
     """
     modules: list[nn.Module] = [PixelInput() if config.inputs == "pixels" else FeatureInput()]
-    maps, width = config.input_maps, config.trunk_width or config.maps
+    maps, width = config.input_maps, config.trunk_width or last
     for number, out in enumerate((*config.trunk_maps, width)):
         if number == len(config.trunk_maps):
             modules += [ImageBlock(maps) for _ in range(config.trunk_fine_blocks)]
@@ -104,7 +169,7 @@ def build_trunk(config: ReasonerConfig) -> nn.Sequential:
         maps = out
     modules += [ImageBlock(maps) for _ in range(config.trunk_blocks)]
     if config.trunk_width is not None:
-        modules += [nn.Conv2d(width, config.maps, 1), nn.BatchNorm2d(config.maps), nn.ReLU(inplace=True)]
+        modules += [nn.Conv2d(width, last, 1), nn.BatchNorm2d(last), nn.ReLU(inplace=True)]
     return nn.Sequential(*modules)
 
 

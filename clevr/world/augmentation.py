@@ -37,12 +37,10 @@ _MOST_COLOR = 1.5
 _MOST_TINT = 0.25
 """What is gray is moved away from gray by up to this, where white is 1."""
 _CURVE = 0.7
-"""Base-2 logarithm of the exponents by which images become lighter or darker, at most."""
-_PATCHES = (3, 4)
-"""Rows and columns of places of an image at which colours change in ways of their own, and gradually in between."""
-_REACH = (0.01, 0.04)
-"""From how far away a pixel of a scattered image is taken, at the least and the most, in widths of the image; but never
-from less than a pixel."""
+"""Base-2 logarithm of the exponents by which places become lighter or darker, at most."""
+_PATCHES = (6, 8)
+"""Rows and columns of places of an image at which colours change in ways of their own, and gradually in between. They
+are as far apart as objects are wide: what is gray must not look like the ground around it every time."""
 
 
 def recolor(images: Tensor, chosen: Tensor, generator: torch.Generator) -> Tensor:
@@ -50,7 +48,7 @@ def recolor(images: Tensor, chosen: Tensor, generator: torch.Generator) -> Tenso
 
     How much differs from place to place, gradually. A shape stays a shape, but its colour says nothing about it any
     more: neither one that comes in few colours nor gray, which is turned to gray, would be safe without the tint, nor
-    would it be with the same turn for all objects, whose colours could be compared.
+    would it be with the same turn for all objects, whose colours could be compared. Nor is the brightness safe.
 
     Args:
         images: uint8 ``(B, 3, H, W)`` on any device.
@@ -59,19 +57,19 @@ def recolor(images: Tensor, chosen: Tensor, generator: torch.Generator) -> Tenso
     Returns:
         uint8, the shape of ``images``.
     """
-    fields = torch.rand(len(images), 4, *_PATCHES, generator=generator)
-    exponent = 2.0 ** ((2.0 * torch.rand(len(images), 1, 1, 1, generator=generator) - 1.0) * _CURVE)
+    fields = torch.rand(len(images), 5, *_PATCHES, generator=generator)
     where = chosen.to(images.device)
     value = images[where] / 255.0
     grown = F.interpolate(fields[chosen].to(images.device), value.shape[2:], mode="bilinear", align_corners=True)
-    angle, strength, hue, tint = grown.split(1, dim=1)
+    angle, strength, hue, tint, curve = grown.split(1, dim=1)
     light = value.mean(1, keepdim=True)
     turned = angle.mul(2.0 * math.pi).cos() * (value - light) + angle.mul(2.0 * math.pi).sin() * _quarter_turn(value)
     red = torch.tensor([2.0, -1.0, -1.0], device=images.device).view(1, 3, 1, 1) / 6.0**0.5
     toward = hue.mul(2.0 * math.pi).cos() * red + hue.mul(2.0 * math.pi).sin() * _quarter_turn(red)
     changed = (light + _MOST_COLOR * strength * turned + _MOST_TINT * tint * toward).clamp(0.0, 1.0)
     result = images.clone()
-    result[where] = (changed ** exponent[chosen].to(images.device) * 255.0).round().to(torch.uint8)
+    exponent = ((2.0 * curve - 1.0) * _CURVE).exp2()
+    result[where] = (changed**exponent * 255.0).round().to(torch.uint8)
     return result
 
 
@@ -80,23 +78,3 @@ def _quarter_turn(colors: Tensor) -> Tensor:
     red, green, blue = colors.unbind(1)
     turned: Tensor = torch.stack((blue - green, red - blue, green - red), 1) / 3.0**0.5
     return turned
-
-
-def scatter(images: Tensor, chosen: Tensor, generator: torch.Generator) -> Tensor:
-    """Take every pixel of some images from a random place near by: colours stay, edges and corners go.
-
-    Args:
-        images: uint8 ``(B, C, H, W)`` on any device.
-        chosen: bool ``(B,)``, which of them to change.
-        generator: source of all randomness, on the CPU.
-    Returns:
-        uint8, the shape of ``images``.
-    """
-    count, channels, height, width = images.shape
-    least, most = (max(share * width, 1.0) for share in _REACH)
-    reach = (least + (most - least) * torch.rand(count, 1, 1, generator=generator)) * chosen.view(-1, 1, 1)
-    across, down = (2.0 * torch.rand(2, count, height, width, generator=generator) - 1.0).mul_(reach).round_().long()
-    row = (torch.arange(height).view(-1, 1) + down).clamp_(0, height - 1)
-    column = (torch.arange(width) + across).clamp_(0, width - 1)
-    place = (row * width + column).flatten(1).to(images.device)
-    return images.flatten(2).gather(2, place[:, None].expand(-1, channels, -1)).view_as(images)

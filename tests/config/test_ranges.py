@@ -342,6 +342,7 @@ REFUSED = {
         ("trunk_blocks", -1, "model.trunk_blocks is -1; expected a number from 0 to 1000"),
         ("trunk_fine_blocks", -1, "model.trunk_fine_blocks is -1; expected a number from 0 to 1000"),
         ("trunk_width", 0, "model.trunk_width is 0; expected at least 1"),
+        ("trunk_colors", -1, "model.trunk_colors is -1; expected at least 0"),
         ("positions", -1, "model.positions is -1; expected at least 0"),
         ("maps", 0, "model.maps is 0; expected at least 1"),
         ("blocks", 0, "model.blocks is 0; expected a number from 1 to 1000"),
@@ -371,8 +372,6 @@ REFUSED = {
         ("images", 0, "trunk_pretraining.images is 0; expected at least 1"),
         ("recolor", -0.5, "trunk_pretraining.recolor is -0.5; expected a number from 0 to 1"),
         ("recolor", 1.5, "trunk_pretraining.recolor is 1.5; expected a number from 0 to 1"),
-        ("scatter", -0.5, "trunk_pretraining.scatter is -0.5; expected a number from 0 to 1"),
-        ("scatter", 1.5, "trunk_pretraining.scatter is 1.5; expected a number from 0 to 1"),
     ],
     "clevr.config.model:TrainConfig": [
         ("scene_weight", -0.5, "scene_weight is -0.5; expected at least 0"),

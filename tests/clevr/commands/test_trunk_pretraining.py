@@ -15,8 +15,8 @@ from clevr.commands.train import run
 from clevr.commands.trunk_pretraining import (
     SceneBatches,
     cache_trunk_features,
+    colors_are_tied,
     mirrored,
-    shapes_in_all_colors,
     untied,
 )
 from clevr.config.model import AugmentationConfig, ClevrDataConfig, TrainConfig, TrunkPretrainingConfig
@@ -24,7 +24,6 @@ from clevr.data.batches import ReasoningData, load_reasoning_data
 from clevr.questions.tokens import CLEVR_VOCABULARY
 from clevr.reasoning import load
 from clevr.reasoning.objectives import SceneHead, is_object
-from clevr.world.spec import CLEVR
 from fewshot_film.errors import ConfigError
 from fewshot_film.run.checkpoint import load_checkpoint
 from fewshot_film.run.settings import LoopConfig
@@ -128,7 +127,7 @@ def test_a_run_goes_on_from_either_part(config: TrainConfig) -> None:
 
 def test_batches_are_functions_of_their_number(data: ReasoningData) -> None:
     def batches() -> SceneBatches:
-        config = TrunkPretrainingConfig(images=2, recolor=0.5, scatter=0.3)
+        config = TrunkPretrainingConfig(images=2, recolor=0.5)
         return SceneBatches(data, config, AugmentationConfig(0.1, 0.5, 2.0))
 
     forwards = [batches()[number] for number in range(9)]
@@ -153,54 +152,46 @@ def test_a_mirrored_picture_shows_its_mirrored_scene() -> None:
 
 
 def test_what_was_changed_is_not_learned(data: ReasoningData) -> None:
-    """Colours of recoloured images and shapes of scattered ones; where all shapes come in all colours, nothing else."""
-    config = TrunkPretrainingConfig(images=6, flip=False, recolor=0.4, scatter=0.4)
+    """Colours of recoloured images; where all shapes come in all colours, nothing else."""
+    config = TrunkPretrainingConfig(images=6, flip=False, recolor=0.4)
     batches = SceneBatches(data, config, AugmentationConfig())
-    batches.in_all_colors = ()
+    batches.tied = False
     plain = SceneBatches(data, TrunkPretrainingConfig(images=6, flip=False), AugmentationConfig())
     kinds = set()
     for number in range(20):
         (images, scenes), (before, described) = batches[number], plain[number]
         for image, scene, was, known in zip(images, scenes, before, described, strict=True):
-            hidden = tuple(bool((scene[:, place] == -1).all()) for place in (2, 4))
+            hidden = bool((scene[:, 4] == -1).all())
             kinds.add(hidden)
-            assert torch.equal(image, was) == (hidden == (False, False))
-            assert torch.equal(scene[:, 4], known[:, 4]) or hidden[1]
-            assert torch.equal(scene[:, 2], known[:, 2]) or hidden[0]
-            others = [0, 1, 3, 5, 6, 7]
+            assert torch.equal(image, was) == (not hidden)
+            assert torch.equal(scene[:, 4], known[:, 4]) or hidden
+            others = [0, 1, 2, 3, 5, 6, 7]
             assert torch.equal(scene[:, others], known[:, others]), "all else stays known"
-    assert kinds == {(False, False), (True, False), (False, True)}
+    assert kinds == {False, True}
 
 
-def test_neither_shapes_nor_colors_are_learned_where_they_are_tied() -> None:
-    """As in CoGenT: shapes 1 and 2 have half of the colours each, shape 0 has all."""
+def test_shapes_are_learned_from_other_colors_alone_where_they_are_tied() -> None:
     nobody = [-1.0] * 8
     thing = [[0.5, 0.5, shape, 0, color, 0, 0, 0] for shape, color in ((0, 3), (1, 3), (2, 5))]
-    scenes = torch.tensor([[*thing, nobody]] * 3)
-    recolored, scattered = torch.tensor([True, False, False]), torch.tensor([False, True, False])
-    found = untied(scenes, recolored, scattered, (0,))
-    assert found[..., 2].tolist() == [[0, 1, 2, -1], [-1, -1, -1, -1], [-1, -1, -1, -1]]
-    assert found[..., 4].tolist() == [[-1, -1, -1, -1], [3, 3, 5, -1], [3, -1, -1, -1]]
-    assert is_object(found).tolist() == [[True, True, True, False]] * 3, "they are there all the same"
-    free = untied(scenes, recolored, scattered, ())
-    assert free[2].tolist() == scenes[2].tolist()
+    scenes = torch.tensor([[*thing, nobody]] * 2)
+    found = untied(scenes, torch.tensor([True, False]), tied=True)
+    assert found[..., 2].tolist() == [[0, 1, 2, -1], [-1, -1, -1, -1]]
+    assert found[..., 4].tolist() == [[-1, -1, -1, -1], [3, 3, 5, -1]]
+    assert is_object(found).tolist() == [[True, True, True, False]] * 2, "they are there all the same"
 
 
-def test_shapes_that_come_in_all_colors(tmp_path: Path) -> None:
+def test_colors_are_tied_where_a_shape_lacks_some(tmp_path: Path) -> None:
     def scenes(*pairs: tuple[int, int]) -> torch.Tensor:
         described = torch.full((2, 10, 8), -1.0)
         for place, (shape, color) in enumerate(pairs):
             described[place % 2, place // 2] = torch.tensor([0.5, 0.5, shape, 0, color, 0, 0, 0])
         return described
 
-    assert shapes_in_all_colors(scenes((0, 0), (0, 1), (1, 0), (2, 1))) == (0,)
-    assert shapes_in_all_colors(scenes((0, 0), (0, 1), (1, 0), (1, 1))) == (), "nothing is tied"
-    assert shapes_in_all_colors(scenes((0, 0), (1, 1))) == (), "no shape can teach all colours"
+    assert colors_are_tied(scenes((0, 0), (0, 1), (1, 0), (2, 1)))
+    assert not colors_are_tied(scenes((0, 0), (0, 1), (1, 0), (1, 1)))
     root = make_world(tmp_path / "world", {"trainA": 60}, condition="A")
     data = load_reasoning_data(root, "trainA", SMALL, CLEVR_VOCABULARY, with_scenes=True)
-    config = TrunkPretrainingConfig(images=2, recolor=0.5, scatter=0.3)
-    spheres = CLEVR.values["shape"].index("sphere")
-    assert SceneBatches(data, config, AugmentationConfig()).in_all_colors == (spheres,)
+    assert SceneBatches(data, TrunkPretrainingConfig(images=2, recolor=0.5), AugmentationConfig()).tied
 
 
 def test_an_unknown_color_counts_for_nothing() -> None:
@@ -208,8 +199,7 @@ def test_an_unknown_color_counts_for_nothing() -> None:
     head, maps = SceneHead(4), torch.randn(2, 4, 3, 5)
     scenes = torch.full((2, 10, 8), -1.0)
     scenes[:, 0] = torch.tensor([0.3, 0.5, 1, 0, 3, 1, 2.5, -0.5])
-    everything, nothing = torch.tensor([True, True]), torch.tensor([False, False])
-    known, unknown = head(maps, scenes), head(maps, untied(scenes, everything, nothing, ()))
+    known, unknown = head(maps, scenes), head(maps, untied(scenes, torch.tensor([True, True]), tied=False))
     rows = head.attributes(maps)[:, 5:13, 1, 1].log_softmax(1)[:, 3]  # colours follow 3 shapes and 2 sizes
     torch.testing.assert_close(known["loss"] - unknown["loss"], -rows.mean())
     unknown["loss"].backward()
