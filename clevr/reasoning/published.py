@@ -130,7 +130,7 @@ def to_published(reasoner: FiLMReasoner) -> dict[str, Any]:
         PublishedError: the model has a part that theirs does not have.
     """
     config = reasoner.config
-    _check_exportable(config)
+    _check_exportable(reasoner)
     state = reasoner.state_dict()
     engine: dict[str, Tensor] = {}
     generator: dict[str, Tensor] = {}
@@ -185,11 +185,18 @@ def _dropout(checkpoint: Checkpoint) -> bool:
     return bool(checkpoint["execution_engine_kwargs"].get("classifier_dropout", 0))
 
 
-def _check_exportable(config: ReasonerConfig) -> None:
+def _check_exportable(reasoner: FiLMReasoner) -> None:
+    config = reasoner.config
     problems = {
+        "answers about another world": reasoner.answers != ANSWER_WORDS,
         "reads pixels": config.inputs != "features",
+        "reads a question by more than the last state of its GRU": config.question_code != "last",
         "has blocks without FiLM": config.num_film_blocks != config.blocks,
-        "has residual blocks in its trunk": config.trunk_blocks > 0,
+        "has blocks that see a summary of the image": config.context,
+        "keeps some positions of the trunk's maps": config.positions > 0,
+        "pools means, too": config.pooling != "max",
+        "has residual blocks in its trunk": config.trunk_blocks + config.trunk_fine_blocks > 0,
+        "has a trunk of another width": config.trunk_width is not None,
         "has more than one convolution in its trunk": bool(config.trunk_maps),
         "has a trunk that takes steps of more than 1": config.trunk_stride != 1,
     }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import pickle
 from pathlib import Path
@@ -14,6 +15,8 @@ from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import ANSWER_WORDS, ANSWERS, VOCABULARY
 from clevr.reasoning.network import FiLMReasoner
 from clevr.reasoning.published import PublishedError, from_published, load_published, read_published, to_published
+from clevr.world.world_file import read_world
+from tests.conftest import CHECKOUT
 from tests.reference.clevr_published_film import answer_logits
 
 QUESTIONS = ["How many red things are there?", "Is there a big cube?", "What color is the small shiny ball?"]
@@ -264,6 +267,29 @@ def test_models_that_theirs_cannot_be() -> None:
     small = {"maps": 4, "hidden_dim": 4, "width": 32, "height": 32, "trunk_maps": (4,)}
     with pytest.raises(PublishedError, match="it reads pixels, and it has more than one convolution in its trunk"):
         to_published(FiLMReasoner(ReasonerConfig(**small)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"question_code": "mean"}, "reads a question by more than the last state of its GRU"),
+        ({"context": True}, "has blocks that see a summary of the image"),
+        ({"positions": 4, "block_kernel": 1}, "keeps some positions of the trunk's maps"),
+        ({"pooling": "max_mean"}, "pools means, too"),
+        ({"trunk_fine_blocks": 1}, "has residual blocks in its trunk"),
+        ({"trunk_width": 5}, "has a trunk of another width"),
+    ],
+)
+def test_what_their_code_lacks(changes: dict[str, Any], problem: str) -> None:
+    config = dataclasses.replace(from_published(a_checkpoint()).config, **changes)
+    with pytest.raises(PublishedError, match=f"cannot represent this model: it {problem}$"):
+        to_published(FiLMReasoner(config))
+
+
+def test_answers_that_their_code_lacks() -> None:
+    config = dataclasses.replace(from_published(a_checkpoint()).config, vocabulary=())
+    with pytest.raises(PublishedError, match=r"cannot represent this model: it answers about another world$"):
+        to_published(FiLMReasoner(config, read_world(CHECKOUT / "examples" / "harbour" / "world.yaml")))
 
 
 class _Harmful:
