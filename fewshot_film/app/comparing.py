@@ -137,7 +137,7 @@ def compare(
     learners = _learners(page, names)
     sets = _decode(data, learners)
     first = next(iter(sets.values()))
-    device, runners = choose_device(page.device), {}
+    device, runners = choose_device(page.device, in_double=True), {}
     for name, learner in learners.items():
         images = first if learner is None else sets[learner.backbone.preprocessing]
         runners[name] = task_runner(learner, images, device), _places(first, images)

@@ -64,7 +64,7 @@ class FewShotClassifier(SklearnClassifierMixin):
             network was trained.
         temperature: divides the logits before the softmax; None: fitted at every fit to support images that are
             left out in turn.
-        device: auto, cpu, cuda or mps.
+        device: auto, cpu or cuda; not mps, which has no double precision.
         precision: what the network computes in, ``float32`` or ``int8``: 8-bit integers, two to four times as fast on
             processors with VNNI or AMX, with almost the same answers; for convolutional networks on the CPU.
 
@@ -490,7 +490,7 @@ class FewShotClassifier(SklearnClassifierMixin):
         if loaded is None or not _is_same_model(loaded.model, self.model) or loaded.device != self.device:
             pretrained = load_pretrained(self.model)
             adapter = Adapter(pretrained.learner)
-            pretrained.learner.to(choose_device(self.device))
+            pretrained.learner.to(choose_device(self.device, in_double=True))
             loaded = self._loaded = Loaded(self.model, self.device, pretrained, adapter)
         return loaded
 

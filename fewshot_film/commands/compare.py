@@ -35,7 +35,7 @@ ROW = "splits"
 
 def run(config: CompareConfig) -> None:
     """Compare, print the table, and write all values where asked to."""
-    device = choose_device(config.device)
+    device = choose_device(config.device, in_double=True)
     models = load_models(config.models)
     first = next(iter(models.values()))
     learners: dict[str, Learner | None] = {

@@ -39,7 +39,7 @@ def run(config: EvaluateConfig) -> None:
     """Evaluate, print the table, and write all values where asked to."""
     learner = load_pretrained(config.model).learner
     learner.backbone.set_features(config.tukey_power, config.flip_tta)
-    device = choose_device(config.device)
+    device = choose_device(config.device, in_double=True)
     learner.to(device)
     images = open_images(config.data, config.split, learner.config.backbone)
     log.info("%s classes: %s", config.split or "all", described(images))

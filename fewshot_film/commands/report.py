@@ -124,7 +124,7 @@ class Seen:
 
 
 def _add_model(report: Report, config: ReportConfig, folder: Path) -> None:
-    learner = load_learner(folder / "model").to(choose_device(config.device))
+    learner = load_learner(folder / "model").to(choose_device(config.device, in_double=True))
     try:
         episodes = _episodes(config, folder, learner)
     except (FileNotFoundError, SourceError) as error:

@@ -20,19 +20,22 @@ from torch import Tensor, nn
 from fewshot_film.errors import ConfigError, ProcessLostError
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str, *, in_double: bool = False) -> torch.device:
     """The device that a setting ``device`` means; a training takes that of :class:`fewshot_film.run.runtime.Runtime`.
 
     Args:
         name: ``cpu``, ``cuda``, ``mps``, or ``auto``: an accelerator where there is one. Of several GPUs every process
             that ``torchrun`` started takes its own, and any other the first.
+        in_double: computes in double precision too, which ``mps`` has not.
 
     Raises:
-        ConfigError: the device is not there.
+        ConfigError: the device is not there, or has no double precision.
     """
     check_device(name)
+    if name == "mps" and in_double:
+        raise ConfigError("device is 'mps', which has no double precision; expected auto or cpu")
     if name == "auto":
-        name = next(filter(_is_there, ("mps", "cuda")), "cpu")
+        name = next(filter(_is_there, ("cuda",) if in_double else ("mps", "cuda")), "cpu")
     own = int(os.environ["LOCAL_RANK"]) if "TORCHELASTIC_RUN_ID" in os.environ and name == "cuda" else 0
     return torch.device("cpu") if name == "cpu" else torch.device(name, own)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.errors import ConfigError, ProcessLostError
 from fewshot_film.run.runtime import Runtime, choose_device, to_device
 
@@ -72,6 +73,17 @@ def test_auto_takes_an_accelerator_and_every_process_its_own_gpu(monkeypatch):
     assert choose_device("auto") == choose_device("cuda") == torch.device("cuda", 0)
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "a run")
     assert choose_device("auto") == torch.device("cuda", 3)
+
+
+def test_what_computes_in_double_precision_takes_no_mps(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert choose_device("auto") == torch.device("mps", 0)
+    assert choose_device("auto", in_double=True) == torch.device("cpu")
+    with pytest.raises(ConfigError, match=r"^device is 'mps', which has no double precision; expected auto or cpu$"):
+        choose_device("mps", in_double=True)
+    with pytest.raises(ConfigError, match=r"^device is 'mps', which has no double precision"):
+        FewShotClassifier("general-small", device="mps").fit(torch.zeros(2, 3, 32, 32), [0, 1])
 
 
 def test_who_does_not_train_imports_neither_lightning_nor_tensorboard():
