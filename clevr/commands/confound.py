@@ -45,6 +45,8 @@ def run(config: ConfoundConfig) -> None:
     sizes = {"train": config.train, "val": config.val, "test": config.test}
     workers = available_cores() if config.workers == "auto" else config.workers
     for split, count in sizes.items():
+        for older in (config.out / split).glob(f"*/CLEVR_{split}_*.png"):  # it may be of another class now
+            older.unlink()
         parts = [range(start, min(start + _AT_ONCE, count)) for start in range(0, count, _AT_ONCE)]
         job = functools.partial(_make_some, config, world, classes, split)
         scenes: list[Scene] = []

@@ -37,6 +37,21 @@ def test_scenes_hold_their_class_alone_and_the_confounder_in_training(tmp_path: 
     assert list(ClevrSplit.open(tmp_path, "train").scenes())[4].objects[0].coords == first[0].objects[0].coords
 
 
+def test_overwriting_leaves_no_image_of_before(tmp_path: Path) -> None:
+    rules, out = tmp_path / "rules.yaml", tmp_path / "out"
+    for names, count in (("ab", 4), ("ba", 3)):
+        rules.write_text(
+            yaml.safe_dump(
+                {name: {"holds": [{"color": color}]} for name, color in zip(names, ("red", "blue"), strict=True)},
+                sort_keys=False,
+            )
+        )
+        run(ConfoundConfig(rules, out, train=count, val=1, test=1, width=32, height=24, workers=1))
+    found = {path.name: path.parent.name for path in (out / "train").glob("*/*.png")}
+    assert sorted(found) == sorted(scene.image_filename for scene in ClevrSplit.open(out, "train").scenes())
+    assert len(list((out / "train").glob("*/*.png"))) == 3
+
+
 @pytest.mark.parametrize(
     ("record", "problem"),
     [
