@@ -75,6 +75,8 @@ class TransductiveCNAPS(FilmFeatures):
         if not self.training:  # all images make the code: one bad image would spoil the features of all
             check_finite(support_images, "support image", support_images)
             check_finite(query_images, "query image", query_images)
+        if len(query_images) == 0:
+            return support_images.new_zeros(0, len(support_labels.unique()))
         code = self._code(support_images, support_labels, query_images)
         modulations = self.modulations(support_images, code)
         support = self.support_features(support_images, modulations)

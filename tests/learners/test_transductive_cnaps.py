@@ -142,6 +142,8 @@ def test_every_parameter_gets_a_gradient(adaptation):
 def test_no_queries():
     empty = torch.zeros(0, 3)
     assert refine(torch.rand(2, 3), torch.tensor([0, 1]), empty, torch.zeros(0, 2), 1, 4).shape == (0, 2)
+    adapted = learner(adaptation="film").eval().adapt(torch.rand(3, 1, 16, 16), torch.tensor([0, 1, 1]))
+    assert adapted(torch.rand(0, 1, 16, 16)).shape == (0, 2)
 
 
 def test_settings_out_of_range():
