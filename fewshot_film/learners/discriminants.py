@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from fewshot_film.config.learners import LDAConfig, QDAConfig
@@ -56,9 +57,10 @@ class SharedCovarianceHead:
         """Logits ``(Q, way)`` of features ``(Q, D)``: log-densities, up to what all classes share."""
         centre = self.prototypes.mean(0)
         project = self.metric.scatter.project
-        queries, means = project(features.to(centre.dtype) - centre), project(self.prototypes - centre)
-        inner = self.metric.inner(queries, means)
-        return (inner - self.metric.squares(means) / 2) / self.scale
+        with torch.autocast(features.device.type, enabled=False):
+            queries, means = project(features.to(centre.dtype) - centre), project(self.prototypes - centre)
+            inner = self.metric.inner(queries, means)
+            return (inner - self.metric.squares(means) / 2) / self.scale
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ def fit_lda(
     weight = (1 - shrinkage) / freedom / scale
     if needs_double(deviations, weight):
         return fit_lda(features.double(), labels, shrinkage, sample_weights)
-    metric = Scatter(deviations).metric(weight)
+    with torch.autocast(features.device.type, enabled=False):
+        metric = Scatter(deviations).metric(weight)
     return SharedCovarianceHead(metric, means, scale)
 
 

@@ -115,7 +115,8 @@ def naive_bayes_head(features: Tensor, labels: Tensor, kind: str, weights: Seque
         deviations = features - features.mean(0)
         if needs_double(deviations, shared):
             return naive_bayes_head(features.double(), labels, kind, weights)
-        metric = Scatter(deviations).metric(shared)
+        with torch.autocast(features.device.type, enabled=False):
+            metric = Scatter(deviations).metric(shared)
         return SharedCovarianceHead(metric, class_means(features, labels), identity)
     own = parts[0] / identity
     covariances = CovarianceWeights(own=lambda shot: own / (shot - 1), shared=lambda shot: shared)

@@ -158,6 +158,15 @@ def test_half_precision_is_raised(name):
     assert head(torch.tensor(features(4, rows=2)).bfloat16()).dtype == torch.float32
 
 
+@pytest.mark.parametrize("name", ["lda", "qda"])
+def test_discriminants_take_no_part_in_autocast(name):
+    support, queries = torch.tensor(features(40)).float(), torch.tensor(features(40, rows=2)).float()
+    learner = HEADS[name]()
+    expected = learner.fit_head(support, torch.tensor(LABELS))(queries)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(learner.fit_head(support, torch.tensor(LABELS))(queries), expected)
+
+
 @pytest.mark.parametrize("name", HEADS)
 def test_bad_support_is_refused(name):
     learner = HEADS[name]()
