@@ -199,7 +199,7 @@ class Backbone(nn.Module):
     def entering_widths(self, sites: Sites) -> list[int]:
         """Channels that enter every stage with sites: found by a pass of one small image."""
         self.eval()
-        widths, maps = [], torch.zeros(1, self.preprocessing.channels, 64, 64)
+        widths, maps = [], self.normalize.mean.new_zeros(1, self.preprocessing.channels, 64, 64)
         for segment in self.segments(sites)[:-1]:
             maps = segment(maps)
             widths.append(maps.shape[1])

@@ -88,9 +88,9 @@ def without_classifier(network: nn.Module) -> nn.Module:
 def _width(network: nn.Module, preprocessing: Preprocessing) -> int:
     """Width of the features, by a pass of one image."""
     modes = [(module, module.training) for module in network.modules()]
-    size = preprocessing.size
+    size, device = preprocessing.size, next((one.device for one in network.parameters()), None)
     try:
-        features = network.eval()(torch.zeros(1, preprocessing.channels, size, size))
+        features = network.eval()(torch.zeros(1, preprocessing.channels, size, size, device=device))
     except Exception as error:  # whatever networks raise of a size that they are not made for
         raise InvalidValueError(
             f"the network cannot take an image of {preprocessing.channels} x {size} x {size} "

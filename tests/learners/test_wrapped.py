@@ -136,6 +136,11 @@ def test_torchvision_weights_fit(tmp_path):
         torch.testing.assert_close(backbone(QUERY), plain.eval()(backbone.normalize(QUERY)))
 
 
+def test_a_network_on_another_device():
+    backbone = WrappedBackbone(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)).to("meta"))
+    assert backbone.feature_dim == 8
+
+
 def test_errors():
     with pytest.raises(ConfigError, match=r"backbone.name is resnet19; expected cnaps-.*n:NAME or timm:NAME"):
         BackboneConfig(name="resnet19")
