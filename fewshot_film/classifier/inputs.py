@@ -139,6 +139,7 @@ def _from_array(pixels: np.ndarray, name: str, order: str) -> Image.Image:
     if pixels.ndim not in (2, 3) or pixels.size == 0 or (pixels.ndim == 3 and pixels.shape[2] not in _CHANNELS):
         expected = f"expected (H, W) or {order} with C one of 1, 3, 4{_hint(pixels, order)}"
         raise ImageError(name, f"has shape {_shape(pixels, order)}; {expected}")
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)  # TIFF files are often read as they are
     if pixels.dtype == np.uint16 and pixels.ndim == 2:
         return Image.fromarray(pixels)
     return Image.fromarray(np.ascontiguousarray(_eight_bit(pixels, name)))

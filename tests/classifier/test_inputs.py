@@ -36,6 +36,7 @@ def test_all_kinds_come_to_the_same(tmp_path: Path):
         COLOUR / 255,
         COLOUR.astype(np.int64),
         COLOUR.astype(np.uint16) * 257,
+        (COLOUR.astype(np.uint16) * 257).astype(">u2"),
         first,
         first.float() / 255,
         first.double() / 255,
@@ -60,6 +61,7 @@ def test_one_image_alone_or_in_a_batch(one):
         torch.from_numpy(GREY),
         torch.from_numpy(GREY)[None],
         GREY.astype(np.uint16) * 257,
+        (GREY.astype(np.uint16) * 257).astype(">u2"),
         np.dstack([GREY] * 3 + [np.full_like(GREY, 255)]),
     ],
 )
