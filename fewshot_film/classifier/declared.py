@@ -49,7 +49,7 @@ def _refuse(folder: Path, problems: list[str]) -> None:
 
 
 def _of_classes(config: Mapping[str, Any]) -> Iterator[str]:
-    classes, temperature = config["classes"], config["temperature"]
+    classes = config["classes"]
     if not isinstance(classes, list) or not classes:
         yield "classes is no list of names"
         return
@@ -62,8 +62,10 @@ def _of_classes(config: Mapping[str, Any]) -> Iterator[str]:
             return
     if len(set(classes)) != len(classes):
         yield "a class is listed twice"
-    if not _is_number(temperature) or not 0 < temperature < math.inf:
-        yield f"temperature is {shown(temperature)}; expected a number above 0"
+    given = config.get("given_temperature")
+    for temperature in (config["temperature"], *([] if given is None else [given])):
+        if not _is_number(temperature) or not 0 < temperature < math.inf:
+            yield f"temperature is {shown(temperature)}; expected a number above 0"
     if config["resize"] is not None and config["resize"] not in get_args(Resize):
         yield f"resize is {shown(config['resize'])}; expected one of {', '.join(get_args(Resize))}"
     if not isinstance(config.get("announced", False), bool):

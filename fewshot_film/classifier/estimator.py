@@ -121,7 +121,10 @@ class FewShotClassifier(SklearnClassifierMixin):
         saved = loaded.pretrained.fitted
         if saved is not None:
             classifier.resize = parameters.get("resize", saved.config["resize"])
+            classifier.temperature = parameters.get("temperature", saved.config.get("given_temperature"))
             fitted = load_fitted(saved, loaded, classifier.resize)
+            if parameters.get("temperature") is not None:
+                fitted = replace(fitted, temperature=float(parameters["temperature"]))
             classifier.precision = parameters.get("precision", fitted.precision)
             if classifier.precision != fitted.precision:
                 announced = fitted.classes if fitted.announced else None
@@ -348,7 +351,7 @@ class FewShotClassifier(SklearnClassifierMixin):
             UnsavableError: there is what no such file can hold, a label that is neither text nor a number, or a
                 network of your own. Nothing is written then.
         """
-        save_fitted(Path(path), self._check_fitted())
+        save_fitted(Path(path), self._check_fitted(), self.temperature)
 
     def export_onnx(self, path: str | Path) -> Path:
         """Write the adapted network as one ONNX file: a plain ResNet and its head, for any number of images.

@@ -168,8 +168,13 @@ class Answers:
     above 1 it was rejected. None where ``reject`` was not given."""
 
 
-def save_fitted(folder: Path, fitted: Fitted) -> None:
+def save_fitted(folder: Path, fitted: Fitted, given_temperature: float | None) -> None:
     """Save a fitted classifier; see :meth:`FewShotClassifier.save_pretrained`.
+
+    Args:
+        folder: made, or replaced.
+        fitted: what it knows.
+        given_temperature: for later fits; None: they estimate it.
 
     Raises:
         UnsavableError: it could not be loaded again; nothing is written.
@@ -196,6 +201,7 @@ def save_fitted(folder: Path, fitted: Fitted) -> None:
         "classes": fitted.classes,
         "announced": fitted.announced,
         "temperature": fitted.temperature,
+        "given_temperature": given_temperature,
         "resize": fitted.preprocessing.resize,
     }
     save_model(folder, weights, record, _card(fitted.classes, fitted.labels))

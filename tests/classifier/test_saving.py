@@ -39,6 +39,17 @@ def test_saved_and_loaded_all_answers_are_the_same(make, tmp_path: Path):
     assert "| class 0 | 9 |" in card
 
 
+def test_a_temperature_that_was_given(tmp_path: Path):
+    images, labels = pictures_and_labels(2, 3)
+    classifier = FewShotClassifier(film_learner(), device="cpu", temperature=3.0).fit(images, labels)
+    classifier.save_pretrained(tmp_path / "mine")
+    loaded = FewShotClassifier.from_pretrained(tmp_path / "mine", device="cpu")
+    assert loaded.partial_fit(images[:1], labels[:1]).temperature_ == 3.0
+    other = FewShotClassifier.from_pretrained(tmp_path / "mine", device="cpu", temperature=2.0)
+    assert other.temperature_ == 2.0
+    assert not np.array_equal(other.predict_proba(images), classifier.predict_proba(images))
+
+
 @pytest.mark.parametrize("labels", [[3, "three"], [True, False], [1.5, 2]])
 def test_labels_keep_their_kind(labels, tmp_path: Path):
     images, _ = pictures_and_labels(2, 1)
