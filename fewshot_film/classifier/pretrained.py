@@ -164,5 +164,5 @@ def _download(name: str) -> Path:
     except Exception as error:  # the hub's client raises its own, requests' and plain errors of many kinds
         raise ModelNotFoundError(
             f"there is no folder {name!r}, and it could not be loaded from the Hugging Face hub "
-            f"({type(error).__name__}: {str(error).splitlines()[0]}); {_choices()}"
+            f"({type(error).__name__}: {(str(error).splitlines() or [''])[0]}); {_choices()}"
         ) from error

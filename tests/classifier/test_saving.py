@@ -153,6 +153,15 @@ def test_the_hub_has_no_such_model(monkeypatch):
         FewShotClassifier.from_pretrained("some/model")
 
 
+def test_the_hubs_client_says_nothing(monkeypatch):
+    def snapshot_download(name, **options):
+        raise TimeoutError
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    with pytest.raises(ModelNotFoundError, match=r"could not be loaded from the Hugging Face hub \(TimeoutError: \)"):
+        FewShotClassifier.from_pretrained("some/model")
+
+
 def test_without_the_hubs_client(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ModelNotFoundError, match=r"needs the extra `hub`: pip install 'fewshot-film\[hub\]'"):
