@@ -24,6 +24,7 @@ from clevr.data.images import fit_image, to_pixels
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import Vocabulary, answers_of
 from clevr.reasoning.network import Reasoner
+from clevr.world.spec import CLEVR
 from fewshot_film.errors import ConfigError, UserError
 from fewshot_film.film import Modulations
 from fewshot_film.images import ImageError, read_image, upright
@@ -240,7 +241,8 @@ class Answerer:
         self.reasoner = reasoner
         self.image = upright(image, "the image")
         self._device = next(reasoner.parameters()).device
-        self.warning = reasoner.familiarity.warning(self.image) if reasoner.familiarity else ""
+        kind = "a CLEVR scene" if reasoner.world == CLEVR else f"a scene of the world {reasoner.world.name!r}"
+        self.warning = reasoner.familiarity.warning(self.image, kind) if reasoner.familiarity else ""
         self.maps = self._see(extractor)
 
     @property

@@ -135,17 +135,18 @@ class Familiarity:
         """
         return float(self._distances(image_statistics(image)[None])[0])
 
-    def warning(self, image: Image.Image) -> str:
+    def warning(self, image: Image.Image, kind: str = "a CLEVR scene") -> str:
         """The warning for an image; empty if it looks like the training images.
 
         Args:
             image: any mode and size.
+            kind: what the training images show.
         """
         if self.has_unusual_shape(image):
             least, most = self.aspects
             usual = f"{least:.1f}" if most - least < 0.1 else f"{least:.1f} to {most:.1f}"
             return (
-                f"This image does not look like a CLEVR scene (it is {image.width} x {image.height} pixels, and the "
+                f"This image does not look like {kind} (it is {image.width} x {image.height} pixels, and the "
                 f"model was trained on images {usual} times as wide as high); the answer may be meaningless."
             )
         statistics = image_statistics(image)
@@ -153,7 +154,7 @@ class Familiarity:
         if distance <= self.threshold:
             return ""
         return (
-            f"This image does not look like a CLEVR scene (it differs from the images that the model was trained on, "
+            f"This image does not look like {kind} (it differs from the images that the model was trained on, "
             f"most of all in its {self._largest(statistics)}); the answer may be meaningless."
         )
 

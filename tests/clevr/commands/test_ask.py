@@ -24,10 +24,13 @@ from clevr.data.images import fit_image
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.questions.tokens import ANSWER_WORDS
 from clevr.reasoning import load
+from clevr.reasoning.network import FiLMReasoner
+from clevr.world.world_file import read_world
 from fewshot_film.errors import ConfigError
 from fewshot_film.film import append_coordinates
 from fewshot_film.run.command import main
-from tests.clevr.models import a_reasoner, a_saved_model, one_question
+from tests.clevr.models import SMALL, a_reasoner, a_saved_model, one_question
+from tests.conftest import CHECKOUT
 
 QUESTION = "How many red things are there?"
 
@@ -258,6 +261,13 @@ def test_a_model_without_a_description_of_its_images_warns_of_none(saved: tuple[
     assert reasoner.familiarity is None
     assert Answerer(reasoner, a_picture()).ask(QUESTION).warning == ""
     assert NOT_A_SCENE in Answerer(load("clevr-small"), a_picture()).ask(QUESTION).warning
+
+
+def test_a_warning_names_the_world_of_the_model() -> None:
+    reasoner = FiLMReasoner(SMALL, read_world(CHECKOUT / "examples" / "harbour" / "world.yaml")).eval()
+    reasoner.familiarity = load("clevr-small").familiarity
+    expected = "This image does not look like a scene of the world 'harbour' (it differs from"
+    assert Answerer(reasoner, a_picture()).warning.startswith(expected)
 
 
 def test_one_json_document(saved: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
