@@ -21,6 +21,7 @@ from clevr.reasoning.network import Reasoner
 from clevr.world.placement import SceneConfig, Scenes, relate
 from clevr.world.render import object_ids, render
 from clevr.world.scene import COLORS, Scene, SceneObject
+from clevr.world.spec import CLEVR
 from fewshot_film.errors import UserError
 from fewshot_film.page import Limits
 from fewshot_film.run.seeding import numpy_generator
@@ -81,6 +82,9 @@ class Asking:
         limits: on uploads.
         first: what another one looks at now, to begin with.
 
+    Raises:
+        AskingError: the model is about another world than CLEVR's, whose scenes and questions are shown.
+
     Attributes:
         now: the image and the lines about it; None before the first image.
         before: the same before the last change of the scene; None where nothing was changed.
@@ -90,6 +94,11 @@ class Asking:
     def __init__(
         self, reasoner: Reasoner, extractor: Extractor | None, limits: Limits, first: Asking | None = None
     ) -> None:
+        if reasoner.world.values != CLEVR.values:
+            raise AskingError(
+                f"the model is about the world {reasoner.world.name!r}, and the app shows scenes of CLEVR; give one "
+                "that is about these, and ask the other with `clevr-film ask`"
+            )
         self.reasoner = reasoner
         self.extractor = extractor
         self.limits = limits

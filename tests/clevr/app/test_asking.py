@@ -27,11 +27,14 @@ from clevr.app.asking import (
     with_objects,
 )
 from clevr.data.errors import DataError
+from clevr.reasoning.network import FiLMReasoner
 from clevr.world.render import object_ids
 from clevr.world.scene import COLORS
+from clevr.world.world_file import read_world
 from fewshot_film.page import Limits, UploadError
 from fewshot_film.run.figures import PALE
-from tests.clevr.models import a_reasoner
+from tests.clevr.models import SMALL, a_reasoner
+from tests.conftest import CHECKOUT
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +47,12 @@ def asking(reasoner) -> Asking:
     one = Asking(reasoner, None, Limits(pixels=100_000))
     one.new_scene(4, 5)
     return one
+
+
+def test_a_model_of_another_world_is_refused() -> None:
+    reasoner = FiLMReasoner(SMALL, read_world(CHECKOUT / "examples" / "harbour" / "world.yaml"))
+    with pytest.raises(AskingError, match="the model is about the world 'harbour', and the app shows scenes of CLEVR"):
+        Asking(reasoner, None, Limits())
 
 
 def ask_how_many(asking: Asking) -> str:
