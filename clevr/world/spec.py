@@ -31,6 +31,8 @@ ATTRIBUTES = ("size", "color", "material", "shape")
 """In the order in which CLEVR filters by them and in which a phrase names them."""
 MOST_OBJECTS = 10
 """The largest count that is an answer."""
+MOST_VALUES = 100
+"""Of all attributes together: question tables and what is learned of programs number them in 8 bits."""
 _WORD = re.compile(r"[a-z]+(-[a-z]+)*")
 
 
@@ -196,6 +198,8 @@ class WorldSpec:
         for name, part in parts.items():
             if len(part) < 2:
                 yield f"{name} has {counted(len(part), 'entry')}; expected two or more, so that there is a choice"
+        if len(self._all) > MOST_VALUES:
+            yield f"it has {len(self._all)} colors, materials, sizes and shapes in all; expected at most {MOST_VALUES}"
         for color in self.colors:
             if not all(0 <= part <= 255 for part in color.rgb):
                 yield f"the color {color.name!r} is {list(color.rgb)}; expected three numbers from 0 to 255"

@@ -118,6 +118,10 @@ def changed(**sections: object) -> bytes:
             changed(shapes={"box": {"form": "cube", "plurals": ["boxes", "cases"]}, "ball": "sphere"}),
             "'box' has other numbers of words and plurals",
         ),
+        (
+            changed(colors={f"c{'abcdefghij'[n // 10]}{'abcdefghij'[n % 10]}": [1, 2, 3] for n in range(98)}),
+            "it has 105 colors, materials, sizes and shapes in all; expected at most 100",
+        ),
         (changed(objects=[3, 11]), "scenes of 3 to 11 objects; expected two numbers from 1 to 10"),
         (changed(camera={"position": [7, -6, 0.2], "jitter": 0.5}), r"the camera is at \[7.0, -6.0, 0.2\]"),
         (changed(camera={"position": [7, float("nan"), 5]}), "camera: position is nan; expected a number"),
