@@ -65,8 +65,8 @@ def export_onnx(path: Path, fitted: Fitted) -> Path:
     onnx = optional("onnx", extra="onnx", what="export_onnx")  # asked for before the work begins
     optional("onnxscript", extra="onnx", what="export_onnx")
     network = fitted.loaded.adapter.network(fitted.modulations)  # in float32, whatever the classifier computes in
-    module = PlainClassifier(network, fitted.head, fitted.temperature).cpu().eval()
-    model = _onnx_model(module, fitted.preprocessing, onnx)
+    module = PlainClassifier(network, fitted.head, fitted.temperature).eval()
+    model = _onnx_model(module, fitted.preprocessing, fitted.features.device, onnx)
     onnx.helper.set_model_props(model, _metadata(fitted))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda temporary: onnx.save(model, temporary))
@@ -74,9 +74,12 @@ def export_onnx(path: Path, fitted: Fitted) -> Path:
 
 
 @torch.no_grad()
-def _onnx_model(module: nn.Module, preprocessing: Preprocessing, onnx: Any) -> Any:
-    """An ``onnx.ModelProto``; of networks with unusual operators by ``torch.onnx``, which takes longer."""
-    example = torch.rand(2, preprocessing.channels, preprocessing.size, preprocessing.size)
+def _onnx_model(module: nn.Module, preprocessing: Preprocessing, device: torch.device, onnx: Any) -> Any:
+    """An ``onnx.ModelProto``; of networks with unusual operators by ``torch.onnx``, which takes longer.
+
+    The head is no module, so nothing is moved: the program is that of the device on which the classifier is.
+    """
+    example = torch.rand(2, preprocessing.channels, preprocessing.size, preprocessing.size, device=device)
     shapes = {"images": {0: torch.export.Dim("batch")}}
     program = torch.export.export(module, (example,), dynamic_shapes=shapes, strict=False)
     try:

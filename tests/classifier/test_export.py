@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -15,11 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fewshot_film.classifier import FewShotClassifier, NotFittedError
+from fewshot_film.classifier import FewShotClassifier, NotFittedError, export
+from fewshot_film.classifier.adapting import TaskHead
 from fewshot_film.classifier.export import MatrixHead, PlainClassifier
 from fewshot_film.classifier.inputs import read_images
 from fewshot_film.classifier.onnx_graph import OnnxGraph, UnsupportedOperatorError
+from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.learners import fit_mahalanobis
+from fewshot_film.learners.ridge import RidgeHead
 from tests.classifier.small import film_learner, fitted, prototypes, ridge
 
 
@@ -40,6 +44,19 @@ def check_answers(classifier: FewShotClassifier, path: Path, images: np.ndarray)
 def exported(tmp_path_factory) -> tuple[FewShotClassifier, np.ndarray, Path]:
     classifier, images, _ = fitted(film_learner())
     return classifier, images, classifier.export_onnx(tmp_path_factory.mktemp("export") / "folder" / "mine.onnx")
+
+
+def test_a_classifier_on_another_device(monkeypatch):
+    meta, seen = torch.device("meta"), []
+    empty = [torch.zeros(shape, device=meta) for shape in ((12,), (12, 2), (12, 2), ())]
+    head = RidgeHead(0.5, 14.0, *empty)
+    monkeypatch.setattr(
+        export, "OnnxGraph", lambda program, *_: seen.append(program) or SimpleNamespace(model=lambda *_: "model")
+    )
+    module = PlainClassifier(nn.Flatten(), TaskHead(head, head), 1.0)
+    assert export._onnx_model(module, Preprocessing(2, (0.0,) * 3, (1.0,) * 3), meta, onnx) == "model"
+    values = [node.meta.get("val") for node in seen[0].graph.nodes]
+    assert {value.device for value in values if isinstance(value, Tensor)} == {meta}
 
 
 def test_same_answers_for_any_number_of_pictures(exported):
