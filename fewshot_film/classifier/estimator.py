@@ -347,11 +347,14 @@ class FewShotClassifier(SklearnClassifierMixin):
 
         Raises:
             NotFittedError: :meth:`fit` comes first.
+            ConfigError: a parameter that was set since is out of range.
             SavedModelError: the folder holds other things.
             UnsavableError: there is what no such file can hold, a label that is neither text nor a number, or a
                 network of your own. Nothing is written then.
         """
-        save_fitted(Path(path), self._check_fitted(), self.temperature)
+        fitted = self._check_fitted()
+        check_parameters(self.resize, self.temperature, self.device, self.precision)
+        save_fitted(Path(path), fitted, None if self.temperature is None else float(self.temperature))
 
     def export_onnx(self, path: str | Path) -> Path:
         """Write the adapted network as one ONNX file: a plain ResNet and its head, for any number of images.

@@ -41,7 +41,7 @@ def test_saved_and_loaded_all_answers_are_the_same(make, tmp_path: Path):
 
 def test_a_temperature_that_was_given(tmp_path: Path):
     images, labels = pictures_and_labels(2, 3)
-    classifier = FewShotClassifier(film_learner(), device="cpu", temperature=3.0).fit(images, labels)
+    classifier = FewShotClassifier(film_learner(), device="cpu", temperature=np.float32(3.0)).fit(images, labels)
     classifier.save_pretrained(tmp_path / "mine")
     loaded = FewShotClassifier.from_pretrained(tmp_path / "mine", device="cpu")
     assert loaded.partial_fit(images[:1], labels[:1]).temperature_ == 3.0
