@@ -6,7 +6,6 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from fewshot_film.film.layer import check_film_inputs, film, fits_one_pass, one_pass
 
@@ -56,10 +55,11 @@ class _FilmReLU(torch.autograd.Function):
         return result
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, gamma, result = ctx.saved_tensors
         grad = torch.ops.aten.threshold_backward(grad, result, 0)
         of_beta = grad.sum((2, 3))
         of_gamma = (grad * x).sum((2, 3))
-        return grad.mul_(gamma[:, :, None, None]), of_gamma, of_beta
+        scale = gamma[:, :, None, None]
+        of_x = grad * scale if torch.is_grad_enabled() else grad.mul_(scale)  # of gradients that have gradients
+        return of_x, of_gamma, of_beta

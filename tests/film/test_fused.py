@@ -36,6 +36,7 @@ def _of_many_features(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
 def test_gradcheck() -> None:
     inputs = [value.requires_grad_() for value in (draw(2, 3, 2, 2), draw(2, 3, seed=1), draw(2, 3, seed=2))]
     assert torch.autograd.gradcheck(film_relu, inputs)
+    assert torch.autograd.gradgradcheck(film_relu, inputs)
 
 
 def test_within_transforms_of_torch_func() -> None:
