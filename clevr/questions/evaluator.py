@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from clevr.questions.logical_form import Intersection, LogicalForm, ObjectSet, Related, Same, Union
 from clevr.questions.programs import IllPosedError
-from clevr.questions.referring_expressions import SceneView
+from clevr.questions.scene_bits import SceneBits
 
 
 class Evaluation(NamedTuple):
@@ -21,7 +21,7 @@ class Evaluation(NamedTuple):
     """The objects that its phrases single out, in the order of their nodes ``unique``."""
 
 
-def evaluate(form: LogicalForm, view: SceneView) -> Evaluation:
+def evaluate(form: LogicalForm, view: SceneBits) -> Evaluation:
     """The answer to a question about a scene.
 
     Raises:
@@ -45,7 +45,7 @@ _OF_COUNTS: Mapping[str, Callable[..., bool | int]] = {
 }
 
 
-def _objects(things: ObjectSet, view: SceneView, found: list[int]) -> int:
+def _objects(things: ObjectSet, view: SceneBits, found: list[int]) -> int:
     """The objects of a set; those that were singled out on the way are added to ``found``."""
     match things.source:
         case None:
@@ -59,12 +59,12 @@ def _objects(things: ObjectSet, view: SceneView, found: list[int]) -> int:
     return among & view.fitting(things.description)
 
 
-def _step(source: Related | Same, view: SceneView, found: list[int]) -> int:
+def _step(source: Related | Same, view: SceneBits, found: list[int]) -> int:
     start = _only(source.to, view, found)
-    return view.related[source.relation][start] if isinstance(source, Related) else view.same[source.attribute][start]
+    return view.related[source.relation][start] if isinstance(source, Related) else view.same(source.attribute, start)
 
 
-def _only(things: ObjectSet, view: SceneView, found: list[int]) -> int:
+def _only(things: ObjectSet, view: SceneBits, found: list[int]) -> int:
     objects = _objects(things, view, found)
     if objects.bit_count() != 1:
         raise IllPosedError(f"expected exactly one object, found {objects.bit_count()}: {things}")

@@ -1,8 +1,7 @@
 """Samples referring expressions from a scene: objects described by attributes, relations and shared attributes.
 
 Every object that a question singles out (*the cube*, *the ball left of it*) is another one, so that no phrase runs in a
-circle or tells what is asked. The scene is held as bit sets: bit *i* of a set stands for object *i*, so that a
-description, a relation and their intersection are one integer each.
+circle or tells what is asked. The scene is held as bit sets (:mod:`clevr.questions.scene_bits`).
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from clevr.questions.logical_form import (
     Same,
     implies,
 )
+from clevr.questions.scene_bits import SceneBits, sets_of
 from clevr.world.scene import RELATIONS, Scene
 from clevr.world.spec import ATTRIBUTES
 
@@ -66,40 +66,42 @@ class StableRandom:
 MASKS = tuple(tuple(bool(number >> place & 1) for place in range(4)) for number in range(16))
 """All 16 choices of what a description tells: ``(size, color, material, shape)``."""
 
-_TOLD = tuple(frozenset(a for a, tell in zip(ATTRIBUTES, mask, strict=True) if tell) for mask in MASKS)
+_NAMES = tuple(frozenset(a for a, tell in zip(ATTRIBUTES, mask, strict=True) if tell) for mask in MASKS)
 
 
 Option = tuple[Description, int]
 """A description and the objects that fit it."""
 
 
-class SceneView:
-    """The objects of a scene by description, by relation and by equal attributes."""
+class SceneView(SceneBits):
+    """The objects of a scene, and the descriptions that fit some of them."""
 
     def __init__(self, scene: Scene) -> None:
+        values = {name: [getattr(thing, name) for thing in scene.objects] for name in ATTRIBUTES}
+        super().__init__(
+            everything=(1 << len(scene.objects)) - 1,
+            values=values,
+            related={relation: [_bits(row) for row in scene.relationships[relation]] for relation in RELATIONS},
+            by_value={name: sets_of(column) for name, column in values.items()},
+        )
         self.world = scene.world
-        self.everything = (1 << len(scene.objects)) - 1
-        self.values = {name: [getattr(thing, name) for thing in scene.objects] for name in ATTRIBUTES}
-        """``values[attribute][i]``: the value of object *i*."""
-        self.related = {relation: [_bits(row) for row in scene.relationships[relation]] for relation in RELATIONS}
-        """``related[relation][i]``: the objects in this relation to object *i*."""
-        self.same = {attribute: _same(values) for attribute, values in self.values.items()}
-        """``same[attribute][i]``: the other objects that share the attribute's value with object *i*."""
-        self._fitting: dict[Description, int] = {}
-        self._telling: dict[frozenset[str], list[Option]] = {}
+        self._telling: dict[frozenset[str], tuple[list[Option], list[Option]]] = {}
         self._unique: dict[tuple[int, frozenset[str]], list[Option]] = {}
 
     @cached_property
     def by_mask(self) -> list[list[Option]]:
         """For each of :data:`MASKS`: every description that tells this much and fits an object."""
-        grouped = _group(self.values)
-        self._fitting.update(option for options in grouped for option in options)
-        return grouped
-
-    @cached_property
-    def _by_value(self) -> list[dict[str, int]]:
-        """For each attribute, the objects of every value."""
-        return [_sets(values) for values in self.values.values()]
+        alike = [[self.by_value[name][value] for value in column] for name, column in self.values.items()]
+        told = [_told(*look) for look in zip(*self.values.values(), strict=True)]
+        fitting = [[self.everything] * len(told)]  # for each mask, the objects that what it tells of an object fits
+        for mask in range(1, len(MASKS)):
+            highest = mask.bit_length() - 1
+            rest = fitting[mask ^ 1 << highest]
+            fitting.append([some & more for some, more in zip(rest, alike[highest], strict=True)])
+        return [
+            [(told[i][mask], objects) for i, objects in enumerate(sets) if not objects & (1 << i) - 1]
+            for mask, sets in enumerate(fitting)
+        ]
 
     def unique(self, among: int, hidden: frozenset[str]) -> list[Option]:
         """The descriptions that single out one object among some, without telling hidden attributes.
@@ -110,36 +112,27 @@ class SceneView:
         key = (among, hidden)
         options = self._unique.get(key)
         if options is None:
-            if among == self.everything:
-                options = [option for option in self._without(hidden) if not option[1] & (option[1] - 1)]
-            else:
+            options, several = self._without(hidden)
+            if among != self.everything:
                 options = [
                     (description, found)
-                    for description, objects in self._without(hidden)
-                    if (found := objects & among) and not found & (found - 1) and found != objects
+                    for description, objects in several
+                    if (found := objects & among) and not found & (found - 1)
                 ]
             self._unique[key] = options
         return options
 
-    def _without(self, hidden: frozenset[str]) -> list[Option]:
-        """All descriptions that fit an object and tell no hidden attribute."""
+    def _without(self, hidden: frozenset[str]) -> tuple[list[Option], list[Option]]:
+        """The descriptions that tell no hidden attribute: those that fit one object, and those that fit several."""
         options = self._telling.get(hidden)
         if options is None:
-            told_options = zip(_TOLD, self.by_mask, strict=True)
-            options = [option for told, some in told_options if told.isdisjoint(hidden) for option in some]
+            options = [], []
+            for told, some in zip(_NAMES, self.by_mask, strict=True):
+                if told.isdisjoint(hidden):
+                    for option in some:
+                        options[option[1] & (option[1] - 1) > 0].append(option)
             self._telling[hidden] = options
         return options
-
-    def fitting(self, description: Description) -> int:
-        """The objects of the scene that fit a description."""
-        objects = self._fitting.get(description)
-        if objects is None:
-            objects = self.everything
-            for value, sets in zip(description, self._by_value, strict=True):
-                if value is not None:
-                    objects &= sets.get(value, 0)
-            self._fitting[description] = objects
-        return objects
 
     def absent(self, mask: int, pick: Callable[[Sequence[str]], str]) -> Description | None:
         """A description that tells this much and fits no object; ``None`` where a few tries find none."""
@@ -163,32 +156,11 @@ def _bits(members: Sequence[int]) -> int:
     return bits
 
 
-def _group(values: dict[str, list[str]]) -> list[list[Option]]:
-    columns = [values[attribute] for attribute in ATTRIBUTES]
-    untold = [None] * len(columns[0])
-    grouped = []
-    for mask in MASKS:
-        told = [column if tell else untold for column, tell in zip(columns, mask, strict=True)]
-        sets: dict[Description, int] = {}
-        bit = 1
-        for key in zip(*told, strict=True):
-            sets[key] = sets.get(key, 0) | bit
-            bit <<= 1
-        grouped.append(list(sets.items()))
-    return grouped
-
-
-def _sets(values: Sequence[str]) -> dict[str, int]:
-    """The objects of each value."""
-    sets: dict[str, int] = {}
-    for number, value in enumerate(values):
-        sets[value] = sets.get(value, 0) | 1 << number
-    return sets
-
-
-def _same(values: Sequence[str]) -> list[int]:
-    sets = _sets(values)
-    return [sets[value] & ~(1 << number) for number, value in enumerate(values)]
+@cache
+def _told(*look: str) -> tuple[Description, ...]:
+    """What each of :data:`MASKS` tells of an object, whose values are in the order of ``ATTRIBUTES``."""
+    descriptions = ([value if tell else None for value, tell in zip(look, mask, strict=True)] for mask in MASKS)
+    return tuple((size, color, material, shape) for size, color, material, shape in descriptions)
 
 
 MASK_WEIGHTS = (0.3, 0.8, 1.2, 0.9, 0.3)
@@ -279,7 +251,7 @@ class ReferringExpressions:
             to = self.named(inner, attribute, taken)
             if to is None:
                 return None
-            same = self.view.same[attribute][to.object]
+            same = self.view.same(attribute, to.object)
             return Origin(Same(attribute, to.things), attribute, same, (), to.taken, to.landmarks)
         one = self.named("x", attribute, taken)
         other = one and self.named("x", taken=one.taken)
@@ -291,7 +263,7 @@ class ReferringExpressions:
         """The objects in relations to two others, or that share an attribute with the first instead."""
         first: Related | Same
         if attribute:
-            first, here = Same(attribute, one.things), self.view.same[attribute][one.object]
+            first, here = Same(attribute, one.things), self.view.same(attribute, one.object)
             second, there = self._related(other)
         else:
             first, here = self._related(one)

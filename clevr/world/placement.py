@@ -188,12 +188,8 @@ def relate(places: Sequence[Vector], axes: Mapping[str, Vector]) -> dict[str, tu
 
 
 def _jitter(generator: np.random.Generator, position: Vector, reach: float) -> Vector:
-    x, y, z = (p + reach * (2.0 * float(generator.random()) - 1.0) for p in position)
+    x, y, z = (p + reach * (2.0 * u - 1.0) for p, u in zip(position, generator.random(3).tolist(), strict=True))
     return (x, y, z)
-
-
-def _pick(generator: np.random.Generator, options: Sequence[str]) -> str:
-    return options[int(generator.random() * len(options))]
 
 
 @lru_cache(maxsize=64)
@@ -205,18 +201,18 @@ def _across(camera: Vector) -> tuple[tuple[float, float], tuple[float, float]]:
 
 def _try_place(generator: np.random.Generator, number: int, rules: SceneConfig) -> tuple[SceneObject, ...] | None:
     """Place objects one by one; ``None`` when one found no room in ``max_tries`` tries."""
-    world = rules.world
-    sizes, _, materials, shapes = world.values.values()
-    (right_x, front_x), (right_y, front_y) = _across(world.camera)
-    margin = rules.margin
+    sizes = rules.world.values["size"]
+    (right_x, front_x), (right_y, front_y) = _across(rules.world.camera)
+    reach, margin = rules.reach, rules.margin
     spots: list[tuple[float, float, float]] = []  # along the directions right and front, with half widths
-    things: list[SceneObject] = []
+    drawn: list[tuple[str, float, float, list[float]]] = []
     for _ in range(number):
-        size = _pick(generator, sizes)
-        half = world.half_widths[size]
+        first, *tries = generator.random(1 + 2 * rules.max_tries).tolist()
+        size = sizes[int(first * len(sizes))]
+        half = rules.world.half_widths[size]
         gap = half + rules.min_gap
-        tries = rules.reach * (2.0 * generator.random((rules.max_tries, 2)) - 1.0)
-        for x, y in tries.tolist():
+        for u, v in zip(tries[::2], tries[1::2], strict=True):
+            x, y = reach * (2.0 * u - 1.0), reach * (2.0 * v - 1.0)
             right, front = x * right_x + y * right_y, x * front_x + y * front_y
             for other_right, other_front, other_half in spots:
                 across, along, least = right - other_right, front - other_front, other_half + gap
@@ -231,12 +227,18 @@ def _try_place(generator: np.random.Generator, number: int, rules: SceneConfig) 
         else:
             return None
         spots.append((right, front, half))
-        shape = _pick(generator, shapes)
-        color = _pick(generator, rules.colors[shape])
-        rotation = 360.0 * float(generator.random())
-        material = _pick(generator, materials)
-        things.append(SceneObject(shape, size, color, material, (x, y, world.height(shape, size)), rotation))
-    return tuple(things)
+        drawn.append((size, x, y, generator.random(4).tolist()))
+    return tuple(_object(size, x, y, looks, rules) for size, x, y, looks in drawn)
+
+
+def _object(size: str, x: float, y: float, draws: Sequence[float], rules: SceneConfig) -> SceneObject:
+    """An object that stands on the ground, of the shape, colour, turn and material that four numbers draw."""
+    world, (of_shape, of_color, turn, of_material) = rules.world, draws
+    shapes, materials = world.values["shape"], world.values["material"]
+    shape = shapes[int(of_shape * len(shapes))]
+    color = rules.colors[shape][int(of_color * len(rules.colors[shape]))]
+    material = materials[int(of_material * len(materials))]
+    return SceneObject(shape, size, color, material, (x, y, world.height(shape, size)), 360.0 * turn)
 
 
 _MAX_ARRANGEMENTS = 1000

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -261,15 +262,11 @@ def _box_bounds(bodies: Bodies) -> tuple[Tensor, ...]:
     facing = bodies.right[scene]
     round_ = bodies.shape >= CYLINDER
     cos, sin = torch.where(round_, facing.x, bodies.cos), torch.where(round_, facing.y, bodies.sin)
-    seen = []
-    for i in (-1.0, 1.0):
-        for j in (-1.0, 1.0):
-            for k in (-1.0, 1.0):
-                reach = Vec(cos * i - sin * j, sin * i + cos * j, torch.full_like(cos, k)) * bodies.half
-                corner = bodies.center + reach - bodies.camera[scene]
-                depth = corner.dot(bodies.forward[scene])
-                seen.append((corner.dot(bodies.right[scene]) / depth, corner.dot(bodies.up[scene]) / depth))
-    x, y = (torch.stack(axis) for axis in zip(*seen, strict=True))
+    i, j, k = torch.tensor(list(product((-1.0, 1.0), repeat=3)), device=scene.device).T[..., None]
+    reach = Vec(cos * i - sin * j, sin * i + cos * j, k) * bodies.half
+    corner = bodies.center + reach - bodies.camera[scene]
+    depth = corner.dot(bodies.forward[scene])
+    x, y = corner.dot(facing) / depth, corner.dot(bodies.up[scene]) / depth
     return x.amin(0), x.amax(0), y.amin(0), y.amax(0)
 
 

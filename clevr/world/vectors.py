@@ -19,6 +19,8 @@ from torch import Tensor
 
 def pick(values: Tensor, index: Tensor) -> Tensor:
     """``values[index]`` for an index without negative numbers: several times as fast on a CPU."""
+    if index.dim() == 1:
+        return values.index_select(0, index)
     return values.index_select(0, index.reshape(-1)).reshape(*index.shape, *values.shape[1:])
 
 

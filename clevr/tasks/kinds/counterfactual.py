@@ -13,7 +13,8 @@ from clevr.questions.evaluator import evaluate
 from clevr.questions.families import Family
 from clevr.questions.logical_form import LogicalForm
 from clevr.questions.programs import VALUES, IllPosedError, answer_text
-from clevr.questions.referring_expressions import Named, ReferringExpressions, SceneView
+from clevr.questions.referring_expressions import Named, ReferringExpressions
+from clevr.questions.scene_bits import SceneBits
 from clevr.questions.writer import COUNT_WEIGHTS
 from clevr.tasks.item import Draft
 from clevr.tasks.kinds.phrasing import draw_candidates, draw_shape, families_in_words, words
@@ -48,9 +49,9 @@ class Change(NamedTuple):
         """The changed scene."""
         return with_value(scene, *self) if self.attribute else without(scene, self.object)
 
-    def number(self, index: int) -> int:
-        """The number that an object of the changed scene had before."""
-        return index + (not self.attribute and index >= self.object)
+    def apply_to_bits(self, bits: SceneBits) -> SceneBits:
+        """The changed scene, in which all objects keep their numbers."""
+        return bits.with_value(*self) if self.attribute else bits.without(self.object)
 
 
 class _Case(NamedTuple):
@@ -74,7 +75,7 @@ def counterfactual(trial: Trial) -> Draft | None:
         named = phrases.named(draw_shape(trial, aside))
         if named is not None:
             change = _draw_change(trial, scene, named)
-            cases = list(islice(_cases(trial, family, phrases, scene, change, wanted), _ENOUGH))
+            cases = list(islice(_cases(trial, family, phrases, change, wanted), _ENOUGH))
             if cases:
                 return _draft(trial, scene, named, change, _balanced(trial, cases))
     return None
@@ -103,7 +104,6 @@ def _cases(
     trial: Trial,
     family: Family,
     phrases: ReferringExpressions,
-    scene: Scene,
     change: Change,
     wanted: tuple[bool, bool],
 ) -> Iterator[_Case]:
@@ -112,8 +112,11 @@ def _cases(
     ``wanted`` says whether the change makes a difference, and whether there would be none.
     """
     affected, is_none = wanted
-    changed = SceneView(change.apply(scene))
+    before_varies = affected and not is_none and family.asks == "count"
+    changed = change.apply_to_bits(phrases.view)
     for candidate in draw_candidates(family, phrases, trial.draw, draws=_DRAWS):
+        if not before_varies and bool(candidate.answer) != (affected == is_none):
+            continue  # no answer after the change could be the one that is wanted
         form, before = LogicalForm(family.asks, candidate.about), candidate.answer
         try:
             after, objects = evaluate(form, changed)
@@ -121,7 +124,7 @@ def _cases(
             continue
         if (before != after) == affected and (not after) == is_none:
             named = evaluate(form, phrases.view).objects
-            if change.object not in named and list(named) == [change.number(number) for number in objects]:
+            if change.object not in named and named == objects:
                 yield _Case(form, answer_text(before), answer_text(after))
 
 

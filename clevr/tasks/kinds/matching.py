@@ -14,6 +14,7 @@ from clevr.questions.families import Family
 from clevr.questions.logical_form import LogicalForm
 from clevr.questions.programs import VALUES, IllPosedError, answer_text
 from clevr.questions.referring_expressions import ReferringExpressions, SceneView
+from clevr.questions.scene_bits import SceneBits
 from clevr.tasks.item import Draft
 from clevr.tasks.kinds.phrasing import draw_candidates, families_in_words, words
 from clevr.tasks.kinds.questions import num_steps
@@ -39,10 +40,17 @@ def matching(trial: Trial) -> Draft | None:
     family = trial.plan.pick([f for f in families_in_words("some", asks) if num_steps(f) == hops])
     scene = trial.scene()
     phrases = trial.phrases(scene)
+    # from level 3 on, and where relations are followed, the other scene is the same one with some objects changed
+    is_new = not trial.difficulty.distractors and not hops
     for _ in range(_OTHERS):
-        other = _other(trial, scene, hops)
-        found = list(islice(_sentences(trial, family, phrases, scene, other), _ENOUGH))
+        other, changes = (trial.scene(), []) if is_new else (scene, _draw_changes(trial, scene))
+        bits: SceneBits = SceneView(other) if is_new else phrases.view
+        for change in changes:
+            bits = bits.with_value(*change)
+        found = list(islice(_sentences(trial, family, phrases, bits), _ENOUGH))
         if found:
+            for change in changes:
+                other = with_value(other, *change)
             return _draft(trial, *trial.draw.pick(found), scene, other, place)
     return None
 
@@ -65,30 +73,26 @@ def _draft(trial: Trial, form: LogicalForm, truth: str, scene: Scene, other: Sce
     )
 
 
-def _other(trial: Trial, scene: Scene, hops: int) -> Scene:
-    """Another scene; from level 3 on, and where relations are followed, the same with some objects changed."""
-    distractors = trial.difficulty.distractors
-    if not distractors and not hops:
-        return trial.scene()
-    order = trial.draw.shuffle(len(scene.objects))
-    for index in order[: max(1, 3 - distractors)]:
+def _draw_changes(trial: Trial, scene: Scene) -> list[tuple[int, str, str]]:
+    """Some objects, an attribute of each and another value of that: how another scene differs from this one."""
+    changes = []
+    for index in trial.draw.shuffle(len(scene.objects))[: max(1, 3 - trial.difficulty.distractors)]:
         attribute = trial.draw.pick(LOOKS)
         value = getattr(scene.objects[index], attribute)
-        scene = with_value(scene, index, attribute, trial.draw.pick([v for v in VALUES[attribute] if v != value]))
-    return scene
+        changes.append((index, attribute, trial.draw.pick([v for v in VALUES[attribute] if v != value])))
+    return changes
 
 
 def _sentences(
-    trial: Trial, family: Family, phrases: ReferringExpressions, scene: Scene, other: Scene
+    trial: Trial, family: Family, phrases: ReferringExpressions, other: SceneBits
 ) -> Iterator[tuple[LogicalForm, str]]:
     """What can be asked of both scenes and has different answers, with that of the first scene."""
-    view = SceneView(other)
     for candidate in draw_candidates(family, phrases, trial.draw, draws=_DRAWS):
         if candidate.answer is False:
             continue
         form = LogicalForm(family.asks, candidate.about)
         try:
-            there = evaluate(form, view).answer
+            there = evaluate(form, other).answer
         except IllPosedError:
             continue
         if there != candidate.answer:

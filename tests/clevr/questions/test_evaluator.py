@@ -11,6 +11,8 @@ from clevr.questions.logical_form import LogicalForm
 from clevr.questions.programs import IllPosedError, answer_text, trace
 from clevr.questions.referring_expressions import SceneView, StableRandom
 from clevr.questions.writer import draw_question
+from clevr.tasks.scenes import with_value, without
+from clevr.world.scene import COLORS
 from tests.clevr.questions.scenes import random_scene
 
 
@@ -49,3 +51,31 @@ def test_questions_of_all_families_have_the_answers_of_their_programs():
                     assert (answer_text(found.answer), list(found.objects)) == expected
     assert asked > 200
     assert ill_posed > 200
+
+
+def test_changed_sets_are_those_of_the_changed_scene():
+    rng = np.random.default_rng(1)
+    agreed = ill_posed = 0
+    for scene in (random_scene(rng, number) for number in (4, 7, 10)):
+        view, index = SceneView(scene), int(rng.integers(len(scene.objects)))
+        numbers = [number for number in range(len(scene.objects)) if number != index]
+        color = next(color for color in COLORS if color != scene.objects[index].color)
+        changed = [
+            (without(scene, index), view.without(index), numbers),
+            (with_value(scene, index, "color", color), view.with_value(index, "color", color), range(10)),
+        ]
+        drawn = [draw_question(family, view, StableRandom(rng)) for family in ALL_FAMILIES]
+        for form in (question[0] for question in drawn if question is not None):
+            for other, bits, before in changed:
+                expected = by_program(form, other)
+                if expected is None:
+                    ill_posed += 1
+                    with pytest.raises(IllPosedError, match="expected exactly one object, found"):
+                        evaluate(form, bits)
+                else:
+                    agreed += 1
+                    found = evaluate(form, bits)
+                    assert answer_text(found.answer) == expected[0]
+                    assert list(found.objects) == [before[number] for number in expected[1]]
+    assert agreed > 200
+    assert ill_posed > 50

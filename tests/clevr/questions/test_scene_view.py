@@ -29,7 +29,7 @@ def test_unique_descriptions_are_all_there_are(scene: Scene) -> None:
     view = SceneView(scene)
     values = [[None, *VALUES[attribute]] for attribute in ATTRIBUTES]
     everything = set(range(len(scene.objects)))
-    for among in (view.everything, view.related["left"][0], view.same["shape"][1]):
+    for among in (view.everything, view.related["left"][0], view.same("shape", 1)):
         for hidden in (frozenset(), frozenset({"color"}), frozenset({"size", "shape"})):
             expected = {
                 (description, next(iter(found)))
@@ -52,7 +52,7 @@ def test_sets_are_those_of_the_scene(scene: Scene) -> None:
             assert members(view.related[relation][i]) == set(scene.relationships[relation][i])
         for name in ATTRIBUTES:
             same = {j for j, other in enumerate(scene.objects) if getattr(other, name) == getattr(thing, name)}
-            assert members(view.same[name][i]) == same - {i}
+            assert members(view.same(name, i)) == same - {i}
     for mask, options in zip(MASKS, view.by_mask, strict=True):
         for description, objects in options:
             assert tuple(told is not None for told in description) == mask
