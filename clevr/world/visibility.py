@@ -8,6 +8,8 @@ For the rest, rays are cast into the tiles in which they stand.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -16,7 +18,7 @@ import torch
 from torch import Tensor
 
 from clevr.world.primitives import CYLINDER, Bodies, pack
-from clevr.world.ray_casting import TILE, Grid, ball_bounds, screen_bounds, trace
+from clevr.world.ray_casting import TILE, Grid, screen_bounds, trace
 from clevr.world.scene import Scene
 from clevr.world.vectors import Vec, pick
 
@@ -26,6 +28,8 @@ _PART = 64
 """Scenes looked at together; more fall out of the processor's caches."""
 _CELL = 0.72
 """A little more than half the diagonal of a pixel: a disc of radius r holds the middles of pi (r - this)^2 pixels."""
+_MARGIN = 0.1
+"""Pixels by which discs are taken smaller and boxes larger where rows are compared; more than rounding."""
 
 
 def visible_pixels(scenes: Sequence[Scene]) -> list[list[int]]:
@@ -98,36 +102,74 @@ def _count(bodies: Bodies, only: Tensor | None = None) -> Tensor:
 @torch.no_grad()
 def _is_visible(bodies: Bodies, min_pixels: int) -> Tensor:
     """``(M,)`` bool: whether bodies are seen by enough pixels."""
-    visible = _least_pixels(bodies) >= min_pixels
-    if not visible.all():
-        visible |= _count(bodies, ~visible) >= min_pixels
+    discs = _Discs.of(bodies)
+    visible = discs.least_pixels() >= min_pixels
+    for look in (discs.least_pixels_by_rows, partial(_count, bodies)):
+        if visible.all():
+            break
+        visible |= look(~visible) >= min_pixels
     return visible
 
 
-def _least_pixels(bodies: Bodies) -> Tensor:
-    """``(M,)``: by so many pixels bodies are seen at least, as balls and boxes tell; none where they tell nothing."""
-    scene, place = bodies.scene, bodies.index
-    offset = bodies.center - bodies.camera[scene]
-    axes = (bodies.right[scene], bodies.up[scene], bodies.forward[scene])
-    middle = Vec(*(offset.dot(axis) for axis in axes))
-    distance, bounds = offset.dot(offset).sqrt(), screen_bounds(bodies, _CHECK)
-    size = (5, bodies.num_scenes, int(place.amax()) + 1 if len(place) else 0)
-    table = torch.full(size, torch.inf)
-    table[:, scene, place] = torch.stack([*bounds, distance - bodies.ball])
-    left, top, right, bottom, nearest = table[:, scene]  # (M, N) each: of all bodies of a body's scene
+@dataclass(frozen=True)
+class _Discs:
+    """Of each of ``M`` bodies a disc in the image that it covers, as it holds a ball; and what may hide this."""
 
-    low_x, high_x, low_y, high_y = (edge[:, None] for edge in ball_bounds(middle, bodies.half))
-    middle_x, middle_y, scale = _CHECK.width / 2, _CHECK.height / 2, _CHECK.scale
-    across = torch.minimum(high_x * scale + middle_x, right) - torch.maximum(low_x * scale + middle_x, left)
-    down = torch.minimum(middle_y - low_y * scale, bottom) - torch.maximum(middle_y - high_y * scale, top)
-    may_hide = (across >= 0) & (down >= 0) & (nearest < distance[:, None])
-    may_hide &= place[:, None] != torch.arange(size[2])
-    hidden = torch.where(may_hide, (across + 1.0) * (down + 1.0), 0.0).sum(1)
+    x: Tensor
+    """``(M,)``; with ``y`` the middle, in pixels."""
+    y: Tensor
+    radius: Tensor
+    known: Tensor
+    """``(M,)`` bool: whether it does cover its disc, and the disc is in the image."""
+    boxes: Tensor
+    """``(4, M, N)``: left, top, right and bottom of the bodies of a body's scene, no box where they cannot hide it."""
 
-    radius = bodies.half * (scale / middle.z)
-    pixels = (radius - _CELL).clamp(min=0.0).square() * torch.pi - hidden
-    left, top, right, bottom = bounds
-    known = (left >= 0) & (top >= 0) & (right <= _CHECK.width) & (bottom <= _CHECK.height)
-    known &= bodies.shape <= CYLINDER  # bodies that hold a ball of their half width
-    behind = torch.zeros(bodies.num_scenes).index_add_(0, scene, (middle.z <= 2.0 * bodies.ball).float())
-    return torch.where(known & (pick(behind, scene) == 0), pixels, 0.0)
+    @classmethod
+    def of(cls, bodies: Bodies) -> _Discs:
+        """The discs of bodies."""
+        scene, place = bodies.scene, bodies.index
+        offset = bodies.center - bodies.camera[scene]
+        axes = (bodies.right[scene], bodies.up[scene], bodies.forward[scene])
+        middle = Vec(*(offset.dot(axis) for axis in axes))
+        distance, bounds = offset.dot(offset).sqrt(), screen_bounds(bodies, _CHECK)
+        size = (5, bodies.num_scenes, int(place.amax()) + 1 if len(place) else 0)
+        table = torch.full(size, torch.inf)
+        table[:, scene, place] = torch.stack([*bounds, distance - bodies.ball])
+        boxes, nearest = table[:4, scene], table[4, scene]
+        cannot_hide = (nearest >= distance[:, None]) | (place[:, None] == torch.arange(size[2]))
+        left, top, right, bottom = bounds
+        known = (left >= 0) & (top >= 0) & (right <= _CHECK.width) & (bottom <= _CHECK.height)
+        known &= bodies.shape <= CYLINDER  # bodies that hold a ball of their half width
+        behind = torch.zeros(bodies.num_scenes).index_add_(0, scene, (middle.z <= 2.0 * bodies.ball).float())
+        scale = _CHECK.scale / middle.z
+        return cls(
+            x=_CHECK.width / 2 + middle.x * scale,
+            y=_CHECK.height / 2 - middle.y * scale,
+            radius=bodies.half * scale,
+            known=known & (pick(behind, scene) == 0),
+            boxes=boxes.masked_fill(cannot_hide, torch.inf),
+        )
+
+    def least_pixels(self) -> Tensor:
+        """``(M,)``: by so many pixels bodies are seen at least: those of the disc without those of all boxes."""
+        x, y, reach = self.x[:, None], self.y[:, None], self.radius[:, None]
+        left, top, right, bottom = self.boxes
+        across = torch.minimum(x + reach, right) - torch.maximum(x - reach, left)
+        down = torch.minimum(y + reach, bottom) - torch.maximum(y - reach, top)
+        hidden = torch.where((across >= 0) & (down >= 0), (across + 1.0) * (down + 1.0), 0.0).sum(1)
+        pixels = (self.radius - _CELL).clamp(min=0.0).square() * torch.pi - hidden
+        return torch.where(self.known, pixels, 0.0)
+
+    def least_pixels_by_rows(self, chosen: Tensor) -> Tensor:
+        """The same row by row of the image, closer, for the ``(M,)`` bool chosen of them; zeros for others."""
+        index = (chosen & self.known).nonzero()[:, 0]
+        x, y, radius = (pick(values, index)[:, None] for values in (self.x, self.y, self.radius - _MARGIN))
+        left, top, right, bottom = self.boxes[:, index, None]
+        row = (y - radius).floor() + 0.5 + torch.arange(int(2 * radius.amax()) + 2 if len(index) else 0)
+        reach = (radius.square() - (row - y).square()).clamp(min=0.0).sqrt()
+        low, high = (x - reach)[..., None], (x + reach)[..., None]
+        across = torch.minimum(high, right) - torch.maximum(low, left) + 2 * _MARGIN
+        inside = (row[..., None] >= top - _MARGIN) & (row[..., None] <= bottom + _MARGIN)
+        hidden = torch.where(inside & (across >= 0), across + 1.0, 0.0).sum(2)
+        pixels = (2 * reach - 1.0 - hidden).clamp(min=0.0).sum(1)
+        return torch.zeros_like(self.x).index_copy_(0, index, pixels)

@@ -85,7 +85,8 @@ def _draw_chain(scene: Scene, adds: list[bool], told: bool, draw: StableRandom) 
         step = _draw_added(asked, draw) if adding else _draw_removed(groups, draw)
         steps.append(step)
         removed = [other.description for other in steps if not other.added]
-        if any(_is_open(description, other) for description, _ in groups for other in removed):
+        partly_told = [description for description, _ in groups if None in description]  # the objects that were added
+        if any(_is_open(description, other) for description in partly_told for other in removed):
             return None
         groups = _apply(step, groups)
         counts.append(_count(groups, asked))
@@ -132,8 +133,9 @@ def _count(groups: list[tuple[Description, int]], asked: Description) -> int:
 
 def _is_open(description: Description, asked: Description) -> bool:
     """Whether nobody can say if objects that were added with a description fit another one."""
-    excluded = any(a and b and a != b for a, b in zip(description, asked, strict=True))
-    return not excluded and not implies(description, asked)
+    if implies(description, asked):
+        return False
+    return not any(a and b and a != b for a, b in zip(description, asked, strict=True))
 
 
 def _prompt(chain: Chain, draw: StableRandom) -> str:

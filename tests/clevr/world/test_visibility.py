@@ -32,10 +32,13 @@ def test_what_is_visible_is_what_whole_images_show(min_pixels: int):
 
 def test_bounds_are_bounds_and_spare_most_rays():
     scenes = crowded(12)
-    least = visibility._least_pixels(pack(scenes))
+    discs = visibility._Discs.of(pack(scenes))
+    least, closer = discs.least_pixels(), discs.least_pixels_by_rows(torch.ones_like(discs.known))
     counts = torch.tensor([count for row in visible_pixels(scenes) for count in row])
     assert (least <= counts).all()
-    assert (visibility._least_pixels(pack(Scenes(0).batch(range(8)))) >= 200).float().mean() > 0.5
+    assert (closer <= counts).all()
+    assert (closer >= 200).sum() > (least >= 200).sum()
+    assert (visibility._Discs.of(pack(Scenes(0).batch(range(8)))).least_pixels() >= 200).float().mean() > 0.5
 
 
 def test_nothing_is_taken_for_granted_outside_the_image_or_before_the_camera():
@@ -47,7 +50,7 @@ def test_nothing_is_taken_for_granted_outside_the_image_or_before_the_camera():
 
 def test_bodies_without_a_ball_inside_are_looked_at():
     scenes = Scenes(1, rules=SceneConfig.of(read_world(CHECKOUT / "examples/harbour/world.yaml"))).batch(range(4))
-    least = visibility._least_pixels(pack(scenes))
+    least = visibility._Discs.of(pack(scenes)).least_pixels()
     assert (least <= torch.tensor([count for row in visible_pixels(scenes) for count in row])).all()
 
 
