@@ -27,6 +27,8 @@ def analyse(subject: Subject) -> Finding:
     figure, axes = new_figure(len(names), 2, 9, 1.3 + 1.35 * len(names))
     for column, (part, of_part) in enumerate(parts.items()):
         low, high = np.quantile(of_part, (0.002, 0.998)).tolist()
+        if low == high:  # all values are one: gamma or beta is fixed
+            low, high = low - 0.5, high + 0.5
         edges = np.linspace(low, high, BINS)
         results[part] = {"edges": edges.tolist()}
         for block, name in enumerate(names):

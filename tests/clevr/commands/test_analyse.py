@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from clevr.analysis import embedding
+from clevr.analysis import embedding, histograms
 from clevr.analysis.subject import Subject, answers_about, read
 from clevr.cli import COMMANDS
 from clevr.commands.analyse import seen_pairs
@@ -58,6 +58,15 @@ def test_every_function_has_a_look_of_its_own_in_the_legend(world: Path) -> None
     assert set(names) == set(finding.results["functions"]) == {family.asks for family in FAMILIES}
     looks = {(mark.get_color(), mark.get_marker()) for mark in legend.legend_handles}
     assert len(looks) == len(names) == 13
+
+
+@pytest.mark.parametrize("fixed", [{"gamma": "one"}, {"beta": "zero"}])
+def test_histograms_of_values_that_are_all_one(world: Path, fixed: dict[str, Any]) -> None:
+    found = histograms.analyse(a_subject(world, **fixed)).results
+    json.dumps(found, allow_nan=False)
+    part = found[next(iter(fixed))]
+    width = part["edges"][1] - part["edges"][0]
+    assert max(part["blocks.0"]["density"]) == pytest.approx(1 / width)
 
 
 @pytest.mark.parametrize("name", ANALYSES)
