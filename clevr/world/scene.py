@@ -28,7 +28,7 @@ class SceneObject:
     coords: Vector
     """Centre in the world, ``(x, y, z)``; the ground is ``z = 0``."""
     rotation: float
-    """Turn about the vertical axis, degrees in [0, 360)."""
+    """Turn about the vertical axis, in [0, 360). CLEVR's files call it degrees; Blender, and so ours, takes radians."""
     pixel_coords: Vector = (0.0, 0.0, 0.0)
     """Centre in the image, ``(column, row, depth)``."""
 
