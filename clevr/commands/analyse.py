@@ -28,12 +28,12 @@ logger = logging.getLogger(__name__)
 
 
 def run(config: AnalyseConfig) -> None:
-    """Run the selected analyses.
+    """Run the selected analyses, or all that can be made, with a line about each that cannot.
 
     Raises:
         SavedModelError: there is no such model, or it is damaged.
         DataNotFoundError: a split or a part of it is missing.
-        ConfigError: the model or the split lack what an analysis needs.
+        ConfigError: the model or the split lack what an analysis that is named needs.
         MissingExtraError: an analysis that is named needs a package that is not installed.
     """
     analyses = _that_run_here() if config.analyses is None else config.analyses
@@ -41,7 +41,13 @@ def run(config: AnalyseConfig) -> None:
     config.out.mkdir(parents=True, exist_ok=True)
     for name in _of_world(subject, analyses, asked_for=config.analyses is not None):
         logger.info("%s", name)
-        finding = importlib.import_module(f"clevr.analysis.{name}").analyse(subject)
+        try:
+            finding = importlib.import_module(f"clevr.analysis.{name}").analyse(subject)
+        except ConfigError as error:
+            if config.analyses is not None:
+                raise
+            logger.info("left out %s: %s", name, error)
+            continue
         save_figure(config.out / f"{name}.png", finding.figure)
         write_result(config.out / f"{name}.json", config=config, seed=config.seed, results=finding.results)
         logger.info("%s", config.out / f"{name}.png")

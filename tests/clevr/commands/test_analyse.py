@@ -169,7 +169,9 @@ def test_models_without_film(world: Path) -> None:
         a_subject(world, conditioning="concatenation")
 
 
-def test_no_scenes(tmp_path: Path, world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_scenes(
+    tmp_path: Path, world: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     for part in ("images", "questions"):
         (tmp_path / "set").mkdir(exist_ok=True)
         (tmp_path / "set" / part).symlink_to(world / part)
@@ -178,6 +180,10 @@ def test_no_scenes(tmp_path: Path, world: Path, capsys: pytest.CaptureFixture[st
     assert "composition counts in scenes, and the split has none" in capsys.readouterr().err
     assert analyse(*words, "--analyses=[consistency]") == 0
     assert "right" not in results(tmp_path / "out", "consistency")
+    with caplog.at_level(logging.INFO):
+        assert analyse(*words, "--train_split=val", "--overwrite") == 0, "those that can be made are"
+    assert "left out composition: composition counts in scenes, and the split has none" in caplog.text
+    assert {path.stem for path in (tmp_path / "out").glob("*.json")} == set(ANALYSES) - {"composition"}
 
 
 def test_no_training_split(tmp_path: Path, world: Path, capsys: pytest.CaptureFixture[str]) -> None:
