@@ -29,6 +29,18 @@ SMALL = ReasonerConfig(
     classifier_dim=10,
 )
 
+HOPS = dataclasses.replace(
+    SMALL,
+    hop_by_hop=True,
+    positions=6,
+    block_kernel=1,
+    blocks=2,
+    context=True,
+    relations=True,
+    batch_norm=False,
+    pooling="max_mean",
+)
+
 
 def a_reasoner(**changes: Any) -> FiLMReasoner:
     """A network whose normalisation fits its maps, so that its answers differ; in evaluation mode."""

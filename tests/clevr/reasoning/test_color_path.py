@@ -17,20 +17,9 @@ from clevr.reasoning.loading import load, save_reasoner
 from clevr.reasoning.objectives import ReasonerTraining, SceneHead, with_exchanged_colors
 from clevr.reasoning.trunk import ColorPath
 from fewshot_film.errors import ConfigError
-from tests.clevr.models import SMALL
+from tests.clevr.models import HOPS, SMALL
 
-HOPS = dataclasses.replace(
-    SMALL,
-    hop_by_hop=True,
-    trunk_colors=3,
-    positions=6,
-    block_kernel=1,
-    blocks=2,
-    context=True,
-    relations=True,
-    batch_norm=False,
-    pooling="max_mean",
-)
+COLORED = dataclasses.replace(HOPS, trunk_colors=3)
 
 
 def images(count: int = 2) -> torch.Tensor:
@@ -99,7 +88,7 @@ def a_lesson() -> QuestionBatch:
 
 
 def test_questions_that_do_not_speak_of_colors_get_those_of_another_image() -> None:
-    network, batch = build_reasoner(HOPS), a_lesson()
+    network, batch = build_reasoner(COLORED), a_lesson()
     assert isinstance(network, HopReasoner)
     maps, changed = with_exchanged_colors(network, batch.images, batch)
     assert changed.image.tolist() == [0, 3, 1]
@@ -115,7 +104,7 @@ def test_questions_that_do_not_speak_of_colors_get_those_of_another_image() -> N
 
 def test_what_it_learns_without_colors_does_not_depend_on_them() -> None:
     """The loss of a question that does not speak of colours is that of its image with those of the next one."""
-    network, batch = build_reasoner(HOPS), a_lesson()
+    network, batch = build_reasoner(COLORED), a_lesson()
     module = ReasonerTraining(network, trace_weight=1.0, precomputed=True).train()
     network.eval()  # as it is at the end, without statistics of the batch
     lonely = dataclasses.replace(
@@ -135,10 +124,10 @@ def test_what_it_learns_without_colors_does_not_depend_on_them() -> None:
 
 
 def test_it_is_saved_and_loaded(tmp_path: Path) -> None:
-    network = build_reasoner(HOPS).eval()
+    network = build_reasoner(COLORED).eval()
     save_reasoner(tmp_path / "model", network, {}, TrainConfig(out=tmp_path, model=network.config, program_weight=1.0))
     again = load(tmp_path / "model")
-    assert again.trunk_features(images()).shape == (2, 8, *HOPS.grid)
+    assert again.trunk_features(images()).shape == (2, 8, *COLORED.grid)
     torch.testing.assert_close(again.trunk_features(images()), network.trunk_features(images()))
 
 

@@ -19,19 +19,7 @@ from clevr.reasoning.objectives import ReasonerTraining, held_objects, membershi
 from clevr.reasoning.trunk import places_of, spatial_relation_mask
 from fewshot_film.errors import ConfigError
 from fewshot_film.film import Modulation
-from tests.clevr.models import SMALL
-
-HOPS = dataclasses.replace(
-    SMALL,
-    hop_by_hop=True,
-    positions=6,
-    block_kernel=1,
-    blocks=2,
-    context=True,
-    relations=True,
-    batch_norm=False,
-    pooling="max_mean",
-)
+from tests.clevr.models import HOPS, SMALL
 
 
 def numbers(words: str) -> list[int]:
