@@ -27,7 +27,7 @@ from clevr.data.images import fit_image
 from clevr.data.supervision import describe_scenes
 from clevr.questions.actions import FIRST_FILTER, NUMBERS, filters_of
 from clevr.reasoning.hop_reasoner import HopReasoner
-from clevr.reasoning.objectives import held_objects
+from clevr.reasoning.membership import held_objects
 from clevr.world.ground_truth import whole_masks
 from clevr.world.placement import Scenes
 from clevr.world.render import masks, object_ids, render

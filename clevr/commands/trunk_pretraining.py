@@ -20,8 +20,9 @@ from clevr.config.model import AugmentationConfig, TrainConfig, TrunkPretraining
 from clevr.data.batches import ReasoningData
 from clevr.data.supervision import COLOR, COLUMN, RIGHT, SHAPE
 from clevr.data.table import load_arrays, save_arrays
+from clevr.reasoning.membership import is_object
 from clevr.reasoning.network import Reasoner
-from clevr.reasoning.objectives import TrunkPretraining, is_object
+from clevr.reasoning.objectives import TrunkPretraining
 from clevr.world.augmentation import augment, recolor
 from fewshot_film.run.checkpoint import load_weights
 from fewshot_film.run.loop import evaluating, train

@@ -178,6 +178,25 @@ class HopReasoner(Reasoner):
             first, last = first + size, x
         return torch.cat(odds[:-1]), last
 
+    def fitting(self, maps: Tensor, image: Tensor, actions: Tensor) -> Tensor:
+        """What fits descriptions, as a hop finds it that reads no other.
+
+        Args:
+            maps: what :meth:`encode_image` gives for the images, ``(P, C + 5, 1, K)``.
+            image: which image each description is about, ``(N,)``.
+            actions: what each hop does, ``(N, A)``: numbers of actions, zeros behind.
+
+        Returns:
+            Log-odds that each position fits, ``(N, K)``.
+        """
+        assert self.input_projection is not None
+        seen = self.input_projection(maps).index_select(0, image)
+        generated = self.generator(self.actions(actions))
+        modulations = {name: restricted(values, self.config) for name, values in generated.items()}
+        x = self._pass(seen, modulations, places_of(maps)[image], spatial_relation_mask(maps)[image])
+        odds: Tensor = self.member(x.squeeze(2).transpose(1, 2)).squeeze(2)
+        return odds
+
     def _pass(self, x: Tensor, modulations: Modulations, places: Tensor, mask: Tensor) -> Tensor:
         for index, block in enumerate(self.blocks):
             assert isinstance(block, ReasoningBlock)

@@ -8,20 +8,21 @@ is the same with or without.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clevr.data.supervision import ATTRIBUTES, COLUMN, GROUND, KINDS, ROW, SIZE
-from clevr.questions.actions import FUNCTIONS, actions_about
+from clevr.data.supervision import ATTRIBUTES, COLUMN, GROUND, KINDS, ROW
+from clevr.questions.actions import FUNCTIONS
 from clevr.questions.batch import QuestionBatch
 from clevr.questions.program_encoding import MAX_HOPS, field_sizes
-from clevr.reasoning.hop_reasoner import HopReasoner, Hops
+from clevr.reasoning.exchanged_colors import exchanged_loss, with_exchanged_colors
+from clevr.reasoning.hop_reasoner import HopReasoner
+from clevr.reasoning.membership import is_object, membership_loss
 from clevr.reasoning.network import FiLMReasoner, Reasoner
-from clevr.reasoning.trunk import ObjectPositions, places_of
+from clevr.reasoning.trunk import ObjectPositions
 from clevr.world.spec import CLEVR, WorldSpec
 from fewshot_film.errors import InvalidValueError
 
@@ -30,11 +31,6 @@ PLACE_WEIGHT = 2.0
 
 READ_EVERY = 4
 """A hop reasoner's reader learns from every so many questions of a batch. It needs far fewer than the reasoning."""
-
-
-def is_object(scenes: Tensor) -> Tensor:
-    """Whether there is an object in each row of described scenes: ``(P, 10)`` of ``(P, 10, 8)``."""
-    return scenes[..., SIZE] >= 0
 
 
 def cells(scenes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -341,6 +337,8 @@ class ReasonerTraining(nn.Module):
         odds, last = reasoner.follow(maps, batch.image, reasoner.modulations(hops), hops)
         if self.weights["trace_loss"] and batch.scenes is not None and batch.members is not None:
             losses["trace_loss"] = membership_loss(odds, hops, maps, batch)
+            if self.training and reasoner.config.trunk_colors:
+                losses["trace_loss"] = losses["trace_loss"] + exchanged_loss(reasoner, hops, maps, batch)
         if self.weights["program_loss"]:
             losses["program_loss"] = reasoner.questions.loss(batch.tree, batch.sequences, READ_EVERY)
         return last, losses
@@ -369,76 +367,6 @@ def answers_of(batch: QuestionBatch) -> Tensor:
             "some questions have no answer, so they cannot be used for training or evaluation; use another split"
         )
     return batch.answers
-
-
-SAME_OBJECT = 0.5
-"""Distance on the ground, in the scene's units, up to which a position is taken to hold an object. Centres of objects
-are 0.95 or more apart."""
-
-
-def with_exchanged_colors(reasoner: HopReasoner, maps: Tensor, batch: QuestionBatch) -> tuple[Tensor, QuestionBatch]:
-    """Questions that do not speak of colours, asked about images that have those of the next image of the batch.
-
-    What such a question is about cannot come to be told by colours then, even if some never go with some shapes.
-
-    Args:
-        reasoner: with ``trunk_colors``.
-        maps: what it sees of the images, ``(P, C + 5, 1, K)``.
-        batch: of questions; those without known actions are asked about the images as they are.
-
-    Returns:
-        The maps, followed by those with exchanged colours, and the batch about them.
-    """
-    if batch.sequences is None:
-        return maps, batch
-    colors = slice(reasoner.config.maps - reasoner.config.trunk_colors, reasoner.config.maps)
-    exchanged = maps.clone()
-    exchanged[:, colors] = maps[:, colors].roll(1, 0)
-    actions = batch.sequences[:, 0]
-    of_colors = torch.tensor(actions_about("color", reasoner.world), device=actions.device)
-    as_they_are = torch.isin(actions, of_colors).any(1) | (actions[:, 0] == 0)
-    image = torch.where(as_they_are, batch.image, batch.image + len(maps))
-    scenes = None if batch.scenes is None else torch.cat((batch.scenes, batch.scenes))
-    return torch.cat((maps, exchanged)), dataclasses.replace(batch, image=image, scenes=scenes)
-
-
-def membership_loss(odds: Tensor, hops: Hops, maps: Tensor, batch: QuestionBatch) -> Tensor:
-    """Cross-entropy of 'belongs to the set' at all positions of a hop, summed over them; the mean over hops.
-
-    Args:
-        odds: log-odds of the hops before the answers, ``(N - Q, K)``.
-        hops: of the questions.
-        maps: what the reasoner sees of the images, ``(P, C + 5, 1, K)``.
-        batch: with scenes, and the members of the sets; a question without known hops does not count.
-    """
-    assert batch.scenes is not None
-    assert batch.members is not None
-    assert batch.sequences is not None
-    question, place = hops.question[: len(odds)], hops.place[: len(odds)]
-    known = batch.sequences[question, 0, 0] > 0
-    question, place = question[known], place[known]
-    of_object = batch.members[question, place].float()
-    holds = held_objects(maps, batch.scenes).float()[batch.image[question]]
-    target = (of_object[:, None] @ holds)[:, 0]
-    losses = F.binary_cross_entropy_with_logits(odds[known].float(), target, reduction="none")
-    return losses.sum(1).mean() if len(losses) else odds.sum() * 0
-
-
-def held_objects(maps: Tensor, scenes: Tensor) -> Tensor:
-    """Which position holds which object: the one that takes its object to stand nearest to it.
-
-    Args:
-        maps: what the reasoner sees of the images, ``(P, C + 5, 1, K)``.
-        scenes: what lies where in them, ``(P, 10, 8)``.
-
-    Returns:
-        ``(P, 10, K)``; False for an object that no position holds.
-    """
-    apart = torch.cdist(scenes[..., GROUND].float(), places_of(maps)[:, :, 0].float().transpose(1, 2))
-    apart = apart.nan_to_num(torch.inf).masked_fill(maps[:, None, -5, 0] <= 0, torch.inf)
-    near = (apart <= SAME_OBJECT) & is_object(scenes)[..., None]
-    nearest = F.one_hot(apart.argmin(2), apart.shape[2]).bool()
-    return near & nearest
 
 
 def _guesses(objects: ObjectPositions | None, maps: Tensor) -> tuple[Tensor, ...]:

@@ -23,7 +23,8 @@ from clevr.config.model import AugmentationConfig, ClevrDataConfig, TrainConfig,
 from clevr.data.batches import ReasoningData, load_reasoning_data
 from clevr.questions.tokens import CLEVR_VOCABULARY
 from clevr.reasoning import load
-from clevr.reasoning.objectives import SceneHead, is_object
+from clevr.reasoning.membership import is_object
+from clevr.reasoning.objectives import SceneHead
 from fewshot_film.errors import ConfigError
 from fewshot_film.run.checkpoint import load_checkpoint
 from fewshot_film.run.settings import LoopConfig

@@ -12,10 +12,12 @@ from clevr.config.model import TrainConfig
 from clevr.data.supervision import ATTRIBUTES
 from clevr.questions.actions import NUMBERS, action_names, actions_about
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
+from clevr.reasoning.exchanged_colors import exchange_colors, exchanged_loss, with_exchanged_colors
 from clevr.reasoning.hop_reasoner import HopReasoner, build_reasoner
 from clevr.reasoning.loading import load, save_reasoner
-from clevr.reasoning.objectives import ReasonerTraining, SceneHead, with_exchanged_colors
+from clevr.reasoning.objectives import ReasonerTraining, SceneHead
 from clevr.reasoning.trunk import ColorPath
+from clevr.world.spec import CLEVR
 from fewshot_film.errors import ConfigError
 from tests.clevr.models import HOPS, SMALL
 
@@ -74,53 +76,86 @@ def test_actions_about_colors() -> None:
     assert named[3:] == ["gray", "red", "blue", "green", "brown", "purple", "cyan", "yellow"]
 
 
+GROUND = [[(0.0, 0.0), (3.0, 0.0)], [(3.0, 0.0), (0.0, 0.0), (9.0, 9.0)]]
+"""Where the objects of two images stand."""
+SEEN = [[0, 1], [1, 0, None]]
+"""Which positions hold them: position k takes its object to stand 3 k to the right."""
+SHAPES, COLORS = [[0, 1], [1, 2, 0]], [[3, 4], [5, 6, 7]]
+
+
 def a_lesson() -> QuestionBatch:
     """Of two images: one question that speaks of colours, one that does not, and one whose program is not known."""
-    scenes = torch.arange(2.0)[:, None, None].expand(2, 10, 8)
-    sequences = torch.zeros(3, 1, 4, dtype=torch.int8)
-    sequences[0, 0, :3] = torch.tensor([NUMBERS["scene"], actions_about("color")[-1], NUMBERS["count"]])
-    sequences[1, 0, :2] = torch.tensor([NUMBERS["scene"], NUMBERS["count"]])
-    tree = build_prefix_tree([[20], [21], [22]])
+    scenes = torch.full((2, 10, 8), -1.0)
+    for image, places in enumerate(GROUND):
+        for thing, place in enumerate(places):
+            row = [0.5, 0.5, SHAPES[image][thing], 0, COLORS[image][thing], 1, *place]
+            scenes[image, thing] = torch.tensor(row)
     maps = torch.arange(2 * 13 * 6.0).view(2, 13, 1, 6)
-    members = torch.zeros(3, 8, 10, dtype=torch.int8)
+    maps[:, 8, 0] = torch.tensor([1.0, 1, -1, -1, -1, -1])  # the scores: two positions hold something
+    maps[:, 9, 0], maps[:, 10, 0] = 3 * torch.arange(6.0), 0
+    sequences = torch.zeros(3, 1, 4, dtype=torch.int8)
+    sequences[0, 0, :3] = torch.tensor([NUMBERS["scene"], actions_about("color")[-2], NUMBERS["count"]])
+    sequences[1, 0, :3] = torch.tensor([NUMBERS["scene"], actions_about("shape")[-2], NUMBERS["count"]])
+    tree, members = build_prefix_tree([[20], [21], [22]]), torch.zeros(3, 8, 10, dtype=torch.int8)
     answers = torch.tensor([0, 1, 2])
     return QuestionBatch(maps, torch.tensor([0, 1, 1]), tree, answers, scenes, None, None, sequences, members)
 
 
-def test_questions_that_do_not_speak_of_colors_get_those_of_another_image() -> None:
+def test_objects_get_the_colors_of_those_of_the_image_before() -> None:
+    batch = a_lesson()
+    assert batch.scenes is not None
+    maps, scenes = exchange_colors(batch.images, batch.scenes, slice(5, 8))
+    assert scenes[:, :3, 4].tolist() == [[5, 6, -1], [3, 4, 7]], "what no position holds keeps its own"
+    others = [0, 1, 2, 3, 5, 6, 7]
+    assert torch.equal(scenes[..., others], batch.scenes[..., others])
+    wanted = batch.images.clone()
+    for image, before in ((0, 1), (1, 0)):
+        for thing in (0, 1):
+            wanted[image, 5:8, 0, SEEN[image][thing]] = batch.images[before, 5:8, 0, SEEN[before][thing]]
+    assert torch.equal(maps, wanted)
+
+
+def test_questions_that_do_not_speak_of_colors_get_exchanged_ones() -> None:
     network, batch = build_reasoner(COLORED), a_lesson()
     assert isinstance(network, HopReasoner)
+    assert batch.scenes is not None
     maps, changed = with_exchanged_colors(network, batch.images, batch)
+    exchanged, scenes = exchange_colors(batch.images, batch.scenes, slice(5, 8))
     assert changed.image.tolist() == [0, 3, 1]
+    assert torch.equal(maps, torch.cat((batch.images, exchanged)))
     assert changed.scenes is not None
-    assert changed.scenes[:, 0, 0].tolist() == [0, 1, 0, 1]
-    assert torch.equal(maps[:2], batch.images)
-    others = [*range(5), *range(8, 13)]
-    assert torch.equal(maps[2:, others], batch.images[:, others])
-    assert torch.equal(maps[2:, 5:8], batch.images.flip(0)[:, 5:8])
+    assert torch.equal(changed.scenes, torch.cat((batch.scenes, scenes)))
     plain = dataclasses.replace(batch, sequences=None)
     assert with_exchanged_colors(network, batch.images, plain) == (batch.images, plain)
 
 
-def test_what_it_learns_without_colors_does_not_depend_on_them() -> None:
-    """The loss of a question that does not speak of colours is that of its image with those of the next one."""
+def test_what_fits_a_description_is_learned_with_exchanged_colors() -> None:
+    """Cyan in the first image is nothing of its own, but what has the colour of the second object of the other."""
+    network, batch = build_reasoner(COLORED).eval(), a_lesson()
+    assert isinstance(network, HopReasoner)
+    assert batch.sequences is not None
+    maps, changed = with_exchanged_colors(network, batch.images, batch)
+    hops = network.hops(batch.sequences[:2, 0].tolist())
+    found = exchanged_loss(network, hops, maps, changed)
+    first, _ = network.follow(maps, torch.tensor([2, 3]), network.modulations(hops), hops)
+    target = torch.zeros(2, 6)
+    target[0, SEEN[0][1]] = 1  # cyan, by the exchanged colours
+    target[1, SEEN[1][0]] = 1  # a sphere, as it was
+    assert COLORS[1][1] == CLEVR.values["color"].index("cyan")
+    assert SHAPES[1][0] == CLEVR.values["shape"].index("sphere")
+    wanted = torch.logaddexp(first, torch.zeros(())) - target * first
+    torch.testing.assert_close(found, wanted.sum(1).mean())
+
+
+def test_answers_are_given_with_the_colors_that_are_there() -> None:
     network, batch = build_reasoner(COLORED), a_lesson()
-    module = ReasonerTraining(network, trace_weight=1.0, precomputed=True).train()
+    module = ReasonerTraining(network, trace_weight=1.0, program_weight=1.0, precomputed=True).eval()
+    answering = module(batch)
+    module.train()
     network.eval()  # as it is at the end, without statistics of the batch
-    lonely = dataclasses.replace(
-        batch,
-        image=batch.image[1:2],
-        tree=build_prefix_tree([[21]]),
-        answers=torch.tensor([1]),
-        sequences=None if batch.sequences is None else batch.sequences[1:2],
-        members=None if batch.members is None else batch.members[1:2],
-    )
-    swapped = batch.images.clone()
-    swapped[1, 5:8] = batch.images[0, 5:8]
-    found = module(lonely)["loss"]
-    wanted = module.eval()(dataclasses.replace(lonely, images=swapped))["loss"]
-    torch.testing.assert_close(found, wanted)
-    assert not torch.equal(module(lonely)["loss"], wanted), "answers are not given so"
+    learning = module(batch)
+    assert not torch.equal(answering["trace_loss"], learning["trace_loss"])
+    assert torch.equal(answering["program_loss"], learning["program_loss"])
 
 
 def test_it_is_saved_and_loaded(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.reasoning.blocks import ReasoningBlock
 from clevr.reasoning.hop_reasoner import HopReasoner, batch_hops, build_reasoner
 from clevr.reasoning.loading import load, save_reasoner
+from clevr.reasoning.membership import held_objects, membership_loss
 from clevr.reasoning.network import FiLMReasoner
-from clevr.reasoning.objectives import ReasonerTraining, held_objects, membership_loss
+from clevr.reasoning.objectives import ReasonerTraining
 from clevr.reasoning.trunk import places_of, spatial_relation_mask
 from fewshot_film.errors import ConfigError
 from fewshot_film.film import Modulation
