@@ -44,6 +44,7 @@ class Entry:
 ENTRIES = (
     Entry("cifar_fs", "`cnaps-resnet18` with one block a stage, float32, then Simple CNAPS"),
     Entry("cifar_fs_record", "`whitened-vgg`, bfloat16, classification alone"),
+    Entry("cifar_fs_record_long", "the same with half as many steps again, of images that vary more"),
 )
 
 

@@ -38,6 +38,7 @@ _EXPERIMENTS = {
     "Omniglot, 20-way, 1- / 5-shot": ("omniglot", "omniglot.zip", ("20-way 1-shot", "20-way 5-shot")),
     "CIFAR-FS, 1- / 5-shot": ("cifar_fs", "cifar-100.zip", _ONE_FIVE),
     "CIFAR-FS, an hour of one core, 1- / 5-shot": ("cifar_fs_record", "cifar-100.zip", _ONE_FIVE),
+    "CIFAR-FS, two hours of one core, 1- / 5-shot": ("cifar_fs_record_long", "cifar-100.zip", _ONE_FIVE),
     "FC100, 1- / 5-shot": ("fc100", "cifar-100.zip", _ONE_FIVE),
 }
 """Result file, images and tasks of the experiments of `benchmarks.experiment`."""

@@ -316,7 +316,7 @@ def summary() -> str:
         results = read_result(name)["results"]
         chosen = results.get("chosen_by_validation", "train")
         ours = list(results[chosen]["test"].items())[:2]
-        method = _CHOSEN[chosen] + (f" in {_minutes(results)} minutes" if name.endswith("_record") else "")
+        method = _CHOSEN[chosen] + (f" in {_minutes(results)} minutes" if "_record" in name else "")
         lines.append(_summary_row(f"{title}, 5-way, 1-shot / 5-shot", method, ours, PUBLISHED[name][-1], sources))
     ours = read_result("clevr_small")["results"]["overall"]
     low, high = ours["interval"]
@@ -328,7 +328,7 @@ def summary() -> str:
     return "\n".join([*lines, "", notes])
 
 
-_SUMMARISED = {"omniglot": "Omniglot", "cifar_fs": "CIFAR-FS", "cifar_fs_record": "CIFAR-FS", "fc100": "FC100"}
+_SUMMARISED = {"omniglot": "Omniglot", "cifar_fs": "CIFAR-FS", "cifar_fs_record_long": "CIFAR-FS", "fc100": "FC100"}
 """Result files of few-shot experiments, and the names of their images."""
 _CHOSEN = {"train": "Simple CNAPS", "pretrain": "Mahalanobis classifier, pre-trained network"}
 """What a few-shot experiment's row shows, by the stage that validation prefers."""
