@@ -61,9 +61,9 @@ def rows() -> Iterator[Row]:
 
 def _heads() -> Iterator[Row]:
     command = "python -m benchmarks.heads run --root cifar-100.zip"
-    own = f"{command} --cifar_fs runs/cifar-fs-record/pretrain/model"
+    own = f"{command} --cifar_fs runs/cifar-fs-record-long/pretrain/model"
     yield from _best_heads("heads_cifar_fs", "CIFAR-FS, features of general-small", command)
-    yield from _best_heads("heads_cifar_fs_record", "CIFAR-FS, features of an hour of one core", own)
+    yield from _best_heads("heads_cifar_fs_record_long", "CIFAR-FS, features of two hours of one core", own)
     fc100 = f"{command} --fc100 runs/fc100-record/pretrain/model"
     yield from _best_heads("heads_fc100", "FC100, features of fc100-record", fc100)
 

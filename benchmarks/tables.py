@@ -372,9 +372,7 @@ TABLES: dict[str, Callable[[], str]] = {
     ),
     "cifar_fs_methods": partial(methods, "cifar_fs_methods", "CIFAR-FS, 32 x 32, 600 episodes, accuracy in %"),
     "heads_cifar_fs": partial(heads, "heads_cifar_fs", "CIFAR-FS, 32 x 32, accuracy in %"),
-    "heads_cifar_fs_record": partial(
-        heads, "heads_cifar_fs_record", "CIFAR-FS, 32 x 32, accuracy in %", "heads_cifar_fs_record_more"
-    ),
+    "heads_cifar_fs_record_long": partial(heads, "heads_cifar_fs_record_long", "CIFAR-FS, 32 x 32, accuracy in %"),
     "heads_fc100": partial(heads, "heads_fc100", "FC100, 32 x 32, accuracy in %"),
     "cross_domain": cross_domain_table,
     "maml": maml_tables,
