@@ -40,6 +40,7 @@ _EXPERIMENTS = {
     "CIFAR-FS, an hour of one core, 1- / 5-shot": ("cifar_fs_record", "cifar-100.zip", _ONE_FIVE),
     "CIFAR-FS, two hours of one core, 1- / 5-shot": ("cifar_fs_record_long", "cifar-100.zip", _ONE_FIVE),
     "FC100, 1- / 5-shot": ("fc100", "cifar-100.zip", _ONE_FIVE),
+    "FC100, half an hour of one core, 1- / 5-shot": ("fc100_record", "cifar-100.zip", _ONE_FIVE),
 }
 """Result file, images and tasks of the experiments of `benchmarks.experiment`."""
 GROUNDED_TREES = 96.1
