@@ -72,6 +72,7 @@ TRUNK_SETTINGS = (
     "trunk_blocks",
     "trunk_fine_blocks",
     "trunk_width",
+    "trunk_colors",
     "maps",
     "positions",
     "merge_positions",

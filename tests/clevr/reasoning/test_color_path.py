@@ -14,7 +14,7 @@ from clevr.questions.actions import NUMBERS, action_names, actions_about
 from clevr.questions.batch import QuestionBatch, build_prefix_tree
 from clevr.reasoning.exchanged_colors import exchange_colors, exchanged_loss, with_exchanged_colors
 from clevr.reasoning.hop_reasoner import HopReasoner, build_reasoner
-from clevr.reasoning.loading import load, save_reasoner
+from clevr.reasoning.loading import load, save_reasoner, take_trunk
 from clevr.reasoning.objectives import ReasonerTraining, SceneHead
 from clevr.reasoning.trunk import ColorPath
 from clevr.world.spec import CLEVR
@@ -164,6 +164,13 @@ def test_it_is_saved_and_loaded(tmp_path: Path) -> None:
     again = load(tmp_path / "model")
     assert again.trunk_features(images()).shape == (2, 8, *COLORED.grid)
     torch.testing.assert_close(again.trunk_features(images()), network.trunk_features(images()))
+
+
+def test_a_trunk_with_another_path_is_not_taken_over(tmp_path: Path) -> None:
+    network = build_reasoner(COLORED)
+    save_reasoner(tmp_path / "model", network, {}, TrainConfig(out=tmp_path, model=network.config, program_weight=1.0))
+    with pytest.raises(ConfigError, match=r"model\.trunk_colors is 0, that of .* is 3; to take over its trunk"):
+        take_trunk(build_reasoner(HOPS), tmp_path / "model")
 
 
 @pytest.mark.parametrize("changes", [{"trunk_colors": 8}, {"inputs": "features", "trunk_colors": 3}])
