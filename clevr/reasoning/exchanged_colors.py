@@ -11,14 +11,13 @@ import dataclasses
 from functools import lru_cache
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from clevr.data.supervision import ATTRIBUTES, COLOR, KINDS
 from clevr.questions.actions import FIRST_FILTER, actions_about, filters_of
 from clevr.questions.batch import QuestionBatch
 from clevr.reasoning.hop_reasoner import HopReasoner, Hops
-from clevr.reasoning.membership import held_objects, is_object
+from clevr.reasoning.membership import held_objects, is_object, loss_of_sets
 from clevr.world.spec import WorldSpec
 
 
@@ -86,10 +85,8 @@ def exchanged_loss(reasoner: HopReasoner, hops: Hops, maps: Tensor, batch: Quest
     first = hops.level_sizes[0] if len(hops.level_sizes) > 1 else 0
     image = batch.image[hops.question[:first]] % half
     odds = reasoner.fitting(exchanged, image, hops.actions[:first])
-    target = _fits(scenes, image, hops.actions[:first], reasoner.world)
-    target = (target[:, None] @ held_objects(exchanged, scenes).float()[image])[:, 0]
-    losses = F.binary_cross_entropy_with_logits(odds.float(), target, reduction="none")
-    return losses.sum(1).mean() if first else odds.sum() * 0
+    fits = _fits(scenes, image, hops.actions[:first], reasoner.world)
+    return loss_of_sets(odds, fits, held_objects(exchanged, scenes)[image])
 
 
 def _fits(scenes: Tensor, image: Tensor, actions: Tensor, world: WorldSpec) -> Tensor:
@@ -97,7 +94,7 @@ def _fits(scenes: Tensor, image: Tensor, actions: Tensor, world: WorldSpec) -> T
     asked = _filters(world).to(actions.device)[actions]  # (N, A, 4), -1 where an action does not filter by an attribute
     wanted = asked.amax(1)[:, None]
     kinds = scenes[image][..., KINDS].long()
-    return (((kinds == wanted) | (wanted < 0)).all(2) & is_object(scenes[image])).float()
+    return ((kinds == wanted) | (wanted < 0)).all(2) & is_object(scenes[image])
 
 
 @lru_cache(maxsize=8)

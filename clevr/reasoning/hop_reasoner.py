@@ -140,7 +140,10 @@ class HopReasoner(Reasoner):
 
     def modulations(self, codes: Hops) -> Modulations:
         """The gamma and beta of every block for hops, ``(N, C)`` each."""
-        generated = self.generator(self.actions(codes.actions))
+        return self._modulations_of(codes.actions)
+
+    def _modulations_of(self, actions: Tensor) -> Modulations:
+        generated = self.generator(self.actions(actions))
         return {name: restricted(values, self.config) for name, values in generated.items()}
 
     def reason(self, maps: Tensor, image: Tensor, modulations: Modulations, codes: Hops) -> Tensor:
@@ -173,7 +176,7 @@ class HopReasoner(Reasoner):
             x = seen.index_select(0, where[rows]) + self.read_sets(read.transpose(1, 2))
             here = {name: Modulation(gamma[rows], beta[rows]) for name, (gamma, beta) in modulations.items()}
             x = self._pass(x.transpose(1, 2).unsqueeze(2), here, places[where[rows]], mask[where[rows]])
-            odds.append(self.member(x.squeeze(2).transpose(1, 2)).squeeze(2))
+            odds.append(self._odds(x))
             sets.append(torch.sigmoid(odds[-1]).to(seen.dtype))
             first, last = first + size, x
         return torch.cat(odds[:-1]), last
@@ -191,9 +194,11 @@ class HopReasoner(Reasoner):
         """
         assert self.input_projection is not None
         seen = self.input_projection(maps).index_select(0, image)
-        generated = self.generator(self.actions(actions))
-        modulations = {name: restricted(values, self.config) for name, values in generated.items()}
-        x = self._pass(seen, modulations, places_of(maps)[image], spatial_relation_mask(maps)[image])
+        x = self._pass(seen, self._modulations_of(actions), places_of(maps)[image], spatial_relation_mask(maps)[image])
+        return self._odds(x)
+
+    def _odds(self, x: Tensor) -> Tensor:
+        """Log-odds that each position belongs to a hop's set, ``(N, K)``, from maps ``(N, C, 1, K)``."""
         odds: Tensor = self.member(x.squeeze(2).transpose(1, 2)).squeeze(2)
         return odds
 

@@ -36,10 +36,20 @@ def membership_loss(odds: Tensor, hops: Hops, maps: Tensor, batch: QuestionBatch
     question, place = hops.question[: len(odds)], hops.place[: len(odds)]
     known = batch.sequences[question, 0, 0] > 0
     question, place = question[known], place[known]
-    of_object = batch.members[question, place].float()
-    holds = held_objects(maps, batch.scenes).float()[batch.image[question]]
-    target = (of_object[:, None] @ holds)[:, 0]
-    losses = F.binary_cross_entropy_with_logits(odds[known].float(), target, reduction="none")
+    held = held_objects(maps, batch.scenes)[batch.image[question]]
+    return loss_of_sets(odds[known], batch.members[question, place], held)
+
+
+def loss_of_sets(odds: Tensor, members: Tensor, held: Tensor) -> Tensor:
+    """Cross-entropy of 'belongs to the set' at all positions of a set, summed over them; the mean over sets.
+
+    Args:
+        odds: log-odds, ``(N, K)``.
+        members: which objects belong to each set, ``(N, 10)``.
+        held: which position holds which object of the image of each set, ``(N, 10, K)``.
+    """
+    target = (members.float()[:, None] @ held.float())[:, 0]
+    losses = F.binary_cross_entropy_with_logits(odds.float(), target, reduction="none")
     return losses.sum(1).mean() if len(losses) else odds.sum() * 0
 
 
