@@ -256,12 +256,15 @@ class TrainingBatches(ABC):
         """Questions about some images, drawn for the batch number ``index``."""
 
     def hide(self, index: int, questions: list[NDArray[np.int16]]) -> list[NDArray[np.int16]]:
-        """Questions with some words hidden behind the unknown token, if that is asked for."""
+        """Questions with some words hidden behind the unknown token, if that is asked for; their ends stay."""
         share, unknown = self.changes.unknown_words, self.changes.unknown
         if not share:
             return questions
-        rng = numpy_generator(self.seed, "unknown words", index)
-        return [np.where(rng.random(len(question)) < share, np.int16(unknown), question) for question in questions]
+        rng, hidden = numpy_generator(self.seed, "unknown words", index), [question.copy() for question in questions]
+        for question in hidden:
+            words = question[1:-1]
+            words[rng.random(len(words)) < share] = unknown
+        return hidden
 
     def families(self, index: int) -> frozenset[int]:
         """Numbers of the question families that the batch may ask."""

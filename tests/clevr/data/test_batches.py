@@ -25,7 +25,7 @@ from clevr.questions.batch import QuestionBatch
 from clevr.questions.families import CLOSURE_FAMILIES, FAMILIES, GROUPS
 from clevr.questions.parser import parse
 from clevr.questions.programs import execute
-from clevr.questions.tokens import ANSWER_WORDS, CLEVR_VOCABULARY
+from clevr.questions.tokens import ANSWER_WORDS, CLEVR_VOCABULARY, END, START
 from clevr.reasoning.objectives import answers_of
 from tests.clevr.data.builders import a_question, write_clevr, write_json
 from tests.clevr.models import SMALL
@@ -38,16 +38,21 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> ReasoningData:
     return load_reasoning_data(root, "train", SMALL, CLEVR_VOCABULARY, with_scenes=True)
 
 
-def texts(batch: QuestionBatch) -> list[str]:
-    """The questions of a batch, read back from its tree."""
+def token_lists(batch: QuestionBatch) -> list[list[int]]:
+    """The token numbers of the questions of a batch, read back from its tree."""
     found = []
     for end in batch.tree.ends.tolist():
         tokens = []
         while end >= 0:
             tokens.append(int(batch.tree.tokens[end]))
             end = int(batch.tree.parents[end])
-        found.append(CLEVR_VOCABULARY.decode(tokens[::-1]))
+        found.append(tokens[::-1])
     return found
+
+
+def texts(batch: QuestionBatch) -> list[str]:
+    """The questions of a batch."""
+    return [CLEVR_VOCABULARY.decode(tokens) for tokens in token_lists(batch)]
 
 
 def equal(one: QuestionBatch, other: QuestionBatch) -> bool:
@@ -160,8 +165,11 @@ class TestTrainingBatches:
             data, ClevrDataConfig(images=6), 0, Changes(unknown_words=0.999999, unknown=unknown)
         )[0]
         assert unknown not in plain.tree.tokens
-        assert hidden.tree.tokens.unique().tolist() == [unknown]
-        assert len(hidden.tree.ends) == len(plain.tree.ends)
+        start, end = (CLEVR_VOCABULARY.number(token) for token in (START, END))
+        questions = token_lists(hidden)
+        assert {(question[0], question[-1]) for question in questions} == {(start, end)}
+        assert {number for question in questions for number in question[1:-1]} == {unknown}
+        assert [len(question) for question in questions] == [len(question) for question in token_lists(plain)]
 
     def test_augmentation_changes_the_pictures_alone(self, data: ReasoningData) -> None:
         plain = StoredQuestionBatches(data, ClevrDataConfig(images=6), 0)[0]
