@@ -40,6 +40,12 @@ class SplitFiles:
     """The folder of the images."""
     world: WorldSpec = CLEVR
     """What its scenes are of: the ``world.yaml`` of the data set, or CLEVR's."""
+    questions_storage: Storage | None = None
+    """Where the questions lie; None: with the rest."""
+
+    def storage_of(self, path: str) -> Storage:
+        """Where a file of the split lies: the questions, the scenes, or an image."""
+        return self.storage if path != self.questions or self.questions_storage is None else self.questions_storage
 
 
 def find_split(root: str | Path, split: str, *, humans: bool = False) -> SplitFiles:
@@ -50,7 +56,7 @@ def find_split(root: str | Path, split: str, *, humans: bool = False) -> SplitFi
         split: ``train``, ``val``, ``test``, CoGenT's ``trainA``, ``valA``, ``valB``, ``testA``, ``testB``, or
             ``new``, as the reference generator calls what it makes.
         humans: take the questions of CLEVR-Humans, ``CLEVR-Humans-<split>.json``, which lies in the root,
-            in ``questions/`` or ``CLEVR-Humans/`` there, or in ``CLEVR-Humans/`` beside it.
+            in ``questions/`` or ``CLEVR-Humans/`` there, or in ``CLEVR-Humans/`` or ``CLEVR-Humans.zip`` beside it.
     Raises:
         DataNotFoundError: there is no such split; says where was looked for what, and which splits there are.
     """
@@ -63,7 +69,7 @@ def find_split(root: str | Path, split: str, *, humans: bool = False) -> SplitFi
             f"{LAYOUTS.format(split=split)}\n{HOW_TO_GET}"
         )
     found = replace(found, world=world_of(storage))
-    return _with_humans(found) if humans else found
+    return _with_humans(found, open_storage(root)) if humans else found
 
 
 def world_of(storage: Storage) -> WorldSpec:
@@ -125,21 +131,26 @@ def _existing(storage: Storage, split: str, questions: str, scenes: str, images:
         )
 
 
-def _with_humans(files: SplitFiles) -> SplitFiles:
+def _with_humans(files: SplitFiles, data: Storage) -> SplitFiles:
     name = f"CLEVR-Humans-{files.split}.json"
-    storage = files.storage
-    for prefix in _prefixes(storage):
-        for folder in ("", "questions/", "CLEVR-Humans/"):
-            path = f"{prefix}{folder}{name}"
-            if _exists(storage, path):
-                return replace(files, questions=path)
-    beside = Path("..") / "CLEVR-Humans" / name
-    if storage.root.is_dir() and (storage.root / beside).is_file():
-        return replace(files, questions=beside.as_posix())
+    for storage, folder in _humans_folders(data):
+        if _exists(storage, folder + name):
+            return replace(files, questions=folder + name, questions_storage=storage)
     raise DataNotFoundError(
-        f"no {name} for {storage.label('')}; looked in it, in questions/ and CLEVR-Humans/ there, and in "
-        "CLEVR-Humans/ beside it. Get CLEVR-Humans.zip from https://cs.stanford.edu/people/jcjohns/iep/"
+        f"no {name} for {data.label('')}; looked in it, in questions/ and CLEVR-Humans/ there, and in "
+        "CLEVR-Humans/ and CLEVR-Humans.zip beside it. Get CLEVR-Humans.zip from "
+        "https://cs.stanford.edu/people/jcjohns/iep/"
     )
+
+
+def _humans_folders(data: Storage) -> Iterator[tuple[Storage, str]]:
+    """Where the questions of CLEVR-Humans may lie: in a data set, or beside it."""
+    yield from ((data, prefix + folder) for prefix in _prefixes(data) for folder in ("", "questions/", "CLEVR-Humans/"))
+    beside = data.root.resolve().parent / "CLEVR-Humans"
+    for path in (beside, beside.with_suffix(".zip")):
+        if path.exists():
+            storage = open_storage(path)
+            yield from ((storage, prefix) for prefix in _prefixes(storage))
 
 
 def _prefixes(storage: Storage) -> list[str]:

@@ -52,7 +52,7 @@ class ClevrSplit:
             DataError: while iterating; a record is malformed, or its image is not there.
         """
         path = self._required(self.files.questions, "questions")
-        file = self.files.storage.label(path)
+        file = self.files.storage_of(path).label(path)
         questions = parse_questions(self._records(path, "questions"), file, self.world)
         return self._with_images(questions, file) if self.files.images else questions
 
@@ -89,7 +89,8 @@ class ClevrSplit:
         path = self._required(self.files.questions, "questions")
         if cache is None:
             return QuestionTable.from_questions(self.questions(), self.world)
-        signature = f"{self.files.storage.label(path)} {self.files.storage.signature(path)}"
+        storage = self.files.storage_of(path)
+        signature = f"{storage.label(path)} {storage.signature(path)}"
         file = cache / (re.sub(r"\W+", "-", Path(path).stem) + ".npz")
         table = QuestionTable.load(file, signature, self.world)
         if table is None:
@@ -126,7 +127,8 @@ class ClevrSplit:
             raise DataError(label, "", f"not a complete image ({error}); download or generate it again") from None
 
     def _records(self, path: str, key: str) -> JsonRecords:
-        return JsonRecords(lambda: self.files.storage.open(path), self.files.storage.label(path), key)
+        storage = self.files.storage_of(path)
+        return JsonRecords(lambda: storage.open(path), storage.label(path), key)
 
     def _with_images(self, questions: Iterable[Question], file: str) -> Iterator[Question]:
         for number, question in enumerate(questions):

@@ -238,10 +238,9 @@ def mark_hops(question: Question, scene: Scene) -> tuple[NDArray[np.int8], NDArr
 
 
 def _signature(split: ClevrSplit) -> str:
-    storage = split.files.storage
-    parts = [part for part in (split.files.questions, split.files.scenes) if part]
+    parts = [(split.files.storage_of(part), part) for part in (split.files.questions, split.files.scenes) if part]
     world = "" if split.world.values == CLEVR.values else f" {split.world.values}"
-    return " ".join(f"{storage.label(part)} {storage.signature(part)}" for part in parts) + world
+    return " ".join(f"{storage.label(part)} {storage.signature(part)}" for storage, part in parts) + world
 
 
 Marks = dict[str, NDArray[np.int8]]
@@ -269,7 +268,8 @@ def _collect(split: ClevrSplit, scenes: Mapping[str, Scene], mark: Callable[[Que
         try:
             rows.append(mark(question, scenes[question.image_filename]))
         except ProgramError as error:
-            file = split.files.storage.label(split.files.questions or "")
+            path = split.files.questions or ""
+            file = split.files.storage_of(path).label(path)
             raise DataError(file, f"record {number} of 'questions'", str(error)) from None
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 

@@ -8,6 +8,7 @@ import pytest
 from clevr.data.errors import DataNotFoundError
 from clevr.data.layout import find_split, list_splits
 from clevr.data.naming import image_filename
+from clevr.data.reader import ClevrSplit
 from tests.clevr.data.builders import a_question, a_scene, pack, write_clevr, write_json, write_picture
 
 
@@ -74,8 +75,23 @@ def test_finds_the_questions_of_clevr_humans(tmp_path: Path, place: str) -> None
     write_json(root / place / name, {"questions": []})
     files = find_split(root, "val", humans=True)
     assert files.questions is not None
-    assert (root / files.questions).resolve() == (root / place / name).resolve()
-    assert files.images == "images/val"
+    found = files.storage_of(files.questions).label(files.questions)
+    assert Path(found).resolve() == (root / place / name).resolve()
+    assert files.images is not None
+    assert files.storage_of(files.images) is files.storage
+
+
+@pytest.mark.parametrize("prefix", [None, "", "CLEVR-Humans/"])
+def test_finds_the_questions_of_clevr_humans_beside_a_zip(tmp_path: Path, prefix: str | None) -> None:
+    archive = pack(write_clevr(tmp_path / "root"), tmp_path / "CLEVR_v1.0.zip", prefix="CLEVR_v1.0/")
+    humans = tmp_path / ("CLEVR-Humans" if prefix is None else "unpacked")
+    record = a_question(question="Is the cube shiny?", answer="yes")
+    write_json(humans / "CLEVR-Humans-val.json", {"questions": [record]})
+    if prefix is not None:
+        pack(humans, tmp_path / "CLEVR-Humans.zip", prefix)
+    split = ClevrSplit.open(archive, "val", humans=True)
+    assert list(split.table(tmp_path / "cache").texts) == ["Is the cube shiny?"]
+    assert len(split.images) == 2
 
 
 def test_no_questions_of_clevr_humans(tmp_path: Path) -> None:

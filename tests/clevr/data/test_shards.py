@@ -21,6 +21,7 @@ from clevr.data.reader import ClevrSplit
 from clevr.data.shards import ShardStorage
 from clevr.data.survey import survey
 from clevr.data.writer import GenerateError
+from tests.clevr.data.builders import a_question, write_json
 
 webdataset = pytest.importorskip("webdataset")
 
@@ -84,6 +85,13 @@ def test_streamed_images_are_the_loaded_ones(sharded: Path, plain: Path, tmp_pat
     assert streamed.shape == loaded.shape
     for numbers in ([4, 0, 3], [], [1]):
         assert np.array_equal(streamed[np.array(numbers, np.int64)], loaded[np.array(numbers, np.int64)])
+
+
+def test_questions_of_clevr_humans_beside_the_shards(sharded: Path, tmp_path: Path) -> None:
+    shutil.copytree(sharded, tmp_path / "data")
+    write_json(tmp_path / "data" / "CLEVR-Humans-val.json", {"questions": [a_question(question="Is it so?")]})
+    questions = ClevrSplit.open(tmp_path / "data", "val", humans=True).questions()
+    assert [question.question for question in questions] == ["Is it so?"]
 
 
 def test_a_table_is_kept_until_the_shards_change(sharded: Path, tmp_path: Path) -> None:
