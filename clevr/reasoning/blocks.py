@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clevr.config.model import ReasonerConfig
-from fewshot_film.film import FiLM, Modulation, append_coordinates, film_relu
+from fewshot_film.film import FiLM, Modulation, coordinate_maps, film_relu
 
 
 class ReasoningBlock(nn.Module):
@@ -70,9 +70,7 @@ class ReasoningBlock(nn.Module):
         """
         if self.position == "input":
             x = self.film(x, modulation)
-        if self.coordinates:
-            x = append_coordinates(x) if coordinates is None else torch.cat((x, coordinates), 1)
-        x = self.entry(x)
+        x = self._enter(x, coordinates) if self.coordinates else self.entry(x)
         if shift is not None:
             x = x + shift[:, :, None, None]
         first = torch.relu(x)
@@ -82,6 +80,14 @@ class ReasoningBlock(nn.Module):
         if self.relations is not None and relation_mask is not None:
             second = second + _gather(self.relations(first), relation_mask)
         return first, second
+
+    def _enter(self, x: Tensor, coordinates: Tensor | None) -> Tensor:
+        """The first convolution over maps and coordinates, each by its own part of the weights: nothing is joined."""
+        maps, places = self.entry.weight.split((x.shape[1], 2), 1)
+        if coordinates is None:
+            coordinates = coordinate_maps(*x.shape[2:], device=x.device, dtype=x.dtype)[None]
+        shift = F.conv2d(coordinates.contiguous(memory_format=torch.channels_last), places, self.entry.bias)
+        return F.conv2d(x, maps) + shift
 
     def modulate(self, first: Tensor, x: Tensor, modulation: Modulation | None) -> Tensor:
         """Take the second step: normalisation, FiLM, ReLU, residual.

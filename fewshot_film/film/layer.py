@@ -297,7 +297,7 @@ def append_coordinates(x: Tensor) -> Tensor:
         x: features, ``(B, C, H, W)``.
 
     Returns:
-        Tensor ``(B, C + 2, H, W)`` with the dtype and device of ``x``.
+        Tensor ``(B, C + 2, H, W)`` with the dtype, device and layout of ``x``.
 
     Raises:
         ShapeError: ``x`` is not four-dimensional.
@@ -305,5 +305,8 @@ def append_coordinates(x: Tensor) -> Tensor:
     if x.ndim != 4:
         raise ShapeError(f"append_coordinates: features have shape {tuple(x.shape)}, expected (B, C, H, W)")
     batch, _, height, width = x.shape
-    maps = coordinate_maps(height, width, device=x.device, dtype=x.dtype)
-    return torch.cat([x, maps.expand(batch, -1, -1, -1)], dim=1)
+    maps = coordinate_maps(height, width, device=x.device, dtype=x.dtype).expand(batch, -1, -1, -1)
+    # torch.cat gives channels-last only where all parts have it
+    by_pixel = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    layout = torch.channels_last if by_pixel else torch.contiguous_format
+    return torch.cat([x, maps.contiguous(memory_format=layout)], dim=1)

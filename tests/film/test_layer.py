@@ -272,6 +272,12 @@ def test_append_coordinates() -> None:
         assert torch.equal(example[3:], coordinate_maps(4, 5, dtype=torch.bfloat16))
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_appended_coordinates_keep_the_layout(layout: torch.memory_format) -> None:
+    out = append_coordinates(torch.zeros(2, 3, 4, 5).contiguous(memory_format=layout))
+    assert out.is_contiguous(memory_format=layout)
+
+
 def test_coordinates_refuse_what_has_no_positions() -> None:
     with pytest.raises(ShapeError, match="got 0 x 3 positions, expected at least 1 x 1"):
         coordinate_maps(0, 3)
