@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import logging
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -24,14 +25,18 @@ from fewshot_film.classifier.embeddings import (
     holds_embeddings,
     read_embeddings,
 )
+from fewshot_film.classifier.pretrained import load_pretrained
 from fewshot_film.commands.in_parts import TABLE, Parts
 from fewshot_film.commands.support import fit_support, read_support
 from fewshot_film.config.commands import ClassifyConfig
 from fewshot_film.data import SourceError, open_source
 from fewshot_film.data.pieces import Piece, open_parquet, open_pieces, read_batches
+from fewshot_film.data.stores import open_store
 from fewshot_film.errors import SavedModelError, counted
 from fewshot_film.extras import optional
+from fewshot_film.film.saving import fingerprint
 from fewshot_film.run.files import write_json_atomically
+from fewshot_film.run.model_folder import CONFIG
 
 log = logging.getLogger(__name__)
 
@@ -65,14 +70,17 @@ def run_bulk(config: ClassifyConfig) -> None:
     optional("pyarrow", extra="bulk", what=f"the engine {config.engine}")
     if holds_embeddings(query):
         pieces = [Piece(number, "parquet", path) for number, path in enumerate(embedding_files(query))]
-        known = fit_to_embeddings(config, EmbeddingRecord.load(query))
+        record = EmbeddingRecord.load(query)
+        known = fit_to_embeddings(config, record)
         limit = known.rejection_distance(config.reject) if config.reject else None
-        settings = {"query": "embeddings", **_settings(config), "support_sha256": _digest_of(known)}
+        fitted_to = support_digest(config.support, record.sha256)
+        settings = {"query": "embeddings", **_settings(config), "model_and_support_sha256": fitted_to}
         work = functools.partial(classify_embeddings, known, limit)
     else:
         pieces = open_pieces(query, config.piece, config.column)
         naming = _prepare(config, parts.out)
         settings = {"query": "images", **_settings(config), "limit": naming.limit}
+        settings |= {"model_and_support_sha256": _fitted_to(config)}
         work = functools.partial(name_piece, naming)
     parts.begin(settings, pieces)
     is_complete = parts.run(work, pieces, config, config.engine)
@@ -86,8 +94,30 @@ def _settings(config: ClassifyConfig) -> dict[str, Any]:
     return {name: getattr(config, name) for name in names}
 
 
-def _digest_of(known: EmbeddingClassifier) -> str:
-    return hashlib.sha256(known.matrix.numpy().tobytes()).hexdigest()
+def _fitted_to(config: ClassifyConfig) -> str:
+    """A digest of what the classifier is made from: the weights of its model, and the support set.
+
+    Not of its own weights, whose last bits may differ between machines.
+    """
+    if Path(config.model).suffix == ONNX:
+        return hashlib.sha256(Path(config.model).read_bytes()).hexdigest()
+    pretrained = load_pretrained(config.model)
+    if pretrained.fitted is not None and not config.support:
+        return hashlib.sha256((pretrained.fitted.folder / CONFIG).read_bytes()).hexdigest()  # has that of all weights
+    return support_digest(config.support, fingerprint(pretrained.learner)["weights"])
+
+
+def support_digest(support: str, model: str) -> str:
+    """A digest of a model, of the images of a support set, byte by byte, and of their classes.
+
+    Args:
+        support: folder or zip of the images.
+        model: a digest of the model.
+    """
+    source, store, digest = open_source("folder", support), open_store(Path(support)), hashlib.sha256(model.encode())
+    for file, label in zip(source.files, source.labels.tolist(), strict=True):
+        digest.update(hashlib.sha256(store.read(file)).digest() + os.fsencode(source.class_names[label]) + b"\n")
+    return digest.hexdigest()
 
 
 # images

@@ -31,8 +31,8 @@ def prototypes() -> Learner:
     return build_learner(PrototypesConfig(backbone=SMALL.backbone)).eval()
 
 
-def ridge() -> Learner:
-    torch.manual_seed(0)
+def ridge(seed: int = 0) -> Learner:
+    torch.manual_seed(seed)
     return build_learner(RidgeConfig(backbone=SMALL.backbone)).eval()
 
 

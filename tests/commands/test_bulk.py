@@ -177,6 +177,41 @@ def test_another_run_is_refused(folders, place: Path, tmp_path: Path, capsys) ->
     assert "batch_size is 64 there and 2 here" in capsys.readouterr().err
 
 
+def test_other_images_in_the_same_support_folder_are_refused(
+    folders,
+    place: Path,  # noqa: F811
+    tmp_path: Path,
+    capsys,
+) -> None:
+    support, query = tmp_path / "support", folders[1]
+    shutil.copytree(folders[0], support)
+    first = classify(place, support, query, tmp_path / "out")
+    assert classify(place, support, query, tmp_path / "out").equals(first)
+    files = [support / name / "0.png" for name in KNOWN[:2]]
+    one, other = (file.read_bytes() for file in files)
+    files[0].write_bytes(other)
+    files[1].write_bytes(one)
+    words = ["--support", support, "--query", query, "--out", tmp_path / "out", "--workers", 1, "--piece", 4]
+    assert fewshot_film("classify", "--model", place / "model", "--engine", "processes", *words) == 2
+    assert "job.json is of another run: model_and_support_sha256 is" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("is_fitted", [False, True])
+def test_another_model_of_the_same_name_is_refused(folders, tmp_path: Path, capsys, is_fitted: bool) -> None:
+    words = ["--query", folders[1], "--out", tmp_path / "out", "--workers", 1, "--engine", "processes"]
+    words += ["--model", tmp_path / "model", "--support", "" if is_fitted else folders[0]]
+    files = sorted(folders[0].rglob("*.png"))
+    for exit_status, seed in ((0, 0), (0, 0), (2, 1)):
+        learner = ridge(seed)
+        if is_fitted:
+            classifier = FewShotClassifier(learner, device="cpu").fit(files, [path.parent.name for path in files])
+            classifier.save_pretrained(tmp_path / "model")
+        else:
+            save_learner(tmp_path / "model", learner, {}, "")
+        assert fewshot_film("classify", *words) == exit_status
+    assert "job.json is of another run: model_and_support_sha256 is" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_onnx_runtime_names_the_same(table: Any, folders, place: Path, tmp_path: Path) -> None:  # noqa: F811
     for package in ("onnx", "onnxscript", "onnxruntime"):
@@ -292,6 +327,15 @@ def test_embeddings_name_as_the_images_do(embedded, folders, tmp_path: Path) -> 
         assert (row["class"] is None) == (row["relative_distance"] > 1)
         if row["class"]:
             assert row["probability"] == pytest.approx(shares.max(), abs=0.02)
+
+
+def test_embeddings_notice_other_images_in_the_same_support_folder(embedded, folders, tmp_path: Path, capsys) -> None:
+    shutil.copytree(folders[0], tmp_path / "support")
+    words = ["--support", tmp_path / "support", "--query", embedded[1], "--out", tmp_path / "out", "--workers", 1]
+    assert [fewshot_film("classify", "--engine", "processes", *words) for _ in range(2)] == [0, 0]
+    shutil.copy(tmp_path / "support" / KNOWN[0] / "0.png", tmp_path / "support" / KNOWN[1] / "0.png")
+    assert fewshot_film("classify", "--engine", "processes", *words) == 2
+    assert "model_and_support_sha256 is" in capsys.readouterr().err
 
 
 def test_embeddings_need_a_support_set(embedded, tmp_path: Path, capsys) -> None:
