@@ -66,7 +66,8 @@ def predict(
     for row, query in enumerate(queries):
         shares = dict(zip(columns, answers.probabilities[row].tolist(), strict=True))
         far = None if answers.relative_distances is None else float(answers.relative_distances[row])
-        verdicts.append(Verdict(query, max(shares, key=shares.__getitem__), far, shares, alike[row]))
+        best, nearest_class = max(shares, key=shares.__getitem__), columns[answers.distances[row].argmin()]
+        verdicts.append(Verdict(query, best, nearest_class, far, shares, alike[row]))
     return verdicts
 
 

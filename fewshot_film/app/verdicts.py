@@ -20,6 +20,8 @@ class Verdict:
     """The query."""
     name: str
     """The most probable class."""
+    nearest_class: str
+    """The class that it is least far from; mostly the same."""
     relative_distance: float | None
     """How far it is from its nearest class, as a multiple of the largest distance that is not rejected; None where
     nothing can be rejected."""
@@ -51,15 +53,14 @@ def verdict_html(verdict: Verdict, can_reject: bool) -> str:
         verdict: the prediction.
         can_reject: whether the classifier can reject images.
     """
-    name = escape(verdict.name)
     if verdict.is_stranger:
         heading = "None of these"
         note = (
-            f"It is {verdict.relative_distance:.1f} times as far from the nearest class, {name}, as that class's own "
-            "images are at most."
+            f"It is {verdict.relative_distance:.1f} times as far from the nearest class, "
+            f"{escape(verdict.nearest_class)}, as that class's own images are at most."
         )
     else:
-        heading = f"{name}, {100 * verdict.probabilities[verdict.name]:.1f} %"
+        heading = f"{escape(verdict.name)}, {100 * verdict.probabilities[verdict.name]:.1f} %"
         note = "" if can_reject else "With one image per class, nothing can be rejected: add a second one."
     return f"<h3>{heading}</h3>{f'<p>{note}</p>' if note else ''}{_bars(verdict.probabilities)}"
 

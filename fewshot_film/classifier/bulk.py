@@ -191,15 +191,15 @@ def fill(
         limit: see :class:`ImageNamer`.
     """
     order = np.argsort(-probabilities, axis=1, kind="stable")
-    nearest = distances.min(1)
-    relative = np.full(len(nearest), np.nan) if limit is None else np.sqrt(nearest.astype(np.float64) / limit)
+    distance, nearest = distances.min(1), distances.argmin(1)
+    relative = np.full(len(nearest), np.nan) if limit is None else np.sqrt(distance.astype(np.float64) / limit)
     for place, row in enumerate(rows):
         first, is_rejected = classes[order[place, 0]], bool(relative[place] > 1)
         second = classes[order[place, 1]] if len(classes) > 1 else None
         columns["class"][row] = None if is_rejected else first
         columns["probability"][row] = None if is_rejected else float(probabilities[place, order[place, 0]])
-        columns["otherwise"][row] = first if is_rejected else second
-        columns["distance"][row] = float(nearest[place])
+        columns["otherwise"][row] = classes[nearest[place]] if is_rejected else second
+        columns["distance"][row] = float(distance[place])
         columns["relative_distance"][row] = None if limit is None else float(relative[place])
 
 

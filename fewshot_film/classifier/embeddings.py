@@ -121,8 +121,10 @@ class EmbeddingAnswers(NamedTuple):
     """``(M,)`` float32, of that class."""
     second: np.ndarray
     """``(M,)`` int32: the class that comes next; -1 without one."""
+    nearest: np.ndarray
+    """``(M,)`` int32: the nearest class."""
     distance: np.ndarray
-    """``(M,)`` float32, to the nearest class."""
+    """``(M,)`` float32, to that class."""
 
 
 class EmbeddingClassifier:
@@ -175,11 +177,12 @@ class EmbeddingClassifier:
             single = rows[: len(chunk)].copy_(chunk)
             products[:, start : start + CHUNK] = (single @ self.matrix).T
         scores = products[:way].sub_(self._offset[:, None])
-        distances = products[way:].sub_(1).div_(-self._spread).sub_(scores).amin(0).add_(1 - 1 / way).clamp_min_(0)
+        nearest, _, closeness = _two_best(products[way:].sub_(1).div_(self._spread).add_(scores))
+        distances = (1 - 1 / way - closeness).clamp_min_(0)
         logits = scores.mul_(self._factor)
         first, second, best = _two_best(logits)
         shares = 1 / logits.sub_(best).exp_().sum(0)
-        return EmbeddingAnswers(first.numpy(), shares.numpy(), second.numpy(), distances.numpy())
+        return EmbeddingAnswers(*(each.numpy() for each in (first, shares, second, nearest, distances)))
 
 
 def _two_best(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:

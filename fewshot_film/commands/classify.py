@@ -126,7 +126,7 @@ def _caption(one: Prediction) -> str:
     """How certain it is, or how far from its nearest class; and the truth, if it is another one."""
     truth = [shortened(one.truth, 15)] if one.is_right is False and one.truth is not None else []
     if one.is_rejected:
-        far = [f"{one.relative_distance:.1f} × limit", f"nearest: {shortened(one.name, 11)}"]
+        far = [f"{one.relative_distance:.1f} × limit", f"nearest: {shortened(one.otherwise, 11)}"]
         return "\n".join([*far, *(f"true: {name}" for name in truth)])
     return "\n".join([f"{100 * one.probability:.0f} %", *truth])
 

@@ -223,7 +223,7 @@ def classify_embeddings(known: EmbeddingClassifier, limit: float | None, piece: 
             "file": batch.column("file"),
             "class": words(found.first, bad | far),
             "probability": values(found.probability, bad | far),
-            "otherwise": words(np.where(far, found.first, found.second), bad),
+            "otherwise": words(np.where(far, found.nearest, found.second), bad),
             "distance": values(found.distance, bad),
             "relative_distance": pyarrow.nulls(len(bad), pyarrow.float32())
             if relative is None

@@ -33,7 +33,7 @@ class Prediction:
     probability: float
     """Of that class."""
     otherwise: str
-    """The class that comes next; empty without one."""
+    """The class that comes next, empty without one; of a rejected image the nearest class."""
     distance: float
     """Squared distance to the nearest class."""
     relative_distance: float | None = None
@@ -74,12 +74,13 @@ def summarise(files: Sequence[str], answers: Answers, classes: Sequence[str]) ->
     for row, (file, truth) in enumerate(zip(files, truths(files, classes), strict=True)):
         shares = answers.probabilities[row]
         first, *others = (classes[column] for column in np.argsort(-shares, kind="stable"))
+        is_rejected = relative is not None and relative[row] > 1
         found.append(
             Prediction(
                 file,
                 first,
                 float(shares.max()),
-                next(iter(others), ""),
+                classes[answers.distances[row].argmin()] if is_rejected else next(iter(others), ""),
                 float(answers.distances[row].min()),
                 None if relative is None else float(relative[row]),
                 truth,
@@ -162,7 +163,7 @@ def table(predictions: Sequence[Prediction]) -> str:
             _on_one_line(one.file),
             _on_one_line(one.label),
             "" if one.is_rejected else f"{100 * one.probability:.1f} %",
-            _on_one_line(f"nearest: {one.name}" if one.is_rejected else one.otherwise),
+            _on_one_line(f"nearest: {one.otherwise}" if one.is_rejected else one.otherwise),
             "" if one.relative_distance is None else f"{one.relative_distance:.2f}",
             ("✗ " if one.is_right is False else "") + _on_one_line(one.truth),
         )
@@ -193,7 +194,7 @@ def as_json(predictions: Sequence[Prediction], classes: Sequence[str]) -> str:
             "file": one.file,
             "class": None if one.is_rejected else one.name,
             "probability": None if one.is_rejected else one.probability,
-            "otherwise": _otherwise(one) or None,
+            "otherwise": one.otherwise or None,
             "distance": one.distance,
             "relative_distance": one.relative_distance,
             "truth": one.truth or None,
@@ -212,7 +213,7 @@ def as_csv(predictions: Sequence[Prediction]) -> str:
             one.file,
             one.label,
             "" if one.is_rejected else round(one.probability, 6),
-            _otherwise(one),
+            one.otherwise,
             float(f"{one.distance:.6g}"),
             "" if one.relative_distance is None else float(f"{one.relative_distance:.4g}"),
             one.truth,
@@ -221,8 +222,3 @@ def as_csv(predictions: Sequence[Prediction]) -> str:
         for one in predictions
     ]
     return csv_text(COLUMNS, rows)
-
-
-def _otherwise(one: Prediction) -> str:
-    """The second choice: of a rejected image, the class that is nearest."""
-    return one.name if one.is_rejected else one.otherwise

@@ -193,21 +193,21 @@ def test_strangers(made, drawn):
 def test_names_are_shown_as_text():
     image = PageImage("a.png", torch.zeros(3, 8, 8, dtype=torch.uint8), Path("a.png"))
     name = "<none>[x](javascript:y) http://a.b"
-    member = Verdict(image, name, 0.5, {name: 0.75, "dog": 0.25}, ())
+    member = Verdict(image, name, name, 0.5, {name: 0.75, "dog": 0.25}, ())
     said = verdict_html(member, True)
     assert said.startswith("<h3>&lt;none&gt;[x](javascript:y) http://a.b, 75.0 %</h3><ul")
     assert "<none>" not in said
     assert member.caption == f"{name} 75 %"
-    stranger = dataclasses.replace(member, name="dog", relative_distance=1.84)
+    stranger = dataclasses.replace(member, nearest_class="<dog>", relative_distance=1.84)
     assert stranger.caption == "none of these (1.8 ×)"
-    assert "1.8 times as far from the nearest class, dog" in verdict_html(stranger, True)
+    assert "1.8 times as far from the nearest class, &lt;dog&gt;, as" in verdict_html(stranger, True)
     assert "add a second one" in verdict_html(dataclasses.replace(member, relative_distance=None), False)
 
 
 def test_bars_of_many_classes_leave_the_improbable_ones_to_one_line():
     image = PageImage("a.png", torch.zeros(3, 8, 8, dtype=torch.uint8), Path("a.png"))
     shares = {f"class {number}": 2**-number / 2 for number in range(40)}
-    said = verdict_html(Verdict(image, "class 0", 0.5, shares, ()), True)
+    said = verdict_html(Verdict(image, "class 0", "class 0", 0.5, shares, ()), True)
     assert said.count("<meter") == 6
     assert "and 34 more, together 1.6 %" in said
 

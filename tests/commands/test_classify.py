@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fewshot_film.classifier import Answers
+from fewshot_film.classifier.bulk import COLUMNS, fill
 from fewshot_film.classifier.int8_layers import is_exact
 from fewshot_film.commands.classify import draw
-from fewshot_film.commands.predictions import MAX_LINES, Prediction, screenful, table
+from fewshot_film.commands.predictions import MAX_LINES, Prediction, screenful, summarise, table
 from fewshot_film.commands.queries import Queries, truths
 from fewshot_film.data import open_source
 from fewshot_film.run.tables import read_csv
@@ -157,11 +159,23 @@ def test_strangers_are_looked_for_unless_it_is_switched_off(place: Path, mixed, 
     assert "none of these" not in printed
 
 
+def test_a_rejected_image_names_the_nearest_class_and_not_the_likeliest():
+    shares, distances = np.array([[0.2, 0.7, 0.1], [0.2, 0.7, 0.1]]), np.array([[3.0, 5.0, 4.0], [3.0, 5.0, 4.0]])
+    answers = Answers(np.array([None, "b"], object), shares, distances, np.array([1.5, 0.5]))
+    rejected, accepted = summarise(["x.png", "y.png"], answers, ["a", "b", "c"])
+    assert (rejected.otherwise, accepted.otherwise) == ("a", "a")
+    assert (rejected.distance, accepted.name) == (3.0, "b")
+    assert "| nearest: a   " in table([rejected, accepted])
+    columns = {name: [None, None] for name in COLUMNS}
+    fill(columns, [0, 1], shares[:, [0, 1]], np.array([[3.0, 4.0], [4.0, 3.0]]), classes=["a", "b"], limit=2.0)
+    assert (columns["class"], columns["otherwise"]) == ([None, None], ["a", "b"])
+
+
 def test_the_sheet_shows_how_far_strangers_are(mixed):
     support, query = mixed
     predictions = [
-        Prediction("stranger/0.png", "class 00", 1.0, "class 01", 9.0, 1.84, "stranger", True),
-        Prediction("class 00/6.png", "class 01", 1.0, "class 02", 9.0, 1.2, "class 00", False),
+        Prediction("stranger/0.png", "class 01", 1.0, "class 00", 9.0, 1.84, "stranger", True),
+        Prediction("class 00/6.png", "class 02", 1.0, "class 01", 9.0, 1.2, "class 00", False),
         Prediction("class 00/7.png", "class 00", 0.9, "class 01", 1.0, 0.4, "class 00", False),
     ]
     figure = draw(predictions, open_source("folder", str(support)), Queries(query))
