@@ -36,6 +36,8 @@ SIZES = {
     for size, name in (("small", "study"), ("paper", "film-pixels"))
 }
 """Network and training of each size; the paper's are as published."""
+SMALL_WORLD = SIZES["small"].with_name("study-world.yaml")
+"""What the generated scenes of the small size are made of."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class ExperimentConfig(OnDevice):
     out: Path | None = None
     """Result file; null: in benchmarks/results, by the names of experiment and size."""
     scenes: Annotated[int, at_least(1)] = 12_000
-    """Training scenes to generate, ten questions each."""
+    """Training scenes to generate, twenty questions each."""
     test_scenes: Annotated[int, at_least(1)] = 1000
     """Scenes to generate for validation, and so many for each test."""
     steps: Annotated[int | None, at_least(1)] = None
@@ -95,6 +97,8 @@ def data_root(config: ExperimentConfig, splits: Mapping[str, str] | None = None)
                 scenes=config.scenes if split.startswith("train") else config.test_scenes,
                 width=model.width,
                 height=model.height,
+                questions_per_scene=20,
+                world=SMALL_WORLD,
                 condition=condition,  # type: ignore[arg-type]
             )
         )

@@ -57,7 +57,7 @@ def test_ablations(tiny: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> 
     clevr_experiments.ablations(config)
     variants = results(tiny)["variants"]
     assert list(variants) == ["full", "concatenation"]
-    assert variants["full"]["accuracy"]["overall"]["count"] == 20
+    assert variants["full"]["accuracy"]["overall"]["count"] == 40
     assert [point["step"] for point in variants["full"]["seeds"]["0"]["validation"]] == [1, 2]
     assert load(tiny["runs"] / "small-ablations/concatenation/seed-0/model").config.conditioning == "concatenation"
     assert capsys.readouterr().out.startswith("| ablations | published | overall | count |")
@@ -176,8 +176,8 @@ def test_cogent(tiny: dict[str, Any]) -> None:
         "fine-tuned on 50 %, on A",
         "fine-tuned on 50 %, on B",
     }
-    assert found["accuracy"]["trained on A, on A"]["overall"]["count"] == 20
-    assert found["accuracy"]["trained on A, on B"]["overall"]["count"] == 10  # the other half is for fine-tuning
+    assert found["accuracy"]["trained on A, on A"]["overall"]["count"] == 40
+    assert found["accuracy"]["trained on A, on B"]["overall"]["count"] == 20  # the other half is for fine-tuning
     before, after = (load(tiny["runs"] / "small-cogent" / name / "model").state_dict() for name in ("A", "B-0.5"))
     assert not torch.equal(before["questions.words.weight"], after["questions.words.weight"])
     for split, colors in {
@@ -199,7 +199,6 @@ def test_composition(tiny: dict[str, Any], capsys: pytest.CaptureFixture[str]) -
     )
     rows = clevr_transfer.composition_rows(found)
     assert rows["how many there are, never seen in training"][0]["count"] > 0
-    assert "any question about one, seen in training" not in rows, "condition B has no such cube or cylinder"
     assert (tiny["runs"] / "small-cogent" / "A" / "model").is_dir()
     assert "how many there are, never seen in training: " in capsys.readouterr().out
     whole = {**tiny, "root": a_world(a_world(tiny["runs"] / "whole", "trainA", 30), "valB")}
