@@ -14,14 +14,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import yaml
 
 from benchmarks.clevr_trainings import (
@@ -44,9 +42,8 @@ from clevr.config.features import ExtractorConfig
 from clevr.config.model import ReasonerConfig, TrainConfig
 from clevr.questions.programs import QUESTION_TYPES
 from fewshot_film.errors import ConfigError
-from fewshot_film.extras import optional
 from fewshot_film.run.command import Command, main
-from fewshot_film.run.results import earlier_results, write_result
+from fewshot_film.run.results import earlier_results, paired_difference, write_result
 from fewshot_film.run.settings import SHARE, Settings, at_least, plain
 
 log = logging.getLogger(__name__)
@@ -68,7 +65,7 @@ def as_table(rows: Mapping[str, Mapping[str, Any]], heading: str, published: Map
     """Accuracies by type as a Markdown table, with the 95 % interval of the overall one, beside published ones.
 
     Args:
-        rows: what :func:`tested` found, by the name of the row; with the :func:`difference` from the first row, if any.
+        rows: what :func:`tested` found, by the name of the row; with the difference from the first row, if any.
         heading: of the first column.
         published: overall accuracy in per cent, by the name of the row; may lack rows. Where ours has a difference
             from the first row, theirs is beside it.
@@ -179,7 +176,8 @@ def summarised(found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, An
         shared = [seed for seed in overall if seed in first]
         if seeds is not first and len(shared) > 1:
             others = [first[seed]["accuracy"]["overall"]["accuracy"] for seed in shared]
-            rows[name]["difference"] = difference([overall[seed] for seed in shared], others)
+            mean, interval = paired_difference([overall[seed] for seed in shared], others, few=True)
+            rows[name]["difference"] = {"mean": mean, "interval": interval}
     return rows
 
 
@@ -195,15 +193,6 @@ def mean_score(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         right = sum(score[kind]["right"] for score in scores) / len(scores)
         rows[kind] = Score(round(right), first["count"]).to_json()
     return rows
-
-
-def difference(accuracies: Sequence[float], others: Sequence[float]) -> dict[str, float]:
-    """Mean difference of trainings with the same seeds, and half its 95 % interval by Student's t."""
-    quantile = optional("scipy.stats", extra="analysis", what="an interval over few seeds").t.ppf
-    differences = np.asarray(accuracies) - np.asarray(others)
-    count = len(differences)
-    spread = float(differences.std(ddof=1)) / math.sqrt(count)
-    return {"mean": float(differences.mean()), "interval": float(quantile(0.975, count - 1)) * spread}
 
 
 # ablations: what each part of the network is worth, and how many blocks it needs

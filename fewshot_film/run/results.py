@@ -16,27 +16,39 @@ from typing import Any
 import numpy as np
 
 from fewshot_film.errors import ConfigError, InvalidValueError, differing
+from fewshot_film.extras import optional
 from fewshot_film.run.files import write_json_atomically
 from fewshot_film.run.settings import plain
 
 
-def mean_and_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
+def mean_and_interval(values: Sequence[float] | np.ndarray, *, few: bool = False) -> tuple[float, float]:
     """Mean, and half the width of its 95 % confidence interval.
 
     The half width is ``1.96 * s / sqrt(n)``, with ``s`` the standard deviation of the sample (``n - 1``).
 
+    Args:
+        values: at least two numbers.
+        few: they are too few for 1.96: the factor is that of Student's t.
+
     Raises:
         ValueError: fewer than two values, or one that is not finite.
+        MissingExtraError: ``few`` needs SciPy.
     """
     numbers = np.asarray(values, dtype=np.float64)
-    if numbers.size < 2 or not np.isfinite(numbers).all():
+    finite = int(np.isfinite(numbers).sum())
+    if finite < max(2, numbers.size):
+        odd = f", and {numbers.size - finite} that are not" if finite < numbers.size else ""
         raise InvalidValueError(
-            f"an interval needs at least 2 finite values, got {numbers.size}; evaluate more episodes"
+            f"an interval needs at least 2 finite values, got {finite}{odd}; evaluate more episodes"
         )
-    return float(numbers.mean()), float(1.96 * numbers.std(ddof=1) / math.sqrt(numbers.size))
+    factor = 1.96
+    if few:
+        student = optional("scipy.stats", extra="analysis", what="an interval of few values").t
+        factor = float(student.ppf(0.975, numbers.size - 1))
+    return float(numbers.mean()), float(factor * numbers.std(ddof=1) / math.sqrt(numbers.size))
 
 
-def paired_difference(values: Sequence[float], others: Sequence[float]) -> tuple[float, float]:
+def paired_difference(values: Sequence[float], others: Sequence[float], *, few: bool = False) -> tuple[float, float]:
     """Mean of ``values - others``, pair by pair, and half the width of its 95 % confidence interval.
 
     What both have in common, such as how hard an episode is, drops out: the interval is as narrow as the two agree.
@@ -44,6 +56,7 @@ def paired_difference(values: Sequence[float], others: Sequence[float]) -> tuple
     Args:
         values: one number an episode.
         others: numbers of the same episodes, in the same order.
+        few: see :func:`mean_and_interval`.
 
     Raises:
         ValueError: the lengths differ, or there are fewer than two pairs, or a value is not finite.
@@ -52,7 +65,8 @@ def paired_difference(values: Sequence[float], others: Sequence[float]) -> tuple
         raise InvalidValueError(
             f"{len(values)} and {len(others)} values cannot be paired; give both for the same episodes"
         )
-    return mean_and_interval(np.asarray(values, dtype=np.float64) - np.asarray(others, dtype=np.float64))
+    differences = np.asarray(values, dtype=np.float64) - np.asarray(others, dtype=np.float64)
+    return mean_and_interval(differences, few=few)
 
 
 def summary(values: Sequence[float]) -> dict[str, Any]:

@@ -135,12 +135,6 @@ def test_differences_are_of_the_seeds_that_both_have() -> None:
     assert "difference" not in found["one"]
 
 
-def test_an_interval_by_hand() -> None:
-    found = clevr_experiments.difference([0.5, 0.6, 0.7], [0.4, 0.4, 0.4])
-    # differences 0.1, 0.2, 0.3: standard deviation 0.1; Student's t for two degrees of freedom is 4.3027
-    assert found == {"mean": pytest.approx(0.2), "interval": pytest.approx(4.3027 * 0.1 / 3**0.5, rel=1e-4)}
-
-
 @pytest.mark.parametrize("name", clevr_experiments.VARIANTS)
 def test_every_variant_is_a_network_of_its_own(name: str) -> None:
     changed = dataclasses.replace(SMALL, blocks=4)

@@ -40,10 +40,17 @@ def test_equals_the_standard_library(values):
     assert interval == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
-@pytest.mark.parametrize("values", [[], [1.0], [1.0, math.nan], [1.0, math.inf]])
-def test_too_few(values):
-    message = f"an interval needs at least 2 finite values, got {len(values)}; evaluate more episodes"
-    with pytest.raises(ValueError, match=message):
+@pytest.mark.parametrize(
+    ("values", "got"),
+    [
+        ([], "0;"),
+        ([1.0], "1;"),
+        ([1.0, math.nan], "1, and 1 that are not;"),
+        ([1.0, 2.0, math.inf], "2, and 1 that are not;"),
+    ],
+)
+def test_too_few(values, got):
+    with pytest.raises(ValueError, match=f"an interval needs at least 2 finite values, got {got} evaluate more"):
         mean_and_interval(values)
 
 
@@ -53,6 +60,13 @@ def test_paired_difference_by_hand():
     mean, interval = paired_difference([c + d for c, d in zip(common, [1, 2, 3, 6], strict=True)], common)
     assert mean == 3
     assert interval == pytest.approx(1.96 * math.sqrt(14 / 3) / 2, rel=1e-12)
+
+
+def test_few_pairs_by_hand():
+    """Differences 0.1, 0.2, 0.3: standard deviation 0.1; Student's t for two degrees of freedom is 4.3027."""
+    pytest.importorskip("scipy")
+    found = paired_difference([0.5, 0.6, 0.7], [0.4, 0.4, 0.4], few=True)
+    assert found == (pytest.approx(0.2), pytest.approx(4.3027 * 0.1 / 3**0.5, rel=1e-4))
 
 
 def test_a_constant_lead_is_certain():
