@@ -35,6 +35,7 @@ from benchmarks.clevr_trainings import (
     without_trunk_training,
     write,
 )
+from benchmarks.clevr_variants import AIDS, PUBLISHED_ABLATIONS, VARIANTS
 from clevr.answers.scores import Score
 from clevr.commands.features import run as extract
 from clevr.config.commands import FeaturesConfig
@@ -197,62 +198,6 @@ def mean_score(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 # ablations: what each part of the network is worth, and how many blocks it needs
 
-VARIANTS: dict[str, dict[str, Any]] = {
-    "full": {},
-    "only-beta": {"gamma": "one"},
-    "only-gamma": {"beta": "zero"},
-    "gamma-sigmoid": {"gamma": "sigmoid"},
-    "gamma-tanh": {"gamma": "tanh"},
-    "gamma-exp": {"gamma": "exp"},
-    "film-after-relu": {"film_position": "relu"},
-    "film-after-sum": {"film_position": "residual"},
-    "film-after-conv": {"film_position": "conv"},
-    "film-on-input": {"film_position": "input"},
-    "film-in-3-blocks": {"film_blocks": 3},
-    "film-in-2-blocks": {"film_blocks": 2},
-    "film-in-1-block": {"film_blocks": 1},
-    "1x1-no-coordinates": {"block_kernel": 1, "coordinates": False},
-    "no-residual": {"residual": False},
-    "no-coordinates": {"coordinates": False},
-    "no-batchnorm": {"batch_norm": False},
-    "1-block": {"blocks": 1},
-    "2-blocks": {"blocks": 2},
-    "3-blocks": {"blocks": 3},
-    "5-blocks": {"blocks": 5},
-    "6-blocks": {"blocks": 6},
-    "zero-init": {"generator_init": "zero"},
-    "concatenation": {"conditioning": "concatenation"},
-    "no-question": {"conditioning": "none"},
-}
-"""Settings of the network that differ from the full one."""
-
-PUBLISHED_ABLATIONS = {
-    "full": 97.4,
-    "only-beta": 95.9,
-    "only-gamma": 96.9,
-    "gamma-sigmoid": 95.9,
-    "gamma-tanh": 96.3,
-    "gamma-exp": 96.3,
-    "film-after-relu": 97.7,
-    "film-after-sum": 96.6,
-    "film-after-conv": 97.1,
-    "film-on-input": 95.0,
-    "film-in-3-blocks": 96.8,
-    "film-in-2-blocks": 96.5,
-    "film-in-1-block": 97.3,
-    "1x1-no-coordinates": 95.3,
-    "no-residual": 94.0,
-    "no-batchnorm": 93.7,
-    "1-block": 93.5,
-    "2-blocks": 97.1,
-    "3-blocks": 96.7,
-    "5-blocks": 97.4,
-    "6-blocks": 97.7,
-    "no-question": 21.4,
-}
-"""Per cent of CLEVR's validation set, where the paper has the variant: Perez et al., AAAI 2018, tables 2 and 3; from
-features of a ResNet-101, the networks here from pixels."""
-
 
 @dataclass(frozen=True)
 class AblationsConfig(StudyConfig):
@@ -272,6 +217,27 @@ def ablations(config: AblationsConfig) -> None:
         model = dataclasses.replace(training.model, **VARIANTS[name])
         variants[name] = dataclasses.replace(training, model=model), {"model": VARIANTS[name]}
     compare(config, "ablations", root, variants, PUBLISHED_ABLATIONS)
+
+
+# aids: what each thing is worth that the small size has and the paper has not
+
+
+@dataclass(frozen=True)
+class AidsConfig(StudyConfig):
+    """Size, data, and which variants."""
+
+    only: tuple[str, ...] = ()
+    """Variants to train; empty: all."""
+
+
+def aids(config: AidsConfig) -> None:
+    """Train and test without each of the aids, and without all of them."""
+    root = data_root(config)
+    variants: dict[str, tuple[TrainConfig, Mapping[str, Any]]] = {}
+    for name in chosen(list(AIDS), config.only):
+        training = base_training(config, f"{config.label}-aids/{name}", root)
+        variants[name] = AIDS[name](training), {}
+    compare(config, "aids", root, variants, {})
 
 
 # data efficiency: how accuracy grows with the share of the training questions
@@ -409,6 +375,13 @@ COMMANDS = [
         "",
         "--only [full,only-beta]",
         "--size paper --root CLEVR_v1.0",
+    ),
+    _command(
+        "aids",
+        AidsConfig,
+        "What each aid is worth that the small size has beside answers.",
+        "",
+        "--only [all,no-programs]",
     ),
     _command(
         "data-efficiency",

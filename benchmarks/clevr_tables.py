@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.clevr_experiments import as_table, row_of
-from benchmarks.clevr_trainings import RESULTS, ExperimentConfig, base_training, supervision
+from benchmarks.clevr_trainings import RESULTS, SMALL_WORLD, ExperimentConfig, base_training, supervision
 from benchmarks.clevr_transfer import PUBLISHED_COGENT, PUBLISHED_COMPOSITION, composition_rows
+from clevr.world.world_file import read_world
 
 PAPER = "Perez et al., FiLM, AAAI 2018"
 
@@ -71,6 +72,11 @@ def ablations(results: Path = RESULTS) -> str:
     )
 
 
+def aids(results: Path = RESULTS) -> str:
+    """What each thing is worth that helps the small size to learn."""
+    return _variants(results, "aids", "Aids", "What each variant lacks: `benchmarks/clevr_variants.py`.")
+
+
 def data_efficiency(results: Path = RESULTS) -> str:
     """Accuracy by the share of the training questions."""
     return _variants(
@@ -95,7 +101,7 @@ def _variants(results: Path, study: str, heading: str, published: str) -> str:
         variants = content["results"]["variants"]
         rows = {variant: row_of(found) for variant, found in variants.items()}
         theirs = {variant: found["published"] for variant, found in variants.items() if "published" in found}
-        remarks = [_trainings(variants), _supervisions(content, variants), published]
+        remarks = [_trainings(variants), _supervisions(content, variants), *_world(content), published]
         parts.append(_part(as_table(rows, _title(content, "variant"), theirs), remarks, name, content))
     return _section(heading, parts)
 
@@ -108,6 +114,17 @@ def _trainings(variants: Mapping[str, Any]) -> str:
     return (
         f"Means over {count} seeds; differences from `{first}` are paired by seed, their 95 % intervals by Student's t."
     )
+
+
+def _world(content: Mapping[str, Any]) -> list[str]:
+    """Of what images a generated world has, if the small size made it."""
+    config = content["config"]
+    if config["size"] != "small" or config["training"] or config["root"]:
+        return []
+    world = read_world(SMALL_WORLD)
+    model = base_training(ExperimentConfig(), "none", Path("none")).model
+    objects = f"{world.min_objects} to {world.max_objects} objects in {model.width} x {model.height} pixels"
+    return [f"{config['scenes']:,} training scenes of {objects}, twenty questions each."]
 
 
 def _supervisions(content: Mapping[str, Any], variants: Mapping[str, Any]) -> str:

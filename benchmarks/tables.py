@@ -387,6 +387,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "clevr_cogent": clevr_tables.cogent,
     "clevr_composition": clevr_tables.composition,
     "clevr_ablations": clevr_tables.ablations,
+    "clevr_aids": clevr_tables.aids,
     "clevr_data_efficiency": clevr_tables.data_efficiency,
     "clevr_pixels_features": clevr_tables.pixels_features,
     "reliability": reliability,

@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from benchmarks import clevr_experiments, clevr_trainings, clevr_transfer
+from benchmarks import clevr_experiments, clevr_trainings, clevr_transfer, clevr_variants
 from clevr.config.features import ExtractorConfig
 from clevr.data.layout import list_splits
 from clevr.data.reader import ClevrSplit
@@ -85,6 +85,32 @@ def test_differences_over_seeds(tiny: dict[str, Any], capsys: pytest.CaptureFixt
     models = [load(tiny["runs"] / f"small-ablations/only-beta/seed-{seed}/model").state_dict() for seed in (0, 1)]
     assert not torch.equal(models[0]["questions.words.weight"], models[1]["questions.words.weight"])
     assert capsys.readouterr().out.startswith("| ablations | published | difference | overall |")
+
+
+def test_aids(tiny: dict[str, Any]) -> None:
+    clevr_experiments.aids(clevr_experiments.AidsConfig(**tiny, only=("all", "none")))
+    told = {name: variant["supervision"] for name, variant in results(tiny)["variants"].items()}
+    assert told == {"all": "answers and scene files", "none": "answers alone"}
+    assert (tiny["runs"] / "small-aids/none/seed-0/model/config.json").is_file()
+    assert not (tiny["runs"] / "small-aids/none/seed-0/trunk_pretraining").exists()
+
+
+def test_a_training_does_without_each_aid_alone() -> None:
+    training = clevr_trainings.base_training(clevr_trainings.ExperimentConfig(), "none", Path("none"))
+    without = {name: change(training) for name, change in clevr_variants.AIDS.items()}
+    assert {name: clevr_trainings.supervision(changed) for name, changed in without.items()} == {
+        "all": "answers, scene files and programs",
+        "no-programs": "answers, scene files and programs",  # which the marks of the blocks need
+        "no-marks": "answers, scene files and programs",
+        "no-programs-no-marks": "answers and scene files",
+        "last-state": "answers, scene files and programs",
+        "authors-init": "answers, scene files and programs",
+        "trunk-from-answers": "answers, scene files and programs",
+        "none": "answers alone",
+    }
+    assert without["all"] == training
+    assert without["last-state"].model == dataclasses.replace(training.model, question_code="last")
+    assert without["authors-init"].model == dataclasses.replace(training.model, generator_init="kaiming_uniform")
 
 
 def test_a_study_shares_one_trunk(tiny: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ STUDIES = {
     "clevr_cogent": clevr_tables.cogent,
     "clevr_composition": clevr_tables.composition,
     "clevr_ablations": clevr_tables.ablations,
+    "clevr_aids": clevr_tables.aids,
     "clevr_data_efficiency": clevr_tables.data_efficiency,
     "clevr_pixels_features": clevr_tables.pixels_features,
 }
@@ -28,7 +29,8 @@ def scores(accuracy: float, count: int = 1000) -> dict[str, Any]:
 
 
 def write(folder: Path, name: str, results: dict[str, Any], **config: Any) -> None:
-    settings = {"size": "small", "training": None, "root": None, "runs": "runs", "out": None, "seed": 0, **config}
+    given = {"size": "small", "training": None, "root": None, "runs": "runs", "out": None}
+    settings = {**given, "scenes": 12_000, "seed": 0, **config}
     content = {"command": ["python", "-m", "benchmarks.mine", "it"], "config": settings, "results": results}
     (folder / f"{name}.json").write_text(json.dumps(content))
 
@@ -115,6 +117,7 @@ def test_ablations_over_seeds(tmp_path: Path) -> None:
     assert "| only-beta | 95.9 (-1.5) | -4.0 ± 25.0 | 67.0 (66.0 to 68.0) |" in section
     assert "Means over 2 seeds; differences from `full` are paired by seed" in section
     assert "Trained on answers.\n" in section
+    assert "12,000 training scenes of 3 to 5 objects in 64 x 48 pixels, twenty questions each.\n" in section
 
 
 def test_one_seed_has_no_differences(tmp_path: Path) -> None:
