@@ -18,7 +18,6 @@ which it finds the sentence more probable; it cannot name boxes.
 from __future__ import annotations
 
 import importlib
-import json
 import re
 import sys
 import time
@@ -46,7 +45,7 @@ from clevr.tasks.answer_types import box_text
 from clevr.tasks.item import draw_images
 from clevr.world.render import object_ids
 from fewshot_film.run.command import Command, main
-from fewshot_film.run.results import mean_and_interval, write_result
+from fewshot_film.run.results import earlier_results, mean_and_interval, write_result
 from fewshot_film.run.settings import Settings, Workers, at_least
 from fewshot_film.run.workers import available_cores, run_jobs
 
@@ -170,19 +169,16 @@ def _round_of(job: Job) -> int:
 
 def _read_tally(config: VerifyConfig) -> dict[str, dict[str, Any]]:
     """What was found before by runs with the same seed and kinds; nothing, where there is none."""
-    if config.out.is_file():
-        content = json.loads(config.out.read_text())
-        results = content["results"]
-        total = results.get("total", {})
-        same = content["seed"] == config.seed and total.get("chunk") == CHUNK and {*results} == {*KINDS, "total"}
-        if not same:
-            raise TaskError(
-                f"{config.out} holds a verification with another seed ({content['seed']}), other kinds or another size "
-                "of rounds, which cannot be continued; give another --out, or remove it"
-            )
-        return {kind: dict(row) for kind, row in results.items()}
-    rows: dict[str, dict[str, Any]] = {kind: _empty_row() for kind in KINDS}
-    return {**rows, "total": {"rounds": 0, "chunk": CHUNK, "seconds": 0.0, "processes": 1}}
+    results: dict[str, dict[str, Any]] = earlier_results(config.out, config, ("seed",))
+    if not results:
+        rows: dict[str, dict[str, Any]] = {kind: _empty_row() for kind in KINDS}
+        return {**rows, "total": {"rounds": 0, "chunk": CHUNK, "seconds": 0.0, "processes": 1}}
+    if results.get("total", {}).get("chunk") != CHUNK or {*results} != {*KINDS, "total"}:
+        raise TaskError(
+            f"{config.out} holds a verification of other kinds or in rounds of another size, which cannot be "
+            "continued; give another --out, or remove it"
+        )
+    return results
 
 
 def _empty_row() -> dict[str, Any]:

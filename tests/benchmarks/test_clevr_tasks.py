@@ -14,6 +14,7 @@ from benchmarks import clevr_tasks
 from benchmarks.clevr_tasks import Found, Job, VerifyConfig, answers_of, as_question, guess, verify, verify_job
 from clevr.questions.parser import parse
 from clevr.tasks import KINDS, TaskError, make
+from fewshot_film.errors import ConfigError
 from tests.reference import clevr_tasks_oracle
 
 
@@ -72,8 +73,17 @@ def test_what_is_verified_in_the_end_is_all(tmp_path: Path, monkeypatch: pytest.
     for _ in range(2):  # the second time nothing is left
         verify(config)
         assert results(config.out)["counting"]["items"] == 500
-    with pytest.raises(TaskError, match=r"holds a verification with another seed \(0\).*give another --out"):
+    with pytest.raises(ConfigError, match=r"was made with different settings: seed is 0 there and 1 here"):
         verify(replace(config, seed=1))
+    monkeypatch.setattr(clevr_tasks, "CHUNK", 20)
+    with pytest.raises(TaskError, match=r"holds a verification of other kinds or in rounds of another size"):
+        verify(config)
+
+
+def test_the_result_file_can_be_continued(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(clevr_tasks, "CHUNK", 100)
+    tally = clevr_tasks._read_tally(VerifyConfig())
+    assert 100 * tally["total"]["rounds"] == tally["questions"]["items"] > 0
 
 
 @pytest.mark.parametrize(
