@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fewshot_film.classifier.adapting import Adapter, features_of
+from fewshot_film.classifier.adapting import features_of
 from fewshot_film.classifier.export import export_onnx
 from fewshot_film.classifier.fitted import (
     Answers,
@@ -34,14 +34,12 @@ from fewshot_film.classifier.inputs import (
     read_labels,
     read_weights,
 )
-from fewshot_film.classifier.pretrained import load_pretrained
 from fewshot_film.classifier.sklearn_compat import SklearnClassifierMixin, check_parameters, not_fitted
 from fewshot_film.classifier.together import agreeing
 from fewshot_film.classifier.web_page import export_page
 from fewshot_film.config.default_models import DEFAULT_MODEL
 from fewshot_film.config.preprocessing import Preprocessing, Resize
 from fewshot_film.errors import InvalidValueError, counted
-from fewshot_film.run.runtime import choose_device
 
 Self = TypeVar("Self", bound="FewShotClassifier")
 
@@ -308,10 +306,8 @@ class FewShotClassifier(SklearnClassifierMixin):
         if not 1 <= k <= len(fitted.labels):
             raise InvalidValueError(f"k is {k}; expected 1 to {len(fitted.labels)}, the number of support images")
         queries = self._features(fitted, X)
-        mode = "donot_use_mm_for_euclid_dist"  # exact: a support image is at distance 0 from itself
-        distances = torch.cdist(queries.double(), fitted.features.double(), compute_mode=mode)
-        nearest = distances.sort(stable=True, dim=1)
-        return nearest.values[:, :k].cpu().numpy(), nearest.indices[:, :k].cpu().numpy()
+        distances, positions = fitted.by_distance(queries)
+        return distances[:, :k].cpu().numpy(), positions[:, :k].cpu().numpy()
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Share of images whose most likely class is their label; a label that was never learned counts as wrong.
@@ -492,17 +488,9 @@ class FewShotClassifier(SklearnClassifierMixin):
     def _load(self) -> Loaded:
         """The model of the present parameters, which are checked; read once."""
         check_parameters(self.resize, self.temperature, self.device, self.precision)
-        loaded = self._loaded
-        if loaded is None or not _is_same_model(loaded.model, self.model) or loaded.device != self.device:
-            pretrained = load_pretrained(self.model)
-            adapter = Adapter(pretrained.learner)
-            pretrained.learner.to(choose_device(self.device, in_double=True))
-            loaded = self._loaded = Loaded(self.model, self.device, pretrained, adapter)
-        return loaded
-
-
-def _is_same_model(one: Any, other: Any) -> bool:
-    return one is other or (isinstance(one, str) and isinstance(other, str) and one == other)
+        if self._loaded is None or not self._loaded.is_of(self.model, self.device):
+            self._loaded = Loaded.of(self.model, self.device)
+        return self._loaded
 
 
 def _read(preprocessing: Preprocessing, X: Any) -> Tensor:

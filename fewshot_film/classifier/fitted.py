@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fewshot_film.classifier.adapting import Adapter, PlainPass, TaskHead
 from fewshot_film.classifier.inputs import class_order, read_labels
-from fewshot_film.classifier.pretrained import FITTED, Pretrained
+from fewshot_film.classifier.pretrained import FITTED, Pretrained, load_pretrained
 from fewshot_film.classifier.quantized import Measured
 from fewshot_film.config.preprocessing import Preprocessing, Resize
 from fewshot_film.errors import InvalidValueError, shown
@@ -21,6 +21,7 @@ from fewshot_film.film import Modulation, Modulations
 from fewshot_film.learners.registry import UnsavableError, check_can_be_rebuilt, record_of
 from fewshot_film.run.declared import refusing
 from fewshot_film.run.model_folder import SavedModel, save_model
+from fewshot_film.run.runtime import choose_device
 from fewshot_film.run.tables import markdown_text
 
 Precision = Literal["float32", "int8"]
@@ -40,6 +41,19 @@ class Loaded:
     """As it was given."""
     pretrained: Pretrained
     adapter: Adapter
+
+    @staticmethod
+    def of(model: Any, device: str) -> Loaded:
+        """The model that is given by a parameter, on a device that is; see :func:`load_pretrained`."""
+        pretrained = load_pretrained(model)
+        adapter = Adapter(pretrained.learner)
+        pretrained.learner.to(choose_device(device, in_double=True))
+        return Loaded(model, device, pretrained, adapter)
+
+    def is_of(self, model: Any, device: str) -> bool:
+        """Whether these parameters give this model, so that it need not be read again."""
+        is_same = self.model is model or (isinstance(model, str) and self.model == model)
+        return is_same and self.device == device
 
 
 @dataclass(frozen=True)
@@ -139,6 +153,19 @@ class Fitted:
         if len(class_order(classes)) < len(classes):
             raise InvalidValueError(f"two classes would have the same label; expected one each, got {classes[:10]}")
         return replace(self, classes=classes)
+
+    def by_distance(self, queries: Tensor) -> tuple[Tensor, Tensor]:
+        """The support images of every query, the most similar one first.
+
+        Args:
+            queries: features, ``(M, D)``.
+
+        Returns:
+            Euclidean distances, ``(M, N)``, ascending, and positions of the images, ``(M, N)``.
+        """
+        mode = "donot_use_mm_for_euclid_dist"  # exact: a support image is at distance 0 from itself
+        found = torch.cdist(queries.double(), self.features.double(), compute_mode=mode).sort(stable=True, dim=1)
+        return found.values, found.indices
 
     def in_columns(self, values: Tensor, absent: float) -> Tensor:
         """Values ``(M, present)`` of the classes that have images as ``(M, way)``, with ``absent`` for the others."""
