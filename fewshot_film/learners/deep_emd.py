@@ -34,6 +34,8 @@ LEAST_WEIGHT = 1e-3
 """Added to the weight of every descriptor."""
 _SHARPNESS = 100.0
 """Sinkhorn's lambda: costs are told apart to about a hundredth."""
+_TOLERANCE = 0.01
+"""Of Sinkhorn's algorithm; logits change by less than a hundredth where it is smaller."""
 QUERIES_AT_ONCE = 32
 """Queries whose plans are found at once, which bounds the memory."""
 
@@ -76,7 +78,7 @@ def matched_similarity(queries: Tensor, prototypes: Tensor) -> Tensor:
     wanted = _weights(torch.einsum("kjc,qc->qkj", prototypes, queries.mean(1)))
     left, right = (F.normalize(rows - rows.mean(-1, keepdim=True), dim=-1) for rows in (queries, prototypes))
     similarity = torch.einsum("qic,kjc->qkij", left, right)
-    plan = sinkhorn(1 - similarity, given, wanted, _SHARPNESS).exp()
+    plan = sinkhorn(1 - similarity, given, wanted, _SHARPNESS, _TOLERANCE).exp()
     return (similarity * plan).sum((-2, -1))
 
 

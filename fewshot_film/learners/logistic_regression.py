@@ -6,9 +6,10 @@ and ``C`` the inverse strength of the penalty, ``W`` and ``b`` minimise
     1/2 |W|^2 - C sum_i log softmax_{y_i}(W z_i + b),
 
 which is what scikit-learn's ``LogisticRegression`` minimises. The solution is unique, its rows lie in the span of the
-support set's features, and L-BFGS finds it there: among as many coordinates as images, not as features. Tian et al.,
-"Rethinking Few-Shot Image Classification: a Good Embedding Is All You Need?", ECCV 2020,
-https://arxiv.org/abs/2003.11539, fit it to features of length 1.
+support set's features, and L-BFGS finds it there: among as many coordinates as images, not as features, and in those in
+which the curvature at 0, where every class has the same share, is 1 in every direction. Tian et al., "Rethinking
+Few-Shot Image Classification: a Good Embedding Is All You Need?", ECCV 2020, https://arxiv.org/abs/2003.11539, fit it
+to features of length 1.
 """
 
 from __future__ import annotations
@@ -73,13 +74,19 @@ def fit_logistic_regression(rows: Tensor, members: Tensor, inverse_penalty: floa
     Returns:
         Coefficients ``(way, D)`` and intercepts ``(way,)``, whose sum is 0.
     """
-    way = int(members.max()) + 1
-    with torch.inference_mode(False), torch.enable_grad():
-        rows, members = rows.detach().clone(), members.clone()
-        weight = rows.new_zeros(way, rows.shape[1], requires_grad=True)
-        bias = rows.new_zeros(way, requires_grad=True)
+    rows, targets = rows.detach().clone(), F.one_hot(members).to(rows)
+    extended = F.pad(rows, (0, 1), value=1.0)
+    penalised = torch.eye(extended.shape[1]).to(rows)
+    penalised[-1, -1] = 0
+    curvature = penalised + inverse_penalty / targets.shape[1] * extended.T @ extended
+    factor = torch.linalg.cholesky(curvature)
+    scaled = torch.linalg.solve_triangular(factor, extended.T, upper=False)
+    penalty = torch.linalg.solve_triangular(factor, penalised, upper=False)
+    penalty = penalty @ penalty.T
+    with torch.inference_mode(False), torch.no_grad():
+        found = rows.new_zeros(extended.shape[1], targets.shape[1])
         optimizer = torch.optim.LBFGS(
-            [weight, bias],
+            [found],
             max_iter=MAX_STEPS,
             tolerance_grad=_TOLERANCE,
             tolerance_change=0,
@@ -87,11 +94,12 @@ def fit_logistic_regression(rows: Tensor, members: Tensor, inverse_penalty: floa
         )
 
         def loss() -> Tensor:
-            optimizer.zero_grad()
-            errors = F.cross_entropy(F.linear(rows, weight, bias), members, reduction="sum")
-            value = weight.square().sum() / 2 + inverse_penalty * errors
-            value.backward()
+            log_shares = (scaled.T @ found).log_softmax(1)
+            slope = penalty @ found
+            found.grad = slope + inverse_penalty * scaled @ (log_shares.exp() - targets)
+            value: Tensor = (found * slope).sum() / 2 - inverse_penalty * (targets * log_shares).sum()
             return value
 
         optimizer.step(loss)
-    return weight.detach(), bias.detach() - bias.detach().mean()
+    solution: Tensor = torch.linalg.solve_triangular(factor.T, found, upper=True).T
+    return solution[:, :-1], solution[:, -1] - solution[:, -1].mean()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from fewshot_film.learners import LogisticRegression, SupportError
+from fewshot_film.learners import LogisticRegression, SupportError, logistic_regression
 from fewshot_film.learners.logistic_regression import fit_logistic_regression
 
 LABELS = torch.tensor([4, 2, 4, 4, 2, 9])
@@ -50,6 +50,16 @@ def test_by_hand():
     torch.testing.assert_close(weight[0], -weight[1])
     slope = 2 * weight[1, 0]  # the minimum of w^2 + 2 log(1 + exp(-2 w))
     torch.testing.assert_close(slope, 4 / (1 + torch.exp(slope)))
+
+
+def test_what_all_images_share_costs_no_steps(monkeypatch):
+    """Features of a network are all alike but for a little, and would take many steps in their own coordinates."""
+    rows = torch.nn.functional.normalize(features(25, 25).double() / 5 + 3, dim=1) * 10
+    members = torch.arange(5).repeat(5)
+    expected = fit_logistic_regression(rows, members, 1.0)
+    monkeypatch.setattr(logistic_regression, "MAX_STEPS", 10)
+    for few, many in zip(fit_logistic_regression(rows, members, 1.0), expected, strict=True):
+        torch.testing.assert_close(few, many, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
