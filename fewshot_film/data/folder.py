@@ -43,17 +43,18 @@ Pairs = list[tuple[str, str]]
 _DELIMITERS = ",;\t"
 
 
-def read_labels(data: bytes, csv_file: str, files: Sequence[str]) -> tuple[Pairs, Pairs]:
+def read_labels(data: bytes, csv_file: str, files: Sequence[str], root: Path = Path()) -> tuple[Pairs, Pairs]:
     """Match the lines of a CSV with the files of a folder.
 
     A first line of headings is optional where there are two columns, file and label. A file is named by its path
-    from the CSV's own folder, or by its name alone where only one file is called so.
+    from the CSV's own folder, by its name alone where only one file is called so, or by its absolute path.
 
     Args:
         data: content of the CSV, UTF-8; separated by commas, semicolons or tabs. An apostrophe before what a
             spreadsheet would take for a formula, as ``classify`` writes it, is no part of a name.
         csv_file: its full name in the store.
         files: full names of all images of the store.
+        root: where the store is.
 
     Returns:
         Pairs of class and file; and ``(file, reason)`` of what could not be used: lines whose file is missing or whose
@@ -62,7 +63,7 @@ def read_labels(data: bytes, csv_file: str, files: Sequence[str]) -> tuple[Pairs
     Raises:
         SourceError: it is not such a CSV, or none of its lines leads to a file.
     """
-    known = _by_name(csv_file, files)
+    known = _by_name(csv_file, files, root)
     labels: dict[str, str] = {}
     aside: Pairs = []
     conflicting: dict[str, str] = {}
@@ -79,7 +80,8 @@ def read_labels(data: bytes, csv_file: str, files: Sequence[str]) -> tuple[Pairs
         else:
             conflicting[file] = f"has two labels in {csv_file}, '{labels[file]}' and '{label}'"
     if not labels:
-        raise SourceError(f"{csv_file}: no line leads to an image; {'; '.join(f'{a}: {b}' for a, b in aside[:3])}")
+        why = "; ".join(f"{place}: {reason}" for place, reason in aside[:3]) or "there is none below the headings"
+        raise SourceError(f"{csv_file}: no line leads to an image; {why}")
     mentioned = {*labels, *(file for file, _ in aside)}
     aside += [*conflicting.items(), *((f, f"is not listed in {csv_file}") for f in files if f not in mentioned)]
     return [(label, file) for file, label in labels.items() if file not in conflicting], aside
@@ -127,14 +129,15 @@ def _columns(rows: list[list[str]], csv_file: str, known: dict[str, str]) -> tup
     )
 
 
-def _by_name(csv_file: str, files: Sequence[str]) -> dict[str, str]:
-    """Files by every name that a line may give them: the path from the CSV's folder, and a name that is unique."""
+def _by_name(csv_file: str, files: Sequence[str], root: Path) -> dict[str, str]:
+    """Files by every name that a line may give them: both paths, and a name that is unique."""
     by_base: dict[str, list[str]] = {}
     for file in files:
         by_base.setdefault(PurePosixPath(file).name, []).append(file)
     known = {base: same[0] for base, same in by_base.items() if len(same) == 1}
     folder = str(PurePosixPath(csv_file).parent)
     prefix = "" if folder == "." else f"{folder}/"
+    known |= {f"{start.as_posix()}/{file}": file for start in {root.absolute(), root.resolve()} for file in files}
     return known | {file.removeprefix(prefix): file for file in files}
 
 
@@ -216,7 +219,7 @@ def _labelled_by_csv(name: str, store: Store, ordered: bool) -> FileSource | Non
         raise SourceError(
             f"{name}: {', '.join(tables[:3])}: rename the CSV with the labels to labels.csv, or keep only one"
         )
-    members, aside = read_labels(store.read(tables[0]), tables[0], images)
+    members, aside = read_labels(store.read(tables[0]), tables[0], images, store.root)
     log.info("%s: %d images are labelled by %s", name, len(members), tables[0])
     source = FileSource(name, store, members, ordered=ordered, set_aside=aside)
     source.notes = (f"labels are those of {tables[0]}",)

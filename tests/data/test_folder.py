@@ -107,6 +107,16 @@ def test_a_csv_that_is_safe_in_a_spreadsheet_labels_the_same_images(tmp_path: Pa
     ]
 
 
+def test_a_csv_may_name_absolute_paths(tmp_path: Path) -> None:
+    root = write(tmp_path / "data", {"x/a.png": png(noise(0)), "x/b.png": png(noise(1)), "c.png": png(noise(2))})
+    (tmp_path / "link").symlink_to(root)
+    lines = ["file,label", f"{root}/x/a.png,1", f"{tmp_path}/link/x/b.png,2", f"{tmp_path}/elsewhere/c.png,1"]
+    (root / "labels.csv").write_text("\n".join(lines), encoding="utf-8")
+    source = folder(tmp_path / "link")
+    assert source.files == ["x/a.png", "x/b.png"]
+    assert dict(source.set_aside)["labels.csv, line 4"].endswith("elsewhere/c.png', which is not there")
+
+
 def test_what_a_csv_leaves_out_is_listed(tmp_path: Path) -> None:
     files = {f"{name}.png": png(noise(seed)) for seed, name in enumerate("abcdef")}
     table = "file,label\na.png,x\nb.png,y\nb.png,y\nc.png,x\nc.png,y\nd.png,\ngone.png,x\nf.png\n"
@@ -129,6 +139,7 @@ def test_what_a_csv_leaves_out_is_listed(tmp_path: Path) -> None:
     (b"file,label\nb.png,x\n", "labels.csv: no line leads to an image; labels.csv, line 2: names 'b.png'"),
     ("file,label\na.png,größe\n".encode("latin-1"), "labels.csv: is not UTF-8"),
     (b"", "labels.csv: the file is empty"),
+    (b"file,label\n", "labels.csv: no line leads to an image; there is none below the headings"),
 ])  # fmt: skip
 def test_a_csv_that_cannot_be_used(tmp_path: Path, table: bytes, message: str) -> None:
     with pytest.raises(ValueError, match=message):
