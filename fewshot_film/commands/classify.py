@@ -53,7 +53,7 @@ def run(config: ClassifyConfig) -> None:
     classifier.set_params(resize=config.resize, precision=config.precision)
     fit_support(classifier, source)
     reject = _usable(config.reject, classifier)
-    queries = Queries(Path(config.query))
+    queries = Queries(Path(config.query), Path(config.out) if config.out else None)
     files, images = queries.read(classifier.preprocessing)
     answers = classifier.answer(torch.from_numpy(images), reject=reject, together=config.together)
     classes = classifier.classes_.tolist()

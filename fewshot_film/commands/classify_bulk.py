@@ -77,7 +77,7 @@ def run_bulk(config: ClassifyConfig) -> None:
         settings = {"query": "embeddings", **_settings(config), "model_and_support_sha256": fitted_to}
         work = functools.partial(classify_embeddings, known, limit)
     else:
-        pieces = open_pieces(query, config.piece, config.column)
+        pieces = open_pieces(query, config.piece, config.column, parts.out)
         naming = _prepare(config, parts.out)
         settings = {"query": "images", **_settings(config), "limit": naming.limit}
         settings |= {"model_and_support_sha256": _fitted_to(config)}

@@ -27,9 +27,9 @@ def run(config: EmbedConfig) -> None:
         RunFolderError: the folder holds embeddings of other images or another model.
         MissingExtraError: an extra that the settings need is not installed.
     """
-    pieces = open_pieces(Path(config.query).resolve(), config.piece, config.column)
-    record = load_embedder(config.model, config.resize, config.device).record
     parts = Parts(Path(config.out).resolve())
+    pieces = open_pieces(Path(config.query).resolve(), config.piece, config.column, parts.out)
+    record = load_embedder(config.model, config.resize, config.device).record
     parts.begin({"sha256": record.sha256, "batch_size": config.batch_size}, pieces)
     record.save(parts.out)
     work = functools.partial(embed_piece, config.model, config.resize, config.device, config.batch_size)

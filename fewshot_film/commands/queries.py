@@ -29,13 +29,14 @@ class Queries:
 
     Args:
         where: an image, or a folder or zip that holds images at any depth.
+        out: see :func:`~fewshot_film.data.stores.open_store`.
 
     Raises:
         FileNotFoundError: there is nothing, or nothing in it.
-        SourceError: a zip that is cut short.
+        SourceError: a zip that is cut short; or ``out`` is where the images are.
     """
 
-    def __init__(self, where: Path) -> None:
+    def __init__(self, where: Path, out: Path | None = None) -> None:
         self.where = where
         if where.is_file() and not zipfile.is_zipfile(where):
             self.store: Store = FolderStore(where.parent)
@@ -43,7 +44,7 @@ class Queries:
             return
         if not where.exists():
             raise self._not_found()
-        self.store = open_store(where)
+        self.store = open_store(where, out)
         self.names = self.store.names()
 
     def read(self, preprocessing: Preprocessing) -> tuple[list[str], np.ndarray]:

@@ -46,17 +46,18 @@ class Piece:
     """The column of the images, of a Parquet file."""
 
 
-def open_pieces(where: Path, size: int, column: str = "") -> list[Piece]:
+def open_pieces(where: Path, size: int, column: str = "", out: Path | None = None) -> list[Piece]:
     """Divide an input into pieces.
 
     Args:
         where: an image; a folder or zip of images; a WebDataset or Parquet file, or a folder of either.
         size: images per piece of a folder or zip; of the others each tar file and each row group is a piece.
         column: column of the images in Parquet files; empty: the only one that can hold images.
+        out: see :func:`open_store`.
 
     Raises:
         FileNotFoundError: there is nothing, or nothing in it.
-        SourceError: a file that is none of these, or a column that there is not.
+        SourceError: a file that is none of these, or a column that there is not; or see :func:`open_store`.
     """
     if not where.exists():
         raise data_not_found("query", where, EXPECTED, "give the path of some")
@@ -64,7 +65,7 @@ def open_pieces(where: Path, size: int, column: str = "") -> list[Piece]:
         return _of_files([where], column)
     if where.is_file() and is_image_name(where.name):
         return [Piece(0, "files", where.parent, (where.name,))]
-    store = open_store(where)
+    store = open_store(where, out)
     names = store.names()
     packed = [where / name for name in names if Path(name).suffix in (TAR, PARQUET)] if where.is_dir() else []
     if packed:

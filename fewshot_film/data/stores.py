@@ -75,10 +75,15 @@ class Store(ABC):
 
 
 class FolderStore(Store):
-    """Files below a folder; symbolic links are followed, a link back to its own ancestor is not."""
+    """Files below a folder; symbolic links are followed, a link back to its own ancestor is not.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    Args:
+        root: the folder.
+        without: a folder below it that is not looked into; None: all are.
+    """
+
+    def __init__(self, root: Path, without: Path | None = None) -> None:
+        self.root, self._without = root, without
         # Size and time alone do not tell apart two folders that were unpacked with fixed times.
         self.identity = str(root.resolve())
         self._names: list[str] | None = None
@@ -87,7 +92,8 @@ class FolderStore(Store):
     def names(self) -> list[str]:
         """See `Store.names`."""
         if self._names is None:
-            found = sorted(_walk(self.root, "", (self.root.resolve(),)))
+            not_into = () if self._without is None else (self._without.resolve(),)
+            found = sorted(_walk(self.root, "", (*not_into, self.root.resolve())))
             self._names = [name for name in found if not name.endswith("/")]
             self._folders = [name.removesuffix("/") for name in found if name.endswith("/")]
         return self._names
@@ -176,15 +182,22 @@ class ZipStore(Store):
             handle[1].close()
 
 
-def open_store(path: Path) -> Store:
+def open_store(path: Path, out: Path | None = None) -> Store:
     """Open a folder or a zip file.
+
+    Args:
+        path: it.
+        out: where results are written, which are not read as what they are made from; None: nowhere.
 
     Raises:
         FileNotFoundError: there is nothing at ``path``.
-        SourceError: there is a file that is not a zip, or a zip that is cut short.
+        SourceError: there is a file that is not a zip, or a zip that is cut short; or results would be written among
+            what they are made from.
     """
+    if out is not None and out.resolve() == path.resolve():
+        raise SourceError(f"'{path}' holds the images, and results would be mixed with them: choose another --out")
     if path.is_dir():
-        return FolderStore(path)
+        return FolderStore(path, out)
     if path.is_file():
         return ZipStore(path)
     raise MissingFileError(f"there is no folder and no zip file at '{path}'")
@@ -199,7 +212,7 @@ def _no_zip(path: Path, error: zipfile.BadZipFile) -> SourceError:
 
 
 def _walk(folder: Path, prefix: str, ancestors: tuple[Path, ...]) -> Iterator[str]:
-    """Names of all files, and those of folders with a slash at their end."""
+    """Names of all files, and those of folders with a slash at their end; none of folders among the ancestors."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if is_hidden(entry.name):

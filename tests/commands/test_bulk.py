@@ -136,6 +136,16 @@ def test_parts_of_machines_and_a_part_that_is_lost(table: Any, folders, place: P
     assert (tmp_path / "out/table/part-000000.parquet").stat().st_mtime_ns == kept, "finished parts are kept"
 
 
+def test_a_run_whose_table_is_among_its_images_is_continued(folders, place: Path, tmp_path: Path) -> None:  # noqa: F811
+    query = tmp_path / "query"
+    shutil.copytree(folders[1], query)
+    out = query / "class 00" / "named"
+    first = classify(place, folders[0], query, out)
+    assert first.num_rows == len(list(folders[1].rglob("*.png")))
+    (out / "table/part-000001.parquet").unlink()
+    assert classify(place, folders[0], query, out).equals(first)
+
+
 def test_a_worker_loads_the_classifier_once(folders, place: Path, tmp_path: Path) -> None:  # noqa: F811
     classify_bulk.load_namer.cache_clear()
     classify(place, *folders, tmp_path / "out")

@@ -76,6 +76,15 @@ def test_one_json_document_for_scripts(place: Path, folders, capsys):  # noqa: F
     assert all(one["class"] in found["classes"] and 0 < one["probability"] <= 1 for one in found["images"])
 
 
+def test_what_an_earlier_run_wrote_among_the_images_is_none_of_them(place: Path, folders, capsys):  # noqa: F811
+    support, query = folders
+    for _ in range(2):
+        assert classify(place, support, query, "--out", query / "named", "--overwrite") == 0
+        assert len(rows(query / "named")) == 6
+    assert classify(place, support, query, "--out", query, "--overwrite") == 2
+    assert "results would be mixed with them: choose another --out" in capsys.readouterr().err
+
+
 def test_images_are_classified_together(place: Path, folders, capsys):  # noqa: F811
     """The probabilities are those of the classifier asked about all of them at once."""
     for name in KNOWN:  # with six images there would be no neighbours

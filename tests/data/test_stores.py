@@ -80,6 +80,18 @@ def test_links_are_followed_and_loops_are_not(tmp_path: Path) -> None:
     assert FolderStore(tmp_path / "data").names() == ["a/1.png", "b/x.png"]
 
 
+def test_results_are_not_read_as_what_they_are_made_from(tmp_path: Path) -> None:
+    write(tmp_path / "images", {"a.png": b"x", "results/b.png": b"x", "deep/results/c.png": b"x"})
+    (tmp_path / "link").symlink_to(tmp_path / "images")
+    for root, out in (("images", "images/results"), ("link", "images/results"), ("images", "link/results")):
+        store = open_store(tmp_path / root, tmp_path / out)
+        assert store.names() == ["a.png", "deep/results/c.png"]
+        assert store.folders() == ["deep", "deep/results"]
+    assert len(open_store(tmp_path / "images", tmp_path).names()) == 3
+    with pytest.raises(SourceError, match=r"link' holds the images, and results would be mixed with them: choose an"):
+        open_store(tmp_path / "link", tmp_path / "images")
+
+
 def test_dangling_link_is_a_picture_error(tmp_path: Path) -> None:
     (tmp_path / "a.png").symlink_to(tmp_path / "gone")
     store = FolderStore(tmp_path)
