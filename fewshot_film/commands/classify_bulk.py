@@ -26,7 +26,7 @@ from fewshot_film.classifier.embeddings import (
     read_embeddings,
 )
 from fewshot_film.classifier.pretrained import load_pretrained
-from fewshot_film.commands.in_parts import TABLE, Parts
+from fewshot_film.commands.in_parts import RECORD, TABLE, Parts
 from fewshot_film.commands.support import fit_support, read_support
 from fewshot_film.config.commands import ClassifyConfig
 from fewshot_film.data import SourceError, open_source
@@ -40,6 +40,8 @@ from fewshot_film.run.model_folder import CONFIG
 
 log = logging.getLogger(__name__)
 
+DIGEST = "model_and_support_sha256"
+"""Setting of a run: what its classifier is made from."""
 CLASSIFIER = "classifier"
 """Folder, or stem of the ONNX file, of the classifier that the workers load."""
 
@@ -73,14 +75,13 @@ def run_bulk(config: ClassifyConfig) -> None:
         record = EmbeddingRecord.load(query)
         known = fit_to_embeddings(config, record)
         limit = known.rejection_distance(config.reject) if config.reject else None
-        fitted_to = support_digest(config.support, record.sha256)
-        settings = {"query": "embeddings", **_settings(config), "model_and_support_sha256": fitted_to}
+        settings = {"query": "embeddings", **_settings(config), DIGEST: support_digest(config.support, record.sha256)}
         work = functools.partial(classify_embeddings, known, limit)
     else:
         pieces = open_pieces(query, config.piece, config.column, parts.out)
-        naming = _prepare(config, parts.out)
-        settings = {"query": "images", **_settings(config), "limit": naming.limit}
-        settings |= {"model_and_support_sha256": _fitted_to(config)}
+        digest = _fitted_to(config)
+        naming = _prepare(config, parts.out, digest)
+        settings = {"query": "images", **_settings(config), "limit": naming.limit, DIGEST: digest}
         work = functools.partial(name_piece, naming)
     parts.begin(settings, pieces)
     is_complete = parts.run(work, pieces, config, config.engine)
@@ -123,8 +124,12 @@ def support_digest(support: str, model: str) -> str:
 # images
 
 
-def _prepare(config: ClassifyConfig, out: Path) -> Naming:
-    """The classifier as workers load it: fitted once and saved in the output folder, or the one that was named."""
+def _prepare(config: ClassifyConfig, out: Path, digest: str) -> Naming:
+    """The classifier as workers load it: fitted once and saved in the output folder, or the one that was named.
+
+    A run that ended before its first piece may have left one of other images, which is made anew; later than that,
+    :meth:`Parts.begin` refuses them.
+    """
     if Path(config.model).suffix == ONNX:
         if config.support:
             raise SourceError(f"{config.model} has its classes already; leave --support out, or name another model")
@@ -133,7 +138,8 @@ def _prepare(config: ClassifyConfig, out: Path) -> Naming:
         return Naming(str(Path(config.model).resolve()), None, "cpu", config.batch_size)
     note = out / CLASSIFIER / "limit.json"
     target = out / CLASSIFIER / ("model.onnx" if config.runtime == "onnx" else "model")
-    if not note.exists():  # an earlier run, or another machine, may have made it
+    made = json.loads(note.read_text(encoding="utf-8")) if note.exists() else {}  # by an earlier run, another machine
+    if not made or (made.get(DIGEST) != digest and not (out / RECORD).exists()):
         classifier = _fit(config)
         limit = classifier.rejection_distance(config.reject) if config.reject and classifier.can_reject else None
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -141,9 +147,9 @@ def _prepare(config: ClassifyConfig, out: Path) -> Naming:
             classifier.export_onnx(target)
         else:
             classifier.save_pretrained(target)
-        write_json_atomically(note, {"limit": limit})
-    limit = json.loads(note.read_text(encoding="utf-8"))["limit"]
-    return Naming(str(target), limit, config.device, config.batch_size)
+        made = {"limit": limit, DIGEST: digest}
+        write_json_atomically(note, made)
+    return Naming(str(target), made["limit"], config.device, config.batch_size)
 
 
 def _fit(config: ClassifyConfig) -> FewShotClassifier:

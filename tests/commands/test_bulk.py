@@ -204,6 +204,11 @@ def test_other_images_in_the_same_support_folder_are_refused(
     words = ["--support", support, "--query", query, "--out", tmp_path / "out", "--workers", 1, "--piece", 4]
     assert fewshot_film("classify", "--model", place / "model", "--engine", "processes", *words) == 2
     assert "job.json is of another run: model_and_support_sha256 is" in capsys.readouterr().err
+    for rest in ("job.json", "table/part-000000.parquet", "table/part-000001.parquet", "table/part-000002.parquet"):
+        (tmp_path / "out" / rest).unlink()  # as if the first run had ended before its first piece
+    changed = classify(place, support, query, tmp_path / "out")
+    assert not changed.equals(first)
+    assert changed.equals(classify(place, support, query, tmp_path / "anew"))
 
 
 @pytest.mark.parametrize("is_fitted", [False, True])
