@@ -187,7 +187,7 @@ def _begin(config: ObjectsConfig, world: WorldSpec) -> None:
 
 def _finish(config: ObjectsConfig) -> None:
     counts = {
-        part: sorted(len(list(folder.iterdir())) for folder in (config.out / part).iterdir())
+        part: sorted(len(list(folder.glob("*.png"))) for folder in (config.out / part).iterdir() if folder.is_dir())
         for part in ("train", "val", "test")
         if (config.out / part).is_dir()
     }

@@ -85,7 +85,7 @@ class Series:
         """
         for index in indices:
             if index < 0 or (self.size is not None and index >= self.size):
-                raise IndexError(f"item {index} of {self.size or 'endless'} tasks")
+                raise IndexError(f"item {index} of {'endless' if self.size is None else self.size} tasks")
         drafts = self._drafts(indices)
         items = [self._item(index, drafts[index]) for index in indices]
         if draw:

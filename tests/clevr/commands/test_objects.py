@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +149,20 @@ def test_a_kill_at_the_very_beginning_can_be_gone_on_from(whole: Path, tmp_path:
     temporary_path(tmp_path / INFO_FILE).write_text("{")
     run(a_config(tmp_path))
     assert content(tmp_path) == content(whole)
+
+
+def test_what_a_file_browser_leaves_is_no_class(whole: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    shutil.copytree(whole, tmp_path / "set")
+    some_class = next((tmp_path / "set" / "train").iterdir())
+    caplog.set_level(logging.INFO)
+    run(a_config(tmp_path / "set"))
+    expected = list(caplog.messages)
+    for folder_of_note in (some_class.parent, some_class):
+        (folder_of_note / ".DS_Store").write_bytes(b"x")
+    caplog.clear()
+    run(a_config(tmp_path / "set"))
+    assert list(caplog.messages) == expected
+    assert any(message.startswith("train: ") for message in expected)
 
 
 def test_other_settings_or_a_folder_in_use_are_refused(whole: Path, tmp_path: Path, capsys) -> None:

@@ -160,6 +160,8 @@ def test_iteration_ends_with_the_size_and_is_endless_without():
     for index in (-1, 3):
         with pytest.raises(IndexError, match=f"item {index} of 3 tasks"):
             series[index]
+    with pytest.raises(IndexError, match="item 0 of 0 tasks"):
+        make("counting", size=0)[0]
 
 
 def test_seeds_and_difficulties_give_other_items():
