@@ -38,6 +38,7 @@ from benchmarks.clevr_trainings import (
 from benchmarks.clevr_variants import AIDS, PUBLISHED_ABLATIONS, VARIANTS
 from clevr.answers.scores import Score
 from clevr.commands.features import run as extract
+from clevr.commands.train import check_used
 from clevr.config.commands import FeaturesConfig
 from clevr.config.features import ExtractorConfig
 from clevr.config.model import ReasonerConfig, TrainConfig
@@ -125,7 +126,12 @@ def compare(
         root: the data set.
         variants: by name: its training, and what the result file says of it.
         published: overall accuracy in per cent, by the name of the variant; may lack some.
+
+    Raises:
+        ConfigError: a variant has settings that its training would ignore; nothing was trained.
     """
+    for training, _ in variants.values():  # rather than hours later
+        check_used(training)
     test = "test" if config.size == "small" else "val"  # CLEVR's test split has no answers
     found = _known(config, study) if config.extend else {}
     for name, (training, about) in variants.items():

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.clevr_trainings import without_trunk_training
-from clevr.config.model import TrainConfig
+from clevr.config.model import ReasonerConfig, TrainConfig
+
+_PAPER = ReasonerConfig()
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {},
@@ -33,8 +35,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "5-blocks": {"blocks": 5},
     "6-blocks": {"blocks": 6},
     "zero-init": {"generator_init": "zero"},
-    "concatenation": {"conditioning": "concatenation"},
-    "no-question": {"conditioning": "none"},
+    "concatenation": {"conditioning": "concatenation", "generator_init": _PAPER.generator_init},
+    "no-question": {"conditioning": "none", "generator_init": _PAPER.generator_init},
 }
 """Settings of the network that differ from the full one."""
 

@@ -12,6 +12,7 @@ import torch
 import yaml
 
 from benchmarks import clevr_experiments, clevr_trainings, clevr_transfer, clevr_variants
+from clevr.commands.train import check_used
 from clevr.config.features import ExtractorConfig
 from clevr.data.layout import list_splits
 from clevr.data.reader import ClevrSplit
@@ -93,6 +94,26 @@ def test_aids(tiny: dict[str, Any]) -> None:
     assert told == {"all": "answers and scene files", "none": "answers alone"}
     assert (tiny["runs"] / "small-aids/none/seed-0/model/config.json").is_file()
     assert not (tiny["runs"] / "small-aids/none/seed-0/trunk_pretraining").exists()
+
+
+@pytest.mark.parametrize("size", ["small", "paper"])
+def test_every_variant_can_be_trained(size: Any) -> None:
+    config = clevr_trainings.ExperimentConfig(size=size)
+    training = clevr_trainings.base_training(config, "none", Path("none"))
+    for changes in clevr_variants.VARIANTS.values():
+        check_used(dataclasses.replace(training, model=dataclasses.replace(training.model, **changes)))
+    for change in clevr_variants.AIDS.values():
+        check_used(change(training))
+
+
+def test_a_study_with_a_variant_that_cannot_be_trained_trains_none(tiny: dict[str, Any]) -> None:
+    root = clevr_trainings.data_root(clevr_trainings.ExperimentConfig(**tiny))
+    training = clevr_trainings.base_training(clevr_trainings.ExperimentConfig(**tiny), "one", root)
+    odd = dataclasses.replace(training.model, conditioning="none", gamma="tanh")
+    variants = {"full": (training, {}), "odd": (dataclasses.replace(training, model=odd), {})}
+    with pytest.raises(ConfigError, match="gamma would be ignored: model"):
+        clevr_experiments.compare(clevr_experiments.StudyConfig(**tiny), "mine", root, variants, {})
+    assert not (tiny["runs"] / "one").exists()
 
 
 def test_a_training_does_without_each_aid_alone() -> None:
