@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import clevr
-from benchmarks import clevr_tables, core_hours, cross_domain, film_networks, maml, overview
+from benchmarks import clevr_tables, core_hours, cross_domain, film_networks, ideas, maml, overview
 from benchmarks.experiment import ROOTS_MIRRORED
 from benchmarks.heads import CLOSED_FORM, FIRST, HeadsConfig, cell, closed_form_seconds, marked
 from benchmarks.methods import as_cells, as_gain
@@ -135,10 +135,6 @@ def methods(name: str, title: str) -> str:
     return "\n".join(lines)
 
 
-WITH_PROCESSOR_TIME = ("heads_cifar_fs", "heads_fc100")
-"""Results of `benchmarks.heads` whose seconds are the processor's."""
-
-
 def heads(name: str, title: str, *more: str) -> str:
     """A result file of `benchmarks.heads`: a row per head, with published numbers and what unbalanced queries cost.
 
@@ -170,9 +166,8 @@ def heads(name: str, title: str, *more: str) -> str:
         cells = [marked(head), *(cell(row, head) for row in rows.values()), *theirs, _slashed(costs, "+z.1f")]
         lines.append(f"| {' | '.join(cells)} | {_slashed(IMBALANCE_PUBLISHED.get(head, ()), '+z.1f')} |")
     notes = [f"[{number}] Published: {source}." for number, source in enumerate([*sources, VEILLEUX], 1)]
-    if name in WITH_PROCESSOR_TIME:
-        count, seconds = len([one for one in CLOSED_FORM if one in listed]), closed_form_seconds(rows)
-        notes.append(f"{count} heads in closed form together: {seconds:.0f} s of one core on all balanced episodes.")
+    count, seconds = len([one for one in CLOSED_FORM if one in listed]), closed_form_seconds(rows)
+    notes.append(f"{count} heads in closed form together: {seconds:.0f} s of one core on all balanced episodes.")
     absent = [head for head in order if head not in listed]
     if absent:
         notes.append(f"Not measured on these features: {', '.join(absent)}.")
@@ -378,6 +373,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "maml": maml_tables,
     "maml_rounding": maml_rounding,
     "core_hours": core_hours.as_table,
+    "cifar_fs_ideas": lambda: ideas.as_table(read_result("cifar_fs_ideas")["results"]),
     "overview": overview.as_table,
     "general": partial(gains, "general", "general-small, test classes of"),
     "leave_one_domain_out": partial(gains, "leave_one_domain_out", "held out"),
