@@ -108,12 +108,12 @@ def _variants(results: Path, study: str, heading: str, published: str) -> str:
 
 def _trainings(variants: Mapping[str, Any]) -> str:
     first, *others = variants
-    count = len(variants[first]["accuracies"])
-    if count == 1 or not others:
+    counts = [len(found["accuracies"]) for found in variants.values()]
+    fewest, most = min(counts), max(counts)
+    if most == 1 or not others:
         return "One training of each, with one seed: no interval says how far another would be from it."
-    return (
-        f"Means over {count} seeds; differences from `{first}` are paired by seed, their 95 % intervals by Student's t."
-    )
+    seeds = f"{most} seeds" if fewest == most else f"{fewest} to {most} seeds"
+    return f"Means over {seeds}; differences from `{first}` are paired by seed, their 95 % intervals by Student's t."
 
 
 def _world(content: Mapping[str, Any]) -> list[str]:

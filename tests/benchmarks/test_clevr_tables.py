@@ -116,6 +116,8 @@ def test_ablations_over_seeds(tmp_path: Path) -> None:
     assert "| full | 97.4 |  | 71.0 (70.0 to 72.0) |" in section
     assert "| only-beta | 95.9 (-1.5) | -4.0 ± 25.0 | 67.0 (66.0 to 68.0) |" in section
     assert "Means over 2 seeds; differences from `full` are paired by seed" in section
+    write(tmp_path, "clevr_ablations_small", {"variants": {"full": full, "only-beta": less, "odd": variant([0.1])}})
+    assert "Means over 1 to 2 seeds; " in clevr_tables.ablations(tmp_path)
     assert "Trained on answers.\n" in section
     assert "12,000 training scenes of 3 to 5 objects in 64 x 48 pixels, twenty questions each.\n" in section
 
