@@ -92,28 +92,34 @@ def gru_over_tree(inputs: Tensor, weight: Tensor, bias: Tensor, tree: PrefixTree
         tree: the beginnings.
 
     Returns:
-        States, ``(N, H)``; the one before the first token is zero.
+        States, ``(N, H)``, in the precision of the weights; the one before the first token is zero. Under autocast the
+        factors of the products are rounded to its precision, what is carried from token to token is not.
 
     Source:
         Cho et al., EMNLP 2014, https://arxiv.org/abs/1406.1078, in the form of ``torch.nn.GRU``.
     """
-    with torch.autocast(inputs.device.type, enabled=False):  # a long recurrence keeps its full precision
-        states: Tensor = cast(Any, _TreeGRU).apply(inputs.to(weight.dtype), weight, bias, tree)
+    device = inputs.device.type
+    is_rounded = torch.is_autocast_enabled(device) and weight.dtype == torch.float32
+    factors = torch.get_autocast_dtype(device) if is_rounded else weight.dtype
+    with torch.autocast(device, enabled=False):
+        states: Tensor = cast(Any, _TreeGRU).apply(inputs.to(weight.dtype), weight, bias, tree, factors)
     return states
 
 
 class _TreeGRU(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, tree: PrefixTree) -> Tensor:
+    def forward(
+        ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, tree: PrefixTree, factors: torch.dtype
+    ) -> Tensor:
         num_nodes, hidden = len(tree.tokens), weight.shape[1]
         reset, update, new, inner, states = (inputs.new_empty(num_nodes, hidden) for _ in range(5))
-        previous = inputs.new_zeros(num_nodes, hidden)
+        previous, turned = inputs.new_zeros(num_nodes, hidden), weight.T.to(factors)
         first = 0
         for size in tree.level_sizes:
             level = slice(first, first + size)
             if first:
                 torch.index_select(states, 0, tree.parents[level], out=previous[level])
-                own = torch.addmm(bias, previous[level], weight.T)
+                own = _product(previous[level], turned, bias)
             else:
                 own = bias.expand(size, -1)
             given = inputs[tree.tokens[level]]
@@ -124,7 +130,7 @@ class _TreeGRU(torch.autograd.Function):
             torch.lerp(new[level], previous[level], update[level], out=states[level])
             first += size
         ctx.save_for_backward(weight, reset, update, new, inner, previous)
-        ctx.tree, ctx.num_tokens = tree, len(inputs)
+        ctx.tree, ctx.num_tokens, ctx.factors = tree, len(inputs), factors
         return states
 
     @staticmethod
@@ -132,7 +138,7 @@ class _TreeGRU(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         weight, reset, update, new, inner, previous = ctx.saved_tensors
         tree: PrefixTree = ctx.tree
-        hidden = weight.shape[1]
+        hidden, factor = weight.shape[1], weight.to(ctx.factors)
         grad = grad.clone()
         of_gates = grad.new_empty(len(grad), 3 * hidden)  # with respect to the hidden part of the gates
         of_new = torch.empty_like(grad)  # with respect to what goes into the tanh
@@ -148,11 +154,18 @@ class _TreeGRU(torch.autograd.Function):
             of_gates[level, 2 * hidden :] = of_new[level] * reset[level]
             end -= size
             if end:
-                back = torch.addmm(grad[level] * update[level], of_gates[level], weight)
+                back = _product(of_gates[level], factor, grad[level] * update[level])
                 grad.index_add_(0, tree.parents[level], back)
-        of_weight = of_gates.T @ previous
+        of_weight = (of_gates.T.to(ctx.factors) @ previous.to(ctx.factors)).to(weight.dtype)
         of_bias = of_gates.sum(0)
         of_inputs = grad.new_zeros(ctx.num_tokens, 3 * hidden)
         of_gates[:, 2 * hidden :] = of_new
         of_inputs.index_add_(0, tree.tokens, of_gates)
-        return of_inputs, of_weight, of_bias, None
+        return of_inputs, of_weight, of_bias, None, None
+
+
+def _product(rows: Tensor, weight: Tensor, summand: Tensor) -> Tensor:
+    """``rows @ weight + summand``, of factors in the precision of the weight."""
+    if rows.dtype == weight.dtype:
+        return torch.addmm(summand, rows, weight)
+    return summand + rows.to(weight.dtype) @ weight

@@ -44,6 +44,27 @@ def test_gradcheck() -> None:
     assert torch.autograd.gradcheck(lambda *values: gru_over_tree(*values, tree), (inputs, weight, bias))
 
 
+def test_autocast_rounds_factors_and_not_what_is_carried_along() -> None:
+    """After 60 tokens codes and gradients are off by as little as one rounding; those of double do not change."""
+    draws = torch.Generator().manual_seed(2)
+    weight = (0.1 * torch.randn(96, 32, generator=draws)).requires_grad_()
+    inputs, bias = torch.randn(9, 96, generator=draws), torch.randn(96, generator=draws)
+    tree = build_prefix_tree([torch.randint(0, 9, (60,), generator=draws).tolist() for _ in range(8)])
+
+    def found(dtype: torch.dtype, enabled: bool) -> tuple[Tensor, Tensor]:
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            states = gru_over_tree(inputs.to(dtype), weight.to(dtype), bias.to(dtype), tree)
+        return states.detach(), torch.autograd.grad(states.square().mean(), weight)[0]
+
+    states, slope = found(torch.float32, True)
+    assert states.dtype == torch.float32
+    assert not torch.equal(states, states.bfloat16().float())
+    exact_states, exact_slope = found(torch.float64, True)
+    assert torch.equal(exact_states, found(torch.float64, False)[0])
+    assert 1e-4 < (states - exact_states).abs().max() < 1e-2
+    assert (slope - exact_slope).norm() < 0.01 * exact_slope.norm()
+
+
 def test_the_code_is_the_state_at_the_true_end() -> None:
     """A longer neighbour in the batch changes nothing."""
     model = encoder()
