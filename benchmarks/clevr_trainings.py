@@ -36,7 +36,7 @@ SIZES = {
     for size, name in (("small", "study"), ("paper", "film-pixels"))
 }
 """Network and training of each size; the paper's are as published."""
-SMALL_WORLD = SIZES["small"].with_name("study-world.yaml")
+SMALL_WORLD = Path(__file__).resolve().with_name("study-world.yaml")
 """What the generated scenes of the small size are made of."""
 
 
