@@ -69,16 +69,16 @@ def as_table(rows: Mapping[str, Mapping[str, Any]], heading: str, published: Map
     Args:
         rows: what :func:`tested` found, by the name of the row; with the difference from the first row, if any.
         heading: of the first column.
-        published: overall accuracy in per cent, by the name of the row; may lack rows. Where ours has a difference
-            from the first row, theirs is beside it.
+        published: overall accuracy in per cent, by the name of the row; may lack rows, or all. Where ours has a
+            difference from the first row, theirs is beside it.
     """
     columns = ("overall", *QUESTION_TYPES)
     differ = any("difference" in row for row in rows.values())
-    heads = ["published", *(["difference"] if differ else []), *columns]
+    heads = [*(["published"] if published else []), *(["difference"] if differ else []), *columns]
     lines = [f"| {heading} | {' | '.join(heads)} |", f"| --- |{' ---: |' * len(heads)}"]
     base = published.get(next(iter(rows)))
     for name, row in rows.items():
-        cells = [f"{published[name]:.1f}" if name in published else ""]
+        cells = [f"{published[name]:.1f}" if name in published else ""] if published else []
         if "difference" in row and base is not None and name in published:
             cells[0] += f" ({published[name] - base:+.1f})"
         cells += [_signed(row.get("difference"))] if differ else []

@@ -196,6 +196,8 @@ def test_published_numbers_belong_to_rows() -> None:
     rows = {"full": {"overall": {"accuracy": 0.5, "interval": [0.4, 0.6]}}, "other": {}}
     table = clevr_experiments.as_table(rows, "variant", clevr_experiments.PUBLISHED_ABLATIONS).splitlines()
     assert table[2:] == ["| full | 97.4 | 50.0 (40.0 to 60.0) |  |  |  |  |  |", "| other |  |  |  |  |  |  |  |"]
+    table = clevr_experiments.as_table(rows, "variant", {}).splitlines()
+    assert table[2:] == ["| full | 50.0 (40.0 to 60.0) |  |  |  |  |  |", "| other |  |  |  |  |  |  |"]
 
 
 def test_unknown_variants(tiny: dict[str, Any]) -> None:
