@@ -23,6 +23,7 @@ from typing import Annotated, Any
 import yaml
 
 from benchmarks.clevr_trainings import (
+    QUESTIONS_PER_SCENE,
     ExperimentConfig,
     base_training,
     curve,
@@ -41,7 +42,7 @@ from clevr.commands.features import run as extract
 from clevr.commands.train import check_used
 from clevr.config.commands import FeaturesConfig
 from clevr.config.features import ExtractorConfig
-from clevr.config.model import ReasonerConfig, TrainConfig
+from clevr.config.model import ClevrDataConfig, ReasonerConfig, TrainConfig
 from clevr.questions.programs import QUESTION_TYPES
 from fewshot_film.errors import ConfigError
 from fewshot_film.run.command import Command, main
@@ -266,9 +267,22 @@ def data_efficiency(config: DataEfficiencyConfig) -> None:
     variants = {}
     for share in config.shares:
         training = base_training(config, f"{config.label}-data-efficiency/{share:g}", root)
-        data = dataclasses.replace(training.data, fraction=share)
+        images = images_in_batch(training.data, share, QUESTIONS_PER_SCENE if config.size == "small" else 10)
+        data = dataclasses.replace(training.data, fraction=share, images=images)
         variants[f"{100 * share:g} %"] = dataclasses.replace(training, data=data), {"share": share}
     compare(config, "data_efficiency", root, variants, {"100 %": PUBLISHED_PIXELS})
+
+
+def images_in_batch(data: ClevrDataConfig, share: float, questions: int) -> int:
+    """How many images a batch needs for as many questions as it has where all questions are used.
+
+    Args:
+        data: images and questions of a batch with all of them.
+        share: of the questions, drawn one by one.
+        questions: of each image in the data set.
+    """
+    left = questions * share / (1 - (1 - share) ** questions)  # on average, of an image that has any left
+    return round(data.images * min(data.questions, questions) / min(data.questions, left))
 
 
 # pixels against features: the same network from raw pixels, and from features of one that was trained on ImageNet

@@ -83,7 +83,8 @@ def data_efficiency(results: Path = RESULTS) -> str:
         results,
         "data_efficiency",
         "Data efficiency",
-        f"Shares of the training questions, as many steps with each. Published: {PAPER}, table 1, from pixels.",
+        "Shares of the training questions, as many steps with each, of as many questions. "
+        f"Published: {PAPER}, table 1, from pixels.",
     )
 
 

@@ -38,6 +38,8 @@ SIZES = {
 """Network and training of each size; the paper's are as published."""
 SMALL_WORLD = Path(__file__).resolve().with_name("study-world.yaml")
 """What the generated scenes of the small size are made of."""
+QUESTIONS_PER_SCENE = 20
+"""Of the small size."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def data_root(config: ExperimentConfig, splits: Mapping[str, str] | None = None)
                 scenes=config.scenes if split.startswith("train") else config.test_scenes,
                 width=model.width,
                 height=model.height,
-                questions_per_scene=20,
+                questions_per_scene=QUESTIONS_PER_SCENE,
                 world=SMALL_WORLD,
                 condition=condition,  # type: ignore[arg-type]
             )

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -14,6 +15,7 @@ import yaml
 from benchmarks import clevr_experiments, clevr_trainings, clevr_transfer, clevr_variants
 from clevr.commands.train import check_used
 from clevr.config.features import ExtractorConfig
+from clevr.config.model import ClevrDataConfig
 from clevr.data.layout import list_splits
 from clevr.data.reader import ClevrSplit
 from clevr.reasoning import load
@@ -208,6 +210,16 @@ def test_unknown_variants(tiny: dict[str, Any]) -> None:
 def test_data_efficiency(tiny: dict[str, Any]) -> None:
     clevr_experiments.data_efficiency(clevr_experiments.DataEfficiencyConfig(**tiny, shares=(0.25, 1.0)))
     assert [entry["share"] for entry in results(tiny)["variants"].values()] == [0.25, 1.0]
+
+
+@pytest.mark.parametrize(("share", "questions", "images"), [(1, 20, 32), (1, 10, 32), (0.05, 20, 205), (0.1, 10, 208)])
+def test_batches_of_a_share_have_as_many_questions(share: float, questions: int, images: int) -> None:
+    """By hand: of 20 questions with a share of 0.05 each, 0.64 images have any left, and 1 / 0.64 = 1.56 on average."""
+    data = ClevrDataConfig(Path("none"), images=32, questions=10)
+    assert clevr_experiments.images_in_batch(data, share, questions) == images
+    drawn = np.random.default_rng(0).binomial(questions, share, 100_000)
+    in_batch = images * np.minimum(drawn[drawn > 0], data.questions).mean()
+    assert in_batch == pytest.approx(320, rel=0.01)
 
 
 def test_cogent(tiny: dict[str, Any]) -> None:
