@@ -36,7 +36,7 @@ from benchmarks.clevr_trainings import (
     without_trunk_training,
     write,
 )
-from benchmarks.clevr_variants import AIDS, PUBLISHED_ABLATIONS, VARIANTS
+from benchmarks.clevr_variants import AIDS, PUBLISHED_ABLATIONS, VARIANTS, Change, with_model
 from clevr.answers.scores import Score
 from clevr.commands.features import run as extract
 from clevr.commands.train import check_used
@@ -203,48 +203,44 @@ def mean_score(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return rows
 
 
-# ablations: what each part of the network is worth, and how many blocks it needs
+# ablations: what each part of the network is worth, and how many blocks it needs; aids: what each thing is worth that
+# the small size has and the paper has not
 
 
 @dataclass(frozen=True)
-class AblationsConfig(StudyConfig):
+class VariantsConfig(StudyConfig):
     """Size, data, and which variants."""
 
     only: tuple[str, ...] = ()
     """Variants to train; empty: all."""
 
 
-def ablations(config: AblationsConfig) -> None:
+def ablations(config: VariantsConfig) -> None:
     """Train and test every variant of the network."""
-    names = chosen(list(VARIANTS), config.only)
+    changes = {name: with_model(**settings) for name, settings in VARIANTS.items()}
+    about = {name: {"model": settings} for name, settings in VARIANTS.items()}
+    _compare_changed(config, "ablations", changes, about, PUBLISHED_ABLATIONS)
+
+
+def aids(config: VariantsConfig) -> None:
+    """Train and test without each of the aids, and without all of them."""
+    _compare_changed(config, "aids", AIDS, {}, {})
+
+
+def _compare_changed(
+    config: VariantsConfig,
+    study: str,
+    changes: Mapping[str, Change],
+    about: Mapping[str, Mapping[str, Any]],
+    published: Mapping[str, float],
+) -> None:
+    names = chosen(list(changes), config.only)
     root = data_root(config)
     variants = {}
     for name in names:
-        training = base_training(config, f"{config.label}-ablations/{name}", root)
-        model = dataclasses.replace(training.model, **VARIANTS[name])
-        variants[name] = dataclasses.replace(training, model=model), {"model": VARIANTS[name]}
-    compare(config, "ablations", root, variants, PUBLISHED_ABLATIONS)
-
-
-# aids: what each thing is worth that the small size has and the paper has not
-
-
-@dataclass(frozen=True)
-class AidsConfig(StudyConfig):
-    """Size, data, and which variants."""
-
-    only: tuple[str, ...] = ()
-    """Variants to train; empty: all."""
-
-
-def aids(config: AidsConfig) -> None:
-    """Train and test without each of the aids, and without all of them."""
-    root = data_root(config)
-    variants: dict[str, tuple[TrainConfig, Mapping[str, Any]]] = {}
-    for name in chosen(list(AIDS), config.only):
-        training = base_training(config, f"{config.label}-aids/{name}", root)
-        variants[name] = AIDS[name](training), {}
-    compare(config, "aids", root, variants, {})
+        training = base_training(config, f"{config.label}-{study}/{name}", root)
+        variants[name] = changes[name](training), about.get(name, {})
+    compare(config, study, root, variants, published)
 
 
 # data efficiency: how accuracy grows with the share of the training questions
@@ -390,7 +386,7 @@ def _command(name: str, config: type, line: str, *examples: str, **settings: Any
 COMMANDS = [
     _command(
         "ablations",
-        AblationsConfig,
+        VariantsConfig,
         "What each part of the network is worth, and how many blocks it needs.",
         "",
         "--only [full,only-beta]",
@@ -398,7 +394,7 @@ COMMANDS = [
     ),
     _command(
         "aids",
-        AidsConfig,
+        VariantsConfig,
         "What each aid is worth that the small size has beside answers.",
         "",
         "--only [all,no-programs]",

@@ -68,27 +68,33 @@ PUBLISHED_ABLATIONS = {
 features of a ResNet-101, the networks here from pixels."""
 
 
-def _with(**changes: Any) -> Callable[[TrainConfig], TrainConfig]:
-    return lambda training: dataclasses.replace(training, **changes)
+Change = Callable[[TrainConfig], TrainConfig]
+"""How a variant's training is made from the first one's."""
 
 
-def _with_model(**changes: Any) -> Callable[[TrainConfig], TrainConfig]:
+def with_model(**changes: Any) -> Change:
+    """With other settings of the network."""
     return lambda training: dataclasses.replace(training, model=dataclasses.replace(training.model, **changes))
+
+
+def _with(**changes: Any) -> Change:
+    return lambda training: dataclasses.replace(training, **changes)
 
 
 def _without_any(training: TrainConfig) -> TrainConfig:
     """As published in everything but size: from answers alone."""
-    plain = _with_model(question_code="last", generator_init="kaiming_uniform")(without_trunk_training(training))
-    return dataclasses.replace(plain, program_weight=0.0, trace_weight=0.0)
+    for name in ("no-programs-no-marks", "last-state", "authors-init", "trunk-from-answers"):
+        training = AIDS[name](training)
+    return training
 
 
-AIDS: dict[str, Callable[[TrainConfig], TrainConfig]] = {
+AIDS: dict[str, Change] = {
     "all": _with(),
     "no-programs": _with(program_weight=0.0),
     "no-marks": _with(trace_weight=0.0),
     "no-programs-no-marks": _with(program_weight=0.0, trace_weight=0.0),
-    "last-state": _with_model(question_code="last"),
-    "authors-init": _with_model(generator_init="kaiming_uniform"),
+    "last-state": with_model(question_code=_PAPER.question_code),
+    "authors-init": with_model(generator_init=_PAPER.generator_init),
     "trunk-from-answers": without_trunk_training,
     "none": _without_any,
 }

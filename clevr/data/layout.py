@@ -69,7 +69,7 @@ def find_split(root: str | Path, split: str, *, humans: bool = False) -> SplitFi
             f"{LAYOUTS.format(split=split)}\n{HOW_TO_GET}"
         )
     found = replace(found, world=world_of(storage))
-    return _with_humans(found, open_storage(root)) if humans else found
+    return _with_humans(found, storage) if humans else found
 
 
 def world_of(storage: Storage) -> WorldSpec:

@@ -56,7 +56,7 @@ def results(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_ablations(tiny: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    config = clevr_experiments.AblationsConfig(**tiny, only=("full", "concatenation"))
+    config = clevr_experiments.VariantsConfig(**tiny, only=("full", "concatenation"))
     clevr_experiments.ablations(config)
     variants = results(tiny)["variants"]
     assert list(variants) == ["full", "concatenation"]
@@ -67,7 +67,7 @@ def test_ablations(tiny: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_a_finished_training_is_not_repeated(tiny: dict[str, Any]) -> None:
-    config = clevr_experiments.AblationsConfig(**tiny, only=("full",))
+    config = clevr_experiments.VariantsConfig(**tiny, only=("full",))
     clevr_experiments.ablations(config)
     model = tiny["runs"] / "small-ablations/full/seed-0/model/model.safetensors"
     before = model.stat().st_mtime_ns
@@ -78,7 +78,7 @@ def test_a_finished_training_is_not_repeated(tiny: dict[str, Any]) -> None:
 
 
 def test_differences_over_seeds(tiny: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    config = clevr_experiments.AblationsConfig(**tiny, only=("full", "only-beta"), seeds=2)
+    config = clevr_experiments.VariantsConfig(**tiny, only=("full", "only-beta"), seeds=2)
     clevr_experiments.ablations(config)
     full, beta = results(tiny)["variants"].values()
     assert "difference" not in full
@@ -91,7 +91,7 @@ def test_differences_over_seeds(tiny: dict[str, Any], capsys: pytest.CaptureFixt
 
 
 def test_aids(tiny: dict[str, Any]) -> None:
-    clevr_experiments.aids(clevr_experiments.AidsConfig(**tiny, only=("all", "none")))
+    clevr_experiments.aids(clevr_experiments.VariantsConfig(**tiny, only=("all", "none")))
     told = {name: variant["supervision"] for name, variant in results(tiny)["variants"].items()}
     assert told == {"all": "answers and scene files", "none": "answers alone"}
     assert (tiny["runs"] / "small-aids/none/seed-0/model/config.json").is_file()
@@ -137,7 +137,7 @@ def test_a_training_does_without_each_aid_alone() -> None:
 
 
 def test_a_study_shares_one_trunk(tiny: dict[str, Any]) -> None:
-    config = clevr_experiments.AblationsConfig(**tiny, only=("full", "only-beta"))
+    config = clevr_experiments.VariantsConfig(**tiny, only=("full", "only-beta"))
     clevr_experiments.ablations(config)
     folders = [tiny["runs"] / name for name in ("small-trunk", *(f"small-ablations/{v}/seed-0" for v in config.only))]
     trunk, full, beta = (load(folder / "model").trunk.state_dict() for folder in folders)
@@ -148,7 +148,7 @@ def test_a_study_shares_one_trunk(tiny: dict[str, Any]) -> None:
 
 def test_a_study_is_extended(tiny: dict[str, Any], tmp_path: Path) -> None:
     """By seeds and variants that its file lacks; what it has is not trained again, even where its runs are gone."""
-    config = clevr_experiments.AblationsConfig(**tiny, only=("full",), extend=True)
+    config = clevr_experiments.VariantsConfig(**tiny, only=("full",), extend=True)
     clevr_experiments.ablations(config)
     first = results(tiny)["variants"]["full"]["seeds"]["0"]
     elsewhere = dataclasses.replace(config, runs=tmp_path / "elsewhere", only=("full", "only-beta"), seeds=2)
@@ -204,7 +204,7 @@ def test_published_numbers_belong_to_rows() -> None:
 
 def test_unknown_variants(tiny: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="there is no variant 'none'; expected some of: full, only-beta"):
-        clevr_experiments.ablations(clevr_experiments.AblationsConfig(**tiny, only=("none",)))
+        clevr_experiments.ablations(clevr_experiments.VariantsConfig(**tiny, only=("none",)))
 
 
 def test_data_efficiency(tiny: dict[str, Any]) -> None:

@@ -144,7 +144,7 @@ def test_variants_with_supervision_of_their_own(tmp_path: Path) -> None:
 
 def test_what_a_study_writes_is_what_the_table_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(clevr_trainings.SIZES, "small", a_small_size(tmp_path))
-    config = clevr_experiments.AblationsConfig(
+    config = clevr_experiments.VariantsConfig(
         runs=tmp_path / "runs",
         out=tmp_path / "clevr_ablations_small.json",
         scenes=4,
