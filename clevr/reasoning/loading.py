@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from clevr.config.model import ReasonerConfig, TrainConfig
 from clevr.inputs import model_folder
@@ -53,8 +50,7 @@ def load(name: str | Path, expected: ReasonerConfig | None = None) -> Reasoner:
     wanted = None if expected is None else build_reasoner(expected, world).config
     if wanted is not None and wanted != reasoner.config:
         raise ConfigError(f"{folder} was built with other settings of `model`; take those of its config.json")
-    weights = {name: _full(value) for name, value in saved.weights.items()}
-    dataclasses.replace(saved, weights=weights).load_into(reasoner)
+    saved.load_into(reasoner)
     known = saved.config.get(FAMILIARITY)
     with refusing(folder):
         reasoner.familiarity = None if known is None else Familiarity.from_json(known)
@@ -167,10 +163,6 @@ def set_familiarity(name: str | Path, familiarity: Familiarity) -> Path:
         raise SavedModelError(f"{folder} holds a model of kind {record.get('kind')!r}; expected {KIND!r}")
     replace_config(folder, {**record, FAMILIARITY: familiarity.to_json()})
     return folder
-
-
-def _full(value: torch.Tensor) -> torch.Tensor:
-    return value.float() if value.is_floating_point() else value
 
 
 def _config(saved: SavedModel) -> ReasonerConfig:

@@ -168,7 +168,7 @@ def is_exact() -> bool:
 
     Without VNNI, products of 8-bit integers are summed in 16 bits, which saturate.
     """
-    conv = nn.Conv2d(64, 16, 1, bias=False)
+    conv = nn.Conv2d(64, 16, 1, bias=False, dtype=torch.float32)
     nn.init.ones_(conv.weight)
     ones = torch.full((1, 64, 4, 4), _LEVELS, dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
     try:
@@ -176,4 +176,4 @@ def is_exact() -> bool:
             found = QuantizedConv(conv, Scale(1.0, 0), None)(ones)
     except (RuntimeError, AttributeError):  # no such operator in this build
         return False
-    return bool(torch.allclose(found, torch.tensor(64.0 * _LEVELS)))
+    return bool(torch.allclose(found, torch.full_like(found, 64.0 * _LEVELS)))

@@ -94,7 +94,7 @@ def load_pretrained(model: Any) -> Pretrained:
         return _read(shipped[str(model)])
     backbone = _backbone_config(str(model))
     if backbone is not None:
-        return Pretrained(SimpleCNAPS(SimpleCNAPSConfig(backbone=backbone, adaptation="none")).eval(), {})
+        return Pretrained(SimpleCNAPS(SimpleCNAPSConfig(backbone=backbone, adaptation="none")).float().eval(), {})
     if isinstance(model, str) and _HUB_ID.fullmatch(model) and not model.startswith("."):
         return _read(_download(model))
     if str(model) in WITHOUT_WEIGHTS:

@@ -40,7 +40,7 @@ class SavedModel:
     """Its state dict, on the CPU."""
 
     def load_into(self, module: nn.Module) -> None:
-        """Put the weights into a network.
+        """Put the weights into a network, all of whose numbers are then float32, whatever it was built in.
 
         Raises:
             SavedModelError: the network has other names or shapes.
@@ -52,7 +52,7 @@ class SavedModel:
                 f"{self.folder / WEIGHTS} does not fit the network: {'; '.join(problems)}; "
                 f"build the network from {CONFIG} beside it"
             )
-        module.load_state_dict(weights)
+        module.float().load_state_dict(weights)
 
 
 def save_model(folder: Path, module_state: Mapping[str, Tensor], config: Any, card: str) -> None:

@@ -26,6 +26,7 @@ from fewshot_film.learners import WrappedBackbone, build_backbone, efficientnet_
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
 from fewshot_film.learners.support import NonFiniteFeaturesError
 from tests.classifier.small import film_learner, pictures_and_labels
+from tests.precision import double_by_default
 
 pytestmark = pytest.mark.skipif(not is_exact(), reason="no exact convolutions of 8-bit integers on this processor")
 
@@ -85,6 +86,11 @@ def test_a_convolution_is_exact(conv: nn.Conv2d, side: int, ceiling: float | Non
     assert found.dtype == torch.uint8
     integers = (expected / scale.scale + scale.zero).round().clamp(0, 255)
     assert float((found.double() - integers).abs().max()) <= 1  # where a half is rounded
+
+
+def test_the_processor_is_judged_whatever_torch_makes_by_default():
+    with double_by_default():
+        assert is_exact.__wrapped__()
 
 
 @torch.no_grad()

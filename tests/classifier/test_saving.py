@@ -16,6 +16,7 @@ from fewshot_film.learners import save_learner
 from fewshot_film.learners.libraries import torchvision_preprocessing
 from fewshot_film.run.model_folder import load_model, save_model
 from tests.classifier.small import film_learner, fitted, pictures_and_labels, prototypes, ridge
+from tests.precision import double_by_default
 
 
 @pytest.mark.parametrize("make", [film_learner, prototypes, ridge])
@@ -37,6 +38,20 @@ def test_saved_and_loaded_all_answers_are_the_same(make, tmp_path: Path):
     card = (tmp_path / "mine" / "README.md").read_text()
     assert "A few-shot classifier of 5 classes" in card
     assert "| class 0 | 9 |" in card
+
+
+def test_what_torch_makes_by_default_changes_nothing(tmp_path: Path):
+    save_learner(tmp_path / "model", film_learner(), {}, "")
+    images, labels = pictures_and_labels()
+
+    def answers(model: object) -> np.ndarray:
+        classifier = FewShotClassifier.from_pretrained(model, device="cpu").fit(images[::2], labels[::2])
+        return classifier.predict_proba(images[1::2])
+
+    for model in (tmp_path / "model", "efficientnet-lite0"):
+        expected = answers(model)
+        with double_by_default():
+            assert np.array_equal(answers(model), expected)
 
 
 def test_a_temperature_that_was_given(tmp_path: Path):

@@ -11,6 +11,7 @@ import torch
 from fewshot_film.errors import SavedModelError
 from fewshot_film.run import model_folder
 from fewshot_film.run.model_folder import load_model, replace_config, save_model
+from tests.precision import double_by_default
 from tests.run.toy import make_toy, weights_hash
 
 
@@ -28,6 +29,14 @@ def test_comes_back_bit_for_bit(folder):
     assert found.config == {"width": 16}
     assert (folder / "README.md").read_text() == "# A toy\n"
     assert [entry.name for entry in folder.parent.iterdir()] == ["model"]
+
+
+def test_a_network_built_in_double_precision_takes_that_of_the_weights(folder):
+    with double_by_default():
+        toy = make_toy(seed=4)
+    load_model(folder).load_into(toy)
+    assert {value.dtype for value in toy.state_dict().values() if value.is_floating_point()} == {torch.float32}
+    assert weights_hash(toy) == weights_hash(make_toy(seed=3))
 
 
 def test_other_dtypes_layouts_and_shared_memory(tmp_path):

@@ -17,6 +17,7 @@ from fewshot_film.errors import ConfigError, SavedModelError
 from fewshot_film.run.checkpoint import put_weights
 from fewshot_film.run.model_folder import read_config, save_model
 from tests.clevr.models import SMALL, a_batch, a_fresh_reasoner, a_reasoner
+from tests.precision import double_by_default
 
 CONFIG = TrainConfig(out=Path("out"), model=SMALL)
 
@@ -35,6 +36,15 @@ def test_there_and_back(tmp_path: Path, half: bool) -> None:
     if not half:
         assert torch.equal(loaded(asked), network(asked))
     assert "3 of 875,000 steps" in (folder / "README.md").read_text()
+
+
+def test_what_torch_makes_by_default_changes_nothing(tmp_path: Path) -> None:
+    folder = save_reasoner(tmp_path / "model", a_reasoner(), {}, CONFIG)
+    asked, _ = a_batch([2])
+    with torch.no_grad():
+        expected = load(folder)(asked)
+        with double_by_default():
+            assert torch.equal(load(folder)(asked), expected)
 
 
 def test_no_such_model() -> None:
