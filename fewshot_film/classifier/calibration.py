@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fewshot_film.errors import InvalidValueError
+from fewshot_film.errors import InvalidValueError, shown
 
 NUM_FOLDS = 20
 MAX_HELD_OUT = 1000
@@ -26,6 +27,8 @@ LAPLACE, JEFFREYS = 1.0, 0.5
 EXPECTED_COUNT = 1.0
 """How many held-out images the distances that are known of a learner count as."""
 _LOG_RANGE = (math.log(1e-6), math.log(1e6))
+_LARGEST_LOG = 700.0
+"""Of a distance that is not rejected: ``e^700`` is a number yet."""
 
 
 class FittedHead(Protocol):
@@ -250,8 +253,8 @@ def largest_member_distance(distances: Tensor, reject: float, expected: Tensor |
     Raises:
         InvalidValueError: ``reject`` is out of range, or there are fewer than 2 distances.
     """
-    if not 0 < reject < 1:
-        raise InvalidValueError(f"reject is {reject}; expected a share between 0 and 1, such as 0.05")
+    if not (isinstance(reject, Real) and 0 < reject < 1):
+        raise InvalidValueError(f"reject is {shown(reject)}; expected a share above 0 and below 1, such as 0.05")
     count = len(distances)
     if expected is not None:
         values = np.concatenate([distances.double().cpu().numpy(), expected.numpy()])
@@ -263,7 +266,8 @@ def largest_member_distance(distances: Tensor, reject: float, expected: Tensor |
         )
     logs = distances.double().clamp_min(1e-12).log()
     spread = float(logs.std()) * math.sqrt(1 + 1 / count)
-    return math.exp(float(logs.mean()) + student_quantile(1 - reject, count - 1) * spread)
+    bound = float(logs.mean()) - student_quantile(reject, count - 1) * spread
+    return math.exp(min(max(bound, -_LARGEST_LOG), _LARGEST_LOG))
 
 
 def _quantile(values: np.ndarray, weights: np.ndarray, probability: float) -> float:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,7 +40,7 @@ from fewshot_film.classifier.together import agreeing
 from fewshot_film.classifier.web_page import export_page
 from fewshot_film.config.default_models import DEFAULT_MODEL
 from fewshot_film.config.preprocessing import Preprocessing, Resize
-from fewshot_film.errors import InvalidValueError, counted
+from fewshot_film.errors import InvalidValueError, counted, shown
 
 Self = TypeVar("Self", bound="FewShotClassifier")
 
@@ -140,9 +141,9 @@ class FewShotClassifier(SklearnClassifierMixin):
                 array ``(N, H, W, C)`` or tensor ``(N, C, H, W)``; or a pandas column of paths. See
                 :func:`read_images`.
             y: labels, one per image: text, numbers, or any hashable values.
-            sample_weight: what each image counts, ``(N,)`` of at least 0: an image of weight 2 counts as one that
-                was given twice, one of weight 0 as one that was not given. Only the temperature differs: an image is
-                left out as a whole when it is estimated. None: 1 each.
+            sample_weight: what each image counts, ``(N,)`` of 0 or 1e-18 to 1e12: an image of weight 2 counts as one
+                that was given twice, one of weight 0 as one that was not given. Only the temperature differs: an image
+                is left out as a whole when it is estimated. None: 1 each.
 
         Raises:
             ImageError: an image that cannot be used.
@@ -303,8 +304,10 @@ class FewShotClassifier(SklearnClassifierMixin):
             InvalidValueError: ``k`` is out of range.
         """
         fitted = self._check_fitted()
-        if not 1 <= k <= len(fitted.labels):
-            raise InvalidValueError(f"k is {k}; expected 1 to {len(fitted.labels)}, the number of support images")
+        if not (isinstance(k, Integral) and 1 <= k <= len(fitted.labels)):
+            raise InvalidValueError(
+                f"k is {shown(k)}; expected a whole number from 1 to {len(fitted.labels)}, the number of support images"
+            )
         queries = self._features(fitted, X)
         distances, positions = fitted.by_distance(queries)
         return distances[:, :k].cpu().numpy(), positions[:, :k].cpu().numpy()

@@ -25,6 +25,9 @@ KINDS = (
     "(N, H, W, C), or tensors (C, H, W) or (N, C, H, W), with 1, 3 or 4 channels"
 )
 _CHANNELS = (1, 3, 4)
+LEAST_WEIGHT, MOST_WEIGHT = 1e-18, 1e12
+"""Of an image that counts at all; every method can compute with weights in between, some cannot beyond."""
+_WEIGHTS = f"0, or a number from {LEAST_WEIGHT:g} to {MOST_WEIGHT:g}"
 
 
 def read_images(
@@ -243,7 +246,7 @@ def read_weights(weights: Any, labels: Labels) -> Tensor | None:
     """Sample weights as ``(N,)`` double, or None where every image counts as one.
 
     Args:
-        weights: numbers of at least 0, one per image, or None.
+        weights: numbers, 0 or between the least weight and the most, one per image or one for all; or None.
         labels: the images' labels.
 
     Raises:
@@ -258,18 +261,16 @@ def read_weights(weights: Any, labels: Labels) -> Tensor | None:
         read = np.asarray(weights, dtype=np.float64)
     except (TypeError, ValueError):
         raise InvalidValueError(
-            f"sample_weight is {shown(weights)}; expected one number of at least 0 per image"
+            f"sample_weight is {shown(weights)}; expected one number per image: {_WEIGHTS}"
         ) from None
     read = np.full(len(labels), read) if read.ndim == 0 else read
     if read.shape != (len(labels),):
         raise InvalidValueError(
             f"sample_weight has shape {read.shape}; expected ({len(labels)},), one number per image"
         )
-    wrong = np.flatnonzero(~(np.isfinite(read) & (read >= 0)))
+    wrong = np.flatnonzero(~((read == 0) | ((read >= LEAST_WEIGHT) & (read <= MOST_WEIGHT))))
     if len(wrong):
-        raise InvalidValueError(
-            f"sample_weight {wrong[0]} is {read[wrong[0]]:g}; expected a finite number of at least 0 for every image"
-        )
+        raise InvalidValueError(f"sample_weight {wrong[0]} is {read[wrong[0]]:g}; expected {_WEIGHTS}, for every image")
     if len(labels) and not read.any():
         raise InvalidValueError("sample_weight is zero for every image; expected a number above 0 for at least one")
     return torch.tensor(read)

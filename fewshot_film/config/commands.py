@@ -11,7 +11,7 @@ from fewshot_film.config.default_models import DEFAULT_MODEL, DRAWINGS_MODEL
 from fewshot_film.config.learners import AnyLearnerConfig, SimpleCNAPSConfig
 from fewshot_film.config.memory import MemoryConfig
 from fewshot_film.config.preprocessing import Resize
-from fewshot_film.run.settings import LoopConfig, OnDevice, Settings, Workers, above, at_least, between
+from fewshot_film.run.settings import LoopConfig, OnDevice, Settings, Workers, above, at_least, below, between
 
 
 @dataclass(frozen=True)
@@ -184,9 +184,9 @@ class ClassifyConfig(BulkConfig):
     runtime: Literal["torch", "onnx"] = "torch"
     """With an engine: what runs the network; onnx exports the classifier once for ONNX Runtime (extra ``onnx``), which
     is often faster on the CPU."""
-    reject: Annotated[float | None, between(0, 1, "a number from 0 to 1, or null for never")] = 0.05
+    reject: Annotated[float | None, at_least(0), below(1)] = 0.05
     """Call images that are unlike every class "none of these", and with them about this share of the classes' own
-    images; null: every image gets a class."""
+    images; 0 or null: every image gets a class."""
     together: bool = False
     """Look at all images of the query together: those that look alike agree on their class, which is right a little
     more often. The answer for an image then depends on the others. Not with an engine."""

@@ -71,9 +71,9 @@ def below(bound: float) -> Range:
     return Range(lambda value: value < bound, f"below {bound}")
 
 
-def between(least: float, most: float, expected: str = "") -> Range:
-    """Numbers from ``least`` to ``most``; messages say ``expected``, or ``a number from LEAST to MOST``."""
-    return Range(lambda value: least <= value <= most, expected or f"a number from {least} to {most}")
+def between(least: float, most: float) -> Range:
+    """Numbers from ``least`` to ``most``."""
+    return Range(lambda value: least <= value <= most, f"a number from {least} to {most}")
 
 
 SHARE = Range(lambda value: 0 < value <= 1, "above 0, and at most 1")

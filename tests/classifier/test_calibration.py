@@ -202,14 +202,25 @@ def test_what_was_measured_is_read_as_it_was_written():
 @pytest.mark.parametrize(
     ("distances", "reject", "message"),
     [
-        ([1.0, 2.0], 0.0, "reject is 0.0; expected a share between 0 and 1, such as 0.05"),
-        ([1.0, 2.0], 1.0, "reject is 1.0"),
+        ([1.0, 2.0], 0.0, r"reject is 0\.0; expected a share above 0 and below 1, such as 0\.05"),
+        ([1.0, 2.0], 1.0, r"reject is 1\.0"),
+        ([1.0, 2.0], "0.1", r"reject is '0\.1'; expected a share above 0"),
+        ([1.0, 2.0], [0.1], r"reject is \[0\.1\]; expected a share above 0"),
         ([1.0], 0.05, "reject needs support images to learn from .* at least one class with two images"),
     ],
 )
 def test_nothing_to_reject_by(distances, reject, message):
     with pytest.raises(ValueError, match=message):
         largest_member_distance(torch.tensor(distances), reject)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 20])
+def test_shares_near_0_and_1_have_a_limit(count):
+    distances = torch.linspace(1, 9, count)
+    shares = (5e-324, 1e-17, 1e-6, 0.05, 0.95, 1 - 1e-16)
+    limits = [largest_member_distance(distances, reject) for reject in shares]
+    assert all(0 < limit < math.inf for limit in limits)
+    assert limits == sorted(limits, reverse=True)
 
 
 def test_by_hand():

@@ -144,8 +144,10 @@ def test_a_support_picture_is_nearest_to_itself():
     assert positions[:, 0].tolist() == list(range(30))
     np.testing.assert_allclose(distances[:, 0], 0, atol=1e-6)
     assert (np.diff(distances, axis=1) >= 0).all()
-    with pytest.raises(ValueError, match="k is 31; expected 1 to 30, the number of support images"):
-        classifier.nearest_support(images, k=31)
+    for k, shown in ((31, "31"), ("2", "'2'"), (1.5, "1.5")):
+        message = rf"k is {shown}; expected a whole number from 1 to 30, the number of support images"
+        with pytest.raises(ValueError, match=message):
+            classifier.nearest_support(images, k=k)
 
 
 def test_scikit_learns_manners():

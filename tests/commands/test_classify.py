@@ -272,7 +272,7 @@ def test_a_name_cannot_move_the_cursor():
             ["--query={place}/labelled", "--support=nowhere"],
             "support: there is no 'nowhere'; expected the path of an existing file or folder",
         ),
-        (["--query={place}/labelled", "--reject=2"], "reject is 2.0; expected a number from 0 to 1"),
+        (["--query={place}/labelled", "--reject=1"], "reject is 1.0; expected below 1"),
         (["--query={place}/labelled", "--model=nothing"], "there is no model 'nothing'; models that ship"),
     ],
 )

@@ -57,9 +57,9 @@ REFUSED = {
         ("parts", 0, "parts is 0; expected at least 1"),
     ],
     "fewshot_film.config.commands:ClassifyConfig": [
-        ("reject", -0.5, "reject is -0.5; expected a number from 0 to 1, or null for never"),
-        ("reject", NAN, "reject is nan; expected a number from 0 to 1, or null for never"),
-        ("reject", 1.5, "reject is 1.5; expected a number from 0 to 1, or null for never"),
+        ("reject", -0.5, "reject is -0.5; expected at least 0"),
+        ("reject", NAN, "reject is nan; expected at least 0"),
+        ("reject", 1.0, "reject is 1.0; expected below 1"),
     ],
     "fewshot_film.config.commands:CalibrateConfig": [
         ("way", 0, "way is 0; expected at least 1"),

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from fewshot_film.classifier import FewShotClassifier
+from fewshot_film.classifier.inputs import LEAST_WEIGHT, MOST_WEIGHT
 from fewshot_film.learners import fit_mahalanobis
 from fewshot_film.learners.backbone import plain_preprocessing
 from fewshot_film.learners.registry import LEARNERS, UnsavableError
@@ -62,15 +63,26 @@ def test_weights_against_dense_matrices():
         np.testing.assert_allclose(fitted[:, label].numpy(), expected, rtol=1e-9)
 
 
+@pytest.mark.parametrize("method", HEADS)
+def test_every_method_computes_with_the_least_weight_and_the_most(method):
+    images, labels, _ = support()
+    classifier = FewShotClassifier(small(method), device="cpu")
+    for weights in ([LEAST_WEIGHT] * 4 + [MOST_WEIGHT] * 5, MOST_WEIGHT):
+        classifier.fit(images, labels, sample_weight=weights)
+        assert np.isfinite(classifier.predict_proba(images)).all()
+
+
 def test_weights_that_are_none():
     images, labels, _ = support()
     classifier = FewShotClassifier(small("prototypes"), device="cpu")
     for weights, message in [
         ([1] * 8, r"sample_weight has shape \(8,\); expected \(9,\)"),
-        ([1] * 8 + [-1], "sample_weight 8 is -1; expected a finite number of at least 0"),
+        ([1] * 8 + [-1], r"sample_weight 8 is -1; expected 0, or a number from 1e-18 to 1e\+12, for every image"),
         ([np.nan] * 9, "sample_weight 0 is nan"),
+        (1e300, r"sample_weight 0 is 1e\+300; expected 0, or a number from 1e-18 to 1e\+12"),
+        ([1e-300] + [1] * 8, "sample_weight 0 is 1e-300; expected 0, or a number from 1e-18"),
         ([0] * 9, "sample_weight is zero for every image"),
-        (["much"] * 9, "expected one number of at least 0 per image"),
+        (["much"] * 9, "expected one number per image: 0, or a number from 1e-18"),
     ]:
         with pytest.raises(ValueError, match=message):
             classifier.fit(images, labels, sample_weight=weights)
