@@ -253,7 +253,7 @@ def largest_member_distance(distances: Tensor, reject: float, expected: Tensor |
     Raises:
         InvalidValueError: ``reject`` is out of range, or there are fewer than 2 distances.
     """
-    if not (isinstance(reject, Real) and 0 < reject < 1):
+    if not _is_share(reject):
         raise InvalidValueError(f"reject is {shown(reject)}; expected a share above 0 and below 1, such as 0.05")
     count = len(distances)
     if expected is not None:
@@ -268,6 +268,10 @@ def largest_member_distance(distances: Tensor, reject: float, expected: Tensor |
     spread = float(logs.std()) * math.sqrt(1 + 1 / count)
     bound = float(logs.mean()) - student_quantile(reject, count - 1) * spread
     return math.exp(min(max(bound, -_LARGEST_LOG), _LARGEST_LOG))
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, Real) and 0 < float(value) < 1
 
 
 def _quantile(values: np.ndarray, weights: np.ndarray, probability: float) -> float:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
-from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -304,13 +303,13 @@ class FewShotClassifier(SklearnClassifierMixin):
             InvalidValueError: ``k`` is out of range.
         """
         fitted = self._check_fitted()
-        if not (isinstance(k, Integral) and 1 <= k <= len(fitted.labels)):
+        if k not in range(1, len(fitted.labels) + 1):
             raise InvalidValueError(
                 f"k is {shown(k)}; expected a whole number from 1 to {len(fitted.labels)}, the number of support images"
             )
         queries = self._features(fitted, X)
         distances, positions = fitted.by_distance(queries)
-        return distances[:, :k].cpu().numpy(), positions[:, :k].cpu().numpy()
+        return distances[:, : int(k)].cpu().numpy(), positions[:, : int(k)].cpu().numpy()
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Share of images whose most likely class is their label; a label that was never learned counts as wrong.
