@@ -217,7 +217,7 @@ def _walk(folder: Path, prefix: str, ancestors: tuple[Path, ...]) -> Iterator[st
         for entry in entries:
             if is_hidden(entry.name):
                 continue
-            if not entry.is_dir():
+            if not _is_folder(entry):
                 yield prefix + entry.name
                 continue
             real = Path(entry.path).resolve() if entry.is_symlink() else ancestors[-1] / entry.name
@@ -226,12 +226,19 @@ def _walk(folder: Path, prefix: str, ancestors: tuple[Path, ...]) -> Iterator[st
                 yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", (*ancestors, real))
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself; what reads it says so
+        return False
+
+
 def _member_name(info: zipfile.ZipInfo) -> str:
-    """A member's name; many packers write UTF-8 without saying so, and it reads as code page 437."""
+    """A member's name; many packers write UTF-8 without saying so, and it reads as code page 437; some write a root."""
     name = info.filename
     if not info.flag_bits & _UTF8_FLAG:
         try:
             name = name.encode("cp437").decode("utf-8")
         except UnicodeError:
             name = info.filename
-    return unicodedata.normalize("NFC", name)
+    return unicodedata.normalize("NFC", name).lstrip("/")

@@ -92,11 +92,12 @@ def test_results_are_not_read_as_what_they_are_made_from(tmp_path: Path) -> None
         open_store(tmp_path / "link", tmp_path / "images")
 
 
-def test_dangling_link_is_a_picture_error(tmp_path: Path) -> None:
-    (tmp_path / "a.png").symlink_to(tmp_path / "gone")
+@pytest.mark.parametrize(("target", "why"), [("gone", "No such file"), ("a.png", "Too many levels of symbolic links")])
+def test_a_link_that_leads_nowhere_is_a_picture_error(tmp_path: Path, target: str, why: str) -> None:
+    (tmp_path / "a.png").symlink_to(tmp_path / target)
     store = FolderStore(tmp_path)
     assert store.names() == ["a.png"]
-    with pytest.raises(ImageError, match=r"a.png: cannot be read: No such file"):
+    with pytest.raises(ImageError, match=f"a.png: cannot be read: {why}"):
         store.read("a.png")
 
 
@@ -135,6 +136,13 @@ def test_names_packed_as_utf8_without_saying_so(tmp_path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         assert archive.namelist() != [name]
     assert open_store(path).names() == [name]
+
+
+def test_names_packed_with_a_root_are_taken_without(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+        archive.writestr("/cat/1.png", b"one")
+    store = open_store(tmp_path / "data.zip")
+    assert (store.names(), store.folders(), store.read("cat/1.png")) == (["cat/1.png"], ["cat"], b"one")
 
 
 def test_a_child_process_reads_from_a_handle_of_its_own(tmp_path: Path) -> None:
