@@ -310,14 +310,23 @@ def _epilog(examples: Sequence[str]) -> str:
 
 
 def _readable(error: argparse.ArgumentError) -> str:
-    """The parser's message on one line, without Python's names of types."""
+    """The parser's message on one line, in the words of the help and without Python's names of types."""
     text = " ".join(str(error).split())
-    text = re.sub(r'Parser key "([^"]*)": Expected an? (.*)\. Got value: (.*)', r"\1 is \3; expected \2", text)
-    return _plain_types(text)
+    text = re.sub(r"""Parser key "[^"]*": Unable to load config '.*?' - """, "", text)
+    text = re.sub(
+        r"""Parser key "([^"]*)": Unable to load config "(.*)\"""", r"\1 is \2; expected settings, {key: value}", text
+    )
+    text = re.sub(r'Parser key "([^"]*)": Expected an? (.*)\. Got value:\s?(.*)', r"\1 is \3; expected \2", text)
+    text = re.sub(r" is (.*); expected tuple$", r" is \1; expected a list: [\1]", _plain_types(text))
+    return text.replace(" is ;", " is empty;")
 
 
 def _plain_types(text: str) -> str:
-    return re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text).replace("typing.", "")
+    text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text).replace("typing.", "")
+    return re.sub(r"(?<=expected )(int|float|bool)$", lambda found: _TYPES[found[0]], text)
+
+
+_TYPES = {"int": "an integer", "float": "a number", "bool": "true or false"}
 
 
 @dataclass(frozen=True)

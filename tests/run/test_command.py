@@ -172,10 +172,26 @@ def test_mistyped_key(capsys, file):
 
 def test_wrong_type(capsys, file):
     assert refused(capsys, "ask", "a.png", "--inner.rate", "fast") == (
-        "show ask: inner.rate is fast; expected float. See show ask --help"
+        "show ask: inner.rate is fast; expected a number. See show ask --help"
     )
     path = file("picture: a.png\nresume: 3\n")
-    assert refused(capsys, "ask", "--config", path) == "show ask: resume is 3; expected bool. See show ask --help"
+    assert refused(capsys, "ask", "--config", path) == (
+        "show ask: resume is 3; expected true or false. See show ask --help"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--blocks", "3"], "blocks is 3; expected a list: [3]"),
+        (["--blocks", ""], "blocks is empty; expected a list: []"),
+        (["--blocks", "[a]"], "blocks is a; expected an integer"),
+        (["--inner", "{rate: a}"], "inner.rate is a; expected a number"),
+        (["--inner", "3"], "inner is 3; expected settings, {key: value}"),
+    ],
+)
+def test_lists_and_groups_are_asked_for_in_plain_words(words, message, capsys):
+    assert refused(capsys, "ask", "a.png", *words) == f"show ask: {message}. See show ask --help"
 
 
 @pytest.mark.parametrize("text", ["question: null", "inner: null", "inner: {rate: null}"])
