@@ -10,7 +10,7 @@ from typing import Any
 
 from fewshot_film.classifier.pretrained import load_pretrained
 from fewshot_film.config.learners import LearnerConfig
-from fewshot_film.errors import ConfigError
+from fewshot_film.errors import ConfigError, UserError, suggestion
 from fewshot_film.extras import MissingExtraError
 from fewshot_film.film import remove_film
 from fewshot_film.learners import CONFIGS, Learner, build_learner
@@ -62,16 +62,24 @@ def without_training(names: Sequence[str], backbone: Backbone, template: Learner
 
 
 def _named(name: str, backbone: Backbone, template: LearnerConfig) -> Learner:
-    learner = _build(name, backbone, template) if name in CONFIGS else None
-    if learner is not None and not _has_trained_parts(learner):
-        return learner
-    why = "is unknown" if learner is None else "has parts that must be trained: give a trained model in --models"
+    why = f"is unknown{suggestion(name, (PIXELS, *CONFIGS))}"
+    if name in CONFIGS:
+        try:
+            learner = _build(name, backbone, template)
+        except MissingExtraError:
+            raise
+        except UserError as error:
+            why = f"does not fit the backbone of the first model: {error}"
+        else:
+            if not _has_trained_parts(learner):
+                return learner
+            why = "has parts that must be trained: give a trained model in --models"
     known = ", ".join([PIXELS, *_that_run_here(CONFIGS, backbone, template)])
     raise ConfigError(f"learner {name!r} {why}; learners that need no training: {known}")
 
 
 def _that_run_here(methods: Iterable[str], backbone: Backbone, template: LearnerConfig) -> dict[str, Learner]:
-    """Those of some methods that have nothing to train; one line names those that miss a package."""
+    """Those of some methods that fit and have nothing to train; one line names those that miss a package."""
     found: dict[str, Learner] = {}
     missing: dict[str, MissingExtraError] = {}
     for method in methods:
@@ -79,6 +87,8 @@ def _that_run_here(methods: Iterable[str], backbone: Backbone, template: Learner
             learner = _build(method, backbone, template)
         except MissingExtraError as error:
             missing[method] = error
+        except UserError:  # what it adapts are layers of other backbones
+            continue
         else:
             if not _has_trained_parts(learner):
                 found[method] = learner
