@@ -56,6 +56,7 @@ def run(config: ReportConfig) -> None:
         try:
             _add_model(report, config)
         except DataNotFoundError as error:
+            logger.warning("the report shows no answers: %s", error)
             report.section("Answers")
             report.text(f"Not shown: {error}. Use --data if the questions have been moved.")
     else:
@@ -121,7 +122,9 @@ def _read_evaluation(path: Path) -> dict[str, Any]:
             f"evaluation {path} cannot be read ({error}); give a file written by `evaluate --out`"
         ) from None
     if missing:
-        raise ConfigError(f"evaluation {path} has no {sorted(missing)}; give a file written by `evaluate --out`")
+        raise ConfigError(
+            f"evaluation {path} has no {', '.join(sorted(missing))}; give a file written by `evaluate --out`"
+        )
     return results
 
 

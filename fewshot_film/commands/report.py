@@ -18,7 +18,7 @@ from fewshot_film.commands.common import open_images
 from fewshot_film.config.commands import PretrainConfig, ReportConfig, TrainConfig
 from fewshot_film.data import SourceError
 from fewshot_film.episodes import Episode, Episodes, EpisodeSampler, by_domain
-from fewshot_film.errors import counted
+from fewshot_film.errors import InvalidValueError, counted
 from fewshot_film.figures import episode_sheet
 from fewshot_film.film import Modulations
 from fewshot_film.learners.film_learner import FilmLearner
@@ -49,8 +49,14 @@ def run(config: ReportConfig) -> None:
     Raises:
         RunFolderError: there is no such run.
         SavedModelError: its model is damaged.
+        InvalidValueError: a file of ``results`` holds none.
     """
     folder = Path(config.run)
+    for name in config.results:
+        if not list(_rows(Path(name))):
+            raise InvalidValueError(
+                f"results: {name} holds no accuracies; expected a file that `fewshot-film evaluate --out` wrote"
+            )
     report = Report(f"Run {folder}", Path(config.figures) if config.figures else None)
     add_run(report, folder)
     add_results(report, [Path(path) for path in config.results] or sorted(folder.glob("*.json")))
@@ -85,7 +91,10 @@ def add_results(report: Report, files: Sequence[Path]) -> None:
 
 
 def _rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    content = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:  # no JSON, or no text
+        return
     results = content.get("results") if isinstance(content, dict) else None
     for name, row in results.items() if isinstance(results, dict) else ():
         if isinstance(row, dict) and {"mean", "interval", "count"} <= row.keys():
@@ -128,6 +137,7 @@ def _add_model(report: Report, config: ReportConfig, folder: Path) -> None:
     try:
         episodes = _episodes(config, folder, learner)
     except (FileNotFoundError, SourceError) as error:
+        log.warning("the report shows no episodes: %s", error)
         report.section("Episodes")
         report.text(f"Not shown: {error}. Use --root if the images have been moved.")
         return

@@ -70,12 +70,13 @@ def test_the_page_shows_everything_that_the_learner_can_show(run: Path, tmp_path
     assert made == {"curves", "accuracy", "episode", "confusion", "modulations", "feature_maps"}
 
 
-def test_without_pictures_or_model_the_rest_is_there(run: Path, tmp_path: Path, capsys):
+def test_without_pictures_or_model_the_rest_is_there(run: Path, tmp_path: Path, capsys, caplog):
     bare = tmp_path / "bare"
     shutil.copytree(run, bare)
     (tmp_path / "empty").mkdir()
     assert fewshot_film("report", bare, "--root", tmp_path / "empty") == 0
     assert headings(bare / "report.html")[4:] == ["Episodes"]
+    assert "the report shows no episodes: empty: no data at" in caplog.text
     shutil.rmtree(bare / "model")
     assert fewshot_film("report", bare) == 0
     assert headings(bare / "report.html")[4:] == ["Model"]
@@ -83,6 +84,21 @@ def test_without_pictures_or_model_the_rest_is_there(run: Path, tmp_path: Path, 
     assert "no run in" in capsys.readouterr().err
     assert fewshot_film("report", bare, "--episodes", 0) == 2
     assert "expected at least 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[]", b'{"results": {"a": 1}}'])
+def test_only_files_with_accuracies_are_results(run: Path, tmp_path: Path, content: bytes, capsys):
+    given = tmp_path / "given.json"
+    given.write_bytes(content)
+    assert fewshot_film("report", run, "--results", f"[{given}]", "--out", tmp_path / "page.html") == 2
+    assert capsys.readouterr().err == (
+        f"fewshot-film report: results: {given} holds no accuracies; "
+        "expected a file that `fewshot-film evaluate --out` wrote\n"
+    )
+    bare = tmp_path / "bare"
+    shutil.copytree(run, bare, ignore=shutil.ignore_patterns("model"))
+    shutil.copy(given, bare)
+    assert fewshot_film("report", bare) == 0, "a file of another kind in the run folder is passed over"
 
 
 def test_confusions_count_only_where_both_classes_met():

@@ -70,11 +70,14 @@ def test_a_given_evaluation_is_shown_instead(run: Path, tmp_path: Path):
     assert f"50 questions, {result}" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
-def test_without_model_or_data_the_rest_is_there(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_without_model_or_data_the_rest_is_there(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+):
     bare = tmp_path / "bare"
     shutil.copytree(run, bare)
     assert clevr_film("report", bare, "--data", tmp_path / "nowhere") == 0
     assert headings(bare / "report.html")[3:] == ["Answers"]
+    assert "the report shows no answers: " in caplog.text
     shutil.rmtree(bare / "model")
     assert clevr_film("report", bare) == 0
     assert headings(bare / "report.html")[3:] == ["Model"]
