@@ -66,6 +66,7 @@ COMMANDS = (
         ),
         positionals=("kind",),
         outputs=("out", "sheet"),
+        files=("sheet",),
     ),
     Command(
         name="train",
@@ -128,6 +129,7 @@ COMMANDS = (
             "out",
             "sheet",
         ),
+        files=("out", "sheet"),
     ),
     Command(
         name="features",
@@ -157,6 +159,7 @@ COMMANDS = (
             "sheet",
             "predictions",
         ),
+        files=("out", "sheet", "predictions"),
     ),
     Command(
         name="ask",
@@ -172,6 +175,7 @@ COMMANDS = (
         positionals=("image", "question"),
         inputs=("image",),
         outputs=("out",),
+        files=("out",),
     ),
     Command(
         name="analyse",
@@ -204,6 +208,7 @@ COMMANDS = (
             "out",
             "figures",
         ),
+        files=("out",),
     ),
     Command(
         name="import",

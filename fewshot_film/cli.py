@@ -79,6 +79,7 @@ COMMANDS = (
             "out",
             "save_episodes",
         ),
+        files=("out", "save_episodes"),
     ),
     Command(
         name="classify",
@@ -187,6 +188,7 @@ COMMANDS = (
             "out",
             "figures",
         ),
+        files=("out",),
     ),
 )
 

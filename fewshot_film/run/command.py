@@ -14,7 +14,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +69,8 @@ class Command:
     outputs: tuple[str, ...] = ()
     """Keys of files and folders that the command makes; what exists is overwritten only with ``--overwrite``, but for
     those that the configuration names in ``continues``."""
+    files: tuple[str, ...] = ()
+    """Those of ``outputs`` that are files; a folder in their place is refused, with ``--overwrite`` too."""
 
     def config_class(self) -> type:
         """The dataclass of the settings, imported now if it was named as text."""
@@ -187,6 +189,7 @@ def _run(prog: str, command: Command, words: Sequence[str], *, overwrite: bool) 
     check_inputs(config, command.inputs, command.models)
     if command.check:
         _import(command.check)(config)
+    check_writable(config, command.outputs, command.files)
     if not overwrite:
         continued = getattr(config, "continues", ())
         check_outputs(config, [key for key in command.outputs if key not in continued])
@@ -257,6 +260,31 @@ def check_outputs(config: Any, keys: Iterable[str]) -> None:
                 raise InvalidValueError(f"{key}: the folder '{path}' is not empty; choose another, or add --overwrite")
             if path.exists() and not path.is_dir():
                 raise InvalidValueError(f"{key}: the file '{path}' exists; choose another, or add --overwrite")
+
+
+def check_writable(config: Any, keys: Iterable[str], files: Container[str] = ()) -> None:
+    """Refuse a place where nothing can be written, before the work whose result would be lost.
+
+    Args:
+        config: the settings of a command.
+        keys: its settings that are files or folders to be made; empty ones are skipped.
+        files: which of them are files.
+
+    Raises:
+        InvalidValueError: a folder is where the file should be, a file is where a folder on the way there should be,
+            or the folder is read-only.
+    """
+    for key in keys:
+        for name in _paths(config, key):
+            path = Path(name).absolute()
+            there = next(place for place in (path, *path.parents) if place.exists())
+            if there == path and path.is_dir() and key in files:
+                raise InvalidValueError(f"{key}: '{name}' is a folder; expected the path of a file")
+            if there != path and not there.is_dir():
+                raise InvalidValueError(f"{key}: '{name}' cannot be made: '{there}' is a file; choose another path")
+            folder = there if there.is_dir() else there.parent
+            if not os.access(folder, os.W_OK):
+                raise InvalidValueError(f"{key}: the folder '{folder}' is read-only; choose a path in another")
 
 
 def _paths(config: Any, key: str) -> list[str]:

@@ -33,6 +33,8 @@ class Settings:
     """A name or a path."""
     out: str = ""
     """What is made."""
+    table: str = ""
+    """A file that is made."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     """The loop."""
 
@@ -47,7 +49,7 @@ def remember(config: Settings) -> None:
 COMMANDS = [
     Command(
         "do", Settings, f"{__name__}:remember", "Do it.",
-        common=("data", "loop.steps"), inputs=("data",), models=("model",), outputs=("out",),
+        common=("data", "loop.steps"), inputs=("data",), models=("model",), outputs=("out", "table"), files=("table",),
     )
 ]  # fmt: skip
 
@@ -147,6 +149,23 @@ def test_nothing_is_overwritten_in_silence(tmp_path, capsys):
         assert main("p", COMMANDS, ["do", "--out", str(path)]) == 2
         assert capsys.readouterr().err == f"p do: out: {what}; choose another, or add --overwrite\n"
         assert did("do", "--out", path, "--overwrite").out == str(path)
+
+
+def test_where_nothing_can_be_written_no_work_begins(tmp_path, capsys, monkeypatch):
+    file = tmp_path / "file"
+    file.touch()
+    under = file / "a" / "b"
+    for words, what in (
+        (["--out", under], f"out: '{under}' cannot be made: '{file}' is a file; choose another path"),
+        (["--table", tmp_path, "--overwrite"], f"table: '{tmp_path}' is a folder; expected the path of a file"),
+    ):
+        assert main("p", COMMANDS, ["do", *map(str, words)]) == 2
+        assert capsys.readouterr().err == f"p do: {what}\n"
+    new = tmp_path / "a" / "b"
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    assert main("p", COMMANDS, ["do", "--out", str(new)]) == 2
+    assert capsys.readouterr().err == f"p do: out: the folder '{tmp_path}' is read-only; choose a path in another\n"
+    assert not new.parent.exists()
 
 
 @pytest.mark.parametrize("words", [["classify", "--support=/nope", "--query=x"], ["compare", "--data=/nope"]])
