@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import io
 import logging
 import os
 import re
@@ -100,6 +101,8 @@ def main(prog: str, commands: Sequence[Command], argv: Sequence[str] | None = No
         0 on success, 2 after a user's error, 130 or 143 after Ctrl-C or SIGTERM, else the command's own.
     """
     words, switches = _take_switches(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # so that no result is lost to a terminal that lacks a letter
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         if "version" in switches:
             sys.stdout.write(f"{prog} {__version__}\n")

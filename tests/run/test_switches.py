@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -166,6 +167,18 @@ def test_where_nothing_can_be_written_no_work_begins(tmp_path, capsys, monkeypat
     assert main("p", COMMANDS, ["do", "--out", str(new)]) == 2
     assert capsys.readouterr().err == f"p do: out: the folder '{tmp_path}' is read-only; choose a path in another\n"
     assert not new.parent.exists()
+
+
+def say(_: Settings) -> None:
+    print("± \udcff")
+
+
+def test_what_a_terminal_cannot_show_ends_no_command(monkeypatch):
+    for encoding, shown in (("ascii", rb"\xb1 \udcff"), ("utf-8", "± \\udcff".encode())):
+        written = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding, write_through=True))
+        assert main("p", [Command("say", Settings, f"{__name__}:say", "Say it.")], ["say"]) == 0
+        assert written.getvalue() == shown + b"\n"
 
 
 @pytest.mark.parametrize("words", [["classify", "--support=/nope", "--query=x"], ["compare", "--data=/nope"]])
