@@ -22,6 +22,7 @@ from fewshot_film.learners.learner import Head
 from fewshot_film.learners.prototypes import squared_distances
 from fewshot_film.learners.simple_cnaps import ClassGroup, MahalanobisClassifier
 from fewshot_film.run.files import write_atomically
+from fewshot_film.run.tables import encodable
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +123,7 @@ def _metadata(fitted: Fitted) -> dict[str, Any]:
         for label in (fitted.classes[number] for number in fitted.present.tolist())
     ]
     return {
-        "classes": json.dumps(classes, ensure_ascii=False),
+        "classes": encodable(json.dumps(classes, ensure_ascii=False)),  # JSON has the same escapes
         **{name: str(value) for name, value in fitted.preprocessing.pixels.items()},
         "temperature": repr(fitted.temperature),
     }

@@ -18,6 +18,7 @@ from fewshot_film.classifier.fitted import Fitted
 from fewshot_film.classifier.web_runtime import VERSION, web_runtime
 from fewshot_film.errors import InvalidValueError, counted
 from fewshot_film.run.files import write_bytes_atomically
+from fewshot_film.run.tables import encodable
 
 SHARES = tuple(round(0.01 * step, 2) for step in range(31))
 """What the page's slider offers: shares of true members that may be rejected; 0: nothing is."""
@@ -68,7 +69,7 @@ def export_page(
         if is_file:  # takes as long as the export, on another core
             pool.map(_compressed, (code, wasm))
         model = export_onnx(Path(folder) / MODEL, fitted).read_bytes()
-    settings = json.dumps(_settings(fitted, limit), ensure_ascii=False, indent=1).encode()
+    settings = encodable(json.dumps(_settings(fitted, limit), ensure_ascii=False, indent=1)).encode()
     files = {MODEL: model, SETTINGS: settings, ENGINE.name: ENGINE.read_bytes(), RUNTIME: code}
     files["runtime/ort-wasm-simd-threaded.wasm"] = wasm
     if is_file:
@@ -102,7 +103,7 @@ def _filled(title: str, fitted: Fitted, policy: str, body: str) -> str:
     """The page's HTML."""
     text = TEMPLATE.read_text(encoding="utf-8")
     learned = f"{counted(len(fitted.present), 'class')} learned from {counted(len(fitted.labels), 'image')}"
-    values = {"TITLE": title, "LEARNED": learned, "POLICY": policy, "RUNTIME": VERSION}
+    values = {"TITLE": encodable(title), "LEARNED": learned, "POLICY": policy, "RUNTIME": VERSION}
     for name, value in values.items():
         text = text.replace("{{" + name + "}}", html.escape(value))
     return text.replace("{{BODY}}", body)

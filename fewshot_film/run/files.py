@@ -67,7 +67,7 @@ def write_bytes_atomically(path: Path, data: bytes) -> None:
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Write a UTF-8 text file, all or nothing."""
+    r"""Write a UTF-8 text file, all or nothing; of a name that is no text, bytes become ``\udce9``, as in JSON."""
     write_atomically(path, lambda temporary: _write_text(temporary, text))
 
 
@@ -96,7 +96,7 @@ def reserve(path: Path) -> None:
 
 
 def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _is_abandoned(path: Path, host: str, process: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import subprocess
 import tarfile
@@ -161,15 +162,16 @@ def share(*words: str) -> int:
 
 
 def test_the_command(runtime, tmp_path, caplog, capsys):
-    for label, shade in (("dark", 20), ("light", 230)):
+    odd = os.fsdecode(b"\xe9")  # a name that is no text
+    for label, shade in (("dark", 20), (odd, 230)):
         for number in range(3):
             file = tmp_path / "labelled" / label / f"{number}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(png(Image.new("RGB", (20, 20), (shade + number,) * 3)))
     words = [f"--runtime={runtime}", "--model=general-small"]
     with caplog.at_level("INFO"):
-        assert share(f"--support={tmp_path / 'labelled'}", f"--out={tmp_path / 'page'}", *words) == 0
-    assert json.loads((tmp_path / "page" / "classifier.json").read_text())["classes"] == ["dark", "light"]
+        assert share(f"--support={tmp_path / 'labelled'}", f"--out={tmp_path / 'page'}", f"--title={odd}", *words) == 0
+    assert json.loads((tmp_path / "page" / "classifier.json").read_text())["classes"] == ["dark", odd]
     assert "2 classes: python -m http.server --directory" in caplog.text
     assert share(f"--out={tmp_path / 'none'}", *words) == 2
     assert "general-small' was not saved after fit, and support is empty" in capsys.readouterr().err

@@ -3,6 +3,8 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import os
+import re
 import sys
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from fewshot_film.classifier.pretrained import load_pretrained
 from fewshot_film.commands.baselines import without_training
 from fewshot_film.commands.compare import markdown_table, with_differences
 from fewshot_film.config.learners import LDAConfig
@@ -21,6 +24,7 @@ from fewshot_film.learners.task_runners import CachedFeatures, FullLearner, Pixe
 from fewshot_film.run.results import summary
 from tests.classifier.small import film_learner, prototypes
 from tests.commands.pictures import fewshot_film, place  # noqa: F401 - a fixture
+from tests.commands.test_commands import draw_classes
 from tests.learners.small import noisy_classes
 
 
@@ -77,7 +81,10 @@ def test_splits_are_replayed(compared: Path, place: Path, tmp_path: Path, capsys
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--learners=[pixel]"], "learner 'pixel' is unknown; learners that need no training: pixels, "),
+        (
+            ["--learners=[pixel]"],
+            "learner 'pixel' is unknown (did you mean 'pixels'?); learners that need no training: pixels, ",
+        ),
         (["--models=[]"], "models are none; expected at least one, each once"),
         (["--models=[a,a]"], "models are a, a; expected at least one, each once"),
         (["--models=[nothing]"], "there is no model 'nothing'"),
@@ -92,6 +99,29 @@ def test_mistakes_end_with_a_message(place: Path, words, message, capsys):  # no
     given |= dict(word.split("=", 1) for word in words)
     assert fewshot_film("compare", *(f"{key}={value}" for key, value in given.items())) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_learner_for_other_backbones_is_refused_and_not_offered():
+    learner = load_pretrained("photos-small").learner
+    for name, why in (
+        ("fit", "does not fit the backbone of the first model: no layer is named 'layer*.*.bn[12]'"),
+        ("prototype", "is unknown (did you mean 'prototypes'?); learners that need no training: pixels, "),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(f"learner '{name}' {why}")) as raised:
+            without_training((name,), learner.backbone, learner.config)
+        offered = str(raised.value).partition("training: ")[2].split(", ")
+        assert {"pixels", "prototypes", "ridge"} <= set(offered)
+        assert not {"fit", "tsa"} & set(offered)
+
+
+def test_names_that_are_no_text_are_kept(tmp_path: Path, place: Path):  # noqa: F811
+    odd = tmp_path / os.fsdecode(b"\xff")
+    draw_classes(odd, 2)
+    (odd / "class 00").rename(odd / os.fsdecode(b"\xe9"))
+    words = ["--data", odd, f"--models=[{place / 'model'}]", "--learners=[pixels]", "--splits=2"]
+    for out, more in ((tmp_path / "one", []), (tmp_path / "two", [f"--episode_list={tmp_path / 'one/splits.json'}"])):
+        assert fewshot_film("compare", *words, *more, "--out", out) == 0
+        assert "\udce9" in json.loads((out / "splits.json").read_text(encoding="utf-8"))["classes"]
 
 
 def test_differences_by_hand():
