@@ -67,7 +67,8 @@ def load_pretrained(model: Any) -> Pretrained:
     Args:
         model: a folder; a name of :func:`shipped_models`; a backbone with weights from ImageNet, without FiLM
             (``efficientnet-lite0``, ``resnet18`` or ``torchvision/resnet18``, ``timm/resnet18``), or with those in a
-            file (``timm/resnet18@FILE``); ``owner/name`` on the Hugging Face hub; a learner; or a backbone.
+            file (``timm/resnet18@FILE``); ``owner/name`` on the Hugging Face hub; a learner; a backbone; or what this
+            function made of one of these, which is given back.
 
     Raises:
         ModelNotFoundError: nothing has that name.
@@ -76,6 +77,8 @@ def load_pretrained(model: Any) -> Pretrained:
         ConfigError: torchvision or timm has no network of that name.
         MissingExtraError: the network is timm's, and the extra ``timm`` is not installed.
     """
+    if isinstance(model, Pretrained):
+        return model
     if isinstance(model, Learner):
         return Pretrained(model.eval(), {})
     if isinstance(model, Backbone):

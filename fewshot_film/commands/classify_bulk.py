@@ -25,11 +25,11 @@ from fewshot_film.classifier.embeddings import (
     holds_embeddings,
     read_embeddings,
 )
-from fewshot_film.classifier.pretrained import load_pretrained
+from fewshot_film.classifier.pretrained import Pretrained, load_pretrained
 from fewshot_film.commands.in_parts import RECORD, TABLE, Parts
 from fewshot_film.commands.support import fit_support, read_support
 from fewshot_film.config.commands import ClassifyConfig
-from fewshot_film.data import SourceError, open_source
+from fewshot_film.data import ImageSource, SourceError, open_source
 from fewshot_film.data.pieces import Piece, open_parquet, open_pieces, read_batches
 from fewshot_film.data.stores import open_store
 from fewshot_film.errors import SavedModelError, counted
@@ -72,15 +72,16 @@ def run_bulk(config: ClassifyConfig) -> None:
     optional("pyarrow", extra="bulk", what=f"the engine {config.engine}")
     if holds_embeddings(query):
         pieces = [Piece(number, "parquet", path) for number, path in enumerate(embedding_files(query))]
-        record = EmbeddingRecord.load(query)
-        known = fit_to_embeddings(config, record)
+        record, source = EmbeddingRecord.load(query), _support_of_embeddings(config)
+        known = fit_to_embeddings(config, record, source)
         limit = known.rejection_distance(config.reject) if config.reject else None
-        settings = {"query": "embeddings", **_settings(config), DIGEST: support_digest(config.support, record.sha256)}
+        digest = support_digest(source, config.support, record.sha256)
+        settings = {"query": "embeddings", **_settings(config), DIGEST: digest}
         work = functools.partial(classify_embeddings, known, limit)
     else:
         pieces = open_pieces(query, config.piece, config.column, parts.out)
-        digest = _fitted_to(config)
-        naming = _prepare(config, parts.out, digest)
+        is_exported = Path(config.model).suffix == ONNX
+        naming, digest = _exported(config) if is_exported else _fitted(config, parts.out)
         settings = {"query": "images", **_settings(config), "limit": naming.limit, DIGEST: digest}
         work = functools.partial(name_piece, naming)
     parts.begin(settings, pieces)
@@ -95,27 +96,15 @@ def _settings(config: ClassifyConfig) -> dict[str, Any]:
     return {name: getattr(config, name) for name in names}
 
 
-def _fitted_to(config: ClassifyConfig) -> str:
-    """A digest of what the classifier is made from: the weights of its model, and the support set.
-
-    Not of its own weights, whose last bits may differ between machines.
-    """
-    if Path(config.model).suffix == ONNX:
-        return hashlib.sha256(Path(config.model).read_bytes()).hexdigest()
-    pretrained = load_pretrained(config.model)
-    if pretrained.fitted is not None and not config.support:
-        return hashlib.sha256((pretrained.fitted.folder / CONFIG).read_bytes()).hexdigest()  # has that of all weights
-    return support_digest(config.support, fingerprint(pretrained.learner)["weights"])
-
-
-def support_digest(support: str, model: str) -> str:
+def support_digest(source: ImageSource, support: str, model: str) -> str:
     """A digest of a model, of the images of a support set, byte by byte, and of their classes.
 
     Args:
-        support: folder or zip of the images.
+        source: the images.
+        support: folder or zip that they are in.
         model: a digest of the model.
     """
-    source, store, digest = open_source("folder", support), open_store(Path(support)), hashlib.sha256(model.encode())
+    store, digest = open_store(Path(support)), hashlib.sha256(model.encode())
     for file, label in zip(source.files, source.labels.tolist(), strict=True):
         digest.update(hashlib.sha256(store.read(file)).digest() + os.fsencode(source.class_names[label]) + b"\n")
     return digest.hexdigest()
@@ -124,23 +113,30 @@ def support_digest(support: str, model: str) -> str:
 # images
 
 
-def _prepare(config: ClassifyConfig, out: Path, digest: str) -> Naming:
-    """The classifier as workers load it: fitted once and saved in the output folder, or the one that was named.
+def _exported(config: ClassifyConfig) -> tuple[Naming, str]:
+    """The ONNX file that was named, as workers load it, and its digest."""
+    file = Path(config.model)
+    if config.support:
+        raise SourceError(f"{file} has its classes already; leave --support out, or name another model")
+    if config.reject:
+        log.warning("an ONNX file does not tell how far members lie from their class: nothing is rejected")
+    return Naming(str(file.resolve()), None, "cpu", config.batch_size), hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _fitted(config: ClassifyConfig, out: Path) -> tuple[Naming, str]:
+    """The classifier as workers load it, fitted once and saved in the output folder, and a digest of its origin.
 
     A run that ended before its first piece may have left one of other images, which is made anew; later than that,
     :meth:`Parts.begin` refuses them.
     """
-    if Path(config.model).suffix == ONNX:
-        if config.support:
-            raise SourceError(f"{config.model} has its classes already; leave --support out, or name another model")
-        if config.reject:
-            log.warning("an ONNX file does not tell how far members lie from their class: nothing is rejected")
-        return Naming(str(Path(config.model).resolve()), None, "cpu", config.batch_size)
+    pretrained = load_pretrained(config.model)
+    source = open_source("folder", config.support) if config.support else None
+    digest = _origin_digest(config, pretrained, source)
     note = out / CLASSIFIER / "limit.json"
     target = out / CLASSIFIER / ("model.onnx" if config.runtime == "onnx" else "model")
     made = json.loads(note.read_text(encoding="utf-8")) if note.exists() else {}  # by an earlier run, another machine
     if not made or (made.get(DIGEST) != digest and not (out / RECORD).exists()):
-        classifier = _fit(config)
+        classifier = _fit(config, pretrained, source)
         limit = classifier.rejection_distance(config.reject) if config.reject and classifier.can_reject else None
         target.parent.mkdir(parents=True, exist_ok=True)
         if config.runtime == "onnx":
@@ -149,21 +145,30 @@ def _prepare(config: ClassifyConfig, out: Path, digest: str) -> Naming:
             classifier.save_pretrained(target)
         made = {"limit": limit, DIGEST: digest}
         write_json_atomically(note, made)
-    return Naming(str(target), made["limit"], config.device, config.batch_size)
+    return Naming(str(target), made["limit"], config.device, config.batch_size), digest
 
 
-def _fit(config: ClassifyConfig) -> FewShotClassifier:
-    """The classifier of the support set, or the saved one that has its classes."""
-    classifier = FewShotClassifier.from_pretrained(config.model, device=config.device)
-    if not config.support:
-        if not classifier.__sklearn_is_fitted__():
-            raise SavedModelError(
-                f"{config.model} has no classes; give labelled images as --support, or the folder of a classifier that "
-                "was saved after fit"
-            )
+def _origin_digest(config: ClassifyConfig, pretrained: Pretrained, source: ImageSource | None) -> str:
+    """A digest of what the classifier is made from: the weights of its model, and the support set.
+
+    Not of its own weights, whose last bits may differ between machines.
+    """
+    if source is not None:
+        return support_digest(source, config.support, fingerprint(pretrained.learner)["weights"])
+    if pretrained.fitted is None:
+        raise SavedModelError(
+            f"{config.model} has no classes; give labelled images as --support, or the folder of a classifier that "
+            "was saved after fit"
+        )
+    return hashlib.sha256((pretrained.fitted.folder / CONFIG).read_bytes()).hexdigest()  # has that of all weights
+
+
+def _fit(config: ClassifyConfig, pretrained: Pretrained, source: ImageSource | None) -> FewShotClassifier:
+    """The classifier of the support set, or without one the saved one that has its classes."""
+    classifier = FewShotClassifier.from_pretrained(pretrained, device=config.device)
+    if source is None:
         return classifier
-    classifier.set_params(resize=config.resize, precision=config.precision)
-    return fit_support(classifier, open_source("folder", config.support))
+    return fit_support(classifier.set_params(resize=config.resize, precision=config.precision), source)
 
 
 def name_piece(naming: Naming, piece: Piece) -> Any:
@@ -185,24 +190,27 @@ def load_namer(naming: Naming) -> ImageNamer:
 # embeddings
 
 
-def fit_to_embeddings(config: ClassifyConfig, record: EmbeddingRecord) -> EmbeddingClassifier:
-    """The classes of the support set, from its images' embeddings by the model of the stored ones.
-
-    Raises:
-        SavedModelError: the model is no longer what it was when the embeddings were computed.
-        SourceError: there is no support set.
-    """
+def _support_of_embeddings(config: ClassifyConfig) -> ImageSource:
     if not config.support:
         raise SourceError(
             f"{config.query} holds embeddings, which need labelled images to be told apart: give --support"
         )
+    return open_source("folder", config.support)
+
+
+def fit_to_embeddings(config: ClassifyConfig, record: EmbeddingRecord, source: ImageSource) -> EmbeddingClassifier:
+    """The classes of the support set, from its images' embeddings by the model of the stored ones.
+
+    Raises:
+        SavedModelError: the model is no longer what it was when the embeddings were computed.
+    """
     embedder = ImageEmbedder(record.model, resize=record.resize, device=config.device)
     if asdict(embedder.record) != asdict(record):
         raise SavedModelError(
             f"the model {record.model} is not the one that computed the embeddings of {config.query}; embed the images "
             "again, or bring back that model"
         )
-    images, labels = read_support(open_source("folder", config.support), embedder.preprocessing)
+    images, labels = read_support(source, embedder.preprocessing)
     return EmbeddingClassifier(embedder.embed(images), labels, embedder.config)
 
 

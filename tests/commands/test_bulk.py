@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from fewshot_film.classifier import FewShotClassifier
+from fewshot_film.classifier import FewShotClassifier, pretrained
 from fewshot_film.classifier.bulk import ImageNamer
 from fewshot_film.classifier.embeddings import _two_best, embedding_files, read_embeddings
 from fewshot_film.cli import COMMANDS
@@ -211,6 +211,21 @@ def test_other_images_in_the_same_support_folder_are_refused(
     assert changed.equals(classify(place, support, query, tmp_path / "anew"))
 
 
+def test_the_model_and_the_support_set_are_opened_once(folders, place: Path, tmp_path: Path, monkeypatch) -> None:  # noqa: F811
+    opened: list[object] = []
+    open_source, load_model = classify_bulk.open_source, pretrained.load_model
+
+    def counting(work: Any) -> Any:
+        return lambda *words: (opened.append(words[-1]), work(*words))[1]
+
+    monkeypatch.setattr(classify_bulk, "open_source", counting(open_source))
+    monkeypatch.setattr(pretrained, "load_model", counting(load_model))
+    monkeypatch.setattr(classify_bulk.Parts, "run", lambda *_: True)  # in whose workers the classifier is loaded
+    words = ["--support", folders[0], "--query", folders[1], "--out", tmp_path / "out"]
+    assert fewshot_film("classify", "--model", place / "model", "--engine", "processes", *words) == 0
+    assert opened == [place / "model", str(folders[0])]
+
+
 @pytest.mark.parametrize("is_fitted", [False, True])
 def test_another_model_of_the_same_name_is_refused(folders, tmp_path: Path, capsys, is_fitted: bool) -> None:
     words = ["--query", folders[1], "--out", tmp_path / "out", "--workers", 1, "--engine", "processes"]
@@ -250,13 +265,14 @@ def test_onnx_runtime_names_the_same(table: Any, folders, place: Path, tmp_path:
     ]) == 2  # fmt: skip
 
 
-def test_a_saved_classifier_needs_no_support(table: Any, folders, place: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_a_saved_classifier_needs_no_support(table: Any, folders, place: Path, tmp_path: Path, capsys) -> None:  # noqa: F811
     classify(place, *folders, tmp_path / "out", "--device", "cpu")
     words = ["--support", "", "--query", folders[1], "--engine", "processes", "--workers", 1, "--device", "cpu"]
     saved = tmp_path / "out/classifier/model"
     assert fewshot_film("classify", "--model", saved, "--out", tmp_path / "two", *words, "--piece", 4) == 0
     assert pq.read_table(tmp_path / "two/table").equals(table)
     assert fewshot_film("classify", "--model", place / "model", "--out", tmp_path / "three", *words) == 2
+    assert "has no classes; give labelled images as --support, or the folder of" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
