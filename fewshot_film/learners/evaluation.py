@@ -39,7 +39,7 @@ from fewshot_film.run.progress import hides_bars
 from fewshot_film.run.workers import available_cores, run_jobs
 
 MAX_CACHED = 2**30
-"""Features are kept where they take at most so many bytes."""
+"""Features are kept where they take at most so many bytes, in all processes together."""
 _SAMPLERS = (EpisodeList, EpisodeSampler, HoldOutSampler, MetaDatasetSampler)
 """Episodes that are nothing but the images of their plans."""
 
@@ -70,7 +70,8 @@ def evaluate(
         learner: put into evaluation mode, and back.
         episodes: the episodes.
         num_episodes: at least 1.
-        processes: how many to spread over; 0 for one per core. On an accelerator always this process alone.
+        processes: how many to spread over; 0 for one per core. On an accelerator always this process alone. A script
+            that asks for more than one does its work under ``if __name__ == "__main__":``, as they import it.
         device: where to compute.
         progress: a title for a progress bar; empty for none.
 
@@ -180,7 +181,8 @@ def _cached_features(learner: Learner, rows: Sequence[Row], spread: _Spread) -> 
     plans = (sampler.plan(index) for sampler, count in samplers for index in range(count))
     used = np.unique(np.concatenate([part for plan in plans for part in (plan.support, plan.query)]))
     images = samplers[0][0].images
-    if isinstance(learner, LocalDescriptors) and len(used) * _size_of_one(learner, images, spread) > MAX_CACHED:
+    copies = len(used) * spread.processes
+    if isinstance(learner, LocalDescriptors) and copies * _size_of_one(learner, images, spread) > MAX_CACHED:
         return None
     job = partial(features_of, learner, images, spread.device)
     parts: list[Tensor] = spread.over(job, used, learner.config.chunk, f"features of {images.name}", "image")

@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import FrameType
-from typing import Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from fewshot_film.errors import ProcessLostError, exit_status_of
+from fewshot_film.errors import InvalidValueError, ProcessLostError, exit_status_of
+
+if TYPE_CHECKING:
+    from multiprocessing.context import SpawnContext
+    from multiprocessing.synchronize import Event, Lock
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -41,8 +46,10 @@ def run_jobs(function: Callable[[Job], Result], jobs: Sequence[Job], num_workers
         function: a function of a module, or a :func:`functools.partial` of one with what all jobs share.
         jobs: its arguments.
         num_workers: processes to compute with.
+
     Raises:
-        ProcessLostError: a worker was killed, by the system for want of memory for example.
+        ProcessLostError: a worker was killed, by the system for want of memory for example, or could not begin.
+        InvalidValueError: ``function`` cannot be pickled.
     """
     if not jobs:
         return
@@ -51,18 +58,20 @@ def run_jobs(function: Callable[[Job], Result], jobs: Sequence[Job], num_workers
             yield from map(function, jobs)
         return
     context = multiprocessing.get_context("spawn")
+    workers = min(num_workers, len(jobs))
     listening, stop = context.Pipe(duplex=False)
-    with ProcessPoolExecutor(min(num_workers, len(jobs)), context, _prepare_worker, (function, listening)) as pool:
+    begun = context.Event()
+    with (
+        _handed_out(function, workers, context) as source,
+        ProcessPoolExecutor(workers, context, _prepare_worker, (source, listening, begun)) as pool,
+    ):
         try:
             with _ctrl_c_held():  # workers inherit it: Ctrl-C is the parent's affair from their first moment
                 futures = [pool.submit(_do, job) for job in jobs]
             for future in as_completed(futures):
-                yield future.result()
+                yield pickle.loads(future.result())
         except BrokenProcessPool:
-            raise ProcessLostError(
-                "a worker process died, perhaps because memory ran out; run the same command "
-                "again, with fewer processes if it repeats"
-            ) from None
+            raise ProcessLostError(_LOST if begun.is_set() else _NEVER_BEGAN) from None
         except BaseException:  # nobody waits for the jobs that run
             stop.close()
             raise
@@ -70,6 +79,49 @@ def run_jobs(function: Callable[[Job], Result], jobs: Sequence[Job], num_workers
             pool.shutdown(cancel_futures=True)
             stop.close()
             listening.close()
+
+
+_LOST = (
+    "a worker process died, perhaps because memory ran out; run the same command again, with fewer processes if it "
+    "repeats"
+)
+_NEVER_BEGAN = (
+    "the worker processes ended before they began, for the reason that they printed. Each imports the script that "
+    "starts it: put what the script does under `if __name__ == '__main__':`, and what an interactive session defines "
+    "into a module; or use one process"
+)
+
+
+@contextmanager
+def _handed_out(function: Callable[[Any], Any], times: int, context: SpawnContext) -> Iterator[tuple[Connection, Lock]]:
+    """Where each worker gets the function, once it has begun.
+
+    Among what a process is started with, it would block this one for ever if it is large and the process ends before
+    it has read it; and torch would move its tensors into shared memory, of which containers have little (Docker's
+    64 MB).
+    """
+    receiver, sender = context.Pipe(duplex=False)
+    thread = threading.Thread(target=_hand_out, args=(_pickled(function), times, sender), daemon=True)
+    with _ctrl_c_held():
+        thread.start()
+    with receiver:  # once it is closed everywhere, the thread ends
+        yield receiver, context.Lock()
+
+
+def _pickled(function: Callable[[Any], Any]) -> bytes:
+    try:
+        return pickle.dumps(function)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise InvalidValueError(
+            f"what the worker processes need cannot be pickled ({error}); expected functions and classes of a module, "
+            "without open files; or use one process"
+        ) from error
+
+
+def _hand_out(payload: bytes, times: int, sender: Connection) -> None:
+    with sender, suppress(BrokenPipeError):
+        for _ in range(times):
+            sender.send_bytes(payload)
 
 
 @contextmanager
@@ -89,17 +141,21 @@ _function: list[Callable[[Any], Any]] = []
 """What a worker does with its jobs."""
 
 
-def _do(job: Any) -> Any:
-    return _function[0](job)
+def _do(job: Any) -> bytes:
+    return pickle.dumps(_function[0](job))  # here, as torch would put tensors on their way into shared memory
 
 
-def _prepare_worker(function: Callable[[Any], Any], parent: Connection) -> None:
-    _function[:] = [function]
+def _prepare_worker(source: tuple[Connection, Lock], parent: Connection, begun: Event) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # what torch goes by if it is imported later
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair: it ends the jobs in order
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
+    connection, lock = source
+    with lock:
+        payload = connection.recv_bytes()
+    _function[:] = [pickle.loads(payload)]
+    begun.set()
 
 
 def _end_with_parent(parent: Connection) -> None:

@@ -99,6 +99,16 @@ def test_maps_that_would_take_too_much_memory_are_computed_anew(monkeypatch: pyt
     assert max(fetched.values()) > 1
 
 
+def test_maps_take_no_more_memory_with_more_processes(monkeypatch: pytest.MonkeyPatch):
+    learner = DN4(backbone=small_learner().backbone)
+    cpu, rows = torch.device("cpu"), [(SAMPLER, 2)]
+    kept = evaluation._cached_features(learner, rows, evaluation._Spread(cpu, 1, False))
+    assert kept is not None
+    monkeypatch.setattr(evaluation, "MAX_CACHED", kept.features.nbytes)
+    assert evaluation._cached_features(learner, rows, evaluation._Spread(cpu, 1, False)) is not None
+    assert evaluation._cached_features(learner, rows, evaluation._Spread(cpu, 2, False)) is None
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [small_learner, lambda: PrototypicalNetworks(backbone=small_learner().backbone)])
 def test_two_processes_give_the_same_numbers(make):

@@ -8,10 +8,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fewshot_film.errors import ProcessLostError
+from fewshot_film.errors import InvalidValueError, ProcessLostError
 from fewshot_film.run.workers import available_cores, run_jobs
 
 
@@ -31,6 +32,10 @@ def die_at_two(job: int) -> int:
     if job == 2:
         os.kill(os.getpid(), signal.SIGKILL)
     return job
+
+
+def element(tensor: Any, job: int) -> Any:
+    return tensor[job].clone()
 
 
 def sleep_and_tell(folder: Path, job: int) -> None:
@@ -95,6 +100,38 @@ def test_what_jobs_share_travels_once_to_each_worker(tmp_path: Path) -> None:
 def test_a_killed_worker_is_noticed() -> None:
     with pytest.raises(ProcessLostError, match=r"a worker process died.*with fewer processes"):
         list(run_jobs(die_at_two, range(4), 2))
+
+
+def test_a_script_without_a_guard_ends_with_what_is_to_be_done(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    more_than_a_pipe_holds = "functools.partial(operator.add, bytes(10**6))"
+    script.write_text(
+        "import functools, operator\n"
+        "from fewshot_film.run.workers import run_jobs\n"
+        f"list(run_jobs({more_than_a_pipe_holds}, [b'', b''], 2))\n",
+        encoding="utf-8",
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    message = done.stderr.splitlines()[-1]
+    assert "ended before they began" in message
+    assert "put what the script does under `if __name__ == '__main__':`" in message
+
+
+def test_what_cannot_be_pickled_is_refused() -> None:
+    with pytest.raises(InvalidValueError, match=r"cannot be pickled \(.*lambda.*functions and classes of a module"):
+        list(run_jobs(lambda job: job, range(2), 2))
+    assert multiprocessing.active_children() == []
+
+
+def test_tensors_need_no_shared_memory() -> None:
+    import torch
+
+    tensor = torch.arange(4)
+    results = [*run_jobs(functools.partial(element, tensor), range(4), 2)]
+    assert sorted(map(int, results)) == [0, 1, 2, 3]
+    assert not any(one.is_shared() for one in (tensor, *results))
 
 
 def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
