@@ -41,7 +41,7 @@ def run_ray_jobs(
 
     Raises:
         MissingExtraError: the extra ``ray`` is not installed.
-        ProcessLostError: workers were killed at the same job again and again.
+        ProcessLostError: workers were killed at the same job again and again, or Ray cannot be started or joined.
         Exception: what ``function`` raised, unchanged where it is user-fixable.
     """
     ray = optional("ray", extra="ray", what="the engine ray")
@@ -71,12 +71,23 @@ def connect(ray: Any, num_workers: int) -> None:
     Args:
         ray: the package.
         num_workers: cores to start one with.
+
+    Raises:
+        ProcessLostError: it cannot be joined, or started.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report its use over the network
     os.environ.setdefault("RAY_worker_niceness", "0")  # or everything else on the machine comes before its workers
     address = os.environ.get("RAY_ADDRESS")
     own = {} if address else {"num_cpus": num_workers, "include_dashboard": False}
-    ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
+    try:
+        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
+    except Exception as error:  # of any class, a plain Exception among them
+        what = " ".join(str(error).split())
+        if address:
+            advice = f"expected a Ray cluster at RAY_ADDRESS={address}: start one there, or unset RAY_ADDRESS"
+        else:
+            advice = "expected it to start on this machine: try again when the machine is less busy, or another engine"
+        raise ProcessLostError(f"Ray could not be started or joined ({what}); {advice}") from error
 
 
 def _do(function: Callable[[Any], Any], job: Any) -> Any:

@@ -114,9 +114,8 @@ def test_a_script_without_a_guard_ends_with_what_is_to_be_done(tmp_path: Path) -
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
-    message = done.stderr.splitlines()[-1]
-    assert "ended before they began" in message
-    assert "put what the script does under `if __name__ == '__main__':`" in message
+    assert "the worker processes ended before they began" in done.stderr
+    assert "put what the script does under `if __name__ == '__main__':`" in done.stderr
 
 
 def test_what_cannot_be_pickled_is_refused() -> None:
