@@ -11,16 +11,14 @@ every training, and a run that was stopped goes on from it.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
-from unittest import mock
 
 import torch
 
@@ -28,13 +26,15 @@ from benchmarks.experiment import HERE
 from benchmarks.methods import paired_gain
 from fewshot_film.classifier.pretrained import load_pretrained
 from fewshot_film.cli import COMMANDS as FEW_SHOT_COMMANDS
+from fewshot_film.commands import pretrain
 from fewshot_film.commands.common import open_images
+from fewshot_film.config.commands import PretrainConfig
 from fewshot_film.config.data import DataConfig
 from fewshot_film.data import ImageSet
 from fewshot_film.episodes import EpisodeSampler, fingerprint
+from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.task_runners import plan_accuracies, task_runner
-from fewshot_film.learners.whitened_vgg import WhitenedConv2d
 from fewshot_film.run.command import Command, main
 from fewshot_film.run.files import write_json_atomically
 from fewshot_film.run.results import earlier_results, summary, write_result
@@ -120,7 +120,8 @@ def run(config: IdeasConfig) -> int:
         if idea.title == FIRST:
             for title, (power, is_mirrored) in AFTERWARDS.items():
                 results[title] = compared(learner, images, power, is_mirrored, config)
-        write_result(config.out, config=config, seed=0, results=with_gains(results))
+        results = with_gains(results)
+        write_result(config.out, config=config, seed=0, results=results)
         print(as_table(results))
     return 0
 
@@ -147,9 +148,7 @@ def train(idea: Idea, folder: Path, config: IdeasConfig) -> int:
     recipe = HERE.parent / "configs" / "cifar-fs-record" / "pretrain.yaml"
     words = ["pretrain", f"--config={recipe}", "--resume", *(f"--{name}={value}" for name, value in flags.items())]
     begun = time.process_time()
-    with contextlib.nullcontext() if idea.is_whitened else mock.patch.object(WhitenedConv2d, "whiten", _left_random):
-        status = main("fewshot-film", FEW_SHOT_COMMANDS, words)
-    if status:
+    if status := main("fewshot-film", [PRETRAIN if idea.is_whitened else UNWHITENED], words):
         return status
     starts = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
     each = (time.process_time() - begun) / (config.steps - starts[-1]["from_step"])
@@ -157,8 +156,17 @@ def train(idea: Idea, folder: Path, config: IdeasConfig) -> int:
     return 0
 
 
-def _left_random(layer: WhitenedConv2d, images: torch.Tensor) -> None:
-    layer.weight.requires_grad_(True)
+def pretrain_unwhitened(config: PretrainConfig) -> None:
+    """``fewshot-film pretrain``, with a first layer that stays random and is trained as all others are."""
+    pretrain.run(config, _with_all_trained)
+
+
+def _with_all_trained(backbone: Backbone, images: ImageSet) -> None:
+    backbone.requires_grad_(True)
+
+
+PRETRAIN = next(command for command in FEW_SHOT_COMMANDS if command.name == "pretrain")
+UNWHITENED = replace(PRETRAIN, run="benchmarks.ideas:pretrain_unwhitened")
 
 
 def compared(
@@ -199,13 +207,17 @@ def with_gains(results: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def as_table(results: Mapping[str, Any]) -> str:
-    """A row per idea: its accuracies with their differences from the recipe's, and the minutes of the processor."""
+    """A row per idea: its accuracies with their differences from the recipe's, and the minutes of the processor.
+
+    Args:
+        results: see :func:`with_gains`.
+    """
     tasks = list(results[FIRST]["accuracy"])
     lines = [
         f"| what is different | {' | '.join(f'{task}, %' for task in tasks)} | core-minutes |",
         "| --- | " + "---: | " * len(tasks) + "---: |",
     ]
-    for title, row in with_gains(results).items():
+    for title, row in results.items():
         cells = [_cell(row["accuracy"][task], None if title == FIRST else row["gain"][task]) for task in tasks]
         minutes = f"{row['processor_seconds'] / 60:.1f}" if "processor_seconds" in row else ""
         lines.append(f"| {title} | {' | '.join(cells)} | {minutes} |")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -41,8 +42,21 @@ WHITENED_BY = 5000
 """Training images whose patches whiten the first layer of a network that has such a layer."""
 
 
-def run(config: PretrainConfig) -> None:
-    """Pre-train and write the model: the backbone under a Mahalanobis classifier, without FiLM."""
+def whiten(backbone: Backbone, images: ImageSet) -> None:
+    """Set the filters of the whitened layer, where the network has one, by images from all over the set."""
+    for layer in backbone.stem_modules():
+        if isinstance(layer, WhitenedConv2d):
+            evenly = np.linspace(0, len(images) - 1, min(WHITENED_BY, len(images))).astype(np.int64)
+            layer.whiten(backbone.normalize(images.get(evenly).float() / 255))
+
+
+def run(config: PretrainConfig, start: Callable[[Backbone, ImageSet], None] = whiten) -> None:
+    """Pre-train and write the model: the backbone under a Mahalanobis classifier, without FiLM.
+
+    Args:
+        config: settings.
+        start: what training images do to random weights before they are trained.
+    """
     train_images, val_images = open_training(config.data, config.backbone)
     log.info("training classes: %s; validation classes: %s", described(train_images), described(val_images))
     with seeded(config.loop.seed):
@@ -54,7 +68,7 @@ def run(config: PretrainConfig) -> None:
             config.rotation_ssl,
         )
     if not config.backbone.weights:
-        whiten(module.backbone, train_images)
+        start(module.backbone, train_images)
     result = train(
         module,
         LabelledBatches(train_images, config.batch_size, config.augment, config.loop.seed),
@@ -72,14 +86,6 @@ def run(config: PretrainConfig) -> None:
     learner.backbone.load_state_dict(module.backbone.state_dict())
     if is_first_process():
         log.info("saved %s", save_trained(learner, config, result, train_images))
-
-
-def whiten(backbone: Backbone, images: ImageSet) -> None:
-    """Set the filters of the whitened layer, where the network has one, by images from all over the set."""
-    for layer in backbone.stem_modules():
-        if isinstance(layer, WhitenedConv2d):
-            evenly = np.linspace(0, len(images) - 1, min(WHITENED_BY, len(images))).astype(np.int64)
-            layer.whiten(backbone.normalize(images.get(evenly).float() / 255))
 
 
 def _frozen_features(module: nn.Module) -> Learner:

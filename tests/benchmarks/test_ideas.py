@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,9 +14,10 @@ from benchmarks import ideas
 from fewshot_film.commands import pretrain
 from fewshot_film.config.commands import PretrainConfig
 from fewshot_film.data import ImageSet
+from fewshot_film.data.image_set import Pixels
 from fewshot_film.errors import ConfigError
+from fewshot_film.learners.networks import build_backbone
 from fewshot_film.learners.registry import save_learner
-from fewshot_film.learners.whitened_vgg import WhitenedConv2d
 from tests.learners.small import noisy_classes, small_learner
 
 
@@ -28,7 +31,7 @@ def seen(monkeypatch: pytest.MonkeyPatch, images: ImageSet, tmp_path: Path) -> l
     """The settings of what was trained, which is a small network at once."""
     found: list[PretrainConfig] = []
 
-    def train_nothing(config: PretrainConfig) -> None:
+    def train_nothing(config: PretrainConfig, *_: object) -> None:
         found.append(config)
         out = Path(config.out)
         out.mkdir(parents=True)
@@ -70,14 +73,21 @@ def test_one_thing_is_changed_and_a_stopped_run_goes_on(seen, tmp_path: Path, mo
 
 
 def test_the_first_layer_is_trained_where_it_is_not_whitened(seen, tmp_path: Path, monkeypatch):
-    layers = []
+    layers: list[torch.nn.Conv2d] = []
+    pixels = torch.randint(256, (8, 3, 32, 32), dtype=torch.uint8).numpy()
+    in_color = ImageSet(
+        "x", Pixels(pixels.shape, pixels), ["x"], np.zeros(8, int), np.arange(8), ["x"] * 8, np.arange(8)
+    )
 
-    def whiten_one(config: PretrainConfig) -> None:
-        layers.append(WhitenedConv2d(3))
-        layers[-1].whiten(torch.rand(8, 3, 6, 6))
+    def set_off(config: PretrainConfig, start: Callable[..., None] = pretrain.whiten) -> None:
+        backbone = build_backbone(config.backbone)
+        layers.append(backbone.get_submodule("conv1"))
+        before = layers[-1].weight.clone()
+        start(backbone, in_color)
+        assert torch.equal(layers[-1].weight, before) == layers[-1].weight.requires_grad
         raise ConfigError("enough")
 
-    monkeypatch.setattr(pretrain, "run", whiten_one)
+    monkeypatch.setattr(pretrain, "run", set_off)
     config = config_in(tmp_path)
     for is_whitened in (True, False):
         assert ideas.train(ideas.Idea("x", is_whitened=is_whitened), tmp_path / "x", config) != 0
@@ -89,8 +99,6 @@ def test_table_by_hand():
         mean = sum(values) / 2
         return {"accuracy": {"1-shot": {"mean": mean, "interval": 0.01, "values": values}}}
 
-    lines = ideas.as_table({
-        ideas.FIRST: {**row(0.5, 0.7), "processor_seconds": 90.0},
-        "less": row(0.4, 0.7),
-    }).splitlines()  # fmt: skip
+    results = {ideas.FIRST: {**row(0.5, 0.7), "processor_seconds": 90.0}, "less": row(0.4, 0.7)}
+    lines = ideas.as_table(ideas.with_gains(results)).splitlines()
     assert lines[2:] == ["| the recipe | 60.0 ± 1.0 | 1.5 |", "| less | 55.0 (-5.0 ± 9.8) |  |"]
