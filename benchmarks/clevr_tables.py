@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.clevr_experiments import as_table, row_of
-from benchmarks.clevr_trainings import RESULTS, SMALL_WORLD, ExperimentConfig, base_training, supervision
+from benchmarks.clevr_trainings import (
+    QUESTIONS_PER_SCENE,
+    RESULTS,
+    SMALL_WORLD,
+    ExperimentConfig,
+    base_training,
+    supervision,
+)
 from benchmarks.clevr_transfer import PUBLISHED_COGENT, PUBLISHED_COMPOSITION, composition_rows
 from clevr.world.world_file import read_world
 
@@ -125,7 +132,7 @@ def _world(content: Mapping[str, Any]) -> list[str]:
     world = read_world(SMALL_WORLD)
     model = base_training(ExperimentConfig(), "none", Path("none")).model
     objects = f"{world.min_objects} to {world.max_objects} objects in {model.width} x {model.height} pixels"
-    return [f"{config['scenes']:,} training scenes of {objects}, twenty questions each."]
+    return [f"{config['scenes']:,} training scenes of {objects}, {QUESTIONS_PER_SCENE} questions each."]
 
 
 def _supervisions(content: Mapping[str, Any], variants: Mapping[str, Any]) -> str:

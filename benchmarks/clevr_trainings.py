@@ -57,7 +57,7 @@ class ExperimentConfig(OnDevice):
     out: Path | None = None
     """Result file; null: in benchmarks/results, by the names of experiment and size."""
     scenes: Annotated[int, at_least(1)] = 12_000
-    """Training scenes to generate, twenty questions each."""
+    """Training scenes to generate, and their questions."""
     test_scenes: Annotated[int, at_least(1)] = 1000
     """Scenes to generate for validation, and so many for each test."""
     steps: Annotated[int | None, at_least(1)] = None

@@ -108,7 +108,7 @@ def test_supervision_of_a_file_that_does_not_name_it(tmp_path: Path) -> None:
     assert "Trained on answers, scene files and programs, all of" in clevr_tables.cogent(tmp_path)
 
 
-def test_ablations_over_seeds(tmp_path: Path) -> None:
+def test_ablations_over_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full = variant([0.7, 0.72], published=97.4, supervision="answers")
     less = variant([0.68, 0.66], published=95.9, supervision="answers", difference={"mean": -0.04, "interval": 0.25})
     write(tmp_path, "clevr_ablations_small", {"variants": {"full": full, "only-beta": less}})
@@ -119,7 +119,9 @@ def test_ablations_over_seeds(tmp_path: Path) -> None:
     write(tmp_path, "clevr_ablations_small", {"variants": {"full": full, "only-beta": less, "odd": variant([0.1])}})
     assert "Means over 1 to 2 seeds; " in clevr_tables.ablations(tmp_path)
     assert "Trained on answers.\n" in section
-    assert "12,000 training scenes of 3 to 5 objects in 64 x 48 pixels, twenty questions each.\n" in section
+    assert "12,000 training scenes of 3 to 5 objects in 64 x 48 pixels, 20 questions each.\n" in section
+    monkeypatch.setattr(clevr_tables, "QUESTIONS_PER_SCENE", 7)
+    assert "pixels, 7 questions each.\n" in clevr_tables.ablations(tmp_path)
 
 
 def test_one_seed_has_no_differences(tmp_path: Path) -> None:
