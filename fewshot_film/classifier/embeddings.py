@@ -170,8 +170,9 @@ class EmbeddingClassifier:
     def answer(self, embeddings: Tensor) -> EmbeddingAnswers:
         """Classes, probabilities and distances of embeddings ``(M, dim)``."""
         way = len(self.classes)
-        products = torch.empty(2 * way, len(embeddings))  # a class's values side by side: quick to reduce over classes
-        rows = torch.empty(CHUNK, embeddings.shape[1])  # one for all chunks: it stays in the cache
+        # a class's values side by side: quick to reduce over classes
+        products = self.matrix.new_empty(2 * way, len(embeddings))
+        rows = self.matrix.new_empty(CHUNK, embeddings.shape[1])  # one for all chunks: it stays in the cache
         for start in range(0, len(embeddings), CHUNK):
             chunk = embeddings[start : start + CHUNK]
             single = rows[: len(chunk)].copy_(chunk)

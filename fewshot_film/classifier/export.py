@@ -80,7 +80,8 @@ def _onnx_model(module: nn.Module, preprocessing: Preprocessing, device: torch.d
 
     The head is no module, so nothing is moved: the program is that of the device on which the classifier is.
     """
-    example = torch.rand(2, preprocessing.channels, preprocessing.size, preprocessing.size, device=device)
+    shape = (2, preprocessing.channels, preprocessing.size, preprocessing.size)
+    example = torch.zeros(shape, dtype=torch.float32, device=device)
     shapes = {"images": {0: torch.export.Dim("batch")}}
     program = torch.export.export(module, (example,), dynamic_shapes=shapes, strict=False)
     try:

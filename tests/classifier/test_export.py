@@ -25,6 +25,7 @@ from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.learners import fit_mahalanobis
 from fewshot_film.learners.ridge import RidgeHead
 from tests.classifier.small import film_learner, fitted, prototypes, ridge
+from tests.precision import double_by_default
 
 
 def session(path: Path) -> onnxruntime.InferenceSession:
@@ -63,6 +64,14 @@ def test_same_answers_for_any_number_of_pictures(exported):
     classifier, images, path = exported
     assert [file.name for file in path.parent.iterdir()] == ["mine.onnx"]
     check_answers(classifier, path, images)
+
+
+def test_what_torch_makes_by_default_changes_nothing_and_nothing_is_drawn(exported, tmp_path: Path):
+    classifier, _, path = exported
+    before = torch.get_rng_state()
+    with double_by_default():
+        assert classifier.export_onnx(tmp_path / "again.onnx").read_bytes() == path.read_bytes()
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.slow

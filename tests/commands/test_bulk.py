@@ -15,7 +15,13 @@ import numpy as np
 import pytest
 import torch
 
-from fewshot_film.classifier import FewShotClassifier, pretrained
+from fewshot_film.classifier import (
+    EmbeddingClassifier,
+    FewShotClassifier,
+    ImageEmbedder,
+    pretrained,
+    read_images,
+)
 from fewshot_film.classifier.bulk import ImageNamer
 from fewshot_film.classifier.embeddings import _two_best, embedding_files, read_embeddings
 from fewshot_film.cli import COMMANDS
@@ -24,9 +30,10 @@ from fewshot_film.data.pieces import open_pieces, read_piece
 from fewshot_film.learners import save_learner
 from fewshot_film.run.command import main
 from fewshot_film.run.ray_jobs import connect
-from tests.classifier.small import ridge
+from tests.classifier.small import pictures_and_labels, ridge
 from tests.commands.pictures import fewshot_film, place  # noqa: F401 - a fixture
 from tests.extras import needs_ray
+from tests.precision import double_by_default
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -383,6 +390,17 @@ def test_embeddings_are_halves_of_length_1(embedded) -> None:
     for batch, rows in batches:
         good = np.array([error is None for error in batch.column("error").to_pylist()])
         assert np.allclose(rows.float().norm(dim=1).numpy(), good, atol=2e-3)
+
+
+def test_embeddings_are_told_apart_whatever_torch_makes_by_default() -> None:
+    pixels, labels = pictures_and_labels()
+    embedder = ImageEmbedder(ridge())
+    rows = embedder.embed(read_images(pixels, **embedder.preprocessing.pixels))
+    known = EmbeddingClassifier(rows[::2], labels[::2].tolist(), embedder.config)
+    expected = known.answer(rows[1::2])
+    with double_by_default():
+        found = known.answer(rows[1::2])
+    assert all(np.array_equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
 def test_embeddings_of_another_model_are_refused(embedded, folders, tmp_path: Path, capsys) -> None:
