@@ -7,6 +7,7 @@ They are 14 MB and no Python package, so they do not ship with this one. They ar
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import subprocess
@@ -18,6 +19,8 @@ from pathlib import Path
 
 from fewshot_film.errors import UserError
 from fewshot_film.run.files import write_bytes_atomically
+
+log = logging.getLogger(__name__)
 
 VERSION = "1.30.0"
 PACKAGE = f"onnxruntime-web@{VERSION}"
@@ -55,9 +58,12 @@ def web_runtime(runtime: str | Path | None = None) -> dict[str, bytes]:
         return _from_folder(cache)
     except WebRuntimeError:
         found = _from_npm()
-    cache.mkdir(parents=True, exist_ok=True)
-    for name, data in found.items():
-        write_bytes_atomically(cache / name, data)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        for name, data in found.items():
+            write_bytes_atomically(cache / name, data)
+    except OSError as error:
+        log.warning("ONNX Runtime Web is not kept for the next page: %s", error)
     return found
 
 

@@ -55,7 +55,7 @@ def test_a_folder_or_a_package_is_used_as_it_is(runtime, tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
-def test_npm_is_asked_once(runtime, tmp_path, monkeypatch):
+def test_npm_is_asked_once(runtime, tmp_path, monkeypatch, caplog):
     calls = []
 
     def npm(command: list[str], **_: object) -> None:
@@ -66,6 +66,10 @@ def test_npm_is_asked_once(runtime, tmp_path, monkeypatch):
     monkeypatch.setattr(web_runtime.subprocess, "run", npm)
     assert web_runtime.web_runtime() == web_runtime.web_runtime() == FAKE
     assert [command[:3] for command in calls] == [["npm", "pack", PACKAGE]]
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(web_runtime, "_cache_folder", lambda: tmp_path / "file" / "cache")
+    assert web_runtime.web_runtime() == FAKE
+    assert "ONNX Runtime Web is not kept for the next page: [Errno 20] Not a directory" in caplog.text
 
 
 def test_without_npm_the_error_says_what_to_do(runtime, monkeypatch):
