@@ -46,6 +46,9 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     Args:
         path: where the file shall be; what was there before stays until the move.
         write: fills the file whose path it gets.
+
+    Raises:
+        OSError: as ``write`` and the system do; of a full disk, which names no file, with the path.
     """
     temporary = temporary_path(path)
     try:
@@ -53,6 +56,10 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         _sync(temporary)
         temporary.replace(path)
         _sync(path.parent)
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise type(error)(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 

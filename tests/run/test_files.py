@@ -47,6 +47,15 @@ def test_an_error_leaves_the_old_file(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_an_error_without_a_file_is_told_with_it(tmp_path):
+    def write(_: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match=r"No space left on device: '.*file'"):
+        write_atomically(tmp_path / "file", write)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_json_has_no_nan(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json_atomically(tmp_path / "a.json", {"mean": float("nan")})
