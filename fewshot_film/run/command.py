@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -98,11 +98,11 @@ def main(prog: str, commands: Sequence[Command], argv: Sequence[str] | None = No
         commands: what it can do, in the order ``--help`` shows.
         argv: the words after the program's name; ``sys.argv[1:]`` by default.
     Returns:
-        0 on success, 2 after a user's error, 130 or 143 after Ctrl-C or SIGTERM, else the command's own.
+        0 on success, 2 after a user's error, 130 or 143 after Ctrl-C or SIGTERM, 141 where what reads standard output,
+        such as ``head``, had enough; else the command's own.
     """
     words, switches = _take_switches(sys.argv[1:] if argv is None else argv)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # so that no result is lost to a terminal that lacks a letter
-        sys.stdout.reconfigure(errors="backslashreplace")
+    _prepare_output()
     try:
         if "version" in switches:
             sys.stdout.write(f"{prog} {__version__}\n")
@@ -115,6 +115,10 @@ def main(prog: str, commands: Sequence[Command], argv: Sequence[str] | None = No
             return _run(prog, command, words[1:], overwrite="overwrite" in switches)
     except SystemExit as end:  # how the parser ends after --help and --print_config
         return end.code if isinstance(end.code, int) else 0
+    except BrokenPipeError:
+        with suppress(BrokenPipeError):
+            sys.stdout.close()  # with what is left of the output, about which Python's end would complain
+        return 128 + signal.SIGPIPE
     except BaseException as error:
         status = exit_status_of(error)
         if status is None:
@@ -168,6 +172,15 @@ def announcing_stop(name: str) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+def _prepare_output() -> None:
+    """Have no result and no work lost to a terminal that lacks a letter, or to streams that are closed."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - stays open
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def is_first_process() -> bool:
     """Whether this is the process that writes and talks, of those that torchrun started."""
     return os.environ.get("RANK", "0") == "0"
@@ -199,7 +212,9 @@ def _run(prog: str, command: Command, words: Sequence[str], *, overwrite: bool) 
     # Of the processes that torchrun starts, only the first one talks.
     level = logging.INFO if is_first_process() and not is_quiet() else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    return command.function()(config) or 0
+    status = command.function()(config) or 0
+    sys.stdout.flush()  # what cannot be written is an error of the command, and not of Python's end
+    return status
 
 
 def _chosen(prog: str, commands: Sequence[Command], name: str) -> Command:

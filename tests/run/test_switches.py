@@ -181,6 +181,27 @@ def test_what_a_terminal_cannot_show_ends_no_command(monkeypatch):
         assert written.getvalue() == shown + b"\n"
 
 
+def test_closed_streams_end_no_command(monkeypatch):
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    assert main("p", [Command("say", Settings, f"{__name__}:say", "Say it.")], ["say"]) == 0
+    assert main("p", COMMANDS, ["don't"]) == 2
+    sys.stdout.close()
+    sys.stderr.close()
+
+
+def no_reader(_: Settings) -> None:
+    raise BrokenPipeError
+
+
+def test_a_reader_that_had_enough_ends_a_command_quietly(monkeypatch, capsys):
+    output = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr(sys, "stdout", output)
+    assert main("p", [Command("say", Settings, f"{__name__}:no_reader", "Say it.")], ["say"]) == 141
+    assert output.closed
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("words", [["classify", "--support=/nope", "--query=x"], ["compare", "--data=/nope"]])
 def test_a_path_that_is_not_there_costs_no_torch(words):
     code = (
