@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, Self, cast
 import torch
 from torch import Tensor, nn
 
-from fewshot_film.classifier.quantized import BLOCK, Measured, QuantizationError, QuantizedNetwork, Quantizer
+from fewshot_film.classifier.quantized import BLOCK, Int8Calibration, QuantizationError, QuantizedNetwork, Quantizer
 from fewshot_film.config.learners import LearnerConfig
 from fewshot_film.errors import ConfigError, UserError
 from fewshot_film.film import (
@@ -262,8 +262,11 @@ class Adapter:
             )
         return Quantizer(cast(Backbone, self.network(modulations)))
 
-    def calibrated(self, modulations: Modulations, images: Tensor, labels: Tensor) -> tuple[nn.Module, Measured]:
+    def calibrated(self, modulations: Modulations, images: Tensor, labels: Tensor) -> tuple[nn.Module, Int8Calibration]:
         """The network in 8-bit integers, calibrated on some of these images, evenly over the classes.
+
+        At every fit anew: FiLM gives every task other weights, and without it too, what a classifier says depends on
+        its support set and on nothing that it was fitted to before.
 
         Args:
             modulations: gamma and beta of the sites.
@@ -271,7 +274,7 @@ class Adapter:
             labels: ``(N,)``.
 
         Returns:
-            The network, and what was measured, see :meth:`Quantizer.calibrated`.
+            The network, and what it was calibrated by, see :meth:`Quantizer.calibrated`.
         """
         chosen = images[_even_choice(labels, MAX_CALIBRATION_IMAGES)]
         batches = [_as_float(chunk, self.device) for chunk in chosen.split(BLOCK)]

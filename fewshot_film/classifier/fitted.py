@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from fewshot_film.classifier.adapting import Adapter, PlainPass, TaskHead
 from fewshot_film.classifier.inputs import class_order, read_labels
 from fewshot_film.classifier.pretrained import FITTED, Pretrained, load_pretrained
-from fewshot_film.classifier.quantized import Measured
+from fewshot_film.classifier.quantized import Int8Calibration
 from fewshot_film.config.preprocessing import Preprocessing, Resize
 from fewshot_film.errors import InvalidValueError, shown
 from fewshot_film.film import Modulation, Modulations
@@ -120,7 +120,7 @@ class Fitted:
     """``(N, D)`` of the support images."""
     plain: PlainPass | None
     """What the support images are without FiLM, which makes a next fit faster; None where nothing is known."""
-    measured: Measured | None
+    int8_calibration: Int8Calibration | None
     """What the network was calibrated by, where it computes in 8-bit integers; None: in float32."""
     head: TaskHead
     """Features to logits and distances."""
@@ -132,7 +132,7 @@ class Fitted:
     @property
     def precision(self) -> Precision:
         """What the network computes in."""
-        return "float32" if self.measured is None else "int8"
+        return "float32" if self.int8_calibration is None else "int8"
 
     @property
     def support(self) -> Support:
@@ -218,8 +218,8 @@ def save_fitted(folder: Path, fitted: Fitted, given_temperature: float | None) -
     }
     if fitted.weights is not None:
         weights["support.weights"] = fitted.weights
-    if fitted.measured is not None:
-        weights |= {"int8.ranges": fitted.measured.ranges, "int8.biases": fitted.measured.biases}
+    if fitted.int8_calibration is not None:
+        weights |= {"int8.ranges": fitted.int8_calibration.ranges, "int8.biases": fitted.int8_calibration.biases}
     for name, (gamma, beta) in fitted.modulations.items():
         weights |= {f"gamma.{name}": gamma, f"beta.{name}": beta}
     record = {
@@ -263,11 +263,11 @@ def _load_fitted(saved: SavedModel, loaded: Loaded, resize: Resize | None) -> Fi
     own = adapter.learner.backbone.preprocessing
     features = weights["support.features"].to(adapter.device)
     labels, counted = weights["support.labels"], weights.get("support.weights")
-    modulations, measured = _modulations(weights), None
+    modulations, calibration = _modulations(weights), None
     network = adapter.network(modulations)
     if "int8.ranges" in weights:
-        measured = Measured(weights["int8.ranges"], weights["int8.biases"])
-        network = adapter.quantizer(modulations).quantized(measured)
+        calibration = Int8Calibration(weights["int8.ranges"], weights["int8.biases"])
+        network = adapter.quantizer(modulations).quantized(calibration)
     return Fitted(
         loaded=loaded,
         preprocessing=own if resize is None else replace(own, resize=resize),
@@ -279,8 +279,8 @@ def _load_fitted(saved: SavedModel, loaded: Loaded, resize: Resize | None) -> Fi
         modulations=modulations,
         network=network,
         features=features,
-        plain=None if adapter.has_film or measured is not None else PlainPass(features),
-        measured=measured,
+        plain=None if adapter.has_film or calibration is not None else PlainPass(features),
+        int8_calibration=calibration,
         head=adapter.fit_head(features, labels.to(features.device), counted),
         temperature=float(saved.config["temperature"]),
         member_distances=weights["member_distances"],

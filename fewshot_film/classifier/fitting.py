@@ -48,14 +48,14 @@ def fit_support(
     classes = class_order(support.names) if announced is None else announced
     number = {name: label for label, name in enumerate(classes)}
     labels = torch.tensor([number[name] for name in support.names])
-    measured = None
+    calibration = None
     plain = _plain_pass(adapter, images, precision, known)
     modulations = adapter.modulations(images, labels, weights, plain)
     if precision == "float32" and plain is not None:
         network, features = adapter.adapted(modulations, plain)
     else:
         if precision == "int8":
-            network, measured = adapter.calibrated(modulations, images, labels)
+            network, calibration = adapter.calibrated(modulations, images, labels)
         else:
             network = adapter.network(modulations)
         features = features_of(network, images, adapter.device)
@@ -76,7 +76,7 @@ def fit_support(
         network=network,
         features=features,
         plain=plain,
-        measured=measured,
+        int8_calibration=calibration,
         head=adapter.fit_head(features, labels_there, weights),
         temperature=float(temperature),
         member_distances=held.nearest.double().cpu(),

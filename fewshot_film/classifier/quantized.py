@@ -48,7 +48,7 @@ class QuantizationError(UserError):
     """A network, device or processor that int8 is not for."""
 
 
-class Measured(NamedTuple):
+class Int8Calibration(NamedTuple):
     """What calibration images say of a network: with it, the network in integers is made again, bit by bit."""
 
     ranges: Tensor
@@ -109,7 +109,7 @@ class Quantizer:
         self.observed = [node for node in self.graph.graph.nodes if node in read]
 
     @torch.no_grad()
-    def calibrated(self, batches: Sequence[Tensor]) -> tuple[nn.Module, Measured]:
+    def calibrated(self, batches: Sequence[Tensor]) -> tuple[nn.Module, Int8Calibration]:
         """The network in integers, and that by which :meth:`quantized` makes it again.
 
         Args:
@@ -132,7 +132,7 @@ class Quantizer:
         means = [observer.sums[unit.conv] / len(images) for unit in self.units]
         _Corrector(found.maps, {id(layer): mean for layer, mean in zip(layers, means, strict=True)}).run(images)
         self._check_alike(found.maps, batches[0], maps[0])
-        return found, Measured(ranges, torch.cat([layer.bias for layer in layers]))
+        return found, Int8Calibration(ranges, torch.cat([layer.bias for layer in layers]))
 
     def _check_alike(self, maps: fx.GraphModule, images: Tensor, expected_maps: Sequence[Tensor]) -> None:
         """Refuse a network whose features in integers are others."""
@@ -147,23 +147,23 @@ class Quantizer:
             )
 
     @torch.no_grad()
-    def quantized(self, measured: Measured) -> nn.Module:
+    def quantized(self, calibration: Int8Calibration) -> nn.Module:
         """The network in integers: images ``(B, C, H, W)`` in [0, 1] to features ``(B, D)``, float32.
 
         Args:
-            measured: see :meth:`calibrated`, of the same network.
+            calibration: see :meth:`calibrated`, of the same network.
 
         Raises:
             QuantizationError: it is of another network, or oneDNN refuses a layer.
         """
         widths = [_module(self.graph, unit.conv).out_channels for unit in self.units]
-        if (*measured.ranges.shape, len(measured.biases)) != (len(self.observed), 2, sum(widths)):
+        if (*calibration.ranges.shape, len(calibration.biases)) != (len(self.observed), 2, sum(widths)):
             raise QuantizationError(
-                f"ranges of {len(measured.ranges)} maps and {len(measured.biases)} biases are given, and this network "
-                f"has {len(self.observed)} and {sum(widths)}; fit again"
+                f"ranges of {len(calibration.ranges)} maps and {len(calibration.biases)} biases are given, and this "
+                f"network has {len(self.observed)} and {sum(widths)}; fit again"
             )
-        found, layers = self._lowered(measured.ranges)
-        for layer, bias in zip(layers, measured.biases.split(widths), strict=True):
+        found, layers = self._lowered(calibration.ranges)
+        for layer, bias in zip(layers, calibration.biases.split(widths), strict=True):
             layer.bias = bias
         return found
 

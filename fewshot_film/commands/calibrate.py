@@ -34,7 +34,7 @@ PLAIN, MEASURED, FITTED = "temperature 1", "measured", "with the task's own"
 
 
 @dataclass(frozen=True)
-class Judged:
+class EpisodeLogits:
     """What a classifier said in the episodes of one number of support images."""
 
     logits: Tensor
@@ -68,7 +68,9 @@ def run(config: CalibrateConfig) -> None:
         _write(Path(config.out), config, temperatures, found)
 
 
-def judge(classifier: FewShotClassifier, images: ImageSet, config: CalibrateConfig, shot: int, split: str) -> Judged:
+def judge(
+    classifier: FewShotClassifier, images: ImageSet, config: CalibrateConfig, shot: int, split: str
+) -> EpisodeLogits:
     """Fit the classifier to the support images of every episode and ask it about the queries."""
     sampler = EpisodeSampler(images, config.way, shot, config.query, seed=config.seed, split=f"{split}/calibrate")
     logits, labels, temperatures = [], [], []
@@ -78,10 +80,10 @@ def judge(classifier: FewShotClassifier, images: ImageSet, config: CalibrateConf
         logits.append(torch.from_numpy(classifier.logits(images.get(plan.query))))
         labels.append(torch.from_numpy(plan.query_labels))
         temperatures.append(torch.full((len(plan.query),), classifier.temperature_, dtype=torch.float64))
-    return Judged(torch.cat(logits), torch.cat(labels), torch.cat(temperatures))
+    return EpisodeLogits(torch.cat(logits), torch.cat(labels), torch.cat(temperatures))
 
 
-def errors(judged: Judged, measured: float) -> dict[str, Calibration]:
+def errors(judged: EpisodeLogits, measured: float) -> dict[str, Calibration]:
     """Calibration with no temperature, with the measured one, and with each task's own."""
     divisors = {PLAIN: torch.tensor(1.0), MEASURED: torch.tensor(measured), FITTED: judged.temperatures[:, None]}
     return {

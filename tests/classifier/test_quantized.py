@@ -122,15 +122,15 @@ def test_features_are_near_those_of_float32(config: BackboneConfig):
     size = backbone.preprocessing.size
     images = torch.rand(6, 3, 4, 4).repeat_interleave(size // 4, 2).repeat_interleave(size // 4, 3)
     images = (images + 0.1 * torch.rand(6, 3, size, size)).clamp(0, 1).contiguous(memory_format=torch.channels_last)
-    found, measured = quantized.Quantizer(network).calibrated([images[:2], images[2:4]])
+    found, calibration = quantized.Quantizer(network).calibrated([images[:2], images[2:4]])
     expected, got = network(images), found(images)
     assert float((got - expected).norm() / expected.norm()) < 0.1
-    _, uncorrected = quantized.Quantizer(network)._lowered(measured.ranges)
+    _, uncorrected = quantized.Quantizer(network)._lowered(calibration.ranges)
     plain = torch.cat([layer.bias for layer in uncorrected])
-    before = quantized.Quantizer(network).quantized(measured._replace(biases=plain))(images)
+    before = quantized.Quantizer(network).quantized(calibration._replace(biases=plain))(images)
     assert float((got - expected).mean(0).norm()) < 0.8 * float((before - expected).mean(0).norm())
     assert torch.equal(torch.cat([found(image[None]) for image in images]), got)  # integers do not care for batches
-    again = quantized.Quantizer(network).quantized(measured)
+    again = quantized.Quantizer(network).quantized(calibration)
     assert torch.equal(again(images), got)
 
 
@@ -250,7 +250,7 @@ def test_weights_that_overflow():
 
 def test_ranges_of_another_network():
     with pytest.raises(QuantizationError, match="ranges of 3 maps and 5 biases are given, and this network has"):
-        Adapter(film_learner()).quantizer({}).quantized(quantized.Measured(torch.zeros(3, 2), torch.zeros(5)))
+        Adapter(film_learner()).quantizer({}).quantized(quantized.Int8Calibration(torch.zeros(3, 2), torch.zeros(5)))
 
 
 def test_the_export_is_in_float32(tmp_path: Path):

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from fewshot_film.classifier import FewShotClassifier
-from fewshot_film.commands.calibrate import FITTED, MEASURED, PLAIN, Judged, errors
+from fewshot_film.commands.calibrate import FITTED, MEASURED, PLAIN, EpisodeLogits, errors
 from fewshot_film.learners import load_learner
 from tests.commands.pictures import fewshot_film, place  # noqa: F401 - a fixture
 from tests.commands.test_commands import draw_classes
@@ -43,7 +43,7 @@ def test_temperatures_are_measured_and_kept(place: Path, tmp_path: Path, capsys)
 def test_errors_by_hand():
     """Logits of 2 against 0 say 88 %, half of that 73 %, a quarter 62 %; three of four are right."""
     logits = torch.tensor([[2.0, 0.0]] * 4, dtype=torch.float64)
-    judged = Judged(logits, torch.tensor([0, 0, 0, 1]), torch.full((4,), 4.0, dtype=torch.float64))
+    judged = EpisodeLogits(logits, torch.tensor([0, 0, 0, 1]), torch.full((4,), 4.0, dtype=torch.float64))
     found = errors(judged, 2.0)
     expected = {PLAIN: 1.0, MEASURED: 2.0, FITTED: 4.0}
     for name, temperature in expected.items():
