@@ -74,6 +74,7 @@ setup(
         "heic": ["pillow-heif>=1.1"],
         "bulk": ["pyarrow>=26", "webdataset>=1.0.2"],
         "ray": ["ray[data]>=2.60"],
+        "compiled": ["numba>=0.68"],
         "docs": DOCS,
         "dev": [
             *DOCS,
@@ -84,6 +85,7 @@ setup(
             "hypothesis>=6.100",
             "import-linter>=2.0",
             "mypy>=1.11",
+            "numba>=0.68",
             "onnx>=1.18",
             "onnxruntime>=1.22",
             "onnxscript>=0.5",

@@ -7,8 +7,9 @@
 
 ``reasoner`` is timed against the same mathematics written down plainly, with the same weights, questions and images of
 the generated world, and the same loss. ``render`` makes scenes that were not made before (placement, and the test that
-every object is seen), then draws them (soft shadows, reflections and 2x2 anti-aliasing), in as many processes of one
-thread as there are cores, as ``clevr-film generate`` does; the rates are those of all processes together. ``generate``
+every object is seen), then draws them (soft shadows, reflections and 2x2 anti-aliasing), by torch and by compiled
+loops, in as many processes of one thread as there are cores, as ``clevr-film generate`` does; the rates are those of
+all processes together. ``generate``
 times each step alone on one core, and the command as a whole: the goals are 10,000 scenes with 100,000 questions at
 128x96 in under 10 minutes on 2 cores, and 1,000 questions a second on one core. ``questions`` are written ten for each
 of many scenes on one core: search, program, text and record, not the scenes; CLEVR's own depth-first search takes
@@ -256,6 +257,8 @@ class RenderSpeedConfig(Settings):
     """Scenes drawn at once."""
     sizes: tuple[tuple[int, int], ...] = ((128, 96), (320, 240), (480, 320))
     """Widths and heights of the images."""
+    compiled: bool = True
+    """Draw all images again by compiled loops; needs the extra `compiled`."""
     seed: Annotated[int, at_least(0)] = 0
     """Seed of the scenes."""
     out: Path = RESULTS / "clevr_render_speed.json"
@@ -282,7 +285,7 @@ def measure_render(
     found: dict[str, list[float]] = {}
     for repeat in range(config.repeats + 1):
         starts = [config.batch * (repeat * processes + i) for i in range(processes)]
-        jobs = [pool.submit(_draw_batch, config.seed, start, config.batch, size) for start in starts]
+        jobs = [pool.submit(_draw_batch, config, start, size) for start in starts]
         spent = [job.result() for job in jobs]
         if repeat:
             for name, value in render_rates(spent, config.batch).items():
@@ -290,23 +293,35 @@ def measure_render(
     return found
 
 
-def render_rates(spent: list[tuple[Spent, Spent]], batch: int) -> dict[str, float]:
-    """Scenes and images a second of all processes together, and the processor's time for one."""
-    scenes, pictures = zip(*spent, strict=True)
-    return {
+def render_rates(spent: list[tuple[Spent, ...]], batch: int) -> dict[str, float]:
+    """Scenes and images a second of all processes together, and the processor's time for one.
+
+    Args:
+        spent: by each process for scenes and for images of them, and perhaps for the same images by compiled loops.
+        batch: how many scenes each.
+    """
+    scenes, pictures, *compiled = zip(*spent, strict=True)
+    rates = {
         "images alone a second": sum(batch / one.clock for one in pictures),
         "scenes alone a second": sum(batch / one.clock for one in scenes),
-        "scenes with images a second": sum(batch / (one.clock + two.clock) for one, two in spent),
+        "scenes with images a second": sum(batch / (one.clock + two.clock) for one, two, *_ in spent),
         "processor ms an image": sum(one.processor for one in pictures) * 1000 / (batch * len(spent)),
         "processor ms a scene": sum(one.processor for one in scenes) * 1000 / (batch * len(spent)),
     }
+    for looped in compiled:
+        rates["images alone by compiled loops a second"] = sum(batch / one.clock for one in looped)
+        rates["processor ms an image by compiled loops"] = (
+            sum(one.processor for one in looped) * 1000 / (batch * len(spent))
+        )
+    return rates
 
 
-def _draw_batch(seed: int, start: int, number: int, size: tuple[int, int]) -> tuple[Spent, Spent]:
-    """Make a batch of scenes, then images of them."""
-    scenes, placing = timed(lambda: Scenes(seed).batch(range(start, start + number)))
-    _, drawing = timed(lambda: render(scenes, *size))
-    return placing, drawing
+def _draw_batch(config: RenderSpeedConfig, start: int, size: tuple[int, int]) -> tuple[Spent, ...]:
+    """Make a batch of scenes, then images of them; and these by compiled loops, if that is asked for."""
+    scenes, placing = timed(lambda: Scenes(config.seed).batch(range(start, start + config.batch)))
+    ways = (False, True) if config.compiled else (False,)
+    drawings = [timed(partial(render, scenes, *size, compiled=compiled))[1] for compiled in ways]
+    return placing, *drawings
 
 
 # data sets

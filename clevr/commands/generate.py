@@ -25,7 +25,7 @@ from clevr.questions.question import Question
 from clevr.questions.tokens import vocabulary_of
 from clevr.questions.writer import write_questions
 from clevr.world.placement import SceneConfig, Scenes
-from clevr.world.render import render
+from clevr.world.render import compile_loops, render
 from clevr.world.scene import Scene
 from clevr.world.spec import CLEVR, WorldSpec
 from clevr.world.world_file import read_world, world_record
@@ -71,6 +71,8 @@ def run(config: GenerateConfig) -> None:
     scenes = counted(config.scenes, "scene")
     logger.info("%s: %d of %s to generate in %s", config.split, num_missing, scenes, config.out)
     workers = available_cores() if config.workers == "auto" else config.workers
+    if config.compiled and missing:
+        compile_loops(config.device)
     job = functools.partial(make_chunk, config, world, store)
     bar = tqdm(
         total=sum(map(len, share)),
@@ -131,7 +133,7 @@ def make_images(config: GenerateConfig, scenes: list[Scene]) -> Iterable[NDArray
         split, there = _source(config.scenes_from, config.split)
         loaded = (split.load_image(there[scene.image_index].image_filename) for scene in scenes)
         return (np.asarray(image).transpose(2, 0, 1) for image in loaded)
-    images = render(scenes, config.width, config.height, device=config.device)
+    images = render(scenes, config.width, config.height, device=config.device, compiled=config.compiled)
     array: NDArray[np.uint8] = images.cpu().numpy()
     return array
 

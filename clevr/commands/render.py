@@ -25,7 +25,7 @@ from clevr.data.reader import ClevrSplit
 from clevr.data.writer import COMPRESS_LEVEL, GenerateError, encode_png, info_block, keep_world, write_scenes
 from clevr.world.camera import camera_of, project
 from clevr.world.ground_truth import GroundTruth, ground_truth
-from clevr.world.render import render
+from clevr.world.render import compile_loops, render
 from clevr.world.scene import Scene
 from clevr.world.spec import WorldSpec
 from clevr.world.world_file import read_world
@@ -59,6 +59,8 @@ def run(config: RenderConfig) -> None:
     size = _size(config, split)
     scenes = [_seen_again(scene, config, world, size) for scene in split.scenes()][: config.scenes]
     keep_world(config.out, world)
+    if config.compiled:
+        compile_loops(config.device)
     job = functools.partial(_render_some, config, size)
     parts = [scenes[start : start + _AT_ONCE] for start in range(0, len(scenes), _AT_ONCE)]
     boxes: dict[str, Any] = {}
@@ -121,7 +123,7 @@ def _seen_again(scene: Scene, config: RenderConfig, world: WorldSpec, size: tupl
 def _render_some(config: RenderConfig, size: tuple[int, int], scenes: Sequence[Scene]) -> dict[str, Any]:
     """Render and write some scenes; returns their boxes by file name. Runs in a worker process."""
     if "images" in config.parts:
-        images = render(scenes, *size, device=config.device).cpu().numpy()
+        images = render(scenes, *size, device=config.device, compiled=config.compiled).cpu().numpy()
         for scene, pixels in zip(scenes, images, strict=True):
             _file(config, "images", scene).write_bytes(encode_png(pixels))
     if {*config.parts} == {"images"}:

@@ -63,6 +63,9 @@ class GenerateConfig(Settings):
     shards, the scenes of each."""
     device: str = "cpu"
     """Device that renders the images: cpu, cuda or mps."""
+    compiled: bool = False
+    """Draw images by loops that Numba compiles: twice as fast or more, on the CPU. Few values differ from those drawn
+    otherwise, by one level of 255. Needs the extra `compiled`."""
     shards: bool = False
     """Write the split to shards/SPLIT as WebDataset tar files of one chunk each, with an index; `train`, `evaluate` and
     the other commands stream it from there. Needs the extra `bulk`."""
@@ -146,6 +149,9 @@ class RenderConfig(Settings):
     """Number of processes; auto: one per core. The result does not depend on it."""
     device: str = "cpu"
     """Device that renders: cpu, cuda or mps."""
+    compiled: bool = False
+    """Draw images by loops that Numba compiles: twice as fast or more, on the CPU. Few values differ from those drawn
+    otherwise, by one level of 255. Needs the extra `compiled`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -154,6 +160,8 @@ class RenderConfig(Settings):
                 f"camera is {list(self.camera)}; expected a place above the ground (z) and beside its middle (x, y), "
                 "such as [7.5, -6.5, 5.3]"
             )
+        if self.compiled and "images" not in self.parts:
+            raise ConfigError("compiled is about images, which parts leaves out; leave it out, or add images to parts")
         if self.camera and not self.jitter:
             raise ConfigError("camera is given, and jitter: false takes that of the world; leave one of them out")
 

@@ -223,9 +223,13 @@ def take_shadows(
         scattered: the points of a part lie so far apart that its middle tells nothing, and that most of them are out of
             the reach of what may shade some.
     """
+    if bodies.compiled:
+        bodies.compiled.take_shadows(bodies, rows, light, own, scattered=scattered)
+    if not bodies.uncompiled:
+        return
     light = light.view(-1, PART)
     pairs = _may_shade_parts(bodies, rows, light.amax(1) > 0, own)
-    for group in bodies.groups:
+    for group in bodies.uncompiled:
         mine = pairs[(pick(bodies.shape, pairs.body) == group.shape).nonzero()[:, 0]]
         if group.shape <= CYLINDER and not scattered:
             mine = _decide_by_middles(bodies, group, rows, mine, light)

@@ -192,6 +192,8 @@ def highlights(bodies: Bodies, spots: SurfacePoints, lit: Tensor) -> list[Tensor
 
 def _glints(bodies: Bodies, spots: SurfacePoints, arriving: Sequence[Tensor]) -> list[Tensor]:
     """Highlights, from the irradiance by each lamp of a surface that faces it."""
+    if bodies.compiled:
+        return bodies.compiled.glints(bodies, spots, arriving)  # type: ignore[no-any-return]
     normal, view = spots.normal, spots.view
     around = _around(bodies, spots)
     scale = (0.25 / GROUND_ALBEDO) / (-view.dot(normal)).clamp(min=_GRAZING)
@@ -253,7 +255,9 @@ def _nearest_body(bodies: Bodies, spots: SurfacePoints, mirror: Vec) -> tuple[Te
     other = torch.full_like(mirror.x, -1, dtype=torch.int64)
     rows = RayPackets.of(spots.scene[:, 0], spots.point)
     beams = RayPackets.of(rows.scene, mirror)
-    for group in bodies.groups:
+    if bodies.compiled:
+        bodies.compiled.mirrored(bodies, rows, beams, spots.body[:, 0], near, other)
+    for group in bodies.uncompiled:
         body = group.of_scene.index_select(1, rows.scene)  # (R, n)
         there = (body >= 0) & (body != spots.body[:, 0])
         body = body.clamp(min=0)

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ from clevr.world.scene import Scene
 from clevr.world.spec import CLEVR, Form, Vector, WorldSpec
 from clevr.world.vectors import Vec, pick
 from fewshot_film.errors import UserError, shown
+from fewshot_film.extras import optional
 
 SPHERE, CUBE, CYLINDER = 0, 1, 2
 SHAPE_CODES: dict[Form, int] = {
@@ -248,6 +250,13 @@ class Bodies:
     """The bodies of each shape."""
     together: BodyGroup
     """All of them."""
+    compiled: ModuleType | None
+    """:mod:`clevr.world.compiled`, where its loops are to be used for spheres, cubes and cylinders."""
+
+    @property
+    def uncompiled(self) -> tuple[BodyGroup, ...]:
+        """The groups that are left where compiled loops have done their part."""
+        return tuple(group for group in self.groups if not self.compiled or group.shape > CYLINDER)
 
     def local_point(self, bodies: Tensor, points: Vec) -> Vec:
         """Points of the world in the frames of ``bodies`` (shapes broadcast)."""
@@ -262,12 +271,18 @@ class Bodies:
         return directions.rotate(pick(self.cos, bodies), pick(self.sin, bodies))
 
 
-def pack(scenes: Sequence[Scene], device: torch.device | str = "cpu") -> Bodies:
+def pack(scenes: Sequence[Scene], device: torch.device | str = "cpu", *, compiled: bool = False) -> Bodies:
     """Put scenes on a device.
 
     A scene without a recorded camera or lamps gets the mean ones.
 
+    Args:
+        scenes: ``B`` of them, of one world.
+        device: where to put them.
+        compiled: use compiled loops, on the CPU alone.
+
     Raises:
+        MissingExtraError: Numba is not installed, which the loops need.
         SceneError: an object has a shape, size, material or colour that its world does not have, the place of the
             camera or of a lamp is not three numbers, or the scenes are of several worlds.
     """
@@ -303,6 +318,7 @@ def pack(scenes: Sequence[Scene], device: torch.device | str = "cpu") -> Bodies:
         lamp_is_near=torch.tensor([not lamp.distant for lamp in world.lamps], device=device),
         groups=tuple(_group(columns, code, len(scenes), device) for code in sorted(set(columns[:, 2].astype(int)))),
         together=_group(columns, -1, len(scenes), device),
+        compiled=optional("clevr.world.compiled", extra="compiled", what="compiled drawing") if compiled else None,
     )
 
 

@@ -194,12 +194,15 @@ def trace(bodies: Bodies, grid: Grid, only: Tensor | None = None) -> View:
     shown = torch.full(size, -1, dtype=torch.int32, device=grid.device).flatten(1)
     met = [torch.empty(2, 0, dtype=torch.int64, device=grid.device)]
     for group, (member, body, tile, row) in zip(bodies.groups, pairs, strict=True):
+        met.append(torch.stack([body, tile]))
+        if bodies.compiled and group.shape <= CYLINDER:
+            bodies.compiled.meet(bodies, torch.stack([body, tile, row]), (x, y), depth, shown)
+            continue
         depths = _meet(bodies, group, body, pick(x, tile), pick(y, tile))
         for into, t, new in group.split(pick(group.round, member), row, depths, body.int()[:, None]):
             before = pick(depth, into)
             shown.index_copy_(0, into, torch.where(t < before, new, pick(shown, into)))
             depth.index_copy_(0, into, torch.minimum(t, before))
-        met.append(torch.stack([body, tile]))
     body, tile = torch.cat(met, 1)
     return View(shown.view(size), depth.view(size), body, tile, rows)
 

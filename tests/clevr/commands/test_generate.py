@@ -99,6 +99,16 @@ def test_two_processes_make_the_same(tmp_path: Path, whole: dict[str, bytes]) ->
     assert content(tmp_path) == whole
 
 
+def test_compiled_loops_make_the_same_within_a_level(tmp_path: Path, whole_root: Path) -> None:
+    pytest.importorskip("numba")
+    run(a_config(tmp_path, compiled=True, workers=2))
+    made, there = (ClevrSplit.open(root, "val") for root in (tmp_path, whole_root))
+    assert list(made.scenes()) == list(there.scenes())
+    for name in there.images:
+        pixels, expected = (np.asarray(split.load_image(name), dtype=np.int64) for split in (made, there))
+        assert np.abs(pixels - expected).max() <= 1
+
+
 def test_seed_split_and_condition_change_the_scenes(tmp_path: Path) -> None:
     scenes = {
         name: make_scenes(a_config(tmp_path, **change), Chunk(0, 3))

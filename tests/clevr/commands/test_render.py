@@ -49,6 +49,16 @@ def test_nothing_changed_gives_the_same_bytes(world: Path, tmp_path: Path) -> No
         run(RenderConfig(world, world, workers=1))
 
 
+def test_compiled_loops(world: Path, tmp_path: Path) -> None:
+    pytest.importorskip("numba")
+    run(RenderConfig(world, tmp_path, compiled=True, workers=1))
+    for path in (world / "images" / "val").iterdir():
+        again = pixels(tmp_path / "images" / "val" / path.name).astype(int)
+        assert np.abs(again - pixels(path)).max() <= 1
+    with pytest.raises(ConfigError, match="compiled is about images, which parts leaves out; leave it out, or add"):
+        RenderConfig(world, tmp_path, compiled=True, parts=("depth",))
+
+
 def test_a_world_of_its_own_gives_the_same_bytes(tmp_path: Path) -> None:
     settings = {"width": 48, "height": 32, "questions_per_scene": 1, "workers": 1}
     generate(GenerateConfig(out=tmp_path / "a", split="val", scenes=2, world=HARBOUR, **settings))  # type: ignore[arg-type]
