@@ -11,7 +11,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,8 +91,7 @@ class ImageEmbedder:
         learner = load_pretrained(model).learner
         adapter = Adapter(learner)
         learner.to(choose_device(device))
-        own = learner.backbone.preprocessing
-        self.preprocessing: Preprocessing = own if resize is None else replace(own, resize=resize)
+        self.preprocessing: Preprocessing = learner.backbone.preprocessing.resized_by(resize)
         self.config = learner.config if isinstance(learner.config, RidgeConfig) else RidgeConfig()
         self._network, self._device = adapter.network({}), adapter.device
         side, channels = self.preprocessing.size, self.preprocessing.channels

@@ -484,8 +484,7 @@ class FewShotClassifier(SklearnClassifierMixin):
         return self._fitted
 
     def _preprocessing(self, loaded: Loaded) -> Preprocessing:
-        own = loaded.adapter.learner.backbone.preprocessing
-        return own if self.resize is None else replace(own, resize=self.resize)
+        return loaded.adapter.learner.backbone.preprocessing.resized_by(self.resize)
 
     def _load(self) -> Loaded:
         """The model of the present parameters, which are checked; read once."""

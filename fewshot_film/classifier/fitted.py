@@ -260,7 +260,6 @@ def load_fitted(saved: SavedModel, loaded: Loaded, resize: Resize | None) -> Fit
 
 def _load_fitted(saved: SavedModel, loaded: Loaded, resize: Resize | None) -> Fitted:
     weights, adapter = saved.weights, loaded.adapter
-    own = adapter.learner.backbone.preprocessing
     features = weights["support.features"].to(adapter.device)
     labels, counted = weights["support.labels"], weights.get("support.weights")
     modulations, calibration = _modulations(weights), None
@@ -270,7 +269,7 @@ def _load_fitted(saved: SavedModel, loaded: Loaded, resize: Resize | None) -> Fi
         network = adapter.quantizer(modulations).quantized(calibration)
     return Fitted(
         loaded=loaded,
-        preprocessing=own if resize is None else replace(own, resize=resize),
+        preprocessing=adapter.learner.backbone.preprocessing.resized_by(resize),
         classes=list(saved.config["classes"]),
         announced=bool(saved.config.get("announced", False)),
         images=weights["support.images"],

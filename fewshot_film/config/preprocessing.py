@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from fewshot_film.run.settings import Settings, above, between
@@ -50,6 +50,10 @@ class Preprocessing(Settings, group="preprocessing"):
         super().__post_init__()
         self._expect("mean", len(self.mean) in (1, 3), "1 number for grey or 3 for RGB")
         self._expect("std", len(self.std) == len(self.mean), f"as many numbers as mean has ({len(self.mean)})")
+
+    def resized_by(self, resize: Resize | None) -> Preprocessing:
+        """The same with another way to make an image square; None: as the network was trained, this one."""
+        return self if resize is None else replace(self, resize=resize)
 
     @property
     def channels(self) -> int:
