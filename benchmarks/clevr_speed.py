@@ -309,10 +309,15 @@ def render_rates(spent: list[tuple[Spent, ...]], batch: int) -> dict[str, float]
         "processor ms a scene": sum(one.processor for one in scenes) * 1000 / (batch * len(spent)),
     }
     for looped in compiled:
-        rates["images alone by compiled loops a second"] = sum(batch / one.clock for one in looped)
-        rates["processor ms an image by compiled loops"] = (
-            sum(one.processor for one in looped) * 1000 / (batch * len(spent))
-        )
+        rates |= {
+            "images alone by compiled loops a second": sum(batch / one.clock for one in looped),
+            "scenes with images by compiled loops a second": sum(
+                batch / (one.clock + two.clock) for one, two in zip(scenes, looped, strict=True)
+            ),
+            "processor ms an image by compiled loops": sum(one.processor for one in looped)
+            * 1000
+            / (batch * len(spent)),
+        }
     return rates
 
 
