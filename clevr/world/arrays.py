@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clevr.world.primitives import Bodies
+from clevr.world.primitives import BEVELS, Bodies
 from clevr.world.vectors import RayPackets, Vec
 
 if TYPE_CHECKING:
@@ -43,12 +43,15 @@ class BodyTable(NamedTuple):
     cos: Floats
     sin: Floats
     half: Floats
+    bevel: Floats
+    """Radius of the rounded edges."""
     ball: Floats
 
     @classmethod
     def of(cls, bodies: Bodies) -> BodyTable:
         """The same bodies."""
-        columns = (bodies.cos, bodies.sin, bodies.half, bodies.ball)
+        bevel = bodies.half * torch.tensor(BEVELS)[bodies.shape]
+        columns = (bodies.cos, bodies.sin, bodies.half, bevel, bodies.ball)
         first = np.searchsorted(bodies.scene.numpy(), np.arange(bodies.num_scenes + 1))
         return cls(first, flat(bodies.shape), Points.of(bodies.center), *map(flat, columns))
 

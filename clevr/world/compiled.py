@@ -5,8 +5,9 @@ storing numbers; a compiled loop keeps them in registers. The formulas are the s
 precision and without fused products. Results differ from torch's by the last bit of some square roots, which torch
 takes from a library that does not round all of them exactly.
 
-Vectors are tuples of three numbers. Functions are put into the loops that call them (:func:`_part`), so that these
-are worked out for many points at once.
+Numba keeps what it compiled for as long as this file stays as it is. So numbers of other files, such as how metal
+looks, are given to the loops and do not stand in them. Vectors are tuples of three numbers. Functions are put into the
+loops that call them (:func:`_part`), so that these are worked out for many points at once.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ from torch import Tensor
 
 from clevr.world.appearance import GROUND_ALBEDO, METAL
 from clevr.world.arrays import BodyTable, CameraTable, Floats, Integers, LampTable, PacketTable, Points, SpotTable, flat
-from clevr.world.primitives import BEVELS, CUBE, CYLINDER, MISS, SPHERE, Bodies
+from clevr.world.primitives import CUBE, CYLINDER, MISS, SPHERE, Bodies
 from clevr.world.vectors import PART, PARTS, RayPackets
 
 if TYPE_CHECKING:
     from clevr.world.materials import SurfacePoints
 
 Vector = tuple[Any, Any, Any]
+Metal = tuple[Any, ...]
 
 
 def _loop(function: Callable[..., Any]) -> Any:
@@ -52,13 +54,9 @@ _NEAREST = np.float32(1e-3)
 _HAIR, _MISS = np.float32(1e-9), np.float32(MISS)
 _ON_SURFACE, _NEWTON_STEPS = np.float32(2e-3), 6
 _SHARE, _SHARE_CUBED = np.float32(0.66), np.float32(0.16)
-_CUBE_BEVEL, _CYLINDER_BEVEL = np.float32(BEVELS[CUBE]), np.float32(BEVELS[CYLINDER])
 _WIDER = np.float32(1.5)
 _DARK, _LIT = np.float32(0.999), np.float32(1.0 - 0.999)
 _GRAZING, _LEAST_SQUARE = np.float32(0.02), np.float32(1e-9)
-_SCALE = np.float32(0.25 / GROUND_ALBEDO)
-_ALONG, _ACROSS, _ROUGH = map(np.float32, (METAL.along, METAL.across, METAL.mirror_roughness))
-_BRUSHED, _MIRROR = np.float32(METAL.brushed), np.float32(METAL.mirror)
 
 
 # vectors
@@ -154,8 +152,7 @@ def _cube_edges(one: Any, other: Any, some: Any, more: Any, inner: Any, bevel: A
 
 
 @_part
-def _cube_cover(origin: Vector, segment: Vector, half: Any, lamp: Any, spread: Any) -> Any:
-    bevel = half * _CUBE_BEVEL
+def _cube_cover(origin: Vector, segment: Vector, half: Any, bevel: Any, lamp: Any, spread: Any) -> Any:
     inner = half - bevel
     nearest = _on_segment(-_dot(origin, segment) / _dot(segment, segment))
     cone = _cone(nearest, lamp, spread)
@@ -186,8 +183,7 @@ def _rim(axis: tuple[Any, Any], ends: tuple[Any, Any], inverse: Any, width: Any,
 
 
 @_part
-def _cylinder_cover(origin: Vector, segment: Vector, half: Any, lamp: Any, spread: Any) -> Any:
-    bevel = half * _CYLINDER_BEVEL
+def _cylinder_cover(origin: Vector, segment: Vector, half: Any, bevel: Any, lamp: Any, spread: Any) -> Any:
     inner = half - bevel
     flat = _most(segment[0] * segment[0] + segment[1] * segment[1], _TINY_SQUARE)
     length = np.sqrt(flat)
@@ -226,12 +222,12 @@ def _may_shade(segment: Vector, to_ball: Vector, ball: Any, lamp: Any, spread: A
 
 
 @_part
-def _cover(code: int, origin: Vector, segment: Vector, half: Any, lamp: Any, spread: Any) -> Any:
+def _cover(code: int, origin: Vector, segment: Vector, half: Any, bevel: Any, lamp: Any, spread: Any) -> Any:
     if code == SPHERE:
         return _sphere_cover(origin, segment, half, lamp, spread)
     if code == CUBE:
-        return _cube_cover(origin, segment, half, lamp, spread)
-    return _cylinder_cover(origin, segment, half, lamp, spread)
+        return _cube_cover(origin, segment, half, bevel, lamp, spread)
+    return _cylinder_cover(origin, segment, half, bevel, lamp, spread)
 
 
 @_part
@@ -241,7 +237,7 @@ def _take_of_row(
     """Take from the light of a row what one body hides of one lamp."""
     place, radius, is_near = lamp
     middle, half, ball = _at(bodies.center, body), bodies.half[body], bodies.ball[body]
-    cos, sin = bodies.cos[body], bodies.sin[body]
+    cos, sin, bevel = bodies.cos[body], bodies.sin[body], bodies.bevel[body]
     code = bodies.shape[body]
     for number in range(PARTS):
         part = row * PARTS + number
@@ -253,7 +249,7 @@ def _take_of_row(
         if not scattered:
             offset = _minus(point, middle)
             turned = _turned(offset, cos, sin), _turned(segment, cos, sin)
-            share = _cover(code, turned[0], turned[1], half, radius, spread * _WIDER)
+            share = _cover(code, turned[0], turned[1], half, bevel, radius, spread * _WIDER)
             if share > _DARK:
                 values[:] = _ZERO
             if share > _DARK or share < _LIT:
@@ -261,7 +257,8 @@ def _take_of_row(
         for k in range(PART):
             point = _at(rows.points, part * PART + k)
             segment, offset = _along(place, point, -is_near), _minus(point, middle)
-            hidden = _cover(code, _turned(offset, cos, sin), _turned(segment, cos, sin), half, radius, _ZERO)
+            turned = _turned(offset, cos, sin), _turned(segment, cos, sin)
+            hidden = _cover(code, turned[0], turned[1], half, bevel, radius, _ZERO)
             may = _may_shade(segment, _minus(middle, point), ball, radius, _ZERO)
             values[k] *= _ONE - hidden if may else _ONE
 
@@ -311,6 +308,10 @@ def take_shadows(bodies: Bodies, rows: RayPackets, light: Tensor, own: Tensor | 
 
 # highlights: `clevr.world.materials.highlights`
 
+_LOOKS = (METAL.along, METAL.across, METAL.mirror_roughness, METAL.brushed, METAL.mirror, 0.25 / GROUND_ALBEDO)
+_METAL: Metal = tuple(map(np.float32, _LOOKS))
+"""Roughness along the marks, across them and of the mirror; shares of light reflected by both; scale of a highlight."""
+
 
 @_part
 def _times(vector: Vector, factor: Any) -> Vector:
@@ -325,7 +326,7 @@ def _around(offset: Vector, normal: Vector) -> Any:
 
 
 @_part
-def _glint(segment: Vector, normal: Vector, view: Vector, around: Vector, radius: Any) -> Any:
+def _glint(segment: Vector, normal: Vector, view: Vector, around: Vector, radius: Any, metal: Metal) -> Any:
     inverse = _ONE / np.sqrt(_dot(segment, segment))
     half = _minus(_times(segment, inverse), view)
     half = _times(half, _ONE / np.sqrt(_dot(half, half)))
@@ -333,15 +334,17 @@ def _glint(segment: Vector, normal: Vector, view: Vector, around: Vector, radius
     along, upright = along * along, upright * upright
     aside = _ONE - upright
     spread = inverse * (_HALF * radius)
-    rough, rough_across, smooth = spread + _ALONG, spread + _ACROSS, spread + _ROUGH
+    rough, rough_across, smooth = spread + metal[0], spread + metal[1], spread + metal[2]
     marks = along / (rough * rough) + upright + (aside - along) / (rough_across * rough_across)
     mirror = aside / (smooth * smooth) + upright
-    marks = _ONE / (rough * rough_across * (marks * marks)) * _BRUSHED
-    return marks + _ONE / (smooth * smooth * (mirror * mirror)) * _MIRROR
+    marks = _ONE / (rough * rough_across * (marks * marks)) * metal[3]
+    return marks + _ONE / (smooth * smooth * (mirror * mirror)) * metal[4]
 
 
 @_loop
-def _glints(centers: Points, lamps: LampTable, spots: SpotTable, arriving: Floats, glints: Floats) -> None:
+def _glints(
+    centers: Points, lamps: LampTable, spots: SpotTable, metal: Metal, arriving: Floats, glints: Floats
+) -> None:
     num_scenes = len(lamps.places.x) // len(lamps.radius)
     length = arriving.shape[2]
     for row in range(len(spots.body)):
@@ -353,8 +356,8 @@ def _glints(centers: Points, lamps: LampTable, spots: SpotTable, arriving: Float
                 at = row * length + k
                 point, normal, view = _at(spots.point, at), _at(spots.normal, at), _at(spots.ray, at)
                 around = _around(_minus(point, center), normal)
-                glint = _glint(_along(place, point, -is_near), normal, view, around, radius)
-                scale = _ONE / _most(-_dot(view, normal), _GRAZING) * _SCALE
+                glint = _glint(_along(place, point, -is_near), normal, view, around, radius, metal)
+                scale = _ONE / _most(-_dot(view, normal), _GRAZING) * metal[5]
                 glints[number, row, k] = glint * (arriving[number, row, k] * scale)
 
 
@@ -362,7 +365,7 @@ def glints(bodies: Bodies, spots: SurfacePoints, arriving: Sequence[Tensor]) -> 
     """Highlights ``(n, k)`` of each lamp, from the irradiance by it of a surface that faces it."""
     light = torch.stack(list(arriving))
     found = torch.empty_like(light)
-    _glints(Points.of(bodies.center), LampTable.of(bodies), SpotTable.of(spots), light.numpy(), found.numpy())
+    _glints(Points.of(bodies.center), LampTable.of(bodies), SpotTable.of(spots), _METAL, light.numpy(), found.numpy())
     return list(found)
 
 
@@ -436,9 +439,8 @@ def _slope(code: int, point: Vector, direction: Vector, excess: Vector) -> Any:
 
 
 @_part
-def _enter_rounded(code: int, origin: Vector, direction: Vector, half: Any, t: Any) -> Any:
+def _enter_rounded(code: int, origin: Vector, direction: Vector, half: Any, bevel: Any, t: Any) -> Any:
     """Where a ray enters a cube or cylinder, from where it enters the sharp one."""
-    bevel = half * (_CUBE_BEVEL if code == CUBE else _CYLINDER_BEVEL)
     inner = half - bevel
     excess = _excess(code, _along(origin, direction, t), inner)
     least, most = _least(excess[0], excess[1]), _most(excess[0], excess[1])
@@ -486,7 +488,7 @@ def _meet(
             if t < depth[row, k]:
                 if code != SPHERE:
                     ray = _along(_along(forward, right, screen[0][tile, k]), up, screen[1][tile, k])
-                    t = _enter_rounded(code, origin, ray, half, t)
+                    t = _enter_rounded(code, origin, ray, half, bodies.bevel[body], t)
                 if t < depth[row, k]:
                     depth[row, k], shown[row, k] = t, body
 
@@ -528,7 +530,8 @@ def _mirrored(
                 if t < near[row, k]:
                     if code != SPHERE:
                         origin = _turned(_minus(_at(rows.points, at), center), cos, sin)
-                        t = _enter_rounded(code, origin, _turned(_at(beams.points, at), cos, sin), half, t)
+                        beam_of_point = _turned(_at(beams.points, at), cos, sin)
+                        t = _enter_rounded(code, origin, beam_of_point, half, bodies.bevel[body], t)
                     if t < near[row, k]:
                         near[row, k], other[row, k] = t, body
 
