@@ -26,7 +26,8 @@ LAPLACE, JEFFREYS = 1.0, 0.5
 """Mistakes and right answers that are counted before any held-out image is: rules for a share that was never seen."""
 EXPECTED_COUNT = 1.0
 """How many held-out images the distances that are known of a learner count as."""
-_LOG_RANGE = (math.log(1e-6), math.log(1e6))
+LEAST_TEMPERATURE, LARGEST_TEMPERATURE = 1e-6, 1e6
+_LOG_RANGE = (math.log(LEAST_TEMPERATURE), math.log(LARGEST_TEMPERATURE))
 _LARGEST_LOG = 700.0
 """Of a distance that is not rejected: ``e^700`` is a number yet."""
 

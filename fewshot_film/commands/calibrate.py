@@ -14,11 +14,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from fewshot_film.classifier import Calibration, FewShotClassifier, calibration_error
-from fewshot_film.classifier.calibration import fit_temperature
+from fewshot_film.classifier.calibration import LARGEST_TEMPERATURE, LEAST_TEMPERATURE, fit_temperature
 from fewshot_film.commands.common import open_images
 from fewshot_film.config.commands import CalibrateConfig
 from fewshot_film.data import ImageSet
 from fewshot_film.episodes import EpisodeSampler
+from fewshot_film.errors import InvalidValueError
 from fewshot_film.figures import reliability_diagrams
 from fewshot_film.learners.registry import load_learner
 from fewshot_film.run.files import write_atomically
@@ -56,7 +57,7 @@ def run(config: CalibrateConfig) -> None:
     temperatures = {}
     for shot in config.shots:
         judged = judge(plain, validation, config, shot, config.split)
-        temperatures[shot] = fit_temperature(judged.logits, judged.labels)
+        temperatures[shot] = measured_temperature(judged, shot)
     keep_temperatures(folder, temperatures)
     log.info("saved the temperatures in %s", folder / CONFIG)
     classifier = FewShotClassifier(config.model, device=config.device)
@@ -81,6 +82,26 @@ def judge(
         labels.append(torch.from_numpy(plan.query_labels))
         temperatures.append(torch.full((len(plan.query),), classifier.temperature_, dtype=torch.float64))
     return EpisodeLogits(torch.cat(logits), torch.cat(labels), torch.cat(temperatures))
+
+
+def measured_temperature(judged: EpisodeLogits, shot: int) -> float:
+    """The temperature that fits the queries of all episodes.
+
+    Raises:
+        InvalidValueError: none does, as where no query is told any better than by chance.
+    """
+    temperature = fit_temperature(judged.logits, judged.labels)
+    if not _USUAL[0] < temperature < _USUAL[1]:
+        correct = (judged.logits.argmax(1) == judged.labels).double().mean().item()
+        raise InvalidValueError(
+            f"no temperature fits the {len(judged.labels)} {shot}-shot queries, of which {correct:.0%} are told right: "
+            f"it would be {temperature:.0e}; expected episodes that say more: add --episodes, or train the model"
+        )
+    return temperature
+
+
+_USUAL = (10 * LEAST_TEMPERATURE, LARGEST_TEMPERATURE / 10)
+"""Temperatures beyond which the search ended at its bounds, or all but."""
 
 
 def errors(judged: EpisodeLogits, measured: float) -> dict[str, Calibration]:

@@ -125,7 +125,8 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise SavedModelError(f"no saved model {folder}; expected a folder with {CONFIG} and {WEIGHTS}")
     missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
     if missing:
-        raise SavedModelError(f"{folder} lacks {' and '.join(missing)}; expected a whole saved model")
+        of_run = f", such as {folder / 'model'}" if (folder / "model" / CONFIG).is_file() else ""
+        raise SavedModelError(f"{folder} lacks {' and '.join(missing)}; expected a whole saved model{of_run}")
     path = folder / CONFIG
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

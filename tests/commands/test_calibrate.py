@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from fewshot_film.classifier import FewShotClassifier
-from fewshot_film.commands.calibrate import FITTED, MEASURED, PLAIN, EpisodeLogits, errors
+from fewshot_film.commands.calibrate import FITTED, MEASURED, PLAIN, EpisodeLogits, errors, measured_temperature
+from fewshot_film.errors import InvalidValueError
 from fewshot_film.learners import load_learner
 from tests.commands.pictures import fewshot_film, place  # noqa: F401 - a fixture
 from tests.commands.test_commands import draw_classes
@@ -54,3 +55,20 @@ def test_errors_by_hand():
 def test_a_folder_without_a_model(tmp_path: Path, capsys):
     assert fewshot_film("calibrate", tmp_path, "--data.source=glyphs") == 2
     assert "lacks config.json and model.safetensors" in capsys.readouterr().err
+
+
+def test_a_run_folder_in_place_of_its_model(place: Path, tmp_path: Path, capsys):  # noqa: F811
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model").symlink_to(place / "model")
+    assert fewshot_film("calibrate", tmp_path / "run", "--data.source=glyphs") == 2
+    assert f"expected a whole saved model, such as {tmp_path / 'run' / 'model'}" in capsys.readouterr().err
+
+
+def test_queries_that_no_temperature_fits():
+    wrong = torch.tensor([[2.0, 0.0]] * 6, dtype=torch.float64)
+    judged = EpisodeLogits(wrong, torch.ones(6, dtype=torch.int64), torch.ones(6, dtype=torch.float64))
+    message = r"no temperature fits the 6 1-shot queries, of which 0% are told right: it would be 1e\+06; .* --episodes"
+    with pytest.raises(InvalidValueError, match=message):
+        measured_temperature(judged, 1)
+    labels = torch.tensor([0, 0, 0, 0, 0, 1])
+    assert 0.1 < measured_temperature(EpisodeLogits(wrong, labels, judged.temperatures), 1) < 10
