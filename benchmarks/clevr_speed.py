@@ -9,16 +9,17 @@
 the generated world, and the same loss. ``render`` makes scenes that were not made before (placement, and the test that
 every object is seen), then draws them (soft shadows, reflections and 2x2 anti-aliasing), by torch and by compiled
 loops, in as many processes of one thread as there are cores, as ``clevr-film generate`` does; the rates are those of
-all processes together. ``generate``
-times each step alone on one core, and the command as a whole: the goals are 10,000 scenes with 100,000 questions at
-128x96 in under 10 minutes on 2 cores, and 1,000 questions a second on one core. ``questions`` are written ten for each
-of many scenes on one core: search, program, text and record, not the scenes; CLEVR's own depth-first search takes
-minutes for a thousand. Quiet machines only: a second job on the same cores halves most numbers.
+all processes together. ``generate`` times each step alone on one core, and the command as a whole: the goals are 10,000
+scenes with 100,000 questions at 128x96 in under 10 minutes on 2 cores, and 1,000 questions a second on one core.
+``questions`` are written ten for each of many scenes on one core: search, program, text and record, not the scenes;
+CLEVR's own depth-first search takes minutes for a thousand. Quiet machines only: a second job on the same cores halves
+most numbers.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 import shutil
 import sys
 import tempfile
@@ -300,23 +301,26 @@ def render_rates(spent: list[tuple[Spent, ...]], batch: int) -> dict[str, float]
         spent: by each process for scenes and for images of them, and perhaps for the same images by compiled loops.
         batch: how many scenes each.
     """
+
+    def rate(*parts: Sequence[Spent]) -> float:
+        return math.fsum(batch / sum(part.clock for part in process) for process in zip(*parts, strict=True))
+
+    def milliseconds(part: Sequence[Spent]) -> float:
+        return sum(one.processor for one in part) * 1000 / (batch * len(spent))
+
     scenes, pictures, *compiled = zip(*spent, strict=True)
     rates = {
-        "images alone a second": sum(batch / one.clock for one in pictures),
-        "scenes alone a second": sum(batch / one.clock for one in scenes),
-        "scenes with images a second": sum(batch / (one.clock + two.clock) for one, two, *_ in spent),
-        "processor ms an image": sum(one.processor for one in pictures) * 1000 / (batch * len(spent)),
-        "processor ms a scene": sum(one.processor for one in scenes) * 1000 / (batch * len(spent)),
+        "images alone a second": rate(pictures),
+        "scenes alone a second": rate(scenes),
+        "scenes with images a second": rate(scenes, pictures),
+        "processor ms an image": milliseconds(pictures),
+        "processor ms a scene": milliseconds(scenes),
     }
     for looped in compiled:
         rates |= {
-            "images alone by compiled loops a second": sum(batch / one.clock for one in looped),
-            "scenes with images by compiled loops a second": sum(
-                batch / (one.clock + two.clock) for one, two in zip(scenes, looped, strict=True)
-            ),
-            "processor ms an image by compiled loops": sum(one.processor for one in looped)
-            * 1000
-            / (batch * len(spent)),
+            "images alone by compiled loops a second": rate(looped),
+            "scenes with images by compiled loops a second": rate(scenes, looped),
+            "processor ms an image by compiled loops": milliseconds(looped),
         }
     return rates
 

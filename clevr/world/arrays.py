@@ -38,6 +38,7 @@ class BodyTable(NamedTuple):
 
     first: Integers
     """``(B + 1,)``: the first body of each scene, and of one more."""
+    scene: Integers
     shape: Integers
     center: Points
     cos: Floats
@@ -52,8 +53,9 @@ class BodyTable(NamedTuple):
         """The same bodies."""
         bevel = bodies.half * torch.tensor(BEVELS)[bodies.shape]
         columns = (bodies.cos, bodies.sin, bodies.half, bevel, bodies.ball)
-        first = np.searchsorted(bodies.scene.numpy(), np.arange(bodies.num_scenes + 1))
-        return cls(first, flat(bodies.shape), Points.of(bodies.center), *map(flat, columns))
+        scene = flat(bodies.scene)
+        first = np.searchsorted(scene, np.arange(bodies.num_scenes + 1))
+        return cls(first, scene, flat(bodies.shape), Points.of(bodies.center), *map(flat, columns))
 
 
 class LampTable(NamedTuple):

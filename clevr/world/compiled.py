@@ -24,7 +24,7 @@ from torch import Tensor
 from clevr.world.appearance import GROUND_ALBEDO, METAL
 from clevr.world.arrays import BodyTable, CameraTable, Floats, Integers, LampTable, PacketTable, Points, SpotTable, flat
 from clevr.world.primitives import CUBE, CYLINDER, MISS, SPHERE, Bodies
-from clevr.world.vectors import PART, PARTS, RayPackets
+from clevr.world.vectors import PART, PARTS, ROW_LENGTH, RayPackets
 
 if TYPE_CHECKING:
     from clevr.world.materials import SurfacePoints
@@ -302,7 +302,7 @@ def take_shadows(bodies: Bodies, rows: RayPackets, light: Tensor, own: Tensor | 
         scattered: the middles of parts tell nothing.
     """
     bodies_of_rows = np.full(len(rows.scene), -1) if own is None else flat(own)
-    values = light.view(len(bodies.lamps), len(rows.scene), PART * PARTS).numpy()
+    values = light.view(len(bodies.lamps), len(rows.scene), ROW_LENGTH).numpy()
     _take_shadows(BodyTable.of(bodies), LampTable.of(bodies), PacketTable.of(rows), bodies_of_rows, values, scattered)
 
 
@@ -475,7 +475,7 @@ def _meet(
     for pair in range(pairs.shape[1]):
         body, tile, row = pairs[0, pair], pairs[1, pair], pairs[2, pair]
         code, half, cos, sin = bodies.shape[body], bodies.half[body], bodies.cos[body], bodies.sin[body]
-        scene = np.searchsorted(bodies.first, body, side="right") - 1
+        scene = bodies.scene[body]
         origin = _turned(_minus(_at(cameras.place, scene), _at(bodies.center, body)), cos, sin)
         right = _turned(_at(cameras.right, scene), cos, sin)
         up = _turned(_at(cameras.up, scene), cos, sin)
@@ -511,7 +511,7 @@ def meet(bodies: Bodies, pairs: Tensor, screen: tuple[Tensor, Tensor], depth: Te
 def _mirrored(
     bodies: BodyTable, rows: PacketTable, beams: PacketTable, own: Integers, near: Floats, other: Integers
 ) -> None:
-    depths = np.empty(PART * PARTS, np.float32)
+    depths = np.empty(ROW_LENGTH, np.float32)
     for row in range(len(rows.scene)):
         scene, middle, beam = rows.scene[row], _at(rows.middle, row), _at(beams.middle, row)
         for body in range(bodies.first[scene], bodies.first[scene + 1]):
@@ -521,12 +521,12 @@ def _mirrored(
             may = _may_meet(beam, beams.radius[row], _minus(center, middle), ball)
             if not may or code > CYLINDER or body == own[row]:
                 continue
-            for k in range(PART * PARTS):
-                at = row * PART * PARTS + k
+            for k in range(ROW_LENGTH):
+                at = row * ROW_LENGTH + k
                 origin = _turned(_minus(_at(rows.points, at), center), cos, sin)
                 depths[k] = _enter_sharp(code, origin, _turned(_at(beams.points, at), cos, sin), half)
-            for k in range(PART * PARTS):
-                t, at = depths[k], row * PART * PARTS + k
+            for k in range(ROW_LENGTH):
+                t, at = depths[k], row * ROW_LENGTH + k
                 if t < near[row, k]:
                     if code != SPHERE:
                         origin = _turned(_minus(_at(rows.points, at), center), cos, sin)
