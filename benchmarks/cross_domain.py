@@ -7,7 +7,8 @@ The backbone of ``general-small`` saw CIFAR-100's training classes and generated
 Every head gets the same features of the same 5-way episodes, 1 to 20 images per class; gains are over the head of
 Simple CNAPS, paired. ``simple-cnaps, FiLM`` is the shipped model as it is, with FiLM, on the first of the episodes. How
 far a domain is from home is the distance of its mean feature from that of CIFAR-FS's training classes, as a multiple of
-the spread of the latter. ``figure`` draws the gains, domains from near to far.
+the spread of the latter. A domain that the result file has is not measured again: the same command goes on after an
+interruption, or when domains were added. ``figure`` draws the gains, domains from near to far.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from fewshot_film.episodes import EpisodeSampler, fingerprint
 from fewshot_film.learners import Learner, TransductiveLearner
 from fewshot_film.learners.task_runners import FullLearner
 from fewshot_film.run.command import Command, main
-from fewshot_film.run.results import summary, write_result
+from fewshot_film.run.results import earlier_results, summary, write_result
 from fewshot_film.run.settings import Settings, at_least
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ DRAWN = (1, 5, 20)
 """Shots that have a panel in the figure."""
 LIMIT = 10.0
 """Gain of the strongest colour in the figure, points."""
+DECISIVE = ("model", "methods", "shots", "query", "episodes", "film_episodes")
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,10 @@ def run(config: CrossDomainConfig) -> int:
     backbone = load_backbone(config.model)
     backbone.network.set_features(1.0, flip_tta=True)
     home = home_features(trained, config)
-    results: dict[str, Any] = {}
+    results = earlier_results(Path(config.out), config, DECISIVE)
     for domain in open_domains(config.root, config.domains):
+        if domain.name in results:
+            continue
         features = torch.from_numpy(np.asarray(cached_features(backbone, domain, Path(config.cache))).copy())
         results[domain.name] = {
             "distance": distance(features, home),

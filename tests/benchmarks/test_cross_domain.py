@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,8 @@ from benchmarks.heads import FIRST
 from benchmarks.photos.domains import open_domains
 from benchmarks.photos.features import FrozenBackbone, cached_features
 from fewshot_film.classifier.calibration import Measured
+from fewshot_film.classifier.pretrained import load_pretrained
+from fewshot_film.errors import ConfigError
 from fewshot_film.film import remove_film
 from tests.learners.small import small_learner
 
@@ -32,16 +36,20 @@ CONFIG = CrossDomainConfig(
 )
 
 
-@pytest.fixture(scope="module")
-def domain(tmp_path_factory: pytest.TempPathFactory):
+def write_blots(folder: Path) -> None:
     rng = np.random.default_rng(0)
-    folder = tmp_path_factory.mktemp("photos")
     for label in range(6):
-        (folder / "blots" / str(label)).mkdir(parents=True)
+        (folder / str(label)).mkdir(parents=True)
         centre = rng.integers(0, 200, size=(8, 8))
         for number in range(5):
             pixels = centre + rng.integers(0, 50, size=(8, 8))
-            Image.fromarray(pixels.astype(np.uint8)).save(folder / "blots" / str(label) / f"{number}.png")
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / str(label) / f"{number}.png")
+
+
+@pytest.fixture(scope="module")
+def domain(tmp_path_factory: pytest.TempPathFactory):
+    folder = tmp_path_factory.mktemp("photos")
+    write_blots(folder / "blots")
     (found,) = open_domains(folder)
     return found
 
@@ -79,6 +87,31 @@ def test_distance_by_hand():
     """Means 3 apart in one direction; at home a variance of 1 in each of 2: 3 / sqrt(2)."""
     home = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]) * (3 / 2) ** 0.5
     assert distance(home + torch.tensor([3.0, 0.0]), home) == pytest.approx(3 / 2**0.5)
+
+
+def test_a_domain_that_has_its_results_is_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    config = dataclasses.replace(
+        CONFIG, root=str(tmp_path / "photos"), cache=str(tmp_path / "cache"), out=str(tmp_path / "gains.json")
+    )
+    width = load_pretrained(config.model).learner.backbone.feature_dim
+    monkeypatch.setattr(cross_domain, "home_features", lambda *_: torch.randn(20, width))
+    write_blots(tmp_path / "photos" / "first")
+    cross_domain.run(config)
+    first = json.loads(Path(config.out).read_text())["results"]
+    assert list(first) == ["first"]
+
+    write_blots(tmp_path / "photos" / "added")
+    measured = []
+    monkeypatch.setattr(cross_domain, "measure", lambda domain, *_: measured.append(domain.name) or {"5-way 1-shot": 1})
+    monkeypatch.setattr(cross_domain, "as_table", lambda *_: "")
+    cross_domain.run(config)
+    assert measured == ["added"]
+    results = json.loads(Path(config.out).read_text())["results"]
+    assert results["first"] == first["first"]
+    assert results["added"]["tasks"] == {"5-way 1-shot": 1}
+
+    with pytest.raises(ConfigError, match="was made with different settings: episodes is 3 there and 4 here"):
+        cross_domain.run(dataclasses.replace(config, episodes=4))
 
 
 def test_table_and_figure(rows, tmp_path: Path):
