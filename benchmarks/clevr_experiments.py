@@ -184,7 +184,7 @@ def summarised(found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, An
         shared = [seed for seed in overall if seed in first]
         if seeds is not first and len(shared) > 1:
             others = [first[seed]["accuracy"]["overall"]["accuracy"] for seed in shared]
-            mean, interval = paired_difference([overall[seed] for seed in shared], others, few=True)
+            mean, interval = paired_difference([overall[seed] for seed in shared], others)
             rows[name]["difference"] = {"mean": mean, "interval": interval}
     return rows
 

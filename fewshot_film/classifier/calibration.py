@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from fewshot_film.errors import InvalidValueError, shown
+from fewshot_film.run.student import student_quantile
 
 NUM_FOLDS = 20
 MAX_HELD_OUT = 1000
@@ -280,31 +281,6 @@ def _quantile(values: np.ndarray, weights: np.ndarray, probability: float) -> fl
     order = values.argsort(kind="stable")
     middles = (weights[order].cumsum() - weights[order] / 2) / weights.sum()
     return float(np.interp(probability, middles, values[order]))
-
-
-def student_quantile(probability: float, freedom: int) -> float:
-    """Quantile of Student's t.
-
-    Args:
-        probability: in (0, 1).
-        freedom: degrees of freedom, at least 1; exact for 1 and 2, beyond by an expansion with an error below 1 %
-            between 0.01 and 0.99.
-
-    Source:
-        Abramowitz and Stegun, "Handbook of Mathematical Functions", 26.7.5.
-    """
-    if freedom == 1:
-        return math.tan(math.pi * (probability - 0.5))
-    if freedom == 2:
-        return (2 * probability - 1) / math.sqrt(2 * probability * (1 - probability))
-    z = float(torch.special.ndtri(torch.tensor(probability, dtype=torch.float64)))
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return float(z + sum(term / freedom ** (power + 1) for power, term in enumerate(terms)))
 
 
 def _golden_section(function: Callable[[float], float], low: float, high: float, steps: int = 60) -> float:

@@ -21,7 +21,6 @@ from fewshot_film.classifier.calibration import (
     held_out,
     largest_member_distance,
     prior_temperature,
-    student_quantile,
     task_temperature,
 )
 from fewshot_film.learners import fit_mahalanobis
@@ -129,15 +128,6 @@ def test_temperatures_between_the_measured_shots():
     assert prior_temperature(measured, 1) == 4
     assert prior_temperature(measured, 100) == pytest.approx(1)
     assert prior_temperature({}, 3) == 1
-
-
-@pytest.mark.parametrize(
-    ("freedom", "expected"),
-    [(1, 6.3138), (2, 2.9200), (3, 2.3534), (4, 2.1318), (9, 1.8331), (30, 1.6973), (10**6, 1.6449)],
-)
-def test_students_quantiles_are_those_of_the_tables(freedom, expected):
-    assert student_quantile(0.95, freedom) == pytest.approx(expected, rel=5e-3)
-    assert student_quantile(0.05, freedom) == pytest.approx(-expected, rel=5e-3)
 
 
 def test_the_bound_on_members_by_hand():

@@ -125,7 +125,10 @@ def test_names_that_are_no_text_are_kept(tmp_path: Path, place: Path):  # noqa: 
 
 
 def test_differences_by_hand():
-    """Accuracies 1, 0.5 and 0, 0.5: a difference of -1 and 0, so -0.5 with a deviation of sqrt(1/2) over sqrt(2)."""
+    """Accuracies 1, 0.5 and 0, 0.5: a difference of -1 and 0, so -0.5 with a deviation of sqrt(1/2) over sqrt(2).
+
+    Student's t of one degree of freedom is 12.706.
+    """
     results = {
         "worse": {"mean": 0.25, "values": [0.0, 0.5], "interval": 0.1, "count": 2, "processor_seconds": 1.0},
         "better": {"mean": 0.75, "values": [1.0, 0.5], "interval": 0.1, "count": 2, "processor_seconds": 2.0},
@@ -133,10 +136,10 @@ def test_differences_by_hand():
     rows = with_differences(results)
     assert list(rows) == ["better", "worse"]
     assert rows["worse"]["to_best"] == -0.5
-    assert rows["worse"]["to_best_interval"] == pytest.approx(1.96 * 0.5)
+    assert rows["worse"]["to_best_interval"] == pytest.approx(12.7062 * 0.5, rel=1e-5)
     table = markdown_table("two", results)
     assert "| better | 75.00 ± 10.00 | best | 2.0 |" in table
-    assert "| worse | 25.00 ± 10.00 | -50.00 ± 98.00 | 1.0 |" in table
+    assert "| worse | 25.00 ± 10.00 | -50.00 ± 635.31 | 1.0 |" in table
     assert "over these 2 random splits" in table
     assert "pixels" not in table, "it was not compared"
 
