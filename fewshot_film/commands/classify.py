@@ -23,7 +23,7 @@ from fewshot_film.commands.predictions import (
     worst_first,
 )
 from fewshot_film.commands.queries import Queries
-from fewshot_film.commands.support import fit_support
+from fewshot_film.commands.support import fit_to_source
 from fewshot_film.config.commands import ClassifyConfig
 from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.data import SourceError, open_source
@@ -51,7 +51,7 @@ def run(config: ClassifyConfig) -> None:
     source = open_source("folder", config.support)
     classifier = FewShotClassifier.from_pretrained(config.model, device=config.device)
     classifier.set_params(resize=config.resize, precision=config.precision)
-    fit_support(classifier, source)
+    fit_to_source(classifier, source)
     reject = _usable(config.reject, classifier)
     queries = Queries(Path(config.query), Path(config.out) if config.out else None)
     files, images = queries.read(classifier.preprocessing)

@@ -27,7 +27,7 @@ from fewshot_film.classifier.embeddings import (
 )
 from fewshot_film.classifier.pretrained import Pretrained, load_pretrained
 from fewshot_film.commands.in_parts import RECORD, TABLE, Parts
-from fewshot_film.commands.support import fit_support, read_support
+from fewshot_film.commands.support import fit_to_source, read_support
 from fewshot_film.config.commands import ClassifyConfig
 from fewshot_film.data import ImageSource, SourceError, open_source
 from fewshot_film.data.pieces import Piece, open_parquet, open_pieces, read_batches
@@ -168,7 +168,7 @@ def _fit(config: ClassifyConfig, pretrained: Pretrained, source: ImageSource | N
     classifier = FewShotClassifier.from_pretrained(pretrained, device=config.device)
     if source is None:
         return classifier
-    return fit_support(classifier.set_params(resize=config.resize, precision=config.precision), source)
+    return fit_to_source(classifier.set_params(resize=config.resize, precision=config.precision), source)
 
 
 def name_piece(naming: Naming, piece: Piece) -> Any:

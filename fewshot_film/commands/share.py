@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from fewshot_film.classifier import FewShotClassifier
-from fewshot_film.commands.support import fit_support
+from fewshot_film.commands.support import fit_to_source
 from fewshot_film.config.commands import ShareConfig
 from fewshot_film.data import SourceError, open_source
 from fewshot_film.errors import InvalidValueError, counted
@@ -28,7 +28,7 @@ def run(config: ShareConfig) -> None:
         if len(source.class_names) < 2:
             raise SourceError(f"{config.support} has one class; expected two or more: add a folder of anything else")
         classifier.set_params(resize=config.resize)
-        fit_support(classifier, source)
+        fit_to_source(classifier, source)
     elif not classifier.__sklearn_is_fitted__():
         raise InvalidValueError(
             f"there are no classes: model '{config.model}' was not saved after fit, and support is empty; give "

@@ -24,6 +24,6 @@ def read_support(source: ImageSource, preprocessing: Preprocessing) -> tuple[Ten
     return images.get(np.arange(len(images))), [images.class_names[label] for label in images.labels]
 
 
-def fit_support(classifier: FewShotClassifier, source: ImageSource) -> FewShotClassifier:
+def fit_to_source(classifier: FewShotClassifier, source: ImageSource) -> FewShotClassifier:
     """Fit a classifier to all images of a source; returns it."""
     return classifier.fit(*read_support(source, classifier.preprocessing))
