@@ -22,7 +22,7 @@ from fewshot_film.data import ImageSet
 from fewshot_film.episodes import EpisodeSampler
 from fewshot_film.film import remove_film
 from fewshot_film.learners import CONFIGS, LEARNERS, Learner, PrototypicalNetworks
-from fewshot_film.learners.backbone import Backbone, L2Norm
+from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.feat import FEAT
 from fewshot_film.learners.film_learner import FilmFeatures, FilmLearner
 from fewshot_film.learners.learner import FixedFeatures
@@ -74,9 +74,8 @@ class SplitFeatures:
         """What the backbone gives where it raises its features to a power, ``(N, D)``."""
         network = copy.deepcopy(self.backbone)
         network.set_features(power)
-        norms = [cast(L2Norm, norm) for norm in network.feature_norms.values()]
-        parts = self.pooled.split([norm.normalized_shape[0] for norm in norms], 1)
-        return torch.cat([norm(part) for norm, part in zip(norms, parts, strict=True)], 1)
+        parts = self.pooled.split([norm.normalized_shape[0] for norm in network.norms], 1)
+        return torch.cat([norm(part) for norm, part in zip(network.norms, parts, strict=True)], 1)
 
     def descriptors(self, learner: LocalDescriptors) -> Tensor:
         """Descriptors of every position of the last maps, ``(N, m, C)``."""

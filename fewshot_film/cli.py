@@ -127,6 +127,15 @@ COMMANDS = (
         models=("model",),
     ),
     Command(
+        name="join",
+        config=f"{CONFIG}:JoinConfig",
+        run="fewshot_film.commands.join:run",
+        help="Join trained models to one whose networks stand side by side: an ensemble.",
+        examples=("fewshot-film join --models '[runs/one/model,runs/two/model]' --out runs/joined",),
+        inputs=("models",),
+        outputs=("out",),
+    ),
+    Command(
         name="calibrate",
         config=f"{CONFIG}:CalibrateConfig",
         run="fewshot_film.commands.calibrate:run",

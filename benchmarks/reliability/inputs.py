@@ -107,6 +107,7 @@ CASES = (
         "fewshot-film",
         "compare --data {images} --models [{few_model}] --learners [pixels,lda] --splits 4 --out {out}",
     ),
+    Case("fewshot-film", "join --models [{few_model},{few_model}] --out {out}"),
     Case("fewshot-film", "report {few_run} --episodes 2 --out {out}/report.html --figures {out}/figures"),
     Case("clevr-film", f"generate --out={{out}} --split=val --scenes={{scenes}} --workers=1 {WORLD}"),
     Case(

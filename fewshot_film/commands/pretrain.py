@@ -44,7 +44,7 @@ WHITENED_BY = 5000
 
 def whiten(backbone: Backbone, images: ImageSet) -> None:
     """Set the filters of the whitened layer, where the network has one, by images from all over the set."""
-    for layer in backbone.stem_modules():
+    for layer in backbone.modules():
         if isinstance(layer, WhitenedConv2d):
             evenly = np.linspace(0, len(images) - 1, min(WHITENED_BY, len(images))).astype(np.int64)
             layer.whiten(backbone.normalize(images.get(evenly).float() / 255))

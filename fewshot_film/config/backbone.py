@@ -39,6 +39,9 @@ class BackboneConfig(Settings, group="backbone"):
     without a library, 32 for ``whitened-vgg``."""
     channels: Annotated[int, Range(lambda number: number in (1, 3), "3, or 1 for drawings")] = 3
     """Colour channels of input images: 3, or 1 for drawings."""
+    networks: Annotated[int, between(1, 100)] = 1
+    """How many networks of this kind stand side by side, each with weights of its own, all their features one after
+    another: an ensemble, as ``fewshot-film join`` makes it of trained models."""
     weights: str = ""
     """Initial weights: a file or folder written by ``pretrain``, a file with a state dict, ``pretrained`` for those
     that the network's library or package has, or a torchvision name such as ``IMAGENET1K_V1``; empty: random."""

@@ -229,6 +229,17 @@ class EmbedConfig(BulkConfig):
 
 
 @dataclass(frozen=True)
+class JoinConfig(Settings):
+    """Join trained models to one whose networks stand side by side: an ensemble."""
+
+    models: tuple[str, ...]
+    """Folders of models saved by ``pretrain``, or by ``train`` without adaptation, with the same settings of network
+    and learner."""
+    out: str
+    """Folder for the joined model."""
+
+
+@dataclass(frozen=True)
 class CalibrateConfig(OnDevice):
     """Calibrate a model: fit its temperatures on validation episodes and save them with it."""
 

@@ -14,6 +14,7 @@ from fewshot_film.learners.fine_tuning import FineTuning
 from fewshot_film.learners.fit import FiT
 from fewshot_film.learners.frn import FRN
 from fewshot_film.learners.ilpc import ILPC
+from fewshot_film.learners.joined import JoinedBackbone
 from fewshot_film.learners.label_propagation import LabelPropagation
 from fewshot_film.learners.laplacian_shot import LaplacianShot
 from fewshot_film.learners.learner import Adapted, FeatureClassifier, Head, Learner
@@ -31,7 +32,7 @@ from fewshot_film.learners.simple_cnaps import MahalanobisClassifier, SimpleCNAP
 from fewshot_film.learners.simple_shot import SimpleShot
 from fewshot_film.learners.soft_kmeans import SoftKMeans
 from fewshot_film.learners.support import SupportError
-from fewshot_film.learners.sur import SUR, JoinedBackbone
+from fewshot_film.learners.sur import SUR
 from fewshot_film.learners.svm import SVM
 from fewshot_film.learners.tim import TIM, AlphaTIM
 from fewshot_film.learners.transductive import TransductiveLearner

@@ -115,6 +115,9 @@ class Backbone(nn.Module):
         ConfigError: there are more lengths than stages.
     """
 
+    is_sequence = True
+    """Whether every stage reads what the one before it returns."""
+
     def __init__(
         self,
         preprocessing: Preprocessing,
@@ -155,6 +158,11 @@ class Backbone(nn.Module):
         """What FiLM on the joined features is called, part by part, in their order."""
         return tuple(FEATURE_NORMS + name for name in self.feature_norms)
 
+    @property
+    def norms(self) -> list[L2Norm]:
+        """The norms of the parts that the features are joined from, in their order."""
+        return [cast(L2Norm, norm) for norm in self.feature_norms.values()]
+
     def stem_modules(self) -> list[nn.Module]:
         """What comes before the first stage, in order, normalisation of the images first."""
         return [self.normalize, *(self.get_submodule(name) for name in self.stem_names)]
@@ -162,8 +170,8 @@ class Backbone(nn.Module):
     def set_features(self, power: float | None = None, flip_tta: bool | None = None) -> None:
         """Change what is made of the maps, which needs no other weights; None leaves it."""
         if power is not None:
-            for norm in self.feature_norms.values():
-                cast(L2Norm, norm).power = power
+            for norm in self.norms:
+                norm.power = power
         if flip_tta is not None:
             self.flip_tta = flip_tta
 

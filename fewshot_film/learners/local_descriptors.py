@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from fewshot_film.learners.learner import FixedFeatures, Head
@@ -15,12 +16,13 @@ class LocalDescriptors(FixedFeatures):
     """A head on the last maps of a frozen backbone: an image is a set of descriptors, one for each position.
 
     What a :class:`FixedFeatures` calls features are descriptors ``(B, m, C)`` here. A backbone that returns no maps has
-    one descriptor per image.
+    one descriptor per image; so have several networks side by side, all of whose features it holds.
     """
 
     def descriptors(self, images: Tensor) -> Tensor:
         """Local descriptors ``(B, m, C)`` of images ``(B, C, H, W)`` in [0, 1]."""
-        maps = at_least_float32(self.backbone.maps(images)[-1])
+        found = self.backbone.maps(images)
+        maps = at_least_float32(found[-1] if self.backbone.is_sequence else torch.cat(found, 1))
         return maps.flatten(2).mT if maps.ndim > 2 else maps[:, None]
 
     def features(

@@ -20,6 +20,7 @@ from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.errors import InvalidValueError, UserError
 from fewshot_film.learners import efficientnet_lite, libraries, whitened_vgg
 from fewshot_film.learners.backbone import Backbone, plain_preprocessing
+from fewshot_film.learners.joined import JoinedBackbone, network_names
 from fewshot_film.learners.wrapped import WrappedBackbone, without_classifier
 from fewshot_film.run.model_folder import read_state_dict
 
@@ -46,7 +47,11 @@ def build_backbone(config: BackboneConfig) -> Backbone:
             f"{config.name} has width 64 and 3 channels, not width {config.width} and {config.channels} channels; "
             f"use {' or '.join(OF_ANY_SIZE)} for other sizes"
         )
-    backbone = _family(config).build(config, preprocessing_of(config))
+    if config.networks > 1:
+        one = replace(config, networks=1, weights="")
+        backbone: Backbone = JoinedBackbone({name: build_backbone(one) for name in network_names(config.networks)})
+    else:
+        backbone = _family(config).build(config, preprocessing_of(config))
     if config.weights:
         backbone.load_state_dict(_read_weights(config, backbone))
     return backbone
@@ -140,7 +145,7 @@ def _read_weights(config: BackboneConfig, backbone: Backbone) -> dict[str, Tenso
     )
     found = {key.removeprefix("backbone."): value for key, value in found.items()}
     expected = backbone.state_dict()
-    if config.name.startswith((TORCHVISION, TIMM)):
+    if config.networks == 1 and config.name.startswith((TORCHVISION, TIMM)):
         found = {f"network.{key.removeprefix('network.')}": value for key, value in found.items()}
     found = {**{key: value for key, value in expected.items() if key.endswith(".num_batches_tracked")}, **found}
     missing = [key for key in expected if key not in found]

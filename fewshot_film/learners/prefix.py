@@ -22,9 +22,12 @@ class _AsItIs(Normalize):
 def without_prefix(learner: FilmLearner) -> tuple[FilmLearner, nn.Module]:
     """A copy of a learner that reads the maps before its first FiLM site, and the network that makes these maps.
 
-    With sites in the stem, and where mirror images are averaged, nothing but the normalisation is left out.
+    With sites in the stem, and where mirror images are averaged, nothing but the normalisation is left out; of networks
+    side by side, each of which normalises the images itself, nothing at all.
     """
     cut = copy.deepcopy(learner)
+    if not cut.backbone.is_sequence:
+        return cut.eval(), nn.Sequential().eval()
     backbone, names = cut.backbone, _before_sites(learner)
     parts: list[nn.Module] = [backbone.normalize]
     for name in names:

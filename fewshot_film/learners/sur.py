@@ -11,13 +11,13 @@ and 40 steps of Adadelta at a rate of 100, from ``a = 0``, lower the cross-entro
     p(k | x) = softmax_k(10 cos(f(x), c_k)),    c_k the mean of f over the class's images.
 
 The same classifies the queries. Differs from the paper: the factor 10 of the cosines is not stated there. Several
-networks become one backbone by :class:`JoinedBackbone`; the stages of one network are parts where
-``backbone.feature_norms`` has several numbers.
+networks become one backbone by :class:`~fewshot_film.learners.joined.JoinedBackbone`; the stages of one network are
+parts where ``backbone.feature_norms`` has several numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -26,7 +26,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fewshot_film.config.learners import SURConfig
-from fewshot_film.errors import ConfigError
 from fewshot_film.learners.backbone import Backbone, L2Norm
 from fewshot_film.learners.learner import FixedFeatures
 from fewshot_film.learners.support import at_least_float32, check_support, class_means
@@ -65,32 +64,6 @@ class SURHead:
         """Logits ``(Q, way)`` of features ``(Q, D)``."""
         rows = normalised_parts(features.to(self.means), self.widths)
         return scaled_cosines(rows * by_column(self.weights, self.widths), self.means, self.scale)
-
-
-class JoinedBackbone(Backbone):
-    """Several networks that see the same images side by side, as one: its features are those of all, one after another.
-
-    Each keeps its own mean and deviation of the images. A learner on it cannot be saved as a folder: its configuration
-    describes one network.
-
-    Args:
-        backbones: by name, in the order of their features.
-
-    Raises:
-        ConfigError: there is none, or they read images of different sizes or channels.
-    """
-
-    def __init__(self, backbones: Mapping[str, Backbone]) -> None:
-        reads = {name: backbone.preprocessing for name, backbone in backbones.items()}
-        if len({(one.size, one.channels) for one in reads.values()}) != 1:
-            found = ", ".join(f"{name} {one.channels} x {one.size} x {one.size}" for name, one in reads.items())
-            raise ConfigError(f"joined networks read {found or 'nothing'}; expected images of one size and channels")
-        widths = [backbone.feature_dim for backbone in backbones.values()]
-        super().__init__(next(iter(reads.values())), {}, backbones, widths, (0.0,) * len(widths))
-
-    def maps(self, x: Tensor) -> list[Tensor]:
-        """The features ``(B, D_k)`` of every network for images ``(B, C, H, W)`` in [0, 1]."""
-        return [cast(Tensor, self.get_submodule(name)(x)) for name in self.stage_names]
 
 
 def part_widths(backbone: Backbone) -> list[int]:

@@ -163,6 +163,8 @@ REFUSED = {
         ("feature_norms", (1, INF), "backbone.feature_norms is [1, inf]; expected at least 0"),
         ("feature_norms", (), "backbone.feature_norms is []; expected at least 0"),
         ("tukey_power", 0.0, "backbone.tukey_power is 0.0; expected above 0"),
+        ("networks", 0, "backbone.networks is 0; expected a number from 1 to 100"),
+        ("networks", 101, "backbone.networks is 101; expected a number from 1 to 100"),
     ],
     "fewshot_film.config.learners:LearnerConfig": [
         ("chunk", 0, "learner.chunk is 0; expected at least 1"),

@@ -1,4 +1,4 @@
-"""SUR: Adadelta written out with differences for gradients, one step by hand, and networks joined into one."""
+"""SUR: Adadelta written out with differences for gradients, one step by hand, and parts that are networks or stages."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from fewshot_film.errors import ConfigError, SavedModelError
-from fewshot_film.learners import SUR, JoinedBackbone, save_learner
+from fewshot_film.learners import SUR
 from fewshot_film.learners.networks import build_backbone
 from fewshot_film.learners.sur import fit_part_weights, normalised_parts, part_widths
 from tests.learners.small import SMALL
 from tests.learners.test_heads import LABELS, Pixels, features
+from tests.learners.test_joined import two_networks
 from tests.reference import heads as reference
 
 WIDTHS = [2, 3, 1]
@@ -40,18 +40,9 @@ def test_the_first_step_by_hand():
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
-def two_networks() -> JoinedBackbone:
-    torch.manual_seed(0)
-    wider = dataclasses.replace(SMALL.backbone, width=12)
-    return JoinedBackbone({"one": build_backbone(SMALL.backbone), "other": build_backbone(wider)}).eval()
-
-
-def test_joined_networks_give_the_features_of_both():
-    joined, images = two_networks(), torch.rand(3, 1, 16, 16)
-    one, other = joined.get_submodule("one"), joined.get_submodule("other")
-    torch.testing.assert_close(joined(images), torch.cat([one(images), other(images)], 1))
-    assert part_widths(joined) == [one.feature_dim, other.feature_dim]
-    assert joined.feature_dim == one.feature_dim + other.feature_dim
+def test_joined_networks_are_parts():
+    joined = two_networks()
+    assert part_widths(joined) == [backbone.feature_dim for backbone in joined.backbones]
 
 
 def test_a_task_is_learned_on_joined_networks_which_stay_as_they_are():
@@ -94,18 +85,3 @@ def test_the_part_that_tells_classes_apart_is_selected():
         return float((head(rows[20:]).argmax(1) == labels[20:]).double().mean())
 
     assert accuracy(40) >= accuracy(0) + 0.1
-
-
-def test_networks_of_other_sizes_are_not_joined():
-    other = dataclasses.replace(SMALL.backbone, image_size=20)
-    networks = {"one": build_backbone(SMALL.backbone), "other": build_backbone(other)}
-    with pytest.raises(ConfigError, match="joined networks read one 1 x 16 x 16, other 1 x 20 x 20; expected images"):
-        JoinedBackbone(networks)
-    with pytest.raises(ConfigError, match="joined networks read nothing; expected"):
-        JoinedBackbone({})
-
-
-def test_joined_networks_are_no_model_folder(tmp_path):
-    with pytest.raises(SavedModelError, match="this model could not be loaded again"):
-        save_learner(tmp_path / "model", SUR(backbone=two_networks()), {}, "")
-    assert not (tmp_path / "model").exists()
