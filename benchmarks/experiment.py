@@ -10,8 +10,8 @@ folders (``train/``, ``val/``, ``test/``), by a file, or at random with a seed (
 
 An experiment is the two files ``pretrain.yaml`` and ``train.yaml`` of a folder in ``configs``, or the first alone, and
 the tasks that its numbers are for. Started again, it goes on where it was stopped; a training whose model is there is
-not repeated. Which of the models is the result, and what is made of its features, is decided by the validation
-classes, before the test classes are looked at.
+not repeated. Some train several networks apart and join them to one model. Which of the models is the result, and what
+is made of its features, is decided by the validation classes, before the test classes are looked at.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -73,6 +73,8 @@ class Experiment:
     """Settings of the backbone that differ from the files: ``image_size=48``."""
     features: Mapping[str, tuple[str, ...]] = field(default_factory=PLAIN.copy)
     """What may be made of the features, by name; the validation classes choose for each model."""
+    networks: int = 1
+    """How many are pre-trained, with seeds 0, 1 and so on, and joined to one model."""
 
     def run(self, config: ExperimentConfig) -> int:
         """Do what is not done yet and write the result file; the exit status of the first command that fails, or 0."""
@@ -112,9 +114,13 @@ class Experiment:
             ],
         }
         for stage in self.stages:
-            if not (runs / stage / "model").is_dir():
-                file = self.folder / f"{stage}.yaml"
-                yield [stage, f"--config={file}", f"--out={runs / stage}", "--resume", *flags[stage], *data]
+            if (runs / stage / "model").is_dir():
+                continue
+            words = [stage, f"--config={self.folder / f'{stage}.yaml'}", "--resume", *flags[stage], *data]
+            if stage == "train" or self.networks == 1:
+                yield [*words, f"--out={runs / stage}"]
+            else:
+                yield from self._apart(words, runs / stage)
         tasks = [f"--ways={list(self.ways)}", f"--shots={list(self.shots)}", f"--episodes={config.episodes}"]
         tasks.append(f"--processes={config.processes}")
         models = {stage: [str(runs / stage / "model"), *tasks, *data] for stage in self.stages}
@@ -127,6 +133,14 @@ class Experiment:
             out = f"--out={runs / stage / 'test.json'}"
             yield ["evaluate", *model, "--split=test", out, "--overwrite", *self.features[chosen]]
 
+    def _apart(self, words: Sequence[str], folder: Path) -> Iterator[list[str]]:
+        """The commands that train networks of different seeds, where that is not done, and join them."""
+        folders = [folder / f"seed-{seed}" for seed in range(self.networks)]
+        for seed, one in enumerate(folders):
+            if not (one / "model").is_dir():
+                yield [*words, f"--out={one}", f"--loop.seed={seed}"]
+        yield ["join", f"--models=[{','.join(str(one / 'model') for one in folders)}]", f"--out={folder / 'model'}"]
+
 
 EXPERIMENTS = {
     experiment.name: experiment
@@ -134,6 +148,13 @@ EXPERIMENTS = {
         Experiment("cifar-fs", ("--data.source=cifar-fs",), features=PHOTOGRAPHS),
         Experiment("cifar-fs-record", ("--data.source=cifar-fs",), features=PHOTOGRAPHS),
         Experiment("cifar-fs-record-long", ("--data.source=cifar-fs",), features=PHOTOGRAPHS),
+        Experiment(
+            "cifar-fs-record-joined",
+            ("--data.source=cifar-fs",),
+            settings="cifar-fs-record-long",
+            features=PHOTOGRAPHS,
+            networks=3,
+        ),
         Experiment("fc100", ("--data.source=fc100",), features=PHOTOGRAPHS),
         Experiment("fc100-record", ("--data.source=fc100",), features=PHOTOGRAPHS),
         Experiment("mini-imagenet", ("--data.source=mini-imagenet",), features=PHOTOGRAPHS),
@@ -150,7 +171,14 @@ class KnownConfig(ExperimentConfig):
     """One of the known experiments."""
 
     experiment: Literal[
-        "cifar-fs", "cifar-fs-record", "cifar-fs-record-long", "fc100", "fc100-record", "mini-imagenet", "omniglot"
+        "cifar-fs",
+        "cifar-fs-record",
+        "cifar-fs-record-long",
+        "cifar-fs-record-joined",
+        "fc100",
+        "fc100-record",
+        "mini-imagenet",
+        "omniglot",
     ]
     """Which of them."""
 
@@ -203,6 +231,8 @@ def preferred(validation: Mapping[str, Mapping[str, Any]]) -> str:
 def collect(runs: Path, features: Iterable[str], stages: Iterable[str] = STAGES) -> dict[str, Any]:
     """What the trainings cost and reached, with their curves, and which of them the validation classes prefer.
 
+    Of networks that were trained apart, the curve is that of the first, the cost that of all.
+
     Args:
         runs: folder of the trainings.
         features: names of what was made of the features in the evaluations.
@@ -214,11 +244,17 @@ def collect(runs: Path, features: Iterable[str], stages: Iterable[str] = STAGES)
 
 
 def _collect_stage(folder: Path, features: Iterable[str]) -> dict[str, Any]:
-    curve = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    trained = sorted(folder.glob("seed-*")) or [folder]
+    curves = [
+        [json.loads(line) for line in (one / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+        for one in trained
+    ]
+    curve = curves[0]
     validation = _validation(folder, features)
     return {
-        "starts": without_folders(_read(folder / "environment.json")),
-        "seconds": max(line["seconds"] for line in curve),
+        "starts": without_folders([start for one in trained for start in _read(one / "environment.json")]),
+        "networks": len(trained),
+        "seconds": sum(max(line["seconds"] for line in each) for each in curves),
         "features": preferred(validation),
         "validation": validation,
         "test": _read(folder / "test.json")["results"],
@@ -261,6 +297,7 @@ COMMANDS = [
         examples=(
             "python -m benchmarks.experiment run cifar-fs --root cifar-100.zip",
             "python -m benchmarks.experiment run cifar-fs-record --root cifar-100.zip",
+            "python -m benchmarks.experiment run cifar-fs-record-joined --root cifar-100.zip",
             "python -m benchmarks.experiment run fc100 --root cifar-100.zip",
             "python -m benchmarks.experiment run fc100-record --root cifar-100.zip",
             "python -m benchmarks.experiment run mini-imagenet --root mini-imagenet.zip",

@@ -34,6 +34,18 @@ def test_the_curve_goes_through_all_trainings():
     assert core_hours.curve(RESULTS) == ([0.5, 1.0, 1.5], [25.0, 50.0, 62.5])
 
 
+def test_the_curve_of_networks_trained_apart_ends_with_all_of_them():
+    joined = {
+        **stage(3 * 3600.0, 1, [(1800.0, 0.25), (3600.0, 0.5)], 0.6),
+        "networks": 3,
+        "features": "plain",
+        "validation": {"plain": {"5-way 1-shot": {"mean": 0.625}}},
+    }
+    results = {"chosen_by_validation": "pretrain", "pretrain": joined}
+    assert core_hours.core_hours(results) == 3
+    assert core_hours.curve(results) == ([0.5, 1.0, 3.0], [25.0, 50.0, 62.5])
+
+
 def test_table_and_figure_show_every_entry(tmp_path, monkeypatch, capsys):
     (tmp_path / "mine.json").write_text(json.dumps({"results": RESULTS}))
     monkeypatch.setattr(core_hours, "RESULTS", tmp_path)

@@ -7,11 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from benchmarks import tables
-from benchmarks.experiment import COMMANDS, EXPERIMENTS, ExperimentConfig, FolderConfig, KnownConfig, run_folder
+from benchmarks.experiment import (
+    COMMANDS,
+    EXPERIMENTS,
+    Experiment,
+    ExperimentConfig,
+    FolderConfig,
+    KnownConfig,
+    run_folder,
+)
 from benchmarks.published import PUBLISHED, Published
+from fewshot_film.learners import load_learner
 from fewshot_film.run.parsing import parse
 
 NETWORK = "width: 16\n{0}blocks: [1, 1]\n{0}stem_kernel: 3\n"
@@ -95,6 +105,30 @@ def test_without_settings_for_meta_training_there_is_none(pictures: Path, tmp_pa
     results = json.loads((tmp_path / "mine.json").read_text())["results"]
     assert set(results) == {"chosen_by_validation", "pretrain"}
     assert results["chosen_by_validation"] == "pretrain"
+
+
+def test_networks_are_trained_apart_and_joined(pictures: Path, tmp_path: Path):
+    (tmp_path / "settings").mkdir()
+    (tmp_path / "settings" / "pretrain.yaml").write_text(PRETRAIN)
+    source = ("--data.source=folder", "--data.split_seed=0")
+    experiment = Experiment(
+        "mine", source, shots=(1,), settings=str(tmp_path / "settings"), network=("image_size=16",), networks=2
+    )
+    config = ExperimentConfig(
+        root=str(pictures), runs=str(tmp_path / "runs"), out=str(tmp_path / "mine.json"), episodes=4, processes=1
+    )
+    assert experiment.run(config) == 0
+    found = json.loads((tmp_path / "mine.json").read_text())["results"]["pretrain"]
+    runs = [tmp_path / "runs" / "pretrain" / f"seed-{seed}" for seed in (0, 1)]
+    ends = [json.loads((run / "metrics.jsonl").read_text().splitlines()[-1]) for run in runs]
+    assert (found["networks"], len(found["starts"])) == (2, 2)
+    assert found["seconds"] == pytest.approx(sum(end["seconds"] for end in ends), abs=0.1)
+    assert found["curve"][-1] == ends[0]
+    joined = load_learner(tmp_path / "runs" / "pretrain" / "model").backbone
+    images = torch.rand(2, 3, 16, 16)
+    alone = [load_learner(run / "model").backbone(images) for run in runs]
+    assert not torch.equal(*alone)
+    torch.testing.assert_close(joined(images), torch.cat(alone, 1))
 
 
 def test_commands_name_source_and_weights(tmp_path: Path):
