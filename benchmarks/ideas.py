@@ -7,6 +7,10 @@ time, and writes ``cifar_fs_ideas.json``; ``python -m benchmarks.tables`` makes 
 it. All are compared on the same episodes of the validation classes, by the head of Simple CNAPS on square roots of
 features that are averaged over mirror images, so that the test classes stay unseen. The result file is written after
 every training, and a run that was stopped goes on from it.
+
+    python -m benchmarks.ideas run --root cifar-100.zip --precision 32-true --only '[the recipe,another seed]' --out X
+
+is for processors without bfloat16 arithmetic: the first two, and what both are worth joined.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 
@@ -28,6 +32,7 @@ from fewshot_film.classifier.pretrained import load_pretrained
 from fewshot_film.cli import COMMANDS as FEW_SHOT_COMMANDS
 from fewshot_film.commands import pretrain
 from fewshot_film.commands.common import open_images
+from fewshot_film.commands.join import joined
 from fewshot_film.config.commands import PretrainConfig
 from fewshot_film.config.data import DataConfig
 from fewshot_film.data import ImageSet
@@ -47,7 +52,7 @@ SPLIT = "val"
 WAY, SHOTS, QUERY = 5, (1, 5), 15
 COST = "cost.json"
 """File of a run's folder, written when it is done."""
-DECISIVE = ("width", "steps", "episodes")
+DECISIVE = ("width", "steps", "episodes", "precision")
 
 
 @dataclass(frozen=True)
@@ -62,9 +67,11 @@ class Idea:
     """Whether the first layer is set by images and stays so; else it starts at random and is trained."""
 
 
+SECOND = "another seed"
+JOINED = "networks of both seeds, joined"
 IDEAS = (
     Idea(FIRST),
-    Idea("another seed", {"loop.seed": "1"}),
+    Idea(SECOND, {"loop.seed": "1"}),
     Idea("first layer at random and trained, not whitened", is_whitened=False),
     Idea("no label smoothing", {"label_smoothing": "0"}),
     Idea("no mirror images in training", {"augment.flip": "false"}),
@@ -95,6 +102,10 @@ class IdeasConfig(Settings):
     """Channels of the first stage; 64 in the record."""
     steps: Annotated[int, at_least(10)] = 1200
     """Of each training; 8,000 in the record."""
+    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
+    """Of the recipe."""
+    only: tuple[str, ...] = ()
+    """Titles of the ideas; empty: all."""
     episodes: Annotated[int, at_least(2)] = 600
     """For each number of shots."""
     runs: str = "runs/ideas"
@@ -108,9 +119,9 @@ def run(config: IdeasConfig) -> int:
     torch.set_num_threads(1)
     results = earlier_results(config.out, config, DECISIVE)
     for idea in IDEAS:
-        if idea.title in results:
+        if idea.title in results or (config.only and idea.title not in config.only):
             continue
-        folder = Path(config.runs) / idea.title.replace(" ", "-").replace(",", "")
+        folder = _folder(idea.title, config)
         if not (folder / COST).is_file() and (status := train(idea, folder, config)):
             return status
         cost = json.loads((folder / COST).read_text(encoding="utf-8"))
@@ -120,10 +131,19 @@ def run(config: IdeasConfig) -> int:
         if idea.title == FIRST:
             for title, (power, is_mirrored) in AFTERWARDS.items():
                 results[title] = compared(learner, images, power, is_mirrored, config)
+        if idea.title == SECOND and FIRST in results:
+            both = [load_pretrained(str(_folder(title, config) / "model")).learner for title in (FIRST, SECOND)]
+            seconds = sum(results[title]["processor_seconds"] for title in (FIRST, SECOND))
+            together = compared(joined(both, (FIRST, SECOND)), images, 0.5, True, config)
+            results[JOINED] = {"processor_seconds": seconds, **together}
         results = with_gains(results)
         write_result(config.out, config=config, seed=0, results=results)
         print(as_table(results))
     return 0
+
+
+def _folder(title: str, config: IdeasConfig) -> Path:
+    return Path(config.runs) / title.replace(" ", "-").replace(",", "")
 
 
 def train(idea: Idea, folder: Path, config: IdeasConfig) -> int:
@@ -136,6 +156,7 @@ def train(idea: Idea, folder: Path, config: IdeasConfig) -> int:
     """
     flags = {
         "backbone.width": config.width,
+        "loop.precision": config.precision,
         "loop.steps": config.steps,
         "loop.warmup_steps": config.steps // 10,
         "loop.cooldown_steps": config.steps - config.steps // 10,

@@ -36,7 +36,7 @@ def seen(monkeypatch: pytest.MonkeyPatch, images: ImageSet, tmp_path: Path) -> l
         out = Path(config.out)
         out.mkdir(parents=True)
         (out / "environment.json").write_text('[{"from_step": 0}]')
-        save_learner(out / "model", small_learner(), {}, "")
+        save_learner(out / "model", small_learner(adaptation="none"), {}, "")
 
     monkeypatch.setattr(pretrain, "run", train_nothing)
     monkeypatch.setattr(ideas, "open_images", lambda *_: images)
@@ -65,11 +65,23 @@ def test_one_thing_is_changed_and_a_stopped_run_goes_on(seen, tmp_path: Path, mo
             recipe.loop, recipe.augment, recipe.classifier, recipe.label_smoothing, recipe.rotation_ssl,
         ) or not idea.is_whitened  # fmt: skip
     results = json.loads(config.out.read_text())["results"]
-    assert set(results) == {idea.title for idea in ideas.IDEAS} | set(ideas.AFTERWARDS)
+    assert set(results) == {idea.title for idea in ideas.IDEAS} | set(ideas.AFTERWARDS) | {ideas.JOINED}
+    costs = [results[title]["processor_seconds"] for title in (ideas.FIRST, ideas.SECOND, ideas.JOINED)]
+    assert costs[2] == costs[0] + costs[1]
     assert len({row["accuracy"]["5-way 1-shot"]["episodes_sha256"] for row in results.values()}) == 1
     assert results["another seed"]["gain"]["5-way 5-shot"]["mean"] == 0  # the same network here
     with pytest.raises(ConfigError, match="made with different settings"):
         ideas.run(config_in(tmp_path, steps=30))
+
+
+def test_some_of_them_at_another_precision(seen, tmp_path: Path):
+    config = config_in(tmp_path, only=(ideas.FIRST, ideas.SECOND), precision="32-true")
+    assert ideas.run(config) == 0
+    assert [(one.loop.seed, one.loop.precision) for one in seen] == [(0, "32-true"), (1, "32-true")]
+    results = json.loads(config.out.read_text())["results"]
+    assert set(results) == {ideas.FIRST, *ideas.AFTERWARDS, ideas.SECOND, ideas.JOINED}
+    with pytest.raises(ConfigError, match="precision is '32-true' there and 'bf16-mixed' here"):
+        ideas.run(config_in(tmp_path))
 
 
 def test_the_first_layer_is_trained_where_it_is_not_whitened(seen, tmp_path: Path, monkeypatch):
@@ -101,4 +113,4 @@ def test_table_by_hand():
 
     results = {ideas.FIRST: {**row(0.5, 0.7), "processor_seconds": 90.0}, "less": row(0.4, 0.7)}
     lines = ideas.as_table(ideas.with_gains(results)).splitlines()
-    assert lines[2:] == ["| the recipe | 60.0 ± 1.0 | 1.5 |", "| less | 55.0 (-5.0 ± 9.8) |  |"]
+    assert lines[2:] == ["| the recipe | 60.0 ± 1.0 | 1.5 |", "| less | 55.0 (-5.0 ± 63.5) |  |"]
