@@ -374,6 +374,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "maml_rounding": maml_rounding,
     "core_hours": core_hours.as_table,
     "cifar_fs_ideas": lambda: ideas.as_table(read_result("cifar_fs_ideas")["results"]),
+    "cifar_fs_ideas_float32": lambda: ideas.as_table(read_result("cifar_fs_ideas_float32")["results"]),
     "overview": overview.as_table,
     "general": partial(gains, "general", "general-small, test classes of"),
     "leave_one_domain_out": partial(gains, "leave_one_domain_out", "held out"),
