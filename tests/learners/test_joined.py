@@ -11,9 +11,12 @@ import torch
 
 from benchmarks.heads_features import split_features
 from fewshot_film.classifier import FewShotClassifier
+from fewshot_film.commands.pretrain import whiten
+from fewshot_film.config.backbone import BackboneConfig
 from fewshot_film.errors import ConfigError, InvalidValueError, SavedModelError
 from fewshot_film.learners import DN4, LDA, JoinedBackbone, SimpleCNAPS, build_backbone, save_learner
 from fewshot_film.learners.prefix import without_prefix
+from fewshot_film.learners.whitened_vgg import WhitenedConv2d
 from tests.learners.small import SMALL, noisy_classes
 
 NORMED = dataclasses.replace(SMALL.backbone, feature_norms=(4.0,), flip_tta=True)
@@ -47,6 +50,17 @@ def test_film_in_joined_networks(adaptation: str):
     rest, prefix = without_prefix(learner)
     maps = prefix(pixels / 255)
     torch.testing.assert_close(rest.adapt(maps, labels)(maps).detach(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_first_layer_of_every_network_is_whitened():
+    config = BackboneConfig(name="whitened-vgg", width=4, blocks=(1,), image_size=16, channels=1, networks=2)
+    joined = build_backbone(config)
+    before = [layer.weight.clone() for layer in joined.modules() if isinstance(layer, WhitenedConv2d)]
+    whiten(joined, noisy_classes(4, 3))
+    after = [layer.weight for layer in joined.modules() if isinstance(layer, WhitenedConv2d)]
+    assert len(after) == 2
+    assert torch.equal(*after)  # by the same images
+    assert not any(torch.equal(one, other) for one, other in zip(before, after, strict=True))
 
 
 def test_local_descriptors_hold_the_features_of_all():
