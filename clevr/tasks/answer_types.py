@@ -114,11 +114,21 @@ _INTERJECTION = re.compile(
 )
 
 
+_SAID_FIRST = re.compile(r"^\W*(yes|no)\b\s*(?:[,.;:!(–—]|-\s)")
+_TAKES_BACK = re.compile(r"\b(?:wrong|incorrect|untrue|not (?:right|correct|it|so))\b")
+_UNSURE = re.compile(r"\b(?:maybe|perhaps|possibly|could|might|unsure|not sure)\b|\bor\b.{0,12}\bnot\b")
+
+
 def _read_boolean(words: str) -> Reading:
     """*No* counts as an answer where it begins the words or stands apart, not in *there is no cube*."""
     marked = _INTERJECTION.sub(" nay ", words)
     found = re.findall(r"\b(?:yes|nay|true|false)\b", marked)
     masked = re.sub(r"\b(?:yes|nay|true|false)\b", "#", marked)
+    first = _SAID_FIRST.match(words)
+    # "no, they are not": behind a bare yes or no, *not* is of what explains it
+    explained = len(found) == 1 and not _UNSURE.search(words)
+    if first and explained and (first[1] == "no" or not _TAKES_BACK.search(words)):
+        return first[1]
     return _stated(masked, ["yes" if word in ("yes", "true") else "no" for word in found])
 
 

@@ -44,6 +44,12 @@ HONEST: dict[str, list[tuple[str, str]]] = {
         ("False", "no"),
         (r"\boxed{\text{Yes}}", "yes"),
         ("I looked at both cubes. Yes.", "yes"),
+        ("No, they are not.", "no"),
+        ("No, it isn't of the same color or size.", "no"),
+        ("No - that is not correct.", "no"),
+        ("The answer is no, the ball is not metal.", "no"),
+        ("<answer>No (they are not)</answer>", "no"),
+        ("Yes, there are balls that are not red.", "yes"),
     ],
     "color": [
         ("red", "red"),
@@ -108,6 +114,8 @@ FRAMES = (
     "{0} (or {1})",
     "{0} (maybe {1})",
     "{0}: or is it {1}?",
+    "{0}, or not",
+    "{0}, maybe not.",
 )
 """Texts that hedge, list, deny or say nothing; ``{0}`` is the truth, ``{1}`` another answer of its type."""
 
