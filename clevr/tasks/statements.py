@@ -7,10 +7,11 @@ The places, the first of these that a text has:
 
 1. ``<answer>...</answer>``
 2. ``\boxed{...}``
-3. behind *the answer is* or *Answer:*
-4. the last sentence that names an answer
+3. the value of ``"answer"`` in JSON
+4. behind *the answer is* or *Answer:*
+5. the last sentence that names an answer
 
-A text that says different things there, or takes back what it said, is refused.
+Marks of how a text looks, such as ``*3*``, ``<b>3</b>`` and ``-> 3``, are taken away first. A text that says different things there, or takes back what it said, is refused.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ _THOUGHT = ("think", "thinking", "reasoning", "scratchpad")
 _MARKER = re.compile(
     r"\banswer(?:\s+to\s+(?:the|this|your)\s+question)?(?:\s+(?:is|would\s+be|should\s+be|must\s+be)\b\s*:?|\s*[:=])"
 )
+_JSON_ANSWER = re.compile(r"""["'](?:final[_ ])?answer["']\s*:\s*("[^"\n]*"|'[^'\n]*'|\[[^\[\]]*\]|[^,}\]\n]*)""")
+_TAG = re.compile(r"</?\|?[a-z]\w*\|?/?>")
+_EMPHASIS = re.compile(r"(?<![\w*])(\*|_{1,2})(?=[^\s*_])([^*_\n]*[^\s*_])\1(?![\w*])")
+_ARROW = re.compile(r"(?<![-=])[-=]+>|[→⇒]")
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|\n+")
 _LIST_MARK = re.compile(r"^\s*(?:[-*•>]+\s+|\d{1,3}[.)]\s+(?=\S))")
 _HEDGE = re.compile(
@@ -66,10 +71,10 @@ def final_answer(text: str, language: Language) -> Reading:
     plain = _without_thoughts(_plain(text))
     if plain is None:
         return Nothing.SILENT
-    for find in (_tagged, _boxed):
+    for find in (_tagged, _boxed, _JSON_ANSWER.findall):
         if places := find(plain):
-            return _agreed([language.read(_unlatex(place)) for place in places])
-    plain = _unlatex(plain)
+            return _agreed([language.read(_unmarked_up(place)) for place in places])
+    plain = _unmarked_up(plain)
     marks = [match.end() for match in _MARKER.finditer(plain)]
     return _marked(plain, marks, language) if marks else _unmarked(plain, language)
 
@@ -77,7 +82,7 @@ def final_answer(text: str, language: Language) -> Reading:
 def _plain(text: str) -> str:
     """Lower case, with one form for each mark, and contractions written out."""
     text = unicodedata.normalize("NFKC", text).lower().replace("’", "'").replace("−", "-")
-    text = re.sub(r"[*`~]{2,}|`", "", text)
+    text = _EMPHASIS.sub(r"\2", re.sub(r"[*`~]{2,}|`", "", text))
     return re.sub(r"\b(can)not\b", r"\1 not", re.sub(r"n't\b", " not", text))
 
 
@@ -109,7 +114,9 @@ def _boxed(text: str) -> list[str]:
     return places
 
 
-def _unlatex(text: str) -> str:
+def _unmarked_up(text: str) -> str:
+    """Without LaTeX and tags, and with an equals sign for each arrow."""
+    text = _ARROW.sub(" = ", _TAG.sub(" ", text))
     return re.sub(r"\\(?:text|textbf|mathrm|mathbf)\b|[{}$]|\\[()]", " ", text)
 
 

@@ -68,7 +68,25 @@ def test_any_text_has_a_score(text: str):
 
 
 @pytest.mark.parametrize(
-    "piece", ["<answer>", "\\boxed{", "answer: 3 ", "[", "(1, 2, 3 ", "3 ", "not ", "\n", "no ", "9"]
+    "piece",
+    [
+        "<answer>",
+        "\\boxed{",
+        "answer: 3 ",
+        "[",
+        "(1, 2, 3 ",
+        "3 ",
+        "not ",
+        "\n",
+        "no ",
+        "9",
+        '"answer":',
+        "*3",
+        "_",
+        "<a",
+        "->",
+        "-",
+    ],
 )
 def test_long_texts_are_read_in_time(piece: str):
     text = piece * (40_000 // len(piece))
