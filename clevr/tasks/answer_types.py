@@ -19,25 +19,38 @@ _NUMBERS = """
     seventeen eighteen nineteen twenty
 """
 _NUMBER_WORDS: dict[str, float] = {word: float(number) for number, word in enumerate(_NUMBERS.split())} | {"none": 0.0}
+_ADJECTIVES = [word for name in ("size", "color", "material") for value in VALUES[name] for word in WORDS[value]]
+_NO_THINGS = (
+    rf"\bno (?:(?:{'|'.join(_ADJECTIVES)}|grey|such|other|visible|more) ){{0,4}}"
+    r"(?:cubes?|blocks?|spheres?|balls?|cylinders?|things?|objects?|items?)\b"
+)
 _NUMBER = re.compile(
     r"(?<![\w.])(?:-(?=\d))?\d{1,12}(?:,\d{3})*(?:\.\d{1,12})?(?!\w|\.\d)|\b(?:"
     + "|".join(_NUMBER_WORDS)
-    + r")\b|\b(?:is|are|were|was|have|has) no\b"
+    + r")\b|\b(?:is|are|were|was|have|has) no\b|\b(?:are|is) not any\b|"
+    + _NO_THINGS
 )
 _NOT_EXACT = re.compile(
     r"(?:\b(?:at least|at most|more than|less than|fewer than|up to|about|around|roughly|approximately|approx\.?|"
-    r"nearly|almost|over|under|between|greater than)|[<>≤≥~≈±])\s*#|"
-    r"#\s*(?:or (?:more|fewer|less|so|higher|lower)\b|plus\b|ish\b|%|[+×x*/^–-]|\.\.|to\s*#)"
+    r"nearly|almost|over|under|between|greater than|close to|minimum of|maximum of|minus|negative|twice|half of|"
+    r"thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred(?: and)?|dozen(?: or)?)[ -]|[<>≤≥~≈±])\s*#|"
+    r"#\s*(?:plus\b|ish\b|%|[+×x*/^–-]|\.\.|to\s*#)|"
+    r"#[ -](?:and a half|halves|thirds?|quarters?|percent|pairs?|dozens?|hundreds?|thousands?|millions?)\b"
 )
+_OPEN_ENDED = re.compile(
+    r"\b(?:or (?:more|fewer|less|so|higher|lower)|give or take|at least|at most|approximately|roughly|minimum|maximum)\b"
+)
+_OTHERS_THAN = re.compile(r"(?<=[a-z]) (?:that|which) (?:are|do|have) not\b(?! (?:right|correct|it|so|true))[^#]*$")
 _PRONOUN = re.compile(
     r"\b(?:the|this|that|other|each|another|every|which|any|" + "|".join(VALUES["color"]) + r") one\b|\bone of\b"
 )
 _DETAILS = re.compile(r"[:(]")
-_DOUBT = re.compile(r"\b(?:or|maybe|perhaps|possibly|could|might|not)\b")
+_DOUBT = re.compile(r"\b(?:or|maybe|perhaps|possibly|could|might|not|at least|at most|approximately|roughly)\b")
 _NEGATOR = re.compile(
-    r"\b(?:not|never|neither|nor|without|except|excluding|wrong|incorrect|false|impossible|untrue|rather than|"
-    r"instead of|other than|(?:anything|everything|all) but)\b"
+    r"\b(?:not|never|neither|nor|non|without|except|excluding|wrong|incorrect|false|impossible|untrue|rather than|"
+    r"instead of|other than|(?:anything|everything|all|every \w+|any \w+) but)\b|\bno\s*$"
 )
+_ALTERNATIVE = re.compile(r"\s*,?\s*\b(?:or|nor)\s*")
 
 
 def _stated(masked: str, values: Sequence[object]) -> Reading:
@@ -45,7 +58,12 @@ def _stated(masked: str, values: Sequence[object]) -> Reading:
     if not values:
         return Nothing.SILENT
     parts = masked.split("#")
-    kept = {value for before, value in zip(parts, values, strict=False) if not _denied(before)}
+    kept = set()
+    denied = False
+    for before, value in zip(parts, values, strict=False):
+        denied = _denied(before) or (denied and bool(_ALTERNATIVE.fullmatch(before)))  # "not 2 or 3"
+        if not denied:
+            kept.add(value)
     if len(kept) != 1 or _NEGATOR.search(parts[-1]):
         return Nothing.REFUSED
     return kept.pop()
@@ -67,8 +85,8 @@ def _read_number(words: str) -> Reading:
 
 def _exact_number(words: str) -> Reading:
     found = _NUMBER.findall(words)
-    masked = _NUMBER.sub("#", words)
-    if found and _NOT_EXACT.search(masked):
+    masked = _OTHERS_THAN.sub("", _NUMBER.sub("#", words))  # "3 cubes that are not red"
+    if found and (_NOT_EXACT.search(masked) or _OPEN_ENDED.search(masked.partition("#")[2])):
         return Nothing.REFUSED
     return _stated(masked, [_value_of(text) for text in found])
 
