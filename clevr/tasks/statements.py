@@ -26,10 +26,20 @@ _THOUGHT = ("think", "thinking", "reasoning", "scratchpad")
 _MARKER = re.compile(
     r"\banswer(?:\s+to\s+(?:the|this|your)\s+question)?(?:\s+(?:is|would\s+be|should\s+be|must\s+be)\b\s*:?|\s*[:=])"
 )
+_DOUBTED = re.compile(
+    r"\b(?:(?:not|never) (?:really )?(?:think|believe|say|know|claim|sure|certain|true|clear|the case)|"
+    r"doubt|unsure|uncertain|unlikely|untrue|false|wrong)(?: \w+){0,5} ?$"
+)
+"""Before a mark: the answer that follows is denied."""
+_SUPPOSED = re.compile(r"\b(?:if|whether|suppose|assume)(?: \w+){0,2} ?$")
+"""Before a mark: what follows is none."""
+_CONFIDENCE = re.compile(r"\n\W*confidence\b[^\n]*")
 _JSON_ANSWER = re.compile(r"""["'](?:final[_ ])?answer["']\s*:\s*("[^"\n]*"|'[^'\n]*'|\[[^\[\]]*\]|[^,}\]\n]*)""")
 _TAG = re.compile(r"</?\|?[a-z]\w*\|?/?>")
 _EMPHASIS = re.compile(r"(?<![\w*])(\*|_{1,2})(?=[^\s*_])([^*_\n]*[^\s*_])\1(?![\w*])")
 _ARROW = re.compile(r"(?<![-=])[-=]+>|[→⇒]")
+_CLAUSE = 80
+"""Letters before a mark that are looked at for what denies it."""
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|\n+")
 _LIST_MARK = re.compile(r"^\s*(?:[-*•>]+\s+|\d{1,3}[.)]\s+(?=\S))")
 _HEDGE = re.compile(
@@ -71,11 +81,12 @@ def final_answer(text: str, language: Language) -> Reading:
     plain = _without_thoughts(_plain(text))
     if plain is None:
         return Nothing.SILENT
+    plain = _CONFIDENCE.sub("", plain)
     for find in (_tagged, _boxed, _JSON_ANSWER.findall):
         if places := find(plain):
             return _agreed([language.read(_unmarked_up(place)) for place in places])
     plain = _unmarked_up(plain)
-    marks = [match.end() for match in _MARKER.finditer(plain)]
+    marks = list(_MARKER.finditer(plain))
     return _marked(plain, marks, language) if marks else _unmarked(plain, language)
 
 
@@ -128,22 +139,30 @@ def _agreed(readings: list[Reading]) -> Reading:
     return Nothing.REFUSED if stated else Nothing.SILENT
 
 
-def _marked(text: str, starts: list[int], language: Language) -> Reading:
+def _marked(text: str, marks: list[re.Match[str]], language: Language) -> Reading:
     """What follows each mark, and whether the rest of the text leaves it at that."""
-    readings = []
+    readings, denied = [], []
     rest = ""
-    for start, stop in zip(starts, [*starts[1:], len(text)], strict=True):
-        part = text[start:stop].lstrip(" \n\t:*")
-        if language.by_sentence:
-            sentence, *others = _SENTENCE_END.split(part, maxsplit=1)
-            rest = " ".join(others)
-        else:
-            sentence, rest = part, ""
-        readings.append(language.read(_without_reason(sentence)))
+    for mark, end in zip(marks, [*(mark.start() for mark in marks[1:]), len(text)], strict=True):
+        sentence, rest = _first_sentence(text[mark.end() : end].lstrip(" \n\t:*"), language)
+        before = text[max(0, mark.start() - _CLAUSE) : mark.start()]
+        if not _SUPPOSED.search(before):
+            found = denied if _DOUBTED.search(before) else readings
+            found.append(language.read(_without_reason(sentence)))
     answer = _agreed(readings)
+    if answer in denied or not readings:
+        return Nothing.REFUSED
     if isinstance(answer, Nothing) or not language.by_sentence:
         return answer
     return Nothing.REFUSED if any(_contradicts(line, answer, language) for line in _sentences(rest)) else answer
+
+
+def _first_sentence(text: str, language: Language) -> tuple[str, str]:
+    """The first sentence and all others; all of it where an answer is no sentence."""
+    if not language.by_sentence:
+        return text, ""
+    sentence, *others = _SENTENCE_END.split(text, maxsplit=1)
+    return sentence, " ".join(others)
 
 
 def _without_reason(sentence: str) -> str:
