@@ -38,7 +38,8 @@ _NOT_EXACT = re.compile(
     r"#[ -](?:and a half|halves|thirds?|quarters?|percent|pairs?|dozens?|hundreds?|thousands?|millions?)\b"
 )
 _OPEN_ENDED = re.compile(
-    r"\b(?:or (?:more|fewer|less|so|higher|lower)|give or take|at least|at most|approximately|roughly|minimum|maximum)\b"
+    r"\b(?:or (?:more|fewer|less|so|higher|lower)|give or take|at least|at most|approximately|roughly|minimum|"
+    r"maximum)\b"
 )
 _OTHERS_THAN = re.compile(r"(?<=[a-z]) (?:that|which) (?:are|do|have) not\b(?! (?:right|correct|it|so|true))[^#]*$")
 _PRONOUN = re.compile(
@@ -150,25 +151,35 @@ def _read_boolean(words: str) -> Reading:
     return _stated(masked, ["yes" if word in ("yes", "true") else "no" for word in found])
 
 
-_FIRST_IMAGE = {
-    **dict.fromkeys(("first", "1st", "image 1", "image one", "image a", "left image", "left one"), "first"),
-    **dict.fromkeys(("left-hand image", "image on the left", "left picture"), "first"),
-}
-_SECOND_IMAGE = {
-    **dict.fromkeys(("second", "2nd", "image 2", "image two", "image b", "right image", "right one"), "second"),
-    **dict.fromkeys(("right-hand image", "image on the right", "right picture"), "second"),
-}
-_ALONE = {
-    **dict.fromkeys(("1", "one", "a", "left", "the left"), "first"),
-    **dict.fromkeys(("2", "two", "b", "right", "the right"), "second"),
-}
+def _image_words(ordinals: Sequence[str], numbers: Sequence[str], side: str, value: str) -> dict[str, str]:
+    """What one of the two images may be called."""
+    words = [*ordinals, *(f"{side}{noun}" for noun in (" one", "-hand one"))]
+    for noun in ("image", "picture", "photo"):
+        words += [f"{noun}{sign}{number}" for number in numbers for sign in (" ", " #", ": ")]
+        words += [f"{side} {noun}", f"{side}-hand {noun}", f"{noun} on the {side}"]
+    return dict.fromkeys(words, value)
+
+
+def _alone(numbers: Sequence[str], side: str, value: str) -> dict[str, str]:
+    """What means one of the two images where it stands alone."""
+    return dict.fromkeys([*numbers, side, f"the {side}", f"on the {side}", f"the one on the {side}"], value)
+
+
+_IMAGE_WORDS = _image_words(("first", "1st"), ("1", "one", "a"), "left", "first") | _image_words(
+    ("second", "2nd"), ("2", "two", "b"), "right", "second"
+)
+_ALONE = _alone(("1", "one", "a"), "left", "first") | _alone(("2", "two", "b"), "right", "second")
 
 _BRACKETS = re.compile(r"[\[(]([^\[\]()]*)[\])]")
-_COORDINATE = re.compile(r"(?<![\w.])-?\d{1,9}(?:\.\d{1,12})?(?![\w.]*\w)")
+_COORDINATE = re.compile(r"(?<![\w.])-?\d{1,9}(?:\.\d{1,12})?(?=px\b|(?![\w.]*\w))")
+_SENTENCES = re.compile(r"(?<=[.!?])\s+")
+_BOX_DENIED = re.compile(r"\b(?:not|or|either|maybe)\b")
 
 
 def _read_box(words: str) -> Reading:
-    if re.search(r"\b(?:not|or|either|maybe)\b", words):
+    sentences = _SENTENCES.split(words)
+    first = next((i for i, sentence in enumerate(sentences) if _COORDINATE.search(sentence)), 0)
+    if any(map(_BOX_DENIED.search, sentences[first:])):
         return Nothing.REFUSED
     groups = [_COORDINATE.findall(group) for group in _BRACKETS.findall(words)]
     boxes = [group for group in groups if len(group) == 4] or [_COORDINATE.findall(words)]
@@ -182,10 +193,10 @@ LANGUAGES: dict[str, Language] = {
     "number": Language(_read_number),
     "boolean": Language(_read_boolean),
     "color": _attribute("color", ("grey", "gray")),
-    "shape": _attribute("shape", ("ball shaped", "sphere")),
+    "shape": _attribute("shape", ("spherical", "sphere"), ("cubical", "cube"), ("cylindrical", "cylinder")),
     "size": _attribute("size"),
     "material": _attribute("material"),
-    "image": Language(_reader_of_words({**_FIRST_IMAGE, **_SECOND_IMAGE}, _ALONE)),
+    "image": Language(_reader_of_words(_IMAGE_WORDS, _ALONE)),
     "box": Language(_read_box, by_sentence=False),
 }
 """How each kind of answer is read, by its name."""

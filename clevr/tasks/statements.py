@@ -11,7 +11,8 @@ The places, the first of these that a text has:
 4. behind *the answer is* or *Answer:*
 5. the last sentence that names an answer
 
-Marks of how a text looks, such as ``*3*``, ``<b>3</b>`` and ``-> 3``, are taken away first. A text that says different things there, or takes back what it said, is refused.
+Marks of how a text looks, such as ``*3*``, ``<b>3</b>`` and ``-> 3``, are taken away first. A text that says different
+things there, or takes back what it said, is refused.
 """
 
 from __future__ import annotations

@@ -81,7 +81,12 @@ HONEST: dict[str, list[tuple[str, str]]] = {
         ("The answer is: red", "red"),
         ("The blue sphere is behind the cube.\nThe cube is red.\nAnswer: red", "red"),
     ],
-    "shape": [("It's a ball.", "sphere"), ("a block", "cube"), ("cylinder", "cylinder")],
+    "shape": [
+        ("It's a ball.", "sphere"),
+        ("a block", "cube"),
+        ("cylinder", "cylinder"),
+        ("It is spherical.", "sphere"),
+    ],
     "size": [("tiny", "small"), ("It is big.", "large")],
     "material": [("shiny metal", "metal"), ("It is made of matte rubber", "rubber")],
     "image": [
@@ -91,6 +96,9 @@ HONEST: dict[str, list[tuple[str, str]]] = {
         ("Image 1", "first"),
         ("first", "first"),
         ("The image on the right", "second"),
+        ("The picture on the left.", "first"),
+        ("Image #2", "second"),
+        ("The one on the left.", "first"),
     ],
     "box": [
         ("[10, 20, 30, 40]", "[10, 20, 30, 40]"),
@@ -98,6 +106,8 @@ HONEST: dict[str, list[tuple[str, str]]] = {
         ('{"answer": [10, 20, 30, 40], "object": "cube 3"}', "[10, 20, 30, 40]"),
         ('{"bbox_2d": [10, 20, 30, 40], "label": "cube"}', "[10, 20, 30, 40]"),
         ("<answer>10 20 30 40</answer>", "[10, 20, 30, 40]"),
+        ("[10px, 20px, 30px, 40px]", "[10, 20, 30, 40]"),
+        ("It is not the cube, or the ball. It is at [10, 20, 30, 40].", "[10, 20, 30, 40]"),
         ("The answer is [10.0, 20.0, 30.0, 40.0].", "[10, 20, 30, 40]"),
     ],
 }
@@ -218,6 +228,8 @@ def _dishonest_boxes(answer: str) -> list[str]:
         f"{answer}, {other}",
         f"{other}\n{answer}",
         f"not {answer}",
+        f"{answer}. Maybe not.",
+        f"I see a cube. It is not at {answer}.",
         f"The answer is {answer}. The answer is {other}.",
         f"<answer>{other}</answer><answer>{answer}</answer>",
         f"<answer>{answer} {other}</answer>",
