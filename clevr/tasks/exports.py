@@ -83,9 +83,14 @@ class TaskStream(IterableDataset[Entry]):
         series: the tasks.
         rank: number of this process.
         world_size: number of processes; each gets every ``world_size``-th item.
+
+    Raises:
+        TaskError: there is no such rank.
     """
 
     def __init__(self, series: Series, *, rank: int = 0, world_size: int = 1) -> None:
+        if not 0 <= rank < world_size:
+            raise TaskError(f"rank {rank} of {world_size} processes; expected 0 <= rank < world_size")
         self.series = series
         self.rank = rank
         self.world_size = world_size

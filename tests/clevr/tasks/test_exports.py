@@ -68,6 +68,12 @@ def test_a_stream_may_be_endless():
     assert [next(stream)["metadata"]["source_index"] for _ in range(3)] == [1, 4, 7]
 
 
+@pytest.mark.parametrize(("rank", "world_size"), [(2, 2), (-1, 2), (0, 0)])
+def test_a_rank_that_is_none_is_refused(rank: int, world_size: int):
+    with pytest.raises(TaskError, match=f"rank {rank} of {world_size} processes; expected 0 <= rank < world_size"):
+        TaskStream(make("counting"), rank=rank, world_size=world_size)
+
+
 def test_an_endless_series_is_no_map():
     with pytest.raises(
         TaskError, match=r"an endless series has no length; give make\(..., size=...\), or use TaskStream"
