@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -38,12 +39,19 @@ class Difficulty:
     from which on one object is left of another."""
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check the ranges. Equal difficulties become alike to the last letter, as items are drawn from their text."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not math.isfinite(value) or (field.type == "int" and value != int(value)):
+                expected = "whole" if field.type == "int" else "finite"
+                raise InvalidValueError(f"{field.name} is {value}; expected a {expected} number")
+            object.__setattr__(self, field.name, int(value) if field.type == "int" else float(value))
         in_range = 3 <= self.min_objects <= self.max_objects <= 10 and 0 <= self.min_hops <= self.max_hops <= 3
-        if not in_range or not 0 <= self.distractors < self.min_objects or self.margin < 0.2 or self.min_pixels < 1:
+        has_room = self.margin >= 0.2 and self.reach > 0 and self.min_pixels >= 1
+        if not in_range or not 0 <= self.distractors < self.min_objects or not has_room:
             raise InvalidValueError(
                 f"{self}; expected 3 <= min_objects <= max_objects <= 10, 0 <= min_hops <= max_hops <= 3, "
-                "0 <= distractors < min_objects, a margin of at least 0.2 and min_pixels of at least 1"
+                "0 <= distractors < min_objects, a margin of at least 0.2, a reach above 0 and min_pixels of at least 1"
             )
 
     @cached_property

@@ -46,7 +46,7 @@ class Item:
     seed: int
     index: int
     difficulty: str
-    """The level, or the settings where they are the user's own."""
+    """The level, or ``custom`` where the settings are the user's own."""
     prompt: str
     answer: str
     """A word, a number in digits, or a box ``[left, top, right, bottom]``."""

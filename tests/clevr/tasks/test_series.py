@@ -179,6 +179,25 @@ def test_own_difficulty():
     assert [node.function for node in item.program or ()].count("relate") == 3
 
 
+def test_equal_difficulties_give_equal_items():
+    whole, broken = Difficulty(3, 5, 0, 0, reach=3), Difficulty(3, 5, 0, 0, reach=3.0)  # type: ignore[arg-type]
+    assert whole == broken
+    assert make("counting", difficulty=whole)[0].prompt == make("counting", difficulty=broken)[0].prompt
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"margin": float("nan")}, "margin is nan; expected a finite number"),
+        ({"distractors": 1.5}, "distractors is 1.5; expected a whole number"),
+        ({"reach": 0.0}, "a reach above 0"),
+    ],
+)
+def test_a_difficulty_that_cannot_be_is_refused(setting: dict[str, float], message: str):
+    with pytest.raises(InvalidValueError, match=message):
+        Difficulty(3, 4, 0, 1, **setting)  # type: ignore[arg-type]
+
+
 def test_errors():
     with pytest.raises(
         TaskError, match=r"unknown kind of task 'countin' \(did you mean 'counting'\?\); expected one of"
