@@ -34,7 +34,7 @@ _DOUBTED = re.compile(
 """Before a mark: the answer that follows is denied."""
 _SUPPOSED = re.compile(r"\b(?:if|whether|suppose|assume)(?: \w+){0,2} ?$")
 """Before a mark: what follows is none."""
-_CONFIDENCE = re.compile(r"\n\W*confidence\b[^\n]*")
+_CONFIDENCE = re.compile(r"\n[ #>-]{0,4}confidence\b[^\n]*")
 _JSON_ANSWER = re.compile(r"""["'](?:final[_ ])?answer["']\s*:\s*("[^"\n]*"|'[^'\n]*'|\[[^\[\]]*\]|[^,}\]\n]*)""")
 _TAG = re.compile(r"</?\|?[a-z]\w*\|?/?>")
 _EMPHASIS = re.compile(r"(?<![\w*])(\*|_{1,2})(?=[^\s*_])([^*_\n]*[^\s*_])\1(?![\w*])")
@@ -142,7 +142,8 @@ def _agreed(readings: list[Reading]) -> Reading:
 
 def _marked(text: str, marks: list[re.Match[str]], language: Language) -> Reading:
     """What follows each mark, and whether the rest of the text leaves it at that."""
-    readings, denied = [], []
+    readings: list[Reading] = []
+    denied: list[Reading] = []
     rest = ""
     for mark, end in zip(marks, [*(mark.start() for mark in marks[1:]), len(text)], strict=True):
         sentence, rest = _first_sentence(text[mark.end() : end].lstrip(" \n\t:*"), language)
