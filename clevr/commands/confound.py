@@ -18,7 +18,7 @@ from clevr.world.placement import PlacementError, SceneConfig
 from clevr.world.render import render
 from clevr.world.scene import Scene
 from clevr.world.spec import CLEVR, WorldSpec
-from clevr.world.world_file import read_world
+from clevr.world.world_file import load_yaml, read_world
 from fewshot_film.errors import counted
 from fewshot_film.run.progress import hides_bars
 from fewshot_film.run.workers import available_cores, run_jobs
@@ -37,7 +37,7 @@ def run(config: ConfoundConfig) -> None:
     """
     world = read_world(config.world) if config.world else CLEVR
     try:
-        record = yaml.safe_load(config.rules.read_text(encoding="utf-8"))
+        record = load_yaml(config.rules.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise PlacementError(f"{config.rules}: not YAML ({str(error).splitlines()[0]})") from None
     classes = classes_from(record, world)

@@ -291,7 +291,7 @@ class Scenes:
             raise PlacementError(
                 f"scene {indices[waiting[0]]} of {self.split!r}: no arrangement in {_MAX_ARRANGEMENTS} rounds shows "
                 f"{self.rules.min_pixels} pixels of all {settings[waiting[0]].num_objects} objects; "
-                "ask for fewer pixels or objects"
+                "ask for fewer pixels or objects, larger sizes or a nearer camera"
             )
         size = (self.width, self.height, self.split)
         return [complete(found[i], settings[i], *size, index, self.rules.world) for i, index in enumerate(indices)]

@@ -77,3 +77,10 @@ def test_overwriting_leaves_no_image_of_before(tmp_path: Path) -> None:
 def test_rules_that_describe_no_classes(record: object, problem: str) -> None:
     with pytest.raises(PlacementError, match=problem):
         classes_from(record, CLEVR)
+
+
+def test_a_class_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    rules = tmp_path / "classes.yaml"
+    rules.write_text("a: {holds: [{color: red}]}\nb: {holds: [{color: blue}]}\na: {holds: [{color: gray}]}\n")
+    with pytest.raises(PlacementError, match="'a' stands there twice, again in line 3"):
+        run(ConfoundConfig(rules=rules, out=tmp_path / "out"))

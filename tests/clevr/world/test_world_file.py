@@ -98,6 +98,7 @@ def changed(**sections: object) -> bytes:
     ("text", "problem"),
     [
         (b"colors: [", "here: not YAML"),
+        (b"colors: {red: [1, 2, 3], blue: [1, 2, 3], red: [4, 5, 6]}", "'red' stands there twice, again in line 1"),
         (b"3", "here: the file is 3; expected entries `key: value` with name, colors"),
         (b"colour: {}", r"here: the file has 'colour', which is not known \(did you mean 'colors'\?\)"),
         (changed(colors={"red": [1, 2, 3]}), "colors has 1 entry; expected two or more"),
