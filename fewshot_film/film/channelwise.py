@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from fewshot_film.film.errors import ShapeError
 from fewshot_film.film.generators import Generator
-from fewshot_film.film.inject import FiLMedNetwork, axis_of
-from fewshot_film.film.norms import after_norm, is_norm
+from fewshot_film.film.inject import FiLMedNetwork, noting
+from fewshot_film.film.norms import is_norm
 from fewshot_film.film.sites import Modulations, Site, Sites
 
 NUM_STATISTICS = 5
@@ -126,34 +126,22 @@ def site_moments(filmed: FiLMedNetwork, run: Callable[[], object]) -> dict[str, 
         filmed: a network with FiLM.
         run: passes images through ``filmed.network`` or the part of it with the sites, in one or several calls.
     """
-    found: dict[str, list[SiteMoments]] = {site.name: [] for site in filmed.sites}
-    handles = [_watch(filmed.network.get_submodule(site.name), site, found[site.name]) for site in filmed.sites]
-    try:
-        with filmed.modulated({}):
-            run()
-    finally:
-        for handle in handles:
-            handle.remove()
+    found: dict[str, list[SiteMoments]] = {name: [] for name in filmed.sites.names}
+    with filmed.modulated({}), noting(filmed, partial(_note, found)):
+        run()
     return {name: SiteMoments(*map(torch.cat, zip(*parts, strict=True))) for name, parts in found.items()}
 
 
-def _watch(layer: nn.Module, site: Site, found: list[SiteMoments]) -> Any:
-    """Have the moments of what reaches FiLM noted, also inside a layer that joins norm and activation."""
-    inside = after_norm(layer)
-    note = partial(_note, found, axis_of(site, layer))
-    if inside is None:
-        return layer.register_forward_hook(lambda _module, _args, output: note(output))
-    return inside.register_forward_pre_hook(lambda _module, args: note(args[0]))
-
-
-def _note(found: list[SiteMoments], axis: int, features: Tensor) -> None:
+def _note(found: dict[str, list[SiteMoments]], site: str, axis: int, features: Tensor) -> None:
     rows = features.movedim(axis, 1).flatten(2).float() if features.ndim > 2 else features[..., None].float()
     std, mean = torch.std_mean(rows, 2, correction=0)
-    found.append(SiteMoments(mean, std))
+    found[site].append(SiteMoments(mean, std))
 
 
 @torch.no_grad()
-def channel_statistics(filmed: FiLMedNetwork, moments: dict[str, SiteMoments]) -> ChannelStatistics:
+def channel_statistics(
+    filmed: FiLMedNetwork, moments: dict[str, SiteMoments], count: float | None = None
+) -> ChannelStatistics:
     """What a set of images does to every channel, in units of the network's training data.
 
     Of normalisation layers that end in ``weight * normalised + bias``, the training data's mean is ``bias`` and their

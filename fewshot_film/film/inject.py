@@ -127,13 +127,18 @@ _NO_BACKWARD = -1
 """What torch calls the backward pass in progress where there is none."""
 
 
+Note = Callable[[str, int, Tensor], None]
+"""Is told the name of a site, the axis of the channels there, and the features before FiLM."""
+
+
 class _Call(threading.local):
-    """Modulations of the call in progress, per thread; a copy starts without any."""
+    """Modulations of the call in progress, and who notes its features, per thread; a copy starts without any."""
 
     def __init__(self) -> None:
         self.modulations: Modulations = {}
         self.backward = _NO_BACKWARD
         """The backward pass in which they were given."""
+        self.note: Note | None = None
 
     def __reduce__(self) -> tuple[type[_Call], tuple[()]]:
         return _Call, ()
@@ -184,10 +189,12 @@ class _SiteHook:
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Any = None) -> Any:
         features: Any = args[0] if output is None else output
-        modulations = self.link.call.modulations
+        call = self.link.call
         if not torch.compiler.is_compiling():
             self.link.check_recomputation()
-        modulation = modulations.get(self.site.name)
+            if call.note is not None:
+                call.note(self.site.name, self.axis, features)
+        modulation = call.modulations.get(self.site.name)
         if modulation is None:
             return features
         if torch.compiler.is_compiling():
@@ -383,6 +390,17 @@ class FiLMedNetwork(nn.Module):
     def extra_repr(self) -> str:
         """The sites, as ``print(filmed)`` shows them."""
         return repr(self.sites)
+
+
+@contextmanager
+def noting(filmed: FiLMedNetwork, note: Note) -> Iterator[None]:
+    """Within the block, what reaches every site is noted before FiLM, of what the calling thread runs alone."""
+    call = filmed._link.call
+    outer, call.note = call.note, note
+    try:
+        yield
+    finally:
+        call.note = outer
 
 
 def expect_filmed(network: object, caller: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -18,7 +20,7 @@ from fewshot_film.film import (
     remove_film,
     site_moments,
 )
-from fewshot_film.film.channelwise import NUM_STATISTICS
+from fewshot_film.film.channelwise import NUM_STATISTICS, SiteMoments
 from tests.film.networks import seeded
 
 SITES = Sites([Site("a", 3), Site("b", 2)])
@@ -182,6 +184,23 @@ def test_statistics_are_of_the_plain_network():
     remove_film(plain)
     assert torch.equal(plain(images), before)
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in plain.modules())
+
+
+def test_threads_note_their_own_images_alone():
+    plain, images = network(), torch.randn(2, 2, 2, 9, 9, generator=seeded(4), dtype=torch.float64)
+    filmed = inject_film(plain, after=["1", "4"])
+    expected = [site_moments(filmed, lambda part=part: plain(part)) for part in images]
+    barrier = threading.Barrier(2)
+
+    def work(part: torch.Tensor) -> dict[str, SiteMoments]:
+        def run() -> None:
+            for step in (barrier.wait, lambda: plain(part), barrier.wait):
+                step()
+
+        return site_moments(filmed, run)
+
+    with ThreadPoolExecutor(2) as pool:
+        torch.testing.assert_close(list(pool.map(work, images)), expected, rtol=0, atol=0)
 
 
 class Inside(nn.BatchNorm2d):
