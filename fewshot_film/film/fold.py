@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
@@ -168,6 +169,10 @@ def find_conv_norm_pairs(network: nn.Module) -> list[tuple[str, str]]:
     return pairs
 
 
+_TRACING = threading.Lock()
+"""torch.fx exchanges ``nn.Module.__call__`` while it traces: of two at once, the last would leave the other's there."""
+
+
 def trace_layers(network: nn.Module) -> fx.GraphModule:
     """A copy of a network, with the same tensors, whose data flow between layers can be read; nothing is run.
 
@@ -177,7 +182,8 @@ def trace_layers(network: nn.Module) -> fx.GraphModule:
     """
     network = _copy(network, [network])  # some networks keep what they computed last: a stand-in while tracing
     try:
-        return fx.GraphModule(network, _LayerTracer().trace(network))
+        with _TRACING:
+            return fx.GraphModule(network, _LayerTracer().trace(network))
     except Exception as error:
         raise FoldError(f"torch.fx cannot trace this {type(network).__name__} ({error})") from error
 

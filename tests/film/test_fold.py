@@ -355,3 +355,27 @@ def test_other_threads_may_run_networks_while_one_is_traced():
     thread.start()
     trace_layers(nn.Sequential(Slow(nn.ReLU()), nn.ReLU()))
     assert found == [(1, 2, 2, 2)]
+
+
+def test_networks_are_traced_one_at_a_time():
+    """torch.fx exchanges nn.Module.__call__ as it traces: of two at once, the last would leave the other's there."""
+    call = nn.Module.__call__
+    first, second = threading.Event(), threading.Event()
+
+    class Waiting(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            first.set()
+            second.wait(0.5)  # the other trace, which waits in its turn
+            return super().forward(x)
+
+    class Late(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            second.set()
+            other.join(60)
+            return super().forward(x)
+
+    other = threading.Thread(target=lambda: trace_layers(nn.Sequential(Waiting(nn.ReLU()), nn.ReLU())))
+    other.start()
+    first.wait(60)
+    trace_layers(nn.Sequential(Late(nn.ReLU()), nn.ReLU()))
+    assert nn.Module.__call__ is call
