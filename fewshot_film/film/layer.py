@@ -228,7 +228,10 @@ class FiLM(nn.Module):
 
     @modulation.setter
     def modulation(self, values: Modulation | None) -> None:
-        self.gamma, self.beta = (None, None) if values is None else values
+        gamma, beta = (None, None) if values is None else values
+        # not by assignment, which would make an nn.Parameter one of this layer, and part of its state dict
+        self.register_buffer("gamma", gamma, persistent=False)
+        self.register_buffer("beta", beta, persistent=False)
 
     def forward(self, x: Tensor, modulation: Modulation | None = None) -> Tensor:
         """Modulate ``x`` by the values given here, else by those kept, else not at all.

@@ -243,6 +243,18 @@ def test_kept_values_follow_to_and_stay_out_of_the_state_dict() -> None:
     assert str(layer) == "FiLM(3)"
 
 
+def test_kept_values_that_are_parameters_stay_those_of_whoever_trains_them() -> None:
+    layer, own = FiLM(2), Modulation(torch.nn.Parameter(draw((1, 2), 0)), torch.nn.Parameter(draw((1, 2), 1)))
+    layer.modulation = own
+    layer(draw((3, 2), 2)).sum().backward()
+    assert own.gamma.grad is not None
+    assert not list(layer.state_dict())
+    assert not list(layer.parameters())
+    layer.modulation = Modulation(torch.ones(1, 2), torch.zeros(1, 2))
+    layer.modulation = None
+    assert layer.modulation is None
+
+
 @pytest.mark.parametrize("shape", [(2, 4, 5), (3,)])
 def test_the_layer_refuses_features_of_another_width(shape: tuple[int, ...]) -> None:
     message = f"FiLM(3): features have shape {shape}, expected (B, 3, *); build the layer with the width"
