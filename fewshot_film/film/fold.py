@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from fewshot_film.film.errors import FoldError
-from fewshot_film.film.inject import FiLMedNetwork, expect_filmed, remove_film
+from fewshot_film.film.inject import FiLMedNetwork, expect_filmed, has_hook_before_film, remove_film
 from fewshot_film.film.norms import after_norm, channel_axis, fold_into_affine, is_norm
 from fewshot_film.film.sites import Modulations
 
@@ -61,6 +61,11 @@ def fold_film(filmed: FiLMedNetwork, modulations: Modulations, *, share_weights:
             raise FoldError(
                 f"site {name!r} has {rows} rows of values, expected 1: weights can hold one task's values, "
                 "not a set per example; fold each row by itself, or call the FiLM-ed network"
+            )
+        if has_hook_before_film(filmed.network.get_submodule(name)):
+            raise FoldError(
+                f"site {name!r}: a forward hook acts between the layer and FiLM, which weights cannot act behind; "
+                "expected hooks that are registered after inject_film, or none"
             )
     plain = _copy(filmed.network, [filmed.network] if share_weights else [])
     remove_film(plain)
@@ -224,6 +229,8 @@ def _why_not_fusable(conv: nn.Module, norm: nn.Module) -> str:
     if not is_plain_conv(conv) or not _is_plain_batch_norm(norm):
         kinds = f"{type(conv).__name__} and {type(norm).__name__}"
         return f"they are {kinds}, expected Conv1d, Conv2d or Conv3d and BatchNorm"
+    if "weight" not in conv._parameters.keys() & norm._parameters.keys():
+        return "a hook computes the weight anew in every call; make it permanent first, as remove_spectral_norm does"
     if norm.training or norm.running_mean is None:
         return "BatchNorm uses the statistics of its batch, expected running ones; call network.eval() first"
     inside = after_norm(norm)

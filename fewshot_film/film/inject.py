@@ -229,6 +229,11 @@ def _site_hooks(layer: nn.Module) -> list[tuple[dict[int, Any], int]]:
     return [(hooks, key) for hooks in places for key, hook in hooks.items() if isinstance(hook, _SiteHook)]
 
 
+def has_hook_before_film(layer: nn.Module) -> bool:
+    """Whether another hook sees, or changes, what a layer returns before FiLM does."""
+    return any(next(iter(hooks)) != key for hooks, key in _site_hooks(layer))
+
+
 def film_output(output: Any, gamma: Tensor, beta: Tensor, axis: int) -> Any:
     """FiLM over what a layer returns: features, or a tuple of them and other results (``nn.MultiheadAttention``)."""
     if isinstance(output, tuple):

@@ -133,9 +133,10 @@ def fold_into_affine(name: str, norm: Any, gamma: Tensor, beta: Tensor) -> None:
     Raises:
         FoldError: the layer does not end in an affine map per channel.
     """
-    if not _ends_in_affine(norm):
+    computed = is_norm(norm) and "weight" not in norm._parameters  # by a parametrization or hook: it would be again
+    if computed or not _ends_in_affine(norm):
         kind = type(norm).__name__
-        if re.fullmatch(r"Linear|Conv[123]d", kind):
+        if computed or re.fullmatch(r"Linear|Conv[123]d", kind):
             kind += " with a weight that is quantised or computed anew"
         raise FoldError(
             f"{name!r} is a {kind}, expected a BatchNorm, InstanceNorm, GroupNorm, LayerNorm, Linear or "

@@ -201,6 +201,46 @@ class QuantizedLinear(nn.Module):
         return x @ (self.weight.to(x) * self.scale).T
 
 
+class Positive(nn.Module):
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight.abs()
+
+    def right_inverse(self, weight: Tensor) -> Tensor:
+        return weight
+
+
+def test_fold_refuses_a_norm_whose_weight_is_computed_anew() -> None:
+    """What was written there would not stay: a negative scale would have become a positive one."""
+    network = nn.Sequential(nn.BatchNorm1d(3)).eval()
+    nn.utils.parametrize.register_parametrization(network[0], "weight", Positive())
+    filmed = inject_film(network, after=["0"])
+    with pytest.raises(FoldError, match="'0' is a ParametrizedBatchNorm1d with a weight that is quantised or computed"):
+        fold_film(filmed, filmed.sites.identity())
+
+
+def test_fuse_refuses_a_convolution_whose_weight_is_computed_anew() -> None:
+    network = nn.Sequential(nn.utils.spectral_norm(nn.Conv2d(1, 2, 3)), nn.BatchNorm2d(2)).eval()
+    assert find_conv_norm_pairs(network) == []
+    with pytest.raises(FoldError, match="cannot fuse '0' and '1': a hook computes the weight anew in every call"):
+        fuse_conv_norm(network, [("0", "1")])
+
+
+def test_fold_refuses_a_hook_between_the_layer_and_film() -> None:
+    network, x = nn.Sequential(nn.BatchNorm1d(3)).eval(), torch.linspace(-1, 1, 12).view(4, 3)
+
+    def absolute(_module: nn.Module, _args: object, output: Tensor) -> Tensor:
+        return output.abs()
+
+    hook = network[0].register_forward_hook(absolute)
+    filmed = inject_film(network, after=["0"])
+    values = random_modulations(filmed.sites)
+    with pytest.raises(FoldError, match="site '0': a forward hook acts between the layer and FiLM"):
+        fold_film(filmed, values)
+    hook.remove()
+    network[0].register_forward_hook(absolute)
+    torch.testing.assert_close(fold_film(filmed, values)(x), filmed(x, values))
+
+
 def test_film_follows_a_quantised_layer_and_is_not_folded_into_it() -> None:
     QuantizedLinear.__name__ = "Linear"  # as torch calls its own
     filmed = inject_film(nn.Sequential(QuantizedLinear(nn.Linear(3, 4)), nn.LayerNorm(4)), [Site("0", 4, axis=-1), "1"])
