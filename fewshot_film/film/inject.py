@@ -16,7 +16,15 @@ from fewshot_film.errors import listed, suggestion
 from fewshot_film.film.errors import ShapeError, SiteError
 from fewshot_film.film.layer import Modulation, film
 from fewshot_film.film.naming import matches
-from fewshot_film.film.norms import after_norm, channel_axis, is_norm, norm_width, stated_width, states_axis
+from fewshot_film.film.norms import (
+    after_norm,
+    batched_ndim,
+    channel_axis,
+    is_norm,
+    norm_width,
+    stated_width,
+    states_axis,
+)
 from fewshot_film.film.sites import Modulations, Site, Sites
 
 
@@ -199,16 +207,33 @@ class _SiteHook:
             return features
         if torch.compiler.is_compiling():
             return film_output(features, *modulation, self.axis)
-        self.check_axis(features)
+        self.check_output(module, features)
         try:
             return film_output(features, *modulation, self.axis)
         except ShapeError as error:
             raise ShapeError(f"site {self.site.name!r}, channels on axis {self.axis}: {error}") from None
 
-    def check_axis(self, output: Any) -> None:
-        """Refuse to guess which axis holds the channels: with as many tokens as channels a wrong one would fit."""
-        features = output[0] if isinstance(output, tuple) else output
-        channels = self.site.num_channels
+    def belongs_to(self, name: str, link: _Link) -> bool:
+        """Whether it acts at this site of the network that has this link."""
+        return self.link is link and self.site.name == name
+
+    def check_output(self, module: nn.Module, output: Any) -> None:
+        """Refuse what is no batch of features, and to guess which axis holds the channels.
+
+        With as many tokens, or as long a sequence without a batch, as there are channels, a wrong axis would fit.
+        """
+        features = output[0] if isinstance(output, tuple) and output else output
+        if not isinstance(features, Tensor):
+            raise SiteError(
+                f"site {self.site.name!r}: a {self.kind} returned a {type(features).__name__}, expected features, or a "
+                "tuple of which they are the first part; put FiLM behind a layer inside it that returns a tensor"
+            )
+        expected, channels = batched_ndim(module), self.site.num_channels
+        if expected not in (None, features.ndim):
+            raise ShapeError(
+                f"site {self.site.name!r}: a {self.kind} returned {tuple(features.shape)}, expected {expected} axes, "
+                "the first of which is the batch; add it with x.unsqueeze(0)"
+            )
         if self.guesses_axis and features.ndim == 3 and features.shape[1] == features.shape[2] == channels:
             raise SiteError(
                 f"site {self.site.name!r}: a {self.kind} returned {tuple(features.shape)}, where axis 1 and axis 2 "
@@ -236,9 +261,10 @@ def has_hook_before_film(layer: nn.Module) -> bool:
 
 def film_output(output: Any, gamma: Tensor, beta: Tensor, axis: int) -> Any:
     """FiLM over what a layer returns: features, or a tuple of them and other results (``nn.MultiheadAttention``)."""
-    if isinstance(output, tuple):
-        return (film(output[0], gamma, beta, axis=axis), *output[1:])
-    return film(output, gamma, beta, axis=axis)
+    if not isinstance(output, tuple):
+        return film(output, gamma, beta, axis=axis)
+    parts: Any = (film(output[0], gamma, beta, axis=axis), *output[1:])
+    return output._make(parts) if hasattr(output, "_make") else parts  # a named tuple stays one
 
 
 def site_values(modulations: Any, name: str, num_channels: int, like: Tensor) -> Modulation:
@@ -381,6 +407,8 @@ class FiLMedNetwork(nn.Module):
         if not self._link.whole:
             raise SiteError("remove_film took FiLM out of this network; inject it again")
         self.sites.check(modulations)
+        if not torch.compiler.is_compiling():
+            self._check_hooks(modulations)
         call = self._link.call
         outer = call.modulations, call.backward
         call.modulations = modulations
@@ -391,6 +419,19 @@ class FiLMedNetwork(nn.Module):
             yield self
         finally:
             call.modulations, call.backward = outer
+
+    def _check_hooks(self, names: Iterable[str]) -> None:
+        """Refuse values for a layer that was exchanged: FiLM went with the old one, and they would act nowhere."""
+
+        def carries(layer: nn.Module) -> bool:
+            return any(hooks[key].belongs_to(name, self._link) for hooks, key in _site_hooks(layer))
+
+        for name in names:
+            if not carries(self.network.get_submodule(name)) and not any(map(carries, self.network.modules())):
+                raise SiteError(
+                    f"the layer at site {name!r} was exchanged after inject_film (as convert_sync_batchnorm does), and "
+                    "its FiLM went with it; exchange layers first: remove_film(network), exchange, inject_film again"
+                )
 
     def extra_repr(self) -> str:
         """The sites, as ``print(filmed)`` shows them."""

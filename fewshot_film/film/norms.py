@@ -23,6 +23,7 @@ _WIDTHS: tuple[tuple[Any, str], ...] = (
     (nn.MultiheadAttention, "embed_dim"),
 )
 """Kinds of layers, and the attribute that holds the width of what they return."""
+_INSTANCE_NORMS: dict[Any, int] = {nn.InstanceNorm1d: 3, nn.InstanceNorm2d: 4, nn.InstanceNorm3d: 5}
 _TOKEN_LAYERS = (*_CHANNELS_LAST, nn.Linear, nn.MultiheadAttention)
 
 
@@ -69,6 +70,13 @@ def stated_width(module: nn.Module) -> int | None:
 def states_axis(module: nn.Module) -> bool:
     """Whether the kind of a layer says on which axis its channels are."""
     return is_norm(module) or isinstance(module, (*_TOKEN_LAYERS, _ConvNd))
+
+
+def batched_ndim(module: nn.Module) -> int | None:
+    """Axes of what a layer returns for a batch, where it would also take a single example; None: it does not say."""
+    if isinstance(module, _ConvNd):
+        return len(module.kernel_size) + 2
+    return next((ndim for kind, ndim in _INSTANCE_NORMS.items() if isinstance(module, kind)), None)
 
 
 def channel_axis(module: nn.Module) -> int:
