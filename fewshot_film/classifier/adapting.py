@@ -199,7 +199,7 @@ class Adapter:
             images: ``(N, C, H, W)``, uint8. Of more than 500, 500 are used, evenly over the classes.
             labels: ``(N,)`` in ``[0, way)``.
             weights: what each image counts, above 0, ``(N,)``; None: 1 each. Integers count as repetitions; other
-                weights draw 500 images in proportion, evenly and not at random.
+                weights draw 500 images in proportion, evenly and not at random, which count as much as their sum.
             known: the images' :meth:`plain_pass`, which saves another one.
 
         Raises:
@@ -211,7 +211,8 @@ class Adapter:
         if known is None or self._parts is None:
             found = self.learner.modulations(_as_float(images[chosen], self.device)) or {}
         else:
-            statistics = channel_statistics(self._parts.rest.filmed, known.moments_of(chosen))
+            count = None if weights is None else min(max(float(weights.sum()), 1.0), MAX_CODE_IMAGES)
+            statistics = channel_statistics(self._parts.rest.filmed, known.moments_of(chosen), count)
             found = cast(ChannelGenerator, self.learner.generator)(*statistics)
         for name, values in found.items():
             if not all(bool(part.isfinite().all()) for part in values):

@@ -151,14 +151,16 @@ def channel_statistics(
     Args:
         filmed: the network with FiLM.
         moments: of N images, see :func:`site_moments`.
+        count: what is taken for N; None: how many moments there are. It differs where images stand for others, as
+            those do that were drawn by weight.
     """
     parts, units = [], []
     for site in filmed.sites:
         centre, unit = _home(filmed.network.get_submodule(site.name), site, moments[site.name].mean)
         mean, std = (moments[site.name].mean - centre) / unit, moments[site.name].std / unit
         over_images = [mean.mean(0), mean.std(0, correction=0), std.mean(0), std.std(0, correction=0)]
-        count = torch.full_like(unit, len(mean) ** -0.5)
-        parts.append(torch.stack([*over_images, count], 1).clamp(-_BOUND, _BOUND))
+        doubt = torch.full_like(unit, (len(mean) if count is None else count) ** -0.5)
+        parts.append(torch.stack([*over_images, doubt], 1).clamp(-_BOUND, _BOUND))
         units.append(unit)
     return ChannelStatistics(torch.cat(parts), torch.cat(units))
 

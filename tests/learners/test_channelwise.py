@@ -50,6 +50,17 @@ def test_statistics_do_not_depend_on_the_chunks_or_the_order_of_images():
 
 
 @torch.no_grad()
+def test_weights_of_nearly_1_are_nearly_none():
+    """They draw 500 images in proportion, which were taken for 500 that were seen."""
+    made, images = learner(), torch.randint(0, 256, (5, 1, 16, 16), dtype=torch.uint8)
+    adapter, labels = Adapter(made), torch.tensor([0, 0, 0, 1, 1])
+    plain = adapter.plain_pass(images)
+    expected = adapter.modulations(images, labels, None, plain)
+    found = adapter.modulations(images, labels, torch.full((5,), 0.999, dtype=torch.float64), plain)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
 def test_a_classifier_folds_it():
     made, images = learner(), torch.randint(0, 256, (6, 1, 16, 16), dtype=torch.uint8)
     adapter = Adapter(made)
