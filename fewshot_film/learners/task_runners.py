@@ -18,12 +18,13 @@ from torch import Tensor
 
 from fewshot_film.data import ImageSet
 from fewshot_film.episodes import Plan
-from fewshot_film.learners.film_learner import FilmFeatures
+from fewshot_film.learners.film_learner import FilmFeatures, FilmLearner
 from fewshot_film.learners.learner import FixedFeatures, Learner
 from fewshot_film.learners.objectives import accuracy
 from fewshot_film.learners.prototypes import PrototypeHead
 from fewshot_film.learners.support import class_means
 from fewshot_film.learners.transductive import TransductiveLearner
+from fewshot_film.learners.transductive_cnaps import TransductiveCNAPS
 
 BATCH = 20
 """Episodes that transductive heads solve at once."""
@@ -111,11 +112,19 @@ class Pixels(TaskRunner):
         return PrototypeHead(means, None)(self.pixels[plan.query])
 
 
+_ADAPTS = {FixedFeatures.adapt, FilmLearner.adapt, TransductiveCNAPS.adapt}
+_FORWARDS = {Learner.forward, FilmLearner.forward}
+
+
 def is_head_on_features(learner: Learner) -> TypeGuard[FilmFeatures | FixedFeatures]:
     """Whether a learner is a head on features that no support set changes.
 
-    In evaluation mode, that is; its backbone has to compute each image by itself there, as networks do.
+    In evaluation mode, that is; its backbone has to compute each image by itself there, as networks do. A class with an
+    ``adapt`` or a ``forward`` of its own may do more.
     """
+    kind = type(learner)
+    if kind.adapt not in _ADAPTS or kind.forward not in _FORWARDS:
+        return False
     return isinstance(learner, FixedFeatures) or (isinstance(learner, FilmFeatures) and not learner.has_film)
 
 

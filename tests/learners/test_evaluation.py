@@ -14,10 +14,10 @@ import torch
 from fewshot_film.data import ImageSet
 from fewshot_film.episodes import Episode, EpisodeSampler
 from fewshot_film.errors import ProcessLostError
-from fewshot_film.learners import CONFIGS, DN4, LEARNERS, PrototypicalNetworks, evaluation
+from fewshot_film.learners import CONFIGS, DN4, LEARNERS, PrototypicalNetworks, SimpleShot, evaluation
 from fewshot_film.learners.evaluation import episode_accuracy, evaluate, evaluate_rows
 from fewshot_film.learners.film_learner import FilmFeatures
-from fewshot_film.learners.learner import FixedFeatures
+from fewshot_film.learners.learner import FixedFeatures, Learner
 from fewshot_film.learners.task_runners import CachedFeatures, FullLearner, features_of_set, is_head_on_features
 from tests.learners.small import noisy_classes, small_learner
 
@@ -62,6 +62,21 @@ def test_logits_on_cached_features_are_those_of_the_whole_learner(method: str):
     for plan, together, expected in zip(plans, cached.logits_of(plans), whole.logits_of(plans), strict=True):
         torch.testing.assert_close(cached.logits(plan), expected, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(together.softmax(1), expected.softmax(1), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("base", [PrototypicalNetworks, SimpleShot])
+@pytest.mark.parametrize("method", ["adapt", "forward"])
+def test_a_subclass_with_a_way_of_its_own_is_evaluated_by_it(base: type, method: str):
+    """It was measured by the head of the class above: the accuracies were not its own, without a word."""
+
+    def first_class(self: Learner, *args: object) -> object:
+        def logits(images: torch.Tensor) -> torch.Tensor:
+            return -torch.arange(5.0).expand(len(images), 5)
+
+        return logits if method == "adapt" else logits(args[0].query_images)
+
+    learner = type("Mine", (base,), {method: first_class})(backbone=small_learner().backbone)
+    assert evaluate(learner, SAMPLER, 4) == pytest.approx([0.2] * 4)
 
 
 def test_the_features_of_an_image_are_computed_once_for_all_rows(monkeypatch: pytest.MonkeyPatch):
