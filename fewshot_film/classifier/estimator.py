@@ -167,7 +167,7 @@ class FewShotClassifier(SklearnClassifierMixin):
             sample_weight: see :meth:`fit`.
 
         Raises:
-            InvalidValueError: a label is none of the announced classes, or ``classes`` are other than before.
+            InvalidValueError: a label is no announced class, or ``classes`` or ``resize`` are other than before.
         """
         loaded, before = self._load(), self._fitted
         announced = None if classes is None else class_order(read_labels(classes))
@@ -179,7 +179,7 @@ class FewShotClassifier(SklearnClassifierMixin):
                 )
             announced = before.classes
         support = self._read_support(loaded, X, y, sample_weight)
-        joined = support if before is None else before.support.joined(support)
+        joined = support if before is None else before.joined(support, self._preprocessing(loaded))
         if announced is not None:
             check_known(joined.names, announced)
         # features of an earlier fit are right for as long as the model is the same

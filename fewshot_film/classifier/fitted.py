@@ -75,16 +75,7 @@ class Support:
         return Support(self.images[kept], [self.names[index] for index in kept.tolist()], self.weights[kept])
 
     def joined(self, other: Support) -> Support:
-        """These images, then the other ones.
-
-        Raises:
-            InvalidValueError: the images differ in size.
-        """
-        if self.images.shape[1:] != other.images.shape[1:]:
-            raise InvalidValueError(
-                f"images so far are {tuple(self.images.shape[1:])} and this model's are "
-                f"{tuple(other.images.shape[1:])} (channels, height, width); start over with fit"
-            )
+        """These images, then the other ones."""
         weights = None
         if self.weights is not None or other.weights is not None:
             weights = torch.cat([self._weights(), other._weights()])
@@ -138,6 +129,21 @@ class Fitted:
     def support(self) -> Support:
         """The support set, with the labels' names."""
         return Support(self.images, [self.classes[label] for label in self.labels.tolist()], self.weights)
+
+    def joined(self, other: Support, preprocessing: Preprocessing) -> Support:
+        """The support set, then further images.
+
+        Raises:
+            InvalidValueError: they were read in another way.
+        """
+        before = self.preprocessing.pixels
+        for name, now in preprocessing.pixels.items():
+            if now != before[name]:
+                raise InvalidValueError(
+                    f"images so far were read with {name} {shown(before[name])}, and these with {shown(now)}; give the "
+                    "parameters of the first fit again, or start over with fit"
+                )
+        return self.support.joined(other)
 
     @property
     def present(self) -> Tensor:

@@ -22,7 +22,7 @@ from tests.precision import double_by_default
 @pytest.mark.parametrize("make", [film_learner, prototypes, ridge])
 def test_saved_and_loaded_all_answers_are_the_same(make, tmp_path: Path):
     classifier, images, labels = fitted(make())
-    classifier.set_params(resize="pad").partial_fit(images[:5], labels[:5])
+    classifier.set_params(resize="pad").fit(images, labels).partial_fit(images[:5], labels[:5])
     classifier.save_pretrained(tmp_path / "mine")
     loaded = FewShotClassifier.from_pretrained(tmp_path / "mine", device="cpu")
     assert loaded.resize == "pad"
@@ -38,6 +38,15 @@ def test_saved_and_loaded_all_answers_are_the_same(make, tmp_path: Path):
     card = (tmp_path / "mine" / "README.md").read_text()
     assert "A few-shot classifier of 5 classes" in card
     assert "| class 0 | 9 |" in card
+
+
+def test_images_that_are_read_in_another_way_are_not_added():
+    """Those so far would stay stretched, those that come would be cropped, in one support set."""
+    classifier, images, labels = fitted(ridge())
+    classifier.set_params(resize="crop")
+    with pytest.raises(ValueError, match="images so far were read with resize 'stretch', and these with 'crop'; give"):
+        classifier.partial_fit(images, labels)
+    assert classifier.n_samples_fit_ == 15
 
 
 def test_what_torch_makes_by_default_changes_nothing(tmp_path: Path):
