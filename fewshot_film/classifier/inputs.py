@@ -314,7 +314,8 @@ def as_array(classes: Sequence[Hashable | None]) -> np.ndarray:
     kinds = {type(label) for label in classes}
     if len(kinds) == 1 and kinds <= {bool, int, float, str}:
         plain = np.array(classes)
-        if plain.dtype.kind != "O":  # integers beyond 64 bits stay objects
+        back = plain.tolist()  # NumPy makes floats of integers beyond 63 bits, and text loses NUL at its end
+        if back == [*classes] and {type(label) for label in back} == kinds:
             return plain
     objects = np.empty(len(classes), dtype=object)
     for index, label in enumerate(classes):
