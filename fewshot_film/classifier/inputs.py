@@ -79,6 +79,8 @@ def _stacked(items: Sequence[Any], side: int, pixels: Callable[[Image.Image, str
 
     if len(items) == 1:
         return torch.from_numpy(read(0)[None].copy())
+    first: dict[int, int] = {}
+    places = [first.setdefault(id(item), index) for index, item in enumerate(items)]
     with ThreadPoolExecutor(min(8, available_cores())) as pool:  # Pillow frees the interpreter's lock
         return torch.from_numpy(np.stack(list(pool.map(read, range(len(items))))))
 
