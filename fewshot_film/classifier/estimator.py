@@ -28,8 +28,8 @@ from fewshot_film.classifier.fitting import fit_support, known_distances, member
 from fewshot_film.classifier.inputs import (
     as_array,
     check_known,
-    class_order,
     one_column,
+    read_classes,
     read_images,
     read_labels,
     read_weights,
@@ -170,7 +170,7 @@ class FewShotClassifier(SklearnClassifierMixin):
             InvalidValueError: a label is no announced class, or ``classes`` or ``resize`` are other than before.
         """
         loaded, before = self._load(), self._fitted
-        announced = None if classes is None else class_order(read_labels(classes))
+        announced = None if classes is None else read_classes(classes)
         if before is not None and before.announced:
             if announced is not None and set(announced) != set(before.classes):
                 raise InvalidValueError(

@@ -82,7 +82,9 @@ def _stacked(items: Sequence[Any], side: int, pixels: Callable[[Image.Image, str
     first: dict[int, int] = {}
     places = [first.setdefault(id(item), index) for index, item in enumerate(items)]
     with ThreadPoolExecutor(min(8, available_cores())) as pool:  # Pillow frees the interpreter's lock
-        return torch.from_numpy(np.stack(list(pool.map(read, range(len(items))))))
+        # an object that is given twice is read once: a PIL image that two threads decode at a time is damaged
+        rows = dict(zip(first.values(), pool.map(read, first.values()), strict=True))
+    return torch.from_numpy(np.stack([rows[place] for place in places]))
 
 
 def _is_read(images: Any, shape: tuple[int, ...]) -> TypeGuard[Tensor]:
@@ -92,6 +94,10 @@ def _is_read(images: Any, shape: tuple[int, ...]) -> TypeGuard[Tensor]:
 
 def _as_list(images: Any) -> Sequence[Any]:
     """One entry an image."""
+    if isinstance(images, set | frozenset):
+        raise InvalidValueError(
+            "images are a set, whose order is not that of labels or answers; expected a list, such as sorted(images)"
+        )
     if isinstance(images, str | os.PathLike | Image.Image | bytes | bytearray | memoryview) or _is_file(images):
         return [images]
     if isinstance(images, Tensor):
@@ -197,11 +203,16 @@ def read_labels(labels: Any) -> Labels:
             categories or any hashable values.
 
     Raises:
-        InvalidValueError: it is not one label per image, or a value that cannot name a class.
+        InvalidValueError: it is not one label per image, or in no order, or a value that cannot name a class.
     """
     if isinstance(labels, str | bytes) or not hasattr(labels, "__iter__"):
         hint = "; this estimator requires y to be passed, but the target y is None" if labels is None else ""
         raise InvalidValueError(f"labels are {shown(labels)}; expected a sequence with one label per image{hint}")
+    if isinstance(labels, set | frozenset | dict):
+        raise InvalidValueError(
+            f"labels are a {type(labels).__name__}, whose order is not that of the images; expected a sequence with "
+            "one label per image"
+        )
     labels = one_column(labels, "labels")
     if isinstance(labels, Tensor):
         labels = labels.detach().cpu().numpy()
@@ -293,6 +304,11 @@ def class_order(labels: Labels) -> list[Hashable]:
         return sorted(first)  # type: ignore[type-var]
     except TypeError:  # a mixture such as 3 and "three"
         return list(first)
+
+
+def read_classes(classes: Any) -> list[Hashable]:
+    """The distinct classes in their order, see :func:`class_order`, of a sequence as of labels, or of a set."""
+    return class_order(read_labels([*classes] if isinstance(classes, set | frozenset) else classes))
 
 
 def check_known(labels: Labels, classes: Sequence[Hashable]) -> None:

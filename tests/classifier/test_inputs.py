@@ -14,7 +14,7 @@ from PIL import Image
 
 import fewshot_film.classifier
 from fewshot_film.classifier import read_images
-from fewshot_film.classifier.inputs import as_array, class_order, read_labels
+from fewshot_film.classifier.inputs import as_array, class_order, read_classes, read_labels
 from fewshot_film.data import ImageError
 
 RNG = np.random.default_rng(0)
@@ -87,6 +87,33 @@ def test_what_was_read_already_is_taken_as_it_is(resize, monkeypatch):
     assert torch.equal(found, slowly)
     images.zero_()  # the caller's, which may change
     assert torch.equal(found, slowly)
+
+
+def test_an_object_that_is_given_twice_is_read_once():
+    """Threads that decode one PIL image at a time damage it; a file object is at its end after the first."""
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8))
+    file = io.BytesIO()
+    noise.save(file, "PNG")
+    data = file.getvalue()
+    expected = read_images(data, 8, 3)
+    for again in (Image.open(io.BytesIO(data)), io.BytesIO(data)):
+        assert torch.equal(read_images([again, COLOUR, again, again], 8, 3)[[0, 2, 3]], expected.expand(3, -1, -1, -1))
+
+
+def test_a_set_is_in_no_order():
+    with pytest.raises(ValueError, match="images are a set, whose order is not that of labels or answers"):
+        read_images({"a.png", "b.png"}, 8, 3)
+    for labels in ({"a", "b"}, frozenset("ab"), {"a.png": "a"}):
+        with pytest.raises(ValueError, match=f"labels are a {type(labels).__name__}, whose order is not that of the"):
+            read_labels(labels)
+    assert read_classes({"b", "a"}) == ["a", "b"]
+
+
+@pytest.mark.parametrize("classes", [[2**63, 1], [2**64 - 1, 2**64 - 2, -1], ["a", "a\0"], [3, 2**63]])
+def test_labels_that_numpy_would_change_stay_what_they_are(classes):
+    found = as_array(classes)
+    assert found.tolist() == classes
+    assert [type(label) for label in found.tolist()] == [type(label) for label in classes]
 
 
 def test_an_array_of_paths(tmp_path: Path):
