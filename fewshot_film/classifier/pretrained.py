@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -67,8 +68,8 @@ def load_pretrained(model: Any) -> Pretrained:
     Args:
         model: a folder; a name of :func:`shipped_models`; a backbone with weights from ImageNet, without FiLM
             (``efficientnet-lite0``, ``resnet18`` or ``torchvision/resnet18``, ``timm/resnet18``), or with those in a
-            file (``timm/resnet18@FILE``); ``owner/name`` on the Hugging Face hub; a learner; a backbone; or what this
-            function made of one of these, which is given back.
+            file (``timm/resnet18@FILE``); ``owner/name`` on the Hugging Face hub; a learner; a backbone, which is
+            copied as it is now; or what this function made of one of these, which is given back.
 
     Raises:
         ModelNotFoundError: nothing has that name.
@@ -82,7 +83,8 @@ def load_pretrained(model: Any) -> Pretrained:
     if isinstance(model, Learner):
         return Pretrained(model.eval(), {})
     if isinstance(model, Backbone):
-        return Pretrained(SimpleCNAPS(SimpleCNAPSConfig(adaptation="none"), model).eval(), {})
+        # a copy: a learner freezes its backbone, and the user may go on training this one
+        return Pretrained(SimpleCNAPS(SimpleCNAPSConfig(adaptation="none"), copy.deepcopy(model)).eval(), {})
     if isinstance(model, nn.Module):
         raise ModelNotFoundError(
             f"a {type(model).__name__} does not say what it reads; wrap it: WrappedBackbone(network, "

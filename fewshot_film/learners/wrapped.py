@@ -20,7 +20,8 @@ class WrappedBackbone(Backbone):
     """A network of any kind, whose sites keep the names that its layers have in it.
 
     Its features are what the network returns, averaged over positions if there are any. FiLM can go after its
-    normalisation layers, wherever they are; there are no stages, so ``film+ar`` is not for it.
+    normalisation layers, wherever they are; there are no stages, so ``film+ar`` is not for it. A learner that is built
+    on it freezes the network, unless told to train it; ``FewShotClassifier`` takes a copy at its first fit.
 
     Args:
         network: normalised images ``(B, C, H, W)`` to features ``(B, D)`` or ``(B, D, *)``, without a classifier.
@@ -96,8 +97,9 @@ def _width(network: nn.Module, preprocessing: Preprocessing) -> int:
             f"the network cannot take an image of {preprocessing.channels} x {size} x {size} "
             f"({type(error).__name__}: {error}); state its size and channels (backbone.image_size, or Preprocessing)"
         ) from error
-    for module, mode in modes:
-        module.training = mode
+    finally:
+        for module, mode in modes:
+            module.training = mode
     if not isinstance(features, Tensor) or features.ndim < 2:
         kind = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
         raise InvalidValueError(f"the network returned {kind} for one image; expected features (1, D) or (1, D, *)")

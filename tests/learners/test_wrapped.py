@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import dataclasses
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
 import torchvision
 from torch import nn
 
+from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.config.backbone import BackboneConfig
 from fewshot_film.config.learners import CNAPSConfig, FiTConfig, PrototypesConfig, SimpleCNAPSConfig
 from fewshot_film.errors import ConfigError
@@ -51,6 +53,26 @@ def awake(learner):
             if "regulariser" in name:
                 parameter.normal_(std=0.3)
     return learner.eval()
+
+
+def test_a_classifier_leaves_the_network_as_it_was():
+    """It was frozen and set to evaluation mode, and a training that went on learned nothing."""
+    network = Separable().train()
+    classifier = FewShotClassifier(WrappedBackbone(network, plain_preprocessing(32)), device="cpu")
+    pixels = (SUPPORT * 255).byte()
+    expected = classifier.fit(pixels, LABELS).predict_proba(pixels)
+    assert network.training
+    assert all(parameter.requires_grad for parameter in network.parameters())
+    with torch.no_grad():
+        network.stem.weight.zero_()
+    assert np.array_equal(classifier.fit(pixels, LABELS).predict_proba(pixels), expected)
+
+
+def test_a_network_that_does_not_fit_stays_in_its_mode():
+    network = Separable().train()
+    with pytest.raises(ValueError, match="the network cannot take an image of 1 x 32 x 32"):
+        WrappedBackbone(network, plain_preprocessing(32, 1))
+    assert network.training
 
 
 def test_a_network_of_ones_own():
