@@ -147,6 +147,8 @@ class _Call(threading.local):
         self.backward = _NO_BACKWARD
         """The backward pass in which they were given."""
         self.note: Note | None = None
+        self.acted: set[str] = set()
+        """Sites at which FiLM acted."""
 
     def __reduce__(self) -> tuple[type[_Call], tuple[()]]:
         return _Call, ()
@@ -207,6 +209,7 @@ class _SiteHook:
             return features
         if torch.compiler.is_compiling():
             return film_output(features, *modulation, self.axis)
+        call.acted.add(self.site.name)
         self.check_output(module, features)
         try:
             return film_output(features, *modulation, self.axis)
@@ -407,21 +410,25 @@ class FiLMedNetwork(nn.Module):
         if not self._link.whole:
             raise SiteError("remove_film took FiLM out of this network; inject it again")
         self.sites.check(modulations)
-        if not torch.compiler.is_compiling():
-            self._check_hooks(modulations)
         call = self._link.call
-        outer = call.modulations, call.backward
-        call.modulations = modulations
+        outer = call.modulations, call.backward, call.acted
+        call.modulations, call.acted = modulations, set()
         if modulations and not torch.compiler.is_compiling():
             self._link.used = True
             call.backward = torch._C._current_graph_task_id()
         try:
             yield self
+            if not torch.compiler.is_compiling():
+                self._check_hooks(modulations.keys() - call.acted)
         finally:
-            call.modulations, call.backward = outer
+            call.modulations, call.backward, call.acted = outer
 
     def _check_hooks(self, names: Iterable[str]) -> None:
-        """Refuse values for a layer that was exchanged: FiLM went with the old one, and they would act nowhere."""
+        """Refuse values for a layer that was exchanged: FiLM went with the old one, and they acted nowhere.
+
+        Args:
+            names: of sites at which nothing happened, as the layers there may not have run.
+        """
 
         def carries(layer: nn.Module) -> bool:
             return any(hooks[key].belongs_to(name, self._link) for hooks, key in _site_hooks(layer))
