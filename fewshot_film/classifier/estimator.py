@@ -113,14 +113,15 @@ class FewShotClassifier(SklearnClassifierMixin):
             ModelNotFoundError: nothing has that name; lists what ships.
             SavedModelError: the folder is damaged, or holds something else.
             ConfigError: a parameter is out of range.
+            InvalidValueError: ``resize`` is not that by which the images of a fitted classifier were read.
         """
         classifier = cls(name, **parameters)
         loaded = classifier._load()
         saved = loaded.pretrained.fitted
         if saved is not None:
-            classifier.resize = parameters.get("resize", saved.config["resize"])
-            classifier.temperature = parameters.get("temperature", saved.config.get("given_temperature"))
             fitted = load_fitted(saved, loaded, classifier.resize)
+            classifier.resize = saved.config["resize"]
+            classifier.temperature = parameters.get("temperature", saved.config.get("given_temperature"))
             if parameters.get("temperature") is not None:
                 fitted = replace(fitted, temperature=float(parameters["temperature"]))
             classifier.precision = parameters.get("precision", fitted.precision)

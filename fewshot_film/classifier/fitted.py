@@ -257,14 +257,26 @@ def _check_labels(classes: list[Hashable]) -> None:
 def load_fitted(saved: SavedModel, loaded: Loaded, resize: Resize | None) -> Fitted:
     """What a saved classifier had learned.
 
+    Args:
+        saved: its folder.
+        loaded: the model in it.
+        resize: how queries shall be made square; None: as its images were.
+
     Raises:
         SavedModelError: parts of it are missing.
+        InvalidValueError: its images were made square in another way.
     """
+    before = saved.config["resize"]
+    if resize not in (None, before):
+        raise InvalidValueError(
+            f"resize is {resize!r}, and the images of the classifier in {saved.folder} were read with {before!r}; "
+            f"leave resize out, or fit anew: FewShotClassifier(folder, resize={resize!r}).fit(...)"
+        )
     with refusing(saved.folder):
-        return _load_fitted(saved, loaded, resize)
+        return _load_fitted(saved, loaded)
 
 
-def _load_fitted(saved: SavedModel, loaded: Loaded, resize: Resize | None) -> Fitted:
+def _load_fitted(saved: SavedModel, loaded: Loaded) -> Fitted:
     weights, adapter = saved.weights, loaded.adapter
     features = weights["support.features"].to(adapter.device)
     labels, counted = weights["support.labels"], weights.get("support.weights")
@@ -275,7 +287,7 @@ def _load_fitted(saved: SavedModel, loaded: Loaded, resize: Resize | None) -> Fi
         network = adapter.quantizer(modulations).quantized(calibration)
     return Fitted(
         loaded=loaded,
-        preprocessing=adapter.learner.backbone.preprocessing.resized_by(resize),
+        preprocessing=adapter.learner.backbone.preprocessing.resized_by(saved.config["resize"]),
         classes=list(saved.config["classes"]),
         announced=bool(saved.config.get("announced", False)),
         images=weights["support.images"],

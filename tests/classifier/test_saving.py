@@ -49,6 +49,17 @@ def test_images_that_are_read_in_another_way_are_not_added():
     assert classifier.n_samples_fit_ == 15
 
 
+def test_a_saved_classifier_reads_queries_as_it_read_its_images(tmp_path: Path):
+    classifier, images, labels = fitted(ridge())
+    classifier.set_params(resize="pad").fit(images, labels).save_pretrained(tmp_path / "mine")
+    for given in ({}, {"resize": None}, {"resize": "pad"}):
+        loaded = FewShotClassifier.from_pretrained(tmp_path / "mine", device="cpu", **given)
+        assert loaded.resize == "pad"
+        assert np.array_equal(loaded.predict_proba(images), classifier.predict_proba(images))
+    with pytest.raises(ValueError, match=r"resize is 'crop', and the images of the classifier in .* were read with"):
+        FewShotClassifier.from_pretrained(tmp_path / "mine", device="cpu", resize="crop")
+
+
 def test_what_torch_makes_by_default_changes_nothing(tmp_path: Path):
     save_learner(tmp_path / "model", film_learner(), {}, "")
     images, labels = pictures_and_labels()
