@@ -1,4 +1,4 @@
-"""Marks of tests that need a library of an extra, or a program of the system."""
+"""Marks of tests that need a library of an extra, a program of the system, or what not every processor has."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import shutil
 from importlib.util import find_spec
 
 import pytest
+
+from fewshot_film.classifier.int8_layers import is_exact
 
 needs_learn2learn = pytest.mark.skipif(
     find_spec("learn2learn") is None,
@@ -42,3 +44,5 @@ needs_ray = pytest.mark.skipif(
     find_spec("ray") is None or find_spec("pyarrow") is None,
     reason="RAY IS NOT INSTALLED: the engine ray goes untested; pip install 'fewshot-film[ray]'",
 )
+
+needs_int8 = pytest.mark.skipif(not is_exact(), reason="no exact convolutions of 8-bit integers on this processor")

@@ -42,6 +42,7 @@ from fewshot_film.episodes import EpisodeSampler
 from fewshot_film.errors import ConfigError, MissingFileError
 from fewshot_film.learners import SimpleCNAPS
 from fewshot_film.learners.registry import save_learner
+from tests.extras import needs_int8
 
 
 def make_domain(path: Path, classes: int, per_class: int, noise: float = 30.0, seed: int = 0) -> Path:
@@ -460,6 +461,7 @@ def test_a_missed_bar_says_by_how_much():
     assert report.verdict(None) == ""
 
 
+@needs_int8
 def test_integers_are_paired_with_float32(root: Path, model: Path, backbone: FrozenBackbone, tmp_path: Path):
     config = settings.Int8Config(
         str(root), ("clothing",), query=3, episodes=4, cache=str(tmp_path), out=str(tmp_path / "int8.json"),

@@ -15,10 +15,10 @@ import yaml
 from PIL import Image
 
 from benchmarks import clevr_ask_speed, clevr_speed, episode_speed, photo_speed, simple_cnaps_speed
-from fewshot_film.classifier.int8_layers import is_exact
 from fewshot_film.config import BackboneConfig, SimpleCNAPSConfig
 from fewshot_film.learners import SimpleCNAPS
 from tests.clevr.models import SMALL as SMALL_REASONER
+from tests.extras import needs_int8
 
 SMALL = SimpleCNAPSConfig(
     backbone=BackboneConfig(width=16, blocks=(1, 2), stem_kernel=3, image_size=16), set_encoder_layers=3
@@ -140,7 +140,7 @@ def test_episodes_are_counted_with_and_without_the_cache(tmp_path: Path, capsys)
             assert found[f"{way}-way {shot}-shot, {how}"]["count"] == 2
 
 
-@pytest.mark.skipif(not is_exact(), reason="no exact convolutions of 8-bit integers on this processor")
+@needs_int8
 def test_photographs_are_measured_beside_their_bars(tmp_path: Path, capsys):
     out, threads = tmp_path / "photo_speed.json", torch.get_num_threads()
     sizes = {"camera": (64, 48), "shared": (48, 64)}

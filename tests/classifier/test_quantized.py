@@ -26,9 +26,10 @@ from fewshot_film.learners import WrappedBackbone, build_backbone, efficientnet_
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
 from fewshot_film.learners.support import NonFiniteFeaturesError
 from tests.classifier.small import film_learner, pictures_and_labels
+from tests.extras import needs_int8
 from tests.precision import double_by_default
 
-pytestmark = pytest.mark.skipif(not is_exact(), reason="no exact convolutions of 8-bit integers on this processor")
+pytestmark = needs_int8
 
 
 def classifier(model: object, precision: str = "int8", **settings: object) -> FewShotClassifier:

@@ -11,13 +11,13 @@ from PIL import Image
 
 from fewshot_film.classifier import Answers
 from fewshot_film.classifier.bulk import COLUMNS, fill
-from fewshot_film.classifier.int8_layers import is_exact
 from fewshot_film.commands.classify import draw
 from fewshot_film.commands.predictions import MAX_LINES, Prediction, screenful, summarise, table
 from fewshot_film.commands.queries import Queries, truths
 from fewshot_film.data import open_source
 from fewshot_film.run.tables import read_csv
 from tests.commands.pictures import fewshot_film, place  # noqa: F401 - a fixture
+from tests.extras import needs_int8
 
 KNOWN = ("class 00", "class 01", "class 02")
 
@@ -348,7 +348,7 @@ def test_the_sheet_begins_with_mistakes(folders):
     assert [caption.split()[0] for caption in captions] == ["98", "40", "50", "60", "90", "99"]
 
 
-@pytest.mark.skipif(not is_exact(), reason="no exact convolutions of 8-bit integers on this processor")
+@needs_int8
 def test_in_integers_the_distances_hardly_change(place: Path, folders, tmp_path: Path):  # noqa: F811
     found = []
     for precision in ("float32", "int8"):
