@@ -35,6 +35,7 @@ JOBS: dict[tuple[str, str], str] = {
     ("fewshot-film", "classify"): "--support labelled --query labelled --model model --out named",
     ("fewshot-film", "embed"): "--query labelled --model model --out embedded --workers 1",
     ("fewshot-film", "share"): "--support labelled --model model --out shared",
+    ("fewshot-film", "join"): "--models [pre/model,pre/model] --out joined",
     ("fewshot-film", "calibrate"): f"model {' '.join(FOLDERS)} --way=2 --shots=[1] --query=2 --episodes=3 --out cal",
     ("fewshot-film", "compare"): "--data labelled --models [model] --splits 3 --out compared",
     ("fewshot-film", "app"): "--models [model]",

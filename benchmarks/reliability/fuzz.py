@@ -259,7 +259,7 @@ def _documents(command: Command) -> st.SearchStrategy[str]:
     defaults = dict(_flat(defaults_of(command.config_class())))
     made_up = _VALUES | st.integers(-3, 10) | st.sampled_from(["auto", "1e-3", "null", ".nan", "-.inf", "[1, 2]"])
     names = st.sampled_from([key for key, _ in keys_of(command.config_class())]) | st.text(max_size=8)
-    some = st.lists(st.sampled_from(sorted(defaults)), max_size=8)
+    some = st.lists(st.sampled_from(sorted(defaults)), max_size=8) if defaults else st.just([])
     usual = some.map(lambda keys: {key: defaults[key] for key in keys})
     unusual: st.SearchStrategy[dict[str, Any]] = st.just({}) | st.dictionaries(names, made_up, max_size=2)
 

@@ -419,7 +419,7 @@ class FiLMedNetwork(nn.Module):
         try:
             yield self
             if not torch.compiler.is_compiling():
-                self._check_hooks(modulations.keys() - call.acted)
+                self._check_hooks([name for name in modulations if name not in call.acted])
         finally:
             call.modulations, call.backward, call.acted = outer
 

@@ -91,7 +91,7 @@ class Bar:
 
 
 def bars(chart: Sequence[Bar], reference: str = "", unit: str = "accuracy, %") -> Figure:
-    """Lying bars from top to bottom, with their intervals and numbers.
+    """Lying bars from top to bottom, with their numbers, and as much of their intervals as lies between 0 and 100.
 
     Args:
         chart: the bars; at least one.
@@ -101,7 +101,8 @@ def bars(chart: Sequence[Bar], reference: str = "", unit: str = "accuracy, %") -
     figure, (axes,) = _grid(1, 1, 7.5, 1.1 + 0.36 * len(chart))
     places = np.arange(len(chart))[::-1]
     values = np.array([bar.value for bar in chart])
-    errors = np.array([[bar.value - bar.low for bar in chart], [bar.high - bar.value for bar in chart]])
+    lows, highs = (np.clip([getattr(bar, end) for bar in chart], 0, 100) for end in ("low", "high"))
+    errors = np.array([values - lows, highs - values])
     axes.barh(places, values, color=BLUE, height=0.66)
     axes.errorbar(values, places, xerr=errors.clip(0), fmt="none", ecolor=INK, capsize=3, linewidth=1)
     marked = [(bar.reference, place) for bar, place in zip(chart, places, strict=True) if bar.reference is not None]
@@ -110,9 +111,9 @@ def bars(chart: Sequence[Bar], reference: str = "", unit: str = "accuracy, %") -
         rows = [place for _, place in marked]
         axes.scatter(at, rows, marker="|", s=190, linewidths=2.4, color=ORANGE, label=reference, zorder=3)
         axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.1)
-    for bar, place in zip(chart, places, strict=True):
-        is_in_the_way = bar.reference is not None and -2 < bar.reference - bar.high < 11
-        end = bar.reference if bar.reference is not None and is_in_the_way else bar.high
+    for bar, place, high in zip(chart, places, highs, strict=True):
+        is_in_the_way = bar.reference is not None and -2 < bar.reference - high < 11
+        end = bar.reference if bar.reference is not None and is_in_the_way else high
         axes.text(end + 1.5, place, f"{bar.value:.1f}", va="center", fontsize=9, color=INK)
     axes.set_yticks(places, [literal(bar.name) for bar in chart])
     axes.set_xlim(0, 112)

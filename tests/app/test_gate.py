@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,9 +52,14 @@ def a_png(width: int = 20, height: int = 20) -> bytes:
 def wait_for_room(served: Served) -> None:
     """Until what earlier pages left is deleted: a reload would have brought it back."""
     end = time.monotonic() + RETURNING + 30
-    while any(path.name.startswith("upload-") for path in served.folder.rglob("upload-*")):
+    while _has_uploads(served.folder):
         assert time.monotonic() < end
         time.sleep(0.2)
+
+
+def _has_uploads(folder: Path) -> bool:
+    """Whether there are any; os.walk, unlike rglob, passes over folders that are deleted while it looks."""
+    return any(name.startswith("upload-") for _, inside, files in os.walk(folder) for name in (*inside, *files))
 
 
 def listener(visitor: Visitor, kind: str) -> dict[str, Any]:

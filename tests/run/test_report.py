@@ -110,6 +110,16 @@ def test_bars_have_their_values_intervals_and_references():
     assert [segment[:, 0].tolist() for segment in whiskers.get_segments()] == [[40, 60], [85, 95]]
 
 
+def test_bars_draw_no_interval_beyond_what_an_accuracy_can_be():
+    """Of two values an interval may be hundreds of points wide."""
+    figure = bars([Bar("one", 60, -575, 695)])
+    (axes,) = figure.axes
+    (whiskers,) = [lines for lines in axes.collections if hasattr(lines, "get_segments")]
+    assert [segment[:, 0].tolist() for segment in whiskers.get_segments()] == [[0, 100]]
+    (number,) = axes.texts
+    assert number.get_position()[0] == 101.5
+
+
 def test_confusion_tells_shares_and_leaves_open_what_never_met():
     figure = confusion(["a", "b"], np.array([[0.9, 0.1], [np.nan, 1.0]]))
     axes = figure.axes[0]
