@@ -30,14 +30,11 @@ from benchmarks.experiment import HERE
 from benchmarks.methods import paired_gain
 from fewshot_film.classifier.pretrained import load_pretrained
 from fewshot_film.cli import COMMANDS as FEW_SHOT_COMMANDS
-from fewshot_film.commands import pretrain
 from fewshot_film.commands.common import open_images
 from fewshot_film.commands.join import joined
-from fewshot_film.config.commands import PretrainConfig
 from fewshot_film.config.data import DataConfig
 from fewshot_film.data import ImageSet
 from fewshot_film.episodes import EpisodeSampler, fingerprint
-from fewshot_film.learners.backbone import Backbone
 from fewshot_film.learners.learner import Learner
 from fewshot_film.learners.task_runners import plan_accuracies, task_runner
 from fewshot_film.run.command import Command, main
@@ -63,8 +60,10 @@ class Idea:
     """What is different, as the table has it."""
     flags: Mapping[str, str] = field(default_factory=dict)
     """Settings of ``fewshot-film pretrain`` that differ from the recipe's."""
-    is_whitened: bool = True
-    """Whether the first layer is set by images and stays so; else it starts at random and is trained."""
+    way: str = ""
+    """Name of a function of :mod:`benchmarks.idea_trainings`, where training itself differs."""
+    needs: str = ""
+    """Title of another one that is trained first, and whose cost this one has too."""
 
 
 SECOND = "another seed"
@@ -72,7 +71,7 @@ JOINED = "networks of both seeds, joined"
 IDEAS = (
     Idea(FIRST),
     Idea(SECOND, {"loop.seed": "1"}),
-    Idea("first layer at random and trained, not whitened", is_whitened=False),
+    Idea("first layer at random and trained, not whitened", way="with_trained_first_layer"),
     Idea("no label smoothing", {"label_smoothing": "0"}),
     Idea("no mirror images in training", {"augment.flip": "false"}),
     Idea("float32, not bfloat16", {"loop.precision": "32-true"}),
@@ -82,6 +81,11 @@ IDEAS = (
     Idea("no change of colours", {"augment.brightness": "0", "augment.contrast": "0", "augment.saturation": "0"}),
     Idea("AdamW, not SGD", {"loop.optimizer": "adamw", "loop.learning_rate": "1e-3", "loop.weight_decay": "0.05"}),
     Idea("rotations are classes of their own", {"rotation_ssl": "true"}),
+    Idea("taught by a second network as well as by labels", way="with_teacher", needs=SECOND),
+    Idea("the average of the last weights", way="with_average"),
+    Idea("features of two images mixed", way="with_mixed_features"),
+    Idea("small images for half of the steps", way="with_small_images_first"),
+    Idea("mirror images in every second epoch", {"augment.flip": "false"}, way="with_alternating_flips"),
 )
 """The most telling first, in case there is not the time for all."""
 AFTERWARDS = {
@@ -121,29 +125,44 @@ def run(config: IdeasConfig) -> int:
     for idea in IDEAS:
         if idea.title in results or (config.only and idea.title not in config.only):
             continue
-        folder = _folder(idea.title, config)
-        if not (folder / COST).is_file() and (status := train(idea, folder, config)):
-            return status
-        cost = json.loads((folder / COST).read_text(encoding="utf-8"))
-        learner = load_pretrained(str(folder / "model")).learner
+        needed = [each for each in IDEAS if each.title in (idea.needs, idea.title)]
+        for each in needed:
+            if not (_folder(each, config) / COST).is_file() and (status := train(each, _folder(each, config), config)):
+                return status
+        learner = load_pretrained(str(_folder(idea, config) / "model")).learner
         images = open_images(_data(config), SPLIT, learner.config.backbone)
-        results[idea.title] = {**cost, "flags": dict(idea.flags), **compared(learner, images, 0.5, True, config)}
+        seconds = sum(_processor_seconds(each, config) for each in needed)
+        results[idea.title] = {
+            "processor_seconds": seconds,
+            "flags": dict(idea.flags),
+            **compared(learner, images, 0.5, True, config),
+        }
         if idea.title == FIRST:
             for title, (power, is_mirrored) in AFTERWARDS.items():
                 results[title] = compared(learner, images, power, is_mirrored, config)
         if idea.title == SECOND and FIRST in results:
-            both = [load_pretrained(str(_folder(title, config) / "model")).learner for title in (FIRST, SECOND)]
-            seconds = sum(results[title]["processor_seconds"] for title in (FIRST, SECOND))
-            together = compared(joined(both, (FIRST, SECOND)), images, 0.5, True, config)
-            results[JOINED] = {"processor_seconds": seconds, **together}
+            results[JOINED] = _both_joined(images, config)
         results = with_gains(results)
         write_result(config.out, config=config, seed=0, results=results)
         print(as_table(results))
     return 0
 
 
-def _folder(title: str, config: IdeasConfig) -> Path:
-    return Path(config.runs) / title.replace(" ", "-").replace(",", "")
+def _both_joined(images: ImageSet, config: IdeasConfig) -> dict[str, Any]:
+    """What the first two networks are worth together, and what both cost."""
+    seeds = IDEAS[:2]
+    both = [load_pretrained(str(_folder(idea, config) / "model")).learner for idea in seeds]
+    together = compared(joined(both, [idea.title for idea in seeds]), images, 0.5, True, config)
+    return {"processor_seconds": sum(_processor_seconds(idea, config) for idea in seeds), **together}
+
+
+def _folder(idea: Idea, config: IdeasConfig) -> Path:
+    return Path(config.runs) / idea.title.replace(" ", "-").replace(",", "")
+
+
+def _processor_seconds(idea: Idea, config: IdeasConfig) -> float:
+    cost = json.loads((_folder(idea, config) / COST).read_text(encoding="utf-8"))
+    return float(cost["processor_seconds"])
 
 
 def train(idea: Idea, folder: Path, config: IdeasConfig) -> int:
@@ -169,7 +188,8 @@ def train(idea: Idea, folder: Path, config: IdeasConfig) -> int:
     recipe = HERE.parent / "configs" / "cifar-fs-record" / "pretrain.yaml"
     words = ["pretrain", f"--config={recipe}", "--resume", *(f"--{name}={value}" for name, value in flags.items())]
     begun = time.process_time()
-    if status := main("fewshot-film", [PRETRAIN if idea.is_whitened else UNWHITENED], words):
+    command = replace(PRETRAIN, run=f"benchmarks.idea_trainings:{idea.way}") if idea.way else PRETRAIN
+    if status := main("fewshot-film", [command], words):
         return status
     starts = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
     each = (time.process_time() - begun) / (config.steps - starts[-1]["from_step"])
@@ -177,17 +197,7 @@ def train(idea: Idea, folder: Path, config: IdeasConfig) -> int:
     return 0
 
 
-def pretrain_unwhitened(config: PretrainConfig) -> None:
-    """``fewshot-film pretrain``, with a first layer that stays random and is trained as all others are."""
-    pretrain.run(config, _with_all_trained)
-
-
-def _with_all_trained(backbone: Backbone, images: ImageSet) -> None:
-    backbone.requires_grad_(True)
-
-
 PRETRAIN = next(command for command in FEW_SHOT_COMMANDS if command.name == "pretrain")
-UNWHITENED = replace(PRETRAIN, run="benchmarks.ideas:pretrain_unwhitened")
 
 
 def compared(

@@ -50,28 +50,36 @@ def whiten(backbone: Backbone, images: ImageSet) -> None:
             layer.whiten(backbone.normalize(images.get(evenly).float() / 255))
 
 
-def run(config: PretrainConfig, start: Callable[[Backbone, ImageSet], None] = whiten) -> None:
+def run(
+    config: PretrainConfig,
+    start: Callable[[Backbone, ImageSet], None] = whiten,
+    objective: Callable[..., Pretraining] = Pretraining,
+    batches: Callable[..., LabelledBatches] = LabelledBatches,
+) -> None:
     """Pre-train and write the model: the backbone under a Mahalanobis classifier, without FiLM.
 
     Args:
         config: settings.
         start: what training images do to random weights before they are trained.
+        objective: called as :class:`Pretraining` is; what is trained.
+        batches: called as :class:`LabelledBatches` is; what it is trained on.
     """
     train_images, val_images = open_training(config.data, config.backbone)
     log.info("training classes: %s; validation classes: %s", described(train_images), described(val_images))
     with seeded(config.loop.seed):
-        module = Pretraining(
-            build_backbone(config.backbone),
+        backbone = build_backbone(config.backbone)
+        if not config.backbone.weights:
+            start(backbone, train_images)
+        module = objective(
+            backbone,
             len(train_images.class_names),
             config.classifier,
             config.label_smoothing,
             config.rotation_ssl,
         )
-    if not config.backbone.weights:
-        start(module.backbone, train_images)
     result = train(
         module,
-        LabelledBatches(train_images, config.batch_size, config.augment, config.loop.seed),
+        batches(train_images, config.batch_size, config.augment, config.loop.seed),
         config.loop,
         run_dir=Path(config.out),
         validate=validation(val_images, config.validation, config.loop.seed, _frozen_features),

@@ -58,11 +58,15 @@ class LabelledBatches:
     def __getitem__(self, index: SupportsIndex) -> LabelledBatch:
         """Batch ``index``, from 0 on without end."""
         number = index.__index__()
-        epoch, place = divmod(number, len(self.images) // self.batch_size)
-        chosen = self._order(epoch)[place * self.batch_size : (place + 1) * self.batch_size]
+        _, chosen = self.chosen(number)
         images = self.images.get(chosen).float().div_(255)
         images = augment(images, self.augmentation, generator(self.seed, "augment", number))
         return LabelledBatch(images, torch.from_numpy(self.images.labels[chosen]))
+
+    def chosen(self, number: int) -> tuple[int, np.ndarray]:
+        """The epoch that a batch is of, from 0 on, and the indices of its images."""
+        epoch, place = divmod(number, len(self.images) // self.batch_size)
+        return epoch, self._order(epoch)[place * self.batch_size : (place + 1) * self.batch_size]
 
     def _shuffled(self, epoch: int) -> np.ndarray:
         return numpy_generator(self.seed, "order", epoch).permutation(len(self.images))

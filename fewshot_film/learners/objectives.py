@@ -69,9 +69,17 @@ class Pretraining(nn.Module):
     def forward(self, batch: LabelledBatch) -> dict[str, Tensor]:
         """Loss and accuracy of one batch."""
         images, labels = self._turned(batch)
-        logits = self.classifier(self.backbone(images.contiguous(memory_format=torch.channels_last))).float()
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
-        return {"loss": loss, "accuracy": accuracy(logits, labels)}
+        logits = self.logits(images)
+        return {"loss": self.loss(logits, labels), "accuracy": accuracy(logits, labels)}
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Of the classes, ``(B, num_classes)``, for images ``(B, C, H, W)`` in [0, 1]."""
+        logits: Tensor = self.classifier(self.backbone(images.contiguous(memory_format=torch.channels_last)))
+        return logits.float()
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy with smoothed labels, a scalar."""
+        return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
 
     def _turned(self, batch: LabelledBatch) -> tuple[Tensor, Tensor]:
         """Every image in one of the turns, by its place in the batch, which is a random one already."""

@@ -31,7 +31,7 @@ def seen(monkeypatch: pytest.MonkeyPatch, images: ImageSet, tmp_path: Path) -> l
     """The settings of what was trained, which is a small network at once."""
     found: list[PretrainConfig] = []
 
-    def train_nothing(config: PretrainConfig, *_: object) -> None:
+    def train_nothing(config: PretrainConfig, **_: object) -> None:
         found.append(config)
         out = Path(config.out)
         out.mkdir(parents=True)
@@ -63,7 +63,7 @@ def test_one_thing_is_changed_and_a_stopped_run_goes_on(seen, tmp_path: Path, mo
     for idea, other in zip(ideas.IDEAS[1:], others, strict=True):
         assert (other.loop, other.augment, other.classifier, other.label_smoothing, other.rotation_ssl) != (
             recipe.loop, recipe.augment, recipe.classifier, recipe.label_smoothing, recipe.rotation_ssl,
-        ) or not idea.is_whitened  # fmt: skip
+        ) or idea.way  # fmt: skip
     results = json.loads(config.out.read_text())["results"]
     assert set(results) == {idea.title for idea in ideas.IDEAS} | set(ideas.AFTERWARDS) | {ideas.JOINED}
     costs = [results[title]["processor_seconds"] for title in (ideas.FIRST, ideas.SECOND, ideas.JOINED)]
@@ -101,8 +101,8 @@ def test_the_first_layer_is_trained_where_it_is_not_whitened(seen, tmp_path: Pat
 
     monkeypatch.setattr(pretrain, "run", set_off)
     config = config_in(tmp_path)
-    for is_whitened in (True, False):
-        assert ideas.train(ideas.Idea("x", is_whitened=is_whitened), tmp_path / "x", config) != 0
+    for way in ("", "with_trained_first_layer"):
+        assert ideas.train(ideas.Idea("x", way=way), tmp_path / "x", config) != 0
     assert [layer.weight.requires_grad for layer in layers] == [False, True]
 
 
