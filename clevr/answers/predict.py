@@ -5,10 +5,12 @@ An answer about one image says how sure the model is, and which places the answe
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,7 +19,9 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from clevr.answers.unknown_words import readings_of
+from clevr.answers.second_look import further_views, over_views
+from clevr.answers.unknown_words import Readings, readings_of
+from clevr.config.commands import SURE
 from clevr.data.batches import ReasoningData, in_order
 from clevr.data.errors import DataError, DataNotFoundError
 from clevr.data.images import fit_image, to_pixels
@@ -66,6 +70,7 @@ def predict(
     limit: int | None = None,
     size: int = 500,
     change: Callable[[Modulations], Modulations] | None = None,
+    sure: float = 0.0,
 ) -> Predictions:
     """Answer the questions of a split.
 
@@ -75,6 +80,7 @@ def predict(
         limit: maximum number of questions, rounded up to whole images.
         size: about how many questions at a time.
         change: what to make of gamma and beta before they are used.
+        sure: answers less probable than this are the average over further views: see :mod:`clevr.answers.second_look`.
     Returns:
         Answers in the order of the split's questions.
     Raises:
@@ -91,7 +97,32 @@ def predict(
             bar.update(len(some))
     every = np.concatenate(numbers)
     order = np.argsort(every)
-    return Predictions(every[order], np.concatenate(found)[order])
+    first = Predictions(every[order], np.concatenate(found)[order])
+    return _looked_again(first, reasoner, data, size, change, sure) if sure else first
+
+
+def _looked_again(
+    first: Predictions,
+    reasoner: Reasoner,
+    data: ReasoningData,
+    size: int,
+    change: Callable[[Modulations], Modulations] | None,
+    sure: float,
+) -> Predictions:
+    """Answers of which those that were not sure are the average over further views."""
+    device = next(reasoner.parameters()).device
+    probabilities = first.probabilities.copy()
+    unsure = np.flatnonzero(probabilities.max(1) < sure)
+    by_image = unsure[np.argsort(data.table.image[first.numbers[unsure]], kind="stable")]
+    for start in range(0, len(by_image), size):
+        some = by_image[start : start + size]
+        batch = to_device(data.batch(first.numbers[some]), device)
+        seen = [torch.from_numpy(probabilities[some]).log()]
+        for images in further_views(batch.images, reasoner.config):
+            logits = answer_logits(reasoner, dataclasses.replace(batch, images=images), change)
+            seen.append(logits.float().log_softmax(1).cpu())
+        probabilities[some] = over_views(seen).numpy()
+    return Predictions(first.numbers, probabilities)
 
 
 def check_world(data: ReasoningData, reasoner: Reasoner) -> None:
@@ -189,6 +220,8 @@ class Answer:
     num_readings: int = 1
     """How many questions it may be, for its unknown words; the probabilities are the average over all of them. See
     :mod:`clevr.answers.unknown_words`."""
+    num_views: int = 1
+    """How many views of the image the probabilities are the average over: see :mod:`clevr.answers.second_look`."""
 
     @property
     def steps(self) -> str:
@@ -218,6 +251,20 @@ class Answer:
         return self.ranking[0][1]
 
 
+@dataclass(frozen=True)
+class _Look:
+    """What one view of an image says to the readings of a question."""
+
+    maps: Tensor
+    """What the model's blocks get of the view."""
+    logarithms: Tensor
+    """Of the answers' probabilities, ``(readings, answers)``."""
+    responses: Tensor
+    """Maxima of the classifier's maps, ``(readings, maps)``."""
+    positions: Tensor
+    """Where they are, as ``responses``."""
+
+
 class Answerer:
     """Answers questions about an image that it has looked at once.
 
@@ -225,6 +272,7 @@ class Answerer:
         reasoner: in evaluation mode, on any device.
         image: any mode and size; it is turned upright, and 16-bit grey is read by its range.
         extractor: what makes the features, for a model that reads features.
+        sure: answers less probable than this are the average over further views: see :mod:`clevr.answers.second_look`.
     Raises:
         ConfigError: the model reads features and there is no extractor, or one of another shape; or it reads pixels
             and there is one.
@@ -237,8 +285,11 @@ class Answerer:
         The places are those of Perez et al., "FiLM", AAAI 2018, figure 4.
     """
 
-    def __init__(self, reasoner: Reasoner, image: Image.Image, extractor: Extractor | None = None) -> None:
+    def __init__(
+        self, reasoner: Reasoner, image: Image.Image, extractor: Extractor | None = None, *, sure: float = SURE
+    ) -> None:
         self.reasoner = reasoner
+        self.sure = sure
         self.image = upright(image, "the image")
         self._device = next(reasoner.parameters()).device
         kind = "a CLEVR scene" if reasoner.world == CLEVR else f"a scene of the world {reasoner.world.name!r}"
@@ -273,26 +324,40 @@ class Answerer:
         check_question(text, reasoner.vocabulary)
         readings = readings_of(text, reasoner.vocabulary, reasoner.world)
         codes = reasoner.read(to_device(build_prefix_tree(readings.tokens), self._device))
-        only = torch.zeros(len(readings.tokens), dtype=torch.int64, device=self._device)
-        last = reasoner.reason(self.maps, only, reasoner.modulations(codes), codes)
-        responses, positions = reasoner.classifier.pool(last)
-        every = reasoner.classifier.judge(last, responses).softmax(1)
-        average = every.mean(0) * (1 - readings.stray) + readings.stray / every.shape[1]
+        looks = [self._look(self.maps, codes, readings)]
+        every = looks[0].logarithms.exp()
+        average = _over_readings(every, readings)
+        if float(average.max()) < self.sure and self._further:
+            looks += [self._look(maps, codes, readings) for maps in self._further]
+            every = over_views([look.logarithms for look in looks])
+            average = _over_readings(every, readings)
         ranking = sorted(zip(reasoner.answers, average.tolist(), strict=True), key=lambda entry: -entry[1])
-        best = int(every[:, reasoner.answers.index(ranking[0][0])].argmax())
+        winner = reasoner.answers.index(ranking[0][0])
+        best = int(every[:, winner].argmax())
+        shown = max(looks, key=lambda look: float(look.logarithms[best, winner]))
         return Answer(
             text,
             tuple(ranking),
-            self._count(responses[best], positions[best]),
+            self._count(shown, best),
             tuple(reasoner.vocabulary.unknown_words(text)),
             self.warning,
             reasoner.in_words(codes)[best],
             len(readings.tokens),
+            len(looks),
         )
 
-    def _count(self, responses: Tensor, positions: Tensor) -> NDArray[np.int64]:
-        cells, (height, width) = self.reasoner.cells(self.maps), self.reasoner.config.grid
-        winners = (positions if cells is None else cells[0][positions])[responses > 0].cpu().numpy()
+    def _look(self, maps: Tensor, codes: Any, readings: Readings) -> _Look:
+        """What one view of the image says to every reading of a question."""
+        reasoner = self.reasoner
+        only = torch.zeros(len(readings.tokens), dtype=torch.int64, device=self._device)
+        last = reasoner.reason(maps, only, reasoner.modulations(codes), codes)
+        responses, positions = reasoner.classifier.pool(last)
+        return _Look(maps, reasoner.classifier.judge(last, responses).log_softmax(1), responses, positions)
+
+    def _count(self, look: _Look, reading: int) -> NDArray[np.int64]:
+        cells, (height, width) = self.reasoner.cells(look.maps), self.reasoner.config.grid
+        positions = look.positions[reading]
+        winners = (positions if cells is None else cells[0][positions])[look.responses[reading] > 0].cpu().numpy()
         return np.bincount(winners, minlength=height * width).reshape(height, width).astype(np.int64)
 
     @torch.no_grad()
@@ -301,8 +366,7 @@ class Answerer:
         if config.inputs == "pixels":
             if extractor is not None:
                 raise ConfigError("the model reads pixels and uses no extractor; leave it out")
-            pixels = torch.from_numpy(fit_image(self.image, config.width, config.height))
-            return self.reasoner.encode_image(pixels[None].to(self._device))
+            return self.reasoner.encode_image(self._pixels())
         if extractor is None:
             raise ConfigError("the model reads features; give the extractor that computes them")
         expected = (config.input_maps, config.height, config.width)
@@ -313,6 +377,24 @@ class Answerer:
             )
         pixels = torch.from_numpy(to_pixels(self.image, extractor.config.size).copy())
         return self.reasoner.encode_image(extractor(pixels[None].to(extractor.mean.device)).to(self._device))
+
+    @cached_property
+    def _further(self) -> list[Tensor]:
+        """What the model's blocks get of further views of the image."""
+        if self.reasoner.config.inputs == "features":
+            return []
+        views = further_views(self._pixels(), self.reasoner.config)
+        return list(self.reasoner.encode_image(torch.cat(views)).split(1)) if views else []
+
+    def _pixels(self) -> Tensor:
+        """The image as a model that reads pixels gets it, ``(1, 3, H, W)``."""
+        config = self.reasoner.config
+        return torch.from_numpy(fit_image(self.image, config.width, config.height))[None].to(self._device)
+
+
+def _over_readings(every: Tensor, readings: Readings) -> Tensor:
+    """Probabilities of the answers, ``(answers,)``, from those of all readings, ``(readings, answers)``."""
+    return every.mean(0) * (1 - readings.stray) + readings.stray / every.shape[1]
 
 
 def open_image(path: Path) -> Image.Image:

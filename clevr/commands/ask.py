@@ -75,6 +75,7 @@ def as_json(answer: Answer, runners_up: int = 3) -> dict[str, Any]:
         "read_as": list(answer.read_as),
         "unknown_words": list(answer.unknown_words),
         "num_readings": answer.num_readings,
+        "num_views": answer.num_views,
         "warning": answer.warning or None,
     }
 
@@ -85,11 +86,12 @@ def _answerer(config: AskConfig, image: Any) -> Answerer:
     if reasoner.config.inputs == "features":
         from clevr.data.backbone import Extractor  # torchvision takes a second, and few models need it
 
-        return Answerer(reasoner, image, Extractor(config.extractor.complete(training_record(config.model))).to(device))
+        extractor = Extractor(config.extractor.complete(training_record(config.model))).to(device)
+        return Answerer(reasoner, image, extractor, sure=config.sure)
     if config.extractor.given:
         names = ", ".join(f"--extractor.{name}" for name in config.extractor.given)
         raise ConfigError(f"{config.model} reads pixels and uses no extractor; leave out {names}")
-    return Answerer(reasoner, image)
+    return Answerer(reasoner, image, sure=config.sure)
 
 
 def _conversation(answerer: Answerer, config: AskConfig) -> Iterator[tuple[dict[str, Any], str]]:

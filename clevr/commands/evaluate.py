@@ -66,7 +66,7 @@ def _answer(config: EvaluateConfig) -> tuple[QuestionTable, NDArray[np.int64]]:
     if note:
         logger.warning("%s", note)
     reasoner.to(choose_device(config.device))
-    found = predict(reasoner, data, limit=config.questions, size=config.batch_size)
+    found = predict(reasoner, data, limit=config.questions, size=config.batch_size, sure=config.sure)
     return data.table.select(found.numbers), found.answers
 
 

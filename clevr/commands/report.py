@@ -20,7 +20,7 @@ from clevr.analysis.subject import Subject, read
 from clevr.answers.predict import predict
 from clevr.answers.report import COLUMNS, PUBLISHED, kinds_of
 from clevr.answers.scores import evaluate
-from clevr.config.commands import ReportConfig
+from clevr.config.commands import SURE, ReportConfig
 from clevr.config.model import TrainConfig
 from clevr.data.batches import ReasoningData, load_reasoning_data
 from clevr.data.contact_sheet import answer_sheet
@@ -142,7 +142,7 @@ def _add_model(report: Report, config: ReportConfig) -> None:
         humans=trained.data.humans,
         features=trained.data.features,
     )
-    found = predict(reasoner, data, limit=config.questions)
+    found = predict(reasoner, data, limit=config.questions, sure=SURE)
     table = data.table.select(found.numbers)
     if config.evaluation is None and (table.answer >= 0).any():
         add_accuracy(report, evaluate(table, found.answers).to_json(), f"the first of {split} in {root}")

@@ -15,6 +15,8 @@ NUM_FAMILIES = 90
 """Question families of CLEVR."""
 NUM_CLOSURE_FAMILIES = 52
 """Question families of CLOSURE, in seven groups."""
+SURE = 0.99
+"""Probability below which an answer is worth a second look; chosen on generated validation images."""
 
 
 @dataclass(frozen=True)
@@ -380,6 +382,10 @@ class EvaluateConfig(OnDevice):
     """Split that determines the most common answer per function; empty: the evaluated one."""
     batch_size: Annotated[int, at_least(1)] = 500
     """Questions per batch."""
+    sure: Annotated[float, between(0, 1)] = SURE
+    """An answer less probable than this is the average over four views of the image: as it is, and shifted by half a
+    position of the model's along one axis or both; 0: one view for all, 1: four for all. Models that read features have
+    one view."""
     out: Path | None = None
     """JSON file for all values; a Markdown file of the same name is written next to it."""
     sheet: Path | None = None
@@ -400,6 +406,10 @@ class AskConfig(OnDevice):
     """A question in CLEVR's English; null: read questions from standard input, one per line, until an empty line."""
     model: str = "clevr-small"
     """Folder of a saved model, or the name of a model that ships with the package."""
+    sure: Annotated[float, between(0, 1)] = SURE
+    """An answer less probable than this is the average over four views of the image: as it is, and shifted by half a
+    position of the model's along one axis or both; 0: one view for all, 1: four for all. Models that read features have
+    one view."""
     out: Path | None = None
     """PNG file that shows where the answer came from."""
     runners_up: Annotated[int, between(0, 27)] = 3

@@ -99,6 +99,8 @@ REFUSED = {
         ("seed", 4294967296, "seed is 4294967296; expected a number from 0 to 4294967295"),
     ],
     "clevr.config.commands:EvaluateConfig": [
+        ("sure", -0.1, "sure is -0.1; expected a number from 0 to 1"),
+        ("sure", 1.1, "sure is 1.1; expected a number from 0 to 1"),
         ("questions", 0, "questions is 0; expected at least 1"),
         ("batch_size", 0, "batch_size is 0; expected at least 1"),
     ],
@@ -107,6 +109,8 @@ REFUSED = {
         ("num_workers", -1, "num_workers is -1; expected at least 0"),
     ],
     "clevr.config.commands:AskConfig": [
+        ("sure", -0.1, "sure is -0.1; expected a number from 0 to 1"),
+        ("sure", 1.1, "sure is 1.1; expected a number from 0 to 1"),
         ("runners_up", -1, "runners_up is -1; expected a number from 0 to 27"),
         ("runners_up", 28, "runners_up is 28; expected a number from 0 to 27"),
     ],

@@ -122,7 +122,7 @@ def test_many_unknown_words_are_not_parsed(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_answer_is_the_average_over_all_that_it_may_be() -> None:
     reasoner = a_reasoner()
     image = Image.fromarray(np.random.default_rng(2).integers(0, 256, (48, 64, 3), np.uint8))
-    answerer = Answerer(reasoner, image)
+    answerer = Answerer(reasoner, image, sure=0)
     pixels = torch.from_numpy(fit_image(image, 32, 24))
     for text in ("Is there a gold cube?", "Is the cube made of gold?"):
         readings = readings_of(text, reasoner.vocabulary, CLEVR)

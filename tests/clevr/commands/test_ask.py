@@ -53,7 +53,7 @@ def ask(*words: object) -> int:
 
 def test_an_answer_is_that_of_the_whole_network() -> None:
     reasoner = a_reasoner()
-    answer = Answerer(reasoner, a_picture()).ask(QUESTION)
+    answer = Answerer(reasoner, a_picture(), sure=0).ask(QUESTION)
     pixels = torch.from_numpy(fit_image(a_picture(), 32, 24))
     with torch.no_grad():
         expected = reasoner(one_question(pixels, reasoner.vocabulary.encode(QUESTION)))[0].softmax(0)
@@ -66,7 +66,7 @@ def test_an_answer_is_that_of_the_whole_network() -> None:
 
 def test_places_are_where_the_maxima_are() -> None:
     reasoner = a_reasoner()
-    answerer = Answerer(reasoner, a_picture())
+    answerer = Answerer(reasoner, a_picture(), sure=0)
     answer = answerer.ask(QUESTION)
     pixels = torch.from_numpy(fit_image(a_picture(), 32, 24))
     batch = one_question(pixels, reasoner.vocabulary.encode(QUESTION))
@@ -85,7 +85,7 @@ def test_places_are_where_the_maxima_are() -> None:
 
 def test_the_picture_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     reasoner = a_reasoner()
-    answerer = Answerer(reasoner, a_picture())
+    answerer = Answerer(reasoner, a_picture(), sure=0)
     monkeypatch.setattr(reasoner, "encode_image", None)
     assert answerer.ask(QUESTION).ranking == answerer.ask(QUESTION).ranking
     assert answerer.ask(QUESTION).ranking != answerer.ask("Is there a big cube?").ranking
@@ -221,7 +221,7 @@ def test_settings_out_of_range(tmp_path: Path) -> None:
 
 def test_the_places_of_a_model_that_keeps_positions_lie_on_the_grid() -> None:
     reasoner = a_reasoner(positions=5, block_kernel=1, context=True, pooling="max_mean")
-    answer = Answerer(reasoner, a_picture()).ask(QUESTION)
+    answer = Answerer(reasoner, a_picture(), sure=0).ask(QUESTION)
     assert answer.places.shape == reasoner.config.grid
     assert 0 < int((answer.places > 0).sum()) <= 5
     pixels = torch.from_numpy(fit_image(a_picture(), 32, 24))[None]
