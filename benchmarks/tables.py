@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import clevr
-from benchmarks import clevr_tables, core_hours, cross_domain, film_networks, ideas, maml, overview
+from benchmarks import clevr_second_look, clevr_tables, core_hours, cross_domain, film_networks, ideas, maml, overview
 from benchmarks.experiment import ROOTS_MIRRORED
 from benchmarks.heads import CLOSED_FORM, FIRST, HeadsConfig, cell, closed_form_seconds, marked
 from benchmarks.methods import as_cells, as_gain
@@ -296,6 +296,11 @@ def clevr_seen() -> str:
     return "\n".join(lines)
 
 
+def second_look() -> str:
+    """What further views of an image are worth, by how often there are any."""
+    return clevr_second_look.as_table(read_result("clevr_second_look")["results"])
+
+
 def _num_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
@@ -381,6 +386,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "clevr_small": clevr_small,
     "clevr_closure": clevr_closure,
     "clevr_seen": clevr_seen,
+    "clevr_second_look": second_look,
     "clevr_cogent": clevr_tables.cogent,
     "clevr_composition": clevr_tables.composition,
     "clevr_ablations": clevr_tables.ablations,
