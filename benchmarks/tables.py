@@ -30,7 +30,10 @@ from clevr.reasoning.network import FiLMReasoner
 
 HERE = Path(__file__).resolve().parent
 _DOCS = HERE.parent / "docs"
-PAGES = (HERE.parent / "README.md", _DOCS / "results.md", _DOCS / "photos.md", _DOCS / "core-hours.md")
+PAGES = (
+    HERE.parent / "README.md",
+    *(_DOCS / f"{page}.md" for page in ("results", "photos", "core-hours", "clevr-reasoning")),
+)
 """Texts with tables in them."""
 _MODELS = {"pretrain": "pre-trained", "train": "meta-trained"}
 
