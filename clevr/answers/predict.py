@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from clevr.answers.second_look import further_views, over_views
+from clevr.answers.second_look import further_views, over_views, shifts
 from clevr.answers.unknown_words import Readings, readings_of
 from clevr.config.commands import SURE
 from clevr.data.batches import ReasoningData, in_order
@@ -98,7 +98,7 @@ def predict(
     every = np.concatenate(numbers)
     order = np.argsort(every)
     first = Predictions(every[order], np.concatenate(found)[order])
-    return _looked_again(first, reasoner, data, size, change, sure) if sure else first
+    return _looked_again(first, reasoner, data, size, change, sure) if sure and shifts(reasoner.config) else first
 
 
 def _looked_again(
@@ -114,8 +114,9 @@ def _looked_again(
     probabilities = first.probabilities.copy()
     unsure = np.flatnonzero(probabilities.max(1) < sure)
     by_image = unsure[np.argsort(data.table.image[first.numbers[unsure]], kind="stable")]
-    for start in range(0, len(by_image), size):
-        some = by_image[start : start + size]
+    step = max(1, size // 8)  # nearly every one has an image of its own
+    for start in range(0, len(by_image), step):
+        some = by_image[start : start + step]
         batch = to_device(data.batch(first.numbers[some]), device)
         seen = [torch.from_numpy(probabilities[some]).log()]
         for images in further_views(batch.images, reasoner.config):
@@ -327,7 +328,7 @@ class Answerer:
         looks = [self._look(self.maps, codes, readings)]
         every = looks[0].logarithms.exp()
         average = _over_readings(every, readings)
-        if float(average.max()) < self.sure and self._further:
+        if float(average.max()) < self.sure and shifts(reasoner.config):
             looks += [self._look(maps, codes, readings) for maps in self._further]
             every = over_views([look.logarithms for look in looks])
             average = _over_readings(every, readings)
@@ -381,10 +382,8 @@ class Answerer:
     @cached_property
     def _further(self) -> list[Tensor]:
         """What the model's blocks get of further views of the image."""
-        if self.reasoner.config.inputs == "features":
-            return []
         views = further_views(self._pixels(), self.reasoner.config)
-        return list(self.reasoner.encode_image(torch.cat(views)).split(1)) if views else []
+        return list(self.reasoner.encode_image(torch.cat(views)).split(1))
 
     def _pixels(self) -> Tensor:
         """The image as a model that reads pixels gets it, ``(1, 3, H, W)``."""

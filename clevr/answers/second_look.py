@@ -16,22 +16,34 @@ from torch import Tensor
 from clevr.config.model import ReasonerConfig
 
 
+def shifts(config: ReasonerConfig) -> list[tuple[int, int]]:
+    """By how many pixels further views are shifted, down and to the right.
+
+    Args:
+        config: of the model that sees them.
+
+    Returns:
+        Half a position to the right, down, and both; nothing for a model that reads features, or whose positions are
+        single pixels.
+    """
+    if config.inputs == "features":
+        return []
+    rows, columns = config.grid
+    down, right = config.height // rows // 2, config.width // columns // 2
+    return [shift for shift in ((0, right), (down, 0), (down, right)) if any(shift)]
+
+
 def further_views(images: Tensor, config: ReasonerConfig) -> list[Tensor]:
-    """Images shifted by half a position to the right, down, and both; their border pixels go on.
+    """Images, each time shifted; their border pixels go on.
 
     Args:
         images: ``(P, C, H, W)`` of any type.
         config: of the model that sees them.
 
     Returns:
-        Three of their shape; none for a model that reads features, or whose positions are single pixels.
+        One of that shape for each of :func:`shifts`.
     """
-    if config.inputs == "features":
-        return []
-    height, width = images.shape[2:]
-    rows, columns = config.grid
-    down, right = height // rows // 2, width // columns // 2
-    return [_shifted(images, *shift) for shift in ((0, right), (down, 0), (down, right)) if any(shift)]
+    return [_shifted(images, *shift) for shift in shifts(config)]
 
 
 def _shifted(images: Tensor, down: int, right: int) -> Tensor:

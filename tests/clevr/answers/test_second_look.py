@@ -145,3 +145,13 @@ def test_commands_look_again(tmp_path: Path, world: Path, data: ReasoningData, c
         words = ["ask", str(tmp_path / "a.png"), QUESTION, f"--model={model}", f"--sure={sure}", "--format=json"]
         assert main("clevr-film", COMMANDS, words) == 0
         assert json.loads(capsys.readouterr().out)["num_views"] == views
+
+
+def test_a_model_that_reads_features_looks_once(data: ReasoningData, monkeypatch: pytest.MonkeyPatch) -> None:
+    reasoner = a_reasoner()
+    monkeypatch.setattr("clevr.answers.predict.shifts", lambda config: [])
+    once = predict(reasoner, data)
+    monkeypatch.setattr("clevr.answers.predict.further_views", None)
+    np.testing.assert_array_equal(predict(reasoner, data, sure=1).probabilities, once.probabilities)
+    image = Image.fromarray(np.moveaxis(data.images[0], 0, 2))
+    assert Answerer(reasoner, image, sure=1).ask(QUESTION).num_views == 1
