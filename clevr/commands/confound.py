@@ -18,10 +18,11 @@ from clevr.world.placement import PlacementError, SceneConfig
 from clevr.world.render import render
 from clevr.world.scene import Scene
 from clevr.world.spec import CLEVR, WorldSpec
-from clevr.world.world_file import load_yaml, read_world
+from clevr.world.world_file import read_world
 from fewshot_film.errors import counted
 from fewshot_film.run.progress import hides_bars
 from fewshot_film.run.workers import available_cores, run_jobs
+from fewshot_film.run.yaml_files import load_yaml
 
 logger = logging.getLogger(__name__)
 

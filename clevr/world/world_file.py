@@ -14,6 +14,7 @@ import yaml
 
 from clevr.world.spec import CLEVR, FORMS, LOOKS, Color, Lamp, Material, Shape, Size, WorldError, WorldSpec
 from fewshot_film.errors import listed, shown, suggestion
+from fewshot_film.run.yaml_files import load_yaml
 
 WORLD_FILE = "world.yaml"
 """Name of the file in a data set; a data set without one is of CLEVR's world."""
@@ -53,30 +54,6 @@ def load_world(stream: IO[bytes], label: str) -> WorldSpec:
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise WorldError(f"{label}: not YAML ({str(error).splitlines()[0]})") from None
     return world_from(record, label)
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """Reads YAML whose entries have names of their own; of two of one name PyYAML drops the first in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """A mapping, unless a key is there twice."""
-        seen: set[Any] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    problem = f"{key.value!r} stands there twice, again in line {key.start_mark.line + 1}"
-                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def load_yaml(stream: IO[bytes] | str) -> Any:
-    """Read a YAML file that a person wrote.
-
-    Raises:
-        YAMLError: it is not YAML, or an entry is there twice.
-    """
-    return yaml.load(stream, _UniqueKeys)
 
 
 def world_text(world: WorldSpec) -> str:

@@ -27,6 +27,7 @@ import yaml
 from fewshot_film.errors import ConfigError, suggestion
 from fewshot_film.run.help import Formatter, describe_settings, narrow_help, take_topic
 from fewshot_film.run.old_keys import current, current_key, dataclasses_in
+from fewshot_film.run.yaml_files import RepeatedKeyError, load_yaml
 
 logger = logging.getLogger(__name__)
 
@@ -276,7 +277,9 @@ def _read_file(file: str) -> dict[Any, Any]:
     """The settings that a YAML file holds."""
     path = find_config(file)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = load_yaml(path.read_text(encoding="utf-8"))
+    except RepeatedKeyError as error:
+        raise ConfigError(f"{file}: {error}; keep one of the two") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
