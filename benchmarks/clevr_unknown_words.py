@@ -26,6 +26,7 @@ from benchmarks.clevr_free_form import HEIGHT, WIDTH
 from benchmarks.clevr_free_form import read as read_free_form
 from clevr.answers.predict import Answerer
 from clevr.answers.scores import Score
+from clevr.questions import parse as read_question
 from clevr.questions import write_questions
 from clevr.questions.batch import build_prefix_tree
 from clevr.questions.lexicon import CLEVR_LEXICON
@@ -121,15 +122,17 @@ def kind_of(word: str) -> str:
 
 
 def free_form(reasoner: Reasoner) -> Iterator[tuple[Scene, list[Asked]]]:
-    """The questions in free wording with words that the model does not know, scene by scene."""
+    """The questions in free wording scene by scene, in groups by whether the model knows their words and their form."""
     entries, scenes = read_free_form()
     for scene in scenes:
-        asked = [
-            Asked(("in free wording",), entry.question, entry.answer)
-            for entry in entries
-            if entry.scene == scene.image_index and reasoner.vocabulary.unknown_words(entry.question)
-        ]
-        yield scene, asked
+        here = [entry for entry in entries if entry.scene == scene.image_index]
+        yield scene, [Asked((_group(reasoner, entry.question),), entry.question, entry.answer) for entry in here]
+
+
+def _group(reasoner: Reasoner, question: str) -> str:
+    if reasoner.vocabulary.unknown_words(question):
+        return "in free wording"
+    return f"in free wording, known words, {'a known' if read_question(question) else 'an unknown'} form"
 
 
 @torch.no_grad()

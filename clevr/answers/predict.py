@@ -42,6 +42,10 @@ MAX_WORDS = 200
 """The longest question of CLEVR has 43 words, of CLEVR-Humans fewer."""
 
 
+FORM_UNKNOWN = "the model knows the words, but was taught no question of this form; check how it was read"
+"""Why an answer to known words is a guess."""
+
+
 class QuestionError(UserError, ValueError):
     """A question that cannot be read: empty, far too long, or in words of another vocabulary."""
 
@@ -223,6 +227,8 @@ class Answer:
     :mod:`clevr.answers.unknown_words`."""
     num_views: int = 1
     """How many views of the image the probabilities are the average over: see :mod:`clevr.answers.second_look`."""
+    has_known_form: bool = True
+    """Whether CLEVR's English has questions of this form; True where there are unknown words."""
 
     @property
     def steps(self) -> str:
@@ -236,8 +242,8 @@ class Answer:
 
     @property
     def is_guess(self) -> bool:
-        """Whether there are words that the model does not know, so that it cannot know what is asked."""
-        return bool(self.unknown_words)
+        """Whether the model cannot know what is asked: it does not know all words, or was taught no such question."""
+        return bool(self.unknown_words) or not self.has_known_form
 
     @property
     def averaging(self) -> str:
@@ -316,7 +322,7 @@ class Answerer:
         """Answer a question.
 
         Words that the model does not know lower the probability of its answer: it is the average over all that the
-        question may say.
+        question may say. So does a form that CLEVR's English lacks.
 
         Raises:
             QuestionError: it is empty, far too long, or in words that the model does not know.
@@ -345,6 +351,7 @@ class Answerer:
             reasoner.in_words(codes)[best],
             len(readings.tokens),
             len(looks),
+            readings.has_known_form,
         )
 
     def _look(self, maps: Tensor, codes: Any, readings: Readings) -> _Look:

@@ -1,9 +1,10 @@
-"""What a question may say that has words which the model does not know.
+"""What a question may say that has words which the model does not know, or a form that CLEVR's English lacks.
 
 Such a word may mean what any other would in its place, or nothing. Where the question then is one of CLEVR's English,
 it may be any of those, all equally likely, and its answer is the average over theirs. Where it is none, each unknown
 word is left out or replaced by a known one at random, many times over; a share of the probability is then spread over
-all answers, for what CLEVR's English cannot say.
+all answers, for what CLEVR's English cannot say. So it is where all words are known, and CLEVR's English has no such
+question: the model reads it as the nearest that it learned, and is as sure of it as of any other.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from clevr.questions.lexicon import lexicon_of
 from clevr.questions.parser import parse
 from clevr.questions.realizer import realize
-from clevr.questions.tokens import SPECIAL_TOKENS, Vocabulary
+from clevr.questions.tokens import SPECIAL_TOKENS, Vocabulary, vocabulary_of
 from clevr.world.spec import WorldSpec
 from fewshot_film.run.seeding import numpy_generator
 
@@ -37,10 +38,14 @@ class Readings:
     """Questions that it may be, all equally likely, as token numbers."""
     stray: float = 0.0
     """Probability that it is none of them, so that nothing speaks for one answer more than for another."""
+    has_known_form: bool = True
+    """Whether CLEVR's English has questions of this form; True where there are unknown words."""
 
 
 def readings_of(text: str, vocabulary: Vocabulary, world: WorldSpec) -> Readings:
     """What a question may say: itself, if all its words are known.
+
+    Forms are looked at where the model knows the words of CLEVR's English alone, which it learned from no other text.
 
     Args:
         text: a question of which some words are known.
@@ -49,7 +54,8 @@ def readings_of(text: str, vocabulary: Vocabulary, world: WorldSpec) -> Readings
     """
     unknown = vocabulary.unknown_words(text)
     if not unknown:
-        return Readings((vocabulary.encode(text),))
+        is_taught = not set(vocabulary.tokens) <= set(vocabulary_of(world)) or bool(parse(text, world))
+        return Readings((vocabulary.encode(text),), 0.0 if is_taught else STRAY, is_taught)
     words = vocabulary.words(text)
     forms = parse(text, world, unknown) if sum(word in unknown for word in words) <= MOST_WORDS else ()
     if not forms:

@@ -13,6 +13,7 @@ from typing import Any
 import gradio as gr
 
 from clevr.answers.plotting import as_image, highlighted, modulation_figure
+from clevr.answers.predict import FORM_UNKNOWN
 from clevr.app.asking import (
     MAX_OBJECTS,
     MAX_SEED,
@@ -308,7 +309,7 @@ def _bars(line: Line | None) -> str:
         return ""
     given = line.given
     shares, count = dict(given.ranking[:_SHOWN]), int(given.places.sum())
-    muted = ' class="muted"' if given.unknown_words else ""
+    muted = ' class="muted"' if given.is_guess else ""
     return f"<div{muted}>{bars_html(shares)}<p>Bright: where the {count} strongest responses are</p></div>"
 
 
@@ -339,6 +340,8 @@ def _said(line: Line | None, before: Line | None, warning: str = "") -> str:
         guess = f"*{given.answer}, {100 * given.probability:.1f} %; {lines[1]}*"
         cannot = f"The model cannot know what is asked ({given.averaging}); it guesses {guess}"
         lines = [f"### unknown words: {unknown}", cannot]
+    elif given.is_guess:
+        lines = [f"### a guess: {given.answer}, {100 * given.probability:.1f} %", lines[1], FORM_UNKNOWN]
     lines += [f"read as: {given.steps}"] if given.read_as else []
     if line.truth:
         mark = {True: "right: ", False: "wrong: ", None: ""}[line.is_right]

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from clevr.answers.predict import Answer, Answerer, QuestionError, open_image
+from clevr.answers.predict import FORM_UNKNOWN, Answer, Answerer, QuestionError, open_image
 from clevr.config.commands import AskConfig
 from clevr.reasoning.loading import load, training_record
 from fewshot_film.errors import ConfigError
@@ -56,6 +56,8 @@ def describe(answer: Answer, runners_up: int = 3) -> str:
         lines.append(f"  read as: {answer.steps}")
     if answer.unknown_words:
         lines.append(f"  note: the model does not know: {', '.join(answer.unknown_words)}; {answer.averaging}")
+    elif answer.is_guess:
+        lines.append(f"  note: {FORM_UNKNOWN}")
     return "\n".join(lines) + "\n"
 
 
@@ -74,6 +76,7 @@ def as_json(answer: Answer, runners_up: int = 3) -> dict[str, Any]:
         "runners_up": [{"answer": word, "probability": share} for word, share in answer.ranking[1 : runners_up + 1]],
         "read_as": list(answer.read_as),
         "unknown_words": list(answer.unknown_words),
+        "has_known_form": answer.has_known_form,
         "num_readings": answer.num_readings,
         "num_views": answer.num_views,
         "warning": answer.warning or None,

@@ -225,7 +225,10 @@ def test_one_word_too_many(capsys):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("size: 1\nother: 2\nsize: 3", "settings.yaml: 'size' stands there twice, again in line 3; keep one of the two"),
+        (
+            "size: 1\nother: 2\nsize: 3",
+            "settings.yaml: 'size' stands there twice, again in line 3; keep one of the two",
+        ),
         ("inner: [1", "is not YAML: while parsing a flow sequence"),
         ("- 1\n- 2\n", "holds no settings; expected lines of the form 'key: value'"),
         ("", "holds no settings"),

@@ -11,9 +11,10 @@ from PIL import Image
 
 from clevr.answers import unknown_words
 from clevr.answers.predict import Answerer
-from clevr.answers.unknown_words import STRAY, SUBSTITUTIONS, readings_of
+from clevr.answers.unknown_words import STRAY, SUBSTITUTIONS, Readings, readings_of
 from clevr.data.images import fit_image
 from clevr.questions import parse, write_questions
+from clevr.questions.families import CLOSURE_FAMILIES, FAMILIES, Family
 from clevr.questions.logical_form import LogicalForm
 from clevr.questions.tokens import ANSWER_WORDS, Vocabulary
 from clevr.world.placement import Scenes
@@ -145,6 +146,47 @@ def test_one_meaning_leaves_the_answer_as_it_is() -> None:
     assert guessed.is_guess
     assert guessed.averaging == "it can be only one question"
     assert not known.is_guess
+
+
+@pytest.mark.parametrize("families", [FAMILIES, CLOSURE_FAMILIES], ids=["clevr", "closure"])
+def test_every_form_of_clevrs_english_is_known(families: tuple[Family, ...]) -> None:
+    for number in range(20):
+        for written in write_questions(
+            Scenes(0, "forms")[number], numpy_generator(number, "forms"), len(families), families
+        ):
+            assert readings_of(written.question, Vocabulary(), CLEVR).has_known_form
+
+
+def test_a_form_that_clevrs_english_lacks_makes_a_guess_of_the_answer() -> None:
+    """All words are known, and nothing ever asked in this way: what the model takes it for is not to be relied on."""
+    vocabulary = Vocabulary()
+    for text in (
+        "What is the large brown object?",
+        "Is the brown cube shiny?",
+        "How many balls, big or small, are there?",
+    ):
+        readings = readings_of(text, vocabulary, CLEVR)
+        assert readings == Readings((vocabulary.encode(text),), STRAY, False)
+    reasoner = a_reasoner()
+    answerer = Answerer(reasoner, Image.new("RGB", (64, 48), "gray"), sure=0)
+    guess, known = (answerer.ask(text) for text in ("What is the red thing?", "What color is the thing?"))
+    assert guess.is_guess
+    assert not guess.has_known_form
+    assert guess.unknown_words == ()
+    assert guess.num_readings == 1
+    assert known.has_known_form
+    assert not known.is_guess
+    pixels = torch.from_numpy(fit_image(answerer.image, 32, 24))
+    with torch.no_grad():
+        plain = reasoner(one_question(pixels, vocabulary.encode("What is the red thing?")))[0].softmax(0)
+    expected = (1 - STRAY) * plain.max() + STRAY / len(ANSWER_WORDS)
+    assert guess.probability == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_a_model_with_words_of_its_own_was_taught_other_forms() -> None:
+    """One that learned from CLEVR-Humans, say."""
+    vocabulary = Vocabulary((*Vocabulary().tokens, "front-most"))
+    assert readings_of("What is the large brown object?", vocabulary, CLEVR).has_known_form
 
 
 def test_gold_is_no_sure_yes() -> None:

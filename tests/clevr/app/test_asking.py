@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from clevr.answers.plotting import answer_figure, as_image, highlighted, modulation_figure
-from clevr.answers.predict import QuestionError
+from clevr.answers.predict import FORM_UNKNOWN, QuestionError
 from clevr.app.asking import (
     HEIGHT,
     ILL_POSED,
@@ -256,6 +256,18 @@ def test_unknown_words_come_first_and_the_answer_is_muted(asking):
     assert second.endswith("*")
     assert f"it guesses *{asking.now.line.given.answer}, " in second
     assert f"({asking.now.line.given.averaging})" in second
+
+
+def test_an_unknown_form_is_told_and_the_answer_is_muted(asking):
+    from clevr.app.ask_tab import _bars, _said
+
+    asking.ask("What is the red thing?")
+    given = asking.now.line.given
+    first, second, third, *_ = _said(asking.now.line, None).split("\n\n")
+    assert first == f"### a guess: {given.answer}, {100 * given.probability:.1f} %"
+    assert second.startswith("or: ")
+    assert third == FORM_UNKNOWN
+    assert "muted" in _bars(asking.now.line)
 
 
 def test_another_one_begins_with_what_the_first_looks_at(reasoner, asking):

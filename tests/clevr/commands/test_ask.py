@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from clevr.answers.plotting import answer_figure, highlighted
-from clevr.answers.predict import Answer, Answerer, QuestionError, open_image
+from clevr.answers.predict import FORM_UNKNOWN, Answer, Answerer, QuestionError, open_image
 from clevr.answers.unknown_words import SUBSTITUTIONS
 from clevr.cli import COMMANDS
 from clevr.commands.ask import describe
@@ -132,7 +132,7 @@ def test_the_command(saved: tuple[Path, Path], tmp_path: Path, capsys: pytest.Ca
 def test_one_question_after_the_other(
     saved: tuple[Path, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{QUESTION}\nWie viele?\nIs it big?\n\nnever read\n"))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{QUESTION}\nWie viele?\nIs there a big thing?\n\nnever read\n"))
     assert ask(saved[0], "--model", saved[1], "--runners_up=0") == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
@@ -249,7 +249,7 @@ def test_a_photo_gets_a_warning_with_its_answer(saved: tuple[Path, Path], capsys
 def test_a_warning_once_before_many_questions(
     saved: tuple[Path, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{QUESTION}\nIs it big?\n"))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{QUESTION}\nIs there a big thing?\n"))
     assert ask(saved[0], "--runners_up=0") == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 5, "a warning, and an answer and how it was read twice"
@@ -268,6 +268,16 @@ def test_a_warning_names_the_world_of_the_model() -> None:
     reasoner.familiarity = load("clevr-small").familiarity
     expected = "This image does not look like a scene of the world 'harbour' (it differs from"
     assert Answerer(reasoner, a_picture()).warning.startswith(expected)
+
+
+def test_an_unknown_form_is_told(saved: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert ask(saved[0], "What is the red thing?", "--model", saved[1], "--runners_up=0") == 0
+    answer, note = capsys.readouterr().out.splitlines()
+    assert answer.startswith("a guess: ")
+    assert note == f"  note: {FORM_UNKNOWN}"
+    assert ask(saved[0], "What is the red thing?", "--model", saved[1], "--format=json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["is_guess"], found["has_known_form"], found["unknown_words"]) == (True, False, [])
 
 
 def test_one_json_document(saved: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
