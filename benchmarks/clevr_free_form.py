@@ -4,8 +4,8 @@
 
 ``clevr_free_form.json`` holds 200 questions in free wording with scene numbers and true answers; the scenes are made
 from its seed. Most have a counterpart in CLEVR's English, which says what is meant. The model is asked both: what it
-loses on the free wording is a matter of language alone. A question that has words which the model does not know is
-counted apart; its answer is shown as a guess.
+loses on the free wording is a matter of language alone. Where it cannot know what is asked, its answer is shown as a
+guess, and counted apart. The patterns of :mod:`clevr.questions.free_wording` were written in sight of these questions.
 
 CLEVR-Humans itself: ``python -m benchmarks.clevr_transfer humans --root CLEVR_v1.0``.
 """
@@ -94,19 +94,21 @@ def ask(answerer: Answerer, entry: Entry) -> dict[str, Any]:
         "answer": free.answer,
         "probability": round(free.probability, 4),
         "unknown_words": list(free.unknown_words),
+        "is_guess": free.is_guess,
+        "asked_as": free.asked_as,
         "in_clevrs_words": plain,
     }
 
 
 def summarize(answered: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Accuracy over all questions, with and without unknown words, and of the counterparts in CLEVR's English."""
-    known = [row for row in answered if not row["unknown_words"]]
-    unknown = [row for row in answered if row["unknown_words"]]
+    """Accuracy over all questions, of guesses and of others, and of the counterparts in CLEVR's English."""
+    known = [row for row in answered if not row["is_guess"]]
+    unknown = [row for row in answered if row["is_guess"]]
     told = [row for row in answered if row["in_clevrs_words"]]
     scores = {
         "all": _score(answered),
-        "all words known": _score(known),
-        "guesses: some word unknown": _score(unknown),
+        "read as a question of CLEVR": _score(known),
+        "guesses": _score(unknown),
         "with a counterpart, as asked": _score(told),
         "with a counterpart, that one asked": _score(told, "in_clevrs_words"),
     }

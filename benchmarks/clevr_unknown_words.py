@@ -26,7 +26,7 @@ from benchmarks.clevr_free_form import HEIGHT, WIDTH
 from benchmarks.clevr_free_form import read as read_free_form
 from clevr.answers.predict import Answerer
 from clevr.answers.scores import Score
-from clevr.questions import parse as read_question
+from clevr.answers.unknown_words import readings_of
 from clevr.questions import write_questions
 from clevr.questions.batch import build_prefix_tree
 from clevr.questions.lexicon import CLEVR_LEXICON
@@ -130,9 +130,10 @@ def free_form(reasoner: Reasoner) -> Iterator[tuple[Scene, list[Asked]]]:
 
 
 def _group(reasoner: Reasoner, question: str) -> str:
-    if reasoner.vocabulary.unknown_words(question):
+    readings = readings_of(question, reasoner.vocabulary, reasoner.world)
+    if readings.unknown:
         return "in free wording"
-    return f"in free wording, known words, {'a known' if read_question(question) else 'an unknown'} form"
+    return "in free wording, read" if readings.has_known_form else "in free wording, an unknown form"
 
 
 @torch.no_grad()

@@ -215,7 +215,7 @@ class Answer:
     places: NDArray[np.int64]
     """How many of the classifier's maps have their maximum, if above 0, at each position, ``(H, W)``."""
     unknown_words: tuple[str, ...]
-    """Words that the model does not know."""
+    """Words that the model does not know, and that say something."""
     warning: str = ""
     """Why the answer may be meaningless: the image does not look like those that the model was trained on. Empty where
     it does, and for a model that was saved without a description of its training images."""
@@ -229,6 +229,8 @@ class Answer:
     """How many views of the image the probabilities are the average over: see :mod:`clevr.answers.second_look`."""
     has_known_form: bool = True
     """Whether CLEVR's English has questions of this form; True where there are unknown words."""
+    asked_as: str = ""
+    """The question in CLEVR's English, where it was put otherwise: see :mod:`clevr.questions.free_wording`."""
 
     @property
     def steps(self) -> str:
@@ -346,12 +348,13 @@ class Answerer:
             text,
             tuple(ranking),
             self._count(shown, best),
-            tuple(reasoner.vocabulary.unknown_words(text)),
+            readings.unknown,
             self.warning,
             reasoner.in_words(codes)[best],
             len(readings.tokens),
             len(looks),
             readings.has_known_form,
+            readings.asked_as,
         )
 
     def _look(self, maps: Tensor, codes: Any, readings: Readings) -> _Look:

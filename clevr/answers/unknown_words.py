@@ -1,18 +1,22 @@
 """What a question may say that has words which the model does not know, or a form that CLEVR's English lacks.
 
-Such a word may mean what any other would in its place, or nothing. Where the question then is one of CLEVR's English,
-it may be any of those, all equally likely, and its answer is the average over theirs. Where it is none, each unknown
-word is left out or replaced by a known one at random, many times over; a share of the probability is then spread over
-all answers, for what CLEVR's English cannot say. So it is where all words are known, and CLEVR's English has no such
-question: the model reads it as the nearest that it learned, and is as sure of it as of any other.
+Where free wording stands for one of CLEVR's questions, that one is asked (:mod:`clevr.questions.free_wording`). A
+word that stays unknown may mean what any other would in its place, or nothing. Where the question then is one of
+CLEVR's English, it may be any of those, all equally likely, and its answer is the average over theirs. Where it is
+none, each unknown word is left out or replaced by a known one at random, many times over; a share of the probability
+is then spread over all answers, for what CLEVR's English cannot say. So it is where all words are known, and CLEVR's
+English has no such question: the model reads it as the nearest that it learned, and is as sure of it as of any other.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from clevr.questions.free_wording import read_freely
 from clevr.questions.lexicon import lexicon_of
+from clevr.questions.logical_form import LogicalForm
 from clevr.questions.parser import parse
 from clevr.questions.realizer import realize
 from clevr.questions.tokens import SPECIAL_TOKENS, Vocabulary, vocabulary_of
@@ -40,6 +44,10 @@ class Readings:
     """Probability that it is none of them, so that nothing speaks for one answer more than for another."""
     has_known_form: bool = True
     """Whether CLEVR's English has questions of this form; True where there are unknown words."""
+    unknown: tuple[str, ...] = ()
+    """Words that the question has and the model does not know, and that say something."""
+    asked_as: str = ""
+    """In CLEVR's English, where it was put otherwise; empty where it may be several questions."""
 
 
 def readings_of(text: str, vocabulary: Vocabulary, world: WorldSpec) -> Readings:
@@ -53,16 +61,25 @@ def readings_of(text: str, vocabulary: Vocabulary, world: WorldSpec) -> Readings
         world: what the question is about.
     """
     unknown = vocabulary.unknown_words(text)
+    knows_more = not set(vocabulary.tokens) <= set(vocabulary_of(world))
+    if not unknown and (knows_more or parse(text, world)):
+        return Readings((vocabulary.encode(text),))
+    if forms := read_freely(text, world):
+        return _readings(forms, vocabulary, world)
     if not unknown:
-        is_taught = not set(vocabulary.tokens) <= set(vocabulary_of(world)) or bool(parse(text, world))
-        return Readings((vocabulary.encode(text),), 0.0 if is_taught else STRAY, is_taught)
+        return Readings((vocabulary.encode(text),), STRAY, has_known_form=False)
     words = vocabulary.words(text)
-    forms = parse(text, world, unknown) if sum(word in unknown for word in words) <= MOST_WORDS else ()
-    if not forms:
-        return Readings(_replaced(words, unknown, vocabulary), STRAY)
-    forms = forms[:: -(-len(forms) // MOST_READINGS)]
-    texts = (realize(form, lambda choices: choices[0], lexicon_of(world)) for form in forms)
-    return Readings(tuple(vocabulary.encode(one) for one in texts))
+    is_short = sum(word in unknown for word in words) <= MOST_WORDS
+    if forms := parse(text, world, unknown) if is_short else ():
+        return dataclasses.replace(_readings(forms, vocabulary, world), unknown=tuple(unknown), asked_as="")
+    return Readings(_replaced(words, unknown, vocabulary), STRAY, unknown=tuple(unknown))
+
+
+def _readings(forms: Sequence[LogicalForm], vocabulary: Vocabulary, world: WorldSpec) -> Readings:
+    """Questions of CLEVR's English, thinned out evenly where they are many."""
+    some = forms[:: -(-len(forms) // MOST_READINGS)]
+    texts = [realize(form, lambda choices: choices[0], lexicon_of(world)) for form in some]
+    return Readings(tuple(vocabulary.encode(one) for one in texts), asked_as=texts[0] if len(texts) == 1 else "")
 
 
 def _replaced(words: Sequence[str], unknown: Sequence[str], vocabulary: Vocabulary) -> tuple[list[int], ...]:

@@ -342,6 +342,7 @@ def _said(line: Line | None, before: Line | None, warning: str = "") -> str:
         lines = [f"### unknown words: {unknown}", cannot]
     elif given.is_guess:
         lines = [f"### a guess: {given.answer}, {100 * given.probability:.1f} %", lines[1], FORM_UNKNOWN]
+    lines += [f"asked as: {given.asked_as}"] if given.asked_as else []
     lines += [f"read as: {given.steps}"] if given.read_as else []
     if line.truth:
         mark = {True: "right: ", False: "wrong: ", None: ""}[line.is_right]

@@ -16,7 +16,7 @@ from torch import Tensor
 from clevr.analysis.subject import read
 from clevr.answers.predict import Answer, Answerer, open_image
 from clevr.data.backbone import Extractor
-from clevr.questions import IllPosedError, execute, parse, write_questions
+from clevr.questions import IllPosedError, execute, read_freely, write_questions
 from clevr.reasoning.network import Reasoner
 from clevr.world.placement import SceneConfig, Scenes, relate
 from clevr.world.render import object_ids, render
@@ -291,7 +291,7 @@ def with_objects(scene: Scene, things: Sequence[SceneObject]) -> Scene:
 
 
 def truth_of(question: str, scene: Scene | None) -> str:
-    """The true answer to a question in CLEVR's English, or why there is none.
+    """The true answer to a question that stands for one of CLEVR's English, or why there is none.
 
     Args:
         question: any text.
@@ -299,7 +299,7 @@ def truth_of(question: str, scene: Scene | None) -> str:
     """
     if scene is None:
         return ""
-    meanings = parse(question)
+    meanings = read_freely(question)
     if not meanings:
         return UNKNOWN
     found = set()

@@ -52,6 +52,8 @@ def describe(answer: Answer, runners_up: int = 3) -> str:
     lines = [f"a guess: {said}" if answer.is_guess else said]
     others = [f"{word} ({100 * share:.1f} %)" for word, share in answer.ranking[1 : runners_up + 1] if share >= 5e-4]
     lines += [f"  or: {', '.join(others)}"] if others else []
+    if answer.asked_as:
+        lines.append(f"  asked as: {answer.asked_as}")
     if answer.read_as:
         lines.append(f"  read as: {answer.steps}")
     if answer.unknown_words:
@@ -74,6 +76,7 @@ def as_json(answer: Answer, runners_up: int = 3) -> dict[str, Any]:
         "probability": answer.probability,
         "is_guess": answer.is_guess,
         "runners_up": [{"answer": word, "probability": share} for word, share in answer.ranking[1 : runners_up + 1]],
+        "asked_as": answer.asked_as or None,
         "read_as": list(answer.read_as),
         "unknown_words": list(answer.unknown_words),
         "has_known_form": answer.has_known_form,

@@ -1,6 +1,7 @@
 """CLEVR's questions: programs and their executor, the families, the writer and the reader of texts."""
 
 from clevr.questions.families import ALL_FAMILIES, CLOSURE_FAMILIES, CLOSURE_GROUPS, FAMILIES, GROUPS, Family
+from clevr.questions.free_wording import read_freely
 from clevr.questions.logical_form import LogicalForm
 from clevr.questions.parser import parse
 from clevr.questions.programs import (
@@ -42,6 +43,7 @@ __all__ = [
     "parse",
     "program_tree",
     "question_type",
+    "read_freely",
     "tokenize",
     "trace",
     "write_questions",

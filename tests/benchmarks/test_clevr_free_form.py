@@ -75,15 +75,15 @@ def bigger(scene: Scene, one: str, other: str) -> bool:
 def test_summary() -> None:
     assert Entry(0, "q", "yes").means is None
     rows = [
-        {"truth": "yes", "answer": "yes", "unknown_words": [], "in_clevrs_words": "yes"},
-        {"truth": "2", "answer": "3", "unknown_words": ["gold"], "in_clevrs_words": "2"},
-        {"truth": "no", "answer": "no", "unknown_words": [], "in_clevrs_words": None},
+        {"truth": "yes", "answer": "yes", "is_guess": False, "in_clevrs_words": "yes"},
+        {"truth": "2", "answer": "3", "is_guess": True, "in_clevrs_words": "2"},
+        {"truth": "no", "answer": "no", "is_guess": False, "in_clevrs_words": None},
     ]
     found = {name: (score["right"], score["count"]) for name, score in summarize(rows).items()}
     assert found == {
         "all": (2, 3),
-        "all words known": (2, 2),
-        "guesses: some word unknown": (0, 1),
+        "read as a question of CLEVR": (2, 2),
+        "guesses": (0, 1),
         "with a counterpart, as asked": (1, 2),
         "with a counterpart, that one asked": (2, 2),
     }

@@ -57,6 +57,8 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     run(UnknownWordsConfig(model=str(a_saved_model(tmp_path / "model")), scenes=1, questions=1, out=out))
     results = json.loads(out.read_text())["results"]
     assert {"one word replaced", "two words replaced", "in free wording"} < set(results)
-    assert results["in free wording"]["average"]["count"] == 126
+    free = [found["average"]["count"] for name, found in results.items() if name.startswith("in free wording")]
+    assert len(free) == 3
+    assert sum(free) == 200
     assert np.isfinite(results["one word replaced"]["unknown token"]["calibration_error"])
     assert "126  average: " in capsys.readouterr().out

@@ -141,7 +141,7 @@ def test_the_answer_is_the_average_over_all_that_it_may_be() -> None:
 
 def test_one_meaning_leaves_the_answer_as_it_is() -> None:
     answerer = Answerer(a_reasoner(), Image.new("RGB", (64, 48), "gray"))
-    guessed, known = (answerer.ask(f"{word} color is the sphere?") for word in ("Which", "What"))
+    guessed, known = (answerer.ask(f"What color is {word} sphere?") for word in ("this", "the"))
     assert guessed.ranking == known.ranking
     assert guessed.is_guess
     assert guessed.averaging == "it can be only one question"
@@ -160,16 +160,12 @@ def test_every_form_of_clevrs_english_is_known(families: tuple[Family, ...]) -> 
 def test_a_form_that_clevrs_english_lacks_makes_a_guess_of_the_answer() -> None:
     """All words are known, and nothing ever asked in this way: what the model takes it for is not to be relied on."""
     vocabulary = Vocabulary()
-    for text in (
-        "What is the large brown object?",
-        "Is the brown cube shiny?",
-        "How many balls, big or small, are there?",
-    ):
+    for text in ("Are both red cubes tiny?", "Is the red ball green?", "How many balls, big or small, are there?"):
         readings = readings_of(text, vocabulary, CLEVR)
         assert readings == Readings((vocabulary.encode(text),), STRAY, False)
     reasoner = a_reasoner()
     answerer = Answerer(reasoner, Image.new("RGB", (64, 48), "gray"), sure=0)
-    guess, known = (answerer.ask(text) for text in ("What is the red thing?", "What color is the thing?"))
+    guess, known = (answerer.ask(text) for text in ("Are both things red?", "What color is the thing?"))
     assert guess.is_guess
     assert not guess.has_known_form
     assert guess.unknown_words == ()
@@ -178,15 +174,33 @@ def test_a_form_that_clevrs_english_lacks_makes_a_guess_of_the_answer() -> None:
     assert not known.is_guess
     pixels = torch.from_numpy(fit_image(answerer.image, 32, 24))
     with torch.no_grad():
-        plain = reasoner(one_question(pixels, vocabulary.encode("What is the red thing?")))[0].softmax(0)
+        plain = reasoner(one_question(pixels, vocabulary.encode("Are both things red?")))[0].softmax(0)
     expected = (1 - STRAY) * plain.max() + STRAY / len(ANSWER_WORDS)
     assert guess.probability == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_free_wording_is_asked_in_clevrs_english() -> None:
+    vocabulary = Vocabulary()
+    for text in (
+        "Is the brown cube shiny?",
+        "In the picture, is the brown cube shiny?",
+        "Is the brown block metallic?",
+    ):
+        means = "Are there any brown metal cubes?"
+        assert readings_of(text, vocabulary, CLEVR) == Readings((vocabulary.encode(means),), asked_as=means)
+    reasoner = a_reasoner()
+    answerer = Answerer(reasoner, Image.new("RGB", (64, 48), "gray"))
+    free, plain = (answerer.ask(text) for text in ("Is the brown cube shiny?", "Are there any brown metal cubes?"))
+    assert free.ranking == plain.ranking
+    assert (free.asked_as, plain.asked_as) == ("Are there any brown metal cubes?", "")
+    assert not free.is_guess
+    assert free.unknown_words == ()
 
 
 def test_a_model_with_words_of_its_own_was_taught_other_forms() -> None:
     """One that learned from CLEVR-Humans, say."""
     vocabulary = Vocabulary((*Vocabulary().tokens, "front-most"))
-    assert readings_of("What is the large brown object?", vocabulary, CLEVR).has_known_form
+    assert readings_of("Are both things red?", vocabulary, CLEVR).has_known_form
 
 
 def test_gold_is_no_sure_yes() -> None:

@@ -261,7 +261,7 @@ def test_unknown_words_come_first_and_the_answer_is_muted(asking):
 def test_an_unknown_form_is_told_and_the_answer_is_muted(asking):
     from clevr.app.ask_tab import _bars, _said
 
-    asking.ask("What is the red thing?")
+    asking.ask("Are both things red?")
     given = asking.now.line.given
     first, second, third, *_ = _said(asking.now.line, None).split("\n\n")
     assert first == f"### a guess: {given.answer}, {100 * given.probability:.1f} %"

@@ -270,12 +270,22 @@ def test_a_warning_names_the_world_of_the_model() -> None:
     assert Answerer(reasoner, a_picture()).warning.startswith(expected)
 
 
+def test_what_is_asked_in_clevrs_english_is_told(saved: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert ask(saved[0], "Is the thing red?", "--model", saved[1], "--runners_up=0") == 0
+    answer, asked_as = capsys.readouterr().out.splitlines()
+    assert not answer.startswith("a guess")
+    assert asked_as == "  asked as: Are there any red things?"
+    for text, means in (("Is the thing red?", "Are there any red things?"), (QUESTION, None)):
+        assert ask(saved[0], text, "--model", saved[1], "--format=json") == 0
+        assert json.loads(capsys.readouterr().out)["asked_as"] == means
+
+
 def test_an_unknown_form_is_told(saved: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    assert ask(saved[0], "What is the red thing?", "--model", saved[1], "--runners_up=0") == 0
+    assert ask(saved[0], "Are both things red?", "--model", saved[1], "--runners_up=0") == 0
     answer, note = capsys.readouterr().out.splitlines()
     assert answer.startswith("a guess: ")
     assert note == f"  note: {FORM_UNKNOWN}"
-    assert ask(saved[0], "What is the red thing?", "--model", saved[1], "--format=json") == 0
+    assert ask(saved[0], "Are both things red?", "--model", saved[1], "--format=json") == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["is_guess"], found["has_known_form"], found["unknown_words"]) == (True, False, [])
 
