@@ -61,4 +61,4 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert len(free) == 3
     assert sum(free) == 200
     assert np.isfinite(results["one word replaced"]["unknown token"]["calibration_error"])
-    assert "126  average: " in capsys.readouterr().out
+    assert "in free wording, read" in capsys.readouterr().out
