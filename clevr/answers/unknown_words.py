@@ -27,6 +27,12 @@ MOST_WORDS = 3
 """With more unknown words a question may be nearly any."""
 MOST_READINGS = 200
 """What a question may say is thinned out evenly above this."""
+_COUNTS = (
+    "two three four five six seven eight nine ten 2 3 4 5 6 7 8 9 10 both all every each most half exactly just only"
+)
+_DENIES = "no not none neither nor never isn't aren't without except but"
+BEYOND = frozenset((*_COUNTS.split(), *_DENIES.split()))
+"""Unknown words that say what CLEVR's English cannot: how many there are, that something is not, that all are."""
 SUBSTITUTIONS = 64
 """How often unknown words are replaced at random in a question that is none of CLEVR's English."""
 STRAY = 0.2
@@ -69,8 +75,8 @@ def readings_of(text: str, vocabulary: Vocabulary, world: WorldSpec) -> Readings
     if not unknown:
         return Readings((vocabulary.encode(text),), STRAY, has_known_form=False)
     words = vocabulary.words(text)
-    is_short = sum(word in unknown for word in words) <= MOST_WORDS
-    if forms := parse(text, world, unknown) if is_short else ():
+    may_fit = sum(word in unknown for word in words) <= MOST_WORDS and BEYOND.isdisjoint(map(str.lower, unknown))
+    if forms := parse(text, world, unknown) if may_fit else ():
         return dataclasses.replace(_readings(forms, vocabulary, world), unknown=tuple(unknown), asked_as="")
     return Readings(_replaced(words, unknown, vocabulary), STRAY, unknown=tuple(unknown))
 

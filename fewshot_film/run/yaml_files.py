@@ -6,8 +6,10 @@ from typing import IO, Any
 
 import yaml
 
+from fewshot_film.errors import UserError
 
-class RepeatedKeyError(yaml.YAMLError):
+
+class RepeatedKeyError(UserError, yaml.YAMLError):
     """An entry that is there twice."""
 
 

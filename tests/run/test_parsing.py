@@ -147,7 +147,9 @@ def test_installed_ones_come_before_those_of_a_checkout(tmp_path: Path, monkeypa
 def test_an_unknown_name_lists_near_ones() -> None:
     with pytest.raises(ConfigError, match=r"file glyph/pretrian \(did you mean 'glyphs/pretrain'\?\); expected"):
         find_config("glyph/pretrian")
-    with pytest.raises(ConfigError, match=r"file clevr; .* comes with the package: clevr/answers-alone, clevr/film-features, clevr/"):
+    with pytest.raises(
+        ConfigError, match=r"file clevr; .* comes with the package: clevr/answers-alone, clevr/film-features, clevr/"
+    ):
         find_config("clevr")
     with pytest.raises(ConfigError, match=r"comes with the package: cifar-fs/pretrain-longer, .*, omniglot/train"):
         find_config("qqqq")

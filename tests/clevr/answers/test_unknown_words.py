@@ -114,6 +114,17 @@ def test_readings_of_what_is_no_question_of_clevr() -> None:
     assert readings == readings_of("Is the cube made of gold?", vocabulary, CLEVR)
 
 
+@pytest.mark.parametrize(
+    "text", ["Are there three cubes?", "Is there no cube?", "Are there exactly as many?", "Are there 2 red things?"]
+)
+def test_numbers_and_negations_are_not_left_out(text: str) -> None:
+    """*Are there three cubes?* is not *Are there any cubes?*"""
+    readings = readings_of(text, Vocabulary(), CLEVR)
+    assert readings.stray == STRAY
+    assert len(readings.tokens) == SUBSTITUTIONS
+    assert readings.asked_as == ""
+
+
 def test_many_unknown_words_are_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unknown_words, "parse", lambda *_: pytest.fail("that may take long"))
     text = "zig zag zog zug cube " * 20
