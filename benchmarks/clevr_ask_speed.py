@@ -2,8 +2,9 @@
 
     python -m benchmarks.clevr_ask_speed
 
-Both on one core. The answer is timed from the decoded image, with the warning about images that are none of CLEVR's. A
-quiet machine only: a second job on the same core doubles both numbers.
+Both on one core; the answer also from one view and from all four (see :mod:`clevr.answers.second_look`), in turns with
+the one that looks again where it is not sure. The answer is timed from the decoded image, with the warning about images
+that are none of CLEVR's. A quiet machine only: a second job on the same core doubles all numbers.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from PIL import Image
 import clevr
 from benchmarks.timing import in_turns, timed
 from clevr.answers.predict import Answer, Answerer
+from clevr.config.commands import SURE
 from clevr.questions.writer import write_questions
 from clevr.reasoning.network import Reasoner
 from clevr.world.placement import Scenes
@@ -59,14 +61,18 @@ def run(config: AskSpeedConfig) -> None:
     reasoner = clevr.load(config.model)
     asked = _asked(config)
     _answer(reasoner, *asked[0])  # does not count
-    spent = [timed(partial(_answer, reasoner, *one))[1].clock for one in asked]
+    ways = {"answer, ms": SURE, "answer from one view, ms": 0.0, "answer from four views, ms": 1.0}
+    spent: dict[str, list[float]] = {way: [] for way in ways}
+    for one in asked:
+        for way, sure in ways.items():
+            spent[way].append(1000 * timed(partial(_answer, reasoner, *one, sure))[1].clock)
     with tempfile.TemporaryDirectory() as folder:
         asked[0][0].save(Path(folder) / "image.png")
         words = [sys.executable, "-m", "clevr", "ask", f"{folder}/image.png", asked[0][1], f"--model={config.model}"]
         one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
         call = partial(subprocess.run, words, check=True, capture_output=True, env=one_thread)
         times = in_turns({"command": call}, config.repeats, clock=time.perf_counter)["command"]
-    found = {"answer, ms": summary([1000 * one for one in spent]), "clevr-film ask, s": summary(times)}
+    found = {**{way: summary(values) for way, values in spent.items()}, "clevr-film ask, s": summary(times)}
     for name, values in found.items():
         print(f"{name}: median {np.median(values['values']):.4g}, mean {values['mean']:.4g} ± {values['interval']:.2g}")
     write_result(config.out, config=config, seed=config.seed, results=found)
@@ -80,8 +86,8 @@ def _asked(config: AskSpeedConfig) -> list[tuple[Image.Image, str]]:
     return list(zip(map(Image.fromarray, pixels), questions, strict=True))
 
 
-def _answer(reasoner: Reasoner, image: Image.Image, question: str) -> Answer:
-    return Answerer(reasoner, image).ask(question)
+def _answer(reasoner: Reasoner, image: Image.Image, question: str, sure: float = SURE) -> Answer:
+    return Answerer(reasoner, image, sure=sure).ask(question)
 
 
 if __name__ == "__main__":
