@@ -22,6 +22,7 @@ from typing import Any
 from clevr.questions.logical_form import NOTHING_TOLD, Description, LogicalForm, ObjectSet
 from clevr.questions.parser import Reader, assemble, parse, words_of
 from clevr.questions.templates import Rule, unfold
+from clevr.questions.tokens import tokenize
 from clevr.world.spec import ATTRIBUTES, CLEVR, WorldSpec
 
 _SCENE = r"(?:image|picture|photo|scene|view|world)"
@@ -88,7 +89,7 @@ def _rules() -> tuple[tuple[str, Rule], ...]:
 
 def simplified(text: str) -> str:
     """A question without what says nothing in it, in small letters."""
-    words = re.sub(r"['\u2019]s\b", " is", text.lower().strip().rstrip("?.! "))
+    words = " ".join(tokenize(text)).lower()
     for said, means in _NOTHING_SAID:
         words = re.sub(said, means, words)
     return words
