@@ -288,16 +288,19 @@ def images_in_batch(data: ClevrDataConfig, share: float, questions: int) -> int:
 class PixelsFeaturesConfig(StudyConfig):
     """Size, data, and what makes the features."""
 
-    extractor: ExtractorConfig = field(default_factory=lambda: ExtractorConfig("resnet18", "layer2", size=112))
-    """At the small size; the paper's is conv4 of a ResNet-101 at 224 pixels, with its weights from here if they are a
-    file."""
+    extractor: ExtractorConfig = field(
+        default_factory=lambda: ExtractorConfig("efficientnet-lite0", "stage5", size=112)
+    )
+    """At the small size, whose weights are installed; the paper's is conv4 of a ResNet-101 at 224 pixels, with its
+    weights from here if they are a file."""
 
 
 def pixels_features(config: PixelsFeaturesConfig) -> None:
     """Make the features as ``clevr-film features`` does, train and test both.
 
-    They are conv4 of a ResNet-101 at the paper's size, an earlier layer of a ResNet-18 at the small one. torchvision
-    downloads the weights; without network access, pass a file as ``--extractor.weights``.
+    They are conv4 of a ResNet-101 at the paper's size, a stage of EfficientNet-Lite0 of as many positions as the
+    network from pixels has at the small one. torchvision downloads the weights of the first; without network access,
+    pass a file as ``--extractor.weights``.
     """
     root = data_root(config)
     features = config.runs / f"{config.label}-features"

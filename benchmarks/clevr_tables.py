@@ -171,7 +171,8 @@ def _share(score: Mapping[str, Any]) -> str:
 
 def _title(content: Mapping[str, Any], what: str) -> str:
     config = content["config"]
-    return f"accuracy in %, {config['training'] or config['size'] + ' size'}: {what}"
+    precision = f", {config['precision']}" if config.get("precision") else ""  # older files have none
+    return f"accuracy in %, {config['training'] or config['size'] + ' size'}{precision}: {what}"
 
 
 def _part(table: str, remarks: list[str], name: str, content: Mapping[str, Any]) -> str:

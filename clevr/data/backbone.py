@@ -1,9 +1,10 @@
-"""Fixed features of images: one layer of a torchvision network that was trained on ImageNet."""
+"""Fixed features of images: one layer of a network that was trained on ImageNet, torchvision's or EfficientNet-Lite."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -14,16 +15,17 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-from clevr.config.features import RANDOM, ExtractorConfig
+from clevr.config.features import IMAGENET, RANDOM, ExtractorConfig
 from clevr.data.images import to_pixels
 from clevr.data.reader import ClevrSplit
+from fewshot_film import efficientnet_lite
 from fewshot_film.errors import UserError, suggestion
 from fewshot_film.images import IMAGENET_MEAN, IMAGENET_STD
 from fewshot_film.run.model_folder import fetch_state_dict, read_state_dict
 from fewshot_film.run.seeding import derived_seed
 
-STD = {"imagenet": IMAGENET_STD, "film": (0.229, 0.224, 0.224)}
-"""By the name of the preset; the feature files published with clevr-iep and FiLM were made with the second."""
+FILM_STD = (0.229, 0.224, 0.224)
+"""With which the feature files published with clevr-iep and FiLM were made."""
 
 
 class BackboneError(UserError):
@@ -36,7 +38,7 @@ class Extractor(nn.Module):
     Args:
         config: network, layer, weights and normalisation.
     Raises:
-        BackboneError: torchvision has no such network, it has no such layer, or the weights cannot be had.
+        BackboneError: there is no such network, it has no such layer, or the weights cannot be had.
     """
 
     mean: Tensor
@@ -45,14 +47,11 @@ class Extractor(nn.Module):
     def __init__(self, config: ExtractorConfig) -> None:
         super().__init__()
         self.config = config
-        network = _build(config)
-        nodes = get_graph_node_names(network)[1]
-        if not any(node == config.layer or node.startswith(f"{config.layer}.") for node in nodes):
-            near = suggestion(config.layer, nodes)
-            raise BackboneError(f"{config.backbone} has no layer {config.layer!r}{near}; {_listed(nodes)}")
-        self.network = create_feature_extractor(network, {config.layer: "features"})
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(STD[config.normalisation]).view(-1, 1, 1), persistent=False)
+        is_lite = config.backbone in efficientnet_lite.VARIANTS
+        mean, std = _lite_normalisation(config) if is_lite else _normalisation(config)
+        self.network = _lite(config) if is_lite else _torchvision(config)
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
         super().train(False)
 
     def train(self, mode: bool = True) -> Extractor:
@@ -112,12 +111,78 @@ class ImageBatches:
         return torch.from_numpy(np.stack([to_pixels(self.split.load_image(name), self.size) for name in names]))
 
 
+Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+def _torchvision(config: ExtractorConfig) -> nn.Module:
+    """A torchvision network up to the layer, which it gives by the name ``features``."""
+    network = _build(config)
+    nodes = get_graph_node_names(network)[1]
+    if not any(node == config.layer or node.startswith(f"{config.layer}.") for node in nodes):
+        near = suggestion(config.layer, nodes)
+        raise BackboneError(f"{config.backbone} has no layer {config.layer!r}{near}; {_listed(nodes)}")
+    found: nn.Module = create_feature_extractor(network, {config.layer: "features"})
+    return found
+
+
+def _normalisation(config: ExtractorConfig) -> Normalisation:
+    return IMAGENET_MEAN, FILM_STD if config.normalisation == "film" else IMAGENET_STD
+
+
+class _Layers(nn.Sequential):
+    """Layers, the last of which is given as torchvision's extractors do."""
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        for layer in self:
+            x = layer(x)
+        return {"features": x}
+
+
+def _lite(config: ExtractorConfig) -> nn.Module:
+    """An EfficientNet-Lite up to the stage."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(derived_seed(0, "random backbone"))
+        stem, stages = efficientnet_lite.parts(config.backbone)
+    names = list(stages)
+    if config.layer not in names:
+        near = suggestion(config.layer, names)
+        raise BackboneError(f"{config.backbone} has no layer {config.layer!r}{near}; its layers are {', '.join(names)}")
+    network = _Layers(OrderedDict({**stem, **stages}))
+    if config.weights != RANDOM:
+        _fit(network, _lite_weights(config), config)
+    return _Layers(OrderedDict(list(network.named_children())[: len(stem) + names.index(config.layer) + 1]))
+
+
+def _lite_weights(config: ExtractorConfig) -> Mapping[str, Tensor]:
+    path = Path(config.weights)
+    if path.is_file():
+        return read_state_dict(path, BackboneError)
+    if config.weights != IMAGENET:
+        raise BackboneError(
+            f"no weights {config.weights!r}: there is no such file, and those of {config.backbone}'s package go by "
+            f"{IMAGENET}"
+        )
+    return efficientnet_lite.read_packaged_weights(BackboneError, config.backbone)
+
+
+def _lite_normalisation(config: ExtractorConfig) -> Normalisation:
+    if config.normalisation == "film":
+        raise BackboneError(
+            f"normalisation is 'film', which is of the ResNet-101 that FiLM was published with; {config.backbone} "
+            "takes 'imagenet', its own"
+        )
+    return efficientnet_lite.MEAN, efficientnet_lite.STD
+
+
 def _build(config: ExtractorConfig) -> nn.Module:
     try:
         enum = torchvision.models.get_model_weights(config.backbone)
     except ValueError:
-        near = suggestion(config.backbone, torchvision.models.list_models(module=torchvision.models))
-        raise BackboneError(f"torchvision has no network {config.backbone!r}{near}") from None
+        others = list(efficientnet_lite.VARIANTS)
+        near = suggestion(config.backbone, [*torchvision.models.list_models(module=torchvision.models), *others])
+        raise BackboneError(
+            f"there is no network {config.backbone!r}{near}; expected a name of torchvision's, or {', '.join(others)}"
+        ) from None
     with torch.random.fork_rng([]):
         torch.manual_seed(derived_seed(0, "random backbone"))
         network: nn.Module = torchvision.models.get_model(config.backbone)

@@ -15,10 +15,11 @@ from typing import Any
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
+from fewshot_film import efficientnet_lite
 from fewshot_film.config.backbone import LITES, PRETRAINED, RESNETS, TIMM, TORCHVISION, WHITENED, BackboneConfig
 from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.errors import InvalidValueError, UserError
-from fewshot_film.learners import efficientnet_lite, libraries, whitened_vgg
+from fewshot_film.learners import libraries, whitened_vgg
 from fewshot_film.learners.backbone import Backbone, plain_preprocessing
 from fewshot_film.learners.joined import JoinedBackbone, network_names
 from fewshot_film.learners.wrapped import WrappedBackbone, without_classifier
@@ -212,6 +213,18 @@ def _timm_weights(config: BackboneConfig, preprocessing: Preprocessing) -> dict[
     return libraries.timm_weights(_name(config), config.weights, preprocessing.size, WeightsError)
 
 
+def _lite_preprocessing(config: BackboneConfig) -> Preprocessing:
+    variant = efficientnet_lite.VARIANTS[config.name]
+    return Preprocessing(
+        size=variant.size,
+        mean=efficientnet_lite.MEAN,
+        std=efficientnet_lite.STD,
+        interpolation="bicubic",
+        resize="crop",
+        crop=variant.crop,
+    )
+
+
 def _lite(config: BackboneConfig, preprocessing: Preprocessing) -> Backbone:
     stem, stages = efficientnet_lite.parts(config.name)
     return Backbone(preprocessing, stem, stages, efficientnet_lite.widths(config.name), *_features(config))
@@ -237,7 +250,7 @@ _FAMILIES = {
     TORCHVISION: _Family(_torchvision_preprocessing, _torchvision_network, _torchvision_weights),
     TIMM: _Family(lambda config: libraries.timm_preprocessing(_name(config)), _timm_network, _timm_weights),
     **dict.fromkeys(RESNETS, _Family(_torchvision_preprocessing, _torchvision_resnet, _torchvision_weights)),
-    **dict.fromkeys(LITES, _Family(lambda config: efficientnet_lite.preprocessing(config.name), _lite, _lite_weights)),
+    **dict.fromkeys(LITES, _Family(_lite_preprocessing, _lite, _lite_weights)),
     CNAPS: _Family(_torchvision_preprocessing, _cnaps_resnet, _no_weights),
     WHITENED: _Family(_torchvision_preprocessing, _whitened_vgg, _no_weights),
 }

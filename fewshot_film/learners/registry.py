@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
+from fewshot_film import efficientnet_lite
 from fewshot_film.config.backbone import LITES, PRETRAINED, BackboneConfig
 from fewshot_film.config.learners import LearnerConfig
 from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.errors import ConfigError, SavedModelError, shown
-from fewshot_film.learners import efficientnet_lite
 from fewshot_film.learners.backbone import Backbone, plain_preprocessing
 from fewshot_film.learners.bd_cspn import BDCSPN
 from fewshot_film.learners.cnaps import CNAPS

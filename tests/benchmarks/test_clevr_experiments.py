@@ -296,6 +296,20 @@ def test_a_divided_split_shares_nothing(tmp_path: Path) -> None:
     assert parts["rest"].load_image("CLEVR_valB_000004.png").size == (32, 24)
 
 
+@pytest.mark.parametrize("trunk", [True, False])
+def test_in_another_precision(tiny: dict[str, Any], tmp_path: Path, trunk: bool) -> None:
+    settings = yaml.safe_load((tmp_path / "small.yaml").read_text())
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(settings if trunk else without(settings, "trunk_pretraining")))
+    config = clevr_trainings.ExperimentConfig(**tiny, precision="bf16-mixed")
+    training = clevr_trainings.base_training(config, "one", tmp_path)
+    loops = [training.loop, *([training.trunk_pretraining.loop] if training.trunk_pretraining else [])]
+    assert [loop.precision for loop in loops] == ["bf16-mixed"] * (1 + trunk)
+    own = clevr_trainings.base_training(dataclasses.replace(config, precision=None), "one", tmp_path)
+    assert own.loop.precision == "32-true"
+    beside = dataclasses.replace(config, out=None)
+    assert clevr_trainings.result_file(beside, "clevr_aids").name == "clevr_aids_small-bf16-mixed.json"
+
+
 def test_pixels_and_features(tiny: dict[str, Any]) -> None:
     extractor = ExtractorConfig("resnet18", "layer1", "random", size=16)
     clevr_experiments.pixels_features(clevr_experiments.PixelsFeaturesConfig(**tiny, extractor=extractor))

