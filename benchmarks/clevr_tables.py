@@ -23,6 +23,7 @@ from benchmarks.clevr_trainings import (
     supervision,
 )
 from benchmarks.clevr_transfer import PUBLISHED_COGENT, PUBLISHED_COMPOSITION, composition_rows
+from benchmarks.clevr_variants import AIDS, VARIANTS
 from clevr.world.world_file import read_world
 
 PAPER = "Perez et al., FiLM, AAAI 2018"
@@ -106,12 +107,18 @@ def _variants(results: Path, study: str, heading: str, published: str) -> str:
     """A study that :func:`benchmarks.clevr_experiments.compare` made."""
     parts = []
     for name, content in _files(results, f"clevr_{study}"):
-        variants = content["results"]["variants"]
+        variants = dict(sorted(content["results"]["variants"].items(), key=lambda item: _place(item[0])))
         rows = {variant: row_of(found) for variant, found in variants.items()}
         theirs = {variant: found["published"] for variant, found in variants.items() if "published" in found}
         remarks = [_trainings(variants), _supervisions(content, variants), *_world(content), published]
         parts.append(_part(as_table(rows, _title(content, "variant"), theirs), remarks, name, content))
     return _section(heading, parts)
+
+
+def _place(variant: str) -> int:
+    """Of a row in its table, whichever was trained first; what is no ablation and no aid stays where it is."""
+    names = [*VARIANTS, *AIDS]
+    return names.index(variant) if variant in names else len(names)
 
 
 def _trainings(variants: Mapping[str, Any]) -> str:

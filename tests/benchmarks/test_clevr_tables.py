@@ -124,6 +124,14 @@ def test_ablations_over_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "pixels, 7 questions each.\n" in clevr_tables.ablations(tmp_path)
 
 
+def test_rows_stand_in_the_order_of_the_study(tmp_path: Path) -> None:
+    found = {name: variant([0.7], supervision="answers") for name in ("full", "6-blocks", "new", "only-beta")}
+    write(tmp_path, "clevr_ablations_small", {"variants": found})
+    lines = clevr_tables.ablations(tmp_path).splitlines()
+    names = [line.split(" | ")[0][2:] for line in lines if line.startswith("| ")]
+    assert names[2:] == ["full", "only-beta", "6-blocks", "new"]
+
+
 def test_one_seed_has_no_differences(tmp_path: Path) -> None:
     found = {"5 %": variant([0.5], supervision="answers"), "100 %": variant([0.6], supervision="answers")}
     write(tmp_path, "clevr_data_efficiency_small", {"variants": found})
