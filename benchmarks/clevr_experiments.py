@@ -139,7 +139,7 @@ def compare(
         seeds = found.get(name, {}).get("seeds", {})
         for seed in range(config.seed, config.seed + config.seeds):
             if str(seed) not in seeds:
-                run = _of_seed(with_shared_trunk(config, training), seed)
+                run = _of_seed(with_shared_trunk(config, _or_the_base(config, training)), seed)
                 scores = tested(config, trained(run), root, test, features=run.data.features)
                 seeds[str(seed)] = {"accuracy": scores, "validation": curve(run)}
         found[name] = {**about, "supervision": supervision(training), "seeds": seeds}
@@ -187,6 +187,12 @@ def summarised(found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, An
             mean, interval = paired_difference([overall[seed] for seed in shared], others)
             rows[name]["difference"] = {"mean": mean, "interval": interval}
     return rows
+
+
+def _or_the_base(config: StudyConfig, training: TrainConfig) -> TrainConfig:
+    """The training, in the run that all studies of this size share if it is the one that they have in common."""
+    base = base_training(config, f"{config.label}-base", training.data.root)
+    return base if dataclasses.replace(training, out=base.out) == base else training
 
 
 def _of_seed(training: TrainConfig, seed: int) -> TrainConfig:

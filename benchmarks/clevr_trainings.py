@@ -17,16 +17,19 @@ from typing import Annotated, Any, Literal
 from clevr.answers.predict import predict
 from clevr.answers.scores import evaluate
 from clevr.commands.generate import run as generate
+from clevr.commands.train import MAY_DIFFER
 from clevr.commands.train import run as train
 from clevr.config.commands import GenerateConfig
 from clevr.config.model import AugmentationConfig, TrainConfig
 from clevr.data.batches import load_reasoning_data
 from clevr.reasoning.loading import load
-from fewshot_film.errors import ConfigError
+from fewshot_film.errors import ConfigError, RunFolderError
+from fewshot_film.run.checkpoint import differences
 from fewshot_film.run.parsing import parse
 from fewshot_film.run.results import write_result
+from fewshot_film.run.run_folder import read_run
 from fewshot_film.run.runtime import choose_device
-from fewshot_film.run.settings import OnDevice, at_least
+from fewshot_film.run.settings import OnDevice, at_least, plain
 
 log = logging.getLogger(__name__)
 
@@ -166,11 +169,23 @@ def supervision(training: TrainConfig) -> str:
 
 
 def trained(training: TrainConfig) -> Path:
-    """The folder of the model; trained now, or further, if it is not there."""
+    """The folder of the model; trained now, or further, if it is not there.
+
+    Raises:
+        RunFolderError: a model of other settings is there.
+    """
     model = training.out / "model"
     if not model.is_dir():
         log.info("training %s", training.out)
         train(dataclasses.replace(training, resume=True))
+        return model
+    settings, _, _ = read_run(training.out)
+    changed = differences(settings, plain(training), (*MAY_DIFFER, "trunk_weights"), step=training.loop.steps + 1)
+    if changed:
+        raise RunFolderError(
+            f"{training.out} holds a model that was trained with other settings: {'; '.join(changed)}. "
+            "Give other --runs, or remove it"
+        )
     return model
 
 

@@ -20,7 +20,7 @@ from clevr.data.layout import list_splits
 from clevr.data.reader import ClevrSplit
 from clevr.reasoning import load
 from clevr.reasoning.network import FiLMReasoner
-from fewshot_film.errors import ConfigError
+from fewshot_film.errors import ConfigError, RunFolderError
 from fewshot_film.run.settings import plain
 from tests.clevr.data.builders import a_question, without, write_json
 from tests.clevr.models import SMALL, a_saved_model, a_world
@@ -69,12 +69,29 @@ def test_ablations(tiny: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> 
 def test_a_finished_training_is_not_repeated(tiny: dict[str, Any]) -> None:
     config = clevr_experiments.VariantsConfig(**tiny, only=("full",))
     clevr_experiments.ablations(config)
-    model = tiny["runs"] / "small-ablations/full/seed-0/model/model.safetensors"
+    model = tiny["runs"] / "small-base/seed-0/model/model.safetensors"
     before = model.stat().st_mtime_ns
     first = results(tiny)
     clevr_experiments.ablations(config)
     assert model.stat().st_mtime_ns == before
     assert results(tiny) == first
+
+
+def test_a_model_of_other_settings_is_not_taken_for_this_one(tiny: dict[str, Any]) -> None:
+    clevr_experiments.ablations(clevr_experiments.VariantsConfig(**tiny, only=("no-residual",)))
+    longer = {**tiny, "steps": 3}
+    with pytest.raises(RunFolderError, match=r"trained with other settings: loop\.steps: 2 -> 3\. Give other --runs"):
+        clevr_experiments.ablations(clevr_experiments.VariantsConfig(**longer, only=("no-residual",)))
+
+
+def test_studies_share_the_training_that_they_have_in_common(tiny: dict[str, Any]) -> None:
+    clevr_experiments.ablations(clevr_experiments.VariantsConfig(**tiny, only=("full", "no-residual")))
+    first = results(tiny)["variants"]["full"]["seeds"]
+    clevr_experiments.aids(clevr_experiments.VariantsConfig(**tiny, only=("all",)))
+    assert results(tiny)["variants"]["all"]["seeds"] == first
+    clevr_experiments.data_efficiency(clevr_experiments.DataEfficiencyConfig(**tiny, shares=(1.0,)))
+    assert results(tiny)["variants"]["100 %"]["seeds"] == first
+    assert {path.parent.parent.name for path in tiny["runs"].rglob("seed-0/model")} == {"small-base", "no-residual"}
 
 
 def test_differences_over_seeds(tiny: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,7 +156,7 @@ def test_a_training_does_without_each_aid_alone() -> None:
 def test_a_study_shares_one_trunk(tiny: dict[str, Any]) -> None:
     config = clevr_experiments.VariantsConfig(**tiny, only=("full", "only-beta"))
     clevr_experiments.ablations(config)
-    folders = [tiny["runs"] / name for name in ("small-trunk", *(f"small-ablations/{v}/seed-0" for v in config.only))]
+    folders = [tiny["runs"] / name for name in ("small-trunk", "small-base/seed-0", "small-ablations/only-beta/seed-0")]
     trunk, full, beta = (load(folder / "model").trunk.state_dict() for folder in folders)
     assert all(torch.equal(trunk[name], full[name]) and torch.equal(trunk[name], beta[name]) for name in trunk)
     assert [(folder / "trunk_pretraining").is_dir() for folder in folders] == [True, False, False]
@@ -159,7 +176,7 @@ def test_a_study_is_extended(tiny: dict[str, Any], tmp_path: Path) -> None:
         "full": ["0", "1"],
         "only-beta": ["0", "1"],
     }
-    assert sorted(path.name for path in (tmp_path / "elsewhere/small-ablations/full").iterdir()) == ["seed-1"]
+    assert sorted(path.name for path in (tmp_path / "elsewhere/small-base").iterdir()) == ["seed-1"]
     clevr_experiments.ablations(dataclasses.replace(elsewhere, only=("only-gamma",), seeds=1))
     assert list(results(tiny)["variants"]) == ["full", "only-beta", "only-gamma"]
     with pytest.raises(ConfigError, match=r"result\.json was made with .*: steps is 2 there and 3 here\."):
