@@ -18,6 +18,7 @@ COMMANDS = (
             "clevr-film generate --split trainA --condition A --scenes 70000 --stop 35000 --out cogent",
             "clevr-film generate --split val --families closure --scenes_from worlds/first --out worlds/closure",
         ),
+        folders=("out",),
     ),
     Command(
         name="render",
@@ -32,6 +33,7 @@ COMMANDS = (
         positionals=("data",),
         inputs=("data",),
         outputs=("out",),
+        folders=("out",),
     ),
     Command(
         name="confound",
@@ -42,6 +44,7 @@ COMMANDS = (
         positionals=("rules",),
         inputs=("rules",),
         outputs=("out",),
+        folders=("out",),
     ),
     Command(
         name="objects",
@@ -53,6 +56,7 @@ COMMANDS = (
             "clevr-film objects --world examples/harbour/world.yaml --out harbour-objects",
             "clevr-film objects --scenes 20 --size 128 --out objects --workers 1",
         ),
+        folders=("out",),
     ),
     Command(
         name="tasks",
@@ -67,6 +71,7 @@ COMMANDS = (
         positionals=("kind",),
         outputs=("out", "sheet"),
         files=("sheet",),
+        folders=("out",),
     ),
     Command(
         name="train",
@@ -91,6 +96,7 @@ COMMANDS = (
             "loop.seed",
             "resume",
         ),
+        folders=("out",),
     ),
     Command(
         name="export",
@@ -101,6 +107,7 @@ COMMANDS = (
         positionals=("run",),
         inputs=("run",),
         outputs=("out",),
+        folders=("out",),
     ),
     Command(
         name="calibrate",
@@ -142,6 +149,7 @@ COMMANDS = (
         ),
         positionals=("data",),
         inputs=("data",),
+        folders=("out",),
     ),
     Command(
         name="evaluate",
@@ -189,6 +197,7 @@ COMMANDS = (
         check="clevr.inputs:check_model_and_split",
         positionals=("model", "data"),
         outputs=("out",),
+        folders=("out",),
     ),
     Command(
         name="report",
@@ -209,6 +218,7 @@ COMMANDS = (
             "figures",
         ),
         files=("out",),
+        folders=("figures",),
     ),
     Command(
         name="import",
@@ -222,6 +232,7 @@ COMMANDS = (
             "vocabulary",
         ),
         outputs=("out",),
+        folders=("out",),
     ),
 )
 

@@ -35,6 +35,7 @@ COMMANDS = (
             "resume",
             "loop.seed",
         ),
+        folders=("out",),
     ),
     Command(
         name="train",
@@ -61,6 +62,7 @@ COMMANDS = (
             "loop.seed",
             "resume",
         ),
+        folders=("out",),
     ),
     Command(
         name="evaluate",
@@ -97,6 +99,7 @@ COMMANDS = (
         ),
         models=("model",),
         outputs=("out",),
+        folders=("out",),
     ),
     Command(
         name="share",
@@ -125,6 +128,7 @@ COMMANDS = (
         ),
         inputs=("query",),
         models=("model",),
+        folders=("out",),
     ),
     Command(
         name="join",
@@ -134,6 +138,7 @@ COMMANDS = (
         examples=("fewshot-film join --models '[runs/one/model,runs/two/model]' --out runs/joined",),
         inputs=("models",),
         outputs=("out",),
+        folders=("out",),
     ),
     Command(
         name="calibrate",
@@ -145,6 +150,7 @@ COMMANDS = (
         check=DATA_FOUND,
         inputs=("model",),
         outputs=("out",),
+        folders=("out",),
     ),
     Command(
         name="compare",
@@ -161,6 +167,7 @@ COMMANDS = (
         ),
         models=("models",),
         outputs=("out",),
+        folders=("out",),
     ),
     Command(
         name="app",
@@ -198,6 +205,7 @@ COMMANDS = (
             "figures",
         ),
         files=("out",),
+        folders=("figures",),
     ),
 )
 

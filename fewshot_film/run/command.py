@@ -72,6 +72,8 @@ class Command:
     those that the configuration names in ``continues``."""
     files: tuple[str, ...] = ()
     """Those of ``outputs`` that are files; a folder in their place is refused, with ``--overwrite`` too."""
+    folders: tuple[str, ...] = ()
+    """Keys of folders that the command makes or adds to; a file in their place is refused, with ``--overwrite`` too."""
 
     def config_class(self) -> type:
         """The dataclass of the settings, imported now if it was named as text."""
@@ -205,7 +207,7 @@ def _run(prog: str, command: Command, words: Sequence[str], *, overwrite: bool) 
     check_inputs(config, command.inputs, command.models)
     if command.check:
         _import(command.check)(config)
-    check_writable(config, command.outputs, command.files)
+    check_writable(config, dict.fromkeys((*command.outputs, *command.folders)), command.files, command.folders)
     if not overwrite:
         continued = getattr(config, "continues", ())
         check_outputs(config, [key for key in command.outputs if key not in continued])
@@ -280,17 +282,18 @@ def check_outputs(config: Any, keys: Iterable[str]) -> None:
                 raise InvalidValueError(f"{key}: the file '{path}' exists; choose another, or add --overwrite")
 
 
-def check_writable(config: Any, keys: Iterable[str], files: Container[str] = ()) -> None:
+def check_writable(config: Any, keys: Iterable[str], files: Container[str] = (), folders: Container[str] = ()) -> None:
     """Refuse a place where nothing can be written, before the work whose result would be lost.
 
     Args:
         config: the settings of a command.
         keys: its settings that are files or folders to be made; empty ones are skipped.
         files: which of them are files.
+        folders: which of them are folders.
 
     Raises:
-        InvalidValueError: a folder is where the file should be, a file is where a folder on the way there should be,
-            or the folder is read-only.
+        InvalidValueError: a folder is where the file should be, a file is where the folder or one on the way there
+            should be, or the folder is read-only.
     """
     for key in keys:
         for name in _paths(config, key):
@@ -298,6 +301,8 @@ def check_writable(config: Any, keys: Iterable[str], files: Container[str] = ())
             there = next(place for place in (path, *path.parents) if place.exists())
             if there == path and path.is_dir() and key in files:
                 raise InvalidValueError(f"{key}: '{name}' is a folder; expected the path of a file")
+            if there == path and not path.is_dir() and key in folders:
+                raise InvalidValueError(f"{key}: '{name}' is a file; expected the path of a folder")
             if there != path and not there.is_dir():
                 raise InvalidValueError(f"{key}: '{name}' cannot be made: '{there}' is a file; choose another path")
             folder = there if there.is_dir() else there.parent

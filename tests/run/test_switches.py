@@ -36,6 +36,8 @@ class Settings:
     """What is made."""
     table: str = ""
     """A file that is made."""
+    figures: str = ""
+    """A folder that is added to."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     """The loop."""
 
@@ -50,7 +52,8 @@ def remember(config: Settings) -> None:
 COMMANDS = [
     Command(
         "do", Settings, f"{__name__}:remember", "Do it.",
-        common=("data", "loop.steps"), inputs=("data",), models=("model",), outputs=("out", "table"), files=("table",),
+        common=("data", "loop.steps"), inputs=("data",), models=("model",), outputs=("out", "table"),
+        files=("table",), folders=("figures",),
     )
 ]  # fmt: skip
 
@@ -113,8 +116,10 @@ def test_what_commands_list_are_settings(commands, capsys):
     for command in commands:
         config = command.config_class()
         known = dict(keys_of(config))
-        for key in (*command.inputs, *command.models, *command.outputs):
+        for key in (*command.inputs, *command.models, *command.outputs, *command.files, *command.folders):
             assert key in known, (command.name, key)
+        either = [key for key in command.outputs if key not in (*command.files, *command.folders)]
+        assert either == (["out"] if command.name == "share" else []), "share makes a file or a folder"
         assert main("p", commands, [command.name, "--help"]) == 0
         text = capsys.readouterr().out
         missing = [key for key in command.common if f"--{key} " not in text]
@@ -159,9 +164,11 @@ def test_where_nothing_can_be_written_no_work_begins(tmp_path, capsys, monkeypat
     for words, what in (
         (["--out", under], f"out: '{under}' cannot be made: '{file}' is a file; choose another path"),
         (["--table", tmp_path, "--overwrite"], f"table: '{tmp_path}' is a folder; expected the path of a file"),
+        (["--figures", file, "--overwrite"], f"figures: '{file}' is a file; expected the path of a folder"),
     ):
         assert main("p", COMMANDS, ["do", *map(str, words)]) == 2
         assert capsys.readouterr().err == f"p do: {what}\n"
+    assert did("do", "--figures", tmp_path).figures == str(tmp_path), "which is added to"
     new = tmp_path / "a" / "b"
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
     assert main("p", COMMANDS, ["do", "--out", str(new)]) == 2
