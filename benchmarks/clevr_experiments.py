@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
+from matplotlib.figure import Figure
 
 from benchmarks.clevr_trainings import (
     QUESTIONS_PER_SCENE,
@@ -46,6 +47,7 @@ from clevr.config.model import ClevrDataConfig, ReasonerConfig, TrainConfig
 from clevr.questions.programs import QUESTION_TYPES
 from fewshot_film.errors import ConfigError
 from fewshot_film.run.command import Command, main
+from fewshot_film.run.figures import BLUE, GREEN, INK, ORANGE, PURPLE, VERMILION
 from fewshot_film.run.results import earlier_results, paired_difference, write_result
 from fewshot_film.run.settings import SHARE, Settings, at_least, plain
 
@@ -357,19 +359,44 @@ class CurvesConfig(Settings):
     """Whose curves to keep."""
 
     run: Path = Path("runs/clevr/small")
-    """Folder of a finished ``clevr-film train`` with ``trunk_pretraining``."""
+    """Folder of a finished ``clevr-film train``."""
     out: Path = Path("benchmarks/results/clevr_small_training.json")
     """Result file."""
+    figure: Path | None = None
+    """PNG file for the validation accuracies against the steps."""
 
 
 def curves(config: CurvesConfig) -> None:
-    """Keep settings, times and curves of both parts of a training."""
+    """Keep settings, times and curves of a training, of both parts if its trunk was trained beforehand."""
     settings = yaml.safe_load((config.run / "config.yaml").read_text(encoding="utf-8"))
     parts = {"trunk_pretraining": config.run / "trunk_pretraining", "answering": config.run}
-    results = {name: _part(folder) for name, folder in parts.items()}
+    results = {name: _part(folder) for name, folder in parts.items() if folder.is_dir()}
     write_result(config.out, config=settings, seed=settings["loop"]["seed"], results=results)
     for name, part in results.items():
         print(f"{name}: {part['steps']:,} steps, {part['seconds'] / 60:.0f} minutes, best {part['best']}")
+    if config.figure is not None:
+        accuracies_figure(results["answering"]["validation"]).savefig(config.figure)
+        print(config.figure)
+
+
+def accuracies_figure(validations: Sequence[Mapping[str, Any]]) -> Figure:
+    """Accuracy of the validation questions against the step, of all and by type.
+
+    Args:
+        validations: lines of ``metrics.jsonl``.
+    """
+    drawn = Figure(figsize=(7.2, 3.8), dpi=110, layout="constrained")
+    axes = drawn.subplots()
+    steps = [line["step"] / 1000 for line in validations]
+    for name, color in zip(("accuracy", *QUESTION_TYPES), (INK, BLUE, ORANGE, GREEN, PURPLE, VERMILION), strict=True):
+        heights = [100 * line[name] for line in validations]
+        label = "all questions" if name == "accuracy" else name.replace("_", " ")
+        axes.plot(steps, heights, color=color, label=label, linewidth=3 if name == "accuracy" else 1.3)
+    axes.set_xlabel("steps, thousands")
+    axes.set_ylabel("accuracy of the validation questions, %")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=9)
+    return drawn
 
 
 def _part(folder: Path) -> dict[str, Any]:
@@ -425,7 +452,7 @@ COMMANDS = [
     _command(
         "curves",
         CurvesConfig,
-        "Keep how clevr-small was trained: both parts, with their curves.",
+        "Keep how a model was trained, with its curves.",
         "runs/clevr/small",
         positionals=("run",),
     ),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from benchmarks import clevr_experiments, clevr_trainings, clevr_transfer, clevr_variants
 from clevr.commands.train import check_used
@@ -18,6 +19,7 @@ from clevr.config.features import ExtractorConfig
 from clevr.config.model import ClevrDataConfig
 from clevr.data.layout import list_splits
 from clevr.data.reader import ClevrSplit
+from clevr.questions.programs import QUESTION_TYPES
 from clevr.reasoning import load
 from clevr.reasoning.network import FiLMReasoner
 from fewshot_film.errors import ConfigError, RunFolderError
@@ -398,3 +400,25 @@ def test_both_parts_of_a_training_are_kept(tmp_path: Path, capsys: pytest.Captur
     assert (seeing["best"], answering["best"]) == (0.9, 0.5)
     assert [len(seeing["train"]), len(seeing["validation"])] == [2, 2]
     assert "trunk_pretraining: 2 steps, 2 minutes, best 0.9" in capsys.readouterr().out
+
+
+def test_the_curve_of_a_training_on_answers_alone(tmp_path: Path) -> None:
+    types = dict.fromkeys(QUESTION_TYPES, 0.25)
+    lines = [
+        {"step": step, "split": "validation", "accuracy": value, **types, "seconds": 30.0}
+        for step, value in ((1000, 0.5), (2000, 0.75))
+    ]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    (tmp_path / "environment.json").write_text(json.dumps([{"command": ["clevr-film", "train"]}]))
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"loop": {"seed": 0}}))
+    config = clevr_experiments.CurvesConfig(tmp_path, tmp_path / "kept.json", figure=tmp_path / "curve.png")
+    clevr_experiments.curves(config)
+    assert set(json.loads((tmp_path / "kept.json").read_text())["results"]) == {"answering"}
+    with Image.open(tmp_path / "curve.png") as picture:
+        assert picture.size == (792, 418)
+    drawn = {
+        line.get_label(): line.get_xydata().tolist()
+        for line in clevr_experiments.accuracies_figure(lines).axes[0].get_lines()
+    }
+    assert drawn["all questions"] == [[1.0, 50.0], [2.0, 75.0]]
+    assert drawn["compare attribute"] == [[1.0, 25.0], [2.0, 25.0]]
