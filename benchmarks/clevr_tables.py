@@ -24,6 +24,8 @@ from benchmarks.clevr_trainings import (
 )
 from benchmarks.clevr_transfer import PUBLISHED_COGENT, PUBLISHED_COMPOSITION, composition_rows
 from benchmarks.clevr_variants import AIDS, VARIANTS
+from clevr.answers.report import PUBLISHED as CLEVR_PUBLISHED
+from clevr.questions.programs import QUESTION_TYPES
 from clevr.world.world_file import read_world
 
 PAPER = "Perez et al., FiLM, AAAI 2018"
@@ -68,6 +70,38 @@ def composition(results: Path = RESULTS) -> str:
         ]
         parts.append(_part("\n".join(lines), remarks, name, content))
     return _section("Gamma and beta put together", parts)
+
+
+def answers_alone(results: Path = RESULTS) -> str:
+    """FiLM as published in everything but size, from answers alone: by type, by relations, by objects in the scene."""
+    path = results / "clevr_answers_alone.json"
+    if not path.is_file():
+        return ""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    found, columns = content["results"], ("overall", *QUESTION_TYPES)
+    scores = {"overall": found["overall"], **found["by"]["type"]}
+    theirs = [f"{value:.1f}" for value in CLEVR_PUBLISHED["FiLM, pixels"] if value is not None]
+    lines = [
+        f"| accuracy in % | {' | '.join(columns)} |",
+        f"| --- {'| ---: ' * len(columns)}|",
+        f"| test questions | {' | '.join(_share(scores[column]) for column in columns)} |",
+        f"| how many | {' | '.join(format(scores[column]['count'], ',') for column in columns)} |",
+        f"| FiLM from pixels, CLEVR v1.0 | {' | '.join(theirs)} |",
+    ]
+    relations, objects = found["by"]["hops"], found["by"]["objects"]
+    names = [
+        *(_counted(int(name), "relation") for name in relations),
+        *(_counted(int(name), "object") for name in objects),
+    ]
+    values = [f"{100 * score['accuracy']:.1f}" for score in (*relations.values(), *objects.values())]
+    split = [f"| {' | '.join(names)} |", f"|{' ---: |' * len(names)}", f"| {' | '.join(values)} |"]
+    remarks = [f"Published: {PAPER}, table 1; other images, larger, of 3 to 10 objects."]
+    parts = ["\n".join(lines), _part("\n".join(split), remarks, path.name, content)]
+    return _section("From answers alone", parts)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def ablations(results: Path = RESULTS) -> str:
@@ -178,7 +212,7 @@ def _share(score: Mapping[str, Any]) -> str:
 
 def _title(content: Mapping[str, Any], what: str) -> str:
     config = content["config"]
-    precision = f", {config['precision']}" if config.get("precision") else ""  # older files have none
+    precision = f", precision {config['precision']}" if config.get("precision") else ""  # older files have none
     return f"accuracy in %, {config['training'] or config['size'] + ' size'}{precision}: {what}"
 
 

@@ -392,6 +392,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "clevr_second_look": second_look,
     "clevr_cogent": clevr_tables.cogent,
     "clevr_composition": clevr_tables.composition,
+    "clevr_answers_alone": clevr_tables.answers_alone,
     "clevr_ablations": clevr_tables.ablations,
     "clevr_aids": clevr_tables.aids,
     "clevr_data_efficiency": clevr_tables.data_efficiency,

@@ -14,6 +14,7 @@ from clevr.config.model import TrainConfig, TrunkPretrainingConfig
 from tests.benchmarks.test_clevr_experiments import a_small_size
 
 STUDIES = {
+    "clevr_answers_alone": clevr_tables.answers_alone,
     "clevr_cogent": clevr_tables.cogent,
     "clevr_composition": clevr_tables.composition,
     "clevr_ablations": clevr_tables.ablations,
@@ -122,6 +123,25 @@ def test_ablations_over_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "12,000 training scenes of 3 to 5 objects in 64 x 48 pixels, 20 questions each.\n" in section
     monkeypatch.setattr(clevr_tables, "QUESTIONS_PER_SCENE", 7)
     assert "pixels, 7 questions each.\n" in clevr_tables.ablations(tmp_path)
+
+
+def test_answers_alone(tmp_path: Path) -> None:
+    def score(accuracy: float, count: int = 1000) -> dict[str, Any]:
+        return {"accuracy": accuracy, "count": count, "interval": [accuracy - 0.01, accuracy + 0.01]}
+
+    types = {"count": 0.7, "exist": 0.9, "compare integer": 0.85, "query": 0.8, "compare attribute": 0.6}
+    by = {
+        "type": {name: score(value) for name, value in types.items()},
+        "hops": {"0": score(0.9), "1": score(0.7)},
+        "objects": {"1": score(0.95)},
+    }
+    write(tmp_path, "clevr_answers_alone", {"overall": score(0.8, 18_000), "by": by})
+    section = clevr_tables.answers_alone(tmp_path)
+    assert section.startswith("### From answers alone\n\n| accuracy in % | overall | count | exist |")
+    assert "| test questions | 80.0 (79.0 to 81.0) | 70.0 (69.0 to 71.0) |" in section
+    assert "| how many | 18,000 | 1,000 |" in section
+    assert "| FiLM from pixels, CLEVR v1.0 | 97.6 | 94.3 |" in section
+    assert "| 0 relations | 1 relation | 1 object |\n| ---: | ---: | ---: |\n| 90.0 | 70.0 | 95.0 |" in section
 
 
 def test_rows_stand_in_the_order_of_the_study(tmp_path: Path) -> None:
